@@ -1,0 +1,1 @@
+"""How does a workflow run? Plans, loops, hosts and the one event stream."""

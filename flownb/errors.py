@@ -1,0 +1,80 @@
+"""What can go wrong, and what the user should do about it?
+
+Every error of flownb is a `FlowError`. Its text names the node and the loop and
+says what to do; the same names are attributes, so that code can act on them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class FlowError(Exception):
+    """Something in flownb went wrong; the subclass says in which layer."""
+
+
+class GraphError(FlowError):
+    """The graph cannot be built, read or planned as it was described.
+
+    `problems` holds every mistake that was found, one sentence each.
+
+    >>> str(GraphError("node 'a': no such node", "edge a -> b: unknown end"))
+    "node 'a': no such node\\nedge a -> b: unknown end"
+    """
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class RunError(FlowError):
+    """A run was asked for something it cannot do, or ended badly."""
+
+
+@dataclass(eq=False)
+class NodeFailed(RunError):
+    """A node failed for good, after all its attempts.
+
+    The original exception is `__cause__`.
+    """
+
+    loop: str
+    node: str
+    iteration: int
+    attempts: int
+    error: str
+
+    def __str__(self) -> str:
+        tries = "attempt" if self.attempts == 1 else "attempts"
+        return (
+            f"node {self.node!r} (loop {self.loop!r}, iteration {self.iteration}, "
+            f"{self.attempts} {tries}): {self.error}"
+        )
+
+
+class LoopStopped(RunError):
+    """What was asked of a loop needs it running, and it has ended."""
+
+
+class InFlightFull(RunError):
+    """`when_full="error"`: the loop already has `max_in_flight` items in flight."""
+
+
+class DeadlockError(RunError):
+    """In virtual time nothing can ever happen again, and somebody still waits."""
+
+
+class LivelockError(RunError):
+    """In virtual time too many calls happened at one instant."""
+
+
+class SimulationError(RunError):
+    """A simulated node tried to reach the world outside the simulation."""
+
+
+class QueueError(FlowError):
+    """A message could not be pushed, read or settled."""
+
+
+class StoreError(FlowError):
+    """A run or a graph could not be saved or loaded."""

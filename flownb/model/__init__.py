@@ -1,0 +1,1 @@
+"""What is a workflow? Plain data: nodes, edges, policies, records."""

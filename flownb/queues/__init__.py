@@ -1,0 +1,1 @@
+"""How does data cross loops? Named queues on Redis Streams."""
