@@ -1,0 +1,42 @@
+"""What is an edge? A source, a target, and for which outcomes it is live."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """One line of the graph; `owner` is the node whose `after=` made it."""
+
+    source: str
+    target: str
+    when: Any = None
+    condition: Callable[..., Any] | None = None
+    copy: bool = False
+    description: str = ""
+    owner: str | None = None
+
+    @property
+    def conditional(self) -> bool:
+        """Whether the edge is live for some outcomes only."""
+        return self.when is not None or self.condition is not None
+
+    def __str__(self) -> str:
+        return f"{self.source} -> {self.target}"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Offer the closest known word, or say which there are.
+
+    >>> did_you_mean("chekc", ["check", "audit"])
+    ': did you mean "check"?'
+    """
+    words = list(known)
+    close = difflib.get_close_matches(word, words, n=1)
+    if close:
+        return f': did you mean "{close[0]}"?'
+    return f" (there are: {', '.join(words[:12])}{', ...' if len(words) > 12 else ''})" if words else ""

@@ -1,0 +1,218 @@
+"""What is a node? A name, a kind, something to call, and how to call it.
+
+Function nodes are plain functions; class nodes subclass `BlockingNode` and its
+siblings. Both end as one frozen `Node`, which is all that the layers above see.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from flownb.model.policies import Limit, Retry
+
+Kind = Literal["producer", "blocking", "non_blocking", "if", "queue", "queue_reader"]
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+Takes = float | Callable[..., float]
+Join = Literal["all", "each", "first"] | int
+
+
+class NodeConfig(BaseModel):
+    """The base of a class node's `Config`: checked once, when the node is made.
+
+    >>> class Threshold(NodeConfig):
+    ...     limit: float = 0.5
+    >>> Threshold(limit=2).limit
+    2.0
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeData:
+    """What a class node's `run` gets: the payload, and where it comes from.
+
+    `meta` holds `loop`, `node`, `iteration`, `visit`, and for an item that came
+    through a queue `message_id` and `deliveries` (1 at the first delivery).
+    """
+
+    payload: Any = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+class BaseNode:
+    """A node with a life: configured once, set up, called for each item, torn down.
+
+    Subclass one of the kinds, say what `run` does, and give an inner `Config` if
+    it has settings. Each loop works on its own deep copy. A class node keeps state,
+    so it is called for one item at a time, in item order, unless `limit=` says
+    otherwise.
+
+    >>> class Scale(BlockingNode):
+    ...     class Config(NodeConfig):
+    ...         factor: float = 2.0
+    ...     def run(self, data):
+    ...         return data.payload * self.config.factor
+    >>> Scale(factor=3)
+    Scale('scale', factor=3.0)
+    """
+
+    kind: ClassVar[Kind] = "blocking"
+    Config: ClassVar[type[NodeConfig]] = NodeConfig
+
+    def __init__(self, name: str | None = None, /, **settings: Any) -> None:
+        self.name = name or _snake(type(self).__name__)
+        self.config = self.Config(**settings)
+
+    def setup(self, ctx: Any) -> Any:
+        """Open what the node needs, on the loop's own event loop; may be async."""
+
+    def run(self, data: NodeData) -> Any:
+        """Do the work for one item and return its output; may be async."""
+        return data.payload
+
+    def teardown(self) -> Any:
+        """Close what `setup` opened; may be async."""
+
+    def __repr__(self) -> str:
+        settings = "".join(f", {k}={v!r}" for k, v in self.config)
+        return f"{type(self).__name__}({self.name!r}{settings})"
+
+
+class ProducerNode(BaseNode):
+    """A node whose `run` makes the items of a loop; `None` means nothing now."""
+
+    kind = "producer"
+
+
+class BlockingNode(BaseNode):
+    """A node its producer waits for."""
+
+    kind = "blocking"
+
+
+class NonBlockingNode(BaseNode):
+    """A node its producer does not wait for."""
+
+    kind = "non_blocking"
+
+
+class IfNode(BaseNode):
+    """A node whose `run` returns the verdict; the payload passes unchanged."""
+
+    kind = "if"
+
+
+class _QueueEnd(BaseNode):
+    def __init__(self, name: str | None = None, /, *, queue: str | None = None, **settings: Any) -> None:
+        super().__init__(name, **settings)
+        self.queue = queue or self.name
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}, queue={self.queue!r})"
+
+
+class QueueNode(_QueueEnd):
+    """The end of a loop's arm that pushes its payload to a named queue."""
+
+    kind = "queue"
+
+
+class QueueReader(_QueueEnd):
+    """A node that reads a named queue; without in-edges it drives a loop."""
+
+    kind = "queue_reader"
+
+
+@dataclass(frozen=True, slots=True)
+class QueueOptions:
+    """What `add_queue` says of the queue that it pushes to."""
+
+    name: str
+    blocking: bool = False
+    mode: Literal["competing", "broadcast"] = "competing"
+    maxlen: int | None = None
+    when_full: Literal["block", "drop_newest", "drop_oldest", "error"] = "block"
+    model: type | None = None
+    external: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderOptions:
+    """What `add_queue_reader` says of how it reads; times in seconds."""
+
+    queue: str
+    prefetch: int = 16
+    timeout: float | None = None
+    ack: Literal["done", "awaited", "received"] = "done"
+    visibility_timeout: float = 30.0
+    max_deliveries: int = 5
+    external: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Node:
+    """One node of a workflow, as data; made by `Workflow.add_...`, never changed.
+
+    `fn` is what is called: a function, a class node, for a producer also an
+    iterable, or None (the payload passes on; a producer counts 0, 1, 2, ...).
+    """
+
+    name: str
+    kind: Kind
+    fn: Any = None
+    every: float | None = None
+    takes: Takes | None = None
+    fake: Callable[..., Any] | None = None
+    fail: Any = None
+    retry: Retry | None = None
+    timeout: float | None = None
+    on_error: Any = None
+    join: Join = "all"
+    limit: Limit | None = None
+    config: Any = None
+    keep: int = 1
+    description: str = ""
+    queue: QueueOptions | None = None
+    reader: ReaderOptions | None = None
+
+    @property
+    def is_blocking(self) -> bool:
+        """Whether it is a B: a producer waits for it (a mid-graph reader is one)."""
+        return (
+            self.kind == "blocking"
+            or self.kind == "queue_reader"
+            or (self.queue is not None and self.queue.blocking)
+        )
+
+    @property
+    def is_non_blocking(self) -> bool:
+        """Whether it is an N: behind it, policy "node" detaches everything."""
+        return self.kind == "non_blocking" or (self.queue is not None and not self.queue.blocking)
+
+
+def node_name(value: object) -> str:
+    """Give the name a function, class node or string stands for.
+
+    >>> node_name(len), node_name("check"), node_name(Node("a", "blocking"))
+    ('len', 'check', 'a')
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (BaseNode, Node)):
+        return value.name
+    name = getattr(value, "__name__", None) or getattr(getattr(value, "func", None), "__name__", None)
+    if name is None:
+        msg = f"{value!r} has no name: pass a name first, then the function"
+        raise TypeError(msg)
+    return str(name)
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()

@@ -1,0 +1,171 @@
+"""Which rules can a user set on a node or a loop?
+
+Small frozen values, in the words of the field: `Retry` speaks stamina's language,
+`Limit` a semaphore's, `LoopOptions` holds what `Graph.set_loop` takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+
+from flownb.errors import GraphError
+
+if TYPE_CHECKING:
+    from random import Random
+
+AwaitPolicy = Literal["none", "node", "blocking", "path_live", "path", "all"]
+Pool = Literal["asyncio", "thread", "process", "dask"]
+StartRule = Literal["dataflow", "level", "sequential"]
+WhenFull = Literal["block", "drop_newest", "drop_oldest", "error"]
+Restart = Literal["never", "on_crash"]
+
+AWAIT_POLICIES: Final[tuple[AwaitPolicy, ...]] = get_args(AwaitPolicy)
+ON_ERROR: Final = ("skip", "dead_letter", "pause", "stop")
+
+ErrorFilter = type[BaseException] | tuple[type[BaseException], ...] | Callable[[BaseException], bool]
+
+
+class _Otherwise:
+    """The `when=` of the edge that is taken when no other edge of an if is.
+
+    >>> from flownb import OTHERWISE
+    >>> OTHERWISE
+    OTHERWISE
+    """
+
+    def __repr__(self) -> str:
+        return "OTHERWISE"
+
+    def __reduce__(self) -> str:
+        return "OTHERWISE"
+
+
+OTHERWISE: Final = _Otherwise()
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Try a node again when it fails with one of these errors.
+
+    *on* has no default on purpose: an exception class, a tuple of them, or a
+    predicate of the exception. *attempts* counts the first try. The n-th wait is
+    `min(wait_max, wait_initial * wait_exp_base ** (n - 1))` seconds plus up to
+    *wait_jitter* seconds, drawn from the node's own random numbers.
+
+    >>> [Retry(on=OSError, wait_initial=0.1).wait(n) for n in (1, 2, 3)]
+    [0.1, 0.2, 0.4]
+    """
+
+    on: ErrorFilter
+    attempts: int = 3
+    wait_initial: float = 0.1
+    wait_max: float = 5.0
+    wait_jitter: float = 0.0
+    wait_exp_base: float = 2.0
+
+    def __post_init__(self) -> None:
+        """Refuse what could never work, where it is written."""
+        classes = self.on if isinstance(self.on, tuple) else (self.on,)
+        if not all(_is_filter(c) for c in classes) or (isinstance(self.on, tuple) and not all(map(_is_error, classes))):
+            msg = f"Retry(on={self.on!r}): give an exception class, a tuple of them, or a predicate"
+            raise TypeError(msg)
+        if self.attempts < 1:
+            msg = f"Retry(attempts={self.attempts}): the first try counts, so at least 1"
+            raise ValueError(msg)
+        if min(self.wait_initial, self.wait_max, self.wait_jitter) < 0 or self.wait_exp_base <= 0:
+            msg = f"{self}: waits are seconds, not negative; wait_exp_base is above 0"
+            raise ValueError(msg)
+
+    def catches(self, error: BaseException) -> bool:
+        """Whether this error is one to try again after."""
+        if isinstance(self.on, (type, tuple)):
+            return isinstance(error, self.on)
+        return bool(self.on(error))
+
+    def wait(self, attempt: int, rng: Random | None = None) -> float:
+        """Seconds to wait after attempt number *attempt* (from 1) has failed."""
+        try:
+            backoff = min(self.wait_max, self.wait_initial * self.wait_exp_base ** (attempt - 1))
+        except OverflowError:
+            backoff = self.wait_max
+        return backoff + (rng.uniform(0, self.wait_jitter) if rng and self.wait_jitter else 0)
+
+
+def _is_error(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, BaseException)
+
+
+def _is_filter(value: object) -> bool:
+    return _is_error(value) or (callable(value) and not isinstance(value, type))
+
+
+class Limit:
+    """At most *concurrency* calls at once, at most *per_second* starts a second.
+
+    One `Limit` given to several nodes is shared by them: one GPU, one rate-limited
+    service, "two machines". Waiting for it shows on the timeline.
+
+    >>> Limit(concurrency=2)
+    Limit(concurrency=2)
+    """
+
+    __slots__ = ("concurrency", "per_second")
+
+    def __init__(self, concurrency: int | None = None, per_second: float | None = None) -> None:
+        if concurrency is None and per_second is None:
+            msg = "Limit(): give concurrency= (calls at once), per_second= (starts a second), or both"
+            raise ValueError(msg)
+        if (concurrency is not None and concurrency < 1) or (per_second is not None and per_second <= 0):
+            msg = f"Limit({concurrency=}, {per_second=}): nothing would ever run"
+            raise ValueError(msg)
+        self.concurrency = concurrency
+        self.per_second = per_second
+
+    def __repr__(self) -> str:
+        given = {"concurrency": self.concurrency, "per_second": self.per_second}
+        return f"Limit({', '.join(f'{k}={v!r}' for k, v in given.items() if v is not None)})"
+
+
+@dataclass(frozen=True, slots=True)
+class LoopOptions:
+    """What `Graph.set_loop` sets for one loop; times in seconds."""
+
+    pool: Pool = "thread"
+    await_policy: AwaitPolicy = "path"
+    start_rule: StartRule = "dataflow"
+    max_in_flight: int = 64
+    when_full: WhenFull = "block"
+    on_error: str | Callable[[Any], str] = "skip"
+    restart: Restart = "never"
+    transactional: bool = False
+    checkpoint: Any = None
+    resources: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Name the wrong word and the right ones, where it is written."""
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                msg = f"set_loop({name}={getattr(self, name)!r}): choose one of {', '.join(allowed)}"
+                raise GraphError(msg)
+        if self.max_in_flight < 1:
+            msg = f"set_loop(max_in_flight={self.max_in_flight}): at least 1 item must be allowed in flight"
+            raise GraphError(msg)
+        check_on_error(self.on_error, "set_loop")
+
+
+_CHOICES: Final[dict[str, tuple[str, ...]]] = {
+    "pool": get_args(Pool),
+    "await_policy": AWAIT_POLICIES,
+    "start_rule": get_args(StartRule),
+    "when_full": get_args(WhenFull),
+    "restart": get_args(Restart),
+}
+
+
+def check_on_error(value: object, where: str) -> None:
+    """Refuse an `on_error=` that is neither one of the words nor a callable."""
+    if value not in ON_ERROR and not callable(value):
+        msg = f"{where}(on_error={value!r}): choose one of {', '.join(ON_ERROR)}, or a function of the failure"
+        raise GraphError(msg)

@@ -1,0 +1,183 @@
+"""In which words does a run report what happened?
+
+Spans and events are the one stream that metrics, timelines, logs, observers and
+widgets read. Both are tuples: cheap to make, easy to compare, the same in every
+process. Times are seconds since the run began, on the run's own clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, NamedTuple
+
+LoopState = Literal[
+    "created", "starting", "running", "pausing", "paused", "stopping", "stopped", "completed", "error"
+]
+NodeState = Literal["idle", "healthy", "retrying", "failing"]
+ENDED: Final = frozenset({"stopped", "completed", "error"})
+
+SpanKind = Literal["work", "wait", "throttled", "limited", "retry"]
+
+
+class Span(NamedTuple):
+    """A stretch of time of one node: `kind` "work" is a call, the others are waits.
+
+    "wait": the producer waits for its await set; "throttled": for an in-flight
+    slot; "limited": for a `Limit`; "retry": for the next attempt.
+
+    >>> Span("days", "check", 0, 0, "work", 1.0, 1.5, 1).duration
+    0.5
+    """
+
+    loop: str
+    node: str
+    iteration: int
+    visit: int
+    kind: SpanKind
+    start: float
+    end: float
+    attempt: int = 1
+
+    @property
+    def duration(self) -> float:
+        """Seconds from start to end."""
+        return self.end - self.start
+
+
+class Event(NamedTuple):
+    """Something that happened at one moment; `data` says more, by kind.
+
+    Kinds: "state" (of the loop), "produced", "released", "settled", "failed" (a
+    node, for good), "retry", "timeout", "overrun", "pushed", "log", "applied".
+    """
+
+    time: float
+    kind: str
+    loop: str
+    node: str = ""
+    iteration: int = -1
+    data: Any = None
+
+
+class LogLine(NamedTuple):
+    """One line a node printed or logged."""
+
+    time: float
+    loop: str
+    node: str
+    iteration: int
+    level: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.time:9.3f} {self.loop}/{self.node}[{self.iteration}] {self.level}: {self.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An item that failed, and why.
+
+    `item` is what the producer made, so it can be offered again; `error` is the
+    first exception of the item, `errors` names every node that failed.
+    """
+
+    loop: str
+    node: str
+    iteration: int
+    item: Any
+    attempts: int
+    error: BaseException
+    errors: tuple[tuple[str, BaseException], ...] = ()
+    traceback: str = ""
+    time: float = 0.0
+
+    def __repr__(self) -> str:
+        error = f"{type(self.error).__name__}: {self.error}"
+        return f"Failure({self.loop}/{self.node}, iteration {self.iteration}, {error})"
+
+    def record(self) -> dict[str, Any]:
+        """Return what a dead letter carries; the item must be JSON to travel."""
+        return {
+            "loop": self.loop,
+            "node": self.node,
+            "iteration": self.iteration,
+            "item": self.item,
+            "attempts": self.attempts,
+            "error": f"{type(self.error).__name__}: {self.error}",
+            "traceback": self.traceback,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class NodeMetrics:
+    """What one node did so far; durations in seconds."""
+
+    node: str
+    state: NodeState = "idle"
+    calls: int = 0
+    failed: int = 0
+    retries: int = 0
+    timeouts: int = 0
+    abandoned: int = 0
+    running: int = 0
+    total: float = 0.0
+    p50: float = 0.0
+    p99: float = 0.0
+    longest: float = 0.0
+
+    @property
+    def mean(self) -> float:
+        """Mean length of a call in seconds, 0 before the first."""
+        return self.total / self.calls if self.calls else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class LoopMetrics:
+    """What one loop did so far.
+
+    `produced = done + failed + dropped + open`. `working`, `waiting`, `throttled`
+    are the producer's seconds: making items, waiting for its await set, waiting
+    for an in-flight slot.
+    """
+
+    loop: str
+    state: LoopState = "created"
+    produced: int = 0
+    released: int = 0
+    done: int = 0
+    failed: int = 0
+    dropped: int = 0
+    cancelled: int = 0
+    open: int = 0
+    in_flight: int = 0
+    peak_in_flight: int = 0
+    max_in_flight: int = 64
+    overruns: int = 0
+    working: float = 0.0
+    waiting: float = 0.0
+    throttled: float = 0.0
+    elapsed: float = 0.0
+    nodes: Mapping[str, NodeMetrics] = field(default_factory=dict)
+
+    @property
+    def rate(self) -> float:
+        """Released iterations per second since the loop started."""
+        return self.released / self.elapsed if self.elapsed else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class LoopStatus:
+    """Where one loop stands, as `orch.status()` shows it."""
+
+    loop: str
+    state: LoopState
+    pool: str
+    reason: str = ""
+    iterations: int = 0
+    done: int = 0
+    failed: int = 0
+    in_flight: int = 0
+    rate: float = 0.0
+    last_error: str = ""
+    unapplied: int = 0

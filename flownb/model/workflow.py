@@ -1,0 +1,398 @@
+"""How is a workflow put together? The builder is the model.
+
+Two verbs carry everything: `add_...` puts a node into the graph, `add_edge` links
+nodes. Adding a known name again replaces the node and keeps its edges, linking
+again changes nothing, so that any cell can be run twice. Every verb returns the
+graph itself.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+
+from flownb.errors import GraphError
+from flownb.model.edges import Edge, did_you_mean
+from flownb.model.nodes import (
+    BaseNode,
+    Join,
+    Kind,
+    Node,
+    QueueNode,
+    QueueOptions,
+    QueueReader,
+    ReaderOptions,
+    Takes,
+    node_name,
+)
+from flownb.model.policies import Limit, LoopOptions, Retry, check_on_error
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+F = TypeVar("F", bound=Callable[..., Any])
+NodeRef = str | Callable[..., Any] | BaseNode | Node
+_PLAIN: Final = (str, int, float, Retry, QueueOptions, ReaderOptions)
+_OPTIONS: Final = frozenset(LoopOptions.__dataclass_fields__)
+
+
+class Workflow:
+    """A named graph of nodes: the data half of `Graph`, which adds the verbs that run it.
+
+    `nodes` and `edges` are in the order in which they were first added; `version`
+    counts the edits.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        state_model: type | None = None,
+        reducers: Mapping[str, Callable[[Any, Any], Any]] | None = None,
+    ) -> None:
+        self.name = _checked(name, "the graph")
+        self.state_model = state_model
+        self.reducers = dict(reducers or {})
+        self.nodes: dict[str, Node] = {}
+        self.edges: dict[tuple[str, str], Edge] = {}
+        self.options: dict[str, dict[str, Any]] = {}
+        self.version = 0
+
+    # -- nodes -----------------------------------------------------------------
+
+    def add_producer(
+        self,
+        name: str | Callable[..., Any] | BaseNode,
+        source: Any = None,
+        *,
+        every: float | None = None,
+        takes: Takes | None = None,
+        fake: Callable[..., Any] | None = None,
+        retry: Retry | None = None,
+        timeout: float | None = None,
+    ) -> Self:
+        """Add the node that makes the items of a loop.
+
+        *source* is a callable, a generator function or an iterable, sync or async;
+        without one the items are 0, 1, 2, ... `None` means "nothing now". *every*:
+        seconds between items at a fixed rate; without it the next item is made as
+        soon as the await set is done.
+        """
+        if source is None and not isinstance(name, str):
+            source = name
+        if every is not None and every <= 0:
+            msg = f"producer {node_name(name)!r}: every={every} must be above 0 seconds"
+            raise GraphError(msg)
+        return self._put(name, "producer", source, every=every, takes=takes, fake=fake, retry=retry, timeout=timeout)
+
+    def add_node(
+        self,
+        name: str | Callable[..., Any] | BaseNode,
+        fn: Callable[..., Any] | BaseNode | None = None,
+        *,
+        kind: Literal["blocking", "non_blocking"] = "blocking",
+        takes: Takes | None = None,
+        fake: Callable[..., Any] | None = None,
+        fail: Any = None,
+        retry: Retry | None = None,
+        timeout: float | None = None,
+        on_error: Any = None,
+        join: Join = "all",
+        limit: Limit | None = None,
+        config: Any = None,
+        keep: int = 1,
+        description: str = "",
+    ) -> Self:
+        """Add a node: a name and a function, a function alone, or a class node.
+
+        Without a function the payload passes on. *takes* declares the length in
+        seconds, *fake* stands in for the function in simulations, *timeout* is per
+        attempt, *keep* says how many last outputs are kept for `outputs()`.
+        """
+        if fn is None and not isinstance(name, str):
+            fn = name
+        actual: Kind = kind
+        if isinstance(fn, BaseNode):
+            actual = fn.kind
+        if actual not in {"blocking", "non_blocking", "producer", "if", "queue", "queue_reader"}:
+            msg = f"node {node_name(name)!r}: kind={kind!r}: choose 'blocking' or 'non_blocking'"
+            raise GraphError(msg)
+        if on_error is not None:
+            check_on_error(on_error, f"node {node_name(name)!r}: add_node")
+        return self._put(
+            name, actual, fn, takes=takes, fake=fake, fail=fail, retry=retry, timeout=timeout,
+            on_error=on_error, join=join, limit=limit, config=config, keep=keep, description=description,
+        )  # fmt: skip
+
+    def add_if(
+        self,
+        name: str | Callable[..., Any] | BaseNode,
+        predicate: Callable[..., Any] | BaseNode | None = None,
+        *,
+        takes: Takes | None = None,
+        fake: Callable[..., Any] | None = None,
+    ) -> Self:
+        """Add a branch: its edges carry `when=`, the payload passes on unchanged.
+
+        When every `when` is a bool the verdict is `bool(predicate(payload))`, and an
+        arm that is not drawn ends the path, as an `if` without `else` does. Else the
+        verdict is compared with `==`, and one without an edge fails the item, unless
+        there is an edge `when=OTHERWISE`.
+        """
+        if predicate is None and not isinstance(name, str):
+            predicate = name
+        return self._put(name, "if", predicate, takes=takes, fake=fake)
+
+    def add_queue(
+        self,
+        name: str,
+        *,
+        queue: str | None = None,
+        kind: Literal["blocking", "non_blocking"] = "non_blocking",
+        mode: Literal["competing", "broadcast"] = "competing",
+        maxlen: int | None = None,
+        when_full: Literal["block", "drop_newest", "drop_oldest", "error"] = "block",
+        model: type | None = None,
+        external: bool = False,
+    ) -> Self:
+        """Add a node that pushes its payload to the queue named *queue* (default: *name*).
+
+        "competing": each message goes to one reader; "broadcast": to every reading
+        loop. *model*: a pydantic model checked on push and built on pop. *external*:
+        somebody outside this graph reads it.
+        """
+        options = QueueOptions(
+            queue or name, kind == "blocking", mode, maxlen, when_full, model, external
+        )
+        return self._put(name, "queue", QueueNode(name, queue=options.name), queue=options)
+
+    def add_queue_reader(
+        self,
+        name: str,
+        *,
+        queue: str,
+        prefetch: int = 16,
+        timeout: float | None = None,
+        ack: Literal["done", "awaited", "received"] = "done",
+        visibility_timeout: float = 30,
+        max_deliveries: int = 5,
+        external: bool = False,
+    ) -> Self:
+        """Add a reader of a queue; it drives a loop of its own: one message, one item.
+
+        A message is settled (`ack`) when its item is done, detached work included;
+        "awaited" settles at the release, "received" before the first node.
+        """
+        options = ReaderOptions(
+            queue, prefetch, timeout, ack, visibility_timeout, max_deliveries, external
+        )
+        return self._put(name, "queue_reader", QueueReader(name, queue=queue), reader=options)
+
+    def producer(self, fn: F | None = None, **options: Any) -> Any:
+        """Add the decorated function as a producer; takes what `add_producer` takes."""
+        return self._decorator(self.add_producer, fn, options)
+
+    def node(self, fn: F | None = None, **options: Any) -> Any:
+        """Add the decorated function as a node behind *after*; returns the plain function.
+
+        *after* is a node or several; these edges belong to the definition and are
+        replaced with it.
+        """
+        return self._decorator(self.add_node, fn, options)
+
+    def _decorator(self, add: Callable[..., Any], fn: F | None, options: dict[str, Any]) -> Any:
+        after, name = options.pop("after", ()), options.pop("name", None)
+
+        def decorate(function: F) -> F:
+            known = name or node_name(function)
+            add(known, function, **options)
+            self._replace_owned(known, [after] if isinstance(after, str) or callable(after) else after)
+            return function
+
+        return decorate if fn is None else decorate(fn)
+
+    def _replace_owned(self, name: str, after: Iterable[NodeRef]) -> None:
+        self.edges = {k: e for k, e in self.edges.items() if e.owner != name}
+        for source in after:
+            self._link(Edge(self._ref(source), name, owner=name))
+
+    def _put(self, name: Any, kind: Kind, fn: Any, **options: Any) -> Self:
+        known = _checked(node_name(name), f"a {kind} node")
+        if isinstance(fn, BaseNode):
+            options.update(_class_options(fn, options))
+        node = Node(known, kind, fn, **options)
+        if not _same(self.nodes.get(known), node):
+            self.nodes[known] = node
+            self.version += 1
+        return self
+
+    def remove_node(self, name: NodeRef) -> Self:
+        """Remove a node and every edge at it."""
+        gone = self._known(self._ref(name), "remove_node")
+        del self.nodes[gone]
+        self.edges = {k: e for k, e in self.edges.items() if gone not in k}
+        self.options.pop(gone, None)
+        self.version += 1
+        return self
+
+    # -- edges -----------------------------------------------------------------
+
+    def add_edge(
+        self,
+        a: NodeRef,
+        b: NodeRef,
+        *more: NodeRef,
+        when: Any = None,
+        condition: Callable[..., Any] | None = None,
+        copy: bool = False,
+        description: str = "",
+    ) -> Self:
+        """Link nodes along a path: `add_edge("a", "b", "c")` is a -> b -> c.
+
+        *when* (a verdict of the if *a*) and *condition* (a function of a's output)
+        belong to the first edge; *copy* deep-copies the payload on every edge named.
+        An end may be a name, a function or a node; it may be added later.
+        """
+        names = [self._ref(end) for end in (a, b, *more)]
+        for i, (source, target) in enumerate(zip(names, names[1:], strict=False)):
+            first = {"when": when, "condition": condition} if i == 0 else {}
+            self._link(Edge(source, target, copy=copy, description=description, **first))
+        return self
+
+    def _link(self, edge: Edge) -> None:
+        key = (edge.source, edge.target)
+        old = self.edges.get(key)
+        if old is not None and old.when is not None and old.when != edge.when:
+            warnings.warn(
+                f"edge {edge}: when={old.when!r} is now when={edge.when!r} (two nodes share one edge)",
+                stacklevel=4,
+            )
+        if old != edge:
+            self.edges[key] = edge
+            self.version += 1
+
+    def remove_edge(self, a: NodeRef, b: NodeRef) -> Self:
+        """Remove the edge from *a* to *b*."""
+        key = (self._ref(a), self._ref(b))
+        if key not in self.edges:
+            near = did_you_mean(f"{key[0]} -> {key[1]}", map(str, self.edges.values()))
+            msg = f"remove_edge: there is no edge {key[0]} -> {key[1]}{near}"
+            raise GraphError(msg)
+        del self.edges[key]
+        self.version += 1
+        return self
+
+    # -- loops and parts -------------------------------------------------------
+
+    def set_loop(self, name: NodeRef, **options: Any) -> Self:
+        """Set how a loop runs; it is named after its producer.
+
+        *pool* ("thread", "asyncio", "process", "dask"), *await_policy*, *start_rule*,
+        *max_in_flight*, *when_full*, *on_error*, *restart*, *transactional*,
+        *checkpoint*, *resources* (a name for each context manager that nodes find
+        as `ctx.resources[name]`). What is not named keeps its value.
+        """
+        unknown = [o for o in options if o not in _OPTIONS]
+        if unknown:
+            near = did_you_mean(unknown[0], _OPTIONS)
+            msg = f"set_loop({self._ref(name)!r}): there is no option {unknown[0]!r}{near}"
+            raise GraphError(msg)
+        loop = self._ref(name)
+        merged = {**self.options.get(loop, {}), **options}
+        LoopOptions(**merged)
+        if merged != self.options.get(loop):
+            self.options[loop] = merged
+            self.version += 1
+        return self
+
+    def loop_options(self, loop: str) -> LoopOptions:
+        """Give the options of one loop, with the defaults filled in."""
+        return LoopOptions(**self.options.get(loop, {}))
+
+    def include(self, other: Workflow, *, prefix: str = "") -> Self:
+        """Copy all nodes, edges and loop options of *other* in, each name prefixed."""
+        for node in other.nodes.values():
+            self.nodes[prefix + node.name] = replace(node, name=prefix + node.name)
+        for edge in other.edges.values():
+            owner = prefix + edge.owner if edge.owner else None
+            self._link(replace(edge, source=prefix + edge.source, target=prefix + edge.target, owner=owner))
+        for loop, options in other.options.items():
+            self.options[prefix + loop] = dict(options)
+        self.version += 1
+        return self
+
+    # -- looking up ------------------------------------------------------------
+
+    @property
+    def producers(self) -> tuple[str, ...]:
+        """The names of the loops: producers, and readers that nothing flows into."""
+        fed = {e.target for e in self.flow_edges()}
+        return tuple(
+            n.name
+            for n in self.nodes.values()
+            if n.kind == "producer" or (n.kind == "queue_reader" and n.name not in fed)
+        )
+
+    def flow_edges(self) -> list[Edge]:
+        """All edges that items flow along: those from a queue to its reader are cut."""
+        return [e for e in self.edges.values() if not self.is_queue_edge(e)]
+
+    def is_queue_edge(self, edge: Edge) -> bool:
+        """Whether the edge is an asynchronous boundary: from a queue to a reader."""
+        source, target = self.nodes.get(edge.source), self.nodes.get(edge.target)
+        return bool(source and target and source.kind == "queue" and target.kind == "queue_reader")
+
+    def queue_links(self) -> list[tuple[str, str]]:
+        """All (queue node, reader node) pairs that share a queue, drawn or not."""
+        writers = [n for n in self.nodes.values() if n.queue]
+        readers = [n for n in self.nodes.values() if n.reader]
+        return [
+            (w.name, r.name)
+            for w in writers
+            for r in readers
+            if w.queue and r.reader and w.queue.name == r.reader.queue
+        ]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.nodes
+
+    def _ref(self, value: NodeRef) -> str:
+        if not isinstance(value, (str, BaseNode, Node)):
+            held = [n.name for n in self.nodes.values() if n.fn is value]
+            if len(held) == 1:
+                return held[0]
+            if len(held) > 1:
+                msg = f"{node_name(value)!r} is the function of {', '.join(held)}: name the node you mean"
+                raise GraphError(msg)
+        return node_name(value)
+
+    def _known(self, name: str, where: str) -> str:
+        if name not in self.nodes:
+            msg = f"{where}: there is no node {name!r}{did_you_mean(name, self.nodes)}"
+            raise GraphError(msg)
+        return name
+
+
+def _checked(name: str, what: str) -> str:
+    if not isinstance(name, str) or not name.strip():
+        msg = f"{what} needs a name that is not empty, not {name!r}"
+        raise GraphError(msg)
+    return name
+
+
+def _class_options(fn: BaseNode, options: dict[str, Any]) -> dict[str, Any]:
+    more: dict[str, Any] = {}
+    if isinstance(fn, QueueNode) and not options.get("queue"):
+        more["queue"] = QueueOptions(fn.queue)
+    if isinstance(fn, QueueReader) and not options.get("reader"):
+        more["reader"] = ReaderOptions(fn.queue)
+    if options.get("limit") is None and fn.kind in {"blocking", "non_blocking"}:
+        more["limit"] = Limit(concurrency=1)
+    return more
+
+
+def _same(old: Node | None, new: Node) -> bool:
+    pairs = [(getattr(old, f.name, None), getattr(new, f.name)) for f in fields(new)]
+    return all(a is b or (isinstance(a, _PLAIN) and type(a) is type(b) and a == b) for a, b in pairs)
