@@ -1,0 +1,36 @@
+"""What do tests share that is not a fixture? What they need from the machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import NoReturn
+
+import pytest
+
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+def missing(what: str, reason: str) -> NoReturn:
+    """Skip this test because the machine has no `what` ("server", "browser").
+
+    At home that is fine. CI sets FLOWNB_REQUIRE="server browser": then a missing one
+    is a failure, so that a green run cannot hide tests that never ran.
+    """
+    if what in os.environ.get("FLOWNB_REQUIRE", "").split():
+        pytest.fail(f"FLOWNB_REQUIRE names {what!r}, but {reason}", pytrace=False)
+    pytest.skip(reason)
+
+
+def require(what: str, found: object, reason: str) -> None:
+    """Go on if `found` is truthy, else the test is skipped or fails: see `missing`."""
+    if not found:
+        missing(what, reason)
+
+
+def find_browser() -> str:
+    """Return the path of the system's Chromium, or skip (fail where it is required)."""
+    for name in _BROWSERS:
+        if path := shutil.which(name):
+            return path
+    missing("browser", f"none of {', '.join(_BROWSERS)} is installed")
