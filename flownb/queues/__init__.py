@@ -1,1 +1,20 @@
-"""How does data cross loops? Named queues on Redis Streams."""
+"""How does data cross loops? Named queues on Redis Streams.
+
+`open_server` finds the server, its `manager(...)` pushes, reads and settles. Redis,
+fakeredis and pydantic are imported when the first queue is used.
+"""
+
+from flownb.queues.manager import QueueManager
+from flownb.queues.server import Server, open_server
+from flownb.queues.spec import MANUAL, GroupStats, Message, QueueSpec, QueueStats
+
+__all__ = [
+    "MANUAL",
+    "GroupStats",
+    "Message",
+    "QueueManager",
+    "QueueSpec",
+    "QueueStats",
+    "Server",
+    "open_server",
+]

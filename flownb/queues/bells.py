@@ -1,0 +1,80 @@
+"""How does a waiting reader learn that there is something for it?
+
+Inside one process nobody polls: who waits hangs up a bell *before* it looks, and
+who pushes rings it, from whatever thread it runs in. So a wake-up cannot be lost,
+and in virtual time waiting leaves no timer behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+
+class Bell:
+    """Wakes one waiter in its own event loop, from any thread."""
+
+    __slots__ = ("_loop", "_rung")
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._rung = asyncio.Event()
+
+    def ring(self) -> None:
+        """Wake the waiter; harmless when its event loop is already closed."""
+        if _running_loop() is self._loop:
+            self._rung.set()
+            return
+        # A closed event loop raises: nobody waits there any more.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._rung.set)
+
+    async def wait(self, timeout: float | None) -> None:
+        """Until it was rung since the last wait, at most `timeout` seconds."""
+        with suppress(TimeoutError):
+            # No timer at all without a timeout: virtual time would jump to it.
+            async with asyncio.timeout(timeout):
+                await self._rung.wait()
+        self._rung.clear()
+
+
+class BellBoard:
+    """All bells of a server, by the name of what their owners wait for."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._bells: dict[str, list[Bell]] = {}
+
+    @contextmanager
+    def hung(self, name: str) -> Iterator[Bell]:
+        """A bell for `name`, taken down again at the end."""
+        bell = Bell()
+        with self._lock:
+            self._bells.setdefault(name, []).append(bell)
+        try:
+            yield bell
+        finally:
+            self._take_down(name, bell)
+
+    def _take_down(self, name: str, bell: Bell) -> None:
+        with self._lock:
+            bells = self._bells[name]
+            bells.remove(bell)
+            if not bells:
+                del self._bells[name]
+
+    def ring(self, name: str) -> None:
+        """Wake everyone who waits for `name`: who finds nothing left waits again."""
+        with self._lock:
+            bells = tuple(self._bells.get(name, ()))
+        for bell in bells:
+            bell.ring()
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

@@ -1,0 +1,135 @@
+"""What does a push to a full queue do?
+
+`block` waits for room, `error` and `drop_newest` refuse the message, `drop_oldest`
+makes room. Depth is looked at under WATCH, so that several hosts pushing at once
+cannot overfill the queue.
+
+`drop_oldest` takes the oldest undelivered messages *as a reader does*: Redis then
+cannot deliver them to anybody else, and what a reader holds is never dropped. So
+when readers hold all of it, the queue goes over `maxlen` by that one message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from flownb.errors import QueueError
+from flownb.queues.settle import Job, ack_job, counted, data_bell, room_bell, transact
+from flownb.queues.streams import (
+    Group,
+    create_groups,
+    entries_from,
+    group_is_gone,
+    groups_of,
+    order,
+    read,
+)
+
+if TYPE_CHECKING:
+    from flownb.queues.server import Link
+    from flownb.queues.spec import QueueSpec
+
+DROPPED = ""
+"""What a push returns instead of an id when the message was dropped."""
+
+_DROPPER = "~dropper"
+
+
+class BoundedPush:
+    """Pushes to one queue with `maxlen`; `send` is made for a `Lane`."""
+
+    def __init__(self, link: Link, spec: QueueSpec, key: str, maxlen: int) -> None:
+        self._link = link
+        self._client = link.client
+        self._spec = spec
+        self._key = key
+        self._maxlen = maxlen
+
+    async def send(self, jobs: Sequence[Job]) -> Sequence[Any]:
+        """The replies to the first of `jobs`; those that must wait stay with the lane."""
+        if self._spec.when_full == "drop_oldest":
+            return await self._push_dropping(jobs)
+        # The bell hangs before the depth is read, so no ack in between is missed.
+        with self._link.listen(room_bell(self._key)) as bell:
+            sent = await self._push_what_fits(jobs)
+            if self._spec.when_full == "block":
+                if not sent:
+                    await bell.wait(self._link.room_poll)
+                return sent
+        return [*sent, *[self._refusal() for _ in jobs[len(sent) :]]]
+
+    def _refusal(self) -> Exception | str:
+        if self._spec.when_full == "drop_newest":
+            return DROPPED
+        return QueueError(
+            f"queue {self._spec.name!r} is full ({self._maxlen} messages): read faster, "
+            f"raise maxlen=, or choose when_full='block'"
+        )
+
+    async def _push_what_fits(self, jobs: Sequence[Job]) -> list[Any]:
+        from redis.exceptions import WatchError
+
+        while True:
+            try:
+                return await self._push_watching(jobs)
+            except WatchError:
+                # Somebody pushed or acked meanwhile, so somebody got on.
+                continue
+
+    async def _push_watching(self, jobs: Sequence[Job]) -> list[Any]:
+        async with self._client.pipeline(transaction=True) as pipe:
+            await pipe.watch(self._key)
+            room = self._maxlen - await pipe.xlen(self._key)
+            if room <= 0:
+                return []
+            pipe.multi()
+            for job in jobs[:room]:
+                pipe.execute_command(*job.commands[0])
+            replies: list[Any] = await pipe.execute(raise_on_error=False)
+        self._link.ring(data_bell(self._key))
+        return replies
+
+    async def _push_dropping(self, jobs: Sequence[Job]) -> list[Any]:
+        over = await self._client.xlen(self._key) + len(jobs) - self._maxlen
+        drops = await self._take_oldest(over) if over > 0 else []
+        return (await transact(self._link, [*jobs, *drops]))[: len(jobs)]
+
+    async def _take_oldest(self, count: int) -> list[Job]:
+        """Take what nobody holds from each group, the same messages from all."""
+        groups = sorted(
+            counted(await groups_of(self._client, self._key)), key=lambda group: order(group.cursor)
+        )
+        if not groups:
+            return await self._cut_oldest(count)
+        ids = await self._take(groups[0].name, count)
+        drops = [self._drop(groups[0], ids)]
+        for group in groups[1:]:
+            ahead = [entry_id for entry_id in ids if order(entry_id) > order(group.cursor)]
+            drops.append(self._drop(group, await self._take(group.name, len(ahead))))
+        return [job for job in drops if job.commands]
+
+    async def _take(self, group: str, count: int) -> list[str]:
+        from redis.exceptions import ResponseError
+
+        if not count:
+            return []
+        try:
+            entries = await read(self._client, self._key, group, _DROPPER, after=">", count=count)
+        except ResponseError as error:
+            if not group_is_gone(error):
+                raise
+            await create_groups(self._client, self._key, [group])
+            return []
+        return [entry_id for entry_id, _ in entries]
+
+    def _drop(self, group: Group, ids: list[str]) -> Job:
+        if not ids:
+            return Job((), room_bell(self._key))
+        return ack_job(self._spec, self._key, group.name, ids)
+
+    async def _cut_oldest(self, count: int) -> list[Job]:
+        """Nobody reads this queue yet: nothing can be in anybody's hands."""
+        entries = entries_from(await self._client.xrange(self._key, count=count))
+        ids = [entry_id for entry_id, _ in entries]
+        return [Job((("XDEL", self._key, *ids),), room_bell(self._key))] if ids else []

@@ -1,0 +1,96 @@
+"""How does a reader stop waiting without losing what arrives at that moment?
+
+Redis marks a message as delivered when it answers, heard or not. So a *look* at
+the stream is never cancelled: it runs as a task of its own, and what it brings
+after its reader has gone is kept here for the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+from flownb.queues.spec import Message
+
+if TYPE_CHECKING:
+    from flownb.queues.bells import Bell
+
+Look = Callable[[int, float], Awaitable[tuple[bool, list[Message]]]]
+"""Fetch up to `count` messages, waiting for them at the server at most `patience`
+seconds. True if the stream held anything, messages or garbage."""
+
+
+class Inbox:
+    """What was fetched for one reader of one queue and not yet taken.
+
+    `patience` is how long one look may wait at the server (seconds); 0 where the
+    waiting is done here, on a bell that `listen` hangs up.
+    """
+
+    def __init__(
+        self, look: Look, *, listen: Callable[[], AbstractContextManager[Bell]], patience: float
+    ) -> None:
+        self._look_once = look
+        self._listen = listen
+        self._patience = patience
+        self._kept: deque[Message] = deque()
+        self._looking: asyncio.Task[tuple[bool, list[Message]]] | None = None
+
+    async def take(self, count: int, timeout: float | None) -> list[Message]:
+        """Up to `count` messages, as soon as there is one; none after `timeout` seconds."""
+        now = asyncio.get_running_loop().time
+        until = None if timeout is None else now() + timeout
+        # The bell hangs before the first look: what is pushed in between rings it.
+        with self._listen() as bell:
+            while True:
+                left = None if until is None else max(0.0, until - now())
+                found = bool(self._kept) or await self._look(count, left)
+                if self._kept:
+                    return self._hand_over(count)
+                if left == 0.0 and not found:
+                    return []
+                if not found and not self._patience:
+                    await bell.wait(left)
+
+    async def _look(self, count: int, left: float | None) -> bool:
+        """One look of our own: another reader's may have left something behind."""
+        while self._looking is not None:
+            await asyncio.wait({self._looking})
+            if self._kept:
+                return True
+        patience = self._patience if left is None else min(self._patience, left)
+        look = asyncio.create_task(self._look_and_keep(count, patience))
+        look.add_done_callback(_heard)
+        self._looking = look
+        await asyncio.wait({look})
+        return look.result()[0]
+
+    async def _look_and_keep(self, count: int, patience: float) -> tuple[bool, list[Message]]:
+        try:
+            found, messages = await self._look_once(count, patience)
+            self._kept.extend(messages)
+            return found, messages
+        finally:
+            self._looking = None
+
+    def _hand_over(self, count: int) -> list[Message]:
+        return [self._kept.popleft() for _ in range(min(count, len(self._kept)))]
+
+    def forget(self) -> None:
+        """Drop what was fetched and not taken: the queue was cleared."""
+        self._kept.clear()
+
+    async def aclose(self) -> None:
+        """End a look that is still out; what it was about to bring stays pending."""
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.wait({self._looking})
+
+
+def _heard(look: asyncio.Task[tuple[bool, list[Message]]]) -> None:
+    """Retrieve the error of a look whose reader has gone: the next one meets it itself."""
+    if not look.cancelled():
+        look.exception()

@@ -1,0 +1,251 @@
+"""Where does the Redis server of a graph's queues come from?
+
+From `redis=` if it is given; else it is a fakeredis inside this process, which
+needs no installation and lives as long as the orchestrator that opened it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakKeyDictionary
+
+from flownb.errors import QueueError
+from flownb.queues.bells import Bell, BellBoard
+
+if TYPE_CHECKING:
+    from flownb.queues.manager import Clock, QueueManager
+    from flownb.queues.spec import QueueSpec
+
+# The longest a read waits at a real server: how late it may notice that nobody wants it.
+_SLICE = 0.5
+# How often a push looks for room at a real server, which has no bell for that.
+_ROOM_POLL = 0.05
+
+# What says where a server is; the rest of a client's options is how that client works.
+_KEPT_OPTIONS = frozenset(
+    {"host", "port", "path", "db", "username", "password", "credential_provider", "client_name"}
+    | {"socket_timeout", "socket_connect_timeout", "socket_keepalive"}
+)
+
+
+# One board per fakeredis, also when somebody hands us the same one twice.
+_BOARDS: WeakKeyDictionary[Any, BellBoard] = WeakKeyDictionary()
+
+
+class Link(Protocol):
+    """A connection of one manager: a client on its own event loop, and how to wait."""
+
+    client: Any
+    where: str
+    patience: float
+    """How long one read may wait at the server; 0: never there, only on a bell."""
+    room_poll: float | None
+    """How often to look for room in a full queue; None: a bell tells."""
+    can_be_virtual: bool
+
+    def listen(self, name: str) -> AbstractContextManager[Bell]:
+        """A bell for what is called `name`."""
+
+    def ring(self, name: str) -> None:
+        """Wake whoever listens."""
+
+
+class Server(Protocol):
+    """Where managers get their link from."""
+
+    def connect(self) -> Link:
+        """A link for the running event loop."""
+
+    def describe(self) -> str:
+        """What a person calls this server."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+    def manager(
+        self,
+        graph: str,
+        specs: Iterable[QueueSpec],
+        consumer: str,
+        clock: Clock | None = None,
+        *,
+        namespace: str = "flownb",
+    ) -> QueueManager:
+        """A manager of the graph's queues, for the event loop that uses it first."""
+
+
+def open_server(redis: Any = None, *, need_other_process: bool = False) -> Server:
+    """The server for `redis`: a URL, a redis-py client (sync or async), or None.
+
+    Nothing is connected or imported before the first queue is used.
+
+    >>> open_server().describe()
+    'fakeredis in this kernel'
+    >>> open_server("redis://:secret@example.org/2").describe()
+    'redis://example.org:6379/2'
+    """
+    if redis is None and need_other_process:
+        raise QueueError(
+            "a loop in another process cannot reach the fakeredis in this kernel: "
+            "give redis= the URL of a running Redis, or use pool='thread'"
+        )
+    if redis is None:
+        return LocalServer()
+    if isinstance(redis, str):
+        return RemoteServer(_options_of_url(redis))
+    options = _options_of_client(redis)
+    return LocalServer(options["server"]) if "server" in options else RemoteServer(options)
+
+
+class _Opens:
+    """The way to a manager, the same for every server."""
+
+    def manager(
+        self,
+        graph: str,
+        specs: Iterable[QueueSpec],
+        consumer: str,
+        clock: Clock | None = None,
+        *,
+        namespace: str = "flownb",
+    ) -> QueueManager:
+        """A manager of the graph's queues, for the event loop that uses it first."""
+        from flownb.queues.manager import QueueManager
+
+        return QueueManager(
+            self, graph=graph, specs=specs, namespace=namespace, consumer=consumer, clock=clock
+        )
+
+
+class LocalServer(_Opens):
+    """A fakeredis in this process, shared by managers on any event loop and thread."""
+
+    def __init__(self, fake: Any = None) -> None:
+        self._fake = fake
+        self._lock = threading.Lock()
+
+    def connect(self) -> Link:
+        """A link for the running event loop."""
+        import fakeredis
+
+        with self._lock:
+            if self._fake is None:
+                self._fake = fakeredis.FakeServer()
+            bells = _BOARDS.setdefault(self._fake, BellBoard())
+        return _LocalLink(fakeredis.FakeAsyncRedis(server=self._fake), bells)
+
+    def describe(self) -> str:
+        """What a person calls this server."""
+        return "fakeredis in this kernel"
+
+    def close(self) -> None:
+        """Forget all queues."""
+        self._fake = None
+
+
+class _LocalLink:
+    patience = 0.0
+    room_poll: float | None = None
+    can_be_virtual = True
+    where = "fakeredis in this kernel"
+
+    def __init__(self, client: Any, bells: BellBoard) -> None:
+        self.client = client
+        self.listen = bells.hung
+        self.ring = bells.ring
+
+
+class RemoteServer(_Opens):
+    """A real Redis or Valkey; picklable, so that a child process can open it too."""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self._options = options
+
+    def connect(self) -> Link:
+        """A link for the running event loop; connects when it is first used."""
+        return _RemoteLink(_client(self._options), self.describe(), self._slice())
+
+    def _slice(self) -> float:
+        """Well under the client's own timeout, which would break the connection."""
+        limit = self._options.get("socket_timeout")
+        return _SLICE if limit is None else min(_SLICE, limit / 2)
+
+    def describe(self) -> str:
+        """The address, never the password."""
+        if "path" in self._options:
+            return f"unix://{self._options['path']}"
+        scheme = "rediss" if self._options.get("ssl") else "redis"
+        host, port = self._options.get("host", "localhost"), self._options.get("port", 6379)
+        database = self._options.get("db") or 0
+        return f"{scheme}://{host}:{port}" + (f"/{database}" if database else "")
+
+    def close(self) -> None:
+        """Nothing to do: the server is not ours, and each manager closes its connections."""
+
+
+class _RemoteLink:
+    room_poll: float | None = _ROOM_POLL
+    can_be_virtual = False
+
+    def __init__(self, client: Any, where: str, patience: float) -> None:
+        bells = BellBoard()
+        self.client = client
+        self.where = where
+        self.patience = patience
+        self.listen = bells.hung
+        self.ring = bells.ring
+
+
+def _client(options: dict[str, Any]) -> Any:
+    from redis.asyncio import Redis
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+
+    options = dict(options)
+    if "path" in options:
+        options["unix_socket_path"] = options.pop("path")
+    # No retries: a push whose answer was lost would be in the queue twice.
+    return Redis(**options, retry=Retry(NoBackoff(), 0))
+
+
+def _options_of_url(url: str) -> dict[str, Any]:
+    from redis.asyncio.connection import SSLConnection, parse_url
+
+    try:
+        options: dict[str, Any] = dict(parse_url(url))
+    except ValueError as error:
+        raise QueueError(f"redis={_without_password(url)!r}: {error}") from None
+    kind = options.pop("connection_class", None)
+    return options | ({"ssl": True} if kind is SSLConnection else {})
+
+
+def _options_of_client(client: Any) -> dict[str, Any]:
+    pool = getattr(client, "connection_pool", None)
+    if pool is None:
+        raise QueueError(
+            f"redis= is a {type(client).__name__}: give a URL, a redis-py client, "
+            f"or None for the one inside this kernel"
+        )
+    given = pool.connection_kwargs
+    if "server" in given:
+        return {"server": _fake_server(pool)}
+    options = {
+        name: value
+        for name, value in given.items()
+        if value is not None and (name in _KEPT_OPTIONS or name.startswith("ssl_"))
+    }
+    return options | ({"ssl": True} if "SSL" in pool.connection_class.__name__ else {})
+
+
+def _fake_server(pool: Any) -> Any:
+    fake = pool.connection_kwargs["server"]
+    # A FakeRedis made without server= decides at its first connection: let it.
+    return fake if fake is not None else pool.make_connection()._server
+
+
+def _without_password(url: str) -> str:
+    scheme, _, rest = url.rpartition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"

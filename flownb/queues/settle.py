@@ -1,0 +1,101 @@
+"""When has a message been dealt with, and how does it leave the stream?
+
+Competing: one reader acks, and the entry is deleted in the same MULTI. Broadcast:
+each group acks, and who acks last deletes. Who is last is seen *after* the own
+ack, so that of two readers that ack at once at least one sees itself as the last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from flownb.queues.spec import MANUAL, QueueSpec
+from flownb.queues.streams import Group, groups_of, order, pending
+
+if TYPE_CHECKING:
+    from flownb.queues.server import Link
+
+
+def data_bell(key: str) -> str:
+    """What a reader of a stream listens to."""
+    return f"data {key}"
+
+
+def room_bell(key: str) -> str:
+    """What a push to a full queue listens to."""
+    return f"room {key}"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Commands that go out in one MULTI, whom to wake then, and what to sweep."""
+
+    commands: tuple[tuple[str, ...], ...]
+    ring: str
+    sweep: tuple[str, tuple[str, ...]] | None = None
+    """(stream, entry ids) that are deleted if this was the last ack they waited for."""
+
+
+def ack_job(spec: QueueSpec, key: str, group: str, ids: Sequence[str]) -> Job:
+    """What settles messages in one group."""
+    ack = ("XACK", key, group, *ids)
+    if spec.mode == "broadcast":
+        return Job((ack,), room_bell(key), sweep=(key, tuple(ids)))
+    return Job((ack, ("XDEL", key, *ids)), room_bell(key))
+
+
+async def transact(link: Link, jobs: Sequence[Job]) -> list[Any]:
+    """Send all jobs in one MULTI; the reply to each is that to its first command.
+
+    A job one of whose commands was refused has that exception as its reply.
+    """
+    pipe = link.client.pipeline(transaction=True)
+    for command in (command for job in jobs for command in job.commands):
+        pipe.execute_command(*command)
+    try:
+        replies = iter(await pipe.execute(raise_on_error=False))
+        answers = [_answer([next(replies) for _ in job.commands]) for job in jobs]
+        await _sweep(link.client, jobs)
+        return answers
+    finally:
+        # Also after an error: Redis may have done it all the same.
+        for bell in dict.fromkeys(job.ring for job in jobs):
+            link.ring(bell)
+
+
+def _answer(replies: list[Any]) -> Any:
+    return next((reply for reply in replies if isinstance(reply, Exception)), replies[0])
+
+
+async def _sweep(client: Any, jobs: Iterable[Job]) -> None:
+    acked: dict[str, list[str]] = {}
+    for job in jobs:
+        if job.sweep is not None:
+            acked.setdefault(job.sweep[0], []).extend(job.sweep[1])
+    for key, ids in acked.items():
+        done = await _settled_by_all(client, key, ids)
+        if done:
+            await client.xdel(key, *done)
+
+
+async def _settled_by_all(client: Any, key: str, ids: list[str]) -> list[str]:
+    """Those of `ids` that were delivered to each group and are pending in none."""
+    groups = counted(await groups_of(client, key))
+    horizon = min((order(group.cursor) for group in groups), default=(0, 0))
+    done = {entry_id for entry_id in ids if order(entry_id) <= horizon}
+    for group in groups:
+        if done and group.pending:
+            first, last = min(done, key=order), max(done, key=order)
+            done -= (await pending(client, key, group.name, first, last)).keys()
+    return sorted(done, key=order)
+
+
+def counted(groups: list[Group]) -> list[Group]:
+    """The groups that hold a message back.
+
+    Who pops by hand from a broadcast queue looks on: a forgotten cell must not make
+    the stream grow for ever. Where nobody else reads, it is the reader.
+    """
+    return [group for group in groups if group.name != MANUAL] or groups

