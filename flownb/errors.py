@@ -14,12 +14,12 @@ class FlowError(Exception):
 
 
 class GraphError(FlowError):
-    """The graph cannot be built, read or planned as it was described.
+    r"""The graph cannot be built, read or planned as it was described.
 
     `problems` holds every mistake that was found, one sentence each.
 
     >>> str(GraphError("node 'a': no such node", "edge a -> b: unknown end"))
-    "node 'a': no such node\\nedge a -> b: unknown end"
+    "node 'a': no such node\nedge a -> b: unknown end"
     """
 
     def __init__(self, *problems: str) -> None:
@@ -50,6 +50,10 @@ class NodeFailed(RunError):
             f"node {self.node!r} (loop {self.loop!r}, iteration {self.iteration}, "
             f"{self.attempts} {tries}): {self.error}"
         )
+
+
+class NodeTimeout(RunError, TimeoutError):
+    """An attempt took longer than the node's `timeout=`; never raised by node code itself."""
 
 
 class LoopStopped(RunError):

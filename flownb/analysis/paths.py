@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from flownb.model.workflow import Workflow
 
 
-
 @dataclass(frozen=True, slots=True)
 class Flow:
     """The flow edges of a workflow by number: node i is `names[i]`."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
+
+_SHOWN: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,4 +41,6 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(word, words, n=1)
     if close:
         return f': did you mean "{close[0]}"?'
-    return f" (there are: {', '.join(words[:12])}{', ...' if len(words) > 12 else ''})" if words else ""
+    if not words:
+        return ""
+    return f" (there are: {', '.join(words[:_SHOWN])}{', ...' if len(words) > _SHOWN else ''})"

@@ -110,7 +110,9 @@ class IfNode(BaseNode):
 
 
 class _QueueEnd(BaseNode):
-    def __init__(self, name: str | None = None, /, *, queue: str | None = None, **settings: Any) -> None:
+    def __init__(
+        self, name: str | None = None, /, *, queue: str | None = None, **settings: Any
+    ) -> None:
         super().__init__(name, **settings)
         self.queue = queue or self.name
 
@@ -185,10 +187,8 @@ class Node:
     @property
     def is_blocking(self) -> bool:
         """Whether it is a B: a producer waits for it (a mid-graph reader is one)."""
-        return (
-            self.kind == "blocking"
-            or self.kind == "queue_reader"
-            or (self.queue is not None and self.queue.blocking)
+        return self.kind in {"blocking", "queue_reader"} or (
+            self.queue is not None and self.queue.blocking
         )
 
     @property
@@ -207,7 +207,9 @@ def node_name(value: object) -> str:
         return value
     if isinstance(value, (BaseNode, Node)):
         return value.name
-    name = getattr(value, "__name__", None) or getattr(getattr(value, "func", None), "__name__", None)
+    name = getattr(value, "__name__", None) or getattr(
+        getattr(value, "func", None), "__name__", None
+    )
     if name is None:
         msg = f"{value!r} has no name: pass a name first, then the function"
         raise TypeError(msg)

@@ -24,7 +24,9 @@ Restart = Literal["never", "on_crash"]
 AWAIT_POLICIES: Final[tuple[AwaitPolicy, ...]] = get_args(AwaitPolicy)
 ON_ERROR: Final = ("skip", "dead_letter", "pause", "stop")
 
-ErrorFilter = type[BaseException] | tuple[type[BaseException], ...] | Callable[[BaseException], bool]
+ErrorFilter = (
+    type[BaseException] | tuple[type[BaseException], ...] | Callable[[BaseException], bool]
+)
 
 
 class _Otherwise:
@@ -68,7 +70,9 @@ class Retry:
     def __post_init__(self) -> None:
         """Refuse what could never work, where it is written."""
         classes = self.on if isinstance(self.on, tuple) else (self.on,)
-        if not all(_is_filter(c) for c in classes) or (isinstance(self.on, tuple) and not all(map(_is_error, classes))):
+        if not all(_is_filter(c) for c in classes) or (
+            isinstance(self.on, tuple) and not all(map(_is_error, classes))
+        ):
             msg = f"Retry(on={self.on!r}): give an exception class, a tuple of them, or a predicate"
             raise TypeError(msg)
         if self.attempts < 1:
@@ -115,9 +119,13 @@ class Limit:
 
     def __init__(self, concurrency: int | None = None, per_second: float | None = None) -> None:
         if concurrency is None and per_second is None:
-            msg = "Limit(): give concurrency= (calls at once), per_second= (starts a second), or both"
+            msg = (
+                "Limit(): give concurrency= (calls at once), per_second= (starts a second), or both"
+            )
             raise ValueError(msg)
-        if (concurrency is not None and concurrency < 1) or (per_second is not None and per_second <= 0):
+        if (concurrency is not None and concurrency < 1) or (
+            per_second is not None and per_second <= 0
+        ):
             msg = f"Limit({concurrency=}, {per_second=}): nothing would ever run"
             raise ValueError(msg)
         self.concurrency = concurrency
@@ -147,10 +155,12 @@ class LoopOptions:
         """Name the wrong word and the right ones, where it is written."""
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
-                msg = f"set_loop({name}={getattr(self, name)!r}): choose one of {', '.join(allowed)}"
+                given = f"{name}={getattr(self, name)!r}"
+                msg = f"set_loop({given}): choose one of {', '.join(allowed)}"
                 raise GraphError(msg)
-        if self.max_in_flight < 1:
-            msg = f"set_loop(max_in_flight={self.max_in_flight}): at least 1 item must be allowed in flight"
+        if not isinstance(self.max_in_flight, int) or self.max_in_flight < 1:
+            given = f"max_in_flight={self.max_in_flight!r}"
+            msg = f"set_loop({given}): at least 1 item must be allowed in flight"
             raise GraphError(msg)
         check_on_error(self.on_error, "set_loop")
 
@@ -167,5 +177,6 @@ _CHOICES: Final[dict[str, tuple[str, ...]]] = {
 def check_on_error(value: object, where: str) -> None:
     """Refuse an `on_error=` that is neither one of the words nor a callable."""
     if value not in ON_ERROR and not callable(value):
-        msg = f"{where}(on_error={value!r}): choose one of {', '.join(ON_ERROR)}, or a function of the failure"
+        words = ", ".join(ON_ERROR)
+        msg = f"{where}(on_error={value!r}): choose one of {words}, or a function of the failure"
         raise GraphError(msg)

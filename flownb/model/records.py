@@ -7,12 +7,20 @@ process. Times are seconds since the run began, on the run's own clock.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple
 
 LoopState = Literal[
-    "created", "starting", "running", "pausing", "paused", "stopping", "stopped", "completed", "error"
+    "created",
+    "starting",
+    "running",
+    "pausing",
+    "paused",
+    "stopping",
+    "stopped",
+    "completed",
+    "error",
 ]
 NodeState = Literal["idle", "healthy", "retrying", "failing"]
 ENDED: Final = frozenset({"stopped", "completed", "error"})
@@ -60,6 +68,28 @@ class Event(NamedTuple):
     data: Any = None
 
 
+class Batch(NamedTuple):
+    """Many iterations of a loop whose nodes are all short, recorded at once.
+
+    `nodes` starts with the producer; each row holds one iteration: its start, then
+    the end of each node, in nanoseconds on the clock of which 0 is `origin`.
+    """
+
+    loop: str
+    nodes: tuple[str, ...]
+    first: int
+    origin: int
+    rows: list[list[int]]
+    outputs: list[Any]
+
+    def spans(self) -> Iterator[Span]:
+        """Give the "work" span of each call, as if each had been recorded alone."""
+        for iteration, row in enumerate(self.rows, self.first):
+            times = [(t - self.origin) / 1e9 for t in row]
+            for node, start, end in zip(self.nodes, times, times[1:], strict=False):
+                yield Span(self.loop, node, iteration, 0, "work", start, end)
+
+
 class LogLine(NamedTuple):
     """One line a node printed or logged."""
 
@@ -71,7 +101,9 @@ class LogLine(NamedTuple):
     text: str
 
     def __str__(self) -> str:
-        return f"{self.time:9.3f} {self.loop}/{self.node}[{self.iteration}] {self.level}: {self.text}"
+        return (
+            f"{self.time:9.3f} {self.loop}/{self.node}[{self.iteration}] {self.level}: {self.text}"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from flownb.errors import GraphError
 from flownb.model.edges import Edge, did_you_mean
+from flownb.model.making import OwnLimit, checked_name, make_node, same
 from flownb.model.nodes import (
     BaseNode,
     Join,
@@ -28,21 +30,24 @@ from flownb.model.nodes import (
     node_name,
 )
 from flownb.model.policies import Limit, LoopOptions, Retry, check_on_error
+from flownb.model.topology import NodeRef, Topology
 
 if TYPE_CHECKING:
     from typing import Literal
 
 F = TypeVar("F", bound=Callable[..., Any])
-NodeRef = str | Callable[..., Any] | BaseNode | Node
-_PLAIN: Final = (str, int, float, Retry, QueueOptions, ReaderOptions)
-_OPTIONS: Final = frozenset(LoopOptions.__dataclass_fields__)
+_OPTIONS: Final = tuple(LoopOptions.__dataclass_fields__)
 
 
-class Workflow:
+class Workflow(Topology):
     """A named graph of nodes: the data half of `Graph`, which adds the verbs that run it.
 
     `nodes` and `edges` are in the order in which they were first added; `version`
     counts the edits.
+
+    >>> graph = Workflow("g").add_producer("days").add_node("check").add_edge("days", "check")
+    >>> list(graph.nodes), [str(e) for e in graph.edges.values()], graph.producers
+    (['days', 'check'], ['days -> check'], ('days',))
     """
 
     def __init__(
@@ -52,13 +57,10 @@ class Workflow:
         state_model: type | None = None,
         reducers: Mapping[str, Callable[[Any, Any], Any]] | None = None,
     ) -> None:
-        self.name = _checked(name, "the graph")
+        super().__init__()
+        self.name = checked_name(name, "the graph")
         self.state_model = state_model
         self.reducers = dict(reducers or {})
-        self.nodes: dict[str, Node] = {}
-        self.edges: dict[tuple[str, str], Edge] = {}
-        self.options: dict[str, dict[str, Any]] = {}
-        self.version = 0
 
     # -- nodes -----------------------------------------------------------------
 
@@ -85,7 +87,16 @@ class Workflow:
         if every is not None and every <= 0:
             msg = f"producer {node_name(name)!r}: every={every} must be above 0 seconds"
             raise GraphError(msg)
-        return self._put(name, "producer", source, every=every, takes=takes, fake=fake, retry=retry, timeout=timeout)
+        return self._put(
+            name,
+            "producer",
+            source,
+            every=every,
+            takes=takes,
+            fake=fake,
+            retry=retry,
+            timeout=timeout,
+        )
 
     def add_node(
         self,
@@ -113,17 +124,17 @@ class Workflow:
         """
         if fn is None and not isinstance(name, str):
             fn = name
-        actual: Kind = kind
-        if isinstance(fn, BaseNode):
-            actual = fn.kind
-        if actual not in {"blocking", "non_blocking", "producer", "if", "queue", "queue_reader"}:
+        if kind not in {"blocking", "non_blocking"}:
             msg = f"node {node_name(name)!r}: kind={kind!r}: choose 'blocking' or 'non_blocking'"
             raise GraphError(msg)
+        # "blocking" is also what is not said, and then the class decides.
+        actual: Kind = fn.kind if isinstance(fn, BaseNode) and kind == "blocking" else kind
         if on_error is not None:
             check_on_error(on_error, f"node {node_name(name)!r}: add_node")
         return self._put(
             name, actual, fn, takes=takes, fake=fake, fail=fail, retry=retry, timeout=timeout,
-            on_error=on_error, join=join, limit=limit, config=config, keep=keep, description=description,
+            on_error=on_error, join=join, limit=limit, config=config, keep=keep,
+            description=description,
         )  # fmt: skip
 
     def add_if(
@@ -202,29 +213,40 @@ class Workflow:
         """
         return self._decorator(self.add_node, fn, options)
 
-    def _decorator(self, add: Callable[..., Any], fn: F | None, options: dict[str, Any]) -> Any:
+    def _decorator(self, add: Callable[..., Any], fn: Any, options: dict[str, Any]) -> Any:
         after, name = options.pop("after", ()), options.pop("name", None)
+        if isinstance(after, (str, BaseNode, Node)) or callable(after):
+            after = (after,)
+        if isinstance(fn, str):
+            msg = f"@{fn!r}: write the name as name={fn!r}, the function stands below"
+            raise GraphError(msg)
 
         def decorate(function: F) -> F:
-            known = name or node_name(function)
+            known = checked_name(name or function, "the decorated function")
+            sources = [self._ref(source) for source in after]
             add(known, function, **options)
-            self._replace_owned(known, [after] if isinstance(after, str) or callable(after) else after)
+            self._replace_owned(known, sources)
             return function
 
         return decorate if fn is None else decorate(fn)
 
-    def _replace_owned(self, name: str, after: Iterable[NodeRef]) -> None:
-        self.edges = {k: e for k, e in self.edges.items() if e.owner != name}
-        for source in after:
-            self._link(Edge(self._ref(source), name, owner=name))
+    def _replace_owned(self, name: str, sources: Iterable[str]) -> None:
+        """Make the edges of `after=`, in their old places; drawn edges stay as drawn."""
+        wanted = {(source, name): Edge(source, name, owner=name) for source in sources}
+        gone = [k for k, e in self.edges.items() if e.owner == name and k not in wanted]
+        for key in gone:
+            del self.edges[key]
+        self.version += len(gone)
+        for key, edge in wanted.items():
+            if key not in self.edges:
+                self._link(edge)
 
     def _put(self, name: Any, kind: Kind, fn: Any, **options: Any) -> Self:
-        known = _checked(node_name(name), f"a {kind} node")
-        if isinstance(fn, BaseNode):
-            options.update(_class_options(fn, options))
-        node = Node(known, kind, fn, **options)
-        if not _same(self.nodes.get(known), node):
-            self.nodes[known] = node
+        return self._hold(make_node(name, kind, fn, options))
+
+    def _hold(self, node: Node) -> Self:
+        if not same(self.nodes.get(node.name), node):
+            self.nodes[node.name] = node
             self.version += 1
         return self
 
@@ -256,20 +278,22 @@ class Workflow:
         An end may be a name, a function or a node; it may be added later.
         """
         names = [self._ref(end) for end in (a, b, *more)]
-        for i, (source, target) in enumerate(zip(names, names[1:], strict=False)):
-            first = {"when": when, "condition": condition} if i == 0 else {}
+        first: dict[str, Any] = {"when": when, "condition": condition}
+        for source, target in pairwise(names):
             self._link(Edge(source, target, copy=copy, description=description, **first))
+            first = {}
         return self
 
     def _link(self, edge: Edge) -> None:
         key = (edge.source, edge.target)
         old = self.edges.get(key)
         if old is not None and old.when is not None and old.when != edge.when:
+            was, now = f"when={old.when!r}", f"when={edge.when!r}"
             warnings.warn(
-                f"edge {edge}: when={old.when!r} is now when={edge.when!r} (two nodes share one edge)",
-                stacklevel=4,
+                f"edge {edge}: {was} is now {now} (two nodes share one edge)", stacklevel=3
             )
-        if old != edge:
+        # True == 1, but a verdict that is a number is compared, one that is a bool is not
+        if old != edge or type(old.when) is not type(edge.when):
             self.edges[key] = edge
             self.version += 1
 
@@ -312,87 +336,17 @@ class Workflow:
         return LoopOptions(**self.options.get(loop, {}))
 
     def include(self, other: Workflow, *, prefix: str = "") -> Self:
-        """Copy all nodes, edges and loop options of *other* in, each name prefixed."""
-        for node in other.nodes.values():
-            self.nodes[prefix + node.name] = replace(node, name=prefix + node.name)
-        for edge in other.edges.values():
+        """Copy all nodes, edges and loop options of *other* in, each name prefixed.
+
+        The names of queues stay as they are: that is how the parts hand data over.
+        """
+        for node in list(other.nodes.values()):
+            limit = OwnLimit() if isinstance(node.limit, OwnLimit) else node.limit
+            self._hold(replace(node, name=prefix + node.name, limit=limit))
+        for edge in list(other.edges.values()):
+            source, target = prefix + edge.source, prefix + edge.target
             owner = prefix + edge.owner if edge.owner else None
-            self._link(replace(edge, source=prefix + edge.source, target=prefix + edge.target, owner=owner))
-        for loop, options in other.options.items():
-            self.options[prefix + loop] = dict(options)
-        self.version += 1
+            self._link(replace(edge, source=source, target=target, owner=owner))
+        for loop, options in list(other.options.items()):
+            self.set_loop(prefix + loop, **options)
         return self
-
-    # -- looking up ------------------------------------------------------------
-
-    @property
-    def producers(self) -> tuple[str, ...]:
-        """The names of the loops: producers, and readers that nothing flows into."""
-        fed = {e.target for e in self.flow_edges()}
-        return tuple(
-            n.name
-            for n in self.nodes.values()
-            if n.kind == "producer" or (n.kind == "queue_reader" and n.name not in fed)
-        )
-
-    def flow_edges(self) -> list[Edge]:
-        """All edges that items flow along: those from a queue to its reader are cut."""
-        return [e for e in self.edges.values() if not self.is_queue_edge(e)]
-
-    def is_queue_edge(self, edge: Edge) -> bool:
-        """Whether the edge is an asynchronous boundary: from a queue to a reader."""
-        source, target = self.nodes.get(edge.source), self.nodes.get(edge.target)
-        return bool(source and target and source.kind == "queue" and target.kind == "queue_reader")
-
-    def queue_links(self) -> list[tuple[str, str]]:
-        """All (queue node, reader node) pairs that share a queue, drawn or not."""
-        writers = [n for n in self.nodes.values() if n.queue]
-        readers = [n for n in self.nodes.values() if n.reader]
-        return [
-            (w.name, r.name)
-            for w in writers
-            for r in readers
-            if w.queue and r.reader and w.queue.name == r.reader.queue
-        ]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self.nodes
-
-    def _ref(self, value: NodeRef) -> str:
-        if not isinstance(value, (str, BaseNode, Node)):
-            held = [n.name for n in self.nodes.values() if n.fn is value]
-            if len(held) == 1:
-                return held[0]
-            if len(held) > 1:
-                msg = f"{node_name(value)!r} is the function of {', '.join(held)}: name the node you mean"
-                raise GraphError(msg)
-        return node_name(value)
-
-    def _known(self, name: str, where: str) -> str:
-        if name not in self.nodes:
-            msg = f"{where}: there is no node {name!r}{did_you_mean(name, self.nodes)}"
-            raise GraphError(msg)
-        return name
-
-
-def _checked(name: str, what: str) -> str:
-    if not isinstance(name, str) or not name.strip():
-        msg = f"{what} needs a name that is not empty, not {name!r}"
-        raise GraphError(msg)
-    return name
-
-
-def _class_options(fn: BaseNode, options: dict[str, Any]) -> dict[str, Any]:
-    more: dict[str, Any] = {}
-    if isinstance(fn, QueueNode) and not options.get("queue"):
-        more["queue"] = QueueOptions(fn.queue)
-    if isinstance(fn, QueueReader) and not options.get("reader"):
-        more["reader"] = ReaderOptions(fn.queue)
-    if options.get("limit") is None and fn.kind in {"blocking", "non_blocking"}:
-        more["limit"] = Limit(concurrency=1)
-    return more
-
-
-def _same(old: Node | None, new: Node) -> bool:
-    pairs = [(getattr(old, f.name, None), getattr(new, f.name)) for f in fields(new)]
-    return all(a is b or (isinstance(a, _PLAIN) and type(a) is type(b) and a == b) for a, b in pairs)
