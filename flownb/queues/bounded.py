@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from flownb.errors import QueueError
-from flownb.queues.settle import Job, ack_job, counted, data_bell, room_bell, transact
+from flownb.queues.settle import Job, ack_job, counted, data_bell, execute, room_bell, transact
 from flownb.queues.streams import (
     Group,
     create_groups,
@@ -84,9 +84,7 @@ class BoundedPush:
             if room <= 0:
                 return []
             pipe.multi()
-            for job in jobs[:room]:
-                pipe.execute_command(*job.commands[0])
-            replies: list[Any] = await pipe.execute(raise_on_error=False)
+            replies = await execute(pipe, jobs[:room])
         self._link.ring(data_bell(self._key))
         return replies
 

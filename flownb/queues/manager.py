@@ -25,6 +25,7 @@ from flownb.queues.spec import MANUAL, Message, QueueSpec, QueueStats
 from flownb.queues.streams import (
     Keys,
     clear_errors,
+    create_group,
     create_groups,
     entries_from,
     groups_of,
@@ -100,10 +101,13 @@ class QueueManager:
         text = dumps(data, queue=queue, model=spec.model)
         about = dumps(meta, queue=queue, what="meta") if meta else None
         with self._clear_errors(f"queue {queue!r}"):
-            await self._open(spec, spec.known_groups)
             key = self._keys.queue(queue)
-            job = Job((xadd(key, self._next_id(), text, about),), data_bell(key))
-            reply = await self._lane(spec).submit(job)
+            add = xadd(key, self._next_id(), text, about)
+            # The groups are made in the same MULTI. A round trip of its own before the
+            # first push would let the pushes behind it overtake it.
+            make = [create_group(key, group) for group in self._not_open(spec, spec.known_groups)]
+            reply = await self._lane(spec).submit(Job((add, *make), data_bell(key)))
+            self._groups |= {(queue, group) for group in spec.known_groups}
         return reply.decode() if isinstance(reply, bytes) else str(reply)
 
     async def pop(
@@ -180,12 +184,10 @@ class QueueManager:
         key = self._keys.queue(self._spec(queue).name)
         with self._clear_errors(f"queue {queue!r}"):
             groups = [group.name for group in await groups_of(self._client(), key)]
-            commands = [("XLEN", key), ("XTRIM", key, "MAXLEN", "0")]
+            commands: list[tuple[str, ...]] = [("XLEN", key), ("XTRIM", key, "MAXLEN", "0")]
             # A new group is the one way to forget what is pending in a single step.
             for group in groups:
                 commands += [("XGROUP DESTROY", key, group), ("XGROUP CREATE", key, group, "$")]
-            if not groups:
-                commands = commands[:2]
             dropped: int = await self._common.submit(Job(tuple(commands), room_bell(key)))
         for (name, _), inbox in self._inboxes.items():
             if name == queue:
@@ -256,10 +258,13 @@ class QueueManager:
 
     async def _open(self, spec: QueueSpec, groups: Iterable[str]) -> None:
         """Create the groups once per manager; later losses are seen by the readers."""
-        missing = [group for group in groups if (spec.name, group) not in self._groups]
+        missing = self._not_open(spec, groups)
         if missing:
             await create_groups(self._client(), self._keys.queue(spec.name), missing)
             self._groups |= {(spec.name, group) for group in missing}
+
+    def _not_open(self, spec: QueueSpec, groups: Iterable[str]) -> list[str]:
+        return [group for group in groups if (spec.name, group) not in self._groups]
 
     def _next_id(self) -> str:
         """Redis numbers messages by its own clock, in virtual time by ours."""

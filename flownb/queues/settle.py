@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from flownb.queues.spec import MANUAL, QueueSpec
-from flownb.queues.streams import Group, groups_of, order, pending
+from flownb.queues.streams import Group, group_exists, groups_of, order, pending
 
 if TYPE_CHECKING:
     from flownb.queues.server import Link
@@ -52,11 +52,8 @@ async def transact(link: Link, jobs: Sequence[Job]) -> list[Any]:
     A job one of whose commands was refused has that exception as its reply.
     """
     pipe = link.client.pipeline(transaction=True)
-    for command in (command for job in jobs for command in job.commands):
-        pipe.execute_command(*command)
     try:
-        replies = iter(await pipe.execute(raise_on_error=False))
-        answers = [_answer([next(replies) for _ in job.commands]) for job in jobs]
+        answers = await execute(pipe, jobs)
         await _sweep(link.client, jobs)
         return answers
     finally:
@@ -65,8 +62,20 @@ async def transact(link: Link, jobs: Sequence[Job]) -> list[Any]:
             link.ring(bell)
 
 
+async def execute(pipe: Any, jobs: Sequence[Job]) -> list[Any]:
+    """Run the jobs on a redis-py pipeline; one reply for each."""
+    for command in (command for job in jobs for command in job.commands):
+        pipe.execute_command(*command)
+    replies = iter(await pipe.execute(raise_on_error=False))
+    return [_answer([next(replies) for _ in job.commands]) for job in jobs]
+
+
 def _answer(replies: list[Any]) -> Any:
-    return next((reply for reply in replies if isinstance(reply, Exception)), replies[0])
+    return next((reply for reply in replies if _is_refusal(reply)), replies[0])
+
+
+def _is_refusal(reply: object) -> bool:
+    return isinstance(reply, Exception) and not group_exists(reply)
 
 
 async def _sweep(client: Any, jobs: Iterable[Job]) -> None:

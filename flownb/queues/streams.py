@@ -69,8 +69,18 @@ async def create_groups(client: Any, key: str, groups: Iterable[str]) -> None:
         try:
             await client.xgroup_create(key, group, id="0", mkstream=True)
         except ResponseError as error:
-            if "BUSYGROUP" not in str(error):
+            if not group_exists(error):
                 raise
+
+
+def create_group(key: str, group: str) -> tuple[str, ...]:
+    """The command that makes a group of everything that is still in the stream."""
+    return ("XGROUP CREATE", key, group, "0", "MKSTREAM")
+
+
+def group_exists(error: Exception) -> bool:
+    """Whether creating a group failed only because it was there."""
+    return "BUSYGROUP" in str(error)
 
 
 def group_is_gone(error: Exception) -> bool:

@@ -7,24 +7,8 @@ import asyncio
 import pytest
 
 from flownb.errors import QueueError
-from flownb.queues import GroupStats, QueueManager, QueueSpec, QueueStats
-
-Q = QueueSpec("q")
-NEWS = QueueSpec("news", mode="broadcast", readers=("a", "b"))
-
-
-def manager(server, *specs, consumer="me", **more):
-    return QueueManager(server, graph="g", specs=specs or (Q,), consumer=consumer, **more)
-
-
-async def drain(queues, queue, reader, *, count=100):
-    """Everything that is there for `reader`, acked."""
-    payloads = []
-    while messages := await queues.read(queue, reader=reader, count=count, timeout=0):
-        payloads += [message.payload for message in messages]
-        await queues.ack(queue, [message.id for message in messages], reader=reader)
-    return payloads
-
+from flownb.queues import GroupStats, QueueStats
+from tests.queues.support import NEWS, drain, manager
 
 def test_what_is_pushed_is_popped_in_order_with_its_meta(server):
     async def scenario():

@@ -1,0 +1,22 @@
+"""What do the queue tests share? Two queues, a manager, and reading until nothing is left."""
+
+from __future__ import annotations
+
+from flownb.queues import QueueManager, QueueSpec
+
+Q = QueueSpec("q")
+NEWS = QueueSpec("news", mode="broadcast", readers=("a", "b"))
+
+
+def manager(server, *specs, consumer="me", **more):
+    """A manager of graph "g"; without `specs` it has the competing queue "q"."""
+    return QueueManager(server, graph="g", specs=specs or (Q,), consumer=consumer, **more)
+
+
+async def drain(queues, queue, reader, *, count=100):
+    """Everything that is there for `reader`, acked."""
+    payloads = []
+    while messages := await queues.read(queue, reader=reader, count=count, timeout=0):
+        payloads += [message.payload for message in messages]
+        await queues.ack(queue, [message.id for message in messages], reader=reader)
+    return payloads
