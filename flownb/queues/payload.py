@@ -18,6 +18,8 @@ from flownb.errors import QueueError
 
 # Python refuses to read back integers of more than 4300 digits.
 _LONGEST_INT_BITS = 14_000
+# Far from Python's recursion limit, so that what could be pushed can be popped.
+_DEEPEST = 100
 _SPOKEN_ADVICE = {
     "bytes": "decode it, or pass a path or key to where it is kept",
     "bytearray": "decode it, or pass a path or key to where it is kept",
@@ -31,14 +33,13 @@ _SPOKEN_ADVICE = {
 
 class _Refused(Exception):
     """A value that is not JSON; `path` grows as the error leaves each container."""
-
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
         self.path = ""
 
-    def inside(self, step: str) -> _Refused:
-        self.path = step + self.path
+    def inside(self, at: int | str) -> _Refused:
+        self.path = _step(at) + self.path
         return self
 
 
@@ -57,8 +58,6 @@ def dumps(data: Any, *, queue: str, model: type | None = None, what: str = "payl
         plain = _plain(data if model is None else _through(model, data))
     except _Refused as refused:
         raise QueueError(f"queue {queue!r}: {what}{refused.path}: {refused.reason}") from None
-    except RecursionError:
-        raise QueueError(f"queue {queue!r}: {what}: nested too deeply, or inside itself") from None
     return json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -96,29 +95,39 @@ def lenient(record: dict[str, Any]) -> str:
 def _plain_or_repr(value: Any) -> Any:
     try:
         return _plain(value)
-    except (_Refused, RecursionError):
-        return repr(value)[:1000].encode(errors="backslashreplace").decode()
+    except _Refused:
+        return _repr(value)[:1000].encode(errors="backslashreplace").decode()
+
+
+def _repr(value: Any) -> str:
+    try:
+        return repr(value)
+    except Exception as error:  # noqa: BLE001  the item of a failed node may fail at this too
+        return f"<{type(value).__name__}, whose repr raises {type(error).__name__}>"
 
 
 def _no_constant(name: str) -> Any:
     raise _Refused(f"{name} is not JSON")
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, depth: int = 0) -> Any:
+    """`value` as JSON types only; raises `_Refused` for what would not come back the same."""
     if value is None or isinstance(value, (bool, str, int, float)):
         return _scalar(value)
     if isinstance(value, dict):
-        return {_key(key): _member(item, _step(key)) for key, item in value.items()}
+        return {_key(key): _member(item, key, depth) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_member(item, f"[{at}]") for at, item in enumerate(value)]
-    return _plain(_dumped(value))
+        return [_member(item, at, depth) for at, item in enumerate(value)]
+    return _plain(_dumped(value), depth)
 
 
-def _member(value: Any, step: str) -> Any:
+def _member(value: Any, at: int | str, depth: int) -> Any:
+    if depth == _DEEPEST:
+        raise _Refused(f"nested deeper than {_DEEPEST} levels, or inside itself")
     try:
-        return _plain(value)
+        return _plain(value, depth + 1)
     except _Refused as refused:
-        raise refused.inside(step) from None
+        raise refused.inside(at) from None
 
 
 def _scalar(value: Any) -> Any:
@@ -157,9 +166,10 @@ def _key(key: Any) -> str:
     return _text(key)
 
 
-def _step(key: Any) -> str:
-    name = str(key)
-    return f".{name}" if re.fullmatch(r"[^\W\d]\w*", name) else f"[{name!a}]"
+def _step(at: int | str) -> str:
+    if isinstance(at, int):
+        return f"[{at}]"
+    return f".{at}" if re.fullmatch(r"[^\W\d]\w*", at) else f"[{at!a}]"
 
 
 def _dumped(value: Any) -> Any:
@@ -195,14 +205,10 @@ def _through(model: type, data: Any) -> Any:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         refused = _Refused(f"{first['msg']} (model {_name(model)})")
-        refused.path = "".join(_loc(step) for step in first["loc"])
+        refused.path = "".join(map(_step, first["loc"]))
         raise refused from None
     except PydanticSerializationError as error:
         raise _Refused(f"{error} (model {_name(model)})") from None
-
-
-def _loc(step: int | str) -> str:
-    return f"[{step}]" if isinstance(step, int) else _step(step)
 
 
 def _name(model: type) -> str:

@@ -147,8 +147,9 @@ def xadd(key: str, entry_id: str, text: str, meta: str | None) -> tuple[str, ...
 
 @contextmanager
 def clear_errors(subject: str, where: str) -> Iterator[None]:
-    """Say which server does not answer, and what to do about it."""
+    """Say which server does not answer or refuses, and what to do about it."""
     from redis.exceptions import ConnectionError as RedisConnectionError
+    from redis.exceptions import ResponseError
     from redis.exceptions import TimeoutError as RedisTimeoutError
 
     try:
@@ -158,3 +159,5 @@ def clear_errors(subject: str, where: str) -> Iterator[None]:
             f"{subject}: no usable Redis at {where} ({type(error).__name__}): start it there, "
             f"correct redis=, or omit it to use the one inside this kernel"
         ) from error
+    except ResponseError as error:
+        raise QueueError(f"{subject}: {where} refused: {error}") from error
