@@ -1,0 +1,260 @@
+"""How is a workflow written down as a document?
+
+Every function becomes a name. What has no name that would lead back to it, or is no
+JSON, is a problem; all problems of a graph are found before one error names them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from flownb.errors import GraphError
+from flownb.model import tools as registries
+from flownb.model.document import (
+    ClassDoc,
+    EdgeDoc,
+    GraphDoc,
+    LimitDoc,
+    LoopDoc,
+    NodeDoc,
+    OtherwiseDoc,
+    QueueDoc,
+    ReaderDoc,
+    RetryDoc,
+    ToolRef,
+)
+from flownb.model.making import OwnLimit
+from flownb.model.nodes import BaseNode, QueueNode, QueueReader
+from flownb.model.plain import check_plain
+from flownb.model.policies import OTHERWISE
+
+if TYPE_CHECKING:
+    from flownb.model.edges import Edge
+    from flownb.model.nodes import Node
+    from flownb.model.policies import Limit
+    from flownb.model.tools import ToolRegistry
+    from flownb.model.workflow import Workflow
+
+D = TypeVar("D", bound=BaseModel)
+
+_NUMBERS: Final = (int, float)
+_NODE_PLAIN: Final = ("every", "timeout", "join", "config", "keep", "description")
+_RANGE_END: Final = 2**63
+
+
+def write(workflow: Workflow, tools: ToolRegistry | None = None) -> GraphDoc:
+    """Make the document; GraphError holds one sentence for each thing it cannot hold."""
+    writer = _Writer(workflow, registries.tools if tools is None else tools)
+    doc = writer.graph()
+    if writer.problems:
+        raise GraphError(*writer.problems)
+    return doc
+
+
+class _Writer:
+    """Writes one workflow; remembers names, limits and problems."""
+
+    def __init__(self, workflow: Workflow, tools: ToolRegistry) -> None:
+        self.workflow, self.tools = workflow, tools
+        self.registered = {id(tool.fn): tool.name for tool in reversed(tools.listing())}
+        self.named: dict[str, tuple[str, str]] = {}
+        self.limits: dict[int, tuple[int, Limit]] = {}
+        self.problems: list[str] = []
+
+    def graph(self) -> GraphDoc:
+        flow = self.workflow
+        self._checked(flow.name, "the graph's name")
+        parts: dict[str, Any] = {
+            "nodes": [self._node(n) for n in flow.nodes.values()],
+            "edges": [self._edge(e) for e in flow.edges.values()],
+            "loops": {k: self._loop(k, o) for k, o in flow.options.items() if o},
+            "limits": [_limit(limit) for _, limit in self.limits.values()],
+            "reducers": {k: self._name(f, f"reducer {k!r}") for k, f in flow.reducers.items()},
+        }
+        if flow.state_model is not None:
+            parts["state_model"] = self._name(flow.state_model, "state_model")
+        given = {k: v for k, v in parts.items() if v}
+        return GraphDoc.model_construct({"flownb", "name", *given}, name=flow.name, **given)
+
+    # -- nodes -----------------------------------------------------------------
+
+    def _node(self, node: Node) -> NodeDoc:
+        where = f"node {node.name!r}"
+        given: dict[str, Any] = {"name": node.name, "kind": node.kind}
+        given |= self._called(node, where)
+        given |= {
+            option: self._checked(getattr(node, option), f"{where}, {option}=")
+            for option in _NODE_PLAIN
+            if not _is(getattr(node, option), NodeDoc.model_fields[option].default)
+        }
+        for option, encode in self._encoders().items():
+            value = getattr(node, option)
+            # a class node brings its own limit along
+            if value is not None and not isinstance(value, OwnLimit):
+                given[option] = encode(value, f"{where}, {option}=")
+        return self._made(NodeDoc, given, where)
+
+    def _encoders(self) -> dict[str, Callable[[Any, str], Any]]:
+        return {
+            "takes": self._number_or_tool,
+            "fake": self._name,
+            "fail": self._number_or_tool,
+            "retry": self._retry,
+            "on_error": self._word_or_tool,
+            "limit": self._limit_number,
+            "queue": self._queue,
+            "reader": lambda reader, where: self._made(ReaderDoc, _changed(reader), where),
+        }
+
+    def _called(self, node: Node, where: str) -> dict[str, Any]:
+        fn = node.fn
+        if fn is None or type(fn) in {QueueNode, QueueReader}:
+            return {}
+        if isinstance(fn, BaseNode):
+            return {"class": self._class(fn, where)}
+        if node.kind == "producer" and type(fn) is range and max(map(abs, _of(fn))) < _RANGE_END:
+            return {"range": list(_of(fn))}
+        if node.kind == "producer" and type(fn) in {list, tuple}:
+            return {"items": self._checked(list(fn), f"{where}, items")}
+        return {"fn": self._name(fn, where)}
+
+    def _class(self, fn: BaseNode, where: str) -> ClassDoc:
+        name = self._name(type(fn), where)
+        try:
+            settings = fn.config.model_dump(mode="json")
+        except Exception as error:  # noqa: BLE001 - a config may hold whatever its author likes
+            self.problems.append(f"{where}: its Config cannot be written as JSON: {error}")
+            settings = {}
+        self._checked(settings, f"{where}, Config")
+        return self._made(ClassDoc, {"name": name, **({"settings": settings} if settings else {})})
+
+    def _retry(self, retry: Any, where: str) -> RetryDoc:
+        given = _changed(retry)
+        on = retry.on
+        many = isinstance(on, tuple)
+        given["on"] = [self._error(e, where) for e in on] if many else self._error(on, where)
+        return self._made(RetryDoc, given, where)
+
+    def _error(self, error: Any, where: str) -> str:
+        from flownb.model.reading import ERRORS
+
+        builtin = getattr(error, "__name__", "")
+        known = ERRORS.get(builtin) is error and builtin not in self.tools
+        return builtin if known else self._name(error, where)
+
+    def _limit_number(self, limit: Limit, _: str) -> int:
+        return self.limits.setdefault(id(limit), (len(self.limits), limit))[0]
+
+    def _queue(self, queue: Any, where: str) -> QueueDoc:
+        given = _changed(queue)
+        if queue.model is not None:
+            given["model"] = self._name(queue.model, where)
+        return self._made(QueueDoc, given, where)
+
+    # -- edges and loops -------------------------------------------------------
+
+    def _edge(self, edge: Edge) -> EdgeDoc:
+        where = f"edge {edge}"
+        given = _changed(edge)
+        if edge.condition is not None:
+            given["condition"] = self._name(edge.condition, f"{where}, condition=")
+        if edge.when is OTHERWISE:
+            given["when"] = OtherwiseDoc(otherwise=True)
+        elif type(edge.when) not in {bool, int, float, str, type(None)}:
+            self.problems.append(
+                f"{where}, when={edge.when!r}: a document holds a bool, a number or a text here"
+            )
+        return self._made(EdgeDoc, given, where)
+
+    def _loop(self, name: str, options: Mapping[str, Any]) -> LoopDoc:
+        where, given = f"loop {name!r}", dict(options)
+        if "on_error" in given:
+            given["on_error"] = self._word_or_tool(given["on_error"], f"{where}, on_error=")
+        if "resources" in given:
+            given["resources"] = {
+                key: self._name(value, f"{where}, resources[{key!r}]")
+                for key, value in given["resources"].items()
+            }
+        return self._made(LoopDoc, given, where)
+
+    # -- values ----------------------------------------------------------------
+
+    def _name(self, fn: Any, where: str) -> str:
+        """Give the name that leads back to *fn*, or note that there is none."""
+        if id(fn) in self.registered:
+            return self.registered[id(fn)]
+        name = getattr(fn, "__name__", None)
+        if not callable(fn) or not isinstance(name, str):
+            what = f"{'' if callable(fn) else 'is no function and '}cannot be written down"
+            self.problems.append(
+                f"{where}: a {type(fn).__name__} {what}: register a function in the tools"
+            )
+            return ""
+        self._claim(name, fn, where)
+        return name
+
+    def _claim(self, name: str, fn: Any, where: str) -> None:
+        """Refuse one name for two functions; a lambda's name leads back to none anyway."""
+        if name in self.tools:
+            self.named.setdefault(name, _origin(self.tools.get(name)))
+        if name != "<lambda>" and self.named.setdefault(name, _origin(fn)) != _origin(fn):
+            self.problems.append(
+                f"{where}: two different functions are called {name!r}:"
+                " register this one in the tools under another name"
+            )
+
+    def _number_or_tool(self, value: Any, where: str) -> Any:
+        if isinstance(value, (*_NUMBERS, str)):
+            return self._checked(value, where)
+        return ToolRef(tool=self._name(value, where))
+
+    def _word_or_tool(self, value: Any, where: str) -> Any:
+        return value if isinstance(value, str) else ToolRef(tool=self._name(value, where))
+
+    def _checked(self, value: Any, where: str) -> Any:
+        try:
+            check_plain(value, where)
+        except GraphError as error:
+            hint = " (give a dict of plain values)" if isinstance(value, BaseModel) else ""
+            self.problems.append(f"{error}{hint}")
+            return None
+        return value
+
+    def _made(self, doc: type[D], given: dict[str, Any], where: str = "") -> D:
+        """Make one part; what has the wrong type in the workflow is a problem here."""
+        try:
+            return doc.model_validate(given)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            self.problems.append(f"{where}, {first['loc'][0]}: {first['msg']}")
+            return doc.model_construct(**given)
+
+
+def _changed(value: Any) -> dict[str, Any]:
+    """Give the fields of a dataclass that have not their default."""
+    fields = type(value).__dataclass_fields__
+    named = {name: getattr(value, name) for name in fields}
+    return {name: v for name, v in named.items() if not _is(v, fields[name].default)}
+
+
+def _is(value: Any, default: Any) -> bool:
+    """Whether both are the same to a reader: 30 is 30.0, but True is not 1."""
+    if value is default or not isinstance(value, (*_NUMBERS, str)):
+        return value is default
+    return isinstance(value, bool) is isinstance(default, bool) and value == default
+
+
+def _limit(limit: Limit) -> LimitDoc:
+    figures = {"concurrency": limit.concurrency, "per_second": limit.per_second}
+    return LimitDoc.model_validate({k: v for k, v in figures.items() if v is not None})
+
+
+def _of(numbers: range) -> tuple[int, int, int]:
+    return numbers.start, numbers.stop, numbers.step
+
+
+def _origin(fn: Any) -> tuple[str, str]:
+    return str(getattr(fn, "__module__", "")), str(getattr(fn, "__qualname__", ""))
