@@ -1,0 +1,227 @@
+"""What exactly will a loop run? One flat, frozen, picklable `LoopPlan`.
+
+The plan numbers the nodes behind one producer (the producer is 0, the others in
+topological order) and decides all that can be decided before the run: who may be
+awaited, what is detached, the payload shape at joins, where an if must be asked.
+
+A token carries a *mask*. Along an edge it becomes `(mask if keep else 0) | force`;
+at joins masks are united. Under every policy but "path_live" the mask is one bit,
+"awaited"; under "path_live" it has one bit for each arm of the producer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from flownb.analysis.joins import merging
+from flownb.analysis.paths import Flow, detached, has_blocking, may_be_awaited, reach
+from flownb.errors import GraphError
+from flownb.model.policies import OTHERWISE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flownb.model.edges import Edge
+    from flownb.model.nodes import Join, Node
+    from flownb.model.policies import AwaitPolicy, LoopOptions
+    from flownb.model.workflow import Workflow
+
+
+@dataclass(frozen=True, slots=True)
+class PlanEdge:
+    """An edge by number; `keep` and `force` say what becomes of a token's mask."""
+
+    source: int
+    target: int
+    when: Any
+    condition: Callable[..., Any] | None
+    copy: bool
+    keep: bool
+    force: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlanNode:
+    """A node by number, with what the graph decides about it.
+
+    `merges`: the payload of a join comes as it is; `multi`: it may run more than
+    once in an iteration (behind a join="each"); `join_behind`: a dead path must be
+    told onwards, because a join behind it counts its in-edges.
+    """
+
+    index: int
+    node: Node
+    outs: tuple[PlanEdge, ...]
+    sources: tuple[str, ...]
+    merges: bool
+    multi: bool
+    has_b: bool
+    awaited: bool
+    detached: bool
+    join_behind: bool
+    branches: bool
+    bool_verdict: bool
+
+    @property
+    def name(self) -> str:
+        """The name of the node."""
+        return self.node.name
+
+    @property
+    def join(self) -> Join:
+        """How it joins its in-edges; a node with one in-edge is no join."""
+        return self.node.join if len(self.sources) > 1 else "all"
+
+
+@dataclass(frozen=True, slots=True)
+class LoopPlan:
+    """One loop, compiled: `nodes[0]` is the producer, the rest is in topological order."""
+
+    graph: str
+    loop: str
+    policy: AwaitPolicy
+    options: LoopOptions
+    nodes: tuple[PlanNode, ...]
+    version: int = 0
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """The names of the queues this loop pushes to."""
+        return tuple(n.node.queue.name for n in self.nodes if n.node.queue)
+
+    @property
+    def reads(self) -> str | None:
+        """The name of the queue that drives this loop, if one does."""
+        reader = self.nodes[0].node.reader
+        return reader.queue if reader else None
+
+    def __repr__(self) -> str:
+        away = sum(n.detached for n in self.nodes)
+        return f"LoopPlan({self.loop!r}: {len(self.nodes)} nodes, {away} detached, awaits {self.policy!r})"
+
+
+def compile_plan(workflow: Workflow, loop: str, policy: AwaitPolicy | None = None) -> LoopPlan:
+    """Compile the loop of producer *loop*; *policy* overrides the loop's own.
+
+    Raises GraphError when there is no such producer or the loop has a cycle.
+    """
+    flow = Flow.of(workflow)
+    root = flow.number(loop)
+    if loop not in workflow.producers:
+        msg = f"node {loop!r} is no producer; the loops are: {', '.join(workflow.producers)}"
+        raise GraphError(msg)
+    return _Compiler(workflow, flow, root, policy).plan()
+
+
+class _Compiler:
+    """Holds what the steps of one compilation share."""
+
+    def __init__(
+        self, workflow: Workflow, flow: Flow, root: int, policy: AwaitPolicy | None
+    ) -> None:
+        self.workflow, self.flow, self.root = workflow, flow, root
+        self.options = workflow.loop_options(flow.names[root])
+        self.policy = policy or self.options.await_policy
+        self.ins, self.outs = self._edges(reach(flow.succ, [root]))
+        self.order = topological(flow, root)
+        self.has_b = has_blocking(flow)
+        self.awaited = may_be_awaited(flow, root, self.policy, has_b=self.has_b)
+        self.away = detached(flow, root, self.awaited)
+        self.merges = merging(flow, self.order, self.ins)
+        self.multi, self.counted = self._joins()
+        self.place = {v: i for i, v in enumerate(self.order)}
+        self.arm_number = {id(e): i for i, e in enumerate(self.outs[root])}
+
+    def _edges(self, inside: bytearray) -> tuple[dict[int, list[Edge]], dict[int, list[Edge]]]:
+        ins: dict[int, list[Edge]] = {v: [] for v, yes in enumerate(inside) if yes}
+        outs: dict[int, list[Edge]] = {v: [] for v in ins}
+        for edge in self.workflow.flow_edges():
+            a, b = self.flow.index.get(edge.source), self.flow.index.get(edge.target)
+            if a in outs and b in ins:
+                outs[a].append(edge)
+                ins[b].append(edge)
+        return ins, outs
+
+    def _joins(self) -> tuple[bytearray, bytearray]:
+        nodes = self.workflow.nodes
+        joins = [v for v in self.order if len(self.ins[v]) > 1]
+        each = [v for v in joins if nodes[self.flow.names[v]].join == "each"]
+        multi = reach(self.flow.succ, each)
+        return multi, reach(self.flow.pred, [v for v in joins if not multi[v]])
+
+    def plan(self) -> LoopPlan:
+        nodes = tuple(self._node(v) for v in self.order)
+        name = self.flow.names[self.root]
+        return LoopPlan(
+            self.workflow.name, name, self.policy, self.options, nodes, self.workflow.version
+        )
+
+    def _node(self, v: int) -> PlanNode:
+        node = self.workflow.nodes[self.flow.names[v]]
+        outs = self.outs[v]
+        whens = [e.when for e in outs if e.when is not None and e.when is not OTHERWISE]
+        return PlanNode(
+            index=self.place[v],
+            node=node,
+            outs=tuple(self._edge(e) for e in outs),
+            sources=tuple(e.source for e in self.ins[v]),
+            merges=bool(self.merges[v]),
+            multi=bool(self.multi[v]),
+            has_b=bool(self.has_b[v]),
+            awaited=bool(self.awaited[v]),
+            detached=bool(self.away[v]),
+            join_behind=bool(self.counted[v]),
+            branches=node.kind == "if" or any(e.conditional for e in outs),
+            bool_verdict=all(isinstance(w, bool) for w in whens)
+            and not any(e.condition for e in outs),
+        )
+
+    def _edge(self, edge: Edge) -> PlanEdge:
+        source, target = self.flow.index[edge.source], self.flow.index[edge.target]
+        keep, force = self._mask(edge, source, target)
+        return PlanEdge(
+            self.place[source],
+            self.place[target],
+            edge.when,
+            edge.condition,
+            edge.copy,
+            keep,
+            force,
+        )
+
+    def _mask(self, edge: Edge, source: int, target: int) -> tuple[bool, int]:
+        arm = source == self.root
+        match self.policy:
+            case "none":
+                return False, 0
+            case "all":
+                return False, 1
+            case "blocking":
+                return False, self.has_b[target]
+            case "path":
+                return True, int(arm and self.has_b[target])
+            case "node":
+                return not self.flow.non_blocking[source], int(arm)
+            case "path_live":
+                return True, 1 << self.arm_number[id(edge)] if arm else 0
+
+
+def topological(flow: Flow, root: int) -> list[int]:
+    """Order what is reachable from *root*, first come first served; refuse cycles."""
+    inside = reach(flow.succ, [root])
+    waits = [0] * len(inside)
+    for v, yes in enumerate(inside):
+        for w in flow.succ[v] if yes else ():
+            waits[w] += 1
+    order = [] if waits[root] else [root]
+    for v in order:
+        for w in flow.succ[v]:
+            waits[w] -= 1
+            if not waits[w]:
+                order.append(w)
+    stuck = [flow.names[v] for v, yes in enumerate(inside) if yes and waits[v]]
+    if stuck:
+        msg = f"loop {flow.names[root]!r} has a cycle through {', '.join(stuck[:8])}: a loop must be acyclic"
+        raise GraphError(msg)
+    return order

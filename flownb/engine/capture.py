@@ -1,0 +1,98 @@
+"""Where does a node's print go? To its loop's log, never into some cell.
+
+While any loop runs, `sys.stdout` and `sys.stderr` are stand-ins. What is written
+where a node is being called goes, line by line, to that node's log; everything else
+passes through to the stream that stood there before.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+class Spot:
+    """Where in a loop the code that now runs belongs: asked when something prints."""
+
+    __slots__ = ("buffer", "slept", "where", "write_line")
+
+    def __init__(self, write_line: Callable[[str, int, str, str], None]) -> None:
+        self.write_line = write_line
+        self.where: Callable[[], tuple[str, int]] | None = None
+        self.buffer = ""
+        self.slept = 0.0
+
+    def write(self, text: str, level: str) -> None:
+        """Log the complete lines of *text*; keep the rest for the next write."""
+        node, iteration = self.where() if self.where else ("", -1)
+        *lines, self.buffer = (self.buffer + text).split("\n")
+        for line in lines:
+            self.write_line(node, iteration, level, line)
+
+    def end(self) -> None:
+        """Log what was printed without a line end."""
+        if self.buffer:
+            self.write("\n", "print")
+
+
+HERE: Final[ContextVar[Spot | None]] = ContextVar("flownb_here", default=None)
+
+
+class _Router:
+    """A text stream that sends a node's writes to its log."""
+
+    def __init__(self, real: Any, level: str) -> None:
+        self._real, self._level = real, level
+
+    def write(self, text: str) -> int:
+        spot = HERE.get()
+        if spot is None or spot.where is None:
+            return int(self._real.write(text) or 0)
+        spot.write(text, self._level)
+        return len(text)
+
+    def writelines(self, lines: Any) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+
+_lock = threading.Lock()
+_users = 0
+
+
+@contextmanager
+def captured() -> Iterator[None]:
+    """Route prints for the duration; nests, and the last to leave takes the stand-ins away."""
+    _enter()
+    try:
+        yield
+    finally:
+        _leave()
+
+
+def _enter() -> None:
+    global _users  # noqa: PLW0603 - sys.stdout is global too
+    with _lock:
+        _users += 1
+        if _users == 1:
+            sys.stdout, sys.stderr = _Router(sys.stdout, "print"), _Router(sys.stderr, "stderr")
+
+
+def _leave() -> None:
+    global _users  # noqa: PLW0603
+    with _lock:
+        _users -= 1
+        for name in ("stdout", "stderr"):
+            stream = getattr(sys, name)
+            # somebody may have put another stream on top: then ours stays under it, harmless
+            if _users == 0 and isinstance(stream, _Router):
+                setattr(sys, name, stream._real)  # noqa: SLF001

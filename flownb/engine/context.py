@@ -1,0 +1,126 @@
+"""What does a node function see of the run? Its `ctx`.
+
+A function that has a parameter named `ctx` (or annotated `Context` or
+`SyncContext`) gets one for each attempt. Async functions get a `Context` whose
+`sleep`, `push` and `pop` are awaited, sync functions a `SyncContext` whose same
+methods block. What an attempt does after it timed out is discarded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from flownb.errors import NodeTimeout, SimulationError
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from flownb.engine.calling import Runner, Token
+
+
+class Clock:
+    """The run's own clock: seconds since it began, virtual in a simulation."""
+
+    __slots__ = ("_event_loop", "origin", "virtual")
+
+    def __init__(self, event_loop: asyncio.AbstractEventLoop, origin: float, *, virtual: bool = False) -> None:
+        self._event_loop = event_loop
+        self.origin = origin
+        self.virtual = virtual
+
+    def time(self) -> float:
+        """Seconds since the run began."""
+        return self._event_loop.time() - self.origin
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait on this clock."""
+        await asyncio.sleep(seconds)
+
+
+class BaseContext:
+    """What both kinds of context share."""
+
+    def __init__(self, runner: Runner, token: Token) -> None:
+        self._runner, self._token = runner, token
+        self._loop = runner.loop
+        self.alive = True
+        self.config: Any = runner.config
+        self.state: dict[str, Any] = runner.memory.state
+        self.rng: Random = runner.memory.rng
+        self.meta: Mapping[str, Any] = runner.meta(token)
+
+    @property
+    def clock(self) -> Clock:
+        """The run's clock; `ctx.clock.time()` is in seconds since the run began."""
+        return self._loop.clock
+
+    @property
+    def tools(self) -> Any:
+        """The tool registry of the graph."""
+        return self._loop.tools
+
+    @property
+    def resources(self) -> Mapping[str, Any]:
+        """What `set_loop(resources=...)` opened for this loop."""
+        return self._loop.resources
+
+    def log(self, *values: Any, level: str = "info") -> None:
+        """Write a line to the node's log, as `print` would."""
+        text = " ".join(map(str, values))
+        self._loop.log(self._runner.name, self._token.iteration, level, text)
+
+    def _check(self) -> None:
+        if not self.alive:
+            msg = f"node {self._runner.name!r}: this attempt timed out, what it does now is discarded"
+            raise NodeTimeout(msg)
+
+
+class Context(BaseContext):
+    """The `ctx` of an async node."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait on the run's clock."""
+        await asyncio.sleep(seconds)
+
+    async def push(self, queue: str, data: Any) -> str:
+        """Push to a queue; returns the message id once Redis has acknowledged it."""
+        self._check()
+        return str(await self._loop.queues.push(queue, data, meta=dict(self.meta)))
+
+    async def pop(self, queue: str, timeout: float | None = None) -> Any:  # noqa: ASYNC109
+        """Take one message's payload from a queue, or None after *timeout* seconds."""
+        self._check()
+        message = await self._loop.queues.pop(queue, timeout, reader=self._loop.name)
+        if message is None:
+            return None
+        await self._loop.queues.ack(queue, [message.id], reader=self._loop.name)
+        return message.payload
+
+
+class SyncContext(BaseContext):
+    """The `ctx` of a sync node; its methods block the node's own thread."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait on the run's clock; in a simulation the node gets that much longer."""
+        self._loop.world.sleep(seconds)
+
+    def push(self, queue: str, data: Any) -> None:
+        """Push to a queue; in a simulation it appears at the end of the node."""
+        self._check()
+        push = Context.push(self, queue, data)  # type: ignore[arg-type]
+        if self._loop.inline:
+            self._token.pushes.append(push)
+        else:
+            self._wait(push)
+
+    def pop(self, queue: str, timeout: float | None = None) -> Any:
+        """Take one message's payload from a queue, or None after *timeout* seconds."""
+        if self._loop.inline:
+            msg = f"node {self._runner.name!r}: a sync node cannot pop in a simulation: make it async, or give fake="
+            raise SimulationError(msg)
+        return self._wait(Context.pop(self, queue, timeout))  # type: ignore[arg-type]
+
+    def _wait(self, awaitable: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(awaitable, self._loop.event_loop).result()

@@ -1,0 +1,174 @@
+"""How does an item end? Done and acked, or failed and dealt with as `on_error` says.
+
+A failed node has released whoever awaited it; what happens to the *item* is decided
+once, when it has settled: "skip", "dead_letter", "pause", "stop", or what a function
+of the failure answers. A node that fails ten items in a row pauses its loop.
+"""
+
+from __future__ import annotations
+
+import traceback
+from typing import TYPE_CHECKING, Any, Final
+
+from flownb.errors import NodeFailed
+from flownb.model.policies import ON_ERROR
+from flownb.model.records import Failure
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Coroutine, Sequence
+
+    from flownb.engine.item import Item, Token
+    from flownb.engine.loop import LoopManager
+
+BRAKE: Final = 10
+
+
+class Ending:
+    """Settles the items of one loop."""
+
+    def __init__(self, loop: LoopManager) -> None:
+        self.loop = loop
+        self._jobs: dict[asyncio.Task[Any], None] = {}
+
+    @property
+    def busy(self) -> bool:
+        """Whether acks or dead letters are still on their way."""
+        return bool(self._jobs)
+
+    # -- good ends -------------------------------------------------------------
+
+    def received(self, item: Item) -> None:
+        """Ack a message that is to be acked before its first node."""
+        self._ack(item, "received")
+
+    def released(self, item: Item) -> None:
+        """Ack a message that is to be acked at the release."""
+        if not item.errors:
+            self._ack(item, "awaited")
+
+    def settled(self, item: Item) -> None:
+        """Close the books on an item."""
+        loop = self.loop
+        if loop.items.pop(item.iteration, None) is None:
+            return
+        if item.errors:
+            self._failed(item)
+        else:
+            self._ack(item, "done")
+        loop.event("settled", loop.name, item.iteration)
+
+    def _ack(self, item: Item, when: str) -> None:
+        reader = self.loop.plan.nodes[0].node.reader
+        if item.message is not None and reader is not None and reader.ack == when:
+            self._job(
+                self.loop.queues.ack(reader.queue, [item.message.id], reader=self.loop.name)
+            )
+
+    # -- bad ends --------------------------------------------------------------
+
+    def node_failed(self, token: Token, error: BaseException) -> None:
+        """Report a node that failed for good."""
+        self.loop.event("failed", token.at.name, token.iteration, _short(error))
+
+    def tick_failed(self, token: Token, error: BaseException) -> None:
+        """Report a failed producer call: a failed tick, no item."""
+        self.node_failed(token, error)
+        failure = _failure(self.loop, None, [(token, error)], token.iteration)
+        self.loop.event("tick_failed", token.at.name, token.iteration, failure)
+        self._brake(token)
+
+    def _failed(self, item: Item) -> None:
+        loop = self.loop
+        failure = _failure(loop, item.payload, item.errors, item.iteration)
+        loop.event("item_failed", failure.node, item.iteration, failure)
+        self._deal(item, failure, self._policy(item, failure))
+        for token in {t.at.name: t for t, _ in item.errors}.values():
+            self._brake(token)
+
+    def _policy(self, item: Item, failure: Failure) -> str:
+        own = item.errors[0][0].at.node.on_error
+        policy = self.loop.plan.options.on_error if own is None else own
+        if callable(policy):
+            try:
+                policy = policy(failure)
+            except Exception as error:  # noqa: BLE001 - the user's function
+                policy = f"on_error raised {_short(error)}"
+        if policy not in ON_ERROR:
+            self.loop.log(failure.node, failure.iteration, "error", f"on_error gave {policy!r}: skipped")
+            return "skip"
+        return policy
+
+    def _deal(self, item: Item, failure: Failure, policy: str) -> None:
+        loop = self.loop
+        match policy:
+            case "skip":
+                self._ack(item, "done")
+                self._ack(item, "awaited")
+            case "dead_letter":
+                letter = loop.queues.dead_letter(
+                    loop.plan.reads, item.message, loop=loop.name, record=failure.record(), reader=loop.name
+                )
+                self._job(letter)
+            case "pause":
+                loop.source.again.appendleft((item.payload, item.message))
+                loop.pause(f"node {failure.node!r} failed: {_short(failure.error)}")
+            case _:
+                loop.crash(node_failed(failure))
+
+    def _brake(self, token: Token) -> None:
+        """Pause the loop when a node has failed ten items in a row."""
+        token.at.memory.streak += 1
+        if token.at.memory.streak >= BRAKE:
+            self.loop.pause(
+                f"node {token.at.name!r} failed {token.at.memory.streak} items in a row: "
+                "mend it (orch.swap) and resume"
+            )
+
+    def _job(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Do something with Redis beside the loop; if that fails, the loop must not go on."""
+        task = self.loop.spawn(work)
+        self._jobs[task] = None
+        task.add_done_callback(self._job_done)
+
+    def _job_done(self, task: asyncio.Task[Any]) -> None:
+        self._jobs.pop(task, None)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self.loop.crash(error)
+        self.loop.wake()
+
+
+def node_failed(failure: Failure) -> NodeFailed:
+    """Make the error that tells of a failure; its cause is the node's own exception."""
+    error = NodeFailed(
+        failure.loop, failure.node, failure.iteration, failure.attempts, _short(failure.error)
+    )
+    error.__cause__ = failure.error
+    return error
+
+
+def _failure(
+    loop: LoopManager, payload: Any, errors: Sequence[tuple[Token, BaseException]], iteration: int
+) -> Failure:
+    token, error = errors[0]
+    return Failure(
+        loop.name, token.at.name, iteration, payload, token.attempt, error,
+        tuple((t.at.name, e) for t, e in errors), _user_traceback(error), loop.now(),
+    )  # fmt: skip
+
+
+def _short(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _user_traceback(error: BaseException) -> str:
+    """Format the traceback from the user's first frame on; ours would only distract."""
+    frame = error.__traceback__
+    while frame is not None and _is_ours(frame.tb_frame.f_globals.get("__name__", "")):
+        frame = frame.tb_next
+    return "".join(traceback.format_exception(type(error), error, frame or error.__traceback__))
+
+
+def _is_ours(module: str) -> bool:
+    return module.split(".")[0] in {"flownb", "tenacity", "asyncio"}

@@ -1,0 +1,136 @@
+"""How many items may be in flight, and who may run now? Slots and gates.
+
+A *slot* belongs to an item: it takes one when its first detached node becomes ready,
+or at its release if something of it is still open, and gives it back when its last
+node has settled. A *gate* is a `Limit` at run time: it may be shared by nodes of
+several loops in several threads, and serves waiting calls in item order.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flownb.model.policies import Limit
+
+
+class Slots:
+    """`max_in_flight` slots, given in the order in which items asked."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.held = 0
+        self.peak = 0
+        self._waiting: deque[Callable[[], None]] = deque()
+
+    def take(self, granted: Callable[[], None]) -> bool:
+        """Take a slot now, or have *granted* called when one is ours; say which."""
+        if self.held < self.size:
+            self._hold()
+            return True
+        self._waiting.append(granted)
+        return False
+
+    def give_back(self) -> None:
+        """Give a slot back; the next waiting item has it at once."""
+        self.held -= 1
+        self._serve()
+
+    def resize(self, size: int) -> None:
+        """Change the number of slots; items over it finish first."""
+        self.size = size
+        self._serve()
+
+    def _serve(self) -> None:
+        while self._waiting and self.held < self.size:
+            self._hold()
+            self._waiting.popleft()()
+
+    def _hold(self) -> None:
+        self.held += 1
+        self.peak = max(self.peak, self.held)
+
+
+class Gate:
+    """A `Limit` at work: thread-safe, first the lowest iteration, then first come."""
+
+    def __init__(self, limit: Limit) -> None:
+        self.limit = limit
+        self.running = 0
+        self.next_start = float("-inf")
+        self._lock = threading.Lock()
+        self._order = itertools.count()
+        self._waiting: list[tuple[int, int, Any, Callable[[], None]]] = []
+
+    def enter(self, iteration: int, event_loop: Any, granted: Callable[[], None]) -> bool:
+        """Start now (True), or have *granted* called on *event_loop* when it is our turn."""
+        with self._lock:
+            if not self._waiting and self._free(event_loop.time()):
+                self._start(event_loop.time())
+                return True
+            heapq.heappush(self._waiting, (iteration, next(self._order), event_loop, granted))
+            self._arrange()
+            return False
+
+    def leave(self) -> None:
+        """End a call; whoever waits longest in item order goes next."""
+        with self._lock:
+            self.running -= 1
+            self._arrange()
+
+    def forget(self, granted: Callable[[], None]) -> bool:
+        """Drop a waiting call, as of a cancelled item; say whether it was waiting."""
+        with self._lock:
+            left = [w for w in self._waiting if w[3] != granted]
+            found = len(left) < len(self._waiting)
+            self._waiting = left
+            heapq.heapify(self._waiting)
+            return found
+
+    def _free(self, now: float) -> bool:
+        full = self.limit.concurrency is not None and self.running >= self.limit.concurrency
+        return not full and now >= self.next_start
+
+    def _start(self, now: float) -> None:
+        self.running += 1
+        if self.limit.per_second is not None:
+            self.next_start = max(now, self.next_start) + 1 / self.limit.per_second
+
+    def _arrange(self) -> None:
+        while self._waiting:
+            loop = self._waiting[0][2]
+            if loop.is_closed():
+                heapq.heappop(self._waiting)
+                continue
+            if self.limit.concurrency is not None and self.running >= self.limit.concurrency:
+                return
+            *_, loop, granted = heapq.heappop(self._waiting)
+            due = max(loop.time(), self.next_start)
+            self._start(due)
+            _post(loop, due, granted)
+
+
+def _post(loop: Any, when: float, granted: Callable[[], None]) -> None:
+    """Call *granted* on its own event loop at second *when*, from whatever thread this is."""
+    loop.call_soon_threadsafe(lambda: loop.call_at(when, granted) if when > loop.time() else granted())
+
+
+class Gates:
+    """The gates of one run: one for each `Limit` object, shared by all its loops."""
+
+    def __init__(self) -> None:
+        self._gates: dict[int, Gate] = {}
+        self._lock = threading.Lock()
+
+    def gate(self, limit: Limit | None) -> Gate | None:
+        """Give the gate of a limit, the same one each time."""
+        if limit is None:
+            return None
+        with self._lock:
+            return self._gates.setdefault(id(limit), Gate(limit))

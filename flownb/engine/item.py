@@ -1,0 +1,291 @@
+"""What happens to one item on its way through the graph? Tokens, joins, the release.
+
+A token is one call of one node for one item. An edge is settled when its source has
+ended (then it is live or dead) or is bypassed (dead). A node starts when all its
+in-edges are settled and one is live; if all are dead it is bypassed, and its out-edges
+are dead. The producer is released when no awaited token is open; the item is settled
+when no token is open. Nothing here knows about time, threads or queues.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from flownb.analysis.plan import PlanEdge, PlanNode
+    from flownb.engine.calling import Runner
+    from flownb.engine.loop import LoopManager
+
+
+class Token:
+    """One node call to come, running, or waiting at a join; one attempt or several."""
+
+    __slots__ = (
+        "asked", "at", "attempt", "cancelled", "contexts", "entered", "granted", "item", "mask",
+        "payload", "pushes", "start", "task", "visit",
+    )  # fmt: skip
+
+    def __init__(self, item: Any, at: Runner, payload: Any, mask: int, visit: int = 0) -> None:
+        self.item = item
+        self.at = at
+        self.payload = payload
+        self.mask = mask
+        self.visit = visit
+        self.attempt = 0
+        self.start = self.asked = 0.0
+        self.task: Any = None
+        self.granted: Any = None
+        self.entered = self.cancelled = False
+        self.pushes: list[Any] = []
+        self.contexts: list[Any] = []
+
+    @property
+    def iteration(self) -> int:
+        """The iteration of its item."""
+        return int(self.item.iteration)
+
+    def where(self) -> tuple[str, int]:
+        """Say where a print of this call belongs."""
+        return self.at.name, self.item.iteration
+
+
+class Join:
+    """What a join node has heard so far in this iteration."""
+
+    __slots__ = ("failed", "left", "live", "token")
+
+    def __init__(self, in_degree: int) -> None:
+        self.left = in_degree
+        self.live: dict[str, Any] = {}
+        self.failed = False
+        self.token: Token | None = None
+
+
+class Bits:
+    """Counts open awaited tokens, for the policies whose mask is one bit."""
+
+    __slots__ = ("open",)
+
+    def __init__(self) -> None:
+        self.open = 0
+
+    def opened(self, mask: int, _: PlanNode) -> None:
+        self.open += mask
+
+    def closed(self, mask: int, _: PlanNode) -> None:
+        self.open -= mask
+
+    def __bool__(self) -> bool:
+        return self.open > 0
+
+
+class LiveArms:
+    """Tells for "path_live": an arm is awaited once a B ran in it, or while one may come."""
+
+    __slots__ = ("_hopeful", "_open", "_proven")
+
+    def __init__(self) -> None:
+        self._open: dict[int, int] = {}
+        self._hopeful: dict[int, int] = {}
+        self._proven = 0
+
+    def opened(self, mask: int, node: PlanNode) -> None:
+        self._count(mask, node, 1)
+
+    def closed(self, mask: int, node: PlanNode) -> None:
+        if node.node.is_blocking:
+            self._proven |= mask
+        self._count(mask, node, -1)
+
+    def _count(self, mask: int, node: PlanNode, step: int) -> None:
+        while mask:
+            arm = mask & -mask
+            self._open[arm] = self._open.get(arm, 0) + step
+            if node.has_b:
+                self._hopeful[arm] = self._hopeful.get(arm, 0) + step
+            mask ^= arm
+
+    def __bool__(self) -> bool:
+        return any(self._hopeful.values()) or any(n for arm, n in self._open.items() if arm & self._proven)
+
+
+class Item:
+    """One iteration: what the producer made, and everything that comes of it."""
+
+    __slots__ = (
+        "awaited", "errors", "idle_since", "iteration", "joins", "loop", "memo", "message", "open", "parked",
+        "payload", "produced", "released", "runners", "settled", "slot", "throttled", "visits",
+    )  # fmt: skip
+
+    def __init__(self, loop: LoopManager, runners: Sequence[Runner], iteration: int, payload: Any) -> None:
+        self.loop = loop
+        self.runners = runners
+        self.iteration = iteration
+        self.payload = payload
+        self.message: Any = None
+        self.memo: dict[int, Any] | None = None
+        self.open = 0
+        self.awaited: Bits | LiveArms = loop.tally()
+        self.joins: dict[int, Join] = {}
+        self.visits: dict[int, int] = {}
+        self.errors: list[tuple[Token, BaseException]] = []
+        self.parked: list[Token] = []
+        self.produced = 0.0
+        self.idle_since: float | None = None
+        self.released = self.settled = self.slot = self.throttled = False
+
+    def launch(self, live: Collection[PlanEdge] | None = None) -> None:
+        """Send the payload down the arms: the producer has ended."""
+        self._spread(self.runners[0], self.payload, 0, live)
+        self.check()
+
+    def ended(self, token: Token, output: Any, live: Collection[PlanEdge] | None) -> None:
+        """Go on behind a node that ended well; *live* None means all edges are."""
+        self._spread(token.at, output, token.mask, live)
+        self._close(token)
+        self.check()
+
+    def failed(self, token: Token, error: BaseException) -> None:
+        """Go on behind a node that failed for good: its out-edges die, marked."""
+        self.errors.append((token, error))
+        self.loop.ending.node_failed(token, error)
+        self._kill(token.at.outs, failed=True)
+        self._close(token)
+        self.check()
+
+    def dropped(self, token: Token) -> None:
+        """Forget a call that was cancelled with its item."""
+        self._close(token)
+        self.check()
+
+    def check(self) -> None:
+        """Release the producer and settle the item, when it is time."""
+        if not self.released:
+            self._release()
+        if not self.open and not self.settled:
+            self.settled = True
+            self.loop.settled(self)
+
+    def _release(self) -> None:
+        if self.awaited:
+            self.idle_since = None
+        elif self.throttled or (self.open and not self.slot and not self.take_slot()):
+            # the await set is done, only the slot is missing: from here on it is throttled
+            self.idle_since = self.loop.now() if self.idle_since is None else self.idle_since
+        else:
+            self.released = True
+            self.loop.released(self)
+
+    def take_slot(self) -> bool:
+        """Take an in-flight slot, or be throttled until there is one."""
+        self.slot = self.loop.slots.take(self._granted)
+        self.throttled = not self.slot
+        return self.slot
+
+    def _granted(self) -> None:
+        self.slot, self.throttled = True, False
+        parked, self.parked = self.parked, []
+        self.loop.unthrottled(self, parked)
+        self.check()
+
+    # -- tokens ----------------------------------------------------------------
+
+    def _spread(self, runner: Runner, output: Any, mask: int, live: Collection[PlanEdge] | None) -> None:
+        for edge in runner.outs:
+            if live is None or edge in live:
+                self._deliver(edge, output, mask)
+            elif runner.plan.join_behind:
+                self._kill((edge,), failed=False)
+
+    def _deliver(self, edge: PlanEdge, payload: Any, mask: int) -> None:
+        target = self.runners[edge.target]
+        mask = (mask if edge.keep else 0) | edge.force
+        if edge.copy:
+            payload = copy.deepcopy(payload)
+        if target.counts:
+            self._arrive(self._join(target), edge, payload, mask)
+        else:
+            self._start(Token(self, target, payload, mask, self._visit(target)))
+
+    def _visit(self, target: Runner) -> int:
+        if not target.plan.multi:
+            return 0
+        visit = self.visits.get(target.plan.index, 0)
+        self.visits[target.plan.index] = visit + 1
+        return visit
+
+    def _start(self, token: Token) -> None:
+        self._open(token)
+        self.loop.ready.append(token)
+
+    def _open(self, token: Token) -> None:
+        self.open += 1
+        self.awaited.opened(token.mask, token.at.plan)
+
+    def _close(self, token: Token) -> None:
+        self.open -= 1
+        self.awaited.closed(token.mask, token.at.plan)
+
+    # -- joins -----------------------------------------------------------------
+
+    def _join(self, target: Runner) -> Join:
+        join = self.joins.get(target.plan.index)
+        if join is None:
+            join = self.joins[target.plan.index] = Join(len(target.plan.sources))
+        return join
+
+    def _arrive(self, join: Join, edge: PlanEdge, payload: Any, mask: int) -> None:
+        target = self.runners[edge.target]
+        if join.token is None:
+            join.token = Token(self, target, None, mask)
+            self._open(join.token)
+        elif mask & ~join.token.mask:
+            new = mask & ~join.token.mask
+            join.token.mask |= new
+            self._widen(new, target)
+        join.live[self.runners[edge.source].name] = payload
+        join.left -= 1
+        if not join.left and not self._fires(target, join):
+            self._kill(target.outs, failed=join.failed)
+
+    def _widen(self, new: int, target: Runner) -> None:
+        self.awaited.opened(new, target.plan)
+
+    def _fires(self, target: Runner, join: Join) -> bool:
+        """Run the join if it may; False when it is bypassed. All its in-edges are settled."""
+        token = join.token
+        if token is None or join.failed:
+            if token is not None:
+                self._close(token)
+            return False
+        live, plan = join.live, target.plan
+        token.payload = (
+            next(iter(live.values())) if plan.merges else {s: live[s] for s in plan.sources if s in live}
+        )
+        self.loop.ready.append(token)
+        return True
+
+    def _kill(self, edges: Sequence[PlanEdge], *, failed: bool) -> None:
+        """Tell the joins behind dead edges; a node with one dead in-edge is bypassed."""
+        stack = [(edge, failed) for edge in reversed(edges)]
+        while stack:
+            edge, mark = stack.pop()
+            target = self.runners[edge.target]
+            passed: bool | None = mark
+            if target.counts:
+                passed = self._bury(target, self._join(target), mark=mark)
+            elif not target.plan.join_behind or target.plan.multi:
+                continue
+            if passed is not None:
+                stack.extend((e, passed) for e in reversed(target.outs))
+
+    def _bury(self, target: Runner, join: Join, *, mark: bool) -> bool | None:
+        """Settle a dead in-edge; say which mark the join passes on, None while it does not."""
+        join.left -= 1
+        join.failed |= mark
+        if join.left or self._fires(target, join):
+            return None
+        return join.failed

@@ -1,0 +1,77 @@
+"""Which loops feed which? Who is done when, over the queues of one graph."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from flownb.errors import GraphError
+from flownb.model.edges import did_you_mean
+from flownb.queues.spec import QueueSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from flownb.analysis.plan import LoopPlan
+    from flownb.model.workflow import Workflow
+
+
+class Links:
+    """Tells when everyone who pushes to a queue has completed; any thread may ask."""
+
+    def __init__(self, plans: Sequence[LoopPlan]) -> None:
+        self._plans = {p.loop: p for p in plans}
+        self._completed: set[str] = set()
+        self._told: set[str] = set()
+        self._lock = threading.Lock()
+
+    def completed(self, loop: str) -> list[str]:
+        """Note that *loop* has completed; give the reader loops that nobody feeds any more."""
+        with self._lock:
+            self._completed.add(loop)
+            done = [p.loop for p in self._plans.values() if p.loop not in self._told and self._fed_up(p)]
+            self._told.update(done)
+            return done
+
+    def add(self, plan: LoopPlan) -> None:
+        """Take in a loop that was added, or changed, while the others run."""
+        with self._lock:
+            self._plans[plan.loop] = plan
+
+    def _fed_up(self, plan: LoopPlan) -> bool:
+        reader = plan.nodes[0].node.reader
+        if reader is None or reader.external:
+            return False
+        writers = [p for p in self._plans.values() if reader.queue in p.writes]
+        outside = any(_is_external(p, reader.queue) for p in writers)
+        return bool(writers) and not outside and all(p.loop in self._completed for p in writers)
+
+
+def _is_external(plan: LoopPlan, queue: str) -> bool:
+    return any(n.node.queue.external for n in plan.nodes if n.node.queue and n.node.queue.name == queue)
+
+
+def queue_specs(workflow: Workflow) -> list[QueueSpec]:
+    """Describe every queue of a graph to the hosts that will use it."""
+    loops = set(workflow.producers)
+    readers: dict[str, list[str]] = {}
+    for node in workflow.nodes.values():
+        if node.reader:
+            names = readers.setdefault(node.reader.queue, [])
+            names += [node.name] if node.name in loops else []
+    specs = {name: QueueSpec(name, readers=tuple(r)) for name, r in readers.items()}
+    for node in workflow.nodes.values():
+        q = node.queue
+        if q:
+            specs[q.name] = QueueSpec(
+                q.name, q.mode, q.maxlen, q.when_full, q.model, tuple(readers.get(q.name, ()))
+            )
+    return list(specs.values())
+
+
+def known_node(name: str, names: Iterable[str]) -> str:
+    """Give the name back if there is such a node, else say which was meant."""
+    if name not in names:
+        msg = f"there is no node {name!r}{did_you_mean(name, names)}"
+        raise GraphError(msg)
+    return name

@@ -1,0 +1,435 @@
+"""How does a loop run? `LoopManager`: one coroutine that executes one `LoopPlan`.
+
+Make an item, let it flow, wait until its await set is done, make the next; in
+between obey what was asked: pause, resume, stop, a new plan. The same coroutine runs
+on the notebook's event loop, on one in a thread, and in virtual time; only its
+`world` and its event loop differ.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from random import Random
+from typing import TYPE_CHECKING, Any, Final
+
+from flownb.engine.calling import Memory, Runner
+from flownb.engine.capture import HERE, Spot
+from flownb.engine.context import Clock
+from flownb.engine.ending import Ending
+from flownb.engine.inflight import Slots
+from flownb.engine.item import Bits, Item, LiveArms, Token
+from flownb.engine.lane import Lane
+from flownb.engine.produce import FAILED_TICK, Source
+from flownb.engine.setup import open_resources, set_up
+from flownb.engine.signature import EXHAUSTED
+from flownb.model.records import ENDED, Event, LogLine, Span
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Sequence
+
+    from flownb.analysis.plan import LoopPlan
+    from flownb.engine.inflight import Gates
+    from flownb.engine.observe import Stream
+    from flownb.engine.threads import Threads
+    from flownb.engine.world import Live, Simulated
+    from flownb.model.records import LoopState
+
+TURN: Final = 0.005
+
+
+class LoopManager:
+    """One loop at work. Make it anywhere, run it once, on the event loop it shall live on."""
+
+    def __init__(
+        self,
+        plan: LoopPlan,
+        *,
+        world: Live | Simulated,
+        stream: Stream,
+        gates: Gates,
+        threads: Threads | None = None,
+        queues: Any = None,
+        tools: Any = None,
+        middleware: Sequence[Any] = (),
+        seed: int | None = None,
+        private: bool = False,
+        most: int | None = None,
+        until: float | None = None,
+    ) -> None:
+        self.name, self.plan = plan.loop, plan
+        self.world, self.stream, self.gates = world, stream, gates
+        self.threads: Any = threads
+        self.queues, self.tools, self.middleware = queues, tools, tuple(middleware)
+        self.inline, self.private, self.most, self.until = world.inline, private, most, until
+        self.seed = seed
+        self.state: LoopState = "created"
+        self.reason = ""
+        self.error: BaseException | None = None
+        self.resources: dict[str, Any] = {}
+        self.memory: dict[str, Memory] = {}
+        self.slots = Slots(plan.options.max_in_flight)
+        self.tally: type[Bits | LiveArms] = LiveArms if plan.policy == "path_live" else Bits
+        self.items: dict[int, Item] = {}
+        self.calls: dict[Token, None] = {}
+        self.ready: deque[Token] = deque()
+        self.tasks: dict[asyncio.Task[Any], None] = {}
+        self.made = self.done = 0
+        self.abandoned: list[str] = []
+        self.spot = Spot(self.write_line)
+        self.ending = Ending(self)
+        self.runners: list[Runner] = []
+        self._pausing = self._stopping = self._pumping = False
+        self._deadline: float | None = None
+        self._sleeper: asyncio.Future[None] | None = None
+        self._next_plan: LoopPlan | None = None
+        self._turn = self.origin = 0.0
+        self._stack: contextlib.AsyncExitStack
+        self.event_loop: asyncio.AbstractEventLoop
+        self.clock: Clock
+        self.source: Source
+        self.lane: Lane
+
+    # -- the life of a loop ----------------------------------------------------
+
+    def now(self) -> float:
+        """Seconds since the run began."""
+        return self.event_loop.time() - self.origin
+
+    async def run(self, origin: float = 0.0) -> None:
+        """Run to the end; *origin* is the event loop's time at which the run began."""
+        self.event_loop, self.origin = asyncio.get_running_loop(), origin
+        self.clock = Clock(self.event_loop, origin, virtual=self.inline)
+        HERE.set(self.spot)
+        self._set("starting")
+        try:
+            async with contextlib.AsyncExitStack() as self._stack:
+                await open_resources(self, self._stack)
+                await self._adopt(self.plan)
+                self._set("running")
+                await self._iterate()
+                await self._drain()
+                self._cancel_all()
+                await self._settle_tasks()
+        except Exception as error:  # noqa: BLE001 - the end of the loop, told by its state
+            self.crash(error)
+        finally:
+            self._cancel_all()
+            await self._settle_tasks()
+            self._set(self._last_state())
+
+    def _last_state(self) -> LoopState:
+        if self.error is not None:
+            return "error"
+        return "completed" if self.source_ended and not self._stopping else "stopped"
+
+    @property
+    def source_ended(self) -> bool:
+        """Whether the producer will make no more items."""
+        return hasattr(self, "source") and self.source.exhausted
+
+    async def _iterate(self) -> None:
+        while not self._stopping and not self.source.exhausted:
+            if self._next_plan is not None:
+                await self._adopt(self._next_plan)
+            if self._pausing:
+                await self._paused()
+            elif self.lane.usable:
+                self.lane.run()
+                await self._give_turn(at_once=True)
+            elif await self.source.due():
+                await self._pass()
+
+    async def _pass(self) -> None:
+        """One iteration: make an item, let it flow, wait for its release."""
+        made, live, message = await self.source.make()
+        if made is EXHAUSTED:
+            return
+        if made is None or made is FAILED_TICK:
+            await self.source.rest()
+            return
+        item = self.begin(made, live, message)
+        ended = self.now()
+        while not item.released and not self._halted:
+            await self.nap()
+        self._waited(item, ended)
+        await self._give_turn()
+
+    @property
+    def _halted(self) -> bool:
+        return self.error is not None or self._stopping
+
+    def begin(self, payload: Any, live: Any = None, message: Any = None, memo: Any = None) -> Item:
+        """Let a new item flow as far as it goes without waiting."""
+        item = Item(self, self.runners, self.made, payload)
+        item.message, item.memo, item.produced = message, memo, self.now()
+        self.items[self.made] = item
+        self.made += 1
+        self.event("produced", self.name, item.iteration)
+        self.ending.received(item)
+        item.launch(live)
+        self.pump()
+        return item
+
+    def _waited(self, item: Item, start: float) -> None:
+        """Record what the producer waited for: its await set, then a slot."""
+        end = self.now()
+        turn = end if item.idle_since is None else item.idle_since
+        for kind, a, b in (("wait", start, turn), ("throttled", turn, end)):
+            if b > a and item.released:
+                self.stream.span(Span(self.name, self.name, item.iteration, 0, kind, a, b))  # type: ignore[arg-type]
+
+    async def _give_turn(self, *, at_once: bool = False) -> None:
+        """Let the event loop breathe: each iteration in virtual time, else every 5 ms."""
+        if self.inline or at_once or self.event_loop.time() - self._turn > TURN:
+            await asyncio.sleep(0)
+            self._turn = self.event_loop.time()
+
+    async def _drain(self) -> None:
+        """Wait for what is in flight: to the end, or after stop() until its grace is over."""
+        while (self.items or self.ending.busy) and self.error is None:
+            if self._stopping and self._deadline is not None and self.now() >= self._deadline:
+                return
+            if self._next_plan is not None:
+                await self._adopt(self._next_plan)
+            await self.nap(self._deadline if self._stopping else None)
+
+    async def _paused(self) -> None:
+        self._set("paused", self.reason)
+        while self._pausing and not self._halted:
+            await self.nap()
+        if not self._halted:
+            self.source.skip_to_now()
+            self._set("running")
+
+    # -- generations -----------------------------------------------------------
+
+    async def _adopt(self, plan: LoopPlan) -> None:
+        """Make *plan* the one that new items run; items under way keep theirs."""
+        old = {r.name: r for r in self.runners}
+        kept = old.get(self.name)
+        runners = [self._runner(p, old.get(p.name)) for p in plan.nodes]
+        await set_up(self, runners, self._stack)
+        self.plan, self._next_plan, self.runners = plan, None, runners
+        self.tally = LiveArms if plan.policy == "path_live" else Bits
+        self.slots.resize(plan.options.max_in_flight)
+        same_source = kept is not None and kept.node is plan.nodes[0].node
+        self.source = Source(self, self.source if same_source else None)
+        self.lane = Lane(self)
+        if old:
+            self.event("applied", data=plan.version)
+
+    def _runner(self, plan: Any, old: Runner | None) -> Runner:
+        memory = self.memory.get(plan.name)
+        if memory is None:
+            seed = None if self.seed is None else f"{self.seed}/{self.name}/{plan.name}"
+            memory = self.memory[plan.name] = Memory(Random(seed))  # noqa: S311
+        same = old if old is not None and old.node is plan.node else None
+        if same is None:
+            memory.renewed()
+        return Runner(plan, self, memory, same)
+
+    # -- what items ask of their loop ------------------------------------------
+
+    def pump(self) -> None:
+        """Start every token that is ready; nodes that end at once make more ready."""
+        if self._pumping:
+            return
+        self._pumping, since = True, self.event_loop.time()
+        try:
+            while self.ready:
+                self._start(self.ready.popleft())
+                if self.private and self.event_loop.time() - since > TURN:
+                    self.event_loop.call_soon(self.pump)
+                    return
+        finally:
+            self._pumping = False
+
+    def _start(self, token: Token) -> None:
+        item = token.item
+        if token.at.plan.detached and not item.slot and (item.throttled or not item.take_slot()):
+            token.asked = self.now()
+            item.parked.append(token)
+            return
+        gate = token.at.gate
+        if gate is None:
+            token.at.run(token)
+            return
+        token.asked = self.now()
+        self.calls[token] = None
+        token.granted = lambda: self._entered(token)
+        if gate.enter(token.iteration, self.event_loop, token.granted):
+            token.entered = True
+            token.at.run(token)
+
+    def _entered(self, token: Token) -> None:
+        """The token's gate has opened."""
+        token.entered = True
+        if token.cancelled:
+            token.at.leave_gate(token)
+            return
+        token.at.span(token, "limited", token.asked)
+        token.at.run(token)
+        self.pump()
+
+    def unthrottled(self, item: Item, parked: list[Token]) -> None:
+        """The item has its slot: what it held back starts now."""
+        for token in parked:
+            token.at.span(token, "throttled", token.asked)
+        self.ready.extend(parked)
+        self.event_loop.call_soon(self.pump)
+
+    def released(self, item: Item) -> None:
+        """No awaited token of the item is open: the producer goes on."""
+        self.event("released", self.name, item.iteration)
+        self.ending.released(item)
+        self.wake()
+
+    def settled(self, item: Item) -> None:
+        """Nothing of the item is open any more."""
+        if item.slot:
+            self.slots.give_back()
+        self.ending.settled(item)
+        self.wake()
+
+    # -- waiting ---------------------------------------------------------------
+
+    async def nap(self, until: float | None = None) -> None:
+        """Wait for `wake()`, or until second *until* of the run."""
+        self._sleeper = future = self.event_loop.create_future()
+        timer = None
+        if until is not None:
+            timer = self.event_loop.call_at(until + self.origin, self.wake)
+        try:
+            await future
+        finally:
+            self._sleeper = None
+            if timer is not None:
+                timer.cancel()
+
+    def wake(self) -> None:
+        """Let the loop look again at what it waits for."""
+        if self._sleeper is not None and not self._sleeper.done():
+            self._sleeper.set_result(None)
+
+    def spawn(self, work: Coroutine[Any, Any, Any], context: Any = None) -> asyncio.Task[Any]:
+        """Run a coroutine as a task of this loop, held until it is done."""
+        task = self.event_loop.create_task(work, context=context)
+        self.tasks[task] = None
+        task.add_done_callback(self._task_done)
+        return task
+
+    def _task_done(self, task: asyncio.Task[Any]) -> None:
+        self.tasks.pop(task, None)
+        if not task.cancelled():
+            task.exception()  # looked at, so that asyncio does not complain
+
+    # -- control: called on the loop's own event loop --------------------------
+
+    @property
+    def stopping(self) -> bool:
+        """Whether no new item may be made."""
+        return self._stopping
+
+    @property
+    def pausing(self) -> bool:
+        """Whether no new item may be made for now."""
+        return self._pausing
+
+    def pause(self, reason: str = "") -> None:
+        """Make no new item after the next release."""
+        if self.state in ENDED or self._stopping:
+            return
+        self._pausing, self.reason = True, reason
+        if self.state == "running":
+            self._set("pausing", reason)
+        self.wake()
+
+    def resume(self) -> None:
+        """Go on; node states count from new."""
+        if self.state == "pausing":
+            self._set("running")
+        self._pausing, self.reason = False, ""
+        for memory in self.memory.values():
+            memory.streak = 0
+        self.wake()
+
+    def stop(self, grace: float = 10.0) -> None:
+        """Make no new item; give what is in flight *grace* seconds, then cancel it."""
+        if self.state in ENDED:
+            return
+        deadline = self.now() + grace if hasattr(self, "clock") else None
+        self._deadline = deadline if self._deadline is None else min(self._deadline, deadline or 0)
+        self._stopping = True
+        if self.state not in {"created", "stopping"}:
+            self._set("stopping")
+        self.wake()
+
+    def apply(self, plan: LoopPlan) -> None:
+        """Run *plan* from the next item on."""
+        if self.state not in ENDED:
+            self._next_plan = plan
+            self.wake()
+
+    def writers_done(self) -> None:
+        """Everyone who pushes to the queue that drives this loop has completed."""
+        if hasattr(self, "source"):
+            self.source.writers_done()
+        else:
+            self.event_loop.call_soon(self.writers_done)
+
+    def crash(self, error: BaseException) -> None:
+        """End the loop in state error: not an item's failure, or one with on_error="stop"."""
+        self.error = self.error or error
+        self.wake()
+
+    # -- the end ---------------------------------------------------------------
+
+    def _cancel_all(self) -> None:
+        self.ready.clear()
+        cancelled, self.items = self.items, {}
+        calls, self.calls = self.calls, {}
+        for token in calls:
+            token.cancelled = True
+            if token.task is not None:
+                token.task.cancel()
+            elif token.at.gate is not None and not token.entered:
+                token.at.gate.forget(token.granted)
+        for item in cancelled.values():
+            self.event("cancelled", self.name, item.iteration)
+            self.event("settled", self.name, item.iteration)
+
+    async def _settle_tasks(self) -> None:
+        """Cancel the tasks left, oldest first, and wait a moment for them to end."""
+        left = [t for t in self.tasks if t is not asyncio.current_task()]
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=0.5)
+            self.abandoned += [f"task {t.get_name()}" for t in left if not t.done()]
+
+    # -- what is reported ------------------------------------------------------
+
+    def _set(self, state: LoopState, reason: str = "") -> None:
+        self.state = state
+        self.event("state", data=(state, reason))
+
+    def event(self, kind: str, node: str = "", iteration: int = -1, data: Any = None) -> None:
+        """Publish an event of this loop, now."""
+        self.stream.event(Event(self.now(), kind, self.name, node, iteration, data))
+
+    def log(self, node: str, iteration: int, level: str, text: str) -> None:
+        """Publish a log line; from any thread."""
+        now = self.now()
+        line = LogLine(now, self.name, node, iteration, level, text)
+        event = Event(now, "log", self.name, node, iteration, line)
+        if self.inline:
+            self.stream.event(event)
+        else:
+            with contextlib.suppress(RuntimeError):  # the loop is over
+                self.event_loop.call_soon_threadsafe(self.stream.event, event)
+
+    def write_line(self, node: str, iteration: int, level: str, text: str) -> None:
+        """Take a line that a node printed."""
+        self.log(node, iteration, level, text)

@@ -1,0 +1,177 @@
+"""How is a loop doing? Counters and log-bucketed latencies, folded from the stream.
+
+Buckets grow by 2 ** (1/8), so a quantile is at most 9 % too high, and two
+histograms merge by adding. Reading takes a snapshot and never stops the loop.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final
+
+from flownb.model.records import LoopMetrics, NodeMetrics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from flownb.model.records import Batch, Event, LoopState, NodeState, Span
+
+_FINE: Final = 8
+_NANO: Final = 1e-9
+
+
+class Histogram:
+    """Durations in seconds, counted in buckets that grow by 9 %.
+
+    >>> h = Histogram()
+    >>> for ms in range(1, 101): h.add(ms / 1000)
+    >>> h.count, round(h.quantile(0.5), 3), h.longest
+    (100, 0.052, 0.1)
+    """
+
+    __slots__ = ("buckets", "count", "longest", "total")
+
+    def __init__(self) -> None:
+        self.buckets: dict[int, int] = {}
+        self.count = 0
+        self.total = 0.0
+        self.longest = 0.0
+
+    def add(self, seconds: float, times: int = 1) -> None:
+        """Count a duration *times* times."""
+        bucket = math.ceil(math.log2(seconds) * _FINE) if seconds > _NANO else -240
+        self.buckets[bucket] = self.buckets.get(bucket, 0) + times
+        self.count += times
+        self.total += seconds * times
+        self.longest = max(self.longest, seconds)
+
+    def add_many(self, nanoseconds: Iterable[int]) -> None:
+        """Count many durations; equal ones, frequent among short calls, at once."""
+        for ns, times in Counter(nanoseconds).items():
+            self.add(ns * _NANO, times)
+
+    def quantile(self, q: float) -> float:
+        """Give the duration that a share *q* of all did not exceed; 0 when there is none."""
+        need = q * self.count
+        for bucket, times in sorted(self.buckets.copy().items()):
+            need -= times
+            if need <= 0:
+                return min(2 ** (bucket / _FINE), self.longest) if bucket > -240 else 0.0
+        return self.longest
+
+
+class NodeMeter:
+    """The counters of one node."""
+
+    __slots__ = ("abandoned", "failed", "name", "retries", "state", "times", "timeouts")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.state: NodeState = "idle"
+        self.times = Histogram()
+        self.failed = self.retries = self.timeouts = self.abandoned = 0
+
+    def snapshot(self) -> NodeMetrics:
+        """Freeze what is known now."""
+        t = self.times
+        return NodeMetrics(
+            self.name, self.state, t.count, self.failed, self.retries, self.timeouts, self.abandoned,
+            total=t.total, p50=t.quantile(0.5), p99=t.quantile(0.99), longest=t.longest,
+        )  # fmt: skip
+
+
+class Meter:
+    """The counters of one loop; a subscriber of its stream."""
+
+    def __init__(self, loop: str, nodes: Iterable[str] = ()) -> None:
+        self.loop = loop
+        self.nodes = {name: NodeMeter(name) for name in nodes}
+        self.state: LoopState = "created"
+        self.counts: Counter[str] = Counter()
+        self.seconds = {"work": 0.0, "wait": 0.0, "throttled": 0.0}
+        self.started = 0.0
+        self.ended: float | None = None
+        self._on: dict[str, Callable[[Event], None]] = {
+            "state": self._on_state,
+            "failed": self._on_failed,
+            "retry": self._on_retry,
+            "timeout": self._on_timeout,
+        }
+
+    def node(self, name: str) -> NodeMeter:
+        """Give the counters of a node, new ones at its first appearance."""
+        meter = self.nodes.get(name)
+        if meter is None:
+            meter = self.nodes[name] = NodeMeter(name)
+        return meter
+
+    def on_span(self, span: Span, _: Any) -> None:
+        """Count a call or the producer's wait."""
+        if span.kind == "work":
+            meter = self.node(span.node)
+            meter.times.add(span.end - span.start)
+            meter.state = "healthy"
+            if span.node != self.loop:
+                return
+        if span.kind in self.seconds and span.node == self.loop:
+            self.seconds[span.kind] += span.end - span.start
+
+    def on_event(self, event: Event) -> None:
+        """Count an event by its kind."""
+        self.counts[event.kind] += 1
+        handler = self._on.get(event.kind)
+        if handler is not None:
+            handler(event)
+
+    def on_batch(self, batch: Batch) -> None:
+        """Count many short iterations in one go."""
+        n = len(batch.rows)
+        for kind in ("produced", "released", "settled"):
+            self.counts[kind] += n
+        ends = list(zip(*batch.rows, strict=True))
+        for name, (start, end) in zip(batch.nodes, pairwise(ends), strict=True):
+            meter = self.node(name)
+            meter.times.add_many(map(int.__sub__, end, start))
+            meter.state = "healthy"
+        self.seconds["work"] += (sum(ends[1]) - sum(ends[0])) * _NANO
+        self.seconds["wait"] += (sum(ends[-1]) - sum(ends[1])) * _NANO
+
+    def _on_state(self, event: Event) -> None:
+        self.state = event.data[0]
+        if self.state == "starting":
+            self.started = event.time
+        if self.state in {"stopped", "completed", "error"}:
+            self.ended = event.time
+
+    def _on_failed(self, event: Event) -> None:
+        meter = self.node(event.node)
+        meter.failed += 1
+        meter.state = "failing"
+
+    def _on_retry(self, event: Event) -> None:
+        meter = self.node(event.node)
+        meter.retries += 1
+        meter.state = "retrying"
+
+    def _on_timeout(self, event: Event) -> None:
+        meter = self.node(event.node)
+        meter.timeouts += 1
+        meter.abandoned += bool(event.data)
+
+    def snapshot(self, now: float, **gauges: int) -> LoopMetrics:
+        """Freeze what is known at second *now*; *gauges* are read from the loop itself."""
+        c, s = self.counts, self.seconds
+        failed, dropped, cancelled = c["item_failed"], c["dropped"], c["cancelled"]
+        metrics = LoopMetrics(
+            self.loop, self.state, c["produced"], c["released"], c["settled"] - failed - cancelled,
+            failed, dropped, cancelled, c["produced"] - c["settled"],
+            overruns=c["overrun"], working=s["work"], waiting=s["wait"], throttled=s["throttled"],
+            elapsed=(now if self.ended is None else self.ended) - self.started,
+            nodes={n.name: n.snapshot() for n in list(self.nodes.values())},
+        )  # fmt: skip
+        return replace(metrics, **gauges)
+
+

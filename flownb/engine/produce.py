@@ -1,0 +1,204 @@
+"""Where does a loop's next item come from, and when is it due?
+
+From a function, an iterable, a queue, or from an item that has to be offered again.
+`every=` is a fixed rate from the start of the loop, without drift: a tick that falls
+into an iteration is skipped and counted, never queued.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+from flownb.engine.item import Token
+from flownb.engine.signature import EXHAUSTED
+from flownb.model.records import Span
+
+if TYPE_CHECKING:
+    from flownb.engine.loop import LoopManager
+
+REST: Final = 0.05
+_SAME: Final = 1e-6
+
+
+class _FailedTick:
+    def __repr__(self) -> str:
+        return "FAILED_TICK"
+
+
+FAILED_TICK: Final = _FailedTick()
+Made = tuple[Any, Any, Any]
+_NOTHING: Final[Made] = (FAILED_TICK, None, None)
+
+
+class Pull:
+    """Stands where an item would, for the call that makes one."""
+
+    memo = None
+    message = None
+
+    def __init__(self, loop: LoopManager) -> None:
+        self.loop = loop
+        self.iteration = loop.made
+        self.made: Made | None = None
+
+    def ended(self, token: Token, output: Any, live: Any) -> None:  # noqa: ARG002
+        """Take what the producer made."""
+        self.made = (output, live, None)
+        self.loop.wake()
+
+    def failed(self, token: Token, error: BaseException) -> None:
+        """Count a failed tick."""
+        self.made = _NOTHING
+        self.loop.ending.tick_failed(token, error)
+        self.loop.wake()
+
+
+class Source:
+    """The producer side of a loop: ticks, pulls, messages."""
+
+    def __init__(self, loop: LoopManager, before: Source | None = None) -> None:
+        self.loop, self.runner = loop, loop.runners[0]
+        self.node = self.runner.node
+        self.every = self.node.every
+        self.exhausted = before.exhausted if before else False
+        self.again: deque[tuple[Any, Any]] = before.again if before else deque()
+        self._epoch = before._epoch if before else loop.now()
+        self._tick = before._tick if before else 0
+        self._buffer: deque[Any] = before._buffer if before else deque()
+        self._reading: Any = before._reading if before else None
+        self._closing = before._closing if before else False
+
+    # -- when ------------------------------------------------------------------
+
+    async def due(self) -> bool:
+        """Wait for the next tick; False when something else has to be looked at first."""
+        loop = self.loop
+        if self.again:
+            return True
+        if loop.most is not None and self.node.reader is None and loop.made >= loop.most:
+            self.exhausted = True
+            return False
+        if loop.until is not None and loop.now() >= loop.until:
+            await loop.nap()
+            return False
+        return self.every is None or await self._ticked(self.every)
+
+    async def _ticked(self, every: float) -> bool:
+        missed = self._first_tick(every) - self._tick
+        if missed > 0:
+            self._tick += missed
+            for _ in range(missed):
+                self.loop.event("overrun", self.loop.name)
+        when = self._when(every)
+        if self.loop.now() < when - _SAME:
+            await self.loop.nap(when)
+        if self.loop.now() < when - _SAME:
+            return False
+        self._tick += 1
+        return True
+
+    def _when(self, every: float) -> float:
+        return self._epoch + round(self._tick * every, 6)
+
+    def _first_tick(self, every: float) -> int:
+        """Give the number of the first tick that is not yet over."""
+        return math.ceil((self.loop.now() - self._epoch - _SAME) / every)
+
+    def skip_to_now(self) -> None:
+        """Forget the ticks of a pause: they do not count."""
+        if self.every is not None:
+            self._tick = max(self._tick, self._first_tick(self.every))
+
+    async def rest(self) -> None:
+        """Wait a moment after a producer had nothing to give; ticks come by themselves."""
+        if self.every is None and self.node.reader is None:
+            end = self.loop.now() + REST
+            while self.loop.now() < end - _SAME and not self.loop.stopping and not self.loop.error:
+                await self.loop.nap(end)
+
+    # -- what ------------------------------------------------------------------
+
+    async def make(self) -> Made:
+        """Give (item, live arms, message); the item may be None, EXHAUSTED, FAILED_TICK."""
+        if self.again:
+            payload, message = self.again.popleft()
+            return payload, None, message
+        made = await (self._pull() if self.node.reader is None else self._message())
+        if made[0] is EXHAUSTED:
+            self.exhausted = True
+        return made
+
+    async def _pull(self) -> Made:
+        pull = Pull(self.loop)
+        token = Token(pull, self.runner, None, 0)
+        if self.loop.most is not None or hasattr(self.node.fn, "__len__"):
+            self.loop.world.progress()
+        self.runner.run(token)
+        while pull.made is None and not self.loop.stopping and self.loop.error is None:
+            await self.loop.nap()
+        if pull.made is None:
+            await self._give_up(pull, token)
+        return pull.made or _NOTHING
+
+    async def _give_up(self, pull: Pull, token: Token) -> None:
+        """End a producer call at a stop: an async one now, a sync one gets half a second."""
+        end = self.loop.now() + 0.5
+        while token.task is None and pull.made is None and self.loop.now() < end - _SAME:
+            await self.loop.nap(end)
+        if pull.made is None:
+            token.cancelled = True
+            if token.task is not None:
+                token.task.cancel()
+
+    # -- from a queue ----------------------------------------------------------
+
+    def writers_done(self) -> None:
+        """No more messages will be pushed: when the queue is empty, it is over."""
+        self._closing = True
+        self.loop.wake()
+
+    async def _message(self) -> Made:
+        loop = self.loop
+        while not self._buffer:
+            if loop.stopping or loop.pausing or loop.error is not None:
+                return _NOTHING
+            if await self._read():
+                continue
+            if self._closing and await self._drained():
+                self._reading.cancel()
+                return EXHAUSTED, None, None
+            await loop.nap()
+        message = self._buffer.popleft()
+        now = loop.now()
+        loop.stream.span(Span(loop.name, loop.name, loop.made, 0, "work", now, now), message.payload)
+        return message.payload, None, message
+
+    async def _read(self) -> bool:
+        """Take what the read under way has brought; True when that is anything."""
+        reader = self.node.reader
+        if self._reading is None and reader is not None:
+            work = self.loop.queues.read(
+                reader.queue, reader=self.loop.name, count=reader.prefetch, timeout=None
+            )
+            self._reading = self.loop.spawn(work)
+            self._reading.add_done_callback(lambda _: self.loop.wake())
+        if not self._reading.done():
+            return False
+        reading, self._reading = self._reading, None
+        self._buffer.extend(reading.result())
+        return True
+
+    async def _drained(self) -> bool:
+        reader = self.node.reader
+        if reader is None:
+            return True
+        stats = await self.loop.queues.stats(reader.queue)
+        group = next((g for g in stats.groups if g.name in {self.loop.name, reader.queue}), None)
+        return (group is None or group.lag == 0) and not self._reading.done()
+
+    @property
+    def reading(self) -> bool:
+        """Whether it waits for a message, with nothing at hand."""
+        return self.node.reader is not None and not self._buffer and not self.again

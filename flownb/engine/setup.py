@@ -1,0 +1,75 @@
+"""What does a loop open before its first item, and close after its last?
+
+Its resources (clients, connections, models) and its class nodes, all on the loop's
+own event loop, closed in reverse order however the loop ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from flownb.engine.context import Context
+from flownb.engine.item import Token
+from flownb.errors import RunError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from flownb.engine.calling import Runner
+    from flownb.engine.loop import LoopManager
+
+
+async def open_resources(loop: LoopManager, stack: contextlib.AsyncExitStack) -> None:
+    """Enter each of `set_loop(resources=...)`: a context manager, or what makes one."""
+    for name, value in loop.plan.options.resources.items():
+        try:
+            loop.resources[name] = await _entered(value, stack)
+        except Exception as error:
+            msg = f"loop {loop.name!r}: resource {name!r} did not open: {type(error).__name__}: {error}"
+            raise RunError(msg) from error
+
+
+async def _entered(value: Any, stack: contextlib.AsyncExitStack) -> Any:
+    managed = hasattr(type(value), "__aenter__") or hasattr(type(value), "__enter__")
+    made = value() if callable(value) and not managed else value
+    if hasattr(type(made), "__aenter__"):
+        return await stack.enter_async_context(made)
+    if hasattr(type(made), "__enter__"):
+        return stack.enter_context(made)
+    return made
+
+
+async def set_up(loop: LoopManager, runners: Sequence[Runner], stack: contextlib.AsyncExitStack) -> None:
+    """Call `setup(ctx)` of new class nodes, and see to it that `teardown()` follows."""
+    for runner in runners:
+        instance = runner.instance
+        if instance is None or runner.is_set_up:
+            continue
+        token = Token(_Nobody, runner, None, 0)
+        try:
+            await _maybe(instance.setup(Context(runner, token)))
+        except Exception as error:
+            msg = f"node {runner.name!r} (loop {loop.name!r}): setup failed: {type(error).__name__}: {error}"
+            raise RunError(msg) from error
+        runner.is_set_up = True
+        stack.push_async_callback(_torn_down, loop, runner)
+
+
+async def _torn_down(loop: LoopManager, runner: Runner) -> None:
+    try:
+        await _maybe(runner.instance.teardown())  # type: ignore[union-attr]
+    except Exception as error:  # noqa: BLE001 - the others are still to be torn down
+        loop.log(runner.name, -1, "error", f"teardown failed: {type(error).__name__}: {error}")
+
+
+async def _maybe(result: Any) -> Any:
+    return await result if inspect.isawaitable(result) else result
+
+
+class _Nobody:
+    """Stands where an item would, before there is one."""
+
+    iteration = -1
+    message = None

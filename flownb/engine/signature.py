@@ -1,0 +1,129 @@
+"""How is a user's function called? By its signature, decided once, never by arity.
+
+A node function is `fn(payload)`, or has a parameter named `ctx` (or annotated
+`Context` or `SyncContext`). A producer's source is a callable, a generator function
+or an iterable, sync or async; it ends by running out or with StopIteration.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import AsyncIterable, Callable, Iterable
+from typing import Any, Final
+
+_CONTEXTS: Final = ("Context", "SyncContext")
+
+
+class _Exhausted:
+    def __repr__(self) -> str:
+        return "EXHAUSTED"
+
+
+EXHAUSTED: Final = _Exhausted()
+
+
+def is_async(fn: Any) -> bool:
+    """Whether calling *fn* gives a coroutine; sees through partials and `__call__`."""
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004
+
+
+def context_parameter(fn: Any) -> str | None:
+    """Give the name of the parameter that takes the context, if there is one."""
+    for name, parameter in _parameters(fn).items():
+        note = parameter.annotation
+        text = note if isinstance(note, str) else getattr(note, "__name__", "")
+        if name == "ctx" or str(text).split(".")[-1] in _CONTEXTS:
+            return name
+    return None
+
+
+def _parameters(fn: Any) -> dict[str, inspect.Parameter]:
+    try:
+        return dict(inspect.signature(fn).parameters)
+    except (TypeError, ValueError):  # some builtins have none
+        return {}
+
+
+def bound(fn: Callable[..., Any], ctx_name: str | None) -> Callable[[Any, Any], Any]:
+    """Make `call(payload, ctx)` of a function that takes a context."""
+    free = [
+        n for n, p in _parameters(fn).items()
+        if n != ctx_name and p.kind in {p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD}
+    ]  # fmt: skip
+    if not free:
+        return lambda _, ctx: fn(**{str(ctx_name): ctx})
+    first = free[0]
+    return lambda payload, ctx: fn(**{first: payload, str(ctx_name): ctx})
+
+
+def puller(source: Any) -> tuple[Callable[..., Any], str | None]:
+    """Make `pull()` of a producer's source: the next item, None, or EXHAUSTED.
+
+    Also gives the name of the parameter that takes the context, if there is one.
+    """
+    if source is None:
+        return _counter(), None
+    if callable(source) and not isinstance(source, (Iterable, AsyncIterable)):
+        ctx = context_parameter(source)
+        if inspect.isgeneratorfunction(source) or inspect.isasyncgenfunction(source):
+            return _generated(source, ctx), ctx
+        return (_ended_async(source) if is_async(source) else _ended(source)), ctx
+    if isinstance(source, AsyncIterable):
+        return _next_async(aiter(source)), None
+    if isinstance(source, Iterable):
+        return functools.partial(next, iter(source), EXHAUSTED), None
+    msg = f"a producer's source is a callable or an iterable, not {type(source).__name__}"
+    raise TypeError(msg)
+
+
+def _counter() -> Callable[[], int]:
+    count = iter(range(1 << 62))
+    return lambda: next(count)
+
+
+def _ended(fn: Callable[..., Any]) -> Callable[..., Any]:
+    def pull(**given: Any) -> Any:
+        try:
+            return fn(**given)
+        except StopIteration:
+            return EXHAUSTED
+
+    return pull
+
+
+def _ended_async(fn: Callable[..., Any]) -> Callable[..., Any]:
+    async def pull(**given: Any) -> Any:
+        try:
+            return await fn(**given)
+        except StopAsyncIteration:
+            return EXHAUSTED
+
+    return pull
+
+
+def _next_async(iterator: Any) -> Callable[[], Any]:
+    async def pull() -> Any:
+        return await anext(iterator, EXHAUSTED)
+
+    return pull
+
+
+def _generated(function: Callable[..., Any], ctx: str | None) -> Callable[..., Any]:
+    """Start the generator at the first pull, when there is a context to give it."""
+    pulls: list[Callable[[], Any]] = []
+
+    def first(**given: Any) -> Callable[[], Any]:
+        made = function(**(given if ctx else {}))
+        pulls.append(puller(made)[0])
+        return pulls[0]
+
+    def pull(**given: Any) -> Any:
+        return (pulls[0] if pulls else first(**given))()
+
+    async def pull_async(**given: Any) -> Any:
+        return await (pulls[0] if pulls else first(**given))()
+
+    return pull_async if inspect.isasyncgenfunction(function) else pull

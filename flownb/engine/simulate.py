@@ -1,0 +1,299 @@
+"""What would this graph do, exactly? Run it in virtual time.
+
+The same engine on a `VirtualLoop`, in a helper thread, so it also works inside a
+running kernel: all loops in process whatever their pool, calls inline, time jumps.
+Same graph, same seed: same bytes, in any process, under any PYTHONHASHSEED.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import math
+import threading
+from typing import TYPE_CHECKING, Any, Final
+
+from flownb.analysis.plan import LoopPlan, compile_plan
+from flownb.engine.clock import VirtualLoop
+from flownb.engine.context import Clock
+from flownb.engine.inflight import Gates
+from flownb.engine.links import Links, queue_specs
+from flownb.engine.loop import LoopManager
+from flownb.engine.metrics import Meter
+from flownb.engine.observe import Guarded, History, Outputs, Stream
+from flownb.engine.sandbox import sandboxed
+from flownb.engine.world import Simulated
+from flownb.errors import DeadlockError, GraphError
+from flownb.model.records import Event, Failure, LogLine, LoopMetrics, Span
+from flownb.model.timeline import Timeline
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from flownb.model.policies import AwaitPolicy
+    from flownb.model.workflow import Workflow
+
+DEFAULT_UNTIL: Final = 10.0
+_MICRO: Final = 1e-6
+
+
+class Digest:
+    """The sha256 of the whole stream, whatever part of it the history keeps."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+        self._lines: list[str] = []
+
+    def on_span(self, span: Span, _: Any) -> None:
+        """Take in a span."""
+        self._add(repr(tuple(span)))
+
+    def on_event(self, event: Event) -> None:
+        """Take in an event."""
+        data = event.data
+        told = str(data) if isinstance(data, (str, int, tuple, Failure)) else type(data).__name__
+        self._add(f"{event[:5]} {told}")
+
+    def _add(self, line: str) -> None:
+        self._lines.append(line)
+        if len(self._lines) > 1000:  # noqa: PLR2004 - hash in large bites
+            self.hexdigest()
+
+    def hexdigest(self) -> str:
+        """Give the digest of all that came so far."""
+        if self._lines:
+            self._hash.update(("\n".join(self._lines) + "\n").encode("utf-8", "replace"))
+            self._lines.clear()
+        return self._hash.hexdigest()
+
+
+class Simulation:
+    """What a simulated run did. Times are virtual seconds from its start."""
+
+    def __init__(self, name: str, history: History, digest: str, duration: float) -> None:
+        self.name, self._history, self.digest, self.duration = name, history, digest, duration
+        self.metrics: dict[str, LoopMetrics] = {}
+        self._kept: dict[str, list[Any]] = {}
+
+    @property
+    def timeline(self) -> Timeline:
+        """Every span that is kept, ordered by start."""
+        spans = sorted(self._history.spans(), key=lambda s: s.start)
+        return Timeline(tuple(spans))
+
+    @property
+    def events(self) -> list[Event]:
+        """Every event that is kept, in the order in which they happened."""
+        return list(self._history.events)
+
+    def outputs(self, node: str, last: int | None = None) -> list[Any]:
+        """Give the last outputs of a node, oldest first; its `keep=` says how many are kept."""
+        from flownb.engine.links import known_node  # noqa: PLC0415
+
+        kept = self._kept[known_node(node, self._kept)]
+        return kept if last is None else kept[-last:]
+
+    def failures(self) -> list[Failure]:
+        """Give the last items that failed."""
+        return list(self._history.failures)
+
+    def logs(self, *, loop: str | None = None, node: str | None = None) -> list[LogLine]:
+        """Give the last lines that nodes printed or logged."""
+        lines = list(self._history.logs)
+        return [x for x in lines if loop in {None, x.loop} and node in {None, x.node}]
+
+    def releases(self, loop: str) -> list[float]:
+        """Give the second of each release of a loop, in order of iteration."""
+        return [e.time for e in self.events if e.kind == "released" and e.loop == loop]
+
+    def __repr__(self) -> str:
+        items = sum(m.released for m in self.metrics.values())
+        failed = sum(m.failed for m in self.metrics.values())
+        bad = f", {failed} failed" if failed else ""
+        return f"Simulation({self.name!r}: {self.duration:g} s, {items} iterations{bad}, digest {self.digest[:12]})"
+
+
+def simulate(
+    workflow: Workflow,
+    *,
+    until: float | None = None,
+    iterations: int | None = None,
+    seed: int = 0,
+    policy: AwaitPolicy | None = None,
+    call: bool = True,
+    history: int = 100_000,
+    tools: Any = None,
+    using: Sequence[Any] = (),
+) -> Simulation:
+    """Run all loops of *workflow* in virtual time; `Graph.simulate` says more."""
+    plans = [compile_plan(workflow, loop, policy) for loop in workflow.producers]
+    run = _Run(workflow, plans, seed=seed, call=call, history=history, tools=tools, using=using)
+    run.until = _until(plans, until, iterations)
+    run.iterations = iterations
+    return run.in_thread()
+
+
+def _until(plans: Sequence[LoopPlan], until: float | None, iterations: int | None) -> float:
+    if until is None:
+        return DEFAULT_UNTIL if iterations is None else math.inf
+    if until <= 0:
+        msg = f"simulate(until={until}): give the seconds to simulate, above 0"
+        raise GraphError(msg)
+    endless = [p.loop for p in plans if p.reads is None and not hasattr(p.nodes[0].node.fn, "__len__")]
+    if math.isinf(until) and iterations is None and endless:
+        msg = f"simulate(until={until}): loop {endless[0]!r} may never end: give until= seconds or iterations="
+        raise GraphError(msg)
+    return until
+
+
+class _Run:
+    """One simulation under way."""
+
+    def __init__(
+        self, workflow: Workflow, plans: Sequence[LoopPlan], *,
+        seed: int, call: bool, history: int, tools: Any, using: Sequence[Any],
+    ) -> None:  # fmt: skip
+        self.workflow, self.plans, self.seed = workflow, plans, seed
+        self.world = Simulated(seed, call=call)
+        self.history, self.digest = History(history), Digest()
+        self.tools, self.using = tools, using
+        self.until, self.iterations = math.inf, None  # type: ignore[assignment]
+        self.event_loop = VirtualLoop()
+        self.managers: dict[str, LoopManager] = {}
+        self.meters: dict[str, Meter] = {}
+        self.kept: dict[str, Outputs] = {}
+        self.result: Simulation | None = None
+        self.error: BaseException | None = None
+        self.idle = False
+
+    def in_thread(self) -> Simulation:
+        """Run in a helper thread and wait; an interrupt ends the simulation."""
+        thread = threading.Thread(target=self._guarded, name="flownb simulation", daemon=True)
+        thread.start()
+        try:
+            thread.join()
+        except BaseException:
+            self.event_loop.aborted = True
+            raise
+        if self.error is not None:
+            raise self.error
+        if self.result is None:
+            msg = "the simulation ended without a result"
+            raise DeadlockError(msg)
+        return self.result
+
+    def _guarded(self) -> None:
+        if any(p.reads or p.writes for p in self.plans):
+            import fakeredis  # noqa: F401, PLC0415 - imported before the sandbox closes
+        functions = [f for n in self.workflow.nodes.values() for f in (n.fn, n.fake)]
+        try:
+            with sandboxed(functions):
+                self.event_loop.run_until_complete(self._main())
+        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
+            self.error = error
+        finally:
+            self.event_loop.close()
+
+    async def _main(self) -> None:
+        gates, specs = Gates(), queue_specs(self.workflow)
+        server = self._server()
+        for plan in self.plans:
+            self._make(plan, gates, server, specs)
+        links = Links(self.plans)
+        tasks = {}
+        for name, manager in self.managers.items():
+            task = tasks[name] = asyncio.get_running_loop().create_task(manager.run())
+            task.add_done_callback(lambda _, name=name: self._ended(links, name))
+        await self._until_end(list(tasks.values()))
+        self.result = self._result()
+        await self._clear_away(list(tasks.values()))
+
+    def _server(self) -> Any:
+        from flownb.queues.server import open_server  # noqa: PLC0415
+
+        return open_server(None)
+
+    def _make(self, plan: LoopPlan, gates: Gates, server: Any, specs: Any) -> None:
+        from flownb.engine.observe import Observer  # noqa: PLC0415
+
+        meter = self.meters[plan.loop] = Meter(plan.loop, [n.name for n in plan.nodes])
+        kept = self.kept[plan.loop] = Outputs({n.name: n.node.keep for n in plan.nodes})
+        watching = [Guarded(o) for o in self.using if isinstance(o, Observer)]
+        clock = Clock(self.event_loop, 0.0, virtual=True)
+        self.managers[plan.loop] = LoopManager(
+            plan,
+            world=self.world,
+            stream=Stream([meter, kept, self.history, self.digest, *watching]),
+            gates=gates,
+            queues=server.manager(plan.graph, specs, consumer=plan.loop, clock=clock),
+            tools=self.tools,
+            middleware=[m for m in self.using if not isinstance(m, Observer)],
+            seed=self.seed,
+            most=self.iterations,
+            until=self.until,
+        )
+
+    def _ended(self, links: Links, name: str) -> None:
+        manager = self.managers[name]
+        if manager.state == "completed":
+            for reader in links.completed(name):
+                self.managers[reader].writers_done()
+
+    async def _until_end(self, tasks: list[asyncio.Task[None]]) -> None:
+        """Wait until all loops have ended, nothing can happen any more, or time is over."""
+        over = self.event_loop.create_future()
+
+        def idle() -> None:
+            self.idle = True
+            if not over.done():
+                over.set_result(None)
+
+        self.event_loop.on_idle = idle
+        if not math.isinf(self.until):
+            # a microsecond later, so that all that happens at that moment still does
+            self.event_loop.call_at(self.until + _MICRO, lambda: over.done() or over.set_result(None))
+        everything = asyncio.gather(*tasks)
+        await asyncio.wait([over, everything], return_when=asyncio.FIRST_COMPLETED)
+        if self.idle:
+            self._check_deadlock()
+        for manager in self.managers.values():
+            if manager.state == "error" and manager.error is not None and not _is_item_failure(manager.error):
+                raise manager.error
+
+    def _check_deadlock(self) -> None:
+        waits = [
+            f"node {t.at.name!r} (loop {m.name!r}, iteration {t.iteration}) waits since second {t.start:g}"
+            for m in self.managers.values()
+            for t in m.calls
+        ]
+        if waits:
+            msg = "nothing can ever happen again: " + "; ".join(waits)
+            raise DeadlockError(msg)
+
+    def _result(self) -> Simulation:
+        now = min(self.event_loop.time(), self.until)
+        frozen = History(self.history.size)
+        frozen.__dict__.update({k: v.copy() if hasattr(v, "copy") else v for k, v in vars(self.history).items()})
+        result = Simulation(self.workflow.name, frozen, self.digest.hexdigest(), now)
+        for name, meter in self.meters.items():
+            slots = self.managers[name].slots
+            result.metrics[name] = meter.snapshot(
+                now, in_flight=slots.held, peak_in_flight=slots.peak, max_in_flight=slots.size
+            )
+            result._kept.update({node: list(d) for node, d in self.kept[name].kept.items()})  # noqa: SLF001
+        return result
+
+    async def _clear_away(self, tasks: list[asyncio.Task[None]]) -> None:
+        """End what still runs; it happens after the end and is not told."""
+        for manager in self.managers.values():
+            manager.stop(0.0)
+        self.event_loop.on_idle = lambda: [t.cancel() for t in tasks]
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for manager in self.managers.values():
+            await manager.queues.aclose()
+
+
+def _is_item_failure(error: BaseException) -> bool:
+    from flownb.errors import NodeFailed  # noqa: PLC0415
+
+    return isinstance(error, NodeFailed)

@@ -1,0 +1,55 @@
+"""Where do synchronous nodes run? In daemon threads, as many as are needed.
+
+Not `ThreadPoolExecutor`: its threads are joined at interpreter exit, so one hung node
+would keep the kernel from ending, and its size would be a limit of its own, while in
+flownb only `max_in_flight` and `Limit` limit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Threads:
+    """Daemon threads that are made on demand and kept for the next call."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._jobs: queue.SimpleQueue[tuple[str, Callable[[], None]] | None] = queue.SimpleQueue()
+        self._idle = threading.Semaphore(0)
+        self._threads: list[threading.Thread] = []
+        self.running: dict[threading.Thread, str] = {}
+
+    def submit(self, label: str, call: Callable[[], None]) -> None:
+        """Run *call* in some thread, now; it must not raise. *label* names it."""
+        self._jobs.put((label, call))
+        if not self._idle.acquire(blocking=False):
+            name = f"flownb {self.name} {len(self._threads)}"
+            thread = threading.Thread(target=self._work, name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _work(self) -> None:
+        me = threading.current_thread()
+        while (job := self._jobs.get()) is not None:
+            self.running[me], call = job
+            with contextlib.suppress(RuntimeError):  # the event loop has closed: abandoned
+                call()
+            del self.running[me], job, call
+            self._idle.release()
+
+    def close(self, grace: float = 0.5) -> list[str]:
+        """End all threads; return the labels of the calls that did not end in *grace* seconds."""
+        for _ in self._threads:
+            self._jobs.put(None)
+        deadline = time.monotonic() + grace
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        return [label for thread, label in self.running.copy().items() if thread.is_alive()]

@@ -1,0 +1,131 @@
+"""What differs between a live loop and a simulated one? Only this.
+
+Live, a call takes as long as it takes. In a simulation a call takes, in virtual
+seconds, what it awaits on the clock, plus what it passes to `time.sleep` or
+`ctx.sleep`, plus its declared `takes=`; any other work takes none.
+"""
+
+from __future__ import annotations
+
+import time
+from random import Random
+from typing import TYPE_CHECKING, Any, Final
+
+from flownb.engine.capture import HERE
+from flownb.errors import LivelockError, RunError
+
+if TYPE_CHECKING:
+    from flownb.engine.calling import Runner, Token
+    from flownb.engine.loop import LoopManager
+    from flownb.model.nodes import Node
+
+CALLS_AT_ONE_INSTANT: Final = 100_000
+
+
+class Live:
+    """The real world."""
+
+    inline = False
+
+    def calls(self, node: Node) -> bool:  # noqa: ARG002
+        """Every node is called."""
+        return True
+
+    def extra(self, runner: Runner) -> float:  # noqa: ARG002
+        """A call takes no time but its own."""
+        return 0.0
+
+    def may_fail(self, runner: Runner, token: Token) -> None:
+        """Nothing fails but what fails."""
+
+    def called(self, loop: LoopManager) -> None:
+        """Nothing to watch: real time passes by itself."""
+
+    def progress(self) -> None:
+        """Nothing to watch."""
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep in the node's own thread."""
+        time.sleep(seconds)
+
+
+class InjectedFailure(RunError):
+    """A simulated failure, as the node's `fail=` asked for."""
+
+
+class Simulated:
+    """The world of one simulation: every call is inline, lengths are declared or slept."""
+
+    inline = True
+
+    def __init__(self, seed: int = 0, *, call: bool = True) -> None:
+        self._seed = seed
+        self._call = call
+        self._calls, self._instant = 0, -1.0
+        self._rngs: dict[tuple[str, str], Random] = {}
+
+    def calls(self, node: Node) -> bool:
+        """Whether node functions are called; a `fake=` always is."""
+        return self._call or node.fake is not None
+
+    def extra(self, runner: Runner) -> float:
+        """Virtual seconds that the call that just returned has to last."""
+        spot = HERE.get()
+        slept = 0.0
+        if spot is not None:
+            slept, spot.slept = spot.slept, 0.0
+        takes = runner.node.takes
+        if takes is None:
+            return slept
+        return slept + (takes if isinstance(takes, int | float) else takes(self._rng("takes", runner)))
+
+    def may_fail(self, runner: Runner, token: Token) -> None:
+        """Fail here if `fail=` says so: a probability, item numbers, or a function of the rng."""
+        fail = runner.node.fail
+        if fail is None:
+            return
+        rng = self._rng("fail", runner)
+        if isinstance(fail, float):
+            hit: Any = rng.random() < fail
+        else:
+            hit = fail(rng) if callable(fail) else token.iteration in fail
+        if hit:
+            msg = f"fail={fail!r} said so"
+            raise InjectedFailure(msg)
+
+    def called(self, loop: LoopManager) -> None:
+        """Count the calls at one instant; too many are a livelock."""
+        now = loop.now()
+        self._calls = self._calls + 1 if now == self._instant else 1
+        self._instant = now
+        # one item of a huge graph is no livelock
+        if self._calls > max(CALLS_AT_ONE_INSTANT, 2 * len(loop.runners)):
+            msg = (
+                f"loop {loop.name!r}: {CALLS_AT_ONE_INSTANT:,} calls at second {now:g} and time does not "
+                "pass: give its producer every=, a node takes=, or the simulation iterations="
+            )
+            loop.crash(LivelockError(msg))
+
+    def progress(self) -> None:
+        """A source that will end has made an item: that is no livelock."""
+        self._calls = 0
+
+    def sleep(self, seconds: float) -> None:
+        """Make the simulated call last longer."""
+        add_sleep(seconds)
+
+    def _rng(self, what: str, runner: Runner) -> Random:
+        key = (what, runner.name)
+        if key not in self._rngs:
+            self._rngs[key] = Random(f"{self._seed}/{runner.loop.name}/{runner.name}/{what}")  # noqa: S311
+        return self._rngs[key]
+
+
+def add_sleep(seconds: float) -> None:
+    """Add to the length of the simulated call that runs now."""
+    if seconds < 0:
+        msg = "sleep length must be non-negative"
+        raise ValueError(msg)
+    spot = HERE.get()
+    if spot is not None:
+        spot.slept += seconds
