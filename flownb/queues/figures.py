@@ -17,6 +17,7 @@ from flownb.queues.spec import GroupStats, QueueSpec, QueueStats
 from flownb.queues.streams import Group, entries_from, group_from, order, pending
 
 _PAGE = 1000
+_NO_STREAM: dict[str, Any] = {"length": 0, "last-entry": None, "entries-added": 0}
 
 
 async def figures(client: Any, spec: QueueSpec, key: str) -> QueueStats:
@@ -29,11 +30,18 @@ async def figures(client: Any, spec: QueueSpec, key: str) -> QueueStats:
         if isinstance(reply, Exception):
             if "no such key" not in str(reply):
                 raise reply
-            return QueueStats(spec.name)
-    groups = sorted((group_from(info) for info in infos), key=lambda group: group.name)
+            stream, infos = _NO_STREAM, []
+    groups = _with_known(spec, [group_from(info) for info in infos])
     if spec.mode == "competing":
         return _competing(spec, stream, groups)
     return await _broadcast(client, spec, key, stream, groups)
+
+
+def _with_known(spec: QueueSpec, groups: list[Group]) -> list[Group]:
+    """Looking creates nothing: a group not yet made has everything before it."""
+    names = {group.name for group in groups}
+    missing = [Group(name, 0, "0-0") for name in spec.known_groups if name not in names]
+    return sorted([*groups, *missing], key=lambda group: group.name)
 
 
 def _competing(spec: QueueSpec, stream: dict[str, Any], groups: list[Group]) -> QueueStats:

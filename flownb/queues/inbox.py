@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
+from flownb.errors import QueueError
 from flownb.queues.spec import Message
 
 if TYPE_CHECKING:
@@ -37,15 +38,20 @@ class Inbox:
         self._listen = listen
         self._patience = patience
         self._kept: deque[Message] = deque()
-        self._looking: asyncio.Task[tuple[bool, list[Message]]] | None = None
+        self._looking: asyncio.Task[bool] | None = None
+        self._closed = ""
 
     async def take(self, count: int, timeout: float | None) -> list[Message]:
-        """Up to `count` messages, as soon as there is one; none after `timeout` seconds."""
+        """Up to `count` messages, as soon as there is one; none after `timeout` seconds.
+
+        While the look of a reader that went away is still out at a real server, the
+        end of the timeout may be seen up to `patience` late.
+        """
         now = asyncio.get_running_loop().time
         until = None if timeout is None else now() + timeout
         # The bell hangs before the first look: what is pushed in between rings it.
         with self._listen() as bell:
-            while True:
+            while not self._closed:
                 left = None if until is None else max(0.0, until - now())
                 found = bool(self._kept) or await self._look(count, left)
                 if self._kept:
@@ -54,27 +60,25 @@ class Inbox:
                     return []
                 if not found and not self._patience:
                     await bell.wait(left)
+        raise QueueError(self._closed)
 
     async def _look(self, count: int, left: float | None) -> bool:
         """One look of our own: another reader's may have left something behind."""
-        while self._looking is not None:
+        while self._looking is not None and not self._looking.done():
             await asyncio.wait({self._looking})
-            if self._kept:
+            if self._kept or self._closed:
                 return True
         patience = self._patience if left is None else min(self._patience, left)
-        look = asyncio.create_task(self._look_and_keep(count, patience))
+        look = self._looking = asyncio.create_task(self._look_and_keep(count, patience))
         look.add_done_callback(_heard)
-        self._looking = look
         await asyncio.wait({look})
-        return look.result()[0]
+        # Only closing cancels a look, which then ends one way or another.
+        return True if self._closed else look.result()
 
-    async def _look_and_keep(self, count: int, patience: float) -> tuple[bool, list[Message]]:
-        try:
-            found, messages = await self._look_once(count, patience)
-            self._kept.extend(messages)
-            return found, messages
-        finally:
-            self._looking = None
+    async def _look_and_keep(self, count: int, patience: float) -> bool:
+        found, messages = await self._look_once(count, patience)
+        self._kept.extend(messages)
+        return found
 
     def _hand_over(self, count: int) -> list[Message]:
         return [self._kept.popleft() for _ in range(min(count, len(self._kept)))]
@@ -83,14 +87,18 @@ class Inbox:
         """Drop what was fetched and not taken: the queue was cleared."""
         self._kept.clear()
 
-    async def aclose(self) -> None:
-        """End a look that is still out; what it was about to bring stays pending."""
-        if self._looking is not None:
+    async def aclose(self, reason: str) -> None:
+        """End a look that is still out; what it was about to bring stays pending.
+
+        Readers that wait get a QueueError, once their bell has been rung.
+        """
+        self._closed = reason
+        if self._looking is not None and not self._looking.done():
             self._looking.cancel()
             await asyncio.wait({self._looking})
 
 
-def _heard(look: asyncio.Task[tuple[bool, list[Message]]]) -> None:
+def _heard(look: asyncio.Task[bool]) -> None:
     """Retrieve the error of a look whose reader has gone: the next one meets it itself."""
     if not look.cancelled():
         look.exception()

@@ -44,20 +44,17 @@ class Lane(Generic[Work, Reply]):
             raise QueueError(self._closed)
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._waiting.append((work, future))
-        if self._task is None:
+        if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._drain())
         return await future
 
     async def _drain(self) -> None:
-        try:
-            while self._take_batch():
-                replies = await self._replies([work for work, _ in self._sending])
-                for reply in replies:
-                    _settle(self._sending.popleft()[1], reply)
-                self._waiting.extendleft(reversed(self._sending))
-                self._sending.clear()
-        finally:
-            self._task = None
+        while self._take_batch():
+            replies = await self._replies([work for work, _ in self._sending])
+            for reply in replies:
+                _settle(self._sending.popleft()[1], reply)
+            self._waiting.extendleft(reversed(self._sending))
+            self._sending.clear()
 
     async def _replies(self, batch: list[Work]) -> Sequence[Reply | Exception]:
         try:
@@ -75,11 +72,10 @@ class Lane(Generic[Work, Reply]):
     async def aclose(self, reason: str, *, drain: bool) -> None:
         """Let what is submitted go out (`drain`), or fail it; then take no more."""
         self._closed = reason
-        task = self._task
-        if task is not None:
+        if self._task is not None and not self._task.done():
             if not drain:
-                task.cancel()
-            await asyncio.wait({task})
+                self._task.cancel()
+            await asyncio.wait({self._task})
         for _, future in (*self._sending, *self._waiting):
             _settle(future, QueueError(reason))
         self._sending.clear()

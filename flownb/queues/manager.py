@@ -8,7 +8,8 @@ of its own on its own event loop; they meet in the server.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Protocol, Self
 
@@ -80,7 +81,7 @@ class QueueManager:
         self._virtual = bool(getattr(clock, "virtual", False))
         self._link: Link | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._closed = False
+        self._closed = ""
         self._groups: set[tuple[str, str]] = set()
         self._common: Lane[Job, Any] = Lane(self._transact, limit=_BATCH)
         self._bounded: dict[str, Lane[Job, Any]] = {}
@@ -92,7 +93,8 @@ class QueueManager:
         Pushes (and acks) of one manager share pipelines: one is on its way at a time,
         and what is pushed meanwhile, up to 100, goes with the next. That batches as
         much as a timer would and adds no latency. Returns "" for a message that
-        `when_full="drop_newest"` dropped. Cancelled, it may or may not be in the queue.
+        `when_full="drop_newest"` dropped. Cancelled, or when the server went away, it may
+        or may not be in the queue.
 
         Raises QueueError for what is not JSON (with the path of the field), does not
         fit `model`, or, with `when_full="error"`, does not fit into the queue.
@@ -176,7 +178,6 @@ class QueueManager:
         """Depth, lag and pending of a queue, for each group too; see `QueueStats`."""
         spec = self._spec(queue)
         with self._clear_errors(f"queue {queue!r}"):
-            await self._open(spec, spec.known_groups)
             return await figures(self._client(), spec, self._keys.queue(queue))
 
     async def clear(self, queue: str) -> int:
@@ -197,17 +198,18 @@ class QueueManager:
     async def aclose(self) -> None:
         """Send what was submitted, give up waiting, close the connections.
 
-        Pushes that wait for room fail with QueueError. What was read and not acked
-        stays pending: the same consumer gets it again.
+        Reads that wait, and pushes that wait for room, fail with QueueError. What was
+        read and not acked stays pending: the same consumer gets it again.
         """
         if self._closed:
             return
-        self._closed = True
         reason = f"graph {self._graph!r}: its queues are closed here: start the graph again"
+        self._closed = reason
         for lane in self._bounded.values():
             await lane.aclose(reason, drain=False)
-        for inbox in self._inboxes.values():
-            await inbox.aclose()
+        for (queue, _), inbox in self._inboxes.items():
+            await inbox.aclose(reason)
+            self._ring(data_bell(self._keys.queue(queue)))
         await self._common.aclose(reason, drain=True)
         if self._link is not None:
             await self._link.client.aclose()
@@ -235,7 +237,7 @@ class QueueManager:
     def _linked(self) -> Link:
         loop = asyncio.get_running_loop()
         if self._closed:
-            raise QueueError(f"graph {self._graph!r}: its queues are closed here")
+            raise QueueError(self._closed)
         if self._link is None:
             self._link, self._loop = self._connect(), loop
         if self._loop is not loop:
@@ -253,8 +255,17 @@ class QueueManager:
             )
         return link
 
-    def _clear_errors(self, subject: str) -> Any:
-        return clear_errors(subject, self._linked().where)
+    @contextmanager
+    def _clear_errors(self, subject: str) -> Iterator[None]:
+        where = self._linked().where
+        try:
+            with clear_errors(subject, where):
+                yield
+        except QueueError:
+            # Closing breaks the connections of whoever still waits: that is the reason then.
+            if self._closed:
+                raise QueueError(self._closed) from None
+            raise
 
     async def _open(self, spec: QueueSpec, groups: Iterable[str]) -> None:
         """Create the groups once per manager; later losses are seen by the readers."""
@@ -277,6 +288,10 @@ class QueueManager:
 
     def _linked_for_closing(self) -> Link:
         return self._link if self._link is not None else self._linked()
+
+    def _ring(self, bell: str) -> None:
+        if self._link is not None:
+            self._link.ring(bell)
 
     def _ack_job(self, spec: QueueSpec, ids: Sequence[str], reader: str) -> Job:
         return ack_job(spec, self._keys.queue(spec.name), spec.group_of(reader), ids)

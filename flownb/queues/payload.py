@@ -33,6 +33,7 @@ _SPOKEN_ADVICE = {
 
 class _Refused(Exception):
     """A value that is not JSON; `path` grows as the error leaves each container."""
+
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason

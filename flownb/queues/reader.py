@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from flownb.queues.payload import lenient, loads
-from flownb.queues.settle import Job, ack_job
+from flownb.queues.settle import Job, ack_job, trim_settled
 from flownb.queues.spec import Message, QueueSpec
 from flownb.queues.streams import (
     Entry,
@@ -86,6 +86,8 @@ class StreamReader:
         """What this consumer was given before it was last closed, and how often."""
         if self._left_behind is None:
             return {}, []
+        if self._left_behind == "0" and self._spec.mode == "broadcast":
+            await trim_settled(self._client, self._key)
         entries = await self._read(self._left_behind, count)
         if not entries:
             self._left_behind = None

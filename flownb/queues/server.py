@@ -32,6 +32,7 @@ _KEPT_OPTIONS = frozenset(
 
 
 # One board per fakeredis, also when somebody hands us the same one twice.
+_BOARDS_LOCK = threading.Lock()
 _BOARDS: WeakKeyDictionary[Any, BellBoard] = WeakKeyDictionary()
 
 
@@ -125,13 +126,12 @@ class LocalServer(_Opens):
 
     def __init__(self, fake: Any = None) -> None:
         self._fake = fake
-        self._lock = threading.Lock()
 
     def connect(self) -> Link:
         """A link for the running event loop."""
         import fakeredis
 
-        with self._lock:
+        with _BOARDS_LOCK:
             if self._fake is None:
                 self._fake = fakeredis.FakeServer()
             bells = _BOARDS.setdefault(self._fake, BellBoard())
@@ -242,8 +242,10 @@ def _options_of_client(client: Any) -> dict[str, Any]:
 
 def _fake_server(pool: Any) -> Any:
     fake = pool.connection_kwargs["server"]
-    # A FakeRedis made without server= decides at its first connection: let it.
-    return fake if fake is not None else pool.make_connection()._server
+    if fake is None:
+        # A FakeRedis made without server= chooses one when it makes a connection.
+        fake = pool.make_connection()._server  # noqa: SLF001  nothing public tells
+    return fake
 
 
 def _without_password(url: str) -> str:

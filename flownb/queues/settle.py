@@ -101,6 +101,26 @@ async def _settled_by_all(client: Any, key: str, ids: list[str]) -> list[str]:
     return sorted(done, key=order)
 
 
+async def trim_settled(client: Any, key: str) -> None:
+    """Delete what a host that died between its ack and its sweep left behind.
+
+    Below the first entry that some group has still to get or to ack, all is settled.
+    """
+    floors = [await _floor(client, key, group) for group in counted(await groups_of(client, key))]
+    if floors:
+        milliseconds, sequence = min(floors)
+        await client.xtrim(key, minid=f"{milliseconds}-{sequence}", approximate=False)
+
+
+async def _floor(client: Any, key: str, group: Group) -> tuple[int, int]:
+    if group.pending:
+        first = (await client.xpending(key, group.name))["min"]
+        if first is not None:
+            return order(first.decode())
+    milliseconds, sequence = order(group.cursor)
+    return milliseconds, sequence + 1
+
+
 def counted(groups: list[Group]) -> list[Group]:
     """The groups that hold a message back.
 

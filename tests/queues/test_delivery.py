@@ -8,7 +8,8 @@ import pytest
 
 from flownb.errors import QueueError
 from flownb.queues import GroupStats, QueueStats
-from tests.queues.support import NEWS, drain, manager
+from tests.queues.support import NEWS, Q, drain, manager
+
 
 def test_what_is_pushed_is_popped_in_order_with_its_meta(server):
     async def scenario():
@@ -255,5 +256,33 @@ def test_two_graphs_and_two_namespaces_do_not_see_each_other(server):
         async with manager(server) as queues, manager(server, namespace="other") as other:
             await queues.push("q", 1)
             assert await other.pop("q", timeout=0) is None
+
+    asyncio.run(scenario())
+
+
+def test_looking_at_a_queue_creates_nothing(server):
+    async def scenario():
+        async with manager(server, Q, NEWS) as queues:
+            assert await queues.stats("q") == QueueStats("q", groups=(GroupStats("q", 0, 0),))
+            assert [group.group for group in (await queues.stats("news")).groups] == ["a", "b"]
+            assert await queues.clear("q") == 0
+            assert await queues.dead("rank") == []
+            assert await queues._client().keys("*") == []
+
+    asyncio.run(scenario())
+
+
+def test_what_a_host_acked_and_did_not_live_to_delete_is_deleted_at_the_next_start(server):
+    async def scenario():
+        async with manager(server, NEWS) as queues:
+            ids = [await queues.push("news", n) for n in range(5)]
+            for reader in ("a", "b"):
+                await queues.read("news", reader=reader, count=4, timeout=0)
+                await queues._client().xack("flownb:g:news", reader, *ids[:3])
+            assert (await queues.stats("news")).depth == 5
+        async with manager(server, NEWS) as again:
+            assert await drain(again, "news", "a") == [3, 4]
+            stats = await again.stats("news")
+            assert (stats.depth, stats.groups[1]) == (2, GroupStats("b", 1, 1))
 
     asyncio.run(scenario())

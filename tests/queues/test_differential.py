@@ -59,19 +59,19 @@ class Program:
             self.hosts[name] = manager(self.server, *SPECS, consumer=name)
         return self.hosts[name]
 
-    def name(self, entry_id):
+    def name(self, queue, entry_id):
         """Ids differ between servers; the order in which they turn up does not."""
-        return entry_id and self.names.setdefault(entry_id, len(self.names))
+        return entry_id and self.names.setdefault((queue, entry_id), len(self.names))
 
     async def push(self, host, queue, count):
         payloads = range(len(self.seen) * 10, len(self.seen) * 10 + count)
         pushes = [self.host(host).push(queue, n) for n in payloads]
-        return [self.name(entry_id) for entry_id in await asyncio.gather(*pushes)]
+        return [self.name(queue, entry_id) for entry_id in await asyncio.gather(*pushes)]
 
     async def read(self, host, queue, reader, count):
         messages = await self.host(host).read(queue, reader=reader, count=count, timeout=0)
         self.held.setdefault((queue, reader), []).extend(messages)
-        return [(self.name(m.id), m.payload, m.deliveries) for m in messages]
+        return [(self.name(queue, m.id), m.payload, m.deliveries) for m in messages]
 
     async def ack(self, host, queue, reader, at):
         held = self.held.get((queue, reader), [])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import datetime
+import datetime as dt
 import decimal
 import json
 
@@ -20,7 +20,7 @@ from tests.queues.support import drain, manager
 
 
 class Day(BaseModel):
-    date: datetime.date
+    date: dt.date
     rain: float = Field(0.0, ge=0)
 
 
@@ -69,7 +69,7 @@ def ring():
         ({"a": 10**5000}, "payload.a: an integer this long cannot be read back"),
         ({"a": Array()}, "payload.a: Array is not JSON: use .tolist()"),
         ({"a": Plain()}, "payload.a: Plain is not JSON: use dataclasses.asdict(...)"),
-        (datetime.date(2026, 1, 1), "payload: date is not JSON: use .isoformat()"),
+        (dt.date(2026, 1, 1), "payload: date is not JSON: use .isoformat()"),
         (decimal.Decimal(1), "payload: Decimal is not JSON: use str(...) or float(...)"),
         ([object()], "payload[0]: object is not JSON"),
         ([len], "payload[0]: builtin_function_or_method is not JSON"),
@@ -85,9 +85,11 @@ def test_what_json_would_lose_is_refused_with_the_path_of_the_field(data, words)
 
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text() | st.floats(allow_nan=False).filter(
-        lambda x: abs(x) != float("inf")
-    ),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text()
+    | st.floats(allow_nan=False).filter(lambda x: abs(x) != float("inf")),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=20,
 )
@@ -100,7 +102,7 @@ def test_what_is_json_comes_back_as_it_was(data):
 
 
 def test_tuples_become_lists_and_models_are_dumped_at_any_depth():
-    text = dumps({"t": ((1,), Day(date=datetime.date(2026, 1, 2)))}, queue="q")
+    text = dumps({"t": ((1,), Day(date=dt.date(2026, 1, 2)))}, queue="q")
     assert json.loads(text) == {"t": [[1], {"date": "2026-01-02", "rain": 0.0}]}
 
 
@@ -135,12 +137,12 @@ def test_a_dead_letter_keeps_what_it_can_of_anything():
 def test_a_model_is_checked_on_push_and_built_on_pop(server):
     async def scenario():
         async with manager(server, QueueSpec("q", model=Trip)) as queues:
-            trip = Trip(days=(Day(date=datetime.date(2026, 1, 2), rain=1.5),), Name="Rhine")
+            trip = Trip(days=(Day(date=dt.date(2026, 1, 2), rain=1.5),), Name="Rhine")
             await queues.push("q", trip)
             await queues.push("q", {"days": [{"date": "2026-01-03"}], "Name": "Elbe"})
             first, second = await drain(queues, "q", "rank")
             assert first == trip
-            assert second.days[0].date == datetime.date(2026, 1, 3)
+            assert second.days[0].date == dt.date(2026, 1, 3)
 
     asyncio.run(scenario())
 
@@ -166,7 +168,7 @@ def test_meta_must_be_json_too(server):
     async def scenario():
         async with manager(server) as queues:
             with pytest.raises(QueueError, match=r"queue 'q': meta\.when: date is not JSON"):
-                await queues.push("q", 1, meta={"when": datetime.date(2026, 1, 1)})
+                await queues.push("q", 1, meta={"when": dt.date(2026, 1, 1)})
 
     asyncio.run(scenario())
 

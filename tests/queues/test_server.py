@@ -15,13 +15,10 @@ from tests.queues.support import drain, manager
 
 
 def test_importing_the_queues_loads_no_client_library():
-    code = (
-        "import sys, flownb.queues\n"
-        "flownb.queues.open_server('redis://nowhere').describe\n"
-        "flownb.queues.QueueSpec('q', maxlen=3)\n"
-    )
     loaded = "print([m for m in ('redis', 'fakeredis', 'pydantic') if m in sys.modules])"
-    code = "import sys, flownb.queues\nflownb.queues.open_server().manager('g', [], 'me')\n" + loaded
+    code = (
+        "import sys, flownb.queues\nflownb.queues.open_server().manager('g', [], 'me')\n" + loaded
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
@@ -43,7 +40,7 @@ def test_a_server_describes_itself_without_its_password(url, shown):
 
 
 def test_a_wrong_url_is_refused_without_its_password():
-    with pytest.raises(QueueError, match="example.org") as refused:
+    with pytest.raises(QueueError, match="example") as refused:
         open_server("http://me:secret@example.org")
     assert "secret" not in str(refused.value)
 
@@ -65,7 +62,9 @@ def test_nobody_at_the_address_is_one_clear_error():
                 queues.dead("rank"),
                 queues.dead_letter(None, None, loop="rank", record={}),
             ):
-                with pytest.raises(QueueError, match=r"no usable Redis at redis://127.0.0.1:1 \(") as error:
+                with pytest.raises(
+                    QueueError, match=r"no usable Redis at redis://127\.0\.0\.1:1 \("
+                ) as error:
                     await call
                 assert "start it there" in str(error.value)
                 assert "secret" not in str(error.value)
@@ -79,7 +78,9 @@ def test_a_stream_that_is_something_else_is_one_clear_error(server):
             await queues.dead("rank")
             await queues._client().set("flownb:g:q", "text")
             for call in (queues.push("q", 1), queues.pop("q", timeout=0), queues.stats("q")):
-                with pytest.raises(QueueError, match="queue 'q': .* refused: .*wrong kind of value"):
+                with pytest.raises(
+                    QueueError, match=r"queue .q.: .* refused: .*wrong kind of value"
+                ):
                     await call
 
     asyncio.run(scenario())
@@ -137,3 +138,17 @@ def test_each_server_in_the_kernel_starts_empty():
             assert await queues.pop("q", timeout=0) is None
 
     asyncio.run(scenario())
+
+
+@pytest.mark.redis
+@pytest.mark.parametrize("protocol", [2, 3])
+def test_both_protocols_of_redis_read_the_same(real_server_url, protocol):
+    async def exchange():
+        async with manager(open_server(f"{real_server_url}?protocol={protocol}")) as queues:
+            await queues.push("q", 1, meta={"n": 1})
+            (message,) = await queues.read("q", reader="rank", count=5, timeout=None)
+            assert (message.payload, message.meta) == (1, {"n": 1})
+            assert (await queues.stats("q")).pending == 1
+            await queues.ack("q", [message.id], reader="rank")
+
+    asyncio.run(exchange())

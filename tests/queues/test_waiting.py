@@ -220,12 +220,13 @@ def test_a_manager_is_for_one_event_loop():
     asyncio.run(close())
 
 
-def test_a_manager_can_be_closed_while_readers_wait(server):
+def test_closing_fails_the_reads_that_wait(server):
     async def scenario():
         async with manager(server) as queues:
-            waiting = asyncio.create_task(queues.pop("q"))
+            waiting = [asyncio.create_task(queues.pop("q")) for _ in range(3)]
             await asyncio.sleep(0.01)
-        waiting.cancel()
-        await asyncio.wait({waiting})
+        for reader in waiting:
+            with pytest.raises(QueueError, match="closed here"):
+                await reader
 
     asyncio.run(scenario())
