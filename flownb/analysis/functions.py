@@ -1,0 +1,105 @@
+"""Can every function be called the way flownb calls it?
+
+A node function takes the payload, a producer's takes nothing; either may have a
+parameter for the context, found by its name `ctx` or its annotation.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, Final
+
+from flownb.analysis.problems import Problem, error
+from flownb.model.nodes import BaseNode
+
+if TYPE_CHECKING:
+    from flownb.analysis.problems import Subject
+    from flownb.model.nodes import Node
+
+_CONTEXTS: Final = ("Context", "SyncContext")
+
+
+def functions(subject: Subject) -> Iterator[Problem]:
+    """Find functions that cannot be called with what they will get."""
+    for node in subject.workflow.nodes.values():
+        for text in _of_node(node):
+            yield error(f"node {node.name!r}: {text}", (node.name,))
+    for edge in subject.workflow.edges.values():
+        if edge.condition is not None and not _takes(edge.condition, 1):
+            text = f"condition {_named(edge.condition)} cannot take the payload"
+            yield error(f"edge {edge}: {text}; write it as fn(payload)", (), (edge,))
+
+
+def _of_node(node: Node) -> Iterator[str]:
+    if node.fn is not None:
+        yield from _producer(node.fn) if node.kind == "producer" else _called(node.fn)
+    if node.fake is not None and not _takes(node.fake, int(node.kind != "producer")):
+        yield f"fake {_named(node.fake)} cannot be called like the function it stands in for"
+    if callable(node.takes) and not _takes(node.takes, 1):
+        yield f"takes {_named(node.takes)} must take one argument, the random numbers: fn(rng)"
+
+
+def _producer(source: Any) -> Iterator[str]:
+    if isinstance(source, (str, bytes)):
+        yield f"its source is text, {source!r:.40}: give a function or a list of items"
+    elif isinstance(source, BaseNode):
+        yield from _called(source)
+    elif not callable(source) and not isinstance(source, (Iterable, AsyncIterable)):
+        kind = type(source).__name__
+        yield f"its source is a {kind}: give a function, a generator function or an iterable"
+    elif callable(source) and not isinstance(source, Iterable) and not _takes(source, 0):
+        yield f"{_named(source)} needs arguments, a producer's function gets none (but ctx)"
+
+
+def _called(fn: Any) -> Iterator[str]:
+    run = fn.run if isinstance(fn, BaseNode) else fn
+    if not callable(run):
+        yield f"its function is a {type(fn).__name__}, which cannot be called: give a function"
+    elif not _takes(run, 1):
+        yield f"{_named(run)} cannot take the payload; write it as fn(payload) or fn(payload, ctx)"
+
+
+def _takes(fn: Callable[..., Any], given: int) -> bool:
+    """Whether *fn* can be called with so many arguments, and the context if it has one."""
+    if type(fn) is FunctionType and _plainly(fn, given):
+        return True
+    try:
+        signature = inspect.signature(fn)
+    except (TypeError, ValueError):
+        return callable(fn)  # some builtins do not say; the call will tell
+    rest = [p for p in signature.parameters.values() if not _is_context(p)]
+    has_context = len(rest) < len(signature.parameters)
+    counts = (given, 0) if has_context else (given,)
+    return any(_binds(signature.replace(parameters=rest), count) for count in counts)
+
+
+def _plainly(fn: FunctionType, given: int) -> bool:
+    """Answer the usual case 50 times faster than `inspect.signature`; False: ask that."""
+    code, optional = fn.__code__, len(fn.__defaults__ or ())
+    required = code.co_argcount - optional
+    plain = not code.co_kwonlyargcount and "__wrapped__" not in fn.__dict__
+    return plain and required <= given <= code.co_argcount
+
+
+def _is_context(parameter: inspect.Parameter) -> bool:
+    note = parameter.annotation
+    text = note if isinstance(note, str) else getattr(note, "__name__", "")
+    return parameter.name == "ctx" or str(text).split(".")[-1] in _CONTEXTS
+
+
+def _binds(signature: inspect.Signature, count: int) -> bool:
+    try:
+        signature.bind(*[None] * count)
+    except TypeError:
+        return False
+    return True
+
+
+def _named(fn: Any) -> str:
+    name = getattr(fn, "__name__", None) or type(fn).__name__
+    try:
+        return f"{name}{inspect.signature(fn)}"
+    except (TypeError, ValueError):
+        return f"{name}()"

@@ -1,0 +1,152 @@
+"""Does everything lead somewhere: are ends known, loops free of cycles, nodes fed?"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
+
+from flownb.analysis.paths import reach
+from flownb.analysis.problems import Problem, error, listed
+from flownb.model.edges import did_you_mean
+
+if TYPE_CHECKING:
+    from flownb.analysis.problems import Subject
+
+_GUESSES: Final = 20  # looking for a similar name compares it with every other one
+_GUESS_AMONG: Final = 2_000
+_SHOWN: Final = 12
+
+
+def unknown_ends(subject: Subject) -> Iterator[Problem]:
+    """Find edges that lead to or come from a node that is not there."""
+    nodes, guesses = subject.workflow.nodes, 0
+    for edge in subject.workflow.edges.values():
+        for end in (edge.source, edge.target):
+            if end not in nodes:
+                guesses += 1
+                known = nodes if guesses <= _GUESSES and len(nodes) <= _GUESS_AMONG else ()
+                near = did_you_mean(end, known)
+                yield error(f"edge {edge}: there is no node {end!r}{near}", (end,), (edge,))
+
+
+def fed_producers(subject: Subject) -> Iterator[Problem]:
+    """Find producers that something flows into."""
+    for node in subject.nodes("producer"):
+        edges = subject.ins[node.name]
+        if edges:
+            sources = listed([e.source for e in edges])
+            yield error(
+                f"producer {node.name!r} has an edge from {sources}: a producer takes no items;"
+                " remove the edge, or add it as a node, or read a queue with add_queue_reader()",
+                (node.name,),
+                edges,
+            )
+
+
+def unfed_nodes(subject: Subject) -> Iterator[Problem]:
+    """Find what no producer reaches, in a graph that has producers; parts are told once."""
+    flow = subject.flow
+    if not subject.producers:
+        return
+    fed = reach(flow.succ, [flow.index[p] for p in subject.producers])
+    told = bytearray(fed)
+    for start, seen in enumerate(fed):
+        if seen or told[start]:
+            continue
+        part = _part(subject, start, told)
+        names = [flow.names[v] for v in part]
+        yield error(
+            f"{'node' if len(part) == 1 else 'nodes'} {listed(names)}: no producer leads here;"
+            f" link {'it' if len(part) == 1 else 'them'} with add_edge(), or remove_node()",
+            names,
+        )
+
+
+def _part(subject: Subject, start: int, told: bytearray) -> list[int]:
+    """Collect the untold nodes linked with *start*, in graph order, and tell them."""
+    flow, part, told[start] = subject.flow, [start], 1
+    for v in part:
+        for w in (*flow.succ[v], *flow.pred[v]):
+            if not told[w]:
+                told[w] = 1
+                part.append(w)
+    return sorted(part)
+
+
+def cycles(subject: Subject) -> Iterator[Problem]:
+    """Find cycles in a graph with producers: one for each knot, as the shortest way round."""
+    if not subject.producers:
+        return
+    names, edges = subject.flow.names, subject.workflow.edges
+    for ring in rings(subject.flow.succ):
+        way = [names[v] for v in (*ring, ring[0])]
+        yield error(
+            f"cycle {_shortened(way)}: the items of a loop flow one way; remove one of these"
+            " edges, or send the item back through a queue",
+            way[:-1],
+            [edges[pair] for pair in pairwise(way)],
+        )
+
+
+def _shortened(way: list[str]) -> str:
+    if len(way) > _SHOWN:
+        way = [*way[: _SHOWN - 2], f"({len(way) - _SHOWN + 1} more)", way[-1]]
+    return " -> ".join(way)
+
+
+def rings(succ: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Give one cycle of each strongly connected component; linear.
+
+    >>> rings([[1], [2], [1], [3]])
+    [[1, 2], [3]]
+    """
+    stuck = _not_in_order(succ)
+    if not any(stuck):
+        return []  # the usual case needs no networkx
+
+    import networkx as nx
+
+    graph = nx.DiGraph((v, w) for v, is_in in enumerate(stuck) if is_in for w in succ[v])
+    knots = [sorted(knot) for knot in nx.strongly_connected_components(graph)]
+    found = [_ring(succ, knot) for knot in sorted(knots)]
+    return [ring for ring in found if ring]
+
+
+def _not_in_order(succ: Sequence[Sequence[int]]) -> bytearray:
+    """Mark what a topological order never comes to: cycles and what lies behind them."""
+    waits = [0] * len(succ)
+    for targets in succ:
+        for w in targets:
+            waits[w] += 1
+    ready = [v for v, count in enumerate(waits) if not count]
+    for v in ready:
+        for w in succ[v]:
+            waits[w] -= 1
+            if not waits[w]:
+                ready.append(w)
+    return bytearray(bool(count) for count in waits)
+
+
+def _ring(succ: Sequence[Sequence[int]], knot: list[int]) -> list[int]:
+    """Find the shortest way from the first node of the knot back to it."""
+    start, inside, came = knot[0], set(knot), {knot[0]: -1}
+    queue = deque([start])
+    while queue:
+        v = queue.popleft()
+        if start in succ[v]:
+            return _back(came, v)
+        for w in succ[v]:
+            if w in inside and w not in came:
+                came[w] = v
+                queue.append(w)
+    return []
+
+
+def _back(came: dict[int, int], v: int) -> list[int]:
+    ring = []
+    while v >= 0:
+        ring.append(v)
+        v = came[v]
+    return ring[::-1]

@@ -1,0 +1,69 @@
+"""Which mistakes does a workflow have? All of them at once.
+
+Each check answers one question and stands with its kin: `shape` (edges, cycles,
+producers), `outcomes` (ifs and joins), `queuing`, `values` (options), `functions`
+and `luggage` (what travels to another process). Together they are linear in nodes
+and edges and report in the same order every time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from flownb.analysis.functions import functions
+from flownb.analysis.luggage import luggage
+from flownb.analysis.outcomes import joins, nesting, verdicts
+from flownb.analysis.problems import Problem, Subject
+from flownb.analysis.queuing import disagreements, locking_rings, loose_ends, queue_edges
+from flownb.analysis.shape import cycles, fed_producers, unfed_nodes, unknown_ends
+from flownb.analysis.values import loop_options, node_values
+from flownb.errors import GraphError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from flownb.model.workflow import Workflow
+
+__all__ = ["Problem", "check", "validate"]
+
+_CHECKS: Final[tuple[Callable[[Subject], Iterator[Problem]], ...]] = (
+    unknown_ends,
+    fed_producers,
+    cycles,
+    unfed_nodes,
+    verdicts,
+    joins,
+    nesting,
+    node_values,
+    functions,
+    loop_options,
+    queue_edges,
+    disagreements,
+    luggage,
+    loose_ends,
+    locking_rings,
+)
+
+
+def validate(workflow: Workflow) -> tuple[Problem, ...]:
+    """Find every problem, errors before warnings, each in the order of the graph.
+
+    >>> from flownb.model.workflow import Workflow
+    >>> graph = Workflow("g").add_producer("days").add_node("check").add_edge("days", "chekc")
+    >>> for problem in validate(graph):
+    ...     print(problem)
+    edge days -> chekc: there is no node 'chekc': did you mean "check"?
+    node 'check': no producer leads here; link it with add_edge(), or remove_node()
+    """
+    subject = Subject.of(workflow)
+    found = [problem for check_one in _CHECKS for problem in check_one(subject)]
+    return tuple(sorted(found, key=lambda problem: problem.level != "error"))
+
+
+def check(workflow: Workflow) -> tuple[Problem, ...]:
+    """Raise one GraphError with every error; without errors give the warnings."""
+    problems = validate(workflow)
+    errors = [str(p) for p in problems if p.level == "error"]
+    if errors:
+        raise GraphError(*errors)
+    return problems
