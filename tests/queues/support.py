@@ -1,6 +1,8 @@
-"""What do the queue tests share? Two queues, a manager, and reading until nothing is left."""
+"""What do the queue tests share? Two queues, a manager, and ways to let things happen."""
 
 from __future__ import annotations
+
+import asyncio
 
 from flownb.queues import QueueManager, QueueSpec
 
@@ -20,3 +22,9 @@ async def drain(queues, queue, reader, *, count=100):
         payloads += [message.payload for message in messages]
         await queues.ack(queue, [message.id for message in messages], reader=reader)
     return payloads
+
+
+async def turns(count):
+    """Give the event loop `count` turns: on fakeredis all that can happen has happened then."""
+    for _ in range(count):
+        await asyncio.sleep(0)

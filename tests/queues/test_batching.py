@@ -12,22 +12,30 @@ from tests.queues.support import manager
 
 
 def test_a_hundred_pushes_at_once_take_two_pipelines(server, monkeypatch):
+    from redis.asyncio import Redis
     from redis.asyncio.client import Pipeline
 
     sizes = []
     execute = Pipeline.execute
+    execute_command = Redis.execute_command
 
     async def counting(self, *args, **options):
         sizes.append(len(self.command_stack))
         return await execute(self, *args, **options)
 
+    async def counting_one(self, *args, **options):
+        sizes.append(1)
+        return await execute_command(self, *args, **options)
+
     async def scenario():
         async with manager(server) as queues:
             await queues.push("q", "first")
             monkeypatch.setattr(Pipeline, "execute", counting)
+            monkeypatch.setattr(Redis, "execute_command", counting_one)
             await asyncio.gather(*(queues.push("q", n) for n in range(100)))
             assert sum(sizes) == 100
             assert len(sizes) <= 2
+            monkeypatch.undo()
             messages = await queues.read("q", reader="rank", count=200, timeout=0)
             assert [message.payload for message in messages] == ["first", *range(100)]
 

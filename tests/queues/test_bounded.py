@@ -8,7 +8,7 @@ import pytest
 
 from flownb.errors import QueueError
 from flownb.queues import QueueSpec
-from tests.queues.support import drain, manager
+from tests.queues.support import drain, manager, turns
 
 
 def full(when_full, maxlen=3, **more):
@@ -25,8 +25,7 @@ def test_a_push_to_a_full_queue_waits_until_something_was_acked(server):
             await push_many(queues, 3)
             late = asyncio.create_task(queues.push("q", "late"))
             (message,) = await queues.read("q", reader="rank", count=1, timeout=0)
-            for _ in range(50):
-                await asyncio.sleep(0)
+            await turns(50)
             assert not late.done()
             await queues.ack("q", [message.id], reader="rank")
             assert await asyncio.wait_for(late, 10)
@@ -57,8 +56,7 @@ def test_a_blocked_push_that_is_cancelled_is_never_sent_and_holds_up_nobody(serv
         async with manager(server, *specs) as queues:
             await queues.push("q", 0)
             late = asyncio.create_task(queues.push("q", "never"))
-            for _ in range(20):
-                await asyncio.sleep(0)
+            await turns(20)
             await queues.push("free", 1)
             late.cancel()
             await asyncio.wait({late})
@@ -173,8 +171,7 @@ def test_closing_fails_the_pushes_that_wait_for_room(server):
         queues = manager(server, full("block", maxlen=1))
         await queues.push("q", 0)
         late = asyncio.create_task(queues.push("q", 1))
-        for _ in range(20):
-            await asyncio.sleep(0)
+        await turns(20)
         await queues.aclose()
         with pytest.raises(QueueError, match="closed here"):
             await late

@@ -6,31 +6,20 @@ import asyncio
 import random
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from flownb.errors import QueueError
-from flownb.queues import open_server
-from tests.queues.support import drain, manager
+from flownb.queues import QueueSpec, open_server
+from tests.queues.support import drain, manager, turns
 
 
 def in_threads(*scenarios):
     """Run each coroutine function on an event loop in a thread of its own."""
-    errors = []
-
-    def run(scenario):
-        try:
-            asyncio.run(scenario())
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, args=(scenario,)) for scenario in scenarios]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(50)
-    assert not any(thread.is_alive() for thread in threads)
-    assert errors == []
+    with ThreadPoolExecutor(len(scenarios)) as pool:
+        for done in [pool.submit(lambda run=run: asyncio.run(run())) for run in scenarios]:
+            done.result(50)
 
 
 def test_a_waiting_reader_is_woken_by_a_push(server):
@@ -44,6 +33,7 @@ def test_a_waiting_reader_is_woken_by_a_push(server):
     asyncio.run(scenario())
 
 
+@pytest.mark.wallclock
 def test_a_timeout_of_nothing_is_none(server):
     async def scenario():
         async with manager(server) as queues:
@@ -56,8 +46,7 @@ def test_a_waiting_reader_neither_polls_nor_sets_a_timer():
     async def scenario():
         async with manager(open_server()) as queues:
             waiting = asyncio.create_task(queues.pop("q"))
-            for _ in range(100):
-                await asyncio.sleep(0)
+            await turns(100)
             loop = asyncio.get_running_loop()
             assert not waiting.done()
             assert not loop._scheduled
@@ -74,8 +63,10 @@ def test_a_reader_is_woken_by_a_push_from_another_thread():
 
     async def read():
         async with manager(server) as queues:
-            asyncio.get_running_loop().call_later(0.02, waits.set)
-            assert (await queues.pop("q")).payload == "hello"
+            waiting = asyncio.create_task(queues.pop("q"))
+            await turns(50)
+            waits.set()
+            assert (await waiting).payload == "hello"
 
     async def push():
         await asyncio.to_thread(waits.wait, 10)
@@ -100,8 +91,6 @@ def test_no_reader_sleeps_while_there_are_messages(server):
 
 def test_two_threads_exchange_two_thousand_messages_and_lose_none(server):
     """Ping and pong: each side pushes a thousand and reads the other's thousand."""
-    from flownb.queues import QueueSpec
-
     specs = (QueueSpec("ping"), QueueSpec("pong"))
     got = {"ping": [], "pong": []}
 
@@ -138,13 +127,11 @@ def test_a_read_cancelled_at_any_moment_loses_nothing(server):
                 reader = asyncio.create_task(
                     queues.read("q", reader="rank", count=rng.randint(1, 3), timeout=None)
                 )
-                for _ in range(rng.randint(0, 12)):
-                    await asyncio.sleep(0)
+                await turns(rng.randint(0, 12))
                 pushes = [queues.push("q", sent + n) for n in range(rng.randint(0, 3))]
                 sent += len(pushes)
                 pushing = asyncio.gather(*pushes)
-                for _ in range(rng.randint(0, 12)):
-                    await asyncio.sleep(0)
+                await turns(rng.randint(0, 12))
                 reader.cancel()
                 await pushing
                 try:
@@ -224,7 +211,7 @@ def test_closing_fails_the_reads_that_wait(server):
     async def scenario():
         async with manager(server) as queues:
             waiting = [asyncio.create_task(queues.pop("q")) for _ in range(3)]
-            await asyncio.sleep(0.01)
+            await turns(100)
         for reader in waiting:
             with pytest.raises(QueueError, match="closed here"):
                 await reader
