@@ -1,0 +1,51 @@
+"""How does an object of a lower layer show itself without knowing how to draw?
+
+It asks `flownb.notebook.repr` by name, when it is shown and not before. This is the
+one dynamic import of the package, and the one door that leads up.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Shown:
+    """A mixin: what ends a cell shows itself as one line, as HTML and as a picture.
+
+    Which text and which picture is registered in `flownb.notebook.repr`, by type.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(_painter().text(self))
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        """Give text and HTML; a front end shows the richest that it trusts."""
+        bundle: dict[str, str] = _painter().mimebundle(self)
+        return {
+            kind: data
+            for kind, data in bundle.items()
+            if (not include or kind in include) and kind not in (exclude or ())
+        }
+
+    def _repr_html_(self) -> str | None:
+        """Give the HTML alone, for front ends that ask for nothing else."""
+        return self._repr_mimebundle_().get("text/html")
+
+    def svg(self) -> str:
+        """Give the picture as the text of an SVG file, for GitHub, papers and pages."""
+        return str(_painter().svg(self))
+
+    def plot(self) -> Figure:
+        """Draw the picture as a matplotlib figure, which any cell shows as PNG."""
+        figure: Figure = _painter().plot(self)
+        return figure
+
+
+def _painter() -> Any:
+    return importlib.import_module("flownb.notebook.repr")

@@ -1,0 +1,171 @@
+"""What does the picture say of each node, edge and loop, in words?
+
+Everything here is text and truth values; `scene` adds the coordinates.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from flownb.analysis.layout import components
+from flownb.analysis.paths import Flow, detached, may_be_awaited, reach
+from flownb.model.policies import OTHERWISE
+from flownb.notebook.words import seconds
+
+if TYPE_CHECKING:
+    from flownb.model.edges import Edge
+    from flownb.model.nodes import Node
+    from flownb.model.policies import AwaitPolicy
+    from flownb.model.workflow import Workflow
+
+AWAITED, DETACHED, IDLE = "awaited", "detached", "idle"
+KIND_WORDS: Final = {
+    "producer": "producer",
+    "blocking": "waits",
+    "non_blocking": "goes on",
+    "if": "if",
+    "queue": "queue",
+    "queue_reader": "reads",
+    "unknown": "not defined",
+}
+
+
+class Facts:
+    """Who belongs to which loop, and which edges may hold a producer back.
+
+    `names` are the nodes, then the edge ends that nobody has added yet.
+    """
+
+    def __init__(self, workflow: Workflow, await_policy: AwaitPolicy | None = None) -> None:
+        self.workflow = workflow
+        self.policy = await_policy
+        self.edges = workflow.flow_edges()
+        ends = [end for e in workflow.edges.values() for end in (e.source, e.target)]
+        self.names = list(dict.fromkeys([*workflow.nodes, *ends]))
+        self.index = {name: i for i, name in enumerate(self.names)}
+        self.loops = list(workflow.producers)
+        self.pairs = [(self.index[e.source], self.index[e.target]) for e in self.edges]
+        self.entering = [0] * len(self.names)
+        for _, b in self.pairs:
+            self.entering[b] += 1
+        self.style = [IDLE if self.loops else AWAITED for _ in self.edges]
+        self.holding = bytearray(len(self.names))
+        self._who_waits()
+        self._lanes()
+
+    def _who_waits(self) -> None:
+        flow = Flow.of(self.workflow)
+        for loop in self.loops:
+            root = flow.index[loop]
+            may = may_be_awaited(flow, root, self.policy_of(loop))
+            away, inside = detached(flow, root, may), reach(flow.succ, [root])
+            for i, (a, b) in enumerate(self.pairs):
+                if max(a, b) < len(inside) and inside[a] and self.style[i] != AWAITED:
+                    self.style[i] = DETACHED if away[b] else AWAITED
+            for i, here in enumerate(inside):
+                self.holding[i] |= here and not away[i]
+
+    def policy_of(self, loop: str) -> AwaitPolicy:
+        """Give the await policy that the picture shows for a loop."""
+        return self.policy or self.workflow.loop_options(loop).await_policy
+
+    def _lanes(self) -> None:
+        """Loops that share a node share a lane; what no loop reaches comes last."""
+        parts = components(len(self.names), self.pairs)
+        driven = {parts[self.index[loop]] for loop in self.loops}
+        order = {
+            part: lane for lane, part in enumerate(p for p in dict.fromkeys(parts) if p in driven)
+        }
+        self.lane = [order.get(part, len(order)) for part in parts]
+        self.lane_loops: list[list[str]] = [[] for _ in range(max(self.lane, default=-1) + 1)]
+        for loop in self.loops:
+            self.lane_loops[self.lane[self.index[loop]]].append(loop)
+
+    def lane_title(self, lane: int) -> str:
+        """Say how the loops of a lane run; "" where there is nothing to tell apart."""
+        loops = self.lane_loops[lane]
+        if loops:
+            return "   +   ".join(self._loop_title(loop) for loop in loops)
+        return "no loop: no producer leads here" if self.loops else ""
+
+    def _loop_title(self, loop: str) -> str:
+        pool = self.workflow.loop_options(loop).pool
+        return f"loop {loop} · {pool} · awaits: {self.policy_of(loop)}"
+
+    def kind(self, name: str) -> str:
+        """Give the kind of a node; "unknown" for an edge end that nobody added."""
+        node = self.workflow.nodes.get(name)
+        return node.kind if node else "unknown"
+
+    def word(self, name: str) -> str:
+        """Say in a few words what the node is to its producer.
+
+        The word is the node's own kind; where the rest of its arm decides
+        otherwise, a second word says so.
+        """
+        node = self.workflow.nodes.get(name)
+        if node is None:
+            return KIND_WORDS["unknown"]
+        words = [_kind_word(node), *self._exception(node)]
+        if node.every is not None:
+            words.append(f"every {seconds(node.every)} s")
+        if isinstance(node.takes, (int, float)):
+            words.append(f"{seconds(node.takes)} s")
+        return " · ".join(words)
+
+    def _exception(self, node: Node) -> list[str]:
+        held = bool(self.holding[self.index[node.name]])
+        if not self.loops or node.kind in {"producer", "if"} or node.name in self.loops:
+            return []
+        if node.is_blocking and not held:
+            return ["detached"]
+        return ["awaited"] if node.is_non_blocking and held else []
+
+    def badge(self, name: str) -> str:
+        """Say how a node with several in-edges joins them, where it is not "all"."""
+        node = self.workflow.nodes.get(name)
+        entering = self.entering[self.index[name]]
+        if node is None or node.join == "all" or entering == 1:
+            return ""
+        return f"{node.join} of {entering}" if isinstance(node.join, int) else node.join
+
+    def tip(self, name: str) -> str:
+        """Give all of it, for the tooltip."""
+        node = self.workflow.nodes.get(name)
+        if node is None:
+            return f"{name}: an edge names it, but no node has this name"
+        parts = [f"{name}: {node.kind.replace('_', '-')}"]
+        if node.timeout is not None:
+            parts.append(f"timeout {seconds(node.timeout)} s")
+        if node.retry is not None:
+            parts.append(f"{node.retry.attempts} attempts")
+        if node.limit is not None:
+            parts.append(f"at most {node.limit!r}")
+        if self.badge(name):
+            parts.append(f"join: {self.badge(name)}")
+        return ", ".join(parts) + (f". {node.description}" if node.description else "")
+
+
+def _kind_word(node: Node) -> str:
+    if node.reader:
+        return f"reads {node.reader.queue}"
+    if node.queue:
+        name = "" if node.queue.name == node.name else f" {node.queue.name}"
+        return f"queue{name}" + (" · waits" if node.queue.blocking else "")
+    return KIND_WORDS[node.kind]
+
+
+def edge_label(edge: Edge) -> str:
+    """Say for which outcomes an edge is live, "" for all.
+
+    >>> from flownb.model.edges import Edge
+    >>> [edge_label(Edge("a", "b", when=w)) for w in (True, False, "high", None)]
+    ['yes', 'no', "'high'", '']
+    """
+    if edge.condition is not None:
+        return f"if {getattr(edge.condition, '__name__', 'condition')}"
+    if edge.when is None:
+        return ""
+    if edge.when is OTHERWISE:
+        return "otherwise"
+    return {True: "yes", False: "no"}[edge.when] if isinstance(edge.when, bool) else repr(edge.when)

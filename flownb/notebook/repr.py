@@ -1,0 +1,156 @@
+"""How does each kind of object show itself in a notebook?
+
+Three questions, each answered by type: its line of `text`, its `picture`, and what
+`details` stand folded under it. A new kind of object registers what it has; what it
+does not register it does not show.
+
+>>> from flownb.model.workflow import Workflow
+>>> text(Workflow("weather").add_producer("days"))
+"Workflow('weather': 1 node, 0 edges, 1 loop)"
+"""
+
+from __future__ import annotations
+
+from functools import singledispatch
+from typing import TYPE_CHECKING, Any
+
+from flownb.model.timeline import Timeline
+from flownb.model.workflow import Workflow
+from flownb.notebook import gantt
+from flownb.notebook.draw import draw
+from flownb.notebook.facts import Facts, edge_label
+from flownb.notebook.scene import line_words, scene
+from flownb.notebook.svg import style
+from flownb.notebook.svg import svg as write_svg
+from flownb.notebook.table import STYLE, table
+from flownb.notebook.words import seconds, xml
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from flownb.notebook.ink import Picture
+
+_PAGE_STYLE = (
+    ".fnb-scroll{overflow-x:auto}"
+    ".fnb details{margin:2px 0;color:var(--fnb-fg)}"
+    ".fnb summary{cursor:pointer;font-size:12px;color:var(--fnb-dim)}"
+)
+
+
+@singledispatch
+def text(obj: Any) -> str:
+    """Give the line that stands for an object: no address, no time, no path."""
+    return f"{type(obj).__name__}()"
+
+
+@singledispatch
+def picture(obj: Any) -> Picture | None:  # noqa: ARG001 - for types that register none
+    """Give the picture of an object, None if it has none."""
+    return None
+
+
+@singledispatch
+def details(obj: Any) -> list[tuple[str, str]]:  # noqa: ARG001
+    """Give what is folded under the picture: (summary, HTML) each."""
+    return []
+
+
+def mimebundle(obj: Any) -> dict[str, str]:
+    """Give all that a front end can choose from; "text/plain" is always there."""
+    drawn, folded = picture(obj), details(obj)
+    bundle = {"text/plain": text(obj)}
+    if drawn or folded:
+        bundle["text/html"] = page(drawn, folded)
+    return bundle
+
+
+def page(drawn: Picture | None, folded: list[tuple[str, str]]) -> str:
+    """Put a picture and the tables under it into one block of HTML."""
+    parts = [f"<style>{style()}{STYLE}{_PAGE_STYLE}</style>"]
+    if drawn:
+        parts.append(f'<div class="fnb-scroll">{write_svg(drawn, standalone=False)}</div>')
+    for summary, html in folded:
+        inside = f"<summary>{xml(summary)}</summary>{html}"
+        parts.append(f"<details{'' if drawn else ' open'}>{inside}</details>")
+    return f'<div class="fnb">{"".join(parts)}</div>'
+
+
+def svg(obj: Any) -> str:
+    """Give the picture of an object as the text of an SVG file."""
+    return write_svg(_needed(obj))
+
+
+def plot(obj: Any) -> Figure:
+    """Draw the picture of an object as a matplotlib figure."""
+    from flownb.notebook.figure import figure
+
+    return figure(_needed(obj))
+
+
+def _needed(obj: Any) -> Picture:
+    drawn = picture(obj)
+    if drawn is None:
+        msg = f"{text(obj)} has no picture"
+        raise TypeError(msg)
+    return drawn
+
+
+def count(number: int, thing: str) -> str:
+    """Count things in words.
+
+    >>> count(1, "edge"), count(2, "edge")
+    ('1 edge', '2 edges')
+    """
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+@text.register(Workflow)
+def _(obj: Workflow) -> str:
+    nodes, edges = count(len(obj.nodes), "node"), count(len(obj.edges), "edge")
+    loops = count(len(obj.producers), "loop")
+    return f"{type(obj).__name__}({obj.name!r}: {nodes}, {edges}, {loops})"
+
+
+@picture.register(Workflow)
+def _(obj: Workflow) -> Picture:
+    return draw(scene(obj))
+
+
+@details.register(Workflow)
+def _(obj: Workflow) -> list[tuple[str, str]]:
+    if not obj.nodes:
+        return []
+    facts = Facts(obj)
+    nodes = [
+        [n, facts.kind(n).replace("_", "-"), facts.word(n), facts.badge(n)] for n in facts.names
+    ]
+    edges = [
+        [e.source, e.target, edge_label(e), line_words(style)]
+        for e, style in zip(facts.edges, facts.style, strict=True)
+    ]
+    edges += [[a, b, "", line_words("queued")] for a, b in obj.queue_links()]
+    return [
+        (
+            f"{count(len(nodes), 'node')}, {count(len(edges), 'edge')} as tables",
+            table(["node", "kind", "in short", "join"], nodes)
+            + table(["from", "to", "when", "meaning"], edges),
+        )
+    ]
+
+
+@text.register(Timeline)
+def _(obj: Timeline) -> str:
+    if not obj.spans:
+        return f"{type(obj).__name__}(0 spans)"
+    found = f"{count(len(obj), 'span')}, {count(len(obj.rows), 'node')}"
+    return f"{type(obj).__name__}({found}, {seconds(obj.start)}..{seconds(obj.end)} s)"
+
+
+@picture.register(Timeline)
+def _(obj: Timeline) -> Picture:
+    return gantt.draw(obj)
+
+
+@details.register(Timeline)
+def _(obj: Timeline) -> list[tuple[str, str]]:
+    return [(f"{count(len(obj), 'span')} as a table", gantt.twin(obj))] if obj.spans else []

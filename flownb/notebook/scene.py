@@ -1,0 +1,199 @@
+"""Which shapes does the picture of a workflow consist of?
+
+`scene` turns a workflow into boxes, lines and lanes with all coordinates, so that the
+static SVG, the figure, the live view and a test look at the same thing. Shapes are
+numbered (n0, e0, q0), never named after what users type.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from flownb.analysis.lanes import Link, lay_lanes
+from flownb.notebook.facts import AWAITED, DETACHED, IDLE, Facts, edge_label
+from flownb.notebook.outlines import outline
+from flownb.notebook.words import clean, shorten, width
+
+if TYPE_CHECKING:
+    from flownb.analysis.geometry import Path, Point, Rect
+    from flownb.analysis.lanes import Lanes
+    from flownb.model.policies import AwaitPolicy
+    from flownb.model.workflow import Workflow
+
+NAME_SIZE: Final = 13.0
+WORD_SIZE: Final = 11.0
+TITLE_SIZE: Final = 12.0
+QUEUED: Final = "queued"
+_HEIGHT: Final = 48.0
+_ROOM: Final = (180.0, 190.0)  # for the name, for the words under it
+_SIDE: Final = {"if": 22.0, "queue": 20.0, "queue_reader": 20.0, "producer": 20.0}
+_LINE_WORDS: Final = {
+    AWAITED: "the producer waits",
+    DETACHED: "detached: the producer does not wait",
+    IDLE: "belongs to no loop",
+    QUEUED: "through a queue, asynchronously",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A node: `name` in full, `label` as it fits, `word` what it is to its producer."""
+
+    id: str
+    name: str
+    kind: str
+    label: str
+    word: str
+    badge: str
+    tip: str
+    held: bool
+    frame: Rect
+    outline: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """An edge, or a queue between two loops; `style` says whether the producer waits."""
+
+    id: str
+    source: str
+    target: str
+    style: str
+    path: Path
+    label: str
+    spot: Point | None
+    tip: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """The frame around a loop, or around loops that share nodes."""
+
+    id: str
+    title: str
+    loops: tuple[str, ...]
+    frame: Rect
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """The whole picture of a workflow, in pixels."""
+
+    name: str
+    boxes: tuple[Box, ...]
+    lines: tuple[Line, ...]
+    lanes: tuple[Lane, ...]
+    width: float
+    height: float
+
+    def __repr__(self) -> str:
+        shapes = f"{len(self.boxes)} boxes, {len(self.lines)} lines, {len(self.lanes)} lanes"
+        return f"Scene({self.name!r}: {shapes}, {self.width:.0f} x {self.height:.0f} px)"
+
+    @property
+    def styles(self) -> tuple[str, ...]:
+        """The kinds of line that occur, in the order of the legend."""
+        used = {line.style for line in self.lines}
+        return tuple(style for style in _LINE_WORDS if style in used)
+
+    @property
+    def description(self) -> str:
+        """The picture in words, for those who do not see it."""
+        parts = [lane.title for lane in self.lanes if lane.title]
+        parts += [f"{line.source} to {line.target}: {_said(line)}" for line in self.lines[:200]]
+        more = len(self.lines) - 200
+        return ". ".join([*parts, *([f"and {more} more edges"] if more > 0 else [])]) + "."
+
+
+def line_words(style: str) -> str:
+    """Say what a style of line means."""
+    return _LINE_WORDS[style]
+
+
+def scene(workflow: Workflow, *, await_policy: AwaitPolicy | None = None) -> Scene:
+    """Place everything of a workflow; *await_policy* shows it under another policy.
+
+    >>> from flownb.model.workflow import Workflow
+    >>> scene(Workflow("w").add_producer("p").add_node("a").add_edge("p", "a"))
+    Scene('w': 2 boxes, 1 lines, 1 lanes, 252 x 100 px)
+    """
+    facts = Facts(workflow, await_policy)
+    labels = [shorten(edge_label(e), 120, WORD_SIZE) for e in facts.edges]
+    titles = [facts.lane_title(i) for i in range(len(facts.lane_loops))]
+    links = _links(facts)
+    placed = lay_lanes(
+        [_size(facts, name) for name in facts.names],
+        facts.pairs,
+        [width(text, WORD_SIZE) + 14 if text else 0.0 for text in labels],
+        facts.lane,
+        [width(title, TITLE_SIZE) for title in titles],
+        links,
+    )
+    return Scene(
+        workflow.name,
+        tuple(_box(facts, i, placed.boxes[i]) for i in range(len(facts.names))),
+        (*_flow_lines(facts, placed, labels), *_queue_lines(facts, links, placed.links)),
+        tuple(
+            Lane(f"l{i}", title, tuple(facts.lane_loops[i]), placed.lanes[i])
+            for i, title in enumerate(titles)
+        ),
+        placed.width,
+        placed.height,
+    )
+
+
+def _size(facts: Facts, name: str) -> tuple[float, float]:
+    label, word = _texts(facts, name)
+    text = max(width(label, NAME_SIZE), width(word, WORD_SIZE))
+    return float(round(max(84.0, text + 2 * _SIDE.get(facts.kind(name), 14.0)))), _HEIGHT
+
+
+def _texts(facts: Facts, name: str) -> tuple[str, str]:
+    return shorten(name, _ROOM[0], NAME_SIZE), shorten(facts.word(name), _ROOM[1], WORD_SIZE)
+
+
+def _box(facts: Facts, i: int, frame: Rect) -> Box:
+    name = facts.names[i]
+    kind, (label, word) = facts.kind(name), _texts(facts, name)
+    held, shape = bool(facts.holding[i]), outline(kind, frame)
+    return Box(
+        f"n{i}", name, kind, label, word, facts.badge(name), facts.tip(name), held, frame, shape
+    )
+
+
+def _links(facts: Facts) -> list[Link]:
+    """Collect queue links and drawn queue edges; those of one queue share a bundle."""
+    flow = facts.workflow
+    drawn = [(e.source, e.target) for e in flow.edges.values() if flow.is_queue_edge(e)]
+    pairs = dict.fromkeys([*flow.queue_links(), *drawn])
+    queues = {a: (n.queue.name if (n := flow.nodes[a]).queue else a) for a, _ in pairs}
+    number = {queue: i for i, queue in enumerate(dict.fromkeys(queues.values()))}
+    return [Link(facts.index[a], facts.index[b], number[queues[a]]) for a, b in pairs]
+
+
+def _flow_lines(facts: Facts, placed: Lanes, labels: list[str]) -> list[Line]:
+    lines = []
+    for i, edge in enumerate(facts.edges):
+        style = facts.style[i]
+        tip = f"{clean(edge)}: {_LINE_WORDS[style]}" + (f", when {labels[i]}" if labels[i] else "")
+        tip += ", deep-copied" * edge.copy + f". {edge.description}" * bool(edge.description)
+        path, spot = placed.routes[i], placed.labels[i]
+        lines.append(Line(f"e{i}", edge.source, edge.target, style, path, labels[i], spot, tip))
+    return lines
+
+
+def _queue_lines(facts: Facts, links: list[Link], paths: tuple[Path, ...]) -> list[Line]:
+    lines = []
+    for i, (link, path) in enumerate(zip(links, paths, strict=True)):
+        a, b = facts.names[link.source], facts.names[link.target]
+        node = facts.workflow.nodes[a]
+        queue = f"queue {node.queue.name}" if node.queue else "queue"
+        lines.append(
+            Line(f"q{i}", a, b, QUEUED, path, "", None, f"{a} -> {b}: {queue}, asynchronous")
+        )
+    return lines
+
+
+def _said(line: Line) -> str:
+    return _LINE_WORDS[line.style] + (f", when {line.label}" if line.label else "")

@@ -1,0 +1,107 @@
+"""How does a picture become SVG text, the same bytes every time?
+
+No ids (several pictures share a page), no scripts, no links: arrow heads and hatching
+are drawn, not referenced. Every text from outside is cleaned and escaped in one place.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from flownb.notebook.ink import INKS, LOOKS, Group, Look, Mark, Picture, Writing
+from flownb.notebook.words import number, xml
+
+if TYPE_CHECKING:
+    from flownb.analysis.geometry import Path
+
+_FONT: Final = (
+    "var(--jp-ui-font-family,system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif)"
+)
+_DARK: Final = "body[data-jp-theme-light=false] .fnb,html[theme=dark] .fnb,body.vscode-dark .fnb"
+_MARGIN: Final = 4.0
+_LEAST: Final = 0.6  # a wide picture shrinks to this, then it scrolls: its words stay legible
+
+
+def svg(picture: Picture, *, standalone: bool = True) -> str:
+    """Write a picture as SVG; *standalone*: with its own style, for a file."""
+    w, h = picture.width + 2 * _MARGIN, picture.height + 2 * _MARGIN
+    size = f'width="{number(w)}" height="{number(h)}"'
+    box = f"{number(-_MARGIN)} {number(-_MARGIN)} {number(w)} {number(h)}"
+    name = ' xmlns="http://www.w3.org/2000/svg"' if standalone else ""
+    least = "" if standalone else f' style="min-width:{number(w * _LEAST)}px"'
+    head = f'<svg{name} class="fnb fnb-picture" {size} viewBox="{box}"{least} role="img">'
+    parts = [
+        head,
+        f"<title>{xml(picture.title)}</title>",
+        f"<desc>{xml(picture.description)}</desc>",
+        *([f"<style>{style(standalone=True)}</style>"] if standalone else []),
+        *map(_group, picture.groups),
+        "</svg>",
+    ]
+    return "\n".join(parts)
+
+
+def _group(group: Group) -> str:
+    ident = f' data-id="{group.id}"' if group.id else ""
+    tip = f"<title>{xml(group.tip)}</title>" if group.tip else ""
+    return f"<g{ident}>{tip}{''.join(map(_part, group.parts))}</g>"
+
+
+def _part(part: Mark | Writing) -> str:
+    if isinstance(part, Mark):
+        closed = "Z" if part.closed else ""
+        return f'<path class="fnb-{part.look}" d="{path_data(part.path)}{closed}"/>'
+    anchor = "" if part.anchor == "middle" else f' style="text-anchor:{part.anchor}"'
+    at = f'x="{number(part.x)}" y="{number(part.y)}"'
+    return f'<text class="fnb-{part.look}" {at}{anchor}>{xml(part.text)}</text>'
+
+
+def path_data(path: Path) -> str:
+    """Write a path in SVG's letters.
+
+    >>> path_data(((0, 0), (10, 0), (15, 0, 15, 5, 20, 5)))
+    'M0 0L10 0C15 0 15 5 20 5'
+    """
+    letters = {2: "L", 6: "C"}
+    steps = (
+        ("M" if i == 0 else letters[len(step)]) + " ".join(map(number, step))
+        for i, step in enumerate(path)
+    )
+    return "".join(steps)
+
+
+def style(*, standalone: bool = False) -> str:
+    """Write the style sheet: inks as variables that follow the theme, then the looks."""
+    light = "".join(f"--fnb-{name}:{_ink(name, dark=False)};" for name in INKS)
+    dark = "".join(f"--fnb-{name}:{_ink(name, dark=True)};" for name in INKS)
+    rules = [
+        f".fnb{{{light}}}",
+        f"@media (prefers-color-scheme:dark){{.fnb{{{dark}}}}}"
+        if standalone
+        else f"{_DARK}{{{dark}}}",
+        f".fnb-picture{{max-width:100%;height:auto;font-family:{_FONT}}}",
+        ".fnb-picture text{text-anchor:middle;stroke:none}",
+    ]
+    rules += [f".fnb-picture .fnb-{name}{{{_look(look)}}}" for name, look in LOOKS.items()]
+    return "".join(rules)
+
+
+def _ink(name: str, *, dark: bool) -> str:
+    variable, *plain = INKS[name]
+    return f"var({variable},{plain[dark]})" if variable else plain[dark]
+
+
+def _look(look: Look) -> str:
+    rules = [f"fill:{_colour(look.fill)}"]
+    if look.stroke != "none":
+        rules.append(f"stroke:{_colour(look.stroke)};stroke-width:{number(look.width)}px")
+    if look.dash:
+        rules.append(f"stroke-dasharray:{' '.join(map(number, look.dash))}")
+    if look.size:
+        weight = "600" if look.bold else "400"
+        rules.append(f"font-size:{number(look.size)}px;font-weight:{weight}")
+    return ";".join(rules)
+
+
+def _colour(name: str) -> str:
+    return f"var(--fnb-{name})" if name in INKS else name
