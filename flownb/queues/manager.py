@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, Protocol, Self
 
@@ -82,6 +82,8 @@ class QueueManager:
         self._link: Link | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = ""
+        self._calls = 0
+        self._idle = asyncio.Event()
         self._groups: set[tuple[str, str]] = set()
         self._common: Lane[Job, Any] = Lane(self._transact, limit=_BATCH)
         self._bounded: dict[str, Lane[Job, Any]] = {}
@@ -211,8 +213,16 @@ class QueueManager:
             await inbox.aclose(reason)
             self._ring(data_bell(self._keys.queue(queue)))
         await self._common.aclose(reason, drain=True)
+        await self._let_calls_end()
         if self._link is not None:
             await self._link.client.aclose()
+
+    async def _let_calls_end(self) -> None:
+        """A call that is just connecting would leave its connection open behind us."""
+        if self._calls:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(1):
+                    await self._idle.wait()
 
     async def __aenter__(self) -> Self:
         return self
@@ -258,14 +268,19 @@ class QueueManager:
     @contextmanager
     def _clear_errors(self, subject: str) -> Iterator[None]:
         where = self._linked().where
+        self._calls += 1
         try:
             with clear_errors(subject, where):
                 yield
-        except QueueError:
-            # Closing breaks the connections of whoever still waits: that is the reason then.
+        except Exception:
+            # Closing breaks the connection of who is still at it: that is the reason then.
             if self._closed:
                 raise QueueError(self._closed) from None
             raise
+        finally:
+            self._calls -= 1
+            if self._closed and not self._calls:
+                self._idle.set()
 
     async def _open(self, spec: QueueSpec, groups: Iterable[str]) -> None:
         """Create the groups once per manager; later losses are seen by the readers."""
