@@ -90,8 +90,10 @@ def may_be_awaited(
 ) -> bytearray:
     """Mark the nodes behind producer *root* that the policy may make it wait for.
 
-    The exact set depends on the run where an if decides; this is its union over
-    all runs. The producer itself is not marked.
+    The exact set depends on the run where an if decides; this is its union over all
+    runs. Under "path_live" it is an upper bound of that union: a node that no run has
+    together with a blocking one is marked, too (to know better is not linear). The
+    producer itself is not marked.
     """
     _check(policy)
     arms = flow.succ[root]

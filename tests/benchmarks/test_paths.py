@@ -1,0 +1,72 @@
+"""Does a path analysis cost more than looking at every edge once?"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from random import Random
+
+import pytest
+
+from flownb.analysis.paths import Flow, may_be_awaited
+from flownb.model.policies import AWAIT_POLICIES
+
+pytestmark = [pytest.mark.benchmark, pytest.mark.wallclock]
+
+NODES, EDGES, REACH, ROUNDS = 200_000, 1_000_000, 1_000, 7
+PATH_LIMIT, ALL_LIMIT = 3.0, 10.0
+
+
+def random_flow(seed: int = 0) -> Flow:
+    """Random edges forward, short enough that the producer leads nearly everywhere."""
+    rng = Random(seed)
+    succ: list[list[int]] = [[] for _ in range(NODES)]
+    pred: list[list[int]] = [[] for _ in range(NODES)]
+    for _ in range(EDGES):
+        a = rng.randrange(NODES - 1)
+        b = min(NODES - 1, a + rng.randint(1, REACH))
+        succ[a].append(b)
+        pred[b].append(a)
+    blocking = [int(i > 0 and rng.random() < 0.25) for i in range(NODES)]
+    non_blocking = [int(i > 0 and not b and rng.random() < 0.4) for i, b in enumerate(blocking)]
+    names = tuple(map(str, range(NODES)))
+    return Flow(names, {}, succ, pred, blocking, non_blocking)
+
+
+def plain_reverse_search(flow: Flow) -> bytearray:
+    """Visit everything a blocking node is behind, as anybody would write it."""
+    seen = bytearray(NODES)
+    stack = [i for i, b in enumerate(flow.blocking) if b]
+    for i in stack:
+        seen[i] = 1
+    while stack:
+        for other in flow.pred[stack.pop()]:
+            if not seen[other]:
+                seen[other] = 1
+                stack.append(other)
+    return seen
+
+
+def seconds(call) -> float:
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
+
+
+@pytest.mark.timeout(300)
+def test_the_policies_cost_a_few_searches_over_a_million_edges(record_property):
+    flow = random_flow()
+    assert sum(may_be_awaited(flow, 0, "all")) > NODES * 0.9
+    path, everything = [], []
+    for _ in range(ROUNDS):
+        base = seconds(lambda: plain_reverse_search(flow))
+        path.append(seconds(lambda: may_be_awaited(flow, 0, "path")) / base)
+        everything.append(
+            seconds(lambda: [may_be_awaited(flow, 0, p) for p in AWAIT_POLICIES]) / base
+        )
+    ratios = {"path": statistics.median(path), "all six": statistics.median(everything)}
+    for name, ratio in ratios.items():
+        record_property(name, ratio)
+        print(f"{name}: {ratio:.2f} x a plain reverse search")
+    assert ratios["path"] <= PATH_LIMIT
+    assert ratios["all six"] <= ALL_LIMIT
