@@ -1,1 +1,100 @@
-"""Build workflow loops in a notebook, run them live, see who waits for whom."""
+"""Build workflow loops in a notebook, run them live, see who waits for whom.
+
+The layers, from the top; each imports only from those below it:
+
+    graph       the verbs: validate, plan, simulate, start, draw
+    notebook    how it looks: scene, SVG, Gantt, tables
+    engine      how it runs: plans, loops, hosts, virtual time
+    queues      how data crosses loops: Redis Streams
+    analysis    what can be known before it runs: who waits for whom
+    model       what a workflow is: nodes, edges, policies, records
+    errors      what can go wrong
+
+Public names are imported at their first use, so `import flownb` is light.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from flownb.engine.context import Context, SyncContext
+    from flownb.engine.control import Request
+    from flownb.engine.loop import LoopManager
+    from flownb.engine.observe import Observer
+    from flownb.engine.orchestrator import Orchestrator
+    from flownb.engine.simulate import Simulation
+    from flownb.errors import (
+        DeadlockError,
+        FlowError,
+        GraphError,
+        InFlightFull,
+        LivelockError,
+        LoopStopped,
+        NodeFailed,
+        NodeTimeout,
+        QueueError,
+        RunError,
+        SimulationError,
+        StoreError,
+    )
+    from flownb.graph import Graph
+    from flownb.model.nodes import (
+        BaseNode,
+        BlockingNode,
+        IfNode,
+        NodeConfig,
+        NodeData,
+        NonBlockingNode,
+        ProducerNode,
+        QueueNode,
+        QueueReader,
+    )
+    from flownb.model.policies import OTHERWISE, Limit, Retry
+    from flownb.model.records import Event, Failure, Span
+    from flownb.model.timeline import Timeline
+    from flownb.model.tools import ToolRegistry
+    from flownb.notebook.sync import enable_nesting
+    from flownb.queues.manager import QueueManager
+
+_HOMES: Final = {
+    "flownb.graph": ("Graph",),
+    "flownb.notebook.sync": ("enable_nesting",),
+    "flownb.engine.orchestrator": ("Orchestrator",),
+    "flownb.engine.loop": ("LoopManager",),
+    "flownb.engine.simulate": ("Simulation",),
+    "flownb.engine.control": ("Request",),
+    "flownb.engine.context": ("Context", "SyncContext"),
+    "flownb.engine.observe": ("Observer",),
+    "flownb.queues.manager": ("QueueManager",),
+    "flownb.model.nodes": (
+        "BaseNode", "BlockingNode", "IfNode", "NodeConfig", "NodeData", "NonBlockingNode",
+        "ProducerNode", "QueueNode", "QueueReader",
+    ),
+    "flownb.model.policies": ("OTHERWISE", "Limit", "Retry"),
+    "flownb.model.records": ("Event", "Failure", "Span"),
+    "flownb.model.timeline": ("Timeline",),
+    "flownb.model.tools": ("ToolRegistry",),
+    "flownb.errors": (
+        "DeadlockError", "FlowError", "GraphError", "InFlightFull", "LivelockError", "LoopStopped",
+        "NodeFailed", "NodeTimeout", "QueueError", "RunError", "SimulationError", "StoreError",
+    ),
+}  # fmt: skip
+_HOME: Final = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = list(_HOME)
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        msg = f"module 'flownb' has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

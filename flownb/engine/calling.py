@@ -80,6 +80,8 @@ class Runner:
         else:
             self._take_over(same)
         self.passes = self.target is None
+        plain = self.instance or self.node.queue or self.node.kind == "producer" or self.ctx_name
+        self.plain = not (plain or self.passes or self.node.fail)
         self.careful = bool(self.node.retry or self.node.timeout or loop.middleware)
 
     def _take_over(self, same: Runner) -> None:
@@ -122,6 +124,7 @@ class Runner:
         message = getattr(token.item, "message", None)
         if message is not None:
             meta |= {"message_id": message.id, "deliveries": message.deliveries}
+            meta["hops"] = message.meta.get("hops", 0) + 1
         return meta
 
     # -- three ways to run -----------------------------------------------------
@@ -130,7 +133,7 @@ class Runner:
         """Call the node for *token*, now; the outcome reaches its item, maybe later."""
         token.start = self.loop.now()
         self.loop.calls[token] = None
-        self.loop.world.called(self.loop)
+        self.loop.world.called(self.loop, token.start)
         if token.item.memo is not None and self.plan.index in token.item.memo:
             self._replay(token)
         elif self.is_async or self.careful:
@@ -152,8 +155,10 @@ class Runner:
             self._spawn(token, output)
             return
         extra = self.loop.world.extra(self)
-        if extra > 0 or token.pushes:
+        if token.pushes:
             self._spawn(token, self._stretched(token, extra, output, error))
+        elif extra > 0:
+            token.task = self.loop.event_loop.call_later(extra, self._landed, token, output, error)
         else:
             self._record(token, output, error)
             self._finish(token, output, error)
@@ -162,9 +167,9 @@ class Runner:
         """Call the function with its prints going to its log; give output and error."""
         spot = HERE.get() or self.loop.spot
         before, spot.where = spot.where, token.where
-        start = self.loop.now()
+        start = 0.0 if self.loop.inline else self.loop.now()
         try:
-            return (token.payload if self.passes else self.invoke(token)), None
+            return (self.target(token.payload) if self.plain else self.invoke(token)), None
         except SimulationError as error:
             self.loop.crash(error)
             return None, error
@@ -340,6 +345,8 @@ class Runner:
     def invoke(self, token: Token) -> Any:
         """Call the user's function, with what its signature asks for."""
         self.loop.world.may_fail(self, token)
+        if self.passes:
+            return token.payload
         if self.instance is not None:
             return self.target(NodeData(token.payload, self.meta(token)))
         if self.node.queue is not None:
@@ -377,7 +384,8 @@ class Runner:
 
     def _finish(self, token: Token, output: Any, error: BaseException | None) -> None:
         """Hand the outcome to the item: which edges are live, or that it failed."""
-        self.leave_gate(token)
+        if self.gate is not None:
+            self.leave_gate(token)
         if token.cancelled:
             return
         live = None
@@ -395,7 +403,7 @@ class Runner:
 
     def leave_gate(self, token: Token) -> None:
         """Let the next call through the node's `Limit`."""
-        if self.gate is not None and token.entered:
+        if token.entered and self.gate is not None:
             token.entered = False
             self.gate.leave()
 

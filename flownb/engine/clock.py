@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import math
 from asyncio import base_events, events
 from collections.abc import Callable
 from typing import Any, Final
@@ -62,6 +63,8 @@ class VirtualLoop(base_events.BaseEventLoop):
         super().__init__()
         self.us = 0
         self.aborted = False
+        self.horizon = math.inf
+        self.on_horizon: Callable[[], None] | None = None
         self.on_idle: Callable[[], None] | None = None
         self._clock_resolution = 0.5e-6
         self._selector = _Jump(self)
@@ -90,6 +93,10 @@ class VirtualLoop(base_events.BaseEventLoop):
             msg = "the simulation was interrupted"
             raise RunError(msg)
         when: float = self._scheduled[0]._when  # type: ignore[attr-defined]  # noqa: SLF001
+        if when > self.horizon and self.on_horizon is not None:
+            self.us = round(self.horizon * MICRO)
+            self.on_horizon()
+            return
         # asyncio never looks further than a day ahead, so neither does a jump
         self.us = min(round(when * MICRO), self.us + _DAY)
 

@@ -27,7 +27,7 @@ from flownb.engine.signature import EXHAUSTED
 from flownb.model.records import ENDED, Event, LogLine, Span
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from flownb.analysis.plan import LoopPlan
     from flownb.engine.inflight import Gates
@@ -86,6 +86,7 @@ class LoopManager:
         self._next_plan: LoopPlan | None = None
         self._turn = self.origin = 0.0
         self._stack: contextlib.AsyncExitStack
+        self.now: Callable[[], float]  # seconds since the run began
         self.event_loop: asyncio.AbstractEventLoop
         self.clock: Clock
         self.source: Source
@@ -93,14 +94,11 @@ class LoopManager:
 
     # -- the life of a loop ----------------------------------------------------
 
-    def now(self) -> float:
-        """Seconds since the run began."""
-        return self.event_loop.time() - self.origin
-
     async def run(self, origin: float = 0.0) -> None:
         """Run to the end; *origin* is the event loop's time at which the run began."""
         self.event_loop, self.origin = asyncio.get_running_loop(), origin
         self.clock = Clock(self.event_loop, origin, virtual=self.inline)
+        self.now = self.clock.time if origin else self.event_loop.time
         HERE.set(self.spot)
         self._set("starting")
         try:
@@ -130,7 +128,7 @@ class LoopManager:
         return hasattr(self, "source") and self.source.exhausted
 
     async def _iterate(self) -> None:
-        while not self._stopping and not self.source.exhausted:
+        while not self._halted and not self.source.exhausted:
             if self._next_plan is not None:
                 await self._adopt(self._next_plan)
             if self._pausing:

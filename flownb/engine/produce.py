@@ -80,10 +80,14 @@ class Source:
         if loop.most is not None and self.node.reader is None and loop.made >= loop.most:
             self.exhausted = True
             return False
-        if loop.until is not None and loop.now() >= loop.until:
+        if self._is_over(loop.now()):
             await loop.nap()
             return False
         return self.every is None or await self._ticked(self.every)
+
+    def _is_over(self, when: float) -> bool:
+        """Whether no item may be made any more at that second of a simulation."""
+        return self.loop.until is not None and when >= self.loop.until - _SAME
 
     async def _ticked(self, every: float) -> bool:
         missed = self._first_tick(every) - self._tick
@@ -93,7 +97,7 @@ class Source:
                 self.loop.event("overrun", self.loop.name)
         when = self._when(every)
         if self.loop.now() < when - _SAME:
-            await self.loop.nap(when)
+            await self.loop.nap(None if self._is_over(when) else when)
         if self.loop.now() < when - _SAME:
             return False
         self._tick += 1
@@ -172,6 +176,7 @@ class Source:
             await loop.nap()
         message = self._buffer.popleft()
         now = loop.now()
+        loop.world.hopped(loop, message.meta.get("hops", 0))
         loop.stream.span(Span(loop.name, loop.name, loop.made, 0, "work", now, now), message.payload)
         return message.payload, None, message
 
@@ -195,7 +200,7 @@ class Source:
         if reader is None:
             return True
         stats = await self.loop.queues.stats(reader.queue)
-        group = next((g for g in stats.groups if g.name in {self.loop.name, reader.queue}), None)
+        group = next((g for g in stats.groups if g.group in {self.loop.name, reader.queue}), None)
         return (group is None or group.lag == 0) and not self._reading.done()
 
     @property

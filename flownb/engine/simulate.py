@@ -8,6 +8,7 @@ Same graph, same seed: same bytes, in any process, under any PYTHONHASHSEED.
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import math
 import threading
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from flownb.model.workflow import Workflow
 
 DEFAULT_UNTIL: Final = 10.0
-_MICRO: Final = 1e-6
 
 
 class Digest:
@@ -204,9 +204,11 @@ class _Run:
         for name, manager in self.managers.items():
             task = tasks[name] = asyncio.get_running_loop().create_task(manager.run())
             task.add_done_callback(lambda _, name=name: self._ended(links, name))
-        await self._until_end(list(tasks.values()))
-        self.result = self._result()
-        await self._clear_away(list(tasks.values()))
+        try:
+            await self._until_end(list(tasks.values()))
+            self.result = self._result()
+        finally:
+            await self._clear_away(list(tasks.values()))
 
     def _server(self) -> Any:
         from flownb.queues.server import open_server  # noqa: PLC0415
@@ -243,15 +245,14 @@ class _Run:
         """Wait until all loops have ended, nothing can happen any more, or time is over."""
         over = self.event_loop.create_future()
 
-        def idle() -> None:
-            self.idle = True
+        def end(*, idle: bool) -> None:
+            self.idle = idle
             if not over.done():
                 over.set_result(None)
 
-        self.event_loop.on_idle = idle
-        if not math.isinf(self.until):
-            # a microsecond later, so that all that happens at that moment still does
-            self.event_loop.call_at(self.until + _MICRO, lambda: over.done() or over.set_result(None))
+        self.event_loop.on_idle = functools.partial(end, idle=True)
+        self.event_loop.on_horizon = functools.partial(end, idle=False)
+        self.event_loop.horizon = self.until
         everything = asyncio.gather(*tasks)
         await asyncio.wait([over, everything], return_when=asyncio.FIRST_COMPLETED)
         if self.idle:
@@ -287,7 +288,8 @@ class _Run:
         """End what still runs; it happens after the end and is not told."""
         for manager in self.managers.values():
             manager.stop(0.0)
-        self.event_loop.on_idle = lambda: [t.cancel() for t in tasks]
+        self.event_loop.horizon = math.inf
+        self.event_loop.on_idle = lambda: [t.cancel() for t in tasks] and None
         await asyncio.gather(*tasks, return_exceptions=True)
         for manager in self.managers.values():
             await manager.queues.aclose()

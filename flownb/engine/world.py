@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from flownb.model.nodes import Node
 
 CALLS_AT_ONE_INSTANT: Final = 100_000
+HOPS_AT_ONE_INSTANT: Final = 1_000
 
 
 class Live:
@@ -38,10 +39,13 @@ class Live:
     def may_fail(self, runner: Runner, token: Token) -> None:
         """Nothing fails but what fails."""
 
-    def called(self, loop: LoopManager) -> None:
+    def called(self, loop: LoopManager, now: float) -> None:
         """Nothing to watch: real time passes by itself."""
 
     def progress(self) -> None:
+        """Nothing to watch."""
+
+    def hopped(self, loop: LoopManager, hops: int) -> None:
         """Nothing to watch."""
 
     def sleep(self, seconds: float) -> None:
@@ -62,6 +66,7 @@ class Simulated:
         self._seed = seed
         self._call = call
         self._calls, self._instant = 0, -1.0
+        self._first_hop, self._hop_instant = 0, -1.0
         self._rngs: dict[tuple[str, str], Random] = {}
 
     def calls(self, node: Node) -> bool:
@@ -93,9 +98,8 @@ class Simulated:
             msg = f"fail={fail!r} said so"
             raise InjectedFailure(msg)
 
-    def called(self, loop: LoopManager) -> None:
+    def called(self, loop: LoopManager, now: float) -> None:
         """Count the calls at one instant; too many are a livelock."""
-        now = loop.now()
         self._calls = self._calls + 1 if now == self._instant else 1
         self._instant = now
         # one item of a huge graph is no livelock
@@ -109,6 +113,18 @@ class Simulated:
     def progress(self) -> None:
         """A source that will end has made an item: that is no livelock."""
         self._calls = 0
+
+    def hopped(self, loop: LoopManager, hops: int) -> None:
+        """Watch a message that has crossed *hops* queues: a ring at one instant is a livelock."""
+        now = loop.now()
+        if now != self._hop_instant:
+            self._hop_instant, self._first_hop = now, hops
+        if hops - self._first_hop > HOPS_AT_ONE_INSTANT:
+            msg = (
+                f"loop {loop.name!r}: a message went round {HOPS_AT_ONE_INSTANT:,} queues at second {now:g} "
+                "and time does not pass: the ring of queues never drains; give a node in it takes="
+            )
+            loop.crash(LivelockError(msg))
 
     def sleep(self, seconds: float) -> None:
         """Make the simulated call last longer."""

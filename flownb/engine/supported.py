@@ -1,0 +1,50 @@
+"""What of the design is not built yet? Said at the start, never ignored in silence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from flownb.errors import GraphError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from flownb.model.workflow import Workflow
+
+_POOLS: Final = ("asyncio", "thread")
+
+
+def check_supported(workflow: Workflow, *, live: bool, cluster: Any = None) -> None:
+    """Raise one GraphError that names every option this version cannot honour."""
+    problems = [*_loops(workflow, live=live), *_nodes(workflow)]
+    if cluster is not None:
+        problems.append("start(cluster=...): loops on a Dask cluster are not built yet")
+    if not workflow.producers:
+        problems.append(f"graph {workflow.name!r} has no producer, so there is no loop to run: add_producer()")
+    if problems:
+        raise GraphError(*problems)
+
+
+def _loops(workflow: Workflow, *, live: bool) -> Iterator[str]:
+    for loop in workflow.producers:
+        o = workflow.loop_options(loop)
+        refused = {
+            f"pool={o.pool!r}": live and o.pool not in _POOLS,
+            f"start_rule={o.start_rule!r}": o.start_rule != "dataflow",
+            f"when_full={o.when_full!r}": o.when_full != "block",
+            f"restart={o.restart!r}": o.restart != "never",
+            "transactional=True": o.transactional,
+            "checkpoint=": o.checkpoint is not None,
+        }
+        yield from (f"loop {loop!r}: {what} is not built yet" for what, bad in refused.items() if bad)
+
+
+def _nodes(workflow: Workflow) -> Iterator[str]:
+    loops = set(workflow.producers)
+    for node in workflow.nodes.values():
+        if node.join not in {"all", "each"}:
+            yield f"node {node.name!r}: join={node.join!r} is not built yet"
+        if node.kind == "queue_reader" and node.name not in loops:
+            yield f"node {node.name!r}: a queue reader in the middle of a loop is not built yet"
+        if node.reader is not None and node.reader.timeout is not None:
+            yield f"node {node.name!r}: a queue reader's timeout= is not built yet"

@@ -1,0 +1,181 @@
+"""What can be done with a workflow? `Graph`: the builder, with the verbs that run it.
+
+The top of the package: nothing below imports it. Each verb asks one layer, and
+imports it at its first use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+from flownb.model.shown import Shown
+from flownb.model.workflow import Workflow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from flownb.analysis.plan import LoopPlan
+    from flownb.analysis.problems import Problem
+    from flownb.engine.orchestrator import Orchestrator
+    from flownb.engine.simulate import Simulation
+    from flownb.model.policies import AwaitPolicy
+    from flownb.model.tools import ToolRegistry
+
+
+class Graph(Workflow, Shown):
+    """A workflow that can be looked at, checked, simulated and started.
+
+    >>> graph = (
+    ...     Graph("weather")
+    ...     .add_producer("days", ["dry", "wet"], takes=0.1)
+    ...     .add_node("check", str.upper, takes=0.5)
+    ...     .add_node("audit", takes=2, kind="non_blocking")
+    ...     .add_edge("days", "check")
+    ...     .add_edge("days", "audit")
+    ... )
+    >>> sim = graph.simulate()
+    >>> sim.releases("days"), sim.outputs("check")
+    ([0.6, 1.2], ['WET'])
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        state_model: type | None = None,
+        reducers: Mapping[str, Callable[[Any, Any], Any]] | None = None,
+    ) -> None:
+        super().__init__(name, state_model=state_model, reducers=reducers)
+        self.using: list[Any] = []
+
+    def use(self, *extensions: Any) -> Self:
+        """Add observers (instances of `Observer`) and middleware to every run from now on.
+
+        Middleware is `async def mw(call_next, node, data)`: it may change, skip or
+        repeat a call. An observer sees everything and changes nothing.
+        """
+        self.using += [e for e in extensions if e not in self.using]
+        return self
+
+    def validate(self) -> tuple[Problem, ...]:
+        """Find every mistake at once; `str()` of each is a sentence. Empty: all is well."""
+        from flownb.analysis.validate import validate
+
+        return validate(self)
+
+    def plan(self, loop: str, *, policy: AwaitPolicy | None = None) -> LoopPlan:
+        """Compile one loop to the flat plan that will run; raises GraphError."""
+        from flownb.analysis.plan import compile_plan
+        from flownb.analysis.validate import check
+
+        check(self)
+        return compile_plan(self, loop, policy)
+
+    def simulate(
+        self,
+        *,
+        until: float | None = None,
+        iterations: int | None = None,
+        seed: int = 0,
+        policy: AwaitPolicy | None = None,
+        call: bool = True,
+        history: int = 100_000,
+        tools: ToolRegistry | None = None,
+    ) -> Simulation:
+        """Run all loops in virtual time, exactly the same every time.
+
+        It ends at virtual second *until* (10 if neither is given), after *iterations*
+        items of every source loop, or when nothing is left to do. A node lasts what it
+        awaits on the clock, plus what it sleeps, plus its `takes=`. *policy* overrides
+        every loop's await policy, *call=False* calls no function without `fake=`,
+        *history* is how many spans and events are kept.
+
+        Raises GraphError for a graph with mistakes, DeadlockError when somebody waits
+        for what can never happen, LivelockError when time does not pass, and
+        SimulationError when a node reaches for the outside world.
+        """
+        from flownb.analysis.validate import check
+        from flownb.engine.simulate import simulate
+        from flownb.engine.supported import check_supported
+
+        check(self)
+        check_supported(self, live=False)
+        return simulate(
+            self, until=until, iterations=iterations, seed=seed, policy=policy, call=call,
+            history=history, tools=tools, using=self.using,
+        )  # fmt: skip
+
+    def start(
+        self,
+        *,
+        redis: Any = None,
+        cluster: Any = None,
+        control: str = "notebook",
+        namespace: str = "flownb",
+        tools: ToolRegistry | None = None,
+    ) -> Orchestrator:
+        """Start all loops in this kernel and return at once.
+
+        A graph whose name already runs is replaced: the old generation is stopped
+        first. *redis*: a URL or client; without it queues live in this kernel.
+        `async with graph.start() as orch:` stops at the end. Raises GraphError.
+        """
+        from flownb.analysis.validate import check
+        from flownb.engine.orchestrator import Orchestrator
+        from flownb.engine.supported import check_supported
+
+        check(self)
+        check_supported(self, live=True, cluster=cluster)
+        orchestrator = Orchestrator(
+            self, redis=redis, control=control, namespace=namespace, tools=tools, using=self.using
+        )
+        return orchestrator.start()
+
+    def draw(self) -> str:
+        """Draw the graph as the text of an SVG file."""
+        return self.svg()
+
+    def to_dict(self, *, tools: ToolRegistry | None = None) -> dict[str, Any]:
+        """Describe the graph as plain JSON; functions by name."""
+        from flownb.model.document import to_dict
+
+        return to_dict(self, tools=tools)
+
+    @classmethod
+    def from_dict(cls, data: object, *, tools: ToolRegistry | None = None) -> Self:
+        """Build a graph from what `to_dict` gave; functions come from *tools* only."""
+        from flownb.model.document import from_dict
+
+        return from_dict(cls, data, tools=tools)
+
+    def to_networkx(self) -> Any:
+        """Give a `networkx.DiGraph` of the nodes and edges, with their kinds and whens."""
+        import networkx as nx
+
+        out = nx.DiGraph(name=self.name)
+        out.add_nodes_from((n.name, {"kind": n.kind}) for n in self.nodes.values())
+        out.add_edges_from((e.source, e.target, {"when": e.when}) for e in self.edges.values())
+        return out
+
+    @classmethod
+    def from_networkx(cls, g: Any, functions: Mapping[Any, Callable[..., Any]] | None = None) -> Self:
+        """Build a graph from a `networkx.DiGraph`: a node attribute `kind` says what it is.
+
+        *functions* gives the function of each node; edge attribute `when` is kept.
+        """
+        out, given = cls(str(g.name or "graph")), functions or {}
+        for node, facts in g.nodes(data=True):
+            kind, fn = facts.get("kind", "blocking"), given.get(node)
+            if kind == "producer":
+                out.add_producer(str(node), fn)
+            elif kind == "if":
+                out.add_if(str(node), fn)
+            elif kind == "queue":
+                out.add_queue(str(node), queue=facts.get("queue"))
+            elif kind == "queue_reader":
+                out.add_queue_reader(str(node), queue=facts.get("queue", str(node)))
+            else:
+                out.add_node(str(node), fn, kind=kind)
+        for a, b, facts in g.edges(data=True):
+            out.add_edge(str(a), str(b), when=facts.get("when"))
+        return out
