@@ -7,10 +7,7 @@ one dynamic import of the package, and the one door that leads up.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from typing import Any
 
 
 class Shown:
@@ -41,10 +38,12 @@ class Shown:
         """Give the picture as the text of an SVG file, for GitHub, papers and pages."""
         return str(_painter().svg(self))
 
-    def plot(self) -> Figure:
-        """Draw the picture as a matplotlib figure, which any cell shows as PNG."""
-        figure: Figure = _painter().plot(self)
-        return figure
+    def plot(self) -> Any:
+        """Draw the picture as a matplotlib `Figure`, which any cell shows as PNG.
+
+        The type is not named here: nothing below `notebook` knows of matplotlib.
+        """
+        return _painter().plot(self)
 
 
 def _painter() -> Any:

@@ -15,7 +15,7 @@ from flownb.notebook.scene import (
     Line,
     Scene,
 )
-from flownb.notebook.words import width
+from flownb.notebook.words import brief, width
 
 _LEGEND: Final = {
     "awaited": "awaited",
@@ -41,7 +41,7 @@ def draw(scene: Scene) -> Picture:
         groups.append(Group((Writing(0, 16, _EMPTY, "note", "start"),)))
     legend, wide, high = _legend(scene, wide, high)
     return Picture(
-        f"Workflow {scene.name}",
+        f"Workflow {brief(scene.name)}",
         scene.description,
         wide,
         high,

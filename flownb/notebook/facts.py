@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from flownb.analysis.joins import merging
 from flownb.analysis.layout import components
 from flownb.analysis.paths import Flow, detached, may_be_awaited, reach
+from flownb.analysis.plan import topological
+from flownb.errors import GraphError
 from flownb.model.policies import OTHERWISE
-from flownb.notebook.words import seconds
+from flownb.notebook.words import seconds, shorten
 
 if TYPE_CHECKING:
     from flownb.model.edges import Edge
@@ -50,6 +53,8 @@ class Facts:
             self.entering[b] += 1
         self.style = [IDLE if self.loops else AWAITED for _ in self.edges]
         self.holding = bytearray(len(self.names))
+        self.driven = bytearray(len(self.names))
+        self.gathers = bytearray(len(self.names))
         self._who_waits()
         self._lanes()
 
@@ -63,7 +68,25 @@ class Facts:
                 if max(a, b) < len(inside) and inside[a] and self.style[i] != AWAITED:
                     self.style[i] = DETACHED if away[b] else AWAITED
             for i, here in enumerate(inside):
+                self.driven[i] |= here
                 self.holding[i] |= here and not away[i]
+            self._who_gathers(flow, root)
+
+    def _who_gathers(self, flow: Flow, root: int) -> None:
+        """Mark the joins whose payload is a dict, in loops that could run."""
+        try:
+            order = topological(flow, root)
+        except GraphError:
+            return
+        inside = reach(flow.succ, [root])
+        ins: dict[int, list[Edge]] = {}
+        for (a, b), edge in zip(self.pairs, self.edges, strict=True):
+            if max(a, b) < len(inside) and inside[a]:
+                ins.setdefault(b, []).append(edge)
+        merges = merging(flow, order, ins)
+        for i, entering in ins.items():
+            node = self.workflow.nodes[self.names[i]]
+            self.gathers[i] |= len(entering) > 1 and node.join == "all" and not merges[i]
 
     def policy_of(self, loop: str) -> AwaitPolicy:
         """Give the await policy that the picture shows for a loop."""
@@ -90,7 +113,7 @@ class Facts:
 
     def _loop_title(self, loop: str) -> str:
         pool = self.workflow.loop_options(loop).pool
-        return f"loop {loop} · {pool} · awaits: {self.policy_of(loop)}"
+        return f"loop {shorten(loop, 200, 12)} · {pool} · awaits: {self.policy_of(loop)}"
 
     def kind(self, name: str) -> str:
         """Give the kind of a node; "unknown" for an edge end that nobody added."""
@@ -114,19 +137,21 @@ class Facts:
         return " · ".join(words)
 
     def _exception(self, node: Node) -> list[str]:
-        held = bool(self.holding[self.index[node.name]])
-        if not self.loops or node.kind in {"producer", "if"} or node.name in self.loops:
+        if not self.driven[self.index[node.name]] or node.name in self.loops:
             return []
+        held = self.holding[self.index[node.name]]
         if node.is_blocking and not held:
             return ["detached"]
         return ["awaited"] if node.is_non_blocking and held else []
 
     def badge(self, name: str) -> str:
-        """Say how a node with several in-edges joins them, where it is not "all"."""
+        """Say how a node joins several in-edges; "dict": its payload is one of all of them."""
         node = self.workflow.nodes.get(name)
         entering = self.entering[self.index[name]]
-        if node is None or node.join == "all" or entering == 1:
+        if node is None or entering < 2:  # noqa: PLR2004 - no join
             return ""
+        if node.join == "all":
+            return "dict" if self.gathers[self.index[name]] else ""
         return f"{node.join} of {entering}" if isinstance(node.join, int) else node.join
 
     def tip(self, name: str) -> str:
@@ -141,9 +166,15 @@ class Facts:
             parts.append(f"{node.retry.attempts} attempts")
         if node.limit is not None:
             parts.append(f"at most {node.limit!r}")
-        if self.badge(name):
-            parts.append(f"join: {self.badge(name)}")
+        if self.entering[self.index[name]] > 1:
+            parts.append(self._join_words(node))
         return ", ".join(parts) + (f". {node.description}" if node.description else "")
+
+    def _join_words(self, node: Node) -> str:
+        if node.join != "all":
+            return f"join: {self.badge(node.name)}"
+        gathers = self.gathers[self.index[node.name]]
+        return f"joins all: the payload {'is {source: output}' if gathers else 'comes as it is'}"
 
 
 def _kind_word(node: Node) -> str:

@@ -14,7 +14,7 @@ from flownb.analysis.geometry import Path, Rect
 from flownb.notebook.ink import Group, Mark, Picture, Writing
 from flownb.notebook.outlines import round_box
 from flownb.notebook.table import table
-from flownb.notebook.words import seconds, shorten, width
+from flownb.notebook.words import brief, seconds, shorten, width
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -136,12 +136,11 @@ def _bars(spans: Sequence[Span], scale: _Scale, y: float) -> list[Bar]:
 
 def _bar(bar: Bar, room: float) -> Group:
     span, frame = bar.span, bar.frame
-    tip = (
-        f"{span.node}, iteration {span.iteration}: {seconds(span.start)} to {seconds(span.end)} s, "
-    )
+    tip = f"{brief(span.node)}, iteration {span.iteration}: "
+    tip += f"{seconds(span.start)} to {seconds(span.end)} s, "
     shape = round_box(frame, min(3.0, frame.width / 3))
     if span.kind != "work":
-        parts = (Mark(hatch(frame), "hatch"), Mark(shape, "waiting", closed=True))
+        parts = (Mark(hatch(frame), "hatch"), Mark(round_box(frame, 0.5), "waiting", closed=True))
         return Group(parts, tip=tip + _WAITS.get(span.kind, span.kind))
     tip += "works" + (f", attempt {span.attempt}" if span.attempt > 1 else "")
     look = "work-odd" if span.iteration % 2 else "work-even"
@@ -198,7 +197,7 @@ def _notes(timeline: Timeline, scale: _Scale, y: float) -> list[Group]:
         Writing(box.right + 8, y + 11, "works", "note", "start"),
     ]
     if any(kind != "work" for kind in kinds):
-        parts += [Mark(hatch(wait), "hatch"), Mark(round_box(wait, 3), "waiting", closed=True)]
+        parts += [Mark(hatch(wait), "hatch"), Mark(round_box(wait, 0.5), "waiting", closed=True)]
         parts.append(Writing(wait.right + 8, y + 11, "waits", "note", "start"))
     more = len(timeline) - _MOST
     words = f"seconds; the first {_MOST:,} of {len(timeline):,} spans" if more > 0 else "seconds"
@@ -208,11 +207,12 @@ def _notes(timeline: Timeline, scale: _Scale, y: float) -> list[Group]:
 
 def _said(timeline: Timeline) -> str:
     lines = [f"{len(timeline)} spans from {seconds(timeline.start)} to {seconds(timeline.end)} s"]
-    for loop, node in timeline.rows:
-        part = timeline.of(loop=loop, node=node)
-        work = sum(s.duration for s in part if s.kind == "work")
-        wait = sum(s.duration for s in part if s.kind != "work")
-        lines.append(f"{loop}/{node}: works {seconds(work)} s, waits {seconds(wait)} s")
+    sums = {row: [0.0, 0.0] for row in timeline.rows}
+    for span in timeline:
+        sums[span.loop, span.node][span.kind != "work"] += span.duration
+    for (loop, node), (work, wait) in sums.items():
+        who = f"{brief(loop)}/{brief(node)}"
+        lines.append(f"{who}: works {seconds(work)} s, waits {seconds(wait)} s")
     return ". ".join(lines) + "."
 
 
@@ -224,7 +224,7 @@ def twin(timeline: Timeline) -> str:
             s.loop,
             s.node,
             s.iteration,
-            "works" if s.kind == "work" else _WAITS[s.kind],
+            "works" if s.kind == "work" else _WAITS.get(s.kind, s.kind),
             s.start,
             s.end,
         ]

@@ -100,7 +100,7 @@ LOOKS: Final[dict[str, Look]] = {
     "awaited": Look(stroke="fg", width=2.5),
     "detached": Look(stroke="dim", width=1.75, dash=(6, 4)),
     "idle": Look(stroke="dim", width=1.5),
-    "queued": Look(stroke="queue", width=2.5, dash=(1, 5)),
+    "queued": Look(stroke="queue", width=2.5, dash=(2, 4)),
     "awaited-head": Look("fg"),
     "detached-head": Look("dim"),
     "idle-head": Look("dim"),

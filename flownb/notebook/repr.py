@@ -23,7 +23,7 @@ from flownb.notebook.scene import line_words, scene
 from flownb.notebook.svg import style
 from flownb.notebook.svg import svg as write_svg
 from flownb.notebook.table import STYLE, table
-from flownb.notebook.words import seconds, xml
+from flownb.notebook.words import brief, seconds, xml
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -108,7 +108,7 @@ def count(number: int, thing: str) -> str:
 def _(obj: Workflow) -> str:
     nodes, edges = count(len(obj.nodes), "node"), count(len(obj.edges), "edge")
     loops = count(len(obj.producers), "loop")
-    return f"{type(obj).__name__}({obj.name!r}: {nodes}, {edges}, {loops})"
+    return f"{type(obj).__name__}({brief(obj.name)!r}: {nodes}, {edges}, {loops})"
 
 
 @picture.register(Workflow)

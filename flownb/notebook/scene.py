@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from flownb.analysis.lanes import Link, lay_lanes
 from flownb.notebook.facts import AWAITED, DETACHED, IDLE, Facts, edge_label
 from flownb.notebook.outlines import outline
-from flownb.notebook.words import clean, shorten, width
+from flownb.notebook.words import brief, shorten, width
 
 if TYPE_CHECKING:
     from flownb.analysis.geometry import Path, Point, Rect
@@ -101,7 +101,10 @@ class Scene:
     def description(self) -> str:
         """The picture in words, for those who do not see it."""
         parts = [lane.title for lane in self.lanes if lane.title]
-        parts += [f"{line.source} to {line.target}: {_said(line)}" for line in self.lines[:200]]
+        parts += [
+            f"{brief(line.source)} to {brief(line.target)}: {_said(line)}"
+            for line in self.lines[:200]
+        ]
         more = len(self.lines) - 200
         return ". ".join([*parts, *([f"and {more} more edges"] if more > 0 else [])]) + "."
 
@@ -176,7 +179,9 @@ def _flow_lines(facts: Facts, placed: Lanes, labels: list[str]) -> list[Line]:
     lines = []
     for i, edge in enumerate(facts.edges):
         style = facts.style[i]
-        tip = f"{clean(edge)}: {_LINE_WORDS[style]}" + (f", when {labels[i]}" if labels[i] else "")
+        tip = f"{brief(edge.source)} -> {brief(edge.target)}: {_LINE_WORDS[style]}" + (
+            f", when {labels[i]}" if labels[i] else ""
+        )
         tip += ", deep-copied" * edge.copy + f". {edge.description}" * bool(edge.description)
         path, spot = placed.routes[i], placed.labels[i]
         lines.append(Line(f"e{i}", edge.source, edge.target, style, path, labels[i], spot, tip))
@@ -190,7 +195,16 @@ def _queue_lines(facts: Facts, links: list[Link], paths: tuple[Path, ...]) -> li
         node = facts.workflow.nodes[a]
         queue = f"queue {node.queue.name}" if node.queue else "queue"
         lines.append(
-            Line(f"q{i}", a, b, QUEUED, path, "", None, f"{a} -> {b}: {queue}, asynchronous")
+            Line(
+                f"q{i}",
+                a,
+                b,
+                QUEUED,
+                path,
+                "",
+                None,
+                f"{brief(a)} -> {brief(b)}: {brief(queue)}, asynchronous",
+            )
         )
     return lines
 

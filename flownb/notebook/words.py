@@ -33,6 +33,16 @@ def _shown(c: str) -> str:
     return "" if unicodedata.category(c) in {"Cc", "Cs"} or ord(c) & _NO_LETTER == _NO_LETTER else c
 
 
+def brief(text: object, limit: int = 80) -> str:
+    """Give a text of at most *limit* characters, for lists and sentences.
+
+    >>> brief("storms"), brief("storms", 4)
+    ('storms', 'sto…')
+    """
+    shown = clean(text, limit + 1)
+    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
 def xml(text: object) -> str:
     """Give a text as it may stand in markup, in an attribute too.
 
