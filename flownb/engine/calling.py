@@ -3,9 +3,7 @@
 A call is middleware( retry( timeout( function ))). A *runner* knows one node of one
 loop and picks the cheapest honest way: a *short* sync node inline, another sync node
 in a thread, an async node or one with policies as a task; in virtual time everything
-inline. Short is what 20 measured runs in a row showed to stay under 0.5 ms; one longer
-run sends a node back to a thread for twice as many runs as before. (Not for good, as
-first designed: on a shared machine any call is once preempted for a millisecond.)
+inline.
 """
 
 from __future__ import annotations
@@ -15,53 +13,25 @@ import contextvars
 import functools
 import inspect
 from copy import deepcopy
-from random import Random
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from flownb.engine.capture import HERE, Spot
 from flownb.engine.context import Context, SyncContext
 from flownb.engine.item import Token
 from flownb.engine.observe import NOTHING
+from flownb.engine.routing import route
 from flownb.engine.signature import bound, context_parameter, is_async, puller
 from flownb.errors import NodeTimeout, SimulationError
 from flownb.model.nodes import BaseNode, NodeData
-from flownb.model.policies import OTHERWISE
 from flownb.model.records import Event, Span
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
 
-    from flownb.analysis.plan import PlanEdge, PlanNode
+    from flownb.analysis.plan import PlanNode
     from flownb.engine.loop import LoopManager
+    from flownb.engine.memory import Memory
     from flownb.model.records import SpanKind
-
-SHORT: Final = 0.0005
-PROBATION: Final = 20
-
-
-class Memory:
-    """What a node keeps from item to item, and from generation to generation."""
-
-    def __init__(self, rng: Random) -> None:
-        self.state: dict[str, Any] = {}
-        self.rng = rng
-        self.streak = 0
-        self.short = False
-        self._seen, self._needed = 0, PROBATION
-
-    def renewed(self) -> None:
-        """Forget what was learned of another function under the same name; keep `state`."""
-        self.streak, self.short = 0, False
-        self._seen, self._needed = 0, PROBATION
-
-    def timed(self, seconds: float) -> None:
-        """Learn from a measured run whether the node is short."""
-        if seconds > SHORT:
-            self._seen, self._needed, self.short = 0, self._needed * 2, False
-        elif not self.short:
-            self._seen += 1
-            self.short = self._seen >= self._needed
-
 
 class Runner:
     """One node of one generation of a loop, ready to be called."""
@@ -391,7 +361,7 @@ class Runner:
         live = None
         if error is None and self.plan.branches:
             try:
-                output, live = self._route(token, output)
+                output, live = route(self.plan, token.payload, output)
             except Exception as failure:  # noqa: BLE001 - a condition is the user's too
                 error = failure
         self.loop.calls.pop(token, None)
@@ -406,26 +376,3 @@ class Runner:
         if token.entered and self.gate is not None:
             token.entered = False
             self.gate.leave()
-
-    def _route(self, token: Token, output: Any) -> tuple[Any, Collection[PlanEdge]]:
-        """Decide which out-edges are live; an if passes its payload on unchanged."""
-        is_if = self.node.kind == "if"
-        payload = token.payload if is_if else output
-        verdict = bool(output) if self.plan.bool_verdict else output
-        live = [e for e in self.outs if _is_live(e, verdict, payload)]
-        chosen = [e for e in live if e.when is not None or e.condition is not None]
-        if not chosen:
-            live += [e for e in self.outs if e.when is OTHERWISE]
-        if not live and self.outs and not (is_if and self.plan.bool_verdict):
-            known = ", ".join(repr(e.when) if e.condition is None else "a condition" for e in self.outs)
-            msg = f"no edge for the verdict {verdict!r} (there are: {known}): add one, or when=OTHERWISE"
-            raise LookupError(msg)
-        return payload, live
-
-
-def _is_live(edge: PlanEdge, verdict: Any, payload: Any) -> bool:
-    if edge.when is OTHERWISE:
-        return False
-    if edge.condition is not None:
-        return bool(edge.condition(payload))
-    return edge.when is None or bool(verdict == edge.when)

@@ -11,8 +11,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from flownb.engine.calling import SHORT
 from flownb.engine.item import Token
+from flownb.engine.memory import SHORT
 from flownb.engine.produce import Pull
 from flownb.engine.signature import EXHAUSTED
 from flownb.model.records import Batch

@@ -14,20 +14,22 @@ from collections import deque
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
-from flownb.engine.calling import Memory, Runner
-from flownb.engine.capture import HERE, Spot
+from flownb.engine.calling import Runner
+from flownb.engine.capture import HERE
 from flownb.engine.context import Clock
 from flownb.engine.ending import Ending
 from flownb.engine.inflight import Slots
 from flownb.engine.item import Bits, Item, LiveArms, Token
 from flownb.engine.lane import Lane
+from flownb.engine.memory import Memory
 from flownb.engine.produce import FAILED_TICK, Source
 from flownb.engine.setup import open_resources, set_up
 from flownb.engine.signature import EXHAUSTED
-from flownb.model.records import ENDED, Event, LogLine, Span
+from flownb.engine.steering import Steered
+from flownb.model.records import Span
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Coroutine, Sequence
 
     from flownb.analysis.plan import LoopPlan
     from flownb.engine.inflight import Gates
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 TURN: Final = 0.005
 
 
-class LoopManager:
+class LoopManager(Steered):
     """One loop at work. Make it anywhere, run it once, on the event loop it shall live on."""
 
     def __init__(
@@ -58,15 +60,13 @@ class LoopManager:
         most: int | None = None,
         until: float | None = None,
     ) -> None:
+        super().__init__()
         self.name, self.plan = plan.loop, plan
         self.world, self.stream, self.gates = world, stream, gates
         self.threads: Any = threads
         self.queues, self.tools, self.middleware = queues, tools, tuple(middleware)
         self.inline, self.private, self.most, self.until = world.inline, private, most, until
         self.seed = seed
-        self.state: LoopState = "created"
-        self.reason = ""
-        self.error: BaseException | None = None
         self.resources: dict[str, Any] = {}
         self.memory: dict[str, Memory] = {}
         self.slots = Slots(plan.options.max_in_flight)
@@ -77,19 +77,12 @@ class LoopManager:
         self.tasks: dict[asyncio.Task[Any], None] = {}
         self.made = self.done = 0
         self.abandoned: list[str] = []
-        self.spot = Spot(self.write_line)
         self.ending = Ending(self)
         self.runners: list[Runner] = []
-        self._pausing = self._stopping = self._pumping = False
-        self._deadline: float | None = None
-        self._sleeper: asyncio.Future[None] | None = None
-        self._next_plan: LoopPlan | None = None
-        self._turn = self.origin = 0.0
+        self._pumping = False
+        self._turn = 0.0
         self._stack: contextlib.AsyncExitStack
-        self.now: Callable[[], float]  # seconds since the run began
-        self.event_loop: asyncio.AbstractEventLoop
         self.clock: Clock
-        self.source: Source
         self.lane: Lane
 
     # -- the life of a loop ----------------------------------------------------
@@ -291,26 +284,6 @@ class LoopManager:
         self.ending.settled(item)
         self.wake()
 
-    # -- waiting ---------------------------------------------------------------
-
-    async def nap(self, until: float | None = None) -> None:
-        """Wait for `wake()`, or until second *until* of the run."""
-        self._sleeper = future = self.event_loop.create_future()
-        timer = None
-        if until is not None:
-            timer = self.event_loop.call_at(until + self.origin, self.wake)
-        try:
-            await future
-        finally:
-            self._sleeper = None
-            if timer is not None:
-                timer.cancel()
-
-    def wake(self) -> None:
-        """Let the loop look again at what it waits for."""
-        if self._sleeper is not None and not self._sleeper.done():
-            self._sleeper.set_result(None)
-
     def spawn(self, work: Coroutine[Any, Any, Any], context: Any = None) -> asyncio.Task[Any]:
         """Run a coroutine as a task of this loop, held until it is done."""
         task = self.event_loop.create_task(work, context=context)
@@ -322,65 +295,6 @@ class LoopManager:
         self.tasks.pop(task, None)
         if not task.cancelled():
             task.exception()  # looked at, so that asyncio does not complain
-
-    # -- control: called on the loop's own event loop --------------------------
-
-    @property
-    def stopping(self) -> bool:
-        """Whether no new item may be made."""
-        return self._stopping
-
-    @property
-    def pausing(self) -> bool:
-        """Whether no new item may be made for now."""
-        return self._pausing
-
-    def pause(self, reason: str = "") -> None:
-        """Make no new item after the next release."""
-        if self.state in ENDED or self._stopping:
-            return
-        self._pausing, self.reason = True, reason
-        if self.state == "running":
-            self._set("pausing", reason)
-        self.wake()
-
-    def resume(self) -> None:
-        """Go on; node states count from new."""
-        if self.state == "pausing":
-            self._set("running")
-        self._pausing, self.reason = False, ""
-        for memory in self.memory.values():
-            memory.streak = 0
-        self.wake()
-
-    def stop(self, grace: float = 10.0) -> None:
-        """Make no new item; give what is in flight *grace* seconds, then cancel it."""
-        if self.state in ENDED:
-            return
-        deadline = self.now() + grace if hasattr(self, "clock") else None
-        self._deadline = deadline if self._deadline is None else min(self._deadline, deadline or 0)
-        self._stopping = True
-        if self.state not in {"created", "stopping"}:
-            self._set("stopping")
-        self.wake()
-
-    def apply(self, plan: LoopPlan) -> None:
-        """Run *plan* from the next item on."""
-        if self.state not in ENDED:
-            self._next_plan = plan
-            self.wake()
-
-    def writers_done(self) -> None:
-        """Everyone who pushes to the queue that drives this loop has completed."""
-        if hasattr(self, "source"):
-            self.source.writers_done()
-        else:
-            self.event_loop.call_soon(self.writers_done)
-
-    def crash(self, error: BaseException) -> None:
-        """End the loop in state error: not an item's failure, or one with on_error="stop"."""
-        self.error = self.error or error
-        self.wake()
 
     # -- the end ---------------------------------------------------------------
 
@@ -406,28 +320,3 @@ class LoopManager:
         if left:
             await asyncio.wait(left, timeout=0.5)
             self.abandoned += [f"task {t.get_name()}" for t in left if not t.done()]
-
-    # -- what is reported ------------------------------------------------------
-
-    def _set(self, state: LoopState, reason: str = "") -> None:
-        self.state = state
-        self.event("state", data=(state, reason))
-
-    def event(self, kind: str, node: str = "", iteration: int = -1, data: Any = None) -> None:
-        """Publish an event of this loop, now."""
-        self.stream.event(Event(self.now(), kind, self.name, node, iteration, data))
-
-    def log(self, node: str, iteration: int, level: str, text: str) -> None:
-        """Publish a log line; from any thread."""
-        now = self.now()
-        line = LogLine(now, self.name, node, iteration, level, text)
-        event = Event(now, "log", self.name, node, iteration, line)
-        if self.inline:
-            self.stream.event(event)
-        else:
-            with contextlib.suppress(RuntimeError):  # the loop is over
-                self.event_loop.call_soon_threadsafe(self.stream.event, event)
-
-    def write_line(self, node: str, iteration: int, level: str, text: str) -> None:
-        """Take a line that a node printed."""
-        self.log(node, iteration, level, text)

@@ -1,0 +1,150 @@
+"""How is a running loop steered? Flags that it looks at, a state, and a way to wake it.
+
+Every verb here is called on the loop's own event loop: a host posts it there from
+whatever thread the wish came in, and nothing that is asked waits for anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from flownb.engine.capture import Spot
+from flownb.model.records import ENDED, Event, LogLine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flownb.analysis.plan import LoopPlan
+    from flownb.engine.memory import Memory
+    from flownb.engine.observe import Stream
+    from flownb.engine.produce import Source
+    from flownb.model.records import LoopState
+
+
+class Steered:
+    """The half of `LoopManager` that is told what to do and tells what happens."""
+
+    name: str
+    inline: bool
+    stream: Stream
+    memory: dict[str, Memory]
+    source: Source
+    event_loop: asyncio.AbstractEventLoop
+    now: Callable[[], float]  # seconds since the run began
+    origin = 0.0
+
+    def __init__(self) -> None:
+        self.state: LoopState = "created"
+        self.reason = ""
+        self.error: BaseException | None = None
+        self.spot = Spot(self.write_line)
+        self._pausing = self._stopping = False
+        self._deadline: float | None = None
+        self._sleeper: asyncio.Future[None] | None = None
+        self._next_plan: LoopPlan | None = None
+
+    # -- waiting ---------------------------------------------------------------
+
+    async def nap(self, until: float | None = None) -> None:
+        """Wait for `wake()`, or until second *until* of the run."""
+        self._sleeper = future = self.event_loop.create_future()
+        timer = None
+        if until is not None:
+            timer = self.event_loop.call_at(until + self.origin, self.wake)
+        try:
+            await future
+        finally:
+            self._sleeper = None
+            if timer is not None:
+                timer.cancel()
+
+    def wake(self) -> None:
+        """Let the loop look again at what it waits for."""
+        if self._sleeper is not None and not self._sleeper.done():
+            self._sleeper.set_result(None)
+
+    # -- control: called on the loop's own event loop --------------------------
+
+    @property
+    def stopping(self) -> bool:
+        """Whether no new item may be made."""
+        return self._stopping
+
+    @property
+    def pausing(self) -> bool:
+        """Whether no new item may be made for now."""
+        return self._pausing
+
+    def pause(self, reason: str = "") -> None:
+        """Make no new item after the next release."""
+        if self.state in ENDED or self._stopping:
+            return
+        self._pausing, self.reason = True, reason
+        if self.state == "running":
+            self._set("pausing", reason)
+        self.wake()
+
+    def resume(self) -> None:
+        """Go on; node states count from new."""
+        if self.state == "pausing":
+            self._set("running")
+        self._pausing, self.reason = False, ""
+        for memory in self.memory.values():
+            memory.streak = 0
+        self.wake()
+
+    def stop(self, grace: float = 10.0) -> None:
+        """Make no new item; give what is in flight *grace* seconds, then cancel it."""
+        if self.state in ENDED:
+            return
+        deadline = self.now() + grace if hasattr(self, "clock") else None
+        self._deadline = deadline if self._deadline is None else min(self._deadline, deadline or 0)
+        self._stopping = True
+        if self.state not in {"created", "stopping"}:
+            self._set("stopping")
+        self.wake()
+
+    def apply(self, plan: LoopPlan) -> None:
+        """Run *plan* from the next item on."""
+        if self.state not in ENDED:
+            self._next_plan = plan
+            self.wake()
+
+    def writers_done(self) -> None:
+        """Everyone who pushes to the queue that drives this loop has completed."""
+        if hasattr(self, "source"):
+            self.source.writers_done()
+        else:
+            self.event_loop.call_soon(self.writers_done)
+
+    def crash(self, error: BaseException) -> None:
+        """End the loop in state error: not an item's failure, or one with on_error="stop"."""
+        self.error = self.error or error
+        self.wake()
+
+    # -- what is reported ------------------------------------------------------
+
+    def _set(self, state: LoopState, reason: str = "") -> None:
+        self.state = state
+        self.event("state", data=(state, reason))
+
+    def event(self, kind: str, node: str = "", iteration: int = -1, data: Any = None) -> None:
+        """Publish an event of this loop, now."""
+        self.stream.event(Event(self.now(), kind, self.name, node, iteration, data))
+
+    def log(self, node: str, iteration: int, level: str, text: str) -> None:
+        """Publish a log line; from any thread."""
+        now = self.now()
+        line = LogLine(now, self.name, node, iteration, level, text)
+        event = Event(now, "log", self.name, node, iteration, line)
+        if self.inline:
+            self.stream.event(event)
+        else:
+            with contextlib.suppress(RuntimeError):  # the loop is over
+                self.event_loop.call_soon_threadsafe(self.stream.event, event)
+
+    def write_line(self, node: str, iteration: int, level: str, text: str) -> None:
+        """Take a line that a node printed."""
+        self.log(node, iteration, level, text)
