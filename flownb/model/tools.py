@@ -73,8 +73,8 @@ class ToolRegistry:
         if name is not None and not isinstance(name, str):
             return self._put(node_name(name), name, description)
         if fn is not None:
-            return self._put(name or node_name(fn), fn, description)
-        return lambda decorated: self._put(name or node_name(decorated), decorated, description)
+            return self._put(node_name(fn) if name is None else name, fn, description)
+        return lambda made: self._put(node_name(made) if name is None else name, made, description)
 
     def _put(self, name: str, fn: F, description: str) -> F:
         if not name.strip() or not callable(fn):
