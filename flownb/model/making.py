@@ -46,7 +46,7 @@ def checked_name(value: object, what: str) -> str:
     if not name.strip():
         msg = f"{what} needs a name that is not empty, not {name!r}"
         raise GraphError(msg)
-    if name == "<lambda>" and not isinstance(value, str):
+    if name == "<lambda>" and callable(value):
         msg = f"{what}: a lambda has no name of its own: pass a name first, then the lambda"
         raise GraphError(msg)
     return name

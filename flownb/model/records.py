@@ -196,20 +196,3 @@ class LoopMetrics:
     def rate(self) -> float:
         """Released iterations per second since the loop started."""
         return self.released / self.elapsed if self.elapsed else 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class LoopStatus:
-    """Where one loop stands, as `orch.status()` shows it."""
-
-    loop: str
-    state: LoopState
-    pool: str
-    reason: str = ""
-    iterations: int = 0
-    done: int = 0
-    failed: int = 0
-    in_flight: int = 0
-    rate: float = 0.0
-    last_error: str = ""
-    unapplied: int = 0

@@ -77,6 +77,7 @@ INKS: Final[dict[str, tuple[str, str, str]]] = {
     "bg": ("--jp-layout-color0", "#fff", "#111"),
     "frame": ("--jp-border-color2", "#e0e0e0", "#505050"),
     "queue": ("", "#a34d80", "#d58db5"),
+    "grid": ("", "#80808038", "#80808060"),
     "band": ("", "#8080800f", "#80808024"),
 }
 
@@ -112,7 +113,7 @@ LOOKS: Final[dict[str, Look]] = {
     "hatch": Look("none", "dim", 0.75),
     "bar-number": Look(_DARK_TEXT, size=10),
     "row-name": Look("fg", size=12),
-    "grid": Look("none", "frame", 1),
+    "grid": Look("none", "grid", 1),
     "axis": Look("none", "dim", 1),
     "tick": Look("dim", size=11),
 }

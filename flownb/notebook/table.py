@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 
 _LIMIT: Final = 200  # characters of a cell
 STYLE: Final = (
-    ".fnb-table{border-collapse:collapse;margin:4px 0;font-size:13px}"
-    ".fnb-table th{font-weight:600;border-bottom:1px solid var(--fnb-dim)}"
-    ".fnb-table th,.fnb-table td{text-align:left;padding:3px 12px 3px 4px;color:var(--fnb-fg);"
-    "background:none;max-width:40em;overflow-wrap:anywhere;vertical-align:top}"
-    ".fnb-table tr+tr td{border-top:1px solid var(--fnb-frame)}"
-    ".fnb-table th.fnb-number,.fnb-table td.fnb-number"
+    # Two classes each: JupyterLab's own rules for tables have one, and stripes.
+    ".fnb .fnb-table{border-collapse:collapse;margin:4px 0 10px;font-size:13px}"
+    ".fnb .fnb-table tr{background:none}"
+    ".fnb .fnb-table th,.fnb .fnb-table td{text-align:left;padding:3px 12px 3px 4px;"
+    "color:var(--fnb-fg);background:none;max-width:40em;overflow-wrap:anywhere;vertical-align:top}"
+    ".fnb .fnb-table th{font-weight:600;border-bottom:1px solid var(--fnb-dim)}"
+    ".fnb .fnb-table tr+tr td{border-top:1px solid var(--fnb-frame)}"
+    ".fnb .fnb-table th.fnb-number,.fnb .fnb-table td.fnb-number"
     "{text-align:right;font-variant-numeric:tabular-nums}"
 )
 

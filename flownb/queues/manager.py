@@ -197,6 +197,10 @@ class QueueManager:
                 inbox.forget()
         return dropped
 
+    def know(self, specs: Iterable[QueueSpec]) -> None:
+        """Take in queues that were added to the graph, or changed, since."""
+        self._specs.update((spec.name, spec) for spec in specs)
+
     async def aclose(self) -> None:
         """Send what was submitted, give up waiting, close the connections.
 

@@ -63,6 +63,9 @@ class Server(Protocol):
     def describe(self) -> str:
         """What a person calls this server."""
 
+    def left(self) -> dict[str, int]:
+        """Messages, by key, that would be lost with it."""
+
     def close(self) -> None:
         """Let go of it."""
 
@@ -141,6 +144,16 @@ class LocalServer(_Opens):
         """What a person calls this server."""
         return "fakeredis in this kernel"
 
+    def left(self) -> dict[str, int]:
+        """Messages that are still in each queue, by key; nobody will read them after `close`."""
+        import fakeredis
+
+        if self._fake is None:
+            return {}
+        with fakeredis.FakeStrictRedis(server=self._fake) as client:
+            depths = {key.decode(): client.xlen(key) for key in sorted(client.keys("*"))}
+        return {key: depth for key, depth in depths.items() if depth}
+
     def close(self) -> None:
         """Forget all queues."""
         self._fake = None
@@ -181,6 +194,10 @@ class RemoteServer(_Opens):
         host, port = self._options.get("host", "localhost"), self._options.get("port", 6379)
         database = self._options.get("db") or 0
         return f"{scheme}://{host}:{port}" + (f"/{database}" if database else "")
+
+    def left(self) -> dict[str, int]:
+        """None: they stay in Redis."""
+        return {}
 
     def close(self) -> None:
         """Nothing to do: the server is not ours, and each manager closes its connections."""

@@ -1,0 +1,102 @@
+"""What do you hold after asking a run for something? A `Request`.
+
+Asking acts at once; the request is done when what was asked has happened. Await it
+in a cell, or call `.wait()` where no event loop runs. Dropping it changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
+
+from flownb.errors import RunError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+
+class Request:
+    """Something that was asked: await it, `.wait()` for it, or forget it."""
+
+    def __init__(self, what: str, future: Future[Any], home: asyncio.AbstractEventLoop | None) -> None:
+        self._what, self._future, self._home = what, future, home
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        # shielded: an interrupted cell gives up waiting, not what it asked for
+        return asyncio.shield(asyncio.wrap_future(self._future)).__await__()
+
+    def wait(self, timeout: float | None = None) -> Any:
+        """Wait for at most *timeout* seconds, without an event loop; TimeoutError after that.
+
+        Called from the event loop that would have to do the work it raises RunError.
+        """
+        running = _running_loop()
+        if running is not None and running is self._home:
+            if not getattr(running, "_nest_patched", False):
+                msg = f"{self._what}.wait() would block the event loop that does it: use `await`"
+                raise RunError(msg)
+            return running.run_until_complete(asyncio.wait_for(asyncio.ensure_future(_of(self)), timeout))
+        return self._future.result(timeout)
+
+    def done(self) -> bool:
+        """Whether it has happened."""
+        return self._future.done()
+
+    def __repr__(self) -> str:
+        return f"Request({self._what}: {'done' if self.done() else 'under way'})"
+
+
+async def _of(request: Request) -> Any:
+    return await request
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+class Requests:
+    """The open requests of one run; any thread may look whether one is fulfilled."""
+
+    def __init__(self) -> None:
+        self._open: list[tuple[Future[Any], Callable[[], bool], Callable[[], Any]]] = []
+        self._lock = threading.RLock()
+
+    def add(self, fulfilled: Callable[[], bool], result: Callable[[], Any]) -> Future[Any]:
+        """Keep a request until *fulfilled()*; its future then holds *result()*."""
+        future: Future[Any] = Future()
+        with self._lock:
+            self._open.append((future, fulfilled, result))
+        self.look()
+        return future
+
+    def look(self) -> None:
+        """Something has changed: answer the requests that are fulfilled now."""
+        with self._lock:
+            done = [r for r in self._open if r[1]()]
+            self._open = [r for r in self._open if r not in done]
+        for future, _, result in done:
+            future.set_result(result())
+
+
+class EventLoopThread:
+    """An event loop in a daemon thread, for where none runs: scripts, doctests, `control="thread"`."""
+
+    def __init__(self, name: str) -> None:
+        self.event_loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        self.event_loop.run_forever()
+        self.event_loop.run_until_complete(self.event_loop.shutdown_asyncgens())
+        self.event_loop.close()
+
+    def stop(self) -> None:
+        """End it, from any thread."""
+        if not self.event_loop.is_closed():
+            self.event_loop.call_soon_threadsafe(self.event_loop.stop)

@@ -1,0 +1,305 @@
+"""Who runs the loops of a graph, live? The `Orchestrator`.
+
+It starts one host for each loop, passes on what you ask, and answers questions from
+what the loops report. It waits for nothing unless you await; nothing that must not
+stall depends on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any, Self
+
+from flownb.analysis.plan import compile_plan
+from flownb.analysis.validate import check
+from flownb.engine.control import EventLoopThread, Request, Requests
+from flownb.engine.generations import register, unregister
+from flownb.engine.heartbeat import Heartbeat
+from flownb.engine.inflight import Gates
+from flownb.engine.links import Links, known_node, queue_specs
+from flownb.engine.supported import check_supported
+from flownb.engine.track import Track
+from flownb.errors import GraphError, RunError
+from flownb.model.edges import did_you_mean
+from flownb.model.records import ENDED, Failure, LogLine, LoopMetrics
+from flownb.model.shown import Shown
+from flownb.model.status import Status
+from flownb.model.timeline import Timeline
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from flownb.engine.hosts import Host
+    from flownb.model.workflow import Workflow
+    from flownb.queues.manager import QueueManager
+
+
+class Orchestrator(Shown):
+    """A running graph. Made by `graph.start()`, which returns at once.
+
+    Asking (`pause`, `resume`, `stop`, `cancel`, `apply`, `swap`) acts at once and
+    returns a `Request` you may await; questions (`status`, `metrics`, `logs`,
+    `failures`, `outputs`, `timeline`) are answered from what is known now.
+    """
+
+    def __init__(
+        self,
+        workflow: Workflow,
+        *,
+        redis: Any = None,
+        control: str = "notebook",
+        namespace: str = "flownb",
+        tools: Any = None,
+        using: Sequence[Any] = (),
+    ) -> None:
+        from flownb.queues.server import open_server
+
+        if control not in {"notebook", "thread"}:
+            msg = f"start(control={control!r}): choose 'notebook' or 'thread'"
+            raise GraphError(msg)
+        self.name, self.workflow = workflow.name, workflow
+        self.tools, self.using, self.namespace = tools, tuple(using), namespace
+        self.gates, self.requests = Gates(), Requests()
+        self.server = open_server(redis)
+        self.specs = queue_specs(workflow)
+        self.tracks: dict[str, Track] = {}
+        self._version = workflow.version
+        self._kernel, self._own = _running(), None
+        if control == "thread" or self._kernel is None:
+            self._own = EventLoopThread(f"flownb {self.name}")
+        self.home = self._own.event_loop if self._own else self._kernel
+        self.heartbeat = Heartbeat(self.home)
+        self._queues: QueueManager | None = None
+        self._launched = self._over = False
+        self._origin = time.monotonic()
+        plans = [compile_plan(workflow, loop) for loop in workflow.producers]
+        self.links = Links(plans)
+        for plan in plans:
+            self.tracks[plan.loop] = Track(self, plan)
+
+    # -- starting --------------------------------------------------------------
+
+    def start(self) -> Self:
+        """Start all loops, after a generation of the same graph that still runs has ended."""
+        before = register(self)
+        if before is None:
+            self._launch()
+            return self
+        print(f"{self.name}: stopping the generation that runs, the new one follows")  # noqa: T201
+        before.requests.add(before.is_over, lambda: None).add_done_callback(lambda _: self._follow(before))
+        before.stop(grace=2)
+        return self
+
+    def _follow(self, before: Orchestrator) -> None:
+        for queue, count in before.server.left().items():
+            self._note(f"queue {queue!r}: {count} messages were dropped with the generation before")
+        before.server.close()
+        self._launch()
+
+    def _note(self, text: str) -> None:
+        first = next(iter(self.tracks.values()))
+        first.history.logs.append(LogLine(0.0, first.name, "", -1, "warning", text))
+
+    def _launch(self) -> None:
+        self._origin = time.monotonic()
+        if self._over or self._launched:
+            return
+        self._launched = True
+        self.heartbeat.start()
+        for track in list(self.tracks.values()):
+            track.host.start(self._origin)
+
+    @property
+    def kernel_loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop that loops with pool="asyncio" live on: the notebook's, if there is one."""
+        return self._kernel or self.home
+
+    # -- asking ----------------------------------------------------------------
+
+    def pause(self, loop: str | None = None) -> Request:
+        """Make no new item after the next release; what is in flight goes on."""
+        tracks = self._addressed(loop)
+        for track in tracks:
+            track.host.post(track.manager.pause)
+        return self._request("pause", loop, lambda: all(t.state in {"paused", *ENDED} for t in tracks))
+
+    def resume(self, loop: str | None = None) -> Request:
+        """Go on after a pause, whoever ordered it."""
+        tracks = self._addressed(loop)
+        for track in tracks:
+            track.host.post(track.manager.resume)
+        return self._request("resume", loop, lambda: all(t.state in {"running", *ENDED} for t in tracks))
+
+    def stop(self, loop: str | None = None, *, grace: float = 10.0) -> Request:
+        """Make no new item, give what is in flight *grace* seconds, then cancel it."""
+        tracks = self._addressed(loop)
+        for track in tracks:
+            if self._launched:
+                track.host.post(track.manager.stop, grace)
+            else:
+                track.host.never()
+        return self._request("stop", loop, lambda: all(t.host.ended.done() for t in tracks))
+
+    def cancel(self, loop: str | None = None) -> Request:
+        """Stop without waiting for what is in flight."""
+        return self.stop(loop, grace=0.0)
+
+    def apply(self) -> Request:
+        """Hand the edits of the graph to the loops that run; their next item follows them."""
+        check(self.workflow)
+        check_supported(self.workflow, live=True)
+        changed = self._compile_changes()
+        self._version = self.workflow.version
+        self.requests.look()
+        return self._request("apply", None, lambda: all(t.has_applied for t in changed))
+
+    def swap(self, name: str, fn: Any) -> Request:
+        """Put another function behind a node of the graph, and apply."""
+        from dataclasses import replace
+
+        known_node(name, self.workflow.nodes)
+        self.workflow.nodes[name] = replace(self.workflow.nodes[name], fn=fn)
+        self.workflow.version += 1
+        return self.apply()
+
+    def _compile_changes(self) -> list[Track]:
+        self.specs = queue_specs(self.workflow)
+        changed = []
+        for loop in self.workflow.producers:
+            plan, track = compile_plan(self.workflow, loop), self.tracks.get(loop)
+            self.links.add(plan)
+            if track is None or track.state in ENDED:
+                track = self.tracks[loop] = Track(self, plan)
+                track.host.start(self._origin)
+            elif track.differs_from(plan):
+                track.apply(plan)
+                changed.append(track)
+        for loop in [t for t in self.tracks if t not in self.workflow.producers]:
+            self.stop(loop)
+        return changed
+
+    def _addressed(self, loop: str | None) -> list[Track]:
+        if loop is None:
+            return list(self.tracks.values())
+        if loop not in self.tracks:
+            msg = f"there is no loop {loop!r}{did_you_mean(loop, self.tracks)}"
+            raise RunError(msg)
+        return [self.tracks[loop]]
+
+    def _request(self, verb: str, loop: str | None, fulfilled: Callable[[], bool]) -> Request:
+        what = f"{verb} {loop or self.name}"
+        return Request(what, self.requests.add(fulfilled, self.status), self.home)
+
+    # -- waiting ---------------------------------------------------------------
+
+    async def wait(
+        self,
+        iterations: int | None = None,
+        *,
+        loop: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> Status:
+        """Wait until every loop has completed, stopped, or been paused by an error.
+
+        With *iterations*: until each addressed loop (default: all that do not read a
+        queue) has released that many items since it was started, or has ended. After
+        *timeout* seconds it returns all the same, with `.timed_out`. Raises NodeFailed
+        if a loop it waits for is in state error. An interrupt ends the wait, not the loops.
+        """
+        tracks = self._addressed(loop)
+        if iterations is not None and loop is None:
+            tracks = [t for t in tracks if t.manager.plan.reads is None]
+        end = None if timeout is None else time.monotonic() + timeout
+        while not all(t.has_ended or t.is_stuck or t.has_released(iterations) for t in tracks):
+            if end is not None and time.monotonic() >= end:
+                return self.status(timed_out=True)
+            await asyncio.sleep(0.01)
+        for track in tracks:
+            track.raise_error()
+        return self.status()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+        if self._queues is not None:
+            await self._queues.aclose()
+
+    def is_over(self) -> bool:
+        """Whether every loop has ended and nothing of them is left."""
+        return all(t.host.ended.done() for t in self.tracks.values())
+
+    def track_ended(self, host: Host) -> None:
+        """Tell the readers of what this loop fed; close up behind the last loop."""
+        manager = host.manager
+        if manager.state == "completed":
+            for reader in self.links.completed(manager.name):
+                other = self.tracks[reader]
+                other.host.post(other.manager.writers_done)
+        if self.is_over() and not self._over:
+            self._over = True
+            self._close()
+        self.requests.look()
+
+    def _close(self) -> None:
+        unregister(self)
+        self.heartbeat.stop()
+        if self._own is not None:
+            self._own.stop()
+
+    # -- questions -------------------------------------------------------------
+
+    def status(self, *, timed_out: bool = False) -> Status:
+        """Say where each loop stands."""
+        loops = tuple(t.status() for t in self.tracks.values())
+        unapplied = self.workflow.version - self._version
+        busy = self.heartbeat.busy
+        return Status(self.name, loops, timed_out, busy, unapplied, self.server.describe())
+
+    def metrics(self) -> dict[str, LoopMetrics]:
+        """Give the counters of each loop; reading them never stops a loop."""
+        return {name: track.metrics() for name, track in self.tracks.items()}
+
+    def logs(
+        self, *, loop: str | None = None, node: str | None = None, last: int | None = None
+    ) -> list[LogLine]:
+        """Give the last lines that nodes printed or logged, oldest first."""
+        lines = [x for t in self._addressed(loop) for x in list(t.history.logs) if node in {None, x.node}]
+        return _last(sorted(lines, key=lambda x: x.time), last)
+
+    def failures(self, loop: str | None = None, *, last: int | None = None) -> list[Failure]:
+        """Give the last items that failed, oldest first; each loop keeps 100."""
+        found = [f for t in self._addressed(loop) for f in list(t.history.failures)]
+        return _last(sorted(found, key=lambda f: f.time), last)
+
+    def outputs(self, node: str, last: int | None = None) -> list[Any]:
+        """Give the last outputs of a node, oldest first; its `keep=` says how many are kept."""
+        kept = {n: t.outputs.kept[n] for t in self.tracks.values() for n in t.outputs.kept}
+        return _last(list(kept[known_node(node, kept)]), last)
+
+    def timeline(self, loop: str | None = None) -> Timeline:
+        """Give the last node calls and waits of each loop."""
+        return Timeline.of_spans(s for t in self._addressed(loop) for s in t.history.spans())
+
+    @property
+    def queues(self) -> QueueManager:
+        """The queues, by hand from a cell: `await orch.queues.push("wet_days", day)`."""
+        if self._queues is None:
+            self._queues = self.server.manager(
+                self.name, self.specs, consumer="notebook", namespace=self.namespace
+            )
+        return self._queues
+
+
+def _running() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def _last(found: Iterable[Any], last: int | None) -> list[Any]:
+    kept = list(found)
+    return kept if last is None else kept[-last:] if last else []

@@ -1,0 +1,147 @@
+"""What does a run keep of each of its loops? Its host, and what the stream left behind."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flownb.engine.hosts import AsyncioHost, Host, ThreadHost
+from flownb.engine.loop import LoopManager
+from flownb.engine.metrics import Meter
+from flownb.engine.observe import Guarded, History, Observer, Outputs, Stream
+from flownb.engine.world import Live
+from flownb.errors import NodeFailed, RunError
+from flownb.model.records import ENDED
+from flownb.model.status import LoopStatus
+
+if TYPE_CHECKING:
+    from flownb.analysis.plan import LoopPlan
+    from flownb.engine.orchestrator import Orchestrator
+    from flownb.model.records import Event, LoopMetrics, LoopState
+
+
+class _Changes:
+    """Answers open requests when a loop's state or plan changes."""
+
+    def __init__(self, orchestrator: Orchestrator) -> None:
+        self._requests = orchestrator.requests
+
+    def on_event(self, event: Event) -> None:
+        """Look at the requests again."""
+        if event.kind in {"state", "applied"}:
+            self._requests.look()
+
+
+class Track:
+    """One loop of a live run."""
+
+    def __init__(self, orchestrator: Orchestrator, plan: LoopPlan) -> None:
+        self.name = plan.loop
+        self._orchestrator = orchestrator
+        self._wanted = plan
+        names = [n.name for n in plan.nodes]
+        self.meter, self.history = Meter(plan.loop, names), History()
+        self.outputs = Outputs({n.name: n.node.keep for n in plan.nodes})
+        self.manager = self._manager(plan)
+        self.host = self._host(plan)
+
+    def _manager(self, plan: LoopPlan) -> LoopManager:
+        o = self._orchestrator
+        watching = [Guarded(x) for x in o.using if isinstance(x, Observer)]
+        return LoopManager(
+            plan,
+            world=Live(),
+            stream=Stream([self.meter, self.history, self.outputs, _Changes(o), *watching]),
+            gates=o.gates,
+            queues=o.server.manager(o.name, o.specs, consumer=plan.loop, namespace=o.namespace),
+            tools=o.tools,
+            middleware=[x for x in o.using if not isinstance(x, Observer)],
+        )
+
+    def _host(self, plan: LoopPlan) -> Host:
+        o = self._orchestrator
+        if plan.options.pool == "asyncio":
+            return AsyncioHost(self.manager, o.track_ended, o.kernel_loop)
+        return ThreadHost(self.manager, o.track_ended)
+
+    # -- generations -----------------------------------------------------------
+
+    def differs_from(self, plan: LoopPlan) -> bool:
+        """Whether *plan* is another than the one that runs or is to run."""
+        old = self._wanted
+        return (old.nodes, old.options, old.policy) != (plan.nodes, plan.options, plan.policy)
+
+    def apply(self, plan: LoopPlan) -> None:
+        """Hand the loop its next plan."""
+        self._wanted = plan
+        self.host.post(self._apply, plan)
+
+    def _apply(self, plan: LoopPlan) -> None:
+        self.manager.queues.know(self._orchestrator.specs)
+        self.outputs.grow({n.name: n.node.keep for n in plan.nodes})
+        self.manager.apply(plan)
+
+    @property
+    def has_applied(self) -> bool:
+        """Whether new items follow the last plan that was handed over."""
+        return self.manager.plan is self._wanted or self.has_ended
+
+    # -- where it stands -------------------------------------------------------
+
+    @property
+    def state(self) -> LoopState:
+        """The state of the loop."""
+        return self.manager.state
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is in a final state."""
+        return self.state in ENDED
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether an error has paused it."""
+        return self.state == "paused" and bool(self.manager.reason)
+
+    def has_released(self, iterations: int | None) -> bool:
+        """Whether that many items have been released since the start."""
+        return iterations is not None and self.meter.counts["released"] >= iterations
+
+    def raise_error(self) -> None:
+        """Raise what ended the loop in state error."""
+        if self.state == "error":
+            error = self.manager.error
+            if isinstance(error, NodeFailed):
+                raise error
+            msg = f"loop {self.name!r} ended in state error: {type(error).__name__}: {error}"
+            raise RunError(msg) from error
+
+    def metrics(self) -> LoopMetrics:
+        """Freeze the counters."""
+        slots, now = self.manager.slots, self._now()
+        return self.meter.snapshot(
+            now, in_flight=slots.held, peak_in_flight=slots.peak, max_in_flight=slots.size
+        )
+
+    def _now(self) -> float:
+        return float(getattr(self.manager, "now", lambda: 0.0)())
+
+    def status(self) -> LoopStatus:
+        """Say where the loop stands."""
+        m = self.metrics()
+        return LoopStatus(
+            self.name, self.state, self.host.pool, self.manager.reason or self._why(), m.released,
+            m.done, m.failed, m.in_flight, m.rate, self._last_error(),
+        )  # fmt: skip
+
+    def _why(self) -> str:
+        if self.manager.abandoned:
+            return "abandoned: " + ", ".join(self.manager.abandoned)
+        error = self.manager.error
+        return "" if error is None else f"{type(error).__name__}: {error}"
+
+    def _last_error(self) -> str:
+        failures: list[Any] = list(self.history.failures)
+        if not failures:
+            return ""
+        last = failures[-1]
+        return f"{last.node}: {type(last.error).__name__}: {last.error}"

@@ -1,0 +1,52 @@
+"""Where do the loops of a run stand? One frozen picture of all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from flownb.model.shown import Shown
+
+if TYPE_CHECKING:
+    from flownb.model.records import LoopState
+
+
+@dataclass(frozen=True, slots=True)
+class LoopStatus:
+    """Where one loop stands; `rate` is released iterations per second since its start."""
+
+    loop: str
+    state: LoopState
+    pool: str
+    reason: str = ""
+    iterations: int = 0
+    done: int = 0
+    failed: int = 0
+    in_flight: int = 0
+    rate: float = 0.0
+    last_error: str = ""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Status(Shown):
+    """Where all loops stand, at one moment.
+
+    `timed_out`: a `wait` ended because of its timeout; `kernel_busy`: seconds for
+    which the notebook's event loop was late because a cell or node held it;
+    `unapplied`: edits of the graph that the running loops do not know yet.
+    """
+
+    graph: str
+    loops: tuple[LoopStatus, ...]
+    timed_out: bool = False
+    kernel_busy: float = 0.0
+    unapplied: int = 0
+    server: str = ""
+
+    def __getitem__(self, loop: str) -> LoopStatus:
+        return next(s for s in self.loops if s.loop == loop)
+
+    @property
+    def failed(self) -> int:
+        """How many items have failed in all."""
+        return sum(s.failed for s in self.loops)
