@@ -123,7 +123,8 @@ class History:
 
     def __init__(self, size: int = 10_000, *, failures: int = 100, logs: int = 1_000) -> None:
         self.size = size
-        self._spans: deque[Span | Batch] = deque(maxlen=size)
+        self._spans: deque[Span | Batch] = deque()
+        self._held = 0
         self.events: deque[Event] = deque(maxlen=size)
         self.failures: deque[Failure] = deque(maxlen=failures)
         self.logs: deque[LogLine] = deque(maxlen=logs)
@@ -131,6 +132,9 @@ class History:
     def on_span(self, span: Span, _: Any) -> None:
         """Keep the span."""
         self._spans.append(span)
+        self._held += 1
+        if self._held > self.size:
+            self._held -= _count(self._spans.popleft())
 
     def on_event(self, event: Event) -> None:
         """Keep the event; failures and log lines also in rings of their own."""
@@ -143,15 +147,20 @@ class History:
 
     def on_batch(self, batch: Batch) -> None:
         """Keep the last rows that fit, unexpanded: most are never looked at."""
-        rows = max(1, self.size // len(batch.nodes))
-        first = batch.first + max(0, len(batch.rows) - rows)
-        self._spans.append(batch._replace(first=first, rows=batch.rows[-rows:], outputs=[]))
-        while sum(len(b.rows) for b in self._spans if isinstance(b, Batch)) > 2 * rows:
-            self._spans.popleft()
+        rows = batch.rows[-max(1, self.size // len(batch.nodes)) :]
+        first = batch.first + len(batch.rows) - len(rows)
+        self._spans.append(batch._replace(first=first, rows=rows, outputs=[]))
+        self._held += _count(self._spans[-1])
+        while self._held - _count(self._spans[0]) >= self.size:
+            self._held -= _count(self._spans.popleft())
 
     def spans(self) -> list[Span]:
         """Give the kept spans, oldest first."""
         return list(_expanded(list(self._spans)))[-self.size :]
+
+
+def _count(record: Span | Batch) -> int:
+    return len(record.rows) * len(record.nodes) if isinstance(record, Batch) else 1
 
 
 def _expanded(records: Sequence[Span | Batch]) -> Iterator[Span]:
