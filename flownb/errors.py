@@ -44,6 +44,10 @@ class NodeFailed(RunError):
     attempts: int
     error: str
 
+    def __reduce__(self) -> tuple[type[NodeFailed], tuple[str, str, int, int, str]]:
+        """Travel from a child process whole, also when it was made with keywords."""
+        return type(self), (self.loop, self.node, self.iteration, self.attempts, self.error)
+
     def __str__(self) -> str:
         tries = "attempt" if self.attempts == 1 else "attempts"
         return (
