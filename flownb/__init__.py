@@ -19,44 +19,45 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from flownb.engine.context import Context, SyncContext
-    from flownb.engine.control import Request
-    from flownb.engine.loop import LoopManager
-    from flownb.engine.observe import Observer
-    from flownb.engine.orchestrator import Orchestrator
-    from flownb.engine.simulate import Simulation
-    from flownb.errors import (
-        DeadlockError,
-        FlowError,
-        GraphError,
-        InFlightFull,
-        LivelockError,
-        LoopStopped,
-        NodeFailed,
-        NodeTimeout,
-        QueueError,
-        RunError,
-        SimulationError,
-        StoreError,
-    )
-    from flownb.graph import Graph
-    from flownb.model.nodes import (
-        BaseNode,
-        BlockingNode,
-        IfNode,
-        NodeConfig,
-        NodeData,
-        NonBlockingNode,
-        ProducerNode,
-        QueueNode,
-        QueueReader,
-    )
-    from flownb.model.policies import OTHERWISE, Limit, Retry
-    from flownb.model.records import Event, Failure, Span
-    from flownb.model.timeline import Timeline
-    from flownb.model.tools import ToolRegistry
-    from flownb.notebook.sync import enable_nesting
-    from flownb.queues.manager import QueueManager
+    from flownb.engine.context import Context as Context
+    from flownb.engine.context import SyncContext as SyncContext
+    from flownb.engine.control import Request as Request
+    from flownb.engine.loop import LoopManager as LoopManager
+    from flownb.engine.observe import Observer as Observer
+    from flownb.engine.orchestrator import Orchestrator as Orchestrator
+    from flownb.engine.simulate import Simulation as Simulation
+    from flownb.errors import DeadlockError as DeadlockError
+    from flownb.errors import FlowError as FlowError
+    from flownb.errors import GraphError as GraphError
+    from flownb.errors import InFlightFull as InFlightFull
+    from flownb.errors import LivelockError as LivelockError
+    from flownb.errors import LoopStopped as LoopStopped
+    from flownb.errors import NodeFailed as NodeFailed
+    from flownb.errors import NodeTimeout as NodeTimeout
+    from flownb.errors import QueueError as QueueError
+    from flownb.errors import RunError as RunError
+    from flownb.errors import SimulationError as SimulationError
+    from flownb.errors import StoreError as StoreError
+    from flownb.graph import Graph as Graph
+    from flownb.model.nodes import BaseNode as BaseNode
+    from flownb.model.nodes import BlockingNode as BlockingNode
+    from flownb.model.nodes import IfNode as IfNode
+    from flownb.model.nodes import NodeConfig as NodeConfig
+    from flownb.model.nodes import NodeData as NodeData
+    from flownb.model.nodes import NonBlockingNode as NonBlockingNode
+    from flownb.model.nodes import ProducerNode as ProducerNode
+    from flownb.model.nodes import QueueNode as QueueNode
+    from flownb.model.nodes import QueueReader as QueueReader
+    from flownb.model.policies import OTHERWISE as OTHERWISE
+    from flownb.model.policies import Limit as Limit
+    from flownb.model.policies import Retry as Retry
+    from flownb.model.records import Event as Event
+    from flownb.model.records import Failure as Failure
+    from flownb.model.records import Span as Span
+    from flownb.model.timeline import Timeline as Timeline
+    from flownb.model.tools import ToolRegistry as ToolRegistry
+    from flownb.notebook.sync import enable_nesting as enable_nesting
+    from flownb.queues.manager import QueueManager as QueueManager
 
 _HOMES: Final = {
     "flownb.graph": ("Graph",),

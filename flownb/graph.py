@@ -158,7 +158,9 @@ class Graph(Workflow, Shown):
         return out
 
     @classmethod
-    def from_networkx(cls, g: Any, functions: Mapping[Any, Callable[..., Any]] | None = None) -> Self:
+    def from_networkx(
+        cls, g: Any, functions: Mapping[Any, Callable[..., Any]] | None = None
+    ) -> Self:
         """Build a graph from a `networkx.DiGraph`: a node attribute `kind` says what it is.
 
         *functions* gives the function of each node; edge attribute `when` is kept.

@@ -23,7 +23,7 @@ from flownb.engine.routing import route
 from flownb.engine.signature import bound, context_parameter, is_async, puller
 from flownb.errors import NodeTimeout, SimulationError
 from flownb.model.nodes import BaseNode, NodeData
-from flownb.model.records import Event, Span
+from flownb.model.records import Span
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,10 +33,13 @@ if TYPE_CHECKING:
     from flownb.engine.memory import Memory
     from flownb.model.records import SpanKind
 
+
 class Runner:
     """One node of one generation of a loop, ready to be called."""
 
-    def __init__(self, plan: PlanNode, loop: LoopManager, memory: Memory, same: Runner | None = None) -> None:
+    def __init__(
+        self, plan: PlanNode, loop: LoopManager, memory: Memory, same: Runner | None = None
+    ) -> None:
         self.plan, self.loop, self.memory = plan, loop, memory
         self.name, self.node, self.outs = plan.name, plan.node, plan.outs
         self.counts = len(plan.sources) > 1 and plan.join != "each"
@@ -108,7 +111,11 @@ class Runner:
             self._replay(token)
         elif self.is_async or self.careful:
             self._spawn(token)
-        elif self.passes or self.loop.inline or (self.memory.short and self.loop.private and not self.ctx_name):
+        elif (
+            self.passes
+            or self.loop.inline
+            or (self.memory.short and self.loop.private and not self.ctx_name)
+        ):
             self._inline(token)
         else:
             self.loop.threads.submit(self.name, functools.partial(self._in_thread, token))
@@ -151,7 +158,9 @@ class Runner:
             spot.end()
             spot.where = before
 
-    async def _stretched(self, token: Token, extra: float, output: Any, error: BaseException | None) -> Any:
+    async def _stretched(
+        self, token: Token, extra: float, output: Any, error: BaseException | None
+    ) -> Any:
         """Let a simulated sync call take its time; what it pushed appears at its end."""
         await asyncio.sleep(extra)
         for push in token.pushes:
@@ -218,7 +227,7 @@ class Runner:
         retry = self.node.retry
         if retry is None:
             return await self._attempt(token, started)
-        from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt  # noqa: PLC0415
+        from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt
 
         retrying = AsyncRetrying(
             retry=retry_if_exception(retry.catches),
@@ -337,7 +346,9 @@ class Runner:
         return is_async(fn) or inspect.isasyncgenfunction(fn)
 
     async def _push(self, token: Token) -> Any:
-        await self.loop.queues.push(self.node.queue.name, token.payload, meta=dict(self.meta(token)))  # type: ignore[union-attr]
+        await self.loop.queues.push(
+            self.node.queue.name, token.payload, meta=dict(self.meta(token))
+        )  # type: ignore[union-attr]
         return token.payload
 
     # -- the outcome -----------------------------------------------------------
@@ -348,7 +359,14 @@ class Runner:
 
     def span(self, token: Token, kind: SpanKind, start: float, output: Any = NOTHING) -> None:
         span = Span(
-            self.loop.name, self.name, token.iteration, token.visit, kind, start, self.loop.now(), token.attempt or 1
+            self.loop.name,
+            self.name,
+            token.iteration,
+            token.visit,
+            kind,
+            start,
+            self.loop.now(),
+            token.attempt or 1,
         )
         self.loop.stream.span(span, output)
 

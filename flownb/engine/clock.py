@@ -9,7 +9,6 @@ It has no selector and no sockets: it never sees the outside world.
 
 from __future__ import annotations
 
-import asyncio
 import heapq
 import itertools
 import math
@@ -118,5 +117,5 @@ class VirtualLoop(base_events.BaseEventLoop):
         msg = "a simulated node tried to use an executor (threads): give the node fake="
         raise SimulationError(msg)
 
-    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
         """There is none."""

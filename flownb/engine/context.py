@@ -25,7 +25,9 @@ class Clock:
 
     __slots__ = ("_event_loop", "origin", "virtual")
 
-    def __init__(self, event_loop: asyncio.AbstractEventLoop, origin: float, *, virtual: bool = False) -> None:
+    def __init__(
+        self, event_loop: asyncio.AbstractEventLoop, origin: float, *, virtual: bool = False
+    ) -> None:
         self._event_loop = event_loop
         self.origin = origin
         self.virtual = virtual
@@ -73,7 +75,9 @@ class BaseContext:
 
     def _check(self) -> None:
         if not self.alive:
-            msg = f"node {self._runner.name!r}: this attempt timed out, what it does now is discarded"
+            msg = (
+                f"node {self._runner.name!r}: this attempt timed out, what it does now is discarded"
+            )
             raise NodeTimeout(msg)
 
 
@@ -89,7 +93,7 @@ class Context(BaseContext):
         self._check()
         return str(await self._loop.queues.push(queue, data, meta=dict(self.meta)))
 
-    async def pop(self, queue: str, timeout: float | None = None) -> Any:  # noqa: ASYNC109
+    async def pop(self, queue: str, timeout: float | None = None) -> Any:
         """Take one message's payload from a queue, or None after *timeout* seconds."""
         self._check()
         message = await self._loop.queues.pop(queue, timeout, reader=self._loop.name)

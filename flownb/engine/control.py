@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 class Request:
     """Something that was asked: await it, `.wait()` for it, or forget it."""
 
-    def __init__(self, what: str, future: Future[Any], home: asyncio.AbstractEventLoop | None) -> None:
+    def __init__(
+        self, what: str, future: Future[Any], home: asyncio.AbstractEventLoop | None
+    ) -> None:
         self._what, self._future, self._home = what, future, home
 
     def __await__(self) -> Generator[Any, None, Any]:
@@ -37,7 +39,9 @@ class Request:
             if not getattr(running, "_nest_patched", False):
                 msg = f"{self._what}.wait() would block the event loop that does it: use `await`"
                 raise RunError(msg)
-            return running.run_until_complete(asyncio.wait_for(asyncio.ensure_future(_of(self)), timeout))
+            return running.run_until_complete(
+                asyncio.wait_for(asyncio.ensure_future(_of(self)), timeout)
+            )
         return self._future.result(timeout)
 
     def done(self) -> bool:

@@ -61,9 +61,7 @@ class Ending:
     def _ack(self, item: Item, when: str) -> None:
         reader = self.loop.plan.nodes[0].node.reader
         if item.message is not None and reader is not None and reader.ack == when:
-            self._job(
-                self.loop.queues.ack(reader.queue, [item.message.id], reader=self.loop.name)
-            )
+            self._job(self.loop.queues.ack(reader.queue, [item.message.id], reader=self.loop.name))
 
     # -- bad ends --------------------------------------------------------------
 
@@ -95,7 +93,9 @@ class Ending:
             except Exception as error:  # noqa: BLE001 - the user's function
                 policy = f"on_error raised {_short(error)}"
         if policy not in ON_ERROR:
-            self.loop.log(failure.node, failure.iteration, "error", f"on_error gave {policy!r}: skipped")
+            self.loop.log(
+                failure.node, failure.iteration, "error", f"on_error gave {policy!r}: skipped"
+            )
             return "skip"
         return policy
 
@@ -107,7 +107,11 @@ class Ending:
                 self._ack(item, "awaited")
             case "dead_letter":
                 letter = loop.queues.dead_letter(
-                    loop.plan.reads, item.message, loop=loop.name, record=failure.record(), reader=loop.name
+                    loop.plan.reads,
+                    item.message,
+                    loop=loop.name,
+                    record=failure.record(),
+                    reader=loop.name,
                 )
                 self._job(letter)
             case "pause":
@@ -171,4 +175,4 @@ def _user_traceback(error: BaseException) -> str:
 
 
 def _is_ours(module: str) -> bool:
-    return module.split(".")[0] in {"flownb", "tenacity", "asyncio"}
+    return module.split(".", maxsplit=1)[0] in {"flownb", "tenacity", "asyncio"}

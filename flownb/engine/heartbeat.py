@@ -38,7 +38,9 @@ class Heartbeat:
 
     def _next(self) -> None:
         if not self._stopped:
-            self._timer = self._event_loop.call_later(BEAT, self._beat, self._event_loop.time() + BEAT)
+            self._timer = self._event_loop.call_later(
+                BEAT, self._beat, self._event_loop.time() + BEAT
+            )
 
     def _beat(self, due: float) -> None:
         late = self._event_loop.time() - due

@@ -68,7 +68,10 @@ class AsyncioHost(Host):
     pool = "asyncio"
 
     def __init__(
-        self, manager: LoopManager, on_end: Callable[[Host], None], event_loop: asyncio.AbstractEventLoop
+        self,
+        manager: LoopManager,
+        on_end: Callable[[Host], None],
+        event_loop: asyncio.AbstractEventLoop,
     ) -> None:
         super().__init__(manager, on_end)
         self.event_loop = event_loop
@@ -79,7 +82,9 @@ class AsyncioHost(Host):
         self.post(self._begin, origin)
 
     def _begin(self, origin: float) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._run(origin), name=f"flownb {self.manager.name}")
+        self._task = asyncio.get_running_loop().create_task(
+            self._run(origin), name=f"flownb {self.manager.name}"
+        )
         self._task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[None]) -> None:

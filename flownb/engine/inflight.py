@@ -118,7 +118,9 @@ class Gate:
 
 def _post(loop: Any, when: float, granted: Callable[[], None]) -> None:
     """Call *granted* on its own event loop at second *when*, from whatever thread this is."""
-    loop.call_soon_threadsafe(lambda: loop.call_at(when, granted) if when > loop.time() else granted())
+    loop.call_soon_threadsafe(
+        lambda: loop.call_at(when, granted) if when > loop.time() else granted()
+    )
 
 
 class Gates:

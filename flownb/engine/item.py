@@ -109,7 +109,9 @@ class LiveArms:
             mask ^= arm
 
     def __bool__(self) -> bool:
-        return any(self._hopeful.values()) or any(n for arm, n in self._open.items() if arm & self._proven)
+        return any(self._hopeful.values()) or any(
+            n for arm, n in self._open.items() if arm & self._proven
+        )
 
 
 class Item:
@@ -120,7 +122,9 @@ class Item:
         "payload", "produced", "released", "runners", "settled", "slot", "throttled", "visits",
     )  # fmt: skip
 
-    def __init__(self, loop: LoopManager, runners: Sequence[Runner], iteration: int, payload: Any) -> None:
+    def __init__(
+        self, loop: LoopManager, runners: Sequence[Runner], iteration: int, payload: Any
+    ) -> None:
         self.loop = loop
         self.runners = runners
         self.iteration = iteration
@@ -193,7 +197,9 @@ class Item:
 
     # -- tokens ----------------------------------------------------------------
 
-    def _spread(self, runner: Runner, output: Any, mask: int, live: Collection[PlanEdge] | None) -> None:
+    def _spread(
+        self, runner: Runner, output: Any, mask: int, live: Collection[PlanEdge] | None
+    ) -> None:
         for edge in runner.outs:
             if live is None or edge in live:
                 self._deliver(edge, output, mask)
@@ -263,7 +269,9 @@ class Item:
             return False
         live, plan = join.live, target.plan
         token.payload = (
-            next(iter(live.values())) if plan.merges else {s: live[s] for s in plan.sources if s in live}
+            next(iter(live.values()))
+            if plan.merges
+            else {s: live[s] for s in plan.sources if s in live}
         )
         self.loop.ready.append(token)
         return True

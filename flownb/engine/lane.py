@@ -18,7 +18,6 @@ from flownb.engine.signature import EXHAUSTED
 from flownb.model.records import Batch
 
 if TYPE_CHECKING:
-
     from flownb.engine.loop import LoopManager
 
 _TURN: Final = 5_000_000
@@ -87,7 +86,7 @@ class Lane:
                 if values[0] is None or values[0] is EXHAUSTED:
                     break
                 for fn, source in steps:
-                    values.append(fn(values[source]))  # noqa: PERF401 - a row may break off
+                    values.append(fn(values[source]))
                     row.append(clock())
             except Exception as error:  # noqa: BLE001 - it becomes the item's failure
                 self._flush(last)
@@ -133,5 +132,3 @@ class Lane:
 def _pass(payload: Any) -> Any:
     """Stand for a node without a function."""
     return payload
-
-

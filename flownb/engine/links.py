@@ -29,7 +29,9 @@ class Links:
         """Note that *loop* has completed; give the reader loops that nobody feeds any more."""
         with self._lock:
             self._completed.add(loop)
-            done = [p.loop for p in self._plans.values() if p.loop not in self._told and self._fed_up(p)]
+            done = [
+                p.loop for p in self._plans.values() if p.loop not in self._told and self._fed_up(p)
+            ]
             self._told.update(done)
             return done
 
@@ -48,7 +50,9 @@ class Links:
 
 
 def _is_external(plan: LoopPlan, queue: str) -> bool:
-    return any(n.node.queue.external for n in plan.nodes if n.node.queue and n.node.queue.name == queue)
+    return any(
+        n.node.queue.external for n in plan.nodes if n.node.queue and n.node.queue.name == queue
+    )
 
 
 def queue_specs(workflow: Workflow) -> list[QueueSpec]:

@@ -215,7 +215,7 @@ class LoopManager(Steered):
         memory = self.memory.get(plan.name)
         if memory is None:
             seed = None if self.seed is None else f"{self.seed}/{self.name}/{plan.name}"
-            memory = self.memory[plan.name] = Memory(Random(seed))  # noqa: S311
+            memory = self.memory[plan.name] = Memory(Random(seed))
         same = old if old is not None and old.node is plan.node else None
         if same is None:
             memory.renewed()

@@ -66,7 +66,7 @@ class Histogram:
 class NodeMeter:
     """The counters of one node."""
 
-    __slots__ = ("abandoned", "failed", "name", "retries", "state", "times", "timeouts")
+    __slots__ = ("abandoned", "failed", "name", "retries", "state", "timeouts", "times")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -173,5 +173,3 @@ class Meter:
             nodes={n.name: n.snapshot() for n in list(self.nodes.values())},
         )  # fmt: skip
         return replace(metrics, **gauges)
-
-

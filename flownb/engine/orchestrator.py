@@ -87,7 +87,9 @@ class Orchestrator(Shown):
             self._launch()
             return self
         print(f"{self.name}: stopping the generation that runs, the new one follows")  # noqa: T201
-        before.requests.add(before.is_over, lambda: None).add_done_callback(lambda _: self._follow(before))
+        before.requests.add(before.is_over, lambda: None).add_done_callback(
+            lambda _: self._follow(before)
+        )
         before.stop(grace=2)
         return self
 
@@ -122,14 +124,18 @@ class Orchestrator(Shown):
         tracks = self._addressed(loop)
         for track in tracks:
             track.host.post(track.manager.pause)
-        return self._request("pause", loop, lambda: all(t.state in {"paused", *ENDED} for t in tracks))
+        return self._request(
+            "pause", loop, lambda: all(t.state in {"paused", *ENDED} for t in tracks)
+        )
 
     def resume(self, loop: str | None = None) -> Request:
         """Go on after a pause, whoever ordered it."""
         tracks = self._addressed(loop)
         for track in tracks:
             track.host.post(track.manager.resume)
-        return self._request("resume", loop, lambda: all(t.state in {"running", *ENDED} for t in tracks))
+        return self._request(
+            "resume", loop, lambda: all(t.state in {"running", *ENDED} for t in tracks)
+        )
 
     def stop(self, loop: str | None = None, *, grace: float = 10.0) -> Request:
         """Make no new item, give what is in flight *grace* seconds, then cancel it."""
@@ -198,7 +204,7 @@ class Orchestrator(Shown):
         iterations: int | None = None,
         *,
         loop: str | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109
+        timeout: float | None = None,
     ) -> Status:
         """Wait until every loop has completed, stopped, or been paused by an error.
 
@@ -266,7 +272,9 @@ class Orchestrator(Shown):
         self, *, loop: str | None = None, node: str | None = None, last: int | None = None
     ) -> list[LogLine]:
         """Give the last lines that nodes printed or logged, oldest first."""
-        lines = [x for t in self._addressed(loop) for x in list(t.history.logs) if node in {None, x.node}]
+        lines = [
+            x for t in self._addressed(loop) for x in list(t.history.logs) if node in {None, x.node}
+        ]
         return _last(sorted(lines, key=lambda x: x.time), last)
 
     def failures(self, loop: str | None = None, *, last: int | None = None) -> list[Failure]:

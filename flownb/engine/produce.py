@@ -177,7 +177,9 @@ class Source:
         message = self._buffer.popleft()
         now = loop.now()
         loop.world.hopped(loop, message.meta.get("hops", 0))
-        loop.stream.span(Span(loop.name, loop.name, loop.made, 0, "work", now, now), message.payload)
+        loop.stream.span(
+            Span(loop.name, loop.name, loop.made, 0, "work", now, now), message.payload
+        )
         return message.payload, None, message
 
     async def _read(self) -> bool:

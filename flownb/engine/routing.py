@@ -26,7 +26,9 @@ def route(plan: PlanNode, payload: Any, output: Any) -> tuple[Any, Collection[Pl
         live += [e for e in plan.outs if e.when is OTHERWISE]
     if not live and plan.outs and not (is_if and plan.bool_verdict):
         known = ", ".join(repr(e.when) if e.condition is None else "a condition" for e in plan.outs)
-        msg = f"no edge for the verdict {verdict!r} (there are: {known}): add one, or when=OTHERWISE"
+        msg = (
+            f"no edge for the verdict {verdict!r} (there are: {known}): add one, or when=OTHERWISE"
+        )
         raise LookupError(msg)
     return passed, live
 

@@ -41,7 +41,9 @@ async def _entered(value: Any, stack: contextlib.AsyncExitStack) -> Any:
     return made
 
 
-async def set_up(loop: LoopManager, runners: Sequence[Runner], stack: contextlib.AsyncExitStack) -> None:
+async def set_up(
+    loop: LoopManager, runners: Sequence[Runner], stack: contextlib.AsyncExitStack
+) -> None:
     """Call `setup(ctx)` of new class nodes, and see to it that `teardown()` follows."""
     for runner in runners:
         instance = runner.instance

@@ -27,7 +27,9 @@ def is_async(fn: Any) -> bool:
     """Whether calling *fn* gives a coroutine; sees through partials and `__call__`."""
     while isinstance(fn, functools.partial):
         fn = fn.func
-    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004
+    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(
+        getattr(fn, "__call__", None)
+    )
 
 
 def context_parameter(fn: Any) -> str | None:

@@ -88,7 +88,7 @@ class Simulation:
 
     def outputs(self, node: str, last: int | None = None) -> list[Any]:
         """Give the last outputs of a node, oldest first; its `keep=` says how many are kept."""
-        from flownb.engine.links import known_node  # noqa: PLC0415
+        from flownb.engine.links import known_node
 
         kept = self._kept[known_node(node, self._kept)]
         return kept if last is None else kept[-last:]
@@ -139,7 +139,9 @@ def _until(plans: Sequence[LoopPlan], until: float | None, iterations: int | Non
     if until <= 0:
         msg = f"simulate(until={until}): give the seconds to simulate, above 0"
         raise GraphError(msg)
-    endless = [p.loop for p in plans if p.reads is None and not hasattr(p.nodes[0].node.fn, "__len__")]
+    endless = [
+        p.loop for p in plans if p.reads is None and not hasattr(p.nodes[0].node.fn, "__len__")
+    ]
     if math.isinf(until) and iterations is None and endless:
         msg = f"simulate(until={until}): loop {endless[0]!r} may never end: give until= seconds or iterations="
         raise GraphError(msg)
@@ -184,7 +186,7 @@ class _Run:
 
     def _guarded(self) -> None:
         if any(p.reads or p.writes for p in self.plans):
-            import fakeredis  # noqa: F401, PLC0415 - imported before the sandbox closes
+            import fakeredis  # noqa: F401 - imported before the sandbox closes
         functions = [f for n in self.workflow.nodes.values() for f in (n.fn, n.fake)]
         try:
             with sandboxed(functions):
@@ -211,12 +213,12 @@ class _Run:
             await self._clear_away(list(tasks.values()))
 
     def _server(self) -> Any:
-        from flownb.queues.server import open_server  # noqa: PLC0415
+        from flownb.queues.server import open_server
 
         return open_server(None)
 
     def _make(self, plan: LoopPlan, gates: Gates, server: Any, specs: Any) -> None:
-        from flownb.engine.observe import Observer  # noqa: PLC0415
+        from flownb.engine.observe import Observer
 
         meter = self.meters[plan.loop] = Meter(plan.loop, [n.name for n in plan.nodes])
         kept = self.kept[plan.loop] = Outputs({n.name: n.node.keep for n in plan.nodes})
@@ -258,7 +260,11 @@ class _Run:
         if self.idle:
             self._check_deadlock()
         for manager in self.managers.values():
-            if manager.state == "error" and manager.error is not None and not _is_item_failure(manager.error):
+            if (
+                manager.state == "error"
+                and manager.error is not None
+                and not _is_item_failure(manager.error)
+            ):
                 raise manager.error
 
     def _check_deadlock(self) -> None:
@@ -274,7 +280,9 @@ class _Run:
     def _result(self) -> Simulation:
         now = min(self.event_loop.time(), self.until)
         frozen = History(self.history.size)
-        frozen.__dict__.update({k: v.copy() if hasattr(v, "copy") else v for k, v in vars(self.history).items()})
+        frozen.__dict__.update(
+            {k: v.copy() if hasattr(v, "copy") else v for k, v in vars(self.history).items()}
+        )
         result = Simulation(self.workflow.name, frozen, self.digest.hexdigest(), now)
         for name, meter in self.meters.items():
             slots = self.managers[name].slots
@@ -296,6 +304,6 @@ class _Run:
 
 
 def _is_item_failure(error: BaseException) -> bool:
-    from flownb.errors import NodeFailed  # noqa: PLC0415
+    from flownb.errors import NodeFailed
 
     return isinstance(error, NodeFailed)

@@ -20,7 +20,9 @@ def check_supported(workflow: Workflow, *, live: bool, cluster: Any = None) -> N
     if cluster is not None:
         problems.append("start(cluster=...): loops on a Dask cluster are not built yet")
     if not workflow.producers:
-        problems.append(f"graph {workflow.name!r} has no producer, so there is no loop to run: add_producer()")
+        problems.append(
+            f"graph {workflow.name!r} has no producer, so there is no loop to run: add_producer()"
+        )
     if problems:
         raise GraphError(*problems)
 
@@ -36,7 +38,9 @@ def _loops(workflow: Workflow, *, live: bool) -> Iterator[str]:
             "transactional=True": o.transactional,
             "checkpoint=": o.checkpoint is not None,
         }
-        yield from (f"loop {loop!r}: {what} is not built yet" for what, bad in refused.items() if bad)
+        yield from (
+            f"loop {loop!r}: {what} is not built yet" for what, bad in refused.items() if bad
+        )
 
 
 def _nodes(workflow: Workflow) -> Iterator[str]:

@@ -82,7 +82,9 @@ class Simulated:
         takes = runner.node.takes
         if takes is None:
             return slept
-        return slept + (takes if isinstance(takes, int | float) else takes(self._rng("takes", runner)))
+        return slept + (
+            takes if isinstance(takes, int | float) else takes(self._rng("takes", runner))
+        )
 
     def may_fail(self, runner: Runner, token: Token) -> None:
         """Fail here if `fail=` says so: a probability, item numbers, or a function of the rng."""
@@ -133,7 +135,7 @@ class Simulated:
     def _rng(self, what: str, runner: Runner) -> Random:
         key = (what, runner.name)
         if key not in self._rngs:
-            self._rngs[key] = Random(f"{self._seed}/{runner.loop.name}/{runner.name}/{what}")  # noqa: S311
+            self._rngs[key] = Random(f"{self._seed}/{runner.loop.name}/{runner.name}/{what}")
         return self._rngs[key]
 
 
