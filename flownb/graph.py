@@ -152,7 +152,7 @@ class Graph(Workflow, Shown):
         """Give a `networkx.DiGraph` of the nodes and edges, with their kinds and whens."""
         import networkx as nx
 
-        out = nx.DiGraph(name=self.name)
+        out: Any = nx.DiGraph(name=self.name)
         out.add_nodes_from((n.name, {"kind": n.kind}) for n in self.nodes.values())
         out.add_edges_from((e.source, e.target, {"when": e.when}) for e in self.edges.values())
         return out

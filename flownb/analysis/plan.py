@@ -98,7 +98,8 @@ class LoopPlan:
 
     def __repr__(self) -> str:
         away = sum(n.detached for n in self.nodes)
-        return f"LoopPlan({self.loop!r}: {len(self.nodes)} nodes, {away} detached, awaits {self.policy!r})"
+        about = f"{len(self.nodes)} nodes, {away} detached, awaits {self.policy!r}"
+        return f"LoopPlan({self.loop!r}: {about})"
 
 
 def compile_plan(workflow: Workflow, loop: str, policy: AwaitPolicy | None = None) -> LoopPlan:
@@ -222,6 +223,7 @@ def topological(flow: Flow, root: int) -> list[int]:
                 order.append(w)
     stuck = [flow.names[v] for v, yes in enumerate(inside) if yes and waits[v]]
     if stuck:
-        msg = f"loop {flow.names[root]!r} has a cycle through {', '.join(stuck[:8])}: a loop must be acyclic"
+        through = ", ".join(stuck[:8])
+        msg = f"loop {flow.names[root]!r} has a cycle through {through}: a loop must be acyclic"
         raise GraphError(msg)
     return order

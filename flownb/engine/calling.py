@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 from flownb.engine.capture import HERE, Spot
 from flownb.engine.context import Context, SyncContext
-from flownb.engine.item import Token
 from flownb.engine.observe import NOTHING
 from flownb.engine.routing import route
 from flownb.engine.signature import bound, context_parameter, is_async, puller
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from flownb.analysis.plan import PlanNode
+    from flownb.engine.item import Token
     from flownb.engine.loop import LoopManager
     from flownb.engine.memory import Memory
     from flownb.model.records import SpanKind
@@ -197,7 +197,8 @@ class Runner:
         token.task = self.loop.spawn(work, context=context)
 
     async def _task(self, token: Token, spot: Spot, started: Any) -> None:
-        output, error = None, None
+        output: Any = None
+        error: BaseException | None = None
         try:
             output = await self._with_middleware(token, started)
         except asyncio.CancelledError as gone:
@@ -346,9 +347,9 @@ class Runner:
         return is_async(fn) or inspect.isasyncgenfunction(fn)
 
     async def _push(self, token: Token) -> Any:
-        await self.loop.queues.push(
-            self.node.queue.name, token.payload, meta=dict(self.meta(token))
-        )  # type: ignore[union-attr]
+        queue = self.node.queue
+        if queue is not None:
+            await self.loop.queues.push(queue.name, token.payload, meta=dict(self.meta(token)))
         return token.payload
 
     # -- the outcome -----------------------------------------------------------
@@ -358,6 +359,7 @@ class Runner:
         self.span(token, "work", token.start, NOTHING if error is not None else output)
 
     def span(self, token: Token, kind: SpanKind, start: float, output: Any = NOTHING) -> None:
+        """Publish a span of this node that ends now."""
         span = Span(
             self.loop.name,
             self.name,

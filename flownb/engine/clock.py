@@ -73,7 +73,9 @@ class VirtualLoop(base_events.BaseEventLoop):
         """Virtual seconds since the loop was made."""
         return self.us / MICRO
 
-    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> Any:
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Any, *args: Any, context: Any = None
+    ) -> Any:
         """Schedule *callback* at virtual second *when*, rounded to microseconds."""
         self._check_closed()  # type: ignore[attr-defined]
         timer = _Timer(round(when * MICRO) / MICRO, callback, args, self, context)
@@ -82,7 +84,9 @@ class VirtualLoop(base_events.BaseEventLoop):
         timer._scheduled = True  # type: ignore[attr-defined]  # noqa: SLF001
         return timer
 
-    def call_later(self, delay: float, callback: Any, *args: Any, context: Any = None) -> Any:
+    def call_later(  # type: ignore[override]
+        self, delay: float, callback: Any, *args: Any, context: Any = None
+    ) -> Any:
         """Schedule *callback* in *delay* virtual seconds."""
         return self.call_at(self.us / MICRO + delay, callback, *args, context=context)
 
@@ -112,7 +116,12 @@ class VirtualLoop(base_events.BaseEventLoop):
     def _write_to_self(self) -> None:
         """Nobody sleeps in a selector, so nobody needs waking."""
 
-    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:  # noqa: ARG002
+    def run_in_executor(  # type: ignore[override]
+        self,
+        executor: Any,  # noqa: ARG002
+        func: Any,  # noqa: ARG002
+        *args: Any,
+    ) -> Any:
         """Refuse: virtual time cannot wait for a real thread."""
         msg = "a simulated node tried to use an executor (threads): give the node fake="
         raise SimulationError(msg)

@@ -17,7 +17,8 @@ from flownb.errors import NodeTimeout, SimulationError
 if TYPE_CHECKING:
     from random import Random
 
-    from flownb.engine.calling import Runner, Token
+    from flownb.engine.calling import Runner
+    from flownb.engine.item import Token
 
 
 class Clock:
@@ -122,7 +123,10 @@ class SyncContext(BaseContext):
     def pop(self, queue: str, timeout: float | None = None) -> Any:
         """Take one message's payload from a queue, or None after *timeout* seconds."""
         if self._loop.inline:
-            msg = f"node {self._runner.name!r}: a sync node cannot pop in a simulation: make it async, or give fake="
+            msg = (
+                f"node {self._runner.name!r}: a sync node cannot pop in a simulation: "
+                "make it async, or give fake="
+            )
             raise SimulationError(msg)
         return self._wait(Context.pop(self, queue, timeout))  # type: ignore[arg-type]
 

@@ -88,7 +88,7 @@ class Requests:
 
 
 class EventLoopThread:
-    """An event loop in a daemon thread, for where none runs: scripts, doctests, `control="thread"`."""
+    """An event loop in a daemon thread: for scripts, doctests and `control="thread"`."""
 
     def __init__(self, name: str) -> None:
         self.event_loop = asyncio.new_event_loop()

@@ -73,9 +73,11 @@ class Bits:
         self.open = 0
 
     def opened(self, mask: int, _: PlanNode) -> None:
+        """Count a token that opened, or a mask that widened."""
         self.open += mask
 
     def closed(self, mask: int, _: PlanNode) -> None:
+        """Count a token that closed."""
         self.open -= mask
 
     def __bool__(self) -> bool:
@@ -93,9 +95,11 @@ class LiveArms:
         self._proven = 0
 
     def opened(self, mask: int, node: PlanNode) -> None:
+        """Count a token that opened, or a mask that widened."""
         self._count(mask, node, 1)
 
     def closed(self, mask: int, node: PlanNode) -> None:
+        """Count a token that closed; a B that ran proves its arms."""
         if node.node.is_blocking:
             self._proven |= mask
         self._count(mask, node, -1)
@@ -118,8 +122,9 @@ class Item:
     """One iteration: what the producer made, and everything that comes of it."""
 
     __slots__ = (
-        "awaited", "errors", "idle_since", "iteration", "joins", "loop", "memo", "message", "open", "parked",
-        "payload", "produced", "released", "runners", "settled", "slot", "throttled", "visits",
+        "awaited", "errors", "idle_since", "iteration", "joins", "loop", "memo", "message", "open",
+        "parked", "payload", "produced", "released", "runners", "settled", "slot", "throttled",
+        "visits",
     )  # fmt: skip
 
     def __init__(
@@ -192,7 +197,7 @@ class Item:
     def _granted(self) -> None:
         self.slot, self.throttled = True, False
         parked, self.parked = self.parked, []
-        self.loop.unthrottled(self, parked)
+        self.loop.unthrottled(parked)
         self.check()
 
     # -- tokens ----------------------------------------------------------------

@@ -205,8 +205,10 @@ class LoopManager(Steered):
         self.plan, self._next_plan, self.runners = plan, None, runners
         self.tally = LiveArms if plan.policy == "path_live" else Bits
         self.slots.resize(plan.options.max_in_flight)
-        same_source = kept is not None and kept.node is plan.nodes[0].node
-        self.source = Source(self, self.source if same_source else None)
+        if kept is not None and kept.node is plan.nodes[0].node:
+            self.source.runner = runners[0]
+        else:
+            self.source = Source(self)
         self.lane = Lane(self)
         if old:
             self.event("applied", data=plan.version)
@@ -264,8 +266,8 @@ class LoopManager(Steered):
         token.at.run(token)
         self.pump()
 
-    def unthrottled(self, item: Item, parked: list[Token]) -> None:
-        """The item has its slot: what it held back starts now."""
+    def unthrottled(self, parked: list[Token]) -> None:
+        """An item has its slot: what it held back starts now."""
         for token in parked:
             token.at.span(token, "throttled", token.asked)
         self.ready.extend(parked)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,10 +16,12 @@ from flownb.model.records import LoopMetrics, NodeMetrics
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from flownb.engine.inflight import Slots
     from flownb.model.records import Batch, Event, LoopState, NodeState, Span
 
 _FINE: Final = 8
 _NANO: Final = 1e-9
+_ZERO: Final = -240  # the bucket of what is too short to measure
 
 
 class Histogram:
@@ -42,7 +43,7 @@ class Histogram:
 
     def add(self, seconds: float, times: int = 1) -> None:
         """Count a duration *times* times."""
-        bucket = math.ceil(math.log2(seconds) * _FINE) if seconds > _NANO else -240
+        bucket = math.ceil(math.log2(seconds) * _FINE) if seconds > _NANO else _ZERO
         self.buckets[bucket] = self.buckets.get(bucket, 0) + times
         self.count += times
         self.total += seconds * times
@@ -59,7 +60,7 @@ class Histogram:
         for bucket, times in sorted(self.buckets.copy().items()):
             need -= times
             if need <= 0:
-                return min(2 ** (bucket / _FINE), self.longest) if bucket > -240 else 0.0
+                return min(2 ** (bucket / _FINE), self.longest) if bucket > _ZERO else 0.0
         return self.longest
 
 
@@ -78,8 +79,9 @@ class NodeMeter:
         """Freeze what is known now."""
         t = self.times
         return NodeMetrics(
-            self.name, self.state, t.count, self.failed, self.retries, self.timeouts, self.abandoned,
-            total=t.total, p50=t.quantile(0.5), p99=t.quantile(0.99), longest=t.longest,
+            self.name, self.state, t.count, self.failed, self.retries, self.timeouts,
+            self.abandoned, total=t.total, p50=t.quantile(0.5), p99=t.quantile(0.99),
+            longest=t.longest,
         )  # fmt: skip
 
 
@@ -161,15 +163,15 @@ class Meter:
         meter.timeouts += 1
         meter.abandoned += bool(event.data)
 
-    def snapshot(self, now: float, **gauges: int) -> LoopMetrics:
-        """Freeze what is known at second *now*; *gauges* are read from the loop itself."""
+    def snapshot(self, now: float, slots: Slots) -> LoopMetrics:
+        """Freeze what is known at second *now*; *slots* says how many items are in flight."""
         c, s = self.counts, self.seconds
         failed, dropped, cancelled = c["item_failed"], c["dropped"], c["cancelled"]
-        metrics = LoopMetrics(
+        return LoopMetrics(
             self.loop, self.state, c["produced"], c["released"], c["settled"] - failed - cancelled,
             failed, dropped, cancelled, c["produced"] - c["settled"],
+            in_flight=slots.held, peak_in_flight=slots.peak, max_in_flight=slots.size,
             overruns=c["overrun"], working=s["work"], waiting=s["wait"], throttled=s["throttled"],
             elapsed=(now if self.ended is None else self.ended) - self.started,
             nodes={n.name: n.snapshot() for n in list(self.nodes.values())},
         )  # fmt: skip
-        return replace(metrics, **gauges)

@@ -65,10 +65,13 @@ class Orchestrator(Shown):
         self.specs = queue_specs(workflow)
         self.tracks: dict[str, Track] = {}
         self._version = workflow.version
-        self._kernel, self._own = _running(), None
+        self._kernel = _running()
+        self._own: EventLoopThread | None = None
         if control == "thread" or self._kernel is None:
             self._own = EventLoopThread(f"flownb {self.name}")
-        self.home = self._own.event_loop if self._own else self._kernel
+            self.home = self._own.event_loop
+        else:
+            self.home = self._kernel
         self.heartbeat = Heartbeat(self.home)
         self._queues: QueueManager | None = None
         self._launched = self._over = False
@@ -114,7 +117,7 @@ class Orchestrator(Shown):
 
     @property
     def kernel_loop(self) -> asyncio.AbstractEventLoop:
-        """The event loop that loops with pool="asyncio" live on: the notebook's, if there is one."""
+        """Where loops with pool="asyncio" live: the notebook's event loop, if there is one."""
         return self._kernel or self.home
 
     # -- asking ----------------------------------------------------------------

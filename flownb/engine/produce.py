@@ -58,17 +58,17 @@ class Pull:
 class Source:
     """The producer side of a loop: ticks, pulls, messages."""
 
-    def __init__(self, loop: LoopManager, before: Source | None = None) -> None:
+    def __init__(self, loop: LoopManager) -> None:
         self.loop, self.runner = loop, loop.runners[0]
         self.node = self.runner.node
         self.every = self.node.every
-        self.exhausted = before.exhausted if before else False
-        self.again: deque[tuple[Any, Any]] = before.again if before else deque()
-        self._epoch = before._epoch if before else loop.now()
-        self._tick = before._tick if before else 0
-        self._buffer: deque[Any] = before._buffer if before else deque()
-        self._reading: Any = before._reading if before else None
-        self._closing = before._closing if before else False
+        self.exhausted = False
+        self.again: deque[tuple[Any, Any]] = deque()
+        self._epoch = loop.now()
+        self._tick = 0
+        self._buffer: deque[Any] = deque()
+        self._reading: Any = None
+        self._closing = False
 
     # -- when ------------------------------------------------------------------
 

@@ -59,7 +59,7 @@ def sandboxed(functions: Iterable[Any]) -> Iterator[None]:
     spaces = _spaces(functions)
     with _lock:
         _inside.add(me)
-        time.sleep = _sleep
+        time.sleep = _sleep  # type: ignore[assignment]
         names = [(g, k) for g in spaces for k, v in list(g.items()) if v is _real_sleep]
         for space, name in names:
             space[name] = _sleep

@@ -27,7 +27,8 @@ async def open_resources(loop: LoopManager, stack: contextlib.AsyncExitStack) ->
         try:
             loop.resources[name] = await _entered(value, stack)
         except Exception as error:
-            msg = f"loop {loop.name!r}: resource {name!r} did not open: {type(error).__name__}: {error}"
+            why = f"{type(error).__name__}: {error}"
+            msg = f"loop {loop.name!r}: resource {name!r} did not open: {why}"
             raise RunError(msg) from error
 
 
@@ -53,7 +54,8 @@ async def set_up(
         try:
             await _maybe(instance.setup(Context(runner, token)))
         except Exception as error:
-            msg = f"node {runner.name!r} (loop {loop.name!r}): setup failed: {type(error).__name__}: {error}"
+            why = f"{type(error).__name__}: {error}"
+            msg = f"node {runner.name!r} (loop {loop.name!r}): setup failed: {why}"
             raise RunError(msg) from error
         runner.is_set_up = True
         stack.push_async_callback(_torn_down, loop, runner)

@@ -27,9 +27,8 @@ def is_async(fn: Any) -> bool:
     """Whether calling *fn* gives a coroutine; sees through partials and `__call__`."""
     while isinstance(fn, functools.partial):
         fn = fn.func
-    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(
-        getattr(fn, "__call__", None)
-    )
+    called = getattr(type(fn), "__call__", None)  # noqa: B004 - its kind, not whether it is
+    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(called)
 
 
 def context_parameter(fn: Any) -> str | None:

@@ -110,7 +110,8 @@ class Simulation:
         items = sum(m.released for m in self.metrics.values())
         failed = sum(m.failed for m in self.metrics.values())
         bad = f", {failed} failed" if failed else ""
-        return f"Simulation({self.name!r}: {self.duration:g} s, {items} iterations{bad}, digest {self.digest[:12]})"
+        about = f"{self.duration:g} s, {items} iterations{bad}, digest {self.digest[:12]}"
+        return f"Simulation({self.name!r}: {about})"
 
 
 def simulate(
@@ -143,7 +144,10 @@ def _until(plans: Sequence[LoopPlan], until: float | None, iterations: int | Non
         p.loop for p in plans if p.reads is None and not hasattr(p.nodes[0].node.fn, "__len__")
     ]
     if math.isinf(until) and iterations is None and endless:
-        msg = f"simulate(until={until}): loop {endless[0]!r} may never end: give until= seconds or iterations="
+        msg = (
+            f"simulate(until={until}): loop {endless[0]!r} may never end: "
+            "give until= seconds or iterations="
+        )
         raise GraphError(msg)
     return until
 
@@ -159,7 +163,8 @@ class _Run:
         self.world = Simulated(seed, call=call)
         self.history, self.digest = History(history), Digest()
         self.tools, self.using = tools, using
-        self.until, self.iterations = math.inf, None  # type: ignore[assignment]
+        self.until = math.inf
+        self.iterations: int | None = None
         self.event_loop = VirtualLoop()
         self.managers: dict[str, LoopManager] = {}
         self.meters: dict[str, Meter] = {}
@@ -205,7 +210,7 @@ class _Run:
         tasks = {}
         for name, manager in self.managers.items():
             task = tasks[name] = asyncio.get_running_loop().create_task(manager.run())
-            task.add_done_callback(lambda _, name=name: self._ended(links, name))
+            task.add_done_callback(functools.partial(self._ended, links, name))
         try:
             await self._until_end(list(tasks.values()))
             self.result = self._result()
@@ -237,7 +242,7 @@ class _Run:
             until=self.until,
         )
 
-    def _ended(self, links: Links, name: str) -> None:
+    def _ended(self, links: Links, name: str, _: asyncio.Task[None]) -> None:
         manager = self.managers[name]
         if manager.state == "completed":
             for reader in links.completed(name):
@@ -269,7 +274,8 @@ class _Run:
 
     def _check_deadlock(self) -> None:
         waits = [
-            f"node {t.at.name!r} (loop {m.name!r}, iteration {t.iteration}) waits since second {t.start:g}"
+            f"node {t.at.name!r} (loop {m.name!r}, iteration {t.iteration}) "
+            f"waits since second {t.start:g}"
             for m in self.managers.values()
             for t in m.calls
         ]
@@ -285,10 +291,7 @@ class _Run:
         )
         result = Simulation(self.workflow.name, frozen, self.digest.hexdigest(), now)
         for name, meter in self.meters.items():
-            slots = self.managers[name].slots
-            result.metrics[name] = meter.snapshot(
-                now, in_flight=slots.held, peak_in_flight=slots.peak, max_in_flight=slots.size
-            )
+            result.metrics[name] = meter.snapshot(now, self.managers[name].slots)
             result._kept.update({node: list(d) for node, d in self.kept[name].kept.items()})  # noqa: SLF001
         return result
 
@@ -297,10 +300,15 @@ class _Run:
         for manager in self.managers.values():
             manager.stop(0.0)
         self.event_loop.horizon = math.inf
-        self.event_loop.on_idle = lambda: [t.cancel() for t in tasks] and None
+        self.event_loop.on_idle = lambda: _cancel(tasks)
         await asyncio.gather(*tasks, return_exceptions=True)
         for manager in self.managers.values():
             await manager.queues.aclose()
+
+
+def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
 
 
 def _is_item_failure(error: BaseException) -> bool:

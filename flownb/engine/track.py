@@ -117,10 +117,7 @@ class Track:
 
     def metrics(self) -> LoopMetrics:
         """Freeze the counters."""
-        slots, now = self.manager.slots, self._now()
-        return self.meter.snapshot(
-            now, in_flight=slots.held, peak_in_flight=slots.peak, max_in_flight=slots.size
-        )
+        return self.meter.snapshot(self._now(), self.manager.slots)
 
     def _now(self) -> float:
         return float(getattr(self.manager, "now", lambda: 0.0)())

@@ -15,7 +15,8 @@ from flownb.engine.capture import HERE
 from flownb.errors import LivelockError, RunError
 
 if TYPE_CHECKING:
-    from flownb.engine.calling import Runner, Token
+    from flownb.engine.calling import Runner
+    from flownb.engine.item import Token
     from flownb.engine.loop import LoopManager
     from flownb.model.nodes import Node
 
@@ -107,8 +108,9 @@ class Simulated:
         # one item of a huge graph is no livelock
         if self._calls > max(CALLS_AT_ONE_INSTANT, 2 * len(loop.runners)):
             msg = (
-                f"loop {loop.name!r}: {CALLS_AT_ONE_INSTANT:,} calls at second {now:g} and time does not "
-                "pass: give its producer every=, a node takes=, or the simulation iterations="
+                f"loop {loop.name!r}: {CALLS_AT_ONE_INSTANT:,} calls at second {now:g} "
+                "and time does not pass: give its producer every=, a node takes=, "
+                "or the simulation iterations="
             )
             loop.crash(LivelockError(msg))
 
@@ -123,8 +125,9 @@ class Simulated:
             self._hop_instant, self._first_hop = now, hops
         if hops - self._first_hop > HOPS_AT_ONE_INSTANT:
             msg = (
-                f"loop {loop.name!r}: a message went round {HOPS_AT_ONE_INSTANT:,} queues at second {now:g} "
-                "and time does not pass: the ring of queues never drains; give a node in it takes="
+                f"loop {loop.name!r}: a message went round {HOPS_AT_ONE_INSTANT:,} queues "
+                f"at second {now:g} and time does not pass: the ring of queues never drains; "
+                "give a node in it takes="
             )
             loop.crash(LivelockError(msg))
 
