@@ -19,7 +19,7 @@ from flownb.engine.capture import HERE, Spot
 from flownb.engine.context import Context, SyncContext
 from flownb.engine.observe import NOTHING
 from flownb.engine.routing import route
-from flownb.engine.signature import bound, context_parameter, is_async, puller
+from flownb.engine.signature import EXHAUSTED, bound, context_parameter, is_async, puller
 from flownb.errors import NodeTimeout, SimulationError
 from flownb.model.nodes import BaseNode, NodeData
 from flownb.model.records import Span
@@ -131,7 +131,7 @@ class Runner:
         if inspect.iscoroutine(output):
             self._spawn(token, output)
             return
-        extra = self.loop.world.extra(self)
+        extra = 0.0 if output is EXHAUSTED else self.loop.world.extra(self)
         if token.pushes:
             self._spawn(token, self._stretched(token, extra, output, error))
         elif extra > 0:
@@ -292,12 +292,13 @@ class Runner:
             output = await self.invoke(token)
         elif self.loop.inline or self.passes:
             output, error = self._called(token)
-            return await self._stretched(token, self.loop.world.extra(self), output, error)
+            extra = 0.0 if output is EXHAUSTED else self.loop.world.extra(self)
+            return await self._stretched(token, extra, output, error)
         else:
             output = await self._thread_future(token)
         if inspect.iscoroutine(output):
             output = await output
-        extra = self.loop.world.extra(self) if self.loop.inline else 0
+        extra = 0.0 if output is EXHAUSTED else self.loop.world.extra(self)
         if extra > 0:
             await asyncio.sleep(extra)
         return output
@@ -359,7 +360,9 @@ class Runner:
         self.span(token, "work", token.start, NOTHING if error is not None else output)
 
     def span(self, token: Token, kind: SpanKind, start: float, output: Any = NOTHING) -> None:
-        """Publish a span of this node that ends now."""
+        """Publish a span of this node that ends now; finding a source at its end is no call."""
+        if output is EXHAUSTED:
+            return
         span = Span(
             self.loop.name,
             self.name,

@@ -120,7 +120,7 @@ class VirtualLoop(base_events.BaseEventLoop):
         self,
         executor: Any,  # noqa: ARG002
         func: Any,  # noqa: ARG002
-        *args: Any,
+        *args: Any,  # noqa: ARG002
     ) -> Any:
         """Refuse: virtual time cannot wait for a real thread."""
         msg = "a simulated node tried to use an executor (threads): give the node fake="

@@ -26,6 +26,7 @@ from flownb.engine.sandbox import sandboxed
 from flownb.engine.world import Simulated
 from flownb.errors import DeadlockError, GraphError
 from flownb.model.records import Event, Failure, LogLine, LoopMetrics, Span
+from flownb.model.shown import Shown
 from flownb.model.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Digest:
         return self._hash.hexdigest()
 
 
-class Simulation:
+class Simulation(Shown):
     """What a simulated run did. Times are virtual seconds from its start."""
 
     def __init__(self, name: str, history: History, digest: str, duration: float) -> None:
@@ -105,13 +106,6 @@ class Simulation:
     def releases(self, loop: str) -> list[float]:
         """Give the second of each release of a loop, in order of iteration."""
         return [e.time for e in self.events if e.kind == "released" and e.loop == loop]
-
-    def __repr__(self) -> str:
-        items = sum(m.released for m in self.metrics.values())
-        failed = sum(m.failed for m in self.metrics.values())
-        bad = f", {failed} failed" if failed else ""
-        about = f"{self.duration:g} s, {items} iterations{bad}, digest {self.digest[:12]}"
-        return f"Simulation({self.name!r}: {about})"
 
 
 def simulate(

@@ -14,11 +14,15 @@ from __future__ import annotations
 from functools import singledispatch
 from typing import TYPE_CHECKING, Any
 
+from flownb.engine.orchestrator import Orchestrator
+from flownb.engine.simulate import Simulation
+from flownb.model.status import Status
 from flownb.model.timeline import Timeline
 from flownb.model.workflow import Workflow
 from flownb.notebook import gantt
 from flownb.notebook.draw import draw
 from flownb.notebook.facts import Facts, edge_label
+from flownb.notebook.live import simulation_tables, status_line, status_tables
 from flownb.notebook.scene import line_words, scene
 from flownb.notebook.svg import style
 from flownb.notebook.svg import svg as write_svg
@@ -154,3 +158,37 @@ def _(obj: Timeline) -> Picture:
 @details.register(Timeline)
 def _(obj: Timeline) -> list[tuple[str, str]]:
     return [(f"{count(len(obj), 'span')} as a table", gantt.twin(obj))] if obj.spans else []
+
+
+@text.register(Status)
+def _(obj: Status) -> str:
+    return status_line(obj, "Status")
+
+
+@details.register(Status)
+def _(obj: Status) -> list[tuple[str, str]]:
+    return status_tables(obj)
+
+
+@text.register(Orchestrator)
+def _(obj: Orchestrator) -> str:
+    return status_line(obj.status(), "Orchestrator")
+
+
+@details.register(Orchestrator)
+def _(obj: Orchestrator) -> list[tuple[str, str]]:
+    return status_tables(obj.status())
+
+
+@text.register(Simulation)
+def _(obj: Simulation) -> str:
+    items = sum(m.released for m in obj.metrics.values())
+    failed = sum(m.failed for m in obj.metrics.values())
+    bad = f", {failed} failed" if failed else ""
+    about = f"{seconds(obj.duration)} s, {count(items, 'iteration')}{bad}, digest {obj.digest[:12]}"
+    return f"Simulation({obj.name!r}: {about})"
+
+
+@details.register(Simulation)
+def _(obj: Simulation) -> list[tuple[str, str]]:
+    return simulation_tables(obj)
