@@ -15,12 +15,13 @@ import inspect
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
+from flownb.engine.attempts import Attempts
 from flownb.engine.capture import HERE, Spot
 from flownb.engine.context import Context, SyncContext
 from flownb.engine.observe import NOTHING
 from flownb.engine.routing import route
 from flownb.engine.signature import EXHAUSTED, bound, context_parameter, is_async, puller
-from flownb.errors import NodeTimeout, SimulationError
+from flownb.errors import SimulationError
 from flownb.model.nodes import BaseNode, NodeData
 from flownb.model.records import Span
 
@@ -55,6 +56,7 @@ class Runner:
         self.passes = self.target is None
         plain = self.instance or self.node.queue or self.node.kind == "producer" or self.ctx_name
         self.plain = not (plain or self.passes or self.node.fail)
+        self.attempts = Attempts(self)
         self.careful = bool(self.node.retry or self.node.timeout or loop.middleware)
 
     def _take_over(self, same: Runner) -> None:
@@ -127,20 +129,20 @@ class Runner:
         self._finish(token, None if failed else outcome, outcome if failed else None)
 
     def _inline(self, token: Token) -> None:
-        output, error = self._called(token)
+        output, error = self.called(token)
         if inspect.iscoroutine(output):
             self._spawn(token, output)
             return
-        extra = 0.0 if output is EXHAUSTED else self.loop.world.extra(self)
+        extra = self.extra(output)
         if token.pushes:
-            self._spawn(token, self._stretched(token, extra, output, error))
+            self._spawn(token, self.stretched(token, extra, output, error))
         elif extra > 0:
             token.task = self.loop.event_loop.call_later(extra, self._landed, token, output, error)
         else:
             self._record(token, output, error)
             self._finish(token, output, error)
 
-    def _called(self, token: Token) -> tuple[Any, BaseException | None]:
+    def called(self, token: Token) -> tuple[Any, BaseException | None]:
         """Call the function with its prints going to its log; give output and error."""
         spot = HERE.get() or self.loop.spot
         before, spot.where = spot.where, token.where
@@ -158,7 +160,11 @@ class Runner:
             spot.end()
             spot.where = before
 
-    async def _stretched(
+    def extra(self, output: Any) -> float:
+        """Virtual seconds that a simulated call still has to last; 0 live, and at the source's end."""
+        return 0.0 if output is EXHAUSTED else self.loop.world.extra(self)
+
+    async def stretched(
         self, token: Token, extra: float, output: Any, error: BaseException | None
     ) -> Any:
         """Let a simulated sync call take its time; what it pushed appears at its end."""
@@ -173,7 +179,7 @@ class Runner:
         """Run in a thread of the pool; the outcome travels back to the event loop."""
         context = contextvars.Context()
         context.run(HERE.set, Spot(self.loop.write_line))
-        outcome = context.run(self._called, token)
+        outcome = context.run(self.called, token)
         self.loop.event_loop.call_soon_threadsafe(self._landed, token, *outcome)
 
     def _landed(self, token: Token, output: Any, error: BaseException | None) -> None:
@@ -200,7 +206,7 @@ class Runner:
         output: Any = None
         error: BaseException | None = None
         try:
-            output = await self._with_middleware(token, started)
+            output = await self.attempts.call(token, started)
         except asyncio.CancelledError as gone:
             if token.cancelled:
                 raise
@@ -214,112 +220,6 @@ class Runner:
         spot.end()
         self._finish(token, output, error)
         self.loop.pump()
-
-    # -- middleware( retry( timeout( function ))) ------------------------------
-
-    async def _with_middleware(self, token: Token, started: Any) -> Any:
-        call: Any = functools.partial(self._with_retry, token, started)
-        for middleware in reversed(self.loop.middleware):
-            call = functools.partial(middleware, call, self.node)
-        return await call(NodeData(token.payload, self.meta(token)))
-
-    async def _with_retry(self, token: Token, started: Any, data: NodeData) -> Any:
-        token.payload = data.payload
-        retry = self.node.retry
-        if retry is None:
-            return await self._attempt(token, started)
-        from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt
-
-        retrying = AsyncRetrying(
-            retry=retry_if_exception(retry.catches),
-            stop=stop_after_attempt(retry.attempts),
-            wait=lambda state: retry.wait(state.attempt_number, self.memory.rng),
-            before_sleep=functools.partial(self._will_retry, token),
-            sleep=functools.partial(self._backoff, token),
-            reraise=True,
-        )
-        return await retrying(self._attempt, token, None)
-
-    def _will_retry(self, token: Token, state: Any) -> None:
-        error = state.outcome.exception()
-        self.loop.event("retry", self.name, token.iteration, f"{type(error).__name__}: {error}")
-
-    async def _backoff(self, token: Token, seconds: float) -> None:
-        start = self.loop.now()
-        await asyncio.sleep(seconds)
-        self.span(token, "retry", start)
-
-    async def _attempt(self, token: Token, started: Any) -> Any:
-        token.attempt += 1
-        token.start, output = self.loop.now(), NOTHING
-        try:
-            output = await self._with_timeout(token, started)
-        finally:
-            if not token.cancelled:
-                self.span(token, "work", token.start, output)
-        return output
-
-    async def _with_timeout(self, token: Token, started: Any) -> Any:
-        work = self._once(token, started)
-        limit = self.node.timeout
-        if limit is None:
-            return await work
-        task = self.loop.spawn(work)
-        try:
-            # not asyncio.timeout: the node could swallow its cancellation
-            await asyncio.wait((task,), timeout=limit)
-        except asyncio.CancelledError:
-            task.cancel()
-            raise
-        if not task.done():
-            self._abandon(token, task)
-            msg = f"took longer than its timeout of {limit:g} s"
-            raise NodeTimeout(msg)
-        return task.result()
-
-    def _abandon(self, token: Token, task: asyncio.Task[Any]) -> None:
-        for context in token.contexts:
-            context.alive = False
-        token.contexts.clear()
-        task.cancel()
-        abandoned = not self.is_async and not self.loop.inline
-        self.loop.event("timeout", self.name, token.iteration, abandoned)
-
-    async def _once(self, token: Token, started: Any) -> Any:
-        if started is not None:
-            return await started
-        if self.is_async:
-            output = await self.invoke(token)
-        elif self.loop.inline or self.passes:
-            output, error = self._called(token)
-            extra = 0.0 if output is EXHAUSTED else self.loop.world.extra(self)
-            return await self._stretched(token, extra, output, error)
-        else:
-            output = await self._thread_future(token)
-        if inspect.iscoroutine(output):
-            output = await output
-        extra = 0.0 if output is EXHAUSTED else self.loop.world.extra(self)
-        if extra > 0:
-            await asyncio.sleep(extra)
-        return output
-
-    async def _thread_future(self, token: Token) -> Any:
-        future = self.loop.event_loop.create_future()
-        context = contextvars.copy_context()
-
-        def land(output: Any, error: BaseException | None) -> None:
-            if not future.done():
-                future.set_result((output, error))
-
-        def work() -> None:
-            outcome = context.run(self._called, token)
-            self.loop.event_loop.call_soon_threadsafe(land, *outcome)
-
-        self.loop.threads.submit(self.name, work)
-        output, error = await future
-        if error is not None:
-            raise error
-        return output
 
     # -- the function ----------------------------------------------------------
 

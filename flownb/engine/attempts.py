@@ -1,0 +1,134 @@
+"""How is a node with policies called? As middleware( retry( timeout( function ))).
+
+Each attempt is a span of its own; waiting for the next one is another. An attempt that
+timed out is left behind: what it still does, and what it pushes, is discarded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from flownb.engine.observe import NOTHING
+from flownb.errors import NodeTimeout
+from flownb.model.nodes import NodeData
+
+if TYPE_CHECKING:
+    from flownb.engine.calling import Runner
+    from flownb.engine.item import Token
+
+
+class Attempts:
+    """The careful way to call one node."""
+
+    def __init__(self, runner: Runner) -> None:
+        self.runner = runner
+
+    async def call(self, token: Token, started: Any) -> Any:
+        """Call the node for *token*; *started* is a call that turned out to be a coroutine."""
+        call: Any = functools.partial(self._with_retry, token, started)
+        for middleware in reversed(self.runner.loop.middleware):
+            call = functools.partial(middleware, call, self.runner.node)
+        return await call(NodeData(token.payload, self.runner.meta(token)))
+
+    async def _with_retry(self, token: Token, started: Any, data: NodeData) -> Any:
+        token.payload = data.payload
+        retry = self.runner.node.retry
+        if retry is None:
+            return await self._attempt(token, started)
+        from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt
+
+        retrying = AsyncRetrying(
+            retry=retry_if_exception(retry.catches),
+            stop=stop_after_attempt(retry.attempts),
+            wait=lambda state: retry.wait(state.attempt_number, self.runner.memory.rng),
+            before_sleep=functools.partial(self._will_retry, token),
+            sleep=functools.partial(self._backoff, token),
+            reraise=True,
+        )
+        return await retrying(self._attempt, token, None)
+
+    def _will_retry(self, token: Token, state: Any) -> None:
+        error = state.outcome.exception()
+        why = f"{type(error).__name__}: {error}"
+        self.runner.loop.event("retry", self.runner.name, token.iteration, why)
+
+    async def _backoff(self, token: Token, seconds: float) -> None:
+        start = self.runner.loop.now()
+        await asyncio.sleep(seconds)
+        self.runner.span(token, "retry", start)
+
+    async def _attempt(self, token: Token, started: Any) -> Any:
+        token.attempt += 1
+        token.start, output = self.runner.loop.now(), NOTHING
+        try:
+            output = await self._with_timeout(token, started)
+        finally:
+            if not token.cancelled:
+                self.runner.span(token, "work", token.start, output)
+        return output
+
+    async def _with_timeout(self, token: Token, started: Any) -> Any:
+        work = self._once(token, started)
+        limit = self.runner.node.timeout
+        if limit is None:
+            return await work
+        task = self.runner.loop.spawn(work)
+        try:
+            # not asyncio.timeout: the node could swallow its cancellation
+            await asyncio.wait((task,), timeout=limit)
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+        if not task.done():
+            self._abandon(token, task)
+            msg = f"took longer than its timeout of {limit:g} s"
+            raise NodeTimeout(msg)
+        return task.result()
+
+    def _abandon(self, token: Token, task: asyncio.Task[Any]) -> None:
+        for context in token.contexts:
+            context.alive = False
+        token.contexts.clear()
+        task.cancel()
+        abandoned = not self.runner.is_async and not self.runner.loop.inline
+        self.runner.loop.event("timeout", self.runner.name, token.iteration, abandoned)
+
+    async def _once(self, token: Token, started: Any) -> Any:
+        if started is not None:
+            return await started
+        if self.runner.is_async:
+            output = await self.runner.invoke(token)
+        elif self.runner.loop.inline or self.runner.passes:
+            output, error = self.runner.called(token)
+            extra = self.runner.extra(output)
+            return await self.runner.stretched(token, extra, output, error)
+        else:
+            output = await self._thread_future(token)
+        if inspect.iscoroutine(output):
+            output = await output
+        extra = self.runner.extra(output)
+        if extra > 0:
+            await asyncio.sleep(extra)
+        return output
+
+    async def _thread_future(self, token: Token) -> Any:
+        future = self.runner.loop.event_loop.create_future()
+        context = contextvars.copy_context()
+
+        def land(output: Any, error: BaseException | None) -> None:
+            if not future.done():
+                future.set_result((output, error))
+
+        def work() -> None:
+            outcome = context.run(self.runner.called, token)
+            self.runner.loop.event_loop.call_soon_threadsafe(land, *outcome)
+
+        self.runner.loop.threads.submit(self.runner.name, work)
+        output, error = await future
+        if error is not None:
+            raise error
+        return output
