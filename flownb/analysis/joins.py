@@ -8,16 +8,15 @@ when only one is live: the shape is decided by the graph, never by the run.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flownb.analysis.paths import Flow, reach
-from flownb.model.policies import OTHERWISE
 
 if TYPE_CHECKING:
     from flownb.model.edges import Edge
 
 # For each if that must have decided so: the verdicts under which the edge is live.
-Implied = dict[int, frozenset[str]]
+Implied = dict[int, frozenset[Any]]
 
 
 def merging(flow: Flow, order: Sequence[int], ins: dict[int, list[Edge]]) -> bytearray:
@@ -29,12 +28,12 @@ def merging(flow: Flow, order: Sequence[int], ins: dict[int, list[Edge]]) -> byt
     out = bytearray(len(flow.names))
     if not joins:
         return out
-    matters = reach(flow.pred, joins)
+    matters, labels = reach(flow.pred, joins), _labels(flow, ins)
     implied: dict[int, Implied] = {}
     for v in order:
         if matters[v]:
             edges = [_of_edge(flow, e, implied) for e in ins.get(v, ())]
-            implied[v] = _in_all(edges)
+            implied[v] = _in_all(edges, labels)
             out[v] = len(edges) > 1 and _exclusive(edges)
     return out
 
@@ -44,19 +43,28 @@ def _of_edge(flow: Flow, edge: Edge, implied: dict[int, Implied]) -> Implied:
     known = implied.get(source, {})
     if edge.when is None:
         return known
-    label = "otherwise" if edge.when is OTHERWISE else repr(edge.when)
-    return {**known, source: frozenset((label,))}
+    return {**known, source: frozenset((_label(edge.when),))}
+
+
+def _label(when: Any) -> Any:
+    """Give what is equal where verdicts are equal: 1 and True are one label."""
+    try:
+        hash(when)
+    except TypeError:
+        return repr(when)
+    return when
 
 
 def _in_all(edges: Sequence[Implied]) -> Implied:
     if len(edges) < 2:  # noqa: PLR2004 - shared, not copied: long chains stay linear
         return edges[0] if edges else {}
     first, *rest = edges
-    return {
+    united = {
         i: verdicts.union(*(e[i] for e in rest))
         for i, verdicts in first.items()
         if all(i in e for e in rest)
     }
+    return {i: verdicts for i, verdicts in united.items() if verdicts != labels[i]}
 
 
 def _exclusive(edges: Sequence[Implied]) -> bool:

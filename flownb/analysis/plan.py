@@ -175,7 +175,7 @@ class _Compiler:
             join_behind=bool(self.counted[v]),
             branches=node.kind == "if" or any(e.conditional for e in outs),
             bool_verdict=all(isinstance(w, bool) for w in whens)
-            and not any(e.condition for e in outs),
+            and (bool(whens) or not any(e.condition for e in outs)),
         )
 
     def _edge(self, edge: Edge) -> PlanEdge:

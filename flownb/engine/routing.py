@@ -34,8 +34,6 @@ def route(plan: PlanNode, payload: Any, output: Any) -> tuple[Any, Collection[Pl
 
 
 def _is_live(edge: PlanEdge, verdict: Any, payload: Any) -> bool:
-    if edge.when is OTHERWISE:
+    if edge.when is OTHERWISE or (edge.condition is not None and not edge.condition(payload)):
         return False
-    if edge.condition is not None:
-        return bool(edge.condition(payload))
     return edge.when is None or bool(verdict == edge.when)

@@ -150,8 +150,8 @@ def add_loop(graph, case, prefix):
         elif kind == "if":
             graph.add_if(name, _predicate(case, v), takes=takes)
         else:
-            kind = "blocking" if kind == "B" else "non_blocking"
-            graph.add_node(name, _marked(v), kind=kind, takes=takes)
+            word = "blocking" if kind == "B" else "non_blocking"
+            graph.add_node(name, _marked(v), kind=word, takes=takes)
         if case.joins.get(v) == "each":
             held = graph.nodes[name]
             object.__setattr__(held, "join", "each")  # add_if() has no join=
