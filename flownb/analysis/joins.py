@@ -55,7 +55,17 @@ def _label(when: Any) -> Any:
     return when
 
 
-def _in_all(edges: Sequence[Implied]) -> Implied:
+def _labels(flow: Flow, ins: dict[int, list[Edge]]) -> Implied:
+    """Collect all verdicts that the edges of each if name."""
+    found: dict[int, set[Any]] = {}
+    for edge in (e for edges in ins.values() for e in edges):
+        if edge.when is not None:
+            found.setdefault(flow.index[edge.source], set()).add(_label(edge.when))
+    return {i: frozenset(labels) for i, labels in found.items()}
+
+
+def _in_all(edges: Sequence[Implied], labels: Implied) -> Implied:
+    """Keep what every edge implies; an if of which any verdict will do says nothing more."""
     if len(edges) < 2:  # noqa: PLR2004 - shared, not copied: long chains stay linear
         return edges[0] if edges else {}
     first, *rest = edges

@@ -161,7 +161,7 @@ class Runner:
             spot.where = before
 
     def extra(self, output: Any) -> float:
-        """Virtual seconds that a simulated call still has to last; 0 live, and at the source's end."""
+        """Virtual seconds that a call still has to last; 0 live, and at the source's end."""
         return 0.0 if output is EXHAUSTED else self.loop.world.extra(self)
 
     async def stretched(

@@ -189,7 +189,10 @@ class LoopManager(Steered):
     async def _paused(self) -> None:
         self._set("paused", self.reason)
         while self._pausing and not self._halted:
-            await self.nap()
+            if self._next_plan is not None:
+                await self._adopt(self._next_plan)
+            else:
+                await self.nap()
         if not self._halted:
             self.source.skip_to_now()
             self._set("running")

@@ -50,14 +50,17 @@ def _parameters(fn: Any) -> dict[str, inspect.Parameter]:
 
 def bound(fn: Callable[..., Any], ctx_name: str | None) -> Callable[[Any, Any], Any]:
     """Make `call(payload, ctx)` of a function that takes a context."""
-    free = [
-        n for n, p in _parameters(fn).items()
-        if n != ctx_name and p.kind in {p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD}
-    ]  # fmt: skip
+    positional = [
+        name
+        for name, p in _parameters(fn).items()
+        if p.kind in {p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD}
+    ]
+    free = [name for name in positional if name != ctx_name]
     if not free:
         return lambda _, ctx: fn(**{str(ctx_name): ctx})
-    first = free[0]
-    return lambda payload, ctx: fn(**{first: payload, str(ctx_name): ctx})
+    if free[0] == positional[0]:
+        return lambda payload, ctx: fn(payload, **{str(ctx_name): ctx})
+    return lambda payload, ctx: fn(**{free[0]: payload, str(ctx_name): ctx})
 
 
 def puller(source: Any) -> tuple[Callable[..., Any], str | None]:
