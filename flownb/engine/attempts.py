@@ -98,22 +98,29 @@ class Attempts:
         self.runner.loop.event("timeout", self.runner.name, token.iteration, abandoned)
 
     async def _once(self, token: Token, started: Any) -> Any:
-        if started is not None:
-            return await started
-        if self.runner.is_async:
-            output = await self.runner.invoke(token)
-        elif self.runner.loop.inline or self.runner.passes:
+        if self.runner.is_async or started is not None:
+            return await self._lasting(self.runner.invoke(token) if started is None else started)
+        if self.runner.loop.inline or self.runner.passes:
             output, error = self.runner.called(token)
             extra = self.runner.extra(output)
             return await self.runner.stretched(token, extra, output, error)
         else:
             output = await self._thread_future(token)
-        if inspect.iscoroutine(output):
-            output = await output
-        extra = self.runner.extra(output)
-        if extra > 0:
-            await asyncio.sleep(extra)
+        return await self._lasting(output) if inspect.iscoroutine(output) else output
+
+    async def _lasting(self, work: Any) -> Any:
+        """Await an async node; in a simulation it then lasts as declared, also if it fails."""
+        try:
+            output = await work
+        except Exception:
+            await self._linger(None)
+            raise
+        await self._linger(output)
         return output
+
+    async def _linger(self, output: Any) -> None:
+        if (extra := self.runner.extra(output)) > 0:
+            await asyncio.sleep(extra)
 
     async def _thread_future(self, token: Token) -> Any:
         future = self.runner.loop.event_loop.create_future()

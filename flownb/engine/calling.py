@@ -20,7 +20,14 @@ from flownb.engine.capture import HERE, Spot
 from flownb.engine.context import Context, SyncContext
 from flownb.engine.observe import NOTHING
 from flownb.engine.routing import route
-from flownb.engine.signature import EXHAUSTED, bound, context_parameter, is_async, puller
+from flownb.engine.signature import (
+    EXHAUSTED,
+    bound,
+    context_parameter,
+    is_async,
+    puller,
+    until_stop,
+)
 from flownb.errors import SimulationError
 from flownb.model.nodes import BaseNode, NodeData
 from flownb.model.records import Span
@@ -71,13 +78,16 @@ class Runner:
         if node.queue:
             self.is_async = True
             return self._push
-        if isinstance(fn, BaseNode):
+        called = self.loop.world.calls(node)
+        if isinstance(fn, BaseNode) and called:
             self.instance = deepcopy(fn)
             self.config = self.instance.config
             fn = self.instance.run
+            fn = until_stop(fn) if node.kind == "producer" else fn
         elif node.kind == "producer":
-            fn, self.ctx_name = puller(fn)
-        elif not self.loop.world.calls(node):
+            # without calls a list is still read, what would be called counts 0, 1, 2, ...
+            fn, self.ctx_name = puller(fn if called or hasattr(fn, "__len__") else None)
+        elif not called:
             return None
         else:
             self.ctx_name = context_parameter(fn) if fn is not None else None
@@ -168,8 +178,14 @@ class Runner:
         self, token: Token, extra: float, output: Any, error: BaseException | None
     ) -> Any:
         """Let a simulated sync call take its time; what it pushed appears at its end."""
-        await asyncio.sleep(extra)
-        for push in token.pushes:
+        pushes, token.pushes = token.pushes, []  # the next attempt has pushes of its own
+        try:
+            await asyncio.sleep(extra)
+        except asyncio.CancelledError:  # it timed out: what it pushed is dropped
+            for push in pushes:
+                push.close()
+            raise
+        for push in pushes:
             await push
         if error is not None:
             raise error
@@ -263,6 +279,8 @@ class Runner:
         """Publish a span of this node that ends now; finding a source at its end is no call."""
         if output is EXHAUSTED:
             return
+        if output is None and self.node.kind == "producer":
+            output = NOTHING  # it had nothing now
         span = Span(
             self.loop.name,
             self.name,

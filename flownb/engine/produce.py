@@ -97,8 +97,8 @@ class Source:
                 self.loop.event("overrun", self.loop.name)
         when = self._when(every)
         if self.loop.now() < when - _SAME:
-            await self.loop.nap(None if self._is_over(when) else when)
-        if self.loop.now() < when - _SAME:
+            await self.loop.nap(when if self.loop.until is None else min(when, self.loop.until))
+        if self.loop.now() < when - _SAME or self._is_over(when):
             return False
         self._tick += 1
         return True
@@ -174,6 +174,8 @@ class Source:
                 self._reading.cancel()
                 return EXHAUSTED, None, None
             await loop.nap()
+        if self._is_over(loop.now()):
+            return _NOTHING
         message = self._buffer.popleft()
         now = loop.now()
         loop.world.hopped(loop, message.meta.get("hops", 0))

@@ -74,7 +74,7 @@ def puller(source: Any) -> tuple[Callable[..., Any], str | None]:
         ctx = context_parameter(source)
         if inspect.isgeneratorfunction(source) or inspect.isasyncgenfunction(source):
             return _generated(source, ctx), ctx
-        return (_ended_async(source) if is_async(source) else _ended(source)), ctx
+        return until_stop(source), ctx
     if isinstance(source, AsyncIterable):
         return _next_async(aiter(source)), None
     if isinstance(source, Iterable):
@@ -88,10 +88,15 @@ def _counter() -> Callable[[], int]:
     return lambda: next(count)
 
 
+def until_stop(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """Let *fn* give EXHAUSTED where it raises StopIteration (StopAsyncIteration if async)."""
+    return _ended_async(fn) if is_async(fn) else _ended(fn)
+
+
 def _ended(fn: Callable[..., Any]) -> Callable[..., Any]:
-    def pull(**given: Any) -> Any:
+    def pull(*data: Any, **given: Any) -> Any:
         try:
-            return fn(**given)
+            return fn(*data, **given)
         except StopIteration:
             return EXHAUSTED
 
@@ -99,9 +104,9 @@ def _ended(fn: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _ended_async(fn: Callable[..., Any]) -> Callable[..., Any]:
-    async def pull(**given: Any) -> Any:
+    async def pull(*data: Any, **given: Any) -> Any:
         try:
-            return await fn(**given)
+            return await fn(*data, **given)
         except StopAsyncIteration:
             return EXHAUSTED
 

@@ -15,6 +15,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from flownb.analysis.plan import LoopPlan, compile_plan
+from flownb.engine.capture import captured
 from flownb.engine.clock import VirtualLoop
 from flownb.engine.context import Clock
 from flownb.engine.inflight import Gates
@@ -122,8 +123,9 @@ def simulate(
 ) -> Simulation:
     """Run all loops of *workflow* in virtual time; `Graph.simulate` says more."""
     plans = [compile_plan(workflow, loop, policy) for loop in workflow.producers]
+    end = _until(plans, until, iterations)
     run = _Run(workflow, plans, seed=seed, call=call, history=history, tools=tools, using=using)
-    run.until = _until(plans, until, iterations)
+    run.until = end
     run.iterations = iterations
     return run.in_thread()
 
@@ -188,7 +190,7 @@ class _Run:
             import fakeredis  # noqa: F401 - imported before the sandbox closes
         functions = [f for n in self.workflow.nodes.values() for f in (n.fn, n.fake)]
         try:
-            with sandboxed(functions):
+            with captured(), sandboxed(functions):
                 self.event_loop.run_until_complete(self._main())
         except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
             self.error = error

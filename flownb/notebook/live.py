@@ -41,11 +41,11 @@ def state_word(state: LoopState) -> str:
 def status_line(status: Status, kind: str) -> str:
     """Say in one line where all loops stand; it ends with the errors."""
     loops = ", ".join(f"{s.loop} {s.state} {s.iterations:,}" for s in status.loops)
-    edits = f"; {status.unapplied} edits not applied" if status.unapplied else ""
+    edits = f"; {_count(status.unapplied, 'edit')} not applied" if status.unapplied else ""
     timed = "; timed out" if status.timed_out else ""
     errors = [s.last_error for s in status.loops if s.last_error]
     last = f", last: {errors[-1]}" if errors else ""
-    return f"{kind}({status.graph!r}: {loops}{edits}{timed}; {status.failed} errors{last})"
+    return f"{kind}({status.graph!r}: {loops}{edits}{timed}; {_count(status.failed, "error")}{last})"
 
 
 def status_tables(status: Status) -> list[tuple[str, str]]:
@@ -69,14 +69,14 @@ def _row(s: LoopStatus) -> list[Any]:
     ]
 
 
-def _loops(number: int) -> str:
-    return "1 loop" if number == 1 else f"{number} loops"
+def _count(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def _summary(status: Status) -> str:
     parts = [f"{status.graph}: {len(status.loops)} loops", f"queues on {status.server}"]
     if status.unapplied:
-        parts.append(f"{status.unapplied} edits not applied: orch.apply()")
+        parts.append(f"{_count(status.unapplied, 'edit')} not applied: orch.apply()")
     if status.kernel_busy:
         parts.append(f"kernel busy {status.kernel_busy:.1f} s")
     return " · ".join(parts)
