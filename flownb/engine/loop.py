@@ -95,20 +95,43 @@ class LoopManager(Steered):
         HERE.set(self.spot)
         self._set("starting")
         try:
-            async with contextlib.AsyncExitStack() as self._stack:
-                await open_resources(self, self._stack)
-                await self._adopt(self.plan)
-                self._set("running")
-                await self._iterate()
-                await self._drain()
-                self._cancel_all()
-                await self._settle_tasks()
+            async with self.closing, contextlib.AsyncExitStack() as self._stack:
+                try:
+                    await self._work()
+                finally:
+                    self._cancel_all()
+                    await self._settle_tasks()
+                    self.close_in_time()
+        except TimeoutError as error:
+            self._over_time(error)
         except Exception as error:  # noqa: BLE001 - the end of the loop, told by its state
             self.crash(error)
         finally:
-            self._cancel_all()
-            await self._settle_tasks()
             self._set(self._last_state())
+
+    async def _work(self) -> None:
+        try:
+            async with self.opening:
+                await open_resources(self, self._stack)
+                await self._adopt(self.plan)
+        except TimeoutError:
+            if self.opening.expired():
+                return  # stopped before it was ready
+            raise
+        self.ready_to_run = True
+        while not self._halted:
+            if not self._pausing:
+                self._set("running")
+            await self._iterate()
+            await self._drain()
+            if not self.source.again:
+                return
+
+    def _over_time(self, error: TimeoutError) -> None:
+        if self.closing.expired():
+            self.abandoned.append("what it had opened")
+        else:
+            self.crash(error)
 
     def _last_state(self) -> LoopState:
         if self.error is not None:

@@ -45,7 +45,8 @@ def status_line(status: Status, kind: str) -> str:
     timed = "; timed out" if status.timed_out else ""
     errors = [s.last_error for s in status.loops if s.last_error]
     last = f", last: {errors[-1]}" if errors else ""
-    return f"{kind}({status.graph!r}: {loops}{edits}{timed}; {_count(status.failed, "error")}{last})"
+    found = _count(status.failed, "error") + last
+    return f"{kind}({status.graph!r}: {loops}{edits}{timed}; {found})"
 
 
 def status_tables(status: Status) -> list[tuple[str, str]]:
