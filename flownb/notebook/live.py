@@ -20,8 +20,8 @@ _GLYPH: Final[dict[LoopState, str]] = {
     "created": "○",
     "starting": "○",
     "running": "▶",
-    "pausing": "⏸",
-    "paused": "⏸",
+    "pausing": "‖",
+    "paused": "‖",
     "stopping": "■",
     "stopped": "■",
     "completed": "✓",
@@ -33,7 +33,7 @@ def state_word(state: LoopState) -> str:
     """Give a state as glyph and word.
 
     >>> state_word("paused")
-    '⏸ paused'
+    '‖ paused'
     """
     return f"{_GLYPH[state]} {state}"
 
@@ -63,7 +63,7 @@ def _row(s: LoopStatus) -> list[Any]:
         state_word(s.state),
         s.pool,
         s.iterations,
-        f"{s.rate:.1f}",
+        round(s.rate, 1),
         s.failed,
         s.in_flight,
         note,
@@ -104,12 +104,12 @@ def simulation_tables(sim: Simulation) -> list[tuple[str, str]]:
 
 
 def _loop_row(m: LoopMetrics) -> list[Any]:
-    waits = [seconds(m.waiting), seconds(m.throttled)]
+    waits = [round(m.waiting, 3), round(m.throttled, 3)]
     return [m.loop, state_word(m.state), m.released, m.done, m.failed, *waits, m.overruns]
 
 
 def _node_rows(m: LoopMetrics) -> list[list[Any]]:
     return [
-        [m.loop, n.node, n.calls, n.failed, n.retries, seconds(n.mean), seconds(n.longest)]
+        [m.loop, n.node, n.calls, n.failed, n.retries, round(n.mean, 6), round(n.longest, 6)]
         for n in m.nodes.values()
     ]
