@@ -76,7 +76,7 @@ class Attempts:
         limit = self.runner.node.timeout
         if limit is None:
             return await work
-        task = self.runner.loop.spawn(work)
+        task = self.runner.loop.spawn(work, name=self.runner.name)
         try:
             # not asyncio.timeout: the node could swallow its cancellation
             await asyncio.wait((task,), timeout=limit)
@@ -90,9 +90,7 @@ class Attempts:
         return task.result()
 
     def _abandon(self, token: Token, task: asyncio.Task[Any]) -> None:
-        for context in token.contexts:
-            context.alive = False
-        token.contexts.clear()
+        token.disown()
         task.cancel()
         abandoned = not self.runner.is_async and not self.runner.loop.inline
         self.runner.loop.event("timeout", self.runner.name, token.iteration, abandoned)
@@ -104,8 +102,7 @@ class Attempts:
             output, error = self.runner.called(token)
             extra = self.runner.extra(output)
             return await self.runner.stretched(token, extra, output, error)
-        else:
-            output = await self._thread_future(token)
+        output = await self._thread_future(token)
         return await self._lasting(output) if inspect.iscoroutine(output) else output
 
     async def _lasting(self, work: Any) -> Any:

@@ -13,7 +13,7 @@ import contextvars
 import functools
 import inspect
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from flownb.engine.attempts import Attempts
 from flownb.engine.capture import HERE, Spot
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from flownb.engine.loop import LoopManager
     from flownb.engine.memory import Memory
     from flownb.model.records import SpanKind
+
+# A node that calls sys.exit(), or that an interrupt hits, fails; the loop and the kernel live on.
+_ENDS: Final = (Exception, SystemExit, KeyboardInterrupt)
 
 
 class Runner:
@@ -162,7 +165,7 @@ class Runner:
         except SimulationError as error:
             self.loop.crash(error)
             return None, error
-        except Exception as error:  # noqa: BLE001 - it becomes the item's failure
+        except _ENDS as error:  # it becomes the item's failure
             return None, error
         finally:
             if not self.loop.inline:
@@ -196,7 +199,7 @@ class Runner:
         context = contextvars.Context()
         context.run(HERE.set, Spot(self.loop.write_line))
         outcome = context.run(self.called, token)
-        self.loop.event_loop.call_soon_threadsafe(self._landed, token, *outcome)
+        self.loop.event_loop.call_soon_threadsafe(self.loop.guard, self._landed, token, *outcome)
 
     def _landed(self, token: Token, output: Any, error: BaseException | None) -> None:
         if token.cancelled:
@@ -216,7 +219,7 @@ class Runner:
         context.run(HERE.set, spot)
         spot.where = token.where
         work = self._task(token, spot, started)
-        token.task = self.loop.spawn(work, context=context)
+        token.task = self.loop.spawn(work, context=context, name=self.name)
 
     async def _task(self, token: Token, spot: Spot, started: Any) -> None:
         output: Any = None
@@ -231,11 +234,11 @@ class Runner:
         except SimulationError as fatal:
             self.loop.crash(fatal)
             error = fatal
-        except Exception as failure:  # noqa: BLE001 - it becomes the item's failure
+        except _ENDS as failure:  # it becomes the item's failure
             error = failure
         spot.end()
-        self._finish(token, output, error)
-        self.loop.pump()
+        self.loop.guard(self._finish, token, output, error)
+        self.loop.guard(self.loop.pump)
 
     # -- the function ----------------------------------------------------------
 

@@ -3,7 +3,7 @@
 A function that has a parameter named `ctx` (or annotated `Context` or
 `SyncContext`) gets one for each attempt. Async functions get a `Context` whose
 `sleep`, `push` and `pop` are awaited, sync functions a `SyncContext` whose same
-methods block. What an attempt does after it timed out is discarded.
+methods block. What an attempt does after it timed out, or was cancelled, is discarded.
 """
 
 from __future__ import annotations
@@ -76,9 +76,8 @@ class BaseContext:
 
     def _check(self) -> None:
         if not self.alive:
-            msg = (
-                f"node {self._runner.name!r}: this attempt timed out, what it does now is discarded"
-            )
+            name = self._runner.name
+            msg = f"node {name!r}: this attempt was given up, what it does now is discarded"
             raise NodeTimeout(msg)
 
 
@@ -131,4 +130,15 @@ class SyncContext(BaseContext):
         return self._wait(Context.pop(self, queue, timeout))  # type: ignore[arg-type]
 
     def _wait(self, awaitable: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(awaitable, self._loop.event_loop).result()
+        held = self._held(awaitable)
+        try:
+            return asyncio.run_coroutine_threadsafe(held, self._loop.event_loop).result()
+        except RuntimeError:
+            held.close()
+            awaitable.close()
+            self._check()
+            raise
+
+    async def _held(self, awaitable: Any) -> Any:
+        """Await it in a task of the loop, which ends with the loop."""
+        return await self._loop.spawn(awaitable, name=self._runner.name)

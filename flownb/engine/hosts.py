@@ -29,9 +29,10 @@ class Host:
 
     def __init__(self, manager: LoopManager, on_end: Callable[[Host], None]) -> None:
         self.manager, self._on_end = manager, on_end
-        self.threads = manager.threads = Threads(manager.name)
+        self.threads = manager.threads = Threads(manager.name, self._fault)
         self.ended: Future[None] = Future()
         self.event_loop: asyncio.AbstractEventLoop | None = None
+        self._early: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
 
     def start(self, origin: float) -> None:
         """Start the loop; *origin* is the monotonic second at which the run began."""
@@ -39,25 +40,31 @@ class Host:
 
     def post(self, verb: Callable[..., Any], *args: Any) -> None:
         """Have a verb of the manager called on the loop's own event loop, from any thread."""
-        if self.event_loop is not None and not self.ended.done():
+        if self.event_loop is None:
+            self._early.append((verb, args))
+        elif not self.ended.done():
             with contextlib.suppress(RuntimeError):  # it closed in this very moment
                 self.event_loop.call_soon_threadsafe(verb, *args)
 
     def never(self) -> None:
         """The loop is not to be started any more."""
-        self.manager.state = "stopped"
         self._finish()
+
+    def _fault(self, error: BaseException) -> None:
+        self.post(self.manager.crash, error)
 
     async def _run(self, origin: float) -> None:
         try:
             with captured():
                 await self.manager.run(origin)
         finally:
+            self.manager.abandoned += await self.threads.aclose()
             with contextlib.suppress(Exception):  # Redis may be gone by now
                 await self.manager.queues.aclose()
 
-    def _finish(self) -> None:
+    def _finish(self, error: BaseException | None = None) -> None:
         if not self.ended.done():
+            self.manager.conclude(error)
             self.ended.set_result(None)
         self._on_end(self)
 
@@ -88,10 +95,7 @@ class AsyncioHost(Host):
         self._task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled():
-            task.exception()
-        self.manager.abandoned += self.threads.close(0)
-        self._finish()
+        self._finish(None if task.cancelled() else task.exception())
 
 
 class ThreadHost(Host):
@@ -106,17 +110,40 @@ class ThreadHost(Host):
     def start(self, origin: float) -> None:
         """Start the thread."""
         self.event_loop = asyncio.new_event_loop()
+        for verb, args in self._early:
+            self.event_loop.call_soon(verb, *args)
         name = f"flownb loop {self.manager.name}"
         threading.Thread(target=self._main, args=(origin,), name=name, daemon=True).start()
 
     def _main(self, origin: float) -> None:
-        loop = self.event_loop
+        loop, error = self.event_loop, None
         if loop is None:
             return
+        loop.set_exception_handler(self._complain)
         try:
             loop.run_until_complete(self._run(origin))
-            loop.run_until_complete(loop.shutdown_asyncgens())
-        finally:
-            self.manager.abandoned += self.threads.close()
-            loop.close()
-            self._finish()
+        except BaseException as fault:  # noqa: BLE001 - told by the loop's state
+            error = fault
+        with contextlib.suppress(Exception):
+            loop.run_until_complete(_clean_up())
+        loop.close()
+        self._finish(error)
+
+    def _complain(self, _: object, context: dict[str, Any]) -> None:
+        """Take what asyncio would print into some cell: it goes to the loop's log."""
+        text = str(context.get("exception") or context.get("message"))
+        self.manager.log(self.manager.name, -1, "error", f"asyncio: {text}")
+
+
+async def _clean_up() -> None:
+    """End what nodes have left on a private event loop: tasks, asynchronous generators."""
+    loop = asyncio.get_running_loop()
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    if left:
+        await asyncio.wait(left, timeout=0.5)
+    for task in left:
+        # asyncio would print that it was destroyed while pending; the loop's status says so
+        task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001
+    await loop.shutdown_asyncgens()

@@ -47,6 +47,12 @@ class Token:
         """The iteration of its item."""
         return int(self.item.iteration)
 
+    def disown(self) -> None:
+        """Let its attempts so far reach nothing any more: what they still do is discarded."""
+        for context in self.contexts:
+            context.alive = False
+        self.contexts.clear()
+
     def where(self) -> tuple[str, int]:
         """Say where a print of this call belongs."""
         return self.at.name, self.item.iteration

@@ -118,10 +118,9 @@ class LoopManager(Steered):
             if self.opening.expired():
                 return  # stopped before it was ready
             raise
-        self.ready_to_run = True
+        if not self._halted:
+            self._set("running")
         while not self._halted:
-            if not self._pausing:
-                self._set("running")
             await self._iterate()
             await self._drain()
             if not self.source.again:
@@ -144,7 +143,7 @@ class LoopManager(Steered):
         return hasattr(self, "source") and self.source.exhausted
 
     async def _iterate(self) -> None:
-        while not self._halted and not self.source.exhausted:
+        while not self._halted and (self.source.again or not self.source.exhausted):
             if self._next_plan is not None:
                 await self._adopt(self._next_plan)
             if self._pausing:
@@ -260,7 +259,7 @@ class LoopManager(Steered):
             while self.ready:
                 self._start(self.ready.popleft())
                 if self.private and self.event_loop.time() - since > TURN:
-                    self.event_loop.call_soon(self.pump)
+                    self.event_loop.call_soon(self.guard, self.pump)
                     return
         finally:
             self._pumping = False
@@ -277,7 +276,7 @@ class LoopManager(Steered):
             return
         token.asked = self.now()
         self.calls[token] = None
-        token.granted = lambda: self._entered(token)
+        token.granted = lambda: self.guard(self._entered, token)
         if gate.enter(token.iteration, self.event_loop, token.granted):
             token.entered = True
             token.at.run(token)
@@ -297,7 +296,7 @@ class LoopManager(Steered):
         for token in parked:
             token.at.span(token, "throttled", token.asked)
         self.ready.extend(parked)
-        self.event_loop.call_soon(self.pump)
+        self.event_loop.call_soon(self.guard, self.pump)
 
     def released(self, item: Item) -> None:
         """No awaited token of the item is open: the producer goes on."""
@@ -312,9 +311,11 @@ class LoopManager(Steered):
         self.ending.settled(item)
         self.wake()
 
-    def spawn(self, work: Coroutine[Any, Any, Any], context: Any = None) -> asyncio.Task[Any]:
+    def spawn(
+        self, work: Coroutine[Any, Any, Any], context: Any = None, name: str | None = None
+    ) -> asyncio.Task[Any]:
         """Run a coroutine as a task of this loop, held until it is done."""
-        task = self.event_loop.create_task(work, context=context)
+        task = self.event_loop.create_task(work, context=context, name=name)
         self.tasks[task] = None
         task.add_done_callback(self._task_done)
         return task
@@ -332,6 +333,7 @@ class LoopManager(Steered):
         calls, self.calls = self.calls, {}
         for token in calls:
             token.cancelled = True
+            token.disown()
             if token.task is not None:
                 token.task.cancel()
             elif token.at.gate is not None and not token.entered:
@@ -347,4 +349,4 @@ class LoopManager(Steered):
             task.cancel()
         if left:
             await asyncio.wait(left, timeout=0.5)
-            self.abandoned += [f"task {t.get_name()}" for t in left if not t.done()]
+            self.abandoned += [t.get_name() for t in left if not t.done()]

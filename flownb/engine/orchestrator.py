@@ -8,6 +8,7 @@ stall depends on it.
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from typing import TYPE_CHECKING, Any, Self
 
@@ -20,7 +21,7 @@ from flownb.engine.inflight import Gates
 from flownb.engine.links import Links, known_node, queue_specs
 from flownb.engine.supported import check_supported
 from flownb.engine.track import Track
-from flownb.errors import GraphError, RunError
+from flownb.errors import GraphError, LoopStopped, RunError
 from flownb.model.edges import did_you_mean
 from flownb.model.records import ENDED, Failure, LogLine, LoopMetrics
 from flownb.model.shown import Shown
@@ -30,6 +31,7 @@ from flownb.model.timeline import Timeline
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from flownb.analysis.plan import LoopPlan
     from flownb.engine.hosts import Host
     from flownb.model.workflow import Workflow
     from flownb.queues.manager import QueueManager
@@ -65,6 +67,7 @@ class Orchestrator(Shown):
         self.specs = queue_specs(workflow)
         self.tracks: dict[str, Track] = {}
         self._version = workflow.version
+        plans = [compile_plan(workflow, loop) for loop in workflow.producers]
         self._kernel = _running()
         self._own: EventLoopThread | None = None
         if control == "thread" or self._kernel is None:
@@ -74,9 +77,10 @@ class Orchestrator(Shown):
             self.home = self._kernel
         self.heartbeat = Heartbeat(self.home)
         self._queues: QueueManager | None = None
+        self._lock = threading.Lock()
         self._launched = self._over = False
+        self._before: Orchestrator | None = None
         self._origin = time.monotonic()
-        plans = [compile_plan(workflow, loop) for loop in workflow.producers]
         self.links = Links(plans)
         for plan in plans:
             self.tracks[plan.loop] = Track(self, plan)
@@ -85,7 +89,7 @@ class Orchestrator(Shown):
 
     def start(self) -> Self:
         """Start all loops, after a generation of the same graph that still runs has ended."""
-        before = register(self)
+        self._before = before = register(self)
         if before is None:
             self._launch()
             return self
@@ -100,6 +104,7 @@ class Orchestrator(Shown):
         for queue, count in before.server.left().items():
             self._note(f"queue {queue!r}: {count} messages were dropped with the generation before")
         before.server.close()
+        self._before = None
         self._launch()
 
     def _note(self, text: str) -> None:
@@ -108,12 +113,12 @@ class Orchestrator(Shown):
 
     def _launch(self) -> None:
         self._origin = time.monotonic()
-        if self._over or self._launched:
-            return
         self._launched = True
         self.heartbeat.start()
         for track in list(self.tracks.values()):
-            track.host.start(self._origin)
+            if not track.has_ended:
+                track.host.start(self._origin)
+        self._look_whether_over()
 
     @property
     def kernel_loop(self) -> asyncio.AbstractEventLoop:
@@ -155,7 +160,14 @@ class Orchestrator(Shown):
         return self.stop(loop, grace=0.0)
 
     def apply(self) -> Request:
-        """Hand the edits of the graph to the loops that run; their next item follows them."""
+        """Hand the edits of the graph to the loops that run; their next item follows them.
+
+        A loop that has ended and was edited starts anew. Raises GraphError for a graph
+        with mistakes, and LoopStopped when all loops have ended.
+        """
+        if self.is_over():
+            msg = f"graph {self.name!r} does not run any more: graph.start() runs it as it is now"
+            raise LoopStopped(msg)
         check(self.workflow)
         check_supported(self.workflow, live=True)
         changed = self._compile_changes()
@@ -178,15 +190,21 @@ class Orchestrator(Shown):
         for loop in self.workflow.producers:
             plan, track = compile_plan(self.workflow, loop), self.tracks.get(loop)
             self.links.add(plan)
-            if track is None or track.state in ENDED:
-                track = self.tracks[loop] = Track(self, plan)
-                track.host.start(self._origin)
-            elif track.differs_from(plan):
+            if track is not None and not track.differs_from(plan):
+                continue
+            if track is None or track.has_ended:
+                self._add(plan)
+            else:
                 track.apply(plan)
                 changed.append(track)
         for loop in [t for t in self.tracks if t not in self.workflow.producers]:
             self.stop(loop)
         return changed
+
+    def _add(self, plan: LoopPlan) -> None:
+        track = self.tracks[plan.loop] = Track(self, plan)
+        if self._launched:
+            track.host.start(self._origin)
 
     def _addressed(self, loop: str | None) -> list[Track]:
         if loop is None:
@@ -198,7 +216,9 @@ class Orchestrator(Shown):
 
     def _request(self, verb: str, loop: str | None, fulfilled: Callable[[], bool]) -> Request:
         what = f"{verb} {loop or self.name}"
-        return Request(what, self.requests.add(fulfilled, self.status), self.home)
+        on_kernel = any(t.host.pool == "asyncio" for t in self._addressed(loop))
+        home = self.kernel_loop if on_kernel else self.home
+        return Request(what, self.requests.add(fulfilled, self.status), home)
 
     # -- waiting ---------------------------------------------------------------
 
@@ -238,7 +258,7 @@ class Orchestrator(Shown):
 
     def is_over(self) -> bool:
         """Whether every loop has ended and nothing of them is left."""
-        return all(t.host.ended.done() for t in self.tracks.values())
+        return self._before is None and all(t.host.ended.done() for t in self.tracks.values())
 
     def track_ended(self, host: Host) -> None:
         """Tell the readers of what this loop fed; close up behind the last loop."""
@@ -247,10 +267,16 @@ class Orchestrator(Shown):
             for reader in self.links.completed(manager.name):
                 other = self.tracks[reader]
                 other.host.post(other.manager.writers_done)
-        if self.is_over() and not self._over:
-            self._over = True
-            self._close()
+        self._look_whether_over()
         self.requests.look()
+
+    def _look_whether_over(self) -> None:
+        with self._lock:
+            first = self.is_over() and not self._over
+            self._over = self._over or first
+        if first:
+            self._close()
+            self.requests.look()
 
     def _close(self) -> None:
         unregister(self)

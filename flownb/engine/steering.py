@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from flownb.engine.capture import Spot
 from flownb.model.records import ENDED, Event, LogLine
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from flownb.engine.observe import Stream
     from flownb.engine.produce import Source
     from flownb.model.records import LoopState
+
+CLOSE: Final = 1.0  # seconds that closing gets even when the grace of a stop is over
 
 
 class Steered:
@@ -40,7 +42,10 @@ class Steered:
         self.reason = ""
         self.error: BaseException | None = None
         self.spot = Spot(self.write_line)
+        self.now = lambda: 0.0
+        self.opening, self.closing = asyncio.Timeout(None), asyncio.Timeout(None)
         self._pausing = self._stopping = False
+        self._closing = False
         self._deadline: float | None = None
         self._sleeper: asyncio.Future[None] | None = None
         self._next_plan: LoopPlan | None = None
@@ -99,12 +104,26 @@ class Steered:
         """Make no new item; give what is in flight *grace* seconds, then cancel it."""
         if self.state in ENDED:
             return
-        deadline = self.now() + grace if hasattr(self, "clock") else None
-        self._deadline = deadline if self._deadline is None else min(self._deadline, deadline or 0)
+        deadline = self.now() + grace
+        self._deadline = deadline if self._deadline is None else min(self._deadline, deadline)
         self._stopping = True
+        if self.state == "starting":
+            self._reschedule(self.opening, self._deadline)
+        if self._closing:
+            self.close_in_time()
         if self.state not in {"created", "stopping"}:
             self._set("stopping")
         self.wake()
+
+    def close_in_time(self) -> None:
+        """Close what was opened; after a stop, give it what is left of the grace, or a second."""
+        self._closing = True
+        if self._deadline is not None:
+            self._reschedule(self.closing, max(self._deadline, self.now() + CLOSE))
+
+    def _reschedule(self, timeout: asyncio.Timeout, when: float) -> None:
+        with contextlib.suppress(RuntimeError):  # it is over already
+            timeout.reschedule(when + self.origin)
 
     def apply(self, plan: LoopPlan) -> None:
         """Run *plan* from the next item on."""
@@ -116,13 +135,28 @@ class Steered:
         """Everyone who pushes to the queue that drives this loop has completed."""
         if hasattr(self, "source"):
             self.source.writers_done()
-        else:
-            self.event_loop.call_soon(self.writers_done)
+        elif self.state not in ENDED:
+            self.event_loop.call_later(0.01, self.writers_done)
 
     def crash(self, error: BaseException) -> None:
         """End the loop in state error: not an item's failure, or one with on_error="stop"."""
         self.error = self.error or error
         self.wake()
+
+    def guard(self, step: Callable[..., Any], *args: Any) -> None:
+        """Take a step of the engine; a fault in it ends the loop instead of hanging it."""
+        try:
+            step(*args)
+        except Exception as error:  # noqa: BLE001 - any fault of ours
+            self.crash(error)
+
+    def conclude(self, error: BaseException | None = None) -> None:
+        """See to it that the loop is in a final state, however its run ended."""
+        if error is not None:
+            self.error = self.error or error
+            self._set("error")
+        elif self.state not in ENDED:
+            self._set("stopped")
 
     # -- what is reported ------------------------------------------------------
 

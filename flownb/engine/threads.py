@@ -7,7 +7,7 @@ flownb only `max_in_flight` and `Limit` limit.
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
 import queue
 import threading
 import time
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 class Threads:
     """Daemon threads that are made on demand and kept for the next call."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, fault: Callable[[BaseException], None]) -> None:
+        self.name, self._fault = name, fault
         self._jobs: queue.SimpleQueue[tuple[str, Callable[[], None]] | None] = queue.SimpleQueue()
         self._idle = threading.Semaphore(0)
         self._threads: list[threading.Thread] = []
         self.running: dict[threading.Thread, str] = {}
 
     def submit(self, label: str, call: Callable[[], None]) -> None:
-        """Run *call* in some thread, now; it must not raise. *label* names it."""
+        """Run *call* in some thread, now; if it raises, that is a fault. *label* names it."""
         self._jobs.put((label, call))
         if not self._idle.acquire(blocking=False):
             name = f"flownb {self.name} {len(self._threads)}"
@@ -40,16 +40,19 @@ class Threads:
         me = threading.current_thread()
         while (job := self._jobs.get()) is not None:
             self.running[me], call = job
-            with contextlib.suppress(RuntimeError):  # the event loop has closed: abandoned
+            try:
                 call()
+            except BaseException as error:  # noqa: BLE001 - whoever waits for the call must hear of it
+                self._fault(error)
             del self.running[me], job, call
             self._idle.release()
 
-    def close(self, grace: float = 0.5) -> list[str]:
+    async def aclose(self, grace: float = 0.5) -> list[str]:
         """End all threads; return the labels of the calls that did not end in *grace* seconds."""
         for _ in self._threads:
             self._jobs.put(None)
-        deadline = time.monotonic() + grace
-        for thread in self._threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
+        deadline, pause = time.monotonic() + grace, 0.0
+        while any(t.is_alive() for t in self._threads) and time.monotonic() < deadline:
+            await asyncio.sleep(pause)
+            pause = min(0.01, pause + 0.001)
         return [label for thread, label in self.running.copy().items() if thread.is_alive()]
