@@ -7,6 +7,7 @@ into an iteration is skipped and counted, never queued.
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
@@ -170,10 +171,10 @@ class Source:
                 return _NOTHING
             if await self._read():
                 continue
-            if self._closing and await self._drained():
-                self._reading.cancel()
+            if not self._closing:
+                await loop.nap()
+            elif not await self._read_rest():
                 return EXHAUSTED, None, None
-            await loop.nap()
         if self._is_over(loop.now()):
             return _NOTHING
         message = self._buffer.popleft()
@@ -199,13 +200,21 @@ class Source:
         self._buffer.extend(reading.result())
         return True
 
-    async def _drained(self) -> bool:
+    async def _read_rest(self) -> bool:
+        """Take what is left when nobody pushes any more; False when that is nothing."""
+        reading, self._reading = self._reading, None
+        reading.cancel()
+        await asyncio.wait((reading,))
+        if not reading.cancelled():
+            self._buffer.extend(reading.result())
         reader = self.node.reader
-        if reader is None:
-            return True
-        stats = await self.loop.queues.stats(reader.queue)
-        group = next((g for g in stats.groups if g.group in {self.loop.name, reader.queue}), None)
-        return (group is None or group.lag == 0) and not self._reading.done()
+        if reader is not None and not self._buffer:
+            # what the cancelled read had on its way is kept for this one
+            rest = self.loop.queues.read(
+                reader.queue, reader=self.loop.name, count=reader.prefetch, timeout=0
+            )
+            self._buffer.extend(await rest)
+        return bool(self._buffer)
 
     @property
     def reading(self) -> bool:
