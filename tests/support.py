@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -34,3 +38,15 @@ def find_browser() -> str:
         if path := shutil.which(name):
             return path
     missing("browser", f"none of {', '.join(_BROWSERS)} is installed")
+
+
+def run_python(code: str, *, env: dict[str, str] | None = None) -> str:
+    """Run code in a fresh interpreter, warnings as errors; what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(code)],
+        capture_output=True, text=True, check=False, timeout=60,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), **(env or {})},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr, done.stderr
+    return done.stdout
