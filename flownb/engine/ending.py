@@ -115,7 +115,9 @@ class Ending:
                 )
                 self._job(letter)
             case "pause":
-                loop.source.again.appendleft((item.payload, item.message))
+                # what fails while it pauses comes again behind what made it pause
+                again = loop.source.again
+                (again.append if loop.pausing else again.appendleft)((item.payload, item.message))
                 loop.pause(f"node {failure.node!r} failed: {_short(failure.error)}")
             case _:
                 loop.crash(node_failed(failure))
