@@ -40,24 +40,26 @@ async def fetch(day: int, ctx: Context) -> int:
     return day
 
 
-graph = (
-    Graph("weather")
-    .add_producer("days", range(3), every=0.1)
-    .add_node("check", check, retry=Retry(on=ValueError), limit=Limit(concurrency=1))
-    .add_node("fetch", fetch, kind="non_blocking", timeout=1)
-    .add_node(Scale("scale", factor=3))
-    .add_if("wet?", lambda day: day > 1)
-    .add_edge("days", "check", "wet?")
-    .add_edge("wet?", "scale", when=OTHERWISE)
-    .set_loop("days", pool="thread", await_policy="path")
-)
-assert_type(graph, Graph)
-assert_type(graph.simulate(until=1), Simulation)
-assert_type(graph.simulate().timeline.spans, tuple[Span, ...])
+def build() -> Graph:
+    graph = (
+        Graph("weather")
+        .add_producer("days", range(3), every=0.1)
+        .add_node("check", check, retry=Retry(on=ValueError), limit=Limit(concurrency=1))
+        .add_node("fetch", fetch, kind="non_blocking", timeout=1)
+        .add_node(Scale("scale", factor=3))
+        .add_if("wet?", lambda day: day > 1)
+        .add_edge("days", "check", "wet?")
+        .add_edge("wet?", "scale", when=OTHERWISE)
+        .set_loop("days", pool="thread", await_policy="path")
+    )
+    assert_type(graph, Graph)
+    assert_type(graph.simulate(until=1), Simulation)
+    assert_type(graph.simulate().timeline.spans, tuple[Span, ...])
+    return graph
 
 
 async def live() -> list[Failure]:
-    orch = graph.start()
+    orch = build().start()
     assert_type(orch, Orchestrator)
     assert_type(orch.pause("days"), Request)
     status = await orch.wait(iterations=3, timeout=5)
