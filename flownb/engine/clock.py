@@ -52,6 +52,7 @@ class _Jump:
 class VirtualLoop(base_events.BaseEventLoop):
     """An asyncio event loop in virtual time; run it in a thread of its own.
 
+    >>> import asyncio
     >>> loop = VirtualLoop()
     >>> loop.run_until_complete(asyncio.sleep(3600)), loop.time()
     (None, 3600.0)
