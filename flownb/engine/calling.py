@@ -54,7 +54,7 @@ class Runner:
         self.plan, self.loop, self.memory = plan, loop, memory
         self.name, self.node, self.outs = plan.name, plan.node, plan.outs
         self.counts = len(plan.sources) > 1 and plan.join != "each"
-        self.gate = loop.gates.gate(self.node.limit)
+        self.gate = loop.gates.gate(self.node.limit, loop.name)
         self.config = self.node.config
         self.instance: BaseNode | None = None
         self.ctx_name: str | None = None

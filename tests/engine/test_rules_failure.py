@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from flownb import Graph
 from flownb.errors import GraphError
 from tests.engine.lab import Bench, boom, calls, chain, fan, seen, times
 
