@@ -199,7 +199,7 @@ class Runner:
         context = contextvars.Context()
         context.run(HERE.set, Spot(self.loop.write_line))
         outcome = context.run(self.called, token)
-        self.loop.event_loop.call_soon_threadsafe(self.loop.guard, self._landed, token, *outcome)
+        self.loop.soon(self._landed, token, *outcome)
 
     def _landed(self, token: Token, output: Any, error: BaseException | None) -> None:
         if token.cancelled:

@@ -35,6 +35,16 @@ class Spot:
         for line in lines:
             self.write_line(node, iteration, level, line)
 
+    @contextmanager
+    def at(self, node: str) -> Iterator[None]:
+        """Log what is printed meanwhile under *node*."""
+        self.where = lambda: (node, -1)
+        try:
+            yield
+        finally:
+            self.end()
+            self.where = None
+
     def end(self) -> None:
         """Log what was printed without a line end."""
         if self.buffer:
@@ -52,7 +62,7 @@ class _Router:
 
     def write(self, text: str) -> int:
         spot = HERE.get()
-        if spot is None or spot.where is None:
+        if spot is None:
             return int(self._real.write(text) or 0)
         spot.write(text, self._level)
         return len(text)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 from collections import deque
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
@@ -93,6 +94,7 @@ class LoopManager(Steered):
         self.clock = Clock(self.event_loop, origin, virtual=self.inline)
         self.now = self.clock.time if origin else self.event_loop.time
         HERE.set(self.spot)
+        self.context = contextvars.copy_context()
         self._set("starting")
         try:
             async with self.closing, contextlib.AsyncExitStack() as self._stack:
@@ -227,13 +229,15 @@ class LoopManager(Steered):
         kept = old.get(self.name)
         runners = [self._runner(p, old.get(p.name)) for p in plan.nodes]
         await set_up(self, runners, self._stack)
-        self.plan, self._next_plan, self.runners = plan, None, runners
+        self.plan, self.runners = plan, runners
+        if self._next_plan is plan:  # else the next one came while this was set up
+            self._next_plan = None
         self.tally = LiveArms if plan.policy == "path_live" else Bits
         self.slots.resize(plan.options.max_in_flight)
         if kept is not None and kept.node is plan.nodes[0].node:
             self.source.runner = runners[0]
         else:
-            self.source = Source(self)
+            self.source = Source(self, getattr(self, "source", None))
         self.lane = Lane(self)
         if old:
             self.event("applied", data=plan.version)
@@ -259,7 +263,7 @@ class LoopManager(Steered):
             while self.ready:
                 self._start(self.ready.popleft())
                 if self.private and self.event_loop.time() - since > TURN:
-                    self.event_loop.call_soon(self.guard, self.pump)
+                    self.soon(self.pump)
                     return
         finally:
             self._pumping = False
@@ -276,7 +280,7 @@ class LoopManager(Steered):
             return
         token.asked = self.now()
         self.calls[token] = None
-        token.granted = lambda: self.guard(self._entered, token)
+        token.granted = lambda: self.context.run(self.guard, self._entered, token)
         if gate.enter(token.iteration, self.event_loop, token.granted):
             token.entered = True
             token.at.run(token)
@@ -296,7 +300,7 @@ class LoopManager(Steered):
         for token in parked:
             token.at.span(token, "throttled", token.asked)
         self.ready.extend(parked)
-        self.event_loop.call_soon(self.guard, self.pump)
+        self.soon(self.pump)
 
     def released(self, item: Item) -> None:
         """No awaited token of the item is open: the producer goes on."""

@@ -101,7 +101,8 @@ class Orchestrator(Shown):
         return self
 
     def _follow(self, before: Orchestrator) -> None:
-        for queue, count in before.server.left().items():
+        for key, count in before.server.left().items():
+            queue = key.removeprefix(f"{before.namespace}:{before.name}:")
             self._note(f"queue {queue!r}: {count} messages were dropped with the generation before")
         before.server.close()
         self._before = None

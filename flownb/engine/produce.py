@@ -59,7 +59,7 @@ class Pull:
 class Source:
     """The producer side of a loop: ticks, pulls, messages."""
 
-    def __init__(self, loop: LoopManager) -> None:
+    def __init__(self, loop: LoopManager, before: Source | None = None) -> None:
         self.loop, self.runner = loop, loop.runners[0]
         self.node = self.runner.node
         self.every = self.node.every
@@ -70,6 +70,17 @@ class Source:
         self._buffer: deque[Any] = deque()
         self._reading: Any = None
         self._closing = False
+        if before is not None:
+            self._follow(before)
+
+    def _follow(self, before: Source) -> None:
+        """Take over from a source that was edited: items to offer again, messages at hand."""
+        self.again, self._closing = before.again, before._closing
+        old, new = before.node.reader, self.node.reader
+        if old is not None and new is not None and old.queue == new.queue:
+            self._buffer, self._reading = before._buffer, before._reading
+        elif before._reading is not None:
+            before._reading.cancel()
 
     # -- when ------------------------------------------------------------------
 
@@ -167,7 +178,7 @@ class Source:
     async def _message(self) -> Made:
         loop = self.loop
         while not self._buffer:
-            if loop.stopping or loop.pausing or loop.error is not None:
+            if loop.stopping or loop.pausing or loop.replanned or loop.error is not None:
                 return _NOTHING
             if await self._read():
                 continue

@@ -52,7 +52,8 @@ async def set_up(
             continue
         token = Token(_Nobody, runner, None, 0)
         try:
-            await _maybe(instance.setup(Context(runner, token)))
+            with loop.spot.at(runner.name):
+                await _maybe(instance.setup(Context(runner, token)))
         except Exception as error:
             why = f"{type(error).__name__}: {error}"
             msg = f"node {runner.name!r} (loop {loop.name!r}): setup failed: {why}"
@@ -63,7 +64,8 @@ async def set_up(
 
 async def _torn_down(loop: LoopManager, runner: Runner) -> None:
     try:
-        await _maybe(runner.instance.teardown())  # type: ignore[union-attr]
+        with loop.spot.at(runner.name):
+            await _maybe(runner.instance.teardown())  # type: ignore[union-attr]
     except Exception as error:  # noqa: BLE001 - the others are still to be torn down
         loop.log(runner.name, -1, "error", f"teardown failed: {type(error).__name__}: {error}")
 

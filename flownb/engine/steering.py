@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 from typing import TYPE_CHECKING, Any, Final
 
 from flownb.engine.capture import Spot
@@ -35,6 +36,7 @@ class Steered:
     source: Source
     event_loop: asyncio.AbstractEventLoop
     now: Callable[[], float]  # seconds since the run began
+    context: contextvars.Context  # in which prints go to the loop's log
     origin = 0.0
 
     def __init__(self) -> None:
@@ -81,6 +83,11 @@ class Steered:
     def pausing(self) -> bool:
         """Whether no new item may be made for now."""
         return self._pausing
+
+    @property
+    def replanned(self) -> bool:
+        """Whether another plan is to be taken up before the next item."""
+        return self._next_plan is not None
 
     def pause(self, reason: str = "") -> None:
         """Make no new item after the next release."""
@@ -142,6 +149,10 @@ class Steered:
         """End the loop in state error: not an item's failure, or one with on_error="stop"."""
         self.error = self.error or error
         self.wake()
+
+    def soon(self, step: Callable[..., Any], *args: Any) -> None:
+        """Have a step of the engine taken on the loop's event loop; from any thread."""
+        self.event_loop.call_soon_threadsafe(self.guard, step, *args, context=self.context)
 
     def guard(self, step: Callable[..., Any], *args: Any) -> None:
         """Take a step of the engine; a fault in it ends the loop instead of hanging it."""

@@ -128,7 +128,7 @@ class LocalServer(_Opens):
     """A fakeredis in this process, shared by managers on any event loop and thread."""
 
     def __init__(self, fake: Any = None) -> None:
-        self._fake = fake
+        self._fake, self._is_ours = fake, fake is None
 
     def connect(self) -> Link:
         """A link for the running event loop."""
@@ -148,15 +148,16 @@ class LocalServer(_Opens):
         """Messages that are still in each queue, by key; nobody will read them after `close`."""
         import fakeredis
 
-        if self._fake is None:
+        if self._fake is None or not self._is_ours:
             return {}
         with fakeredis.FakeStrictRedis(server=self._fake) as client:
             depths = {key.decode(): client.xlen(key) for key in sorted(client.keys("*"))}
         return {key: depth for key, depth in depths.items() if depth}
 
     def close(self) -> None:
-        """Forget all queues."""
-        self._fake = None
+        """Forget all queues; those of a fakeredis that was given stay in it."""
+        if self._is_ours:
+            self._fake = None
 
 
 class _LocalLink:
