@@ -107,7 +107,7 @@ class Runner:
         """Say where a payload comes from, for class nodes and contexts."""
         meta = {
             "loop": self.loop.name, "node": self.name, "iteration": token.iteration,
-            "visit": token.visit, "attempt": token.attempt,
+            "visit": token.visit, "attempt": token.attempt or 1,
         }  # fmt: skip
         message = getattr(token.item, "message", None)
         if message is not None:

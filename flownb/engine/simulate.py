@@ -22,7 +22,7 @@ from flownb.engine.inflight import Gates
 from flownb.engine.links import Links, queue_specs
 from flownb.engine.loop import LoopManager
 from flownb.engine.metrics import Meter
-from flownb.engine.observe import Guarded, History, Outputs, Stream
+from flownb.engine.observe import Guarded, History, Observer, Outputs, Stream
 from flownb.engine.sandbox import sandboxed
 from flownb.engine.world import Simulated
 from flownb.errors import DeadlockError, GraphError
@@ -159,6 +159,8 @@ class _Run:
         self.world = Simulated(seed, call=call)
         self.history, self.digest = History(history), Digest()
         self.tools, self.using = tools, using
+        # one guard for all loops: an observer that raises is switched off everywhere
+        self.watching = [Guarded(o) for o in using if isinstance(o, Observer)]
         self.until = math.inf
         self.iterations: int | None = None
         self.event_loop = VirtualLoop()
@@ -219,16 +221,13 @@ class _Run:
         return open_server(None)
 
     def _make(self, plan: LoopPlan, gates: Gates, server: Any, specs: Any) -> None:
-        from flownb.engine.observe import Observer
-
         meter = self.meters[plan.loop] = Meter(plan.loop, [n.name for n in plan.nodes])
         kept = self.kept[plan.loop] = Outputs({n.name: n.node.keep for n in plan.nodes})
-        watching = [Guarded(o) for o in self.using if isinstance(o, Observer)]
         clock = Clock(self.event_loop, 0.0, virtual=True)
         self.managers[plan.loop] = LoopManager(
             plan,
             world=self.world,
-            stream=Stream([meter, kept, self.history, self.digest, *watching]),
+            stream=Stream([meter, kept, self.history, self.digest, *self.watching]),
             gates=gates,
             queues=server.manager(plan.graph, specs, consumer=plan.loop, clock=clock),
             tools=self.tools,

@@ -253,7 +253,7 @@ def test_a_simulation_of_no_time_is_refused(until):
 
 
 def test_a_forgotten_end_is_refused_before_anything_runs():
-    with pytest.raises(GraphError, match="loop 'p' may never end.*iterations="):
+    with pytest.raises(GraphError, match=r"loop 'p' may never end.*iterations="):
         chain("a", every=1).simulate(until=float("inf"))
 
 
