@@ -11,6 +11,7 @@ does not register it does not show.
 
 from __future__ import annotations
 
+import base64
 from functools import singledispatch
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
     from flownb.notebook.ink import Picture
 
 _PAGE_STYLE = (
-    ".fnb-scroll{overflow-x:auto}"
+    ".fnb .fnb-scroll{display:block!important;overflow-x:auto}"
+    ".fnb .fnb-still{display:none}"
     ".fnb details{margin:2px 0;color:var(--fnb-fg)}"
     ".fnb summary{cursor:pointer;font-size:12px;color:var(--fnb-dim)}"
 )
@@ -72,11 +74,24 @@ def page(drawn: Picture | None, folded: list[tuple[str, str]]) -> str:
     """Put a picture and the tables under it into one block of HTML."""
     parts = [f"<style>{style()}{STYLE}{_PAGE_STYLE}</style>"]
     if drawn:
-        parts.append(f'<div class="fnb-scroll">{write_svg(drawn, standalone=False)}</div>')
+        parts.append(_both(drawn))
     for summary, html in folded:
         inside = f"<summary>{xml(summary)}</summary>{html}"
         parts.append(f"<details{'' if drawn else ' open'}>{inside}</details>")
     return f'<div class="fnb">{"".join(parts)}</div>'
+
+
+def _both(drawn: Picture) -> str:
+    """Write a picture twice: inline where styles count, as an image where they are stripped.
+
+    A notebook that is not trusted, as in a fresh clone, loses `<style>` and `<svg>`: there
+    the inline picture stays hidden and the image, on white, is what one sees.
+    """
+    data = base64.b64encode(write_svg(drawn, "still").encode()).decode()
+    source = f"data:image/svg+xml;base64,{data}"
+    image = f'<img class="fnb-still" alt="{xml(drawn.title)}" src="{source}"/>'
+    inline = write_svg(drawn, "page")
+    return f'{image}<div class="fnb-scroll" style="display:none">{inline}</div>'
 
 
 def svg(obj: Any) -> str:

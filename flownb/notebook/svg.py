@@ -6,7 +6,7 @@ are drawn, not referenced. Every text from outside is cleaned and escaped in one
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from flownb.notebook.ink import INKS, LOOKS, Group, Look, Mark, Picture, Writing
 from flownb.notebook.words import number, xml
@@ -22,8 +22,16 @@ _MARGIN: Final = 4.0
 _LEAST: Final = 0.6  # a wide picture shrinks to this, then it scrolls: its words stay legible
 
 
-def svg(picture: Picture, *, standalone: bool = True) -> str:
-    """Write a picture as SVG; *standalone*: with its own style, for a file."""
+Use = Literal["file", "page", "still"]
+
+
+def svg(picture: Picture, use: Use = "file") -> str:
+    """Write a picture as SVG.
+
+    "file" carries its style and follows the system's theme; "page" is for HTML that has
+    the style and follows the notebook's; "still" is light on white, for an `<img>`.
+    """
+    standalone = use != "page"
     w, h = picture.width + 2 * _MARGIN, picture.height + 2 * _MARGIN
     size = f'width="{number(w)}" height="{number(h)}"'
     box = f"{number(-_MARGIN)} {number(-_MARGIN)} {number(w)} {number(h)}"
@@ -34,11 +42,16 @@ def svg(picture: Picture, *, standalone: bool = True) -> str:
         head,
         f"<title>{xml(picture.title)}</title>",
         f"<desc>{xml(picture.description)}</desc>",
-        *([f"<style>{style(standalone=True)}</style>"] if standalone else []),
+        *([f"<style>{style(use)}</style>"] if standalone else []),
+        *([f'<path class="fnb-sheet" d="{_sheet(w, h)}"/>'] if use == "still" else []),
         *map(_group, picture.groups),
         "</svg>",
     ]
     return "\n".join(parts)
+
+
+def _sheet(w: float, h: float) -> str:
+    return f"M{number(-_MARGIN)} {number(-_MARGIN)}h{number(w)}v{number(h)}h{number(-w)}Z"
 
 
 def _group(group: Group) -> str:
@@ -70,15 +83,18 @@ def path_data(path: Path) -> str:
     return "".join(steps)
 
 
-def style(*, standalone: bool = False) -> str:
+def style(use: Use = "page") -> str:
     """Write the style sheet: inks as variables that follow the theme, then the looks."""
     light = "".join(f"--fnb-{name}:{_ink(name, dark=False)};" for name in INKS)
     dark = "".join(f"--fnb-{name}:{_ink(name, dark=True)};" for name in INKS)
+    darkness = {
+        "file": f"@media (prefers-color-scheme:dark){{.fnb{{{dark}}}}}",
+        "page": f"{_DARK}{{{dark}}}",
+        "still": ".fnb-sheet{fill:#fff}",
+    }
     rules = [
         f".fnb{{{light}}}",
-        f"@media (prefers-color-scheme:dark){{.fnb{{{dark}}}}}"
-        if standalone
-        else f"{_DARK}{{{dark}}}",
+        darkness[use],
         f".fnb-picture{{max-width:100%;height:auto;font-family:{_FONT}}}",
         ".fnb-picture text{text-anchor:middle;stroke:none}",
     ]
