@@ -6,6 +6,7 @@ child processes and new threads are refused. Other threads see nothing of it.
 
 from __future__ import annotations
 
+import functools
 import sys
 import threading
 import time
@@ -27,11 +28,15 @@ _REFUSED: Final = {
     "os.posix_spawn": "a child process",
     "os.exec": "a child process",
     "_thread.start_new_thread": "a thread",
+    "_thread.start_joinable_thread": "a thread",
 }
 _inside: set[int] = set()
 _lock = threading.Lock()
 _real_sleep = time.sleep
+_real_start = threading.Thread.start
 _hooked = False
+# (module, name) of each `from time import sleep`, and how many simulations stand in for it
+_stand_ins: dict[tuple[int, str], int] = {}
 
 
 def _sleep(seconds: float) -> None:
@@ -40,6 +45,16 @@ def _sleep(seconds: float) -> None:
         add_sleep(seconds)
     else:
         _real_sleep(seconds)
+
+
+def _is_sleep(value: Any) -> bool:
+    return value is _real_sleep or value is _sleep
+
+
+def _start(thread: threading.Thread) -> None:
+    """Stand in for Thread.start: before Python 3.12 a new thread is no audit event."""
+    _audit("_thread.start_new_thread", None)
+    _real_start(thread)
 
 
 def _audit(event: str, _: Any) -> None:
@@ -59,19 +74,29 @@ def sandboxed(functions: Iterable[Any]) -> Iterator[None]:
     spaces = _spaces(functions)
     with _lock:
         _inside.add(me)
-        time.sleep = _sleep  # type: ignore[assignment]
-        names = [(g, k) for g in spaces for k, v in list(g.items()) if v is _real_sleep]
+        time.sleep, threading.Thread.start = _sleep, _start  # type: ignore[assignment]
+        names = [(g, k) for g in spaces for k, v in list(g.items()) if _is_sleep(v)]
         for space, name in names:
             space[name] = _sleep
+            _stand_ins[id(space), name] = _stand_ins.get((id(space), name), 0) + 1
     try:
         yield
     finally:
         with _lock:
-            _inside.discard(me)
-            for space, name in names:
+            _leave(me, names)
+
+
+def _leave(me: int, names: list[tuple[dict[str, Any], str]]) -> None:
+    """Put back what no other simulation needs any more."""
+    _inside.discard(me)
+    for space, name in names:
+        _stand_ins[id(space), name] -= 1
+        if not _stand_ins[id(space), name]:
+            del _stand_ins[id(space), name]
+            if space.get(name) is _sleep:
                 space[name] = _real_sleep
-            if not _inside:
-                time.sleep = _real_sleep
+    if not _inside:
+        time.sleep, threading.Thread.start = _real_sleep, _real_start  # type: ignore[method-assign]
 
 
 def _hook() -> None:
@@ -84,5 +109,20 @@ def _hook() -> None:
 
 
 def _spaces(functions: Iterable[Any]) -> list[dict[str, Any]]:
-    found = {id(g): g for f in functions if isinstance(g := getattr(f, "__globals__", None), dict)}
-    return list(found.values())
+    found = {id(g): g for f in functions for g in _globals(f) if isinstance(g, dict)}
+    return [g for g in found.values() if g is not vars(time)]
+
+
+def _globals(fn: Any) -> Iterator[Any]:
+    """Give the global names that a function, generator, object or class node sees."""
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    frame = getattr(fn, "gi_frame", None) or getattr(fn, "ag_frame", None)
+    if frame is not None:
+        yield frame.f_globals
+    if hasattr(fn, "__globals__"):
+        yield fn.__globals__
+        yield getattr(getattr(fn, "__wrapped__", None), "__globals__", None)
+        return
+    for base in type(fn).__mro__:
+        yield from (getattr(member, "__globals__", None) for member in vars(base).values())

@@ -190,7 +190,8 @@ class _Run:
     def _guarded(self) -> None:
         if any(p.reads or p.writes for p in self.plans):
             import fakeredis  # noqa: F401 - imported before the sandbox closes
-        functions = [f for n in self.workflow.nodes.values() for f in (n.fn, n.fake)]
+        functions = [f for n in self.workflow.nodes.values() for f in (n.fn, n.fake, n.takes)]
+        functions += [e.condition for e in self.workflow.edges.values()]
         try:
             with captured(), sandboxed(functions):
                 self.event_loop.run_until_complete(self._main())

@@ -93,7 +93,7 @@ class Simulated:
         if fail is None:
             return
         rng = self._rng("fail", runner)
-        if isinstance(fail, float):
+        if isinstance(fail, int | float):
             hit: Any = rng.random() < fail
         else:
             hit = fail(rng) if callable(fail) else token.iteration in fail

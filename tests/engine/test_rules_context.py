@@ -186,7 +186,7 @@ def test_pop_takes_one_message_and_acks_it():
 def test_a_sync_pop_cannot_be_simulated_and_the_error_says_what_to_do():
     graph = chain(("a", lambda _, ctx: ctx.pop("q"), {}), source=[1]).add_queue("q", external=True)
     graph.add_edge("a", "q")
-    with pytest.raises(RunError, match="'a'.*make it async, or give fake="):
+    with pytest.raises(RunError, match=r"'a'.*make it async, or give fake="):
         graph.simulate(until=9)
 
 
@@ -244,7 +244,7 @@ def test_a_resource_that_does_not_open_ends_the_loop_and_closes_the_others():
     log = []
     graph = chain("a", source=[1])
     graph.set_loop("p", resources={"x": resource(log, "x"), "bad": boom_without_argument})
-    with pytest.raises(RunError, match="resource 'bad' did not open.*no money"):
+    with pytest.raises(RunError, match=r"resource 'bad' did not open.*no money"):
         graph.simulate(until=9)
     assert log == ["open x", "close x"]
 
@@ -313,7 +313,7 @@ def test_a_setup_that_fails_ends_the_loop_and_tears_down_what_was_set_up():
             raise OSError("no money")
 
     graph = chain(source=[1]).add_node(recorder(log)("a")).add_node(Bad("b"))
-    with pytest.raises(RunError, match="'b' .*setup failed: OSError: no money"):
+    with pytest.raises(RunError, match=r"'b' .*setup failed: OSError: no money"):
         graph.add_edge("p", "a", "b").simulate(until=9)
     assert log == ["setup a", "teardown a"]
 

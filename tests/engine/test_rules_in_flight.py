@@ -181,9 +181,8 @@ def test_per_second_does_not_drift_and_gives_no_credit_for_idle_time():
 def test_a_limit_may_have_both_a_concurrency_and_a_rate():
     limit = Limit(concurrency=1, per_second=1)
     options = {"kind": "non_blocking", "takes": 0.3, "limit": limit}
-    assert [a for a, _ in calls(fan(("n", None, options), source=range(4)).simulate(until=9), "n")] == [
-        0, 1, 2, 3,
-    ]  # fmt: skip
+    sim = fan(("n", None, options), source=range(4)).simulate(until=9)
+    assert [a for a, _ in calls(sim, "n")] == [0, 1, 2, 3]
     options["takes"] = 1.5
     sim = fan(("n", None, options), source=range(4)).simulate(until=9)
     assert [a for a, _ in calls(sim, "n")] == [0, 1.5, 3, 4.5]
