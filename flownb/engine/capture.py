@@ -1,6 +1,6 @@
 """Where does a node's print go? To its loop's log, never into some cell.
 
-While any loop runs, `sys.stdout` and `sys.stderr` are stand-ins. What is written
+While any graph runs, `sys.stdout` and `sys.stderr` are stand-ins. What is written
 where a node is being called goes, line by line, to that node's log; everything else
 passes through to the stream that stood there before.
 """
@@ -82,22 +82,42 @@ _users = 0
 @contextmanager
 def captured() -> Iterator[None]:
     """Route prints for the duration; nests, and the last to leave takes the stand-ins away."""
-    _enter()
+    capture()
     try:
         yield
     finally:
-        _leave()
+        release()
 
 
-def _enter() -> None:
+def capture() -> None:
+    """Put the stand-ins up; to be called where cells run, see `renew`."""
     global _users  # noqa: PLW0603 - sys.stdout is global too
     with _lock:
         _users += 1
         if _users == 1:
-            sys.stdout, sys.stderr = _Router(sys.stdout, "print"), _Router(sys.stderr, "stderr")
+            _stand_in()
+    renew()
 
 
-def _leave() -> None:
+def renew() -> None:
+    """Put the stand-ins up again where a cell (`%%capture`) has put back what was there.
+
+    Only in the main thread: elsewhere a cell might just be about to do so.
+    """
+    with _lock:
+        if _users and threading.current_thread() is threading.main_thread():
+            _stand_in()
+
+
+def _stand_in() -> None:
+    for name, level in (("stdout", "print"), ("stderr", "stderr")):
+        stream = getattr(sys, name)
+        if not isinstance(stream, _Router):
+            setattr(sys, name, _Router(stream, level))
+
+
+def release() -> None:
+    """Take the stand-ins down when nobody needs them any more."""
     global _users  # noqa: PLW0603
     with _lock:
         _users -= 1

@@ -13,7 +13,6 @@ import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
-from flownb.engine.capture import captured
 from flownb.engine.threads import Threads
 
 if TYPE_CHECKING:
@@ -55,8 +54,7 @@ class Host:
 
     async def _run(self, origin: float) -> None:
         try:
-            with captured():
-                await self.manager.run(origin)
+            await self.manager.run(origin)
         finally:
             self.manager.abandoned += await self.threads.aclose()
             with contextlib.suppress(Exception):  # Redis may be gone by now

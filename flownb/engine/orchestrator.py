@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from flownb.analysis.plan import compile_plan
 from flownb.analysis.validate import check
+from flownb.engine.byhand import QueuesByHand
+from flownb.engine.capture import capture, release
 from flownb.engine.control import EventLoopThread, Request, Requests
 from flownb.engine.generations import register, unregister
 from flownb.engine.heartbeat import Heartbeat
@@ -76,9 +78,9 @@ class Orchestrator(Shown):
         else:
             self.home = self._kernel
         self.heartbeat = Heartbeat(self.home)
-        self._queues: QueueManager | None = None
+        self.queues = QueuesByHand(self._manager_by_hand, self.home)
         self._lock = threading.Lock()
-        self._launched = self._over = False
+        self._launched = self._ending = self._over = False
         self._before: Orchestrator | None = None
         self._origin = time.monotonic()
         self.links = Links(plans)
@@ -89,6 +91,7 @@ class Orchestrator(Shown):
 
     def start(self) -> Self:
         """Start all loops, after a generation of the same graph that still runs has ended."""
+        capture()
         self._before = before = register(self)
         if before is None:
             self._launch()
@@ -154,7 +157,11 @@ class Orchestrator(Shown):
                 track.host.post(track.manager.stop, grace)
             else:
                 track.host.never()
-        return self._request("stop", loop, lambda: all(t.host.ended.done() for t in tracks))
+        if loop is not None:
+            return self._request("stop", loop, lambda: all(t.host.ended.done() for t in tracks))
+        if (before := self._before) is not None:
+            before.stop(grace=grace)
+        return self._request("stop", None, self.is_over)
 
     def cancel(self, loop: str | None = None) -> Request:
         """Stop without waiting for what is in flight."""
@@ -166,7 +173,7 @@ class Orchestrator(Shown):
         A loop that has ended and was edited starts anew. Raises GraphError for a graph
         with mistakes, and LoopStopped when all loops have ended.
         """
-        if self.is_over():
+        if self._ending:
             msg = f"graph {self.name!r} does not run any more: graph.start() runs it as it is now"
             raise LoopStopped(msg)
         check(self.workflow)
@@ -254,12 +261,10 @@ class Orchestrator(Shown):
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
-        if self._queues is not None:
-            await self._queues.aclose()
 
     def is_over(self) -> bool:
         """Whether every loop has ended and nothing of them is left."""
-        return self._before is None and all(t.host.ended.done() for t in self.tracks.values())
+        return self._over
 
     def track_ended(self, host: Host) -> None:
         """Tell the readers of what this loop fed; close up behind the last loop."""
@@ -273,14 +278,17 @@ class Orchestrator(Shown):
 
     def _look_whether_over(self) -> None:
         with self._lock:
-            first = self.is_over() and not self._over
-            self._over = self._over or first
+            first = not self._ending and self._before is None
+            first = first and all(t.host.ended.done() for t in self.tracks.values())
+            self._ending = self._ending or first
         if first:
-            self._close()
-            self.requests.look()
+            self.queues.close(then=self._close)
 
     def _close(self) -> None:
         unregister(self)
+        release()
+        self._over = True
+        self.requests.look()
         self.heartbeat.stop()
         if self._own is not None:
             self._own.stop()
@@ -321,14 +329,10 @@ class Orchestrator(Shown):
         """Give the last node calls and waits of each loop."""
         return Timeline.of_spans(s for t in self._addressed(loop) for s in t.history.spans())
 
-    @property
-    def queues(self) -> QueueManager:
-        """The queues, by hand from a cell: `await orch.queues.push("wet_days", day)`."""
-        if self._queues is None:
-            self._queues = self.server.manager(
-                self.name, self.specs, consumer="notebook", namespace=self.namespace
-            )
-        return self._queues
+    def _manager_by_hand(self) -> QueueManager:
+        return self.server.manager(
+            self.name, self.specs, consumer="notebook", namespace=self.namespace
+        )
 
 
 def _running() -> asyncio.AbstractEventLoop | None:

@@ -178,6 +178,7 @@ async def test_pausing_twice_and_resuming_twice_are_harmless():
 async def test_one_loop_pauses_and_the_other_runs_on():
     graph = one(every=0.01).add_producer("nights", every=0.01).add_node("sleep")
     async with graph.add_edge("nights", "sleep").start() as orch:
+        await orch.wait(iterations=1, timeout=5)
         status = await orch.pause("days")
         assert (status["days"].state, status["nights"].state) == ("paused", "running")
         before = status["nights"].iterations

@@ -206,7 +206,7 @@ async def test_an_item_runs_wholly_in_its_generation(pool):
         tag, slow = version(n)
         return graph.add_node("tag", tag).add_node("slow", slow, kind="non_blocking")
 
-    graph = edit(Graph("whole").add_producer("days", lambda: [], every=0.01), 1)
+    graph = edit(Graph("whole").add_producer("days", list, every=0.01), 1)
     graph.add_edge("days", "tag", "slow").add_node("end", end).add_edge("slow", "end")
     graph.set_loop("days", pool=pool, await_policy="node")
     async with graph.start() as orch:

@@ -1,0 +1,89 @@
+"""How does a cell use the queues of a run by hand? `await orch.queues.push("q", day)`.
+
+While the run lives, one manager on the orchestrator's event loop does it, whatever
+event loop asks; it is closed with the run. Afterwards each call opens one for itself,
+so that dead letters can still be read and nothing is left open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Sequence
+
+    from flownb.queues.manager import QueueManager
+    from flownb.queues.spec import Message, QueueStats
+
+_T = TypeVar("_T")
+
+
+class QueuesByHand:
+    """The queues of a run: push, pop, ack, look; all methods are awaited."""
+
+    def __init__(
+        self, make: Callable[[], QueueManager], event_loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._make, self._event_loop = make, event_loop
+        self._manager: QueueManager | None = None
+        self._closed = False
+
+    async def push(self, queue: str, data: Any, *, meta: dict[str, Any] | None = None) -> str:
+        """Push one message; its id, once Redis has acknowledged it."""
+        return await self._use(lambda m: m.push(queue, data, meta=meta))
+
+    async def pop(self, queue: str, timeout: float | None = None) -> Message | None:
+        """One message, or None after *timeout* seconds; it stays pending until acked."""
+        return await self._use(lambda m: m.pop(queue, timeout))
+
+    async def ack(self, queue: str, message_ids: Sequence[str]) -> None:
+        """Settle messages that were popped by hand."""
+        await self._use(lambda m: m.ack(queue, message_ids))
+
+    async def dead(self, loop: str, count: int = 100) -> list[dict[str, Any]]:
+        """The last *count* dead letters of a loop, oldest first, each with its `id`."""
+        return await self._use(lambda m: m.dead(loop, count))
+
+    async def stats(self, queue: str) -> QueueStats:
+        """Depth, lag and pending of a queue, for each group too."""
+        return await self._use(lambda m: m.stats(queue))
+
+    async def clear(self, queue: str) -> int:
+        """Drop all messages, delivered ones too; how many there were."""
+        return await self._use(lambda m: m.clear(queue))
+
+    async def _use(self, call: Callable[[QueueManager], Coroutine[Any, Any, _T]]) -> _T:
+        if self._closed:
+            async with self._make() as manager:
+                return await call(manager)
+        if asyncio.get_running_loop() is self._event_loop:
+            return await self._here(call)
+        there = asyncio.run_coroutine_threadsafe(self._here(call), self._event_loop)
+        return await asyncio.wrap_future(there)
+
+    async def _here(self, call: Callable[[QueueManager], Coroutine[Any, Any, _T]]) -> _T:
+        if self._manager is None:
+            self._manager = self._make()
+        return await call(self._manager)
+
+    def close(self, then: Callable[[], None]) -> None:
+        """The run has ended: close the manager and call *then*; from any thread."""
+        self._closed = True
+        manager = self._manager
+        if manager is None or self._event_loop.is_closed():
+            then()
+            return
+        closing = self._closing(manager)
+        try:
+            done = asyncio.run_coroutine_threadsafe(closing, self._event_loop)
+        except RuntimeError:  # it closed in this very moment
+            closing.close()
+            then()
+            return
+        done.add_done_callback(lambda _: then())
+
+    async def _closing(self, manager: QueueManager) -> None:
+        with contextlib.suppress(Exception):  # Redis may be gone by now
+            await manager.aclose()

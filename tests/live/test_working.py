@@ -1,0 +1,487 @@
+"""Do live nodes run where and how they should, each in its way, and disturb nobody?"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import threading
+import time
+from itertools import pairwise
+
+import pytest
+
+from flownb import Graph, Limit, Retry
+from flownb.errors import NodeTimeout
+from flownb.model.nodes import BlockingNode
+from tests.live.support import Stopwatch, live, one, same, until
+
+pytestmark = pytest.mark.wallclock
+POOLS = pytest.mark.parametrize("pool", ["thread", "asyncio"])
+
+
+# -- prints --------------------------------------------------------------------
+
+
+@POOLS
+def test_prints_of_every_kind_of_node_reach_its_log_and_nothing_else(pool, capfd):  # noqa: C901
+    def hops(n):
+        time.sleep(0.001)
+        print("sync", n)
+        return n
+
+    async def waits(n):
+        await asyncio.sleep(0)
+        print("async", n)
+        return n
+
+    def tells(n):
+        print("err", n, file=sys.stderr)
+        return n
+
+    def parts(n):
+        print("a", end="")
+        print("b", end="")
+
+    class Counts(BlockingNode):
+        def setup(self, ctx):
+            print("set up")
+
+        def run(self, data):
+            print("class", data.payload)
+
+        def teardown(self):
+            print("torn down")
+
+    @contextlib.contextmanager
+    def resource():
+        print("opened")
+        yield 1
+        print("closed")
+
+    def condition(n):
+        print("asked", n)
+        return True
+
+    async def middleware(call_next, node, data):
+        print("middle")
+        return await call_next(data)
+
+    async def cell():
+        graph = one(range(30), hops, pool=pool, resources={"r": resource})
+        graph.add_node("waits", waits).add_node("tells", tells).add_node("parts", parts)
+        graph.add_node("counts", Counts()).add_edge("check", "waits", "tells", "parts")
+        graph.add_edge("check", "counts", condition=condition).use(middleware)
+        orch = graph.start()
+        await orch.wait(timeout=10)
+        await orch.stop()
+        return orch
+
+    orch = asyncio.run(cell())
+    assert capfd.readouterr() == ("", "")
+
+    def texts(node):
+        others = ("middle", "set up", "asked")
+        return [x.text for x in orch.logs(node=node) if not x.text.startswith(others)]
+
+    assert texts("check") == [f"sync {n}" for n in range(30)]
+    assert texts("waits") == [f"async {n}" for n in range(30)]
+    assert texts("tells") == [f"err {n}" for n in range(30)]
+    assert texts("parts") == ["ab"] * 30
+    assert texts("counts")[-1] == "torn down"
+    all_texts = {x.text for x in orch.logs()}
+    assert {"opened", "closed", "set up", "asked 7", "middle"} <= all_texts
+
+
+def test_prints_of_short_nodes_and_of_conditions_behind_long_ones_stay_in_the_log(capfd):
+    def long(n):
+        time.sleep(0.001)
+        return n
+
+    def condition(n):
+        print("asked", n)
+        return True
+
+    def short(n):
+        print("short", n)
+        return n
+
+    async def cell():
+        graph = one(range(60), long).add_node("short", short).add_node("end")
+        graph.add_edge("check", "short").add_edge("short", "end", condition=condition)
+        orch = graph.start()
+        await orch.wait(timeout=10)
+        await orch.stop()
+        return orch
+
+    orch = asyncio.run(cell())
+    assert capfd.readouterr() == ("", "")
+    assert [x.text for x in orch.logs(node="short")].count("short 59") == 1
+    assert sum(x.text.startswith("asked") for x in orch.logs()) == 60
+
+
+def test_prints_in_the_fast_lane_stay_in_the_log(capfd):
+    def shout(n):
+        if n % 1000 == 999:
+            print("lane", n)
+        return n
+
+    async def cell():
+        orch = one(fn=shout).start()
+        await orch.wait(iterations=20_000, timeout=10)
+        await orch.stop()
+        return orch
+
+    orch = asyncio.run(cell())
+    assert capfd.readouterr() == ("", "")
+    assert [str(x.text) for x in orch.logs(node="check")][:3] == [
+        "lane 999",
+        "lane 1999",
+        "lane 2999",
+    ]
+    assert [x.iteration for x in orch.logs(node="check")][:3] == [999, 1999, 2999]
+
+
+def test_the_cells_own_prints_pass_while_loops_run(capsys):
+    async def cell():
+        async with one(every=0.01, fn=lambda _: print("loop")).start() as orch:
+            await orch.wait(iterations=2, timeout=5)
+            print("cell")
+            await orch.wait(iterations=4, timeout=5)
+
+    asyncio.run(cell())
+    assert capsys.readouterr().out == "cell\n"
+    assert type(sys.stdout).__module__ != "flownb.engine.capture"
+
+
+def test_a_cell_that_captures_its_own_output_while_it_starts_hides_no_later_prints(capsys):
+    import io
+
+    async def cell():
+        caught = io.StringIO()
+        with contextlib.redirect_stdout(caught):  # %%capture
+            orch = one(every=0.01, fn=lambda _: print("loop")).start()
+            await orch.wait(iterations=5, timeout=5)
+            print("caught")
+        await asyncio.sleep(0.2)
+        capsys.readouterr()
+        await asyncio.sleep(0.2)
+        print("cell")
+        await orch.stop()
+        return caught.getvalue()
+
+    assert asyncio.run(cell()) == "caught\n"
+    assert capsys.readouterr().out == "cell\n"
+    assert type(sys.stdout).__module__ != "flownb.engine.capture"
+
+
+# -- resources -----------------------------------------------------------------
+
+
+@POOLS
+@pytest.mark.parametrize("ends", ["stop", "completes", "crashes"])
+@live
+async def test_resources_live_on_the_loops_own_event_loop_and_are_closed(pool, ends):
+    seen = []
+
+    class Client:
+        async def __aenter__(self):
+            seen.append(("open", asyncio.get_running_loop()))
+            return self
+
+        async def __aexit__(self, *_):
+            seen.append(("close", asyncio.get_running_loop()))
+
+    async def use(n, ctx):
+        seen.append(("use", asyncio.get_running_loop()))
+        assert isinstance(ctx.resources["client"], Client)
+        if ends == "crashes":
+            raise ValueError(n)
+
+    source = [1] if ends == "completes" else None
+    graph = one(source, use, pool=pool, on_error="stop", resources={"client": Client})
+    orch = graph.start()
+    await until(lambda: "use" in dict(seen))
+    await orch.stop()
+    assert len({id(loop) for _, loop in seen}) == 1
+    assert (seen[0][1] is asyncio.get_running_loop()) == (pool == "asyncio")
+    assert (seen[0][0], seen[-1][0]) == ("open", "close")
+
+
+@live
+async def test_a_resource_that_does_not_open_ends_the_loop_in_state_error():
+    closed = []
+
+    class Good:
+        async def __aenter__(self):
+            return self
+
+        async def __aexit__(self, *_):
+            closed.append("good")
+
+    class Bad(Good):
+        async def __aenter__(self):
+            raise OSError("no such host")
+
+    orch = one(every=0.01, resources={"good": Good, "bad": Bad}).start()
+    await until(orch.is_over)
+    assert orch.status()["days"].state == "error"
+    assert "resource 'bad' did not open: OSError: no such host" in orch.status()["days"].reason
+    assert closed == ["good"]
+
+
+# -- policies ------------------------------------------------------------------
+
+
+@POOLS
+@live
+async def test_a_sync_attempt_that_timed_out_is_abandoned_and_its_result_dropped(pool):
+    gate, pushed = threading.Event(), []
+
+    def slow(n, ctx):
+        if n == 0:
+            gate.wait(5)
+            with pytest.raises(NodeTimeout, match="discarded"):
+                ctx.push("late", n)
+            pushed.append("refused")
+        return n
+
+    graph = one([0, 1], slow, node={"timeout": 0.1}, pool=pool).add_queue_reader(
+        "reader", queue="late", external=True
+    )
+    orch = graph.add_node("use").add_edge("reader", "use").start()
+    await until(lambda: orch.status()["days"].state == "completed")
+    node = orch.metrics()["days"].nodes["check"]
+    assert (node.timeouts, node.abandoned, node.failed) == (1, 1, 1)
+    assert orch.outputs("check") == [1]
+    assert "NodeTimeout" in repr(orch.failures()[0])
+    gate.set()
+    await orch.stop()
+    assert orch.outputs("check") == [1]
+    assert pushed == ["refused"]
+
+
+@POOLS
+@live
+async def test_a_retry_really_waits(pool):
+    tries = []
+
+    def flaky(n):
+        tries.append(time.monotonic())
+        if len(tries) < 3:
+            raise OSError(n)
+        return n
+
+    retry = Retry(on=OSError, wait_initial=0.1)
+    orch = one([7], flaky, node={"retry": retry}, pool=pool).start()
+    await orch.wait(timeout=5)
+    assert orch.outputs("check") == [7]
+    first, second, third = tries
+    assert 0.09 < second - first < 0.4
+    assert 0.19 < third - second < 0.6
+    assert orch.metrics()["days"].nodes["check"].retries == 2
+    await orch.stop()
+
+
+@POOLS
+@live
+async def test_on_error_pause_offers_the_same_item_first_after_resume(pool):
+    broken, seen = True, []
+
+    def check(n):
+        seen.append(n)
+        if n == 3 and broken:
+            raise ValueError(n)
+
+    orch = one([1, 2, 3, 4], check, on_error="pause", pool=pool).start()
+    assert (await orch.wait(timeout=5))["days"].state == "paused"
+    broken = False
+    await orch.resume()
+    await until(lambda: orch.status()["days"].state == "completed")
+    assert seen == [1, 2, 3, 3, 4]
+    await orch.stop()
+
+
+@POOLS
+@live
+async def test_on_error_pause_holds_the_last_item_of_a_source_too(pool):
+    broken, seen = True, []
+
+    def check(n):
+        seen.append(n)
+        if n == 2 and broken:
+            raise ValueError(n)
+
+    orch = one([1, 2], check, on_error="pause", pool=pool).start()
+    status = await orch.wait(timeout=5)
+    assert status["days"].state == "paused"
+    broken = False
+    await orch.resume()
+    await until(lambda: orch.status()["days"].state == "completed")
+    assert seen == [1, 2, 2]
+    await orch.stop()
+
+
+@POOLS
+@live
+async def test_a_dead_letter_can_be_read(pool):
+    def check(n):
+        if n == 2:
+            raise ValueError("two")
+
+    async with one([1, 2, 3], check, on_error="dead_letter", pool=pool).start() as orch:
+        await orch.wait(timeout=5)
+        (letter,) = await orch.queues.dead("days")
+    assert (letter["loop"], letter["node"], letter["item"]) == ("days", "check", 2)
+    assert letter["error"] == "ValueError: two"
+
+
+@POOLS
+@live
+async def test_a_node_that_calls_exit_fails_and_everything_lives_on(pool):
+    def check(n):
+        if n == 1:
+            sys.exit(3)
+        return n
+
+    async def also(n):
+        if n == 2:
+            raise KeyboardInterrupt
+        return n
+
+    graph = one(range(50), check, pool=pool).add_node("also", also).add_edge("check", "also")
+    orch = graph.start()
+    await orch.wait(timeout=5)
+    metrics = orch.metrics()["days"]
+    assert (metrics.done, metrics.failed) == (48, 2)
+    await orch.stop()
+
+
+# -- who waits for whom --------------------------------------------------------
+
+
+@live
+async def test_a_sync_node_does_not_freeze_the_event_loop_of_an_asyncio_loop():
+    beats = []
+
+    async def beat():
+        while True:
+            beats.append(time.monotonic())
+            await asyncio.sleep(0.02)
+
+    task = asyncio.create_task(beat())
+    async with one(fn=lambda _: time.sleep(0.3), pool="asyncio").start():
+        await asyncio.sleep(1)
+    task.cancel()
+    gaps = [b - a for a, b in pairwise(beats)]
+    assert max(gaps) < 0.15
+    assert len(beats) >= 40
+
+
+@live
+async def test_a_short_node_that_becomes_long_hops_and_the_private_loop_stays_alive():
+    beats = []
+
+    async def beat(_):
+        for _ in range(100):
+            beats.append(time.monotonic())
+            await asyncio.sleep(0.01)
+
+    def grows(n):
+        if n > 100:
+            time.sleep(0.3)
+
+    graph = one(range(104), grows).add_producer("beats", [1]).add_node("beat", beat)
+    graph.add_node("also", beat, kind="non_blocking").add_edge("days", "also")
+    orch = graph.add_edge("beats", "beat").start()
+    await orch.wait(loop="days", timeout=10)
+    await orch.stop()
+    gaps = sorted(b - a for a, b in pairwise(sorted(beats)))
+    # the first long call may be made inline; the others hop
+    assert sum(g > 0.2 for g in gaps) <= 1
+    assert orch.metrics()["days"].nodes["check"].longest >= 0.3
+
+
+@live
+async def test_parallel_blocking_arms_run_at_the_same_time():
+    graph = one([1], lambda _: time.sleep(0.2))
+    graph.add_node("other", lambda _: time.sleep(0.2)).add_edge("days", "other")
+    orch = graph.start()
+    with Stopwatch() as run:
+        await orch.wait(timeout=5)
+    assert 0.2 <= run.seconds < 0.38
+    await orch.stop()
+
+
+@POOLS
+@live
+async def test_a_limit_serialises_a_node_of_two_loops(pool):
+    inside, most, lock = 0, 0, threading.Lock()
+
+    def use(_):
+        nonlocal inside, most
+        with lock:
+            inside += 1
+            most = max(most, inside)
+        time.sleep(0.01)
+        with lock:
+            inside -= 1
+
+    gpu = Limit(concurrency=1)
+    graph = one(range(15), use, node={"limit": gpu}, pool=pool).add_producer("nights", range(15))
+    graph.add_node("also", use, limit=gpu).add_edge("nights", "also")
+    orch = graph.start()
+    await orch.wait(timeout=10)
+    assert most == 1
+    assert sum(m.done for m in orch.metrics().values()) == 30
+    await orch.stop()
+
+
+@live
+async def test_in_flight_is_bounded_live():
+    graph = one(fn=same, max_in_flight=3)
+    graph.add_node("slow", lambda _: time.sleep(0.02), kind="non_blocking").add_edge("days", "slow")
+    async with graph.start() as orch:
+        await orch.wait(iterations=20, timeout=10)
+        metrics = orch.metrics()["days"]
+    assert metrics.peak_in_flight == 3
+    assert metrics.throttled > 0
+
+
+@live
+async def test_every_keeps_its_rate():
+    async with one(every=0.02).start() as orch:
+        await orch.wait(iterations=1, timeout=5)
+        before = orch.metrics()["days"]
+        await asyncio.sleep(1)
+        after = orch.metrics()["days"]
+    ticks = after.released + after.overruns - before.released - before.overruns
+    assert 47 <= ticks <= 53
+
+
+@live
+async def test_twenty_loops_of_twenty_items_a_second_run_side_by_side():
+    graph = Graph("many")
+    for i in range(20):
+        graph.add_producer(f"p{i}", every=0.05).add_node(f"n{i}", lambda _: time.sleep(0.002))
+        graph.add_edge(f"p{i}", f"n{i}")
+    async with graph.start() as orch:
+        await asyncio.sleep(2)
+        status = orch.status()
+        metrics = orch.metrics()
+    assert all(s.state == "running" for s in status.loops)
+    assert min(s.iterations for s in status.loops) >= 34
+    assert sum(m.overruns for m in metrics.values()) <= 40
+
+
+@live
+async def test_a_loop_may_start_another_graph_and_stop_it():
+    def nested(n):
+        orch = one(range(3), name=f"inner {n}").start()
+        asyncio.run(orch.wait(timeout=5))
+        return orch.stop().wait(5)["days"].done
+
+    orch = one(range(3), nested, node={"keep": 3}).start()
+    await orch.wait(timeout=10)
+    assert orch.outputs("check") == [3, 3, 3]
+    await orch.stop()
