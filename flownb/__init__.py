@@ -19,6 +19,7 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from flownb.analysis.explain import Explanation as Explanation
     from flownb.engine.context import Context as Context
     from flownb.engine.context import SyncContext as SyncContext
     from flownb.engine.control import Request as Request
@@ -69,6 +70,7 @@ _HOMES: Final = {
     "flownb.engine.context": ("Context", "SyncContext"),
     "flownb.engine.observe": ("Observer",),
     "flownb.queues.manager": ("QueueManager",),
+    "flownb.analysis.explain": ("Explanation",),
     "flownb.model.nodes": (
         "BaseNode", "BlockingNode", "IfNode", "NodeConfig", "NodeData", "NonBlockingNode",
         "ProducerNode", "QueueNode", "QueueReader",

@@ -14,6 +14,7 @@ from flownb.model.workflow import Workflow
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from flownb.analysis.explain import Explanation
     from flownb.analysis.plan import LoopPlan
     from flownb.analysis.problems import Problem
     from flownb.engine.orchestrator import Orchestrator
@@ -70,6 +71,17 @@ class Graph(Workflow, Shown):
 
         check(self)
         return compile_plan(self, loop, policy)
+
+    def explain(self, *, policy: AwaitPolicy | None = None) -> Explanation:
+        """Say who waits for whom and why, and predict releases, rates and bottlenecks.
+
+        *policy* explains every loop under another await policy. Raises GraphError.
+        """
+        from flownb.analysis.explain import explain
+        from flownb.analysis.validate import check
+
+        check(self)
+        return explain(self, policy=policy)
 
     def simulate(
         self,

@@ -15,12 +15,13 @@ import base64
 from functools import singledispatch
 from typing import TYPE_CHECKING, Any
 
+from flownb.analysis.explain import Explanation
 from flownb.engine.orchestrator import Orchestrator
 from flownb.engine.simulate import Simulation
 from flownb.model.status import Status
 from flownb.model.timeline import Timeline
 from flownb.model.workflow import Workflow
-from flownb.notebook import gantt
+from flownb.notebook import explained, gantt, marked
 from flownb.notebook.draw import draw
 from flownb.notebook.facts import Facts, edge_label
 from flownb.notebook.live import simulation_tables, status_line, status_tables
@@ -77,7 +78,8 @@ def page(drawn: Picture | None, folded: list[tuple[str, str]]) -> str:
         parts.append(_both(drawn))
     for summary, html in folded:
         inside = f"<summary>{xml(summary)}</summary>{html}"
-        parts.append(f"<details{'' if drawn else ' open'}>{inside}</details>")
+        opened = "" if drawn else " open"
+        parts.append(f"<details{opened}>{inside}</details>" if summary else html)
     return f'<div class="fnb">{"".join(parts)}</div>'
 
 
@@ -173,6 +175,21 @@ def _(obj: Timeline) -> Picture:
 @details.register(Timeline)
 def _(obj: Timeline) -> list[tuple[str, str]]:
     return [(f"{count(len(obj), 'span')} as a table", gantt.twin(obj))] if obj.spans else []
+
+
+@text.register(Explanation)
+def _(obj: Explanation) -> str:
+    return explained.whole_text(obj)
+
+
+@picture.register(Explanation)
+def _(obj: Explanation) -> Picture | None:
+    return marked.draw(obj)
+
+
+@details.register(Explanation)
+def _(obj: Explanation) -> list[tuple[str, str]]:
+    return explained.tables(obj)
 
 
 @text.register(Status)

@@ -1,0 +1,109 @@
+"""When does each node of one item start and end, if its ifs decide so?
+
+An item starts at 0 with its producer. A node starts when all its in-edges are settled
+and one is live; a join="each" runs once for each live token, and of it the last run
+counts. Linear in nodes and edges, without recursion; `gated` answers the same where
+nodes share a `Limit`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flownb.analysis.plan import LoopPlan, PlanEdge
+    from flownb.analysis.verdicts import Choice
+
+NEVER = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """One item, by node number, in microseconds since its producer started.
+
+    `end` is the end of the last run, -1 for a node that does not run; `runs` counts
+    them; `because` is the node whose end let this one start, -1 for the producer.
+    """
+
+    plan: LoopPlan
+    choice: Choice
+    lasts: Sequence[int]
+    end: list[int]
+    runs: list[int]
+    because: list[int]
+
+    def live(self, v: int) -> Iterator[PlanEdge]:
+        """Give the live edges out of a node that ran."""
+        return live_edges(self.plan, self.choice, v) if self.runs[v] else iter(())
+
+    @property
+    def settled(self) -> int:
+        """When the last node ends."""
+        return max(self.end)
+
+    def chain(self, v: int) -> list[int]:
+        """Give the nodes that ran one because of the other, from the producer to *v*."""
+        found = []
+        while v >= 0:
+            if self.runs[v]:
+                found.append(v)
+            v = self.because[v]
+        return found[::-1]
+
+
+def live_edges(plan: LoopPlan, choice: Choice, v: int) -> Iterator[PlanEdge]:
+    """Give the edges out of node *v* that are live under this choice."""
+    option = choice.get(v)
+    outs = plan.nodes[v].outs
+    return iter(outs) if option is None else (e for e in outs if e.target in option.targets)
+
+
+def lasts_of(plan: LoopPlan, us: Mapping[str, int]) -> list[int]:
+    """Give the microseconds of each node by number."""
+    return [us[n.name] for n in plan.nodes]
+
+
+def course(plan: LoopPlan, lasts: Sequence[int], choice: Choice) -> Course:
+    """Follow one item through its loop."""
+    size = len(plan.nodes)
+    start, runs = [0] * size, [0] * size
+    end, because = [NEVER] * size, [NEVER] * size
+    runs[0] = 1
+    for v, node in enumerate(plan.nodes):
+        settled = start[v]
+        if runs[v]:
+            settled = end[v] = start[v] + lasts[v]
+        live = {e.target for e in live_edges(plan, choice, v)} if runs[v] else ()
+        for edge in node.outs:
+            w = edge.target
+            multi, alive = plan.nodes[w].multi, w in live
+            if alive:
+                runs[w] = runs[w] + runs[v] if multi else 1
+            if (alive or not multi) and (because[w] < 0 or settled > start[w]):
+                start[w], because[w] = settled, v
+    return Course(plan, choice, lasts, end, runs, because)
+
+
+def carried(
+    it: Course, starts: Callable[[PlanEdge], bool], stops: Callable[[int], bool]
+) -> list[int]:
+    """Give the end of the last run that came through an arm of *starts*, -1 where none did.
+
+    Nothing is carried on behind a node of *stops*.
+    """
+    nodes, lasts = it.plan.nodes, it.lasts
+    first, ends = [NEVER] * len(nodes), [NEVER] * len(nodes)
+    for v in range(len(nodes)):
+        if v:
+            if first[v] < 0:
+                continue
+            ends[v] = first[v] + lasts[v] if nodes[v].multi else it.end[v]
+            if stops(v):
+                continue
+        came = ends[v] if v else it.end[0]
+        for edge in it.live(v):
+            if v or starts(edge):
+                first[edge.target] = max(first[edge.target], came)
+    return ends

@@ -1,0 +1,218 @@
+"""Who waits for whom in this graph, and what follows from it? `graph.explain()`.
+
+An `Explanation` is a snapshot: it answers from the graph as it was when it was asked,
+before anything runs. It names nodes, gives seconds, and says what it does not know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from flownb.analysis.durations import MICRO, Durations
+from flownb.analysis.plan import compile_plan
+from flownb.analysis.study import Study
+from flownb.analysis.verdicts import check_verdicts
+from flownb.analysis.why import Arm, Why
+from flownb.errors import GraphError
+from flownb.model.edges import did_you_mean
+from flownb.model.policies import AWAIT_POLICIES
+from flownb.model.shown import Shown
+from flownb.model.workflow import Workflow
+
+if TYPE_CHECKING:
+    from flownb.analysis.verdicts import Option, Verdicts
+    from flownb.model.policies import AwaitPolicy
+    from flownb.model.records import LoopMetrics
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One loop under one await policy: the release in seconds, and what it waits for.
+
+    `chain` is what takes so long: (node, seconds), the producer first. `at_most`: the
+    ifs leave too many courses to try each, so the release is a bound.
+    """
+
+    loop: str
+    policy: AwaitPolicy
+    release: float
+    waits_for: tuple[str, ...]
+    chain: tuple[tuple[str, float], ...]
+    at_most: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one node may say, and what the producer then waits for, until which second."""
+
+    loop: str
+    node: str
+    says: str
+    waits_for: tuple[str, ...]
+    release: float
+    at_most: bool = False
+
+
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class Explanation(Shown):
+    """Why each producer waits, under every reading; times are seconds.
+
+    >>> from flownb import Graph
+    >>> graph = (
+    ...     Graph("shop").add_producer("days").add_node("check", kind="non_blocking", takes=0.1)
+    ...     .add_node("charge", takes=0.2).add_edge("days", "check", "charge")
+    ... )
+    >>> why = graph.explain()
+    >>> print(why.arms["days"][0])
+    days waits for charge: days -> check -> charge, charge is blocking,
+    so it waits for this whole arm
+    >>> why.release("days"), why.release("days", policy="none"), why.await_set("days")
+    (0.3, 0.0, ('check', 'charge'))
+    """
+
+    workflow: Workflow
+    studies: Mapping[str, Study]
+    durations: Durations
+    measured: Mapping[str, LoopMetrics] = field(default_factory=dict)
+
+    @property
+    def loops(self) -> tuple[str, ...]:
+        """The names of the loops."""
+        return tuple(self.studies)
+
+    @property
+    def arms(self) -> dict[str, tuple[Arm, ...]]:
+        """The arms of each loop: whether the producer waits there, and why."""
+        found = {}
+        for loop, study in self.studies.items():
+            why = Why(study.plan)
+            found[loop] = tuple(why.arm(v) for v in why.chains.arms)
+        return found
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """The nodes whose duration nobody knows; they count 0 seconds."""
+        return self.durations.unknown
+
+    @property
+    def text(self) -> str:
+        """All of it in plain words, as `print(graph.explain())` shows it."""
+        return repr(self)
+
+    def policy(self, loop: str) -> AwaitPolicy:
+        """The await policy of a loop that is explained."""
+        return self.study(loop).plan.policy
+
+    def await_set(self, loop: str) -> tuple[str, ...]:
+        """Name the nodes that may make this producer wait; some of them only if an if says so."""
+        return self.study(loop).awaited()
+
+    def detached(self, loop: str) -> tuple[str, ...]:
+        """Name the nodes that never delay this producer."""
+        return self.study(loop).detached
+
+    def why(self, node: str, *, loop: str | None = None) -> str:
+        """Say in one sentence why the producer waits for *node*, or why it does not."""
+        inside = [s for s in self.studies.values() if loop in {None, s.loop}]
+        found = [(s, n.index) for s in inside for n in s.plan.nodes if n.name == node]
+        if node not in self.workflow.nodes:
+            msg = f"there is no node {node!r}{did_you_mean(node, self.workflow.nodes)}"
+            raise GraphError(msg)
+        if not found:
+            return f"no producer leads to {node}, so nobody waits for it"
+        return "; ".join(Why(study.plan).node(number) for study, number in found)
+
+    def release(
+        self,
+        loop: str,
+        policy: AwaitPolicy | None = None,
+        verdicts: Verdicts | None = None,
+    ) -> float:
+        """Give the seconds from the start of an item to the release of its producer.
+
+        *verdicts* says what the ifs say, {"wet?": True}, and which conditions hold,
+        {("check", "store"): False}; what they leave open counts with its worst case.
+        """
+        study = self.study(loop)
+        if verdicts:
+            check_verdicts([study.plan], verdicts)
+            study = Study.of(study.plan, self.durations, verdicts)
+        return study.worst(_known(policy)).us / MICRO
+
+    def compare(self, loop: str | None = None) -> tuple[Reading, ...]:
+        """Read each loop, or one, under all six policies."""
+        chosen = self.studies.values() if loop is None else [self.study(loop)]
+        return tuple(_reading(study, policy) for study in chosen for policy in AWAIT_POLICIES)
+
+    def reading(self, loop: str) -> Reading:
+        """Read a loop under its own policy."""
+        return _reading(self.study(loop), self.policy(loop))
+
+    def answers(self, loop: str) -> tuple[Answer, ...]:
+        """Go through everything that each node which decides may say."""
+        study, found = self.study(loop), []
+        for number, each in study.open.items():
+            for option in each:
+                live = [it for it in study.courses if it.choice.get(number) == option]
+                if study.exact and any(it.runs[number] for it in live):
+                    found.append(_answer(replace(study, courses=tuple(live)), option))
+        return tuple(found)
+
+    def study(self, loop: str) -> Study:
+        """Give what is known of one loop; raises GraphError if there is none of that name."""
+        if loop not in self.studies:
+            msg = f"there is no loop {loop!r}{did_you_mean(loop, self.studies)}"
+            raise GraphError(msg)
+        return self.studies[loop]
+
+    def with_measured(self, metrics: Mapping[str, LoopMetrics]) -> Explanation:
+        """Put what a run has measured beside what is predicted.
+
+        A node without `takes=` counts from now on with its measured mean.
+        """
+        return _made(self.workflow, [s.plan for s in self.studies.values()], metrics)
+
+
+def explain(workflow: Workflow, *, policy: AwaitPolicy | None = None) -> Explanation:
+    """Explain a workflow as it is now; *policy* overrides every loop's await policy."""
+    kept = snapshot(workflow)
+    plans = [compile_plan(kept, loop, _known(policy)) for loop in kept.producers]
+    return _made(kept, plans, {})
+
+
+def _made(workflow: Workflow, plans: list[Any], metrics: Mapping[str, LoopMetrics]) -> Explanation:
+    means = {n.node: n.mean for m in metrics.values() for n in m.nodes.values() if n.calls}
+    durations = Durations.of(workflow.nodes.values(), means)
+    studies = {plan.loop: Study.of(plan, durations) for plan in plans}
+    return Explanation(workflow, studies, durations, dict(metrics))
+
+
+def snapshot(workflow: Workflow) -> Workflow:
+    """Copy a workflow as data: later edits do not reach the copy, nor the other way."""
+    kept = Workflow(workflow.name)
+    kept.nodes, kept.edges = dict(workflow.nodes), dict(workflow.edges)
+    kept.options = {loop: dict(options) for loop, options in workflow.options.items()}
+    kept.version = workflow.version
+    return kept
+
+
+def _known(policy: AwaitPolicy | None) -> AwaitPolicy | None:
+    if policy is not None and policy not in AWAIT_POLICIES:
+        msg = f"policy={policy!r}: choose one of {', '.join(AWAIT_POLICIES)}"
+        raise GraphError(msg)
+    return policy
+
+
+def _reading(study: Study, policy: AwaitPolicy) -> Reading:
+    worst = study.worst(policy)
+    names = study.names(worst.chain)
+    chain = tuple((name, study.takes(name)) for name in names)
+    seconds, waits_for = worst.us / MICRO, study.awaited(policy)
+    return Reading(study.loop, policy, seconds, waits_for, chain, not study.exact)
+
+
+def _answer(study: Study, option: Option) -> Answer:
+    release = study.worst().us / MICRO
+    return Answer(study.loop, option.node, option.says, study.awaited(), release)

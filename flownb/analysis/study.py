@@ -1,0 +1,90 @@
+"""What is known of one loop before it runs? Its plan, its durations, its possible items.
+
+Everything that `explain` says of a loop is read off a `Study`: the courses that an item
+can take, one for each choice of the ifs, and under each policy the release of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from flownb.analysis.course import Course, course, lasts_of
+from flownb.analysis.durations import MICRO
+from flownb.analysis.gated import gated, is_gated
+from flownb.analysis.releases import Release, release
+from flownb.analysis.verdicts import MOST, choices, options
+
+if TYPE_CHECKING:
+    from flownb.analysis.durations import Durations
+    from flownb.analysis.plan import LoopPlan
+    from flownb.analysis.verdicts import Option, Verdicts
+    from flownb.model.policies import AwaitPolicy
+
+_STEPS: Final = 300_000  # nodes times choices: a huge loop gets a bound instead
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """One loop, and the courses that its items can take.
+
+    `exact`: these are all courses; else there is one, in which everything that is not
+    decided is live, and what is read off it is a bound: "at most".
+    """
+
+    plan: LoopPlan
+    durations: Durations
+    open: dict[int, tuple[Option, ...]]
+    courses: tuple[Course, ...]
+    exact: bool
+
+    @classmethod
+    def of(cls, plan: LoopPlan, durations: Durations, verdicts: Verdicts | None = None) -> Study:
+        """Follow an item along every course that *verdicts* leave open."""
+        left = options(plan, verdicts)
+        most = min(MOST, _STEPS // len(plan.nodes))
+        picked, exact = choices(left, most)
+        lasts = lasts_of(plan, durations.us)
+        follow = gated if is_gated(plan) else course
+        courses = tuple(follow(plan, lasts, each) for each in picked)
+        return cls(plan, durations, left, courses, exact)
+
+    @property
+    def loop(self) -> str:
+        """The name of the loop."""
+        return self.plan.loop
+
+    def releases(self, policy: AwaitPolicy | None = None) -> Iterator[Release]:
+        """Give the release of each course; the loop's own policy if none is named."""
+        return (release(it, policy or self.plan.policy) for it in self.courses)
+
+    def worst(self, policy: AwaitPolicy | None = None) -> Release:
+        """Give the latest release there can be."""
+        return max(self.releases(policy), key=lambda r: r.us)
+
+    def awaited(self, policy: AwaitPolicy | None = None) -> tuple[str, ...]:
+        """Name the nodes that some item makes the producer wait for, in graph order."""
+        found = {v for r in self.releases(policy) for v in r.awaited}
+        names = {self.plan.nodes[v].name for v in found}
+        return tuple(name for name in self.durations.us if name in names)
+
+    @property
+    def detached(self) -> tuple[str, ...]:
+        """Name the nodes that never delay the producer."""
+        names = {n.name for n in self.plan.nodes if n.detached}
+        return tuple(name for name in self.durations.us if name in names)
+
+    def names(self, numbers: Sequence[int]) -> tuple[str, ...]:
+        """Give the names of nodes by number."""
+        return tuple(self.plan.nodes[v].name for v in numbers)
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Name the nodes of the loop whose duration nobody knows."""
+        missing = set(self.durations.unknown)
+        return tuple(n.name for n in self.plan.nodes if n.name in missing)
+
+    def takes(self, name: str) -> float:
+        """Give the seconds of a node."""
+        return self.durations.us[name] / MICRO
