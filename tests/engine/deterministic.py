@@ -25,7 +25,7 @@ async def flaky(item, ctx):
 
 
 async def gathering(item):
-    await asyncio.gather(*(asyncio.sleep(n / 100) for n in {3, 1, 2}))
+    await asyncio.gather(*map(asyncio.sleep, {0.03, 0.01, 0.02}))
     return item
 
 
@@ -33,7 +33,7 @@ def build():
     """Three loops with queues, retries, jitter, limits, ifs, joins, fan-out, failures."""
     gpu = Limit(concurrency=2, per_second=7)
     retry = Retry(on=OSError, attempts=3, wait_initial=0.1, wait_jitter=0.2)
-    graph = (
+    return (
         Graph("everything")
         .add_producer("p", every=0.13, takes=lambda rng: rng.expovariate(9))
         .add_node("flaky", flaky, retry=retry, timeout=0.9, limit=gpu)
@@ -41,7 +41,7 @@ def build():
         .add_node("one", takes=lambda rng: rng.random(), kind="non_blocking", limit=gpu)
         .add_node("two", gathering, fail=0.1)
         .add_node("j", lambda x: sorted(x))
-        .add_node(Keeper("keeper"), takes=0.02)
+        .add_node(Keeper("keeper"), takes=1.5)
         .add_queue("q", maxlen=3)
         .add_edge("p", "flaky", "i")
         .add_edge("i", "one", "j", when=1)
@@ -56,9 +56,8 @@ def build():
         .add_queue_reader("s", queue="q2")
         .add_node("last", lambda x, ctx: ctx.log(x) or ctx.rng.random())
         .add_edge("s", "last")
-        .set_loop("p", max_in_flight=5, on_error="dead_letter")
+        .set_loop("p", await_policy="blocking", max_in_flight=3, on_error="dead_letter")
     )
-    return graph
 
 
 if __name__ == "__main__":

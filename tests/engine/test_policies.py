@@ -154,7 +154,7 @@ def changed_after(case, second, rng):
 
 def test_two_runs_alike_up_to_the_earlier_release_have_the_same_release():
     changed = 0
-    for seed in range(250):
+    for seed in range(150):
         case, rng = random_case(seed, most=20), Random(seed)
         walk = Walk(case)
         graph, expected = Graph("twins"), {}
@@ -167,4 +167,4 @@ def test_two_runs_alike_up_to_the_earlier_release_have_the_same_release():
         sim = graph.simulate(iterations=1)
         got = {p: sim.releases(f"{p}/P")[0] for p in POLICIES}
         assert got == expected, f"seed {seed}"
-    assert changed > 300
+    assert changed > 200
