@@ -46,7 +46,9 @@ class PlanNode:
     """A node by number, with what the graph decides about it.
 
     `merges`: the payload of a join comes as it is; `multi`: it may run more than
-    once in an iteration (behind a join="each"); `join_behind`: a dead path must be
+    once in an iteration (behind a join="each"); `level`: the longest way from the
+    producer; `losers`: who does not start any more once a join="first" has run;
+    `join_behind`: a dead path must be
     told onwards, because a join behind it counts its in-edges.
     """
 
@@ -62,6 +64,8 @@ class PlanNode:
     join_behind: bool
     branches: bool
     bool_verdict: bool
+    level: int
+    losers: tuple[int, ...]
 
     @property
     def name(self) -> str:
@@ -130,8 +134,9 @@ class _Compiler:
         self.awaited = may_be_awaited(flow, root, self.policy, has_b=self.has_b)
         self.away = detached(flow, root, self.awaited)
         self.merges = merging(flow, self.order, self.ins)
-        self.multi, self.counted = self._joins()
         self.place = {v: i for i, v in enumerate(self.order)}
+        self.multi, self.counted = self._joins()
+        self.levels = self._levels()
         self.arm_number = {id(e): i for i, e in enumerate(self.outs[root])}
 
     def _edges(self, inside: bytearray) -> tuple[dict[int, list[Edge]], dict[int, list[Edge]]]:
@@ -150,6 +155,22 @@ class _Compiler:
         each = [v for v in joins if nodes[self.flow.names[v]].join == "each"]
         multi = reach(self.flow.succ, each)
         return multi, reach(self.flow.pred, [v for v in joins if not multi[v]])
+
+    def _levels(self) -> dict[int, int]:
+        """Count the longest way from the producer to each node."""
+        levels = dict.fromkeys(self.order, 0)
+        for v in self.order:
+            for w in self.flow.succ[v]:
+                levels[w] = max(levels[w], levels[v] + 1)
+        return levels
+
+    def _losers(self, join: int) -> tuple[int, ...]:
+        """Number the nodes all of whose ways lead into *join*: they lose when it has run."""
+        inside = {join}
+        for v in reversed(self.order[1 : self.place[join]]):
+            if self.flow.succ[v] and all(w in inside for w in self.flow.succ[v]):
+                inside.add(v)
+        return tuple(sorted(self.place[v] for v in inside - {join}))
 
     def plan(self) -> LoopPlan:
         nodes = tuple(self._node(v) for v in self.order)
@@ -174,6 +195,8 @@ class _Compiler:
             detached=bool(self.away[v]),
             join_behind=bool(self.counted[v]),
             branches=node.kind == "if" or any(e.conditional for e in outs),
+            level=self.levels[v],
+            losers=self._losers(v) if node.join == "first" and len(self.ins[v]) > 1 else (),
             bool_verdict=all(isinstance(w, bool) for w in whens)
             and (bool(whens) or not any(e.condition for e in outs)),
         )

@@ -203,6 +203,7 @@ class Runner:
 
     def _landed(self, token: Token, output: Any, error: BaseException | None) -> None:
         if token.cancelled:
+            self.leave_gate(token)
             return
         if inspect.iscoroutine(output):
             self.is_async = True
@@ -228,6 +229,7 @@ class Runner:
             output = await self.attempts.call(token, started)
         except asyncio.CancelledError as gone:
             if token.cancelled:
+                self.leave_gate(token)
                 raise
             error = RuntimeError(f"node {self.name!r} cancelled itself")
             error.__cause__ = gone

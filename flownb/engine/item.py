@@ -12,20 +12,24 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
+from flownb.engine.joins import Join
+from flownb.engine.overload import may_release
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from flownb.analysis.plan import PlanEdge, PlanNode
     from flownb.engine.calling import Runner
     from flownb.engine.loop import LoopManager
+    from flownb.engine.order import Order
 
 
 class Token:
     """One node call to come, running, or waiting at a join; one attempt or several."""
 
     __slots__ = (
-        "asked", "at", "attempt", "cancelled", "contexts", "entered", "granted", "item", "mask",
-        "payload", "pushes", "start", "task", "visit",
+        "admitted", "asked", "at", "attempt", "cancelled", "contexts", "entered", "granted", "item",
+        "mask", "payload", "pushes", "start", "task", "visit",
     )  # fmt: skip
 
     def __init__(self, item: Any, at: Runner, payload: Any, mask: int, visit: int = 0) -> None:
@@ -38,7 +42,7 @@ class Token:
         self.start = self.asked = 0.0
         self.task: Any = None
         self.granted: Any = None
-        self.entered = self.cancelled = False
+        self.admitted = self.entered = self.cancelled = False
         self.pushes: list[Any] = []
         self.contexts: list[Any] = []
 
@@ -56,18 +60,6 @@ class Token:
     def where(self) -> tuple[str, int]:
         """Say where a print of this call belongs."""
         return self.at.name, self.item.iteration
-
-
-class Join:
-    """What a join node has heard so far in this iteration."""
-
-    __slots__ = ("failed", "left", "live", "token")
-
-    def __init__(self, in_degree: int) -> None:
-        self.left = in_degree
-        self.live: dict[str, Any] = {}
-        self.failed = False
-        self.token: Token | None = None
 
 
 class Bits:
@@ -128,9 +120,9 @@ class Item:
     """One iteration: what the producer made, and everything that comes of it."""
 
     __slots__ = (
-        "awaited", "errors", "idle_since", "iteration", "joins", "loop", "memo", "message", "open",
-        "parked", "payload", "produced", "released", "runners", "settled", "slot", "throttled",
-        "visits",
+        "awaited", "errors", "idle_since", "iteration", "joins", "loop", "lost", "memo",
+        "message", "open", "order", "parked", "payload", "popped", "produced", "released",
+        "runners", "settled", "shed", "slot", "throttled", "visits",
     )  # fmt: skip
 
     def __init__(
@@ -142,7 +134,10 @@ class Item:
         self.payload = payload
         self.message: Any = None
         self.memo: dict[int, Any] | None = None
-        self.open = 0
+        self.open: dict[Token, None] = {}
+        self.order: Order | None = loop.order()
+        self.lost: set[int] = set()
+        self.popped: list[tuple[str, str]] = []
         self.awaited: Bits | LiveArms = loop.tally()
         self.joins: dict[int, Join] = {}
         self.visits: dict[int, int] = {}
@@ -150,7 +145,7 @@ class Item:
         self.parked: list[Token] = []
         self.produced = 0.0
         self.idle_since: float | None = None
-        self.released = self.settled = self.slot = self.throttled = False
+        self.released = self.settled = self.slot = self.throttled = self.shed = False
 
     def launch(self, live: Collection[PlanEdge] | None = None) -> None:
         """Send the payload down the arms: the producer has ended."""
@@ -160,7 +155,7 @@ class Item:
     def ended(self, token: Token, output: Any, live: Collection[PlanEdge] | None) -> None:
         """Go on behind a node that ended well; *live* None means all edges are."""
         self._spread(token.at, output, token.mask, live)
-        self._close(token)
+        self.close(token)
         self.check()
 
     def failed(self, token: Token, error: BaseException) -> None:
@@ -168,16 +163,18 @@ class Item:
         self.errors.append((token, error))
         self.loop.ending.node_failed(token, error)
         self._kill(token.at.outs, failed=True)
-        self._close(token)
+        self.close(token)
         self.check()
 
-    def dropped(self, token: Token) -> None:
-        """Forget a call that was cancelled with its item."""
-        self._close(token)
+    def drop(self, token: Token) -> None:
+        """Forget a token that is not to run."""
+        self.close(token)
         self.check()
 
     def check(self) -> None:
         """Release the producer and settle the item, when it is time."""
+        if self.order is not None:
+            self.loop.ready.extend(self.order.turn())
         if not self.released:
             self._release()
         if not self.open and not self.settled:
@@ -187,20 +184,15 @@ class Item:
     def _release(self) -> None:
         if self.awaited:
             self.idle_since = None
-        elif self.throttled or (self.open and not self.slot and not self.take_slot()):
+        elif not may_release(self.loop, self):
             # the await set is done, only the slot is missing: from here on it is throttled
             self.idle_since = self.loop.now() if self.idle_since is None else self.idle_since
         else:
             self.released = True
             self.loop.released(self)
 
-    def take_slot(self) -> bool:
-        """Take an in-flight slot, or be throttled until there is one."""
-        self.slot = self.loop.slots.take(self._granted)
-        self.throttled = not self.slot
-        return self.slot
-
-    def _granted(self) -> None:
+    def granted(self) -> None:
+        """Take the slot that has become free: what it held back may start."""
         self.slot, self.throttled = True, False
         parked, self.parked = self.parked, []
         self.loop.unthrottled(parked)
@@ -218,6 +210,8 @@ class Item:
                 self._kill((edge,), failed=False)
 
     def _deliver(self, edge: PlanEdge, payload: Any, mask: int) -> None:
+        if edge.target in self.lost:
+            return
         target = self.runners[edge.target]
         mask = (mask if edge.keep else 0) | edge.force
         if edge.copy:
@@ -236,56 +230,71 @@ class Item:
 
     def _start(self, token: Token) -> None:
         self._open(token)
-        self.loop.ready.append(token)
+        self._offer(token)
+
+    def _offer(self, token: Token) -> None:
+        """The token's inputs are there: it starts now, or when the start rule lets it."""
+        if self.order is not None and token.at.plan.awaited:
+            self.order.offer(token)
+        else:
+            self.loop.ready.append(token)
 
     def _open(self, token: Token) -> None:
-        self.open += 1
+        self.open[token] = None
         self.awaited.opened(token.mask, token.at.plan)
 
-    def _close(self, token: Token) -> None:
-        self.open -= 1
+    def close(self, token: Token) -> None:
+        """Take a token out of the books; the item goes on with `check`."""
+        if self.open.pop(token, self) is self:  # it lost while it was ending
+            return
         self.awaited.closed(token.mask, token.at.plan)
+        if self.order is not None:
+            self.order.closed(token)
 
     # -- joins -----------------------------------------------------------------
 
     def _join(self, target: Runner) -> Join:
         join = self.joins.get(target.plan.index)
         if join is None:
-            join = self.joins[target.plan.index] = Join(len(target.plan.sources))
+            join = self.joins[target.plan.index] = Join(target.plan)
         return join
 
     def _arrive(self, join: Join, edge: PlanEdge, payload: Any, mask: int) -> None:
         target = self.runners[edge.target]
+        join.left -= 1
+        if join.decided:
+            return
         if join.token is None:
             join.token = Token(self, target, None, mask)
             self._open(join.token)
         elif mask & ~join.token.mask:
             new = mask & ~join.token.mask
             join.token.mask |= new
-            self._widen(new, target)
+            self.awaited.opened(new, target.plan)
         join.live[self.runners[edge.source].name] = payload
-        join.left -= 1
-        if not join.left and not self._fires(target, join):
+        if self._decided(target, join) is False:
             self._kill(target.outs, failed=join.failed)
 
-    def _widen(self, new: int, target: Runner) -> None:
-        self.awaited.opened(new, target.plan)
+    def _decided(self, target: Runner, join: Join) -> bool | None:
+        """Run the join or bypass it, if its in-edges decide that now."""
+        verdict = join.decide()
+        if verdict and join.token is not None:
+            join.token.payload = join.payload
+            self._offer(join.token)
+            self._lose(target)
+        elif verdict is False and join.token is not None:
+            self.close(join.token)
+        return verdict
 
-    def _fires(self, target: Runner, join: Join) -> bool:
-        """Run the join if it may; False when it is bypassed. All its in-edges are settled."""
-        token = join.token
-        if token is None or join.failed:
-            if token is not None:
-                self._close(token)
-            return False
-        live, plan = join.live, target.plan
-        token.payload = (
-            next(iter(live.values()))
-            if plan.merges
-            else {s: live[s] for s in plan.sources if s in live}
-        )
-        self.loop.ready.append(token)
-        return True
+    def _lose(self, target: Runner) -> None:
+        """The losers of a join="first" do not start; those that run are left behind."""
+        losers = set(target.plan.losers)
+        self.lost |= losers
+        for token in [t for t in self.open if t.at.plan.index in losers]:
+            self.loop.abandon(token)
+            self.close(token)
+        for index in losers & self.joins.keys():
+            self.joins[index].decided = True
 
     def _kill(self, edges: Sequence[PlanEdge], *, failed: bool) -> None:
         """Tell the joins behind dead edges; a node with one dead in-edge is bypassed."""
@@ -305,6 +314,4 @@ class Item:
         """Settle a dead in-edge; say which mark the join passes on, None while it does not."""
         join.left -= 1
         join.failed |= mark
-        if join.left or self._fires(target, join):
-            return None
-        return join.failed
+        return join.failed if self._decided(target, join) is False else None

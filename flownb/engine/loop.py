@@ -23,6 +23,8 @@ from flownb.engine.inflight import Slots
 from flownb.engine.item import Bits, Item, LiveArms, Token
 from flownb.engine.lane import Lane
 from flownb.engine.memory import Memory
+from flownb.engine.order import Order
+from flownb.engine.overload import has_place
 from flownb.engine.produce import FAILED_TICK, Source
 from flownb.engine.setup import open_resources, set_up
 from flownb.engine.signature import EXHAUSTED
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from flownb.engine.observe import Stream
     from flownb.engine.threads import Threads
     from flownb.engine.world import Live, Simulated
+    from flownb.model.policies import WhenFull
     from flownb.model.records import LoopState
 
 TURN: Final = 0.005
@@ -270,9 +273,7 @@ class LoopManager(Steered):
 
     def _start(self, token: Token) -> None:
         item = token.item
-        if token.at.plan.detached and not item.slot and (item.throttled or not item.take_slot()):
-            token.asked = self.now()
-            item.parked.append(token)
+        if token.at.plan.detached and not item.slot and not has_place(self, token):
             return
         gate = token.at.gate
         if gate is None:
@@ -294,6 +295,35 @@ class LoopManager(Steered):
         token.at.span(token, "limited", token.asked)
         token.at.run(token)
         self.pump()
+
+    def abandon(self, token: Token) -> None:
+        """End a call whose outcome nobody wants: cancel it, or leave a sync one behind."""
+        token.cancelled = True
+        token.disown()
+        if token in self.ready:
+            self.ready.remove(token)
+        if token in token.item.parked:
+            token.item.parked.remove(token)
+        if self.calls.pop(token, self) is self:
+            return
+        if token.task is not None:
+            token.task.cancel()
+            if not isinstance(token.task, asyncio.Task):
+                token.at.leave_gate(token)
+        elif token.at.gate is not None and not token.entered:
+            token.at.gate.forget(token.granted)
+        else:
+            self.event("abandoned", token.at.name, token.iteration)
+
+    def order(self) -> Order | None:
+        """Give what holds the nodes of a new item back, if the start rule says so."""
+        rule = self.plan.options.start_rule
+        return None if rule == "dataflow" else Order(rule)
+
+    @property
+    def when_full(self) -> WhenFull:
+        """What happens when all in-flight slots are taken."""
+        return self.plan.options.when_full
 
     def unthrottled(self, parked: list[Token]) -> None:
         """An item has its slot: what it held back starts now."""

@@ -101,6 +101,7 @@ class Meter:
             "failed": self._on_failed,
             "retry": self._on_retry,
             "timeout": self._on_timeout,
+            "abandoned": self._on_abandoned,
         }
 
     def node(self, name: str) -> NodeMeter:
@@ -162,6 +163,9 @@ class Meter:
         meter = self.node(event.node)
         meter.timeouts += 1
         meter.abandoned += bool(event.data)
+
+    def _on_abandoned(self, event: Event) -> None:
+        self.node(event.node).abandoned += 1
 
     def snapshot(self, now: float, slots: Slots) -> LoopMetrics:
         """Freeze what is known at second *now*; *slots* says how many items are in flight."""

@@ -32,8 +32,6 @@ def _loops(workflow: Workflow, *, live: bool) -> Iterator[str]:
         o = workflow.loop_options(loop)
         refused = {
             f"pool={o.pool!r}": live and o.pool not in _POOLS,
-            f"start_rule={o.start_rule!r}": o.start_rule != "dataflow",
-            f"when_full={o.when_full!r}": o.when_full != "block",
             f"restart={o.restart!r}": o.restart != "never",
             "transactional=True": o.transactional,
             "checkpoint=": o.checkpoint is not None,
@@ -46,8 +44,6 @@ def _loops(workflow: Workflow, *, live: bool) -> Iterator[str]:
 def _nodes(workflow: Workflow) -> Iterator[str]:
     loops = set(workflow.producers)
     for node in workflow.nodes.values():
-        if node.join not in {"all", "each"}:
-            yield f"node {node.name!r}: join={node.join!r} is not built yet"
         if node.kind == "queue_reader" and node.name not in loops:
             yield f"node {node.name!r}: a queue reader in the middle of a loop is not built yet"
         if node.reader is not None and node.reader.timeout is not None:

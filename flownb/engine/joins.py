@@ -1,0 +1,50 @@
+"""When does a join run? When enough of its in-edges are live, by its rule.
+
+"all": once, when all in-edges are settled, one is live and none is marked failed.
+"first": at the first live token; *n*: at the n-th, and it is bypassed as soon as n
+cannot be reached any more.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from flownb.analysis.plan import PlanNode
+    from flownb.engine.item import Token
+
+
+class Join:
+    """What a join node has heard so far in this iteration."""
+
+    __slots__ = ("_needed", "_plan", "decided", "failed", "left", "live", "token")
+
+    def __init__(self, plan: PlanNode) -> None:
+        self._plan = plan
+        self._needed = {"all": None, "first": 1}.get(plan.join, plan.join)  # type: ignore[arg-type]
+        self.left = len(plan.sources)
+        self.live: dict[str, Any] = {}
+        self.failed = self.decided = False
+        self.token: Token | None = None
+
+    def decide(self) -> bool | None:
+        """Say, once, that it runs (True) or is bypassed (False); None while it waits."""
+        verdict = self._verdict()
+        self.decided = self.decided or verdict is not None
+        return verdict
+
+    def _verdict(self) -> bool | None:
+        if self.decided:
+            return None
+        if not isinstance(self._needed, int):
+            return None if self.left else bool(self.live) and not self.failed
+        if len(self.live) >= self._needed:
+            return True
+        return False if len(self.live) + self.left < self._needed else None
+
+    @property
+    def payload(self) -> Any:
+        """Give the one payload as it is, or `{source: output}` in edge order: the plan says."""
+        if self._plan.merges or self._plan.join == "first":
+            return next(iter(self.live.values()))
+        return {s: self.live[s] for s in self._plan.sources if s in self.live}

@@ -1,0 +1,92 @@
+"""What if all in-flight slots are taken? What the loop's `when_full` says.
+
+"block": the node waits for a slot, and so does the producer. "drop_newest": the
+detached part of this item is dropped. "drop_oldest": that of the oldest item that holds
+a slot is dropped, and its slot goes to this one. "error": the node fails with
+InFlightFull. What is dropped does not start; where it runs already it is cancelled, a
+sync call is left behind.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flownb.errors import InFlightFull
+
+if TYPE_CHECKING:
+    from flownb.engine.item import Item, Token
+    from flownb.engine.loop import LoopManager
+
+
+def has_place(loop: LoopManager, token: Token) -> bool:
+    """Whether a detached token may start now; else it has been parked, dropped or failed."""
+    item = token.item
+    if item.shed:
+        item.drop(token)
+        return False
+    if item.slot or (not item.throttled and take_slot(loop, item)):
+        return True
+    if loop.when_full == "block":
+        token.asked = loop.now()
+        item.parked.append(token)
+    elif loop.when_full == "error":
+        item.failed(token, _full(loop))
+    else:
+        shed(loop, item)
+        item.drop(token)
+    return False
+
+
+def may_release(loop: LoopManager, item: Item) -> bool:
+    """Whether an item of which something is still open may let its producer go on."""
+    if not item.open or item.slot:
+        return True
+    if item.throttled:
+        return False
+    if take_slot(loop, item):
+        return True
+    if loop.when_full == "error":
+        token = next(iter(item.open))
+        loop.abandon(token)
+        item.errors.append((token, _full(loop)))
+        loop.ending.node_failed(token, item.errors[-1][1])
+    if loop.when_full != "block":
+        shed(loop, item)
+        _drop_open(loop, item)
+        return True
+    return False
+
+
+def take_slot(loop: LoopManager, item: Item) -> bool:
+    """Take a slot for *item*; under "drop_oldest" from the oldest item that holds one."""
+    if loop.when_full == "block":
+        item.slot = loop.slots.take(item.granted)
+        item.throttled = not item.slot
+        return item.slot
+    if loop.when_full == "drop_oldest" and loop.slots.held >= loop.slots.size:
+        oldest = next((i for i in loop.items.values() if i.slot and i is not item), None)
+        if oldest is not None:
+            shed(loop, oldest)
+            _drop_open(loop, oldest)
+            oldest.check()
+    item.slot = loop.slots.held < loop.slots.size and loop.slots.take(item.granted)
+    return item.slot
+
+
+def shed(loop: LoopManager, item: Item) -> None:
+    """Drop the rest of an item's detached part; it is counted once."""
+    if not item.shed:
+        item.shed = True
+        loop.event("dropped", loop.name, item.iteration)
+
+
+def _drop_open(loop: LoopManager, item: Item) -> None:
+    for token in [t for t in item.open if item.released or not t.mask]:
+        loop.abandon(token)
+        item.close(token)
+
+
+def _full(loop: LoopManager) -> InFlightFull:
+    return InFlightFull(
+        f"loop {loop.name!r} has max_in_flight={loop.slots.size} items in flight already"
+    )
