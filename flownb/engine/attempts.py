@@ -13,10 +13,13 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from flownb.engine.observe import NOTHING
+from flownb.engine.signature import FAILS
 from flownb.errors import NodeTimeout
 from flownb.model.nodes import NodeData
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from flownb.engine.calling import Runner
     from flownb.engine.item import Token
 
@@ -76,7 +79,7 @@ class Attempts:
         limit = self.runner.node.timeout
         if limit is None:
             return await work
-        task = self.runner.loop.spawn(work, name=self.runner.name)
+        task = self.runner.loop.spawn(_outcome(work), name=self.runner.name)
         try:
             # not asyncio.timeout: the node could swallow its cancellation
             await asyncio.wait((task,), timeout=limit)
@@ -87,7 +90,10 @@ class Attempts:
             self._abandon(token, task)
             msg = f"took longer than its timeout of {limit:g} s"
             raise NodeTimeout(msg)
-        return task.result()
+        output, error = task.result()
+        if error is not None:
+            raise error
+        return output
 
     def _abandon(self, token: Token, task: asyncio.Task[Any]) -> None:
         token.disown()
@@ -136,3 +142,11 @@ class Attempts:
         if error is not None:
             raise error
         return output
+
+
+async def _outcome(work: Coroutine[Any, Any, Any]) -> tuple[Any, BaseException | None]:
+    """Give output and error: a SystemExit in a task would end the event loop it runs on."""
+    try:
+        return await work, None
+    except FAILS as error:
+        return None, error

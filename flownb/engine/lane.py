@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from flownb.engine.item import Token
 from flownb.engine.memory import SHORT
 from flownb.engine.produce import Pull
-from flownb.engine.signature import EXHAUSTED
+from flownb.engine.signature import EXHAUSTED, FAILS
 from flownb.model.records import Batch
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Lane:
                 for fn, source in steps:
                     values.append(fn(values[source]))
                     row.append(clock())
-            except Exception as error:  # noqa: BLE001 - it becomes the item's failure
+            except FAILS as error:  # it becomes the item's failure
                 self._flush(last)
                 self._broken(values, error)
                 return
@@ -119,7 +119,7 @@ class Lane:
         loop.stream.batch(Batch(loop.name, self.names, loop.made, origin, rows, last))
         loop.made += len(rows)
 
-    def _broken(self, values: list[Any], error: Exception) -> None:
+    def _broken(self, values: list[Any], error: BaseException) -> None:
         """Let a row that failed go on as an item: what has run is not run again."""
         if not values:
             token = Token(Pull(self.loop), self.loop.runners[0], None, 0)

@@ -22,6 +22,10 @@ class _Exhausted:
 
 EXHAUSTED: Final = _Exhausted()
 
+# What a user's function may raise and the loop, and the kernel, survive: also sys.exit()
+# and an interrupt that hits it. They fail the item.
+FAILS: Final = (Exception, SystemExit, KeyboardInterrupt)
+
 
 def is_async(fn: Any) -> bool:
     """Whether calling *fn* gives a coroutine; sees through partials and `__call__`."""

@@ -336,9 +336,10 @@ async def test_a_dead_letter_can_be_read(pool):
     assert letter["error"] == "ValueError: two"
 
 
+@pytest.mark.parametrize("node", [{}, {"timeout": 5}])
 @POOLS
 @live
-async def test_a_node_that_calls_exit_fails_and_everything_lives_on(pool):
+async def test_a_node_that_calls_exit_fails_and_everything_lives_on(pool, node):
     def check(n):
         if n == 1:
             sys.exit(3)
@@ -349,11 +350,23 @@ async def test_a_node_that_calls_exit_fails_and_everything_lives_on(pool):
             raise KeyboardInterrupt
         return n
 
-    graph = one(range(50), check, pool=pool).add_node("also", also).add_edge("check", "also")
-    orch = graph.start()
+    graph = one(range(50), check, pool=pool, node=node).add_node("also", also, **node)
+    orch = graph.add_edge("check", "also").start()
     await orch.wait(timeout=5)
     metrics = orch.metrics()["days"]
     assert (metrics.done, metrics.failed) == (48, 2)
+    await orch.stop()
+
+
+@live
+async def test_a_node_in_the_fast_lane_that_calls_exit_fails_too():
+    def check(n):
+        if n % 1000 == 999:
+            sys.exit("enough")
+
+    orch = one(range(5000), check).start()
+    await orch.wait(timeout=10)
+    assert (orch.metrics()["days"].done, orch.metrics()["days"].failed) == (4995, 5)
     await orch.stop()
 
 
