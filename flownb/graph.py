@@ -91,6 +91,7 @@ class Graph(Workflow, Shown):
         seed: int = 0,
         policy: AwaitPolicy | None = None,
         call: bool = True,
+        check_mutation: bool = False,
         history: int = 100_000,
         tools: ToolRegistry | None = None,
     ) -> Simulation:
@@ -100,7 +101,8 @@ class Graph(Workflow, Shown):
         items of every source loop, or when nothing is left to do. A node lasts what it
         awaits on the clock, plus what it sleeps, plus its `takes=`. *policy* overrides
         every loop's await policy, *call=False* calls no function without `fake=`,
-        *history* is how many spans and events are kept.
+        *check_mutation* names a node that changes a payload it shares with others (a
+        SimulationError), *history* is how many spans and events are kept.
 
         Raises GraphError for a graph with mistakes, DeadlockError when somebody waits
         for what can never happen, LivelockError when time does not pass, and
@@ -114,7 +116,7 @@ class Graph(Workflow, Shown):
         check_supported(self, live=False)
         return simulate(
             self, until=until, iterations=iterations, seed=seed, policy=policy, call=call,
-            history=history, tools=tools, using=self.using,
+            check_mutation=check_mutation, history=history, tools=tools, using=self.using,
         )  # fmt: skip
 
     def start(

@@ -46,7 +46,8 @@ class PlanNode:
     """A node by number, with what the graph decides about it.
 
     `merges`: the payload of a join comes as it is; `multi`: it may run more than
-    once in an iteration (behind a join="each"); `level`: the longest way from the
+    once in an iteration (behind a join="each"); `shares`: its payload may
+    be another node's too; `level`: the longest way from the
     producer; `losers`: who does not start any more once a join="first" has run;
     `join_behind`: a dead path must be
     told onwards, because a join behind it counts its in-edges.
@@ -64,6 +65,7 @@ class PlanNode:
     join_behind: bool
     branches: bool
     bool_verdict: bool
+    shares: bool
     level: int
     losers: tuple[int, ...]
 
@@ -194,7 +196,12 @@ class _Compiler:
             awaited=bool(self.awaited[v]),
             detached=bool(self.away[v]),
             join_behind=bool(self.counted[v]),
-            branches=node.kind == "if" or any(e.conditional for e in outs),
+            branches=node.kind == "if"
+            or (node.kind == "queue_reader" and v != self.root)
+            or any(e.conditional for e in outs),
+            shares=any(
+                len(self.outs[self.flow.index[e.source]]) > 1 for e in self.ins[v] if not e.copy
+            ),
             level=self.levels[v],
             losers=self._losers(v) if node.join == "first" and len(self.ins[v]) > 1 else (),
             bool_verdict=all(isinstance(w, bool) for w in whens)

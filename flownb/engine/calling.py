@@ -13,15 +13,16 @@ import contextvars
 import functools
 import inspect
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from flownb.engine.attempts import Attempts
 from flownb.engine.capture import HERE, Spot
 from flownb.engine.context import Context, SyncContext
 from flownb.engine.observe import NOTHING
-from flownb.engine.routing import route
+from flownb.engine.routing import Popped, route
 from flownb.engine.signature import (
     EXHAUSTED,
+    FAILS,
     bound,
     context_parameter,
     is_async,
@@ -40,9 +41,6 @@ if TYPE_CHECKING:
     from flownb.engine.loop import LoopManager
     from flownb.engine.memory import Memory
     from flownb.model.records import SpanKind
-
-# A node that calls sys.exit(), or that an interrupt hits, fails; the loop and the kernel live on.
-_ENDS: Final = (Exception, SystemExit, KeyboardInterrupt)
 
 
 class Runner:
@@ -64,7 +62,7 @@ class Runner:
         else:
             self._take_over(same)
         self.passes = self.target is None
-        plain = self.instance or self.node.queue or self.node.kind == "producer" or self.ctx_name
+        plain = self.instance or self.is_async or self.node.kind == "producer" or self.ctx_name
         self.plain = not (plain or self.passes or self.node.fail)
         self.attempts = Attempts(self)
         self.careful = bool(self.node.retry or self.node.timeout or loop.middleware)
@@ -78,9 +76,9 @@ class Runner:
         """Find what is called: the function, its stand-in, a class node's run, a push."""
         node, virtual = self.node, self.loop.inline
         fn = node.fake if virtual and node.fake else node.fn
-        if node.queue:
+        if node.queue or (node.reader and self.plan.index):
             self.is_async = True
-            return self._push
+            return self._push if node.queue else self._pop
         called = self.loop.world.calls(node)
         if isinstance(fn, BaseNode) and called:
             self.instance = deepcopy(fn)
@@ -122,6 +120,7 @@ class Runner:
         token.start = self.loop.now()
         self.loop.calls[token] = None
         self.loop.world.called(self.loop, token.start)
+        token.before = self.loop.world.watched(token)
         if token.item.memo is not None and self.plan.index in token.item.memo:
             self._replay(token)
         elif self.is_async or self.careful:
@@ -165,7 +164,7 @@ class Runner:
         except SimulationError as error:
             self.loop.crash(error)
             return None, error
-        except _ENDS as error:  # it becomes the item's failure
+        except FAILS as error:  # it becomes the item's failure
             return None, error
         finally:
             if not self.loop.inline:
@@ -236,7 +235,7 @@ class Runner:
         except SimulationError as fatal:
             self.loop.crash(fatal)
             error = fatal
-        except _ENDS as failure:  # it becomes the item's failure
+        except FAILS as failure:  # it becomes the item's failure
             error = failure
         spot.end()
         self.loop.guard(self._finish, token, output, error)
@@ -251,7 +250,7 @@ class Runner:
             return token.payload
         if self.instance is not None:
             return self.target(NodeData(token.payload, self.meta(token)))
-        if self.node.queue is not None:
+        if self.node.queue or self.node.reader:
             return self.target(token)
         if self.node.kind == "producer":
             return self.target(**({self.ctx_name: self._context(token)} if self.ctx_name else {}))
@@ -273,6 +272,18 @@ class Runner:
         if queue is not None:
             await self.loop.queues.push(queue.name, token.payload, meta=dict(self.meta(token)))
         return token.payload
+
+    async def _pop(self, token: Token) -> Popped:
+        """Read one message in the middle of a loop; it is acked with the item."""
+        reader = self.node.reader
+        if reader is None:
+            return Popped(verdict=False, payload=token.payload)
+        queues = self.loop.queues
+        message = await queues.pop(reader.queue, reader.timeout, reader=self.loop.name)
+        if message is None:
+            return Popped(verdict=False, payload=token.payload)
+        token.item.popped.append((reader.queue, message.id))
+        return Popped(verdict=True, payload=message.payload)
 
     # -- the outcome -----------------------------------------------------------
 
@@ -311,6 +322,7 @@ class Runner:
             except Exception as failure:  # noqa: BLE001 - a condition is the user's too
                 error = failure
         self.loop.calls.pop(token, None)
+        self.loop.world.check_unchanged(token)
         if error is None:
             self.memory.streak = 0
             token.item.ended(token, output, live)

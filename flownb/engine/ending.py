@@ -56,7 +56,14 @@ class Ending:
             self._failed(item)
         else:
             self._ack(item, "done")
+            self._ack_popped(item)
         loop.event("settled", loop.name, item.iteration)
+
+    def _ack_popped(self, item: Item) -> None:
+        """Ack what the item's nodes popped on its way."""
+        for queue, message in item.popped:
+            self._job(self.loop.queues.ack(queue, [message], reader=self.loop.name))
+        item.popped.clear()
 
     def _ack(self, item: Item, when: str) -> None:
         reader = self.loop.plan.nodes[0].node.reader
@@ -103,9 +110,11 @@ class Ending:
         loop = self.loop
         match policy:
             case "skip":
+                self._ack_popped(item)
                 self._ack(item, "done")
                 self._ack(item, "awaited")
             case "dead_letter":
+                self._ack_popped(item)
                 letter = loop.queues.dead_letter(
                     loop.plan.reads,
                     item.message,

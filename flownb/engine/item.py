@@ -28,8 +28,8 @@ class Token:
     """One node call to come, running, or waiting at a join; one attempt or several."""
 
     __slots__ = (
-        "admitted", "asked", "at", "attempt", "cancelled", "contexts", "entered", "granted", "item",
-        "mask", "payload", "pushes", "start", "task", "visit",
+        "admitted", "asked", "at", "attempt", "before", "cancelled", "contexts", "entered", "granted",
+        "item", "mask", "payload", "pushes", "start", "task", "visit",
     )  # fmt: skip
 
     def __init__(self, item: Any, at: Runner, payload: Any, mask: int, visit: int = 0) -> None:
@@ -41,6 +41,7 @@ class Token:
         self.attempt = 0
         self.start = self.asked = 0.0
         self.task: Any = None
+        self.before: Any = None
         self.granted: Any = None
         self.admitted = self.entered = self.cancelled = False
         self.pushes: list[Any] = []

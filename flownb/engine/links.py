@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from flownb.analysis.paths import Flow, reach
 from flownb.errors import GraphError
 from flownb.model.edges import did_you_mean
 from flownb.queues.spec import QueueSpec
@@ -57,12 +58,10 @@ def _is_external(plan: LoopPlan, queue: str) -> bool:
 
 def queue_specs(workflow: Workflow) -> list[QueueSpec]:
     """Describe every queue of a graph to the hosts that will use it."""
-    loops = set(workflow.producers)
     readers: dict[str, list[str]] = {}
     for node in workflow.nodes.values():
         if node.reader:
-            names = readers.setdefault(node.reader.queue, [])
-            names += [node.name] if node.name in loops else []
+            readers.setdefault(node.reader.queue, []).extend(_loops_of(workflow, node.name))
     specs = {name: QueueSpec(name, readers=tuple(r)) for name, r in readers.items()}
     for node in workflow.nodes.values():
         q = node.queue
@@ -71,6 +70,15 @@ def queue_specs(workflow: Workflow) -> list[QueueSpec]:
                 q.name, q.mode, q.maxlen, q.when_full, q.model, tuple(readers.get(q.name, ()))
             )
     return list(specs.values())
+
+
+def _loops_of(workflow: Workflow, reader: str) -> list[str]:
+    """Name the loops a reader reads for: its own, or those it stands in the middle of."""
+    if reader in workflow.producers:
+        return [reader]
+    flow = Flow.of(workflow)
+    before = reach(flow.pred, [flow.index[reader]])
+    return [loop for loop in workflow.producers if before[flow.index[loop]]]
 
 
 def known_node(name: str, names: Iterable[str]) -> str:

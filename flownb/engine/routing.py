@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flownb.model.policies import OTHERWISE
 
@@ -12,12 +12,24 @@ if TYPE_CHECKING:
     from flownb.analysis.plan import PlanEdge, PlanNode
 
 
+class Popped(NamedTuple):
+    """What a queue reader in the middle of a loop gives: an if with a side effect.
+
+    A message: verdict True and its payload; none in time: False and the payload that came in.
+    """
+
+    verdict: bool
+    payload: Any
+
+
 def route(plan: PlanNode, payload: Any, output: Any) -> tuple[Any, Collection[PlanEdge]]:
     """Decide what goes on, along which edges, behind a node that got *payload*.
 
     An if passes its payload on unchanged, and its *output* is the verdict. Raises
     LookupError when no edge fits; an if whose edges are all True or False ends there.
     """
+    if isinstance(output, Popped):
+        return output.payload, [e for e in plan.outs if _is_live(e, output.verdict, output.payload)]
     is_if = plan.node.kind == "if"
     passed = payload if is_if else output
     verdict = bool(output) if plan.bool_verdict else output

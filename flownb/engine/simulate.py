@@ -117,6 +117,7 @@ def simulate(
     seed: int = 0,
     policy: AwaitPolicy | None = None,
     call: bool = True,
+    check_mutation: bool = False,
     history: int = 100_000,
     tools: Any = None,
     using: Sequence[Any] = (),
@@ -124,7 +125,8 @@ def simulate(
     """Run all loops of *workflow* in virtual time; `Graph.simulate` says more."""
     plans = [compile_plan(workflow, loop, policy) for loop in workflow.producers]
     end = _until(plans, until, iterations)
-    run = _Run(workflow, plans, seed=seed, call=call, history=history, tools=tools, using=using)
+    world = Simulated(seed, call=call, check_mutation=check_mutation)
+    run = _Run(workflow, plans, world, seed=seed, history=history, tools=tools, using=using)
     run.until = end
     run.iterations = iterations
     return run.in_thread()
@@ -152,11 +154,11 @@ class _Run:
     """One simulation under way."""
 
     def __init__(
-        self, workflow: Workflow, plans: Sequence[LoopPlan], *,
-        seed: int, call: bool, history: int, tools: Any, using: Sequence[Any],
+        self, workflow: Workflow, plans: Sequence[LoopPlan], world: Simulated, *,
+        seed: int, history: int, tools: Any, using: Sequence[Any],
     ) -> None:  # fmt: skip
         self.workflow, self.plans, self.seed = workflow, plans, seed
-        self.world = Simulated(seed, call=call)
+        self.world = world
         self.history, self.digest = History(history), Digest()
         self.tools, self.using = tools, using
         # one guard for all loops: an observer that raises is switched off everywhere

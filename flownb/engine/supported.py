@@ -44,7 +44,8 @@ def _loops(workflow: Workflow, *, live: bool) -> Iterator[str]:
 def _nodes(workflow: Workflow) -> Iterator[str]:
     loops = set(workflow.producers)
     for node in workflow.nodes.values():
-        if node.kind == "queue_reader" and node.name not in loops:
-            yield f"node {node.name!r}: a queue reader in the middle of a loop is not built yet"
-        if node.reader is not None and node.reader.timeout is not None:
-            yield f"node {node.name!r}: a queue reader's timeout= is not built yet"
+        if node.name in loops and node.reader is not None and node.reader.timeout is not None:
+            yield (
+                f"node {node.name!r} drives a loop, so timeout= has no meaning: it waits for the "
+                "next message; a reader in the middle of a loop gives up after timeout= seconds"
+            )

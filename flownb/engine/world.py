@@ -7,12 +7,13 @@ seconds, what it awaits on the clock, plus what it passes to `time.sleep` or
 
 from __future__ import annotations
 
+import copy
 import time
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
 from flownb.engine.capture import HERE
-from flownb.errors import LivelockError, RunError
+from flownb.errors import LivelockError, RunError, SimulationError
 
 if TYPE_CHECKING:
     from flownb.engine.calling import Runner
@@ -49,6 +50,12 @@ class Live:
     def hopped(self, loop: LoopManager, hops: int) -> None:
         """Nothing to watch."""
 
+    def watched(self, token: Token) -> Any:
+        """Nothing to compare with later."""
+
+    def check_unchanged(self, token: Token) -> None:
+        """Nothing to compare."""
+
     def sleep(self, seconds: float) -> None:
         """Sleep in the node's own thread."""
         time.sleep(seconds)
@@ -63,7 +70,8 @@ class Simulated:
 
     inline = True
 
-    def __init__(self, seed: int = 0, *, call: bool = True) -> None:
+    def __init__(self, seed: int = 0, *, call: bool = True, check_mutation: bool = False) -> None:
+        self._check_mutation = check_mutation
         self._seed = seed
         self._call = call
         self._calls, self._instant = 0, -1.0
@@ -135,6 +143,22 @@ class Simulated:
         """Make the simulated call last longer."""
         add_sleep(seconds)
 
+    def watched(self, token: Token) -> Any:
+        """Copy a payload that others may get too, if mutation is to be checked."""
+        if self._check_mutation and token.at.plan.shares:
+            return copy.deepcopy(token.payload)
+        return None
+
+    def check_unchanged(self, token: Token) -> None:
+        """Name a node that changed a payload it shares."""
+        if token.before is None or _equal(token.payload, token.before):
+            return
+        msg = (
+            f"node {token.at.name!r} (loop {token.at.loop.name!r}, iteration {token.iteration}) "
+            "changed a payload that other nodes get too: return a new one, or link with copy=True"
+        )
+        token.at.loop.crash(SimulationError(msg))
+
     def _rng(self, what: str, runner: Runner) -> Random:
         key = (what, runner.name)
         if key not in self._rngs:
@@ -150,3 +174,9 @@ def add_sleep(seconds: float) -> None:
     spot = HERE.get()
     if spot is not None:
         spot.slept += seconds
+
+
+def _equal(a: Any, b: Any) -> bool:
+    """Compare payloads; arrays and tables, which compare cell by cell, by what they show."""
+    same = a == b
+    return same if isinstance(same, bool) else repr(a) == repr(b)
