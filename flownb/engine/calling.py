@@ -216,6 +216,9 @@ class Runner:
         """Run as a task of the loop, in a context of its own."""
         context = contextvars.copy_context()
         spot = Spot(self.loop.write_line)
+        if started is not None and (here := HERE.get()) is not None:
+            # what it slept before it gave its coroutine belongs to this call
+            spot.slept, here.slept = here.slept, 0.0
         context.run(HERE.set, spot)
         spot.where = token.where
         work = self._task(token, spot, started)

@@ -270,6 +270,20 @@ def test_a_function_that_returns_a_coroutine_lasts_as_declared_too():
     assert (sim.outputs("a"), sim.releases("p")) == ([2], [3])
 
 
+def test_what_a_function_sleeps_before_it_returns_a_coroutine_is_its_own():
+    async def rest(payload):
+        await asyncio.sleep(1)
+        return payload
+
+    def work(payload):
+        time.sleep(5)
+        return rest(payload)
+
+    sim = chain(("a", work, {}), "b", source=[1, 2]).simulate(until=99)
+    assert calls(sim, "a") == [(0, 6), (6, 12)]
+    assert calls(sim, "p") == [(0, 0), (6, 6)]
+
+
 def test_time_sleep_in_an_async_node_is_counted_to_that_node():
     async def a(_):
         time.sleep(2)  # noqa: ASYNC251 - counted, not slept

@@ -15,6 +15,7 @@ import pytest
 
 from flownb import Graph
 from flownb.engine import world
+from flownb.engine.clock import VirtualLoop
 from flownb.engine.world import InjectedFailure
 from flownb.errors import DeadlockError, LivelockError, SimulationError
 from tests.engine import sleepers
@@ -353,6 +354,16 @@ def test_equal_times_fire_first_come_first_served():
     sim = graph.simulate(until=9)
     assert [s.node for s in sim.timeline if s.start == 0] == ["p", "c", "a", "b", "p"]
     assert list(got[-1]) == ["c", "a", "b"]
+
+
+def test_times_that_differ_only_by_rounding_are_equal_and_keep_their_order():
+    got = []
+    loop = VirtualLoop()
+    for name, when in (("first", 0.1 + 0.2), ("second", 0.3)):
+        loop.call_at(when, lambda name=name: got.append((name, loop.time())))
+    loop.run_until_complete(asyncio.sleep(1))
+    loop.close()
+    assert got == [("first", 0.3), ("second", 0.3)]
 
 
 def test_time_is_kept_in_whole_microseconds_for_years():
