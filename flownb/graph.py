@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from flownb.analysis.problems import Problem
     from flownb.engine.orchestrator import Orchestrator
     from flownb.engine.simulate import Simulation
-    from flownb.model.policies import AwaitPolicy
+    from flownb.model.policies import AwaitPolicy, StartRule
+    from flownb.model.records import LoopMetrics
     from flownb.model.tools import ToolRegistry
 
 
@@ -72,16 +73,22 @@ class Graph(Workflow, Shown):
         check(self)
         return compile_plan(self, loop, policy)
 
-    def explain(self, *, policy: AwaitPolicy | None = None) -> Explanation:
+    def explain(
+        self,
+        *,
+        policy: AwaitPolicy | None = None,
+        measured: Mapping[str, LoopMetrics] | None = None,
+    ) -> Explanation:
         """Say who waits for whom and why, and predict releases, rates and bottlenecks.
 
-        *policy* explains every loop under another await policy. Raises GraphError.
+        *policy* explains every loop under another await policy; *measured* (what
+        `metrics()` gave) stands beside what is predicted. Raises GraphError.
         """
         from flownb.analysis.explain import explain
         from flownb.analysis.validate import check
 
         check(self)
-        return explain(self, policy=policy)
+        return explain(self, policy=policy, measured=measured)
 
     def simulate(
         self,
@@ -93,6 +100,9 @@ class Graph(Workflow, Shown):
         call: bool = True,
         check_mutation: bool = False,
         history: int = 100_000,
+        payload: Any = None,
+        start_rule: StartRule = "dataflow",
+        max_concurrency: int | None = None,
         tools: ToolRegistry | None = None,
     ) -> Simulation:
         """Run all loops in virtual time, exactly the same every time.
@@ -103,6 +113,9 @@ class Graph(Workflow, Shown):
         every loop's await policy, *call=False* calls no function without `fake=`,
         *check_mutation* names a node that changes a payload it shares with others (a
         SimulationError), *history* is how many spans and events are kept.
+
+        A graph without producers runs once, with *payload*: all its nodes are awaited,
+        *max_concurrency* of them work at a time, in the order of *start_rule*.
 
         Raises GraphError for a graph with mistakes, DeadlockError when somebody waits
         for what can never happen, LivelockError when time does not pass, and
@@ -116,7 +129,8 @@ class Graph(Workflow, Shown):
         check_supported(self, live=False)
         return simulate(
             self, until=until, iterations=iterations, seed=seed, policy=policy, call=call,
-            check_mutation=check_mutation, history=history, tools=tools, using=self.using,
+            check_mutation=check_mutation, payload=payload, start_rule=start_rule,
+            max_concurrency=max_concurrency, history=history, tools=tools, using=self.using,
         )  # fmt: skip
 
     def start(

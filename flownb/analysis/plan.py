@@ -45,12 +45,12 @@ class PlanEdge:
 class PlanNode:
     """A node by number, with what the graph decides about it.
 
-    `merges`: the payload of a join comes as it is; `multi`: it may run more than
-    once in an iteration (behind a join="each"); `shares`: its payload may
-    be another node's too; `level`: the longest way from the
-    producer; `losers`: who does not start any more once a join="first" has run;
-    `join_behind`: a dead path must be
-    told onwards, because a join behind it counts its in-edges.
+    `merges`: the payload of a join comes as it is; `multi`: it may run more than once in
+    an iteration (behind a join="each"); `join_behind`: a dead path must be told onwards,
+    because a join behind it counts its in-edges; `shares`: its payload may be another
+    node's too; `level`: the longest way from the producer, in edges; `remaining`: that to
+    an end, in declared seconds; `losers`: who does not start any more once a join="first"
+    has run.
     """
 
     index: int
@@ -67,6 +67,7 @@ class PlanNode:
     bool_verdict: bool
     shares: bool
     level: int
+    remaining: float
     losers: tuple[int, ...]
 
     @property
@@ -90,6 +91,7 @@ class LoopPlan:
     options: LoopOptions
     nodes: tuple[PlanNode, ...]
     version: int = 0
+    max_concurrency: int | None = None
 
     @property
     def writes(self) -> tuple[str, ...]:
@@ -138,7 +140,7 @@ class _Compiler:
         self.merges = merging(flow, self.order, self.ins)
         self.place = {v: i for i, v in enumerate(self.order)}
         self.multi, self.counted = self._joins()
-        self.levels = self._levels()
+        self.levels, self.remaining = self._levels(), self._remaining()
         self.arm_number = {id(e): i for i, e in enumerate(self.outs[root])}
 
     def _edges(self, inside: bytearray) -> tuple[dict[int, list[Edge]], dict[int, list[Edge]]]:
@@ -165,6 +167,15 @@ class _Compiler:
             for w in self.flow.succ[v]:
                 levels[w] = max(levels[w], levels[v] + 1)
         return levels
+
+    def _remaining(self) -> dict[int, float]:
+        """Add up the longest way from each node to an end, by its declared seconds."""
+        longest: dict[int, float] = {}
+        for v in reversed(self.order):
+            takes = self.workflow.nodes[self.flow.names[v]].takes
+            behind = max((longest[w] for w in self.flow.succ[v]), default=0.0)
+            longest[v] = behind + (takes if isinstance(takes, int | float) else 0.0)
+        return longest
 
     def _losers(self, join: int) -> tuple[int, ...]:
         """Number the nodes all of whose ways lead into *join*: they lose when it has run."""
@@ -203,6 +214,7 @@ class _Compiler:
                 len(self.outs[self.flow.index[e.source]]) > 1 for e in self.ins[v] if not e.copy
             ),
             level=self.levels[v],
+            remaining=self.remaining[v],
             losers=self._losers(v) if node.join == "first" and len(self.ins[v]) > 1 else (),
             bool_verdict=all(isinstance(w, bool) for w in whens)
             and (bool(whens) or not any(e.condition for e in outs)),

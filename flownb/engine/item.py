@@ -28,8 +28,8 @@ class Token:
     """One node call to come, running, or waiting at a join; one attempt or several."""
 
     __slots__ = (
-        "admitted", "asked", "at", "attempt", "before", "cancelled", "contexts", "entered", "granted",
-        "item", "mask", "payload", "pushes", "start", "task", "visit",
+        "admitted", "asked", "at", "attempt", "before", "cancelled", "contexts", "entered",
+        "granted", "item", "mask", "payload", "pushes", "start", "task", "visit",
     )  # fmt: skip
 
     def __init__(self, item: Any, at: Runner, payload: Any, mask: int, visit: int = 0) -> None:

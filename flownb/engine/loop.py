@@ -23,7 +23,7 @@ from flownb.engine.inflight import Slots
 from flownb.engine.item import Bits, Item, LiveArms, Token
 from flownb.engine.lane import Lane
 from flownb.engine.memory import Memory
-from flownb.engine.order import Order
+from flownb.engine.order import Order, order_of
 from flownb.engine.overload import has_place
 from flownb.engine.produce import FAILED_TICK, Source
 from flownb.engine.setup import open_resources, set_up
@@ -317,8 +317,7 @@ class LoopManager(Steered):
 
     def order(self) -> Order | None:
         """Give what holds the nodes of a new item back, if the start rule says so."""
-        rule = self.plan.options.start_rule
-        return None if rule == "dataflow" else Order(rule)
+        return order_of(self.plan)
 
     @property
     def when_full(self) -> WhenFull:

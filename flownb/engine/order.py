@@ -2,35 +2,50 @@
 
 "dataflow" (the default) needs nothing of this: a node starts when its inputs are there.
 "level" holds a node back while an awaited node of a lower level is still at work;
-"sequential" lets one awaited node work at a time, in the order of the plan.
+"sequential" lets one awaited node work at a time, in the order of the plan. With
+`max_concurrency` (one-shot runs) that many work at a time, those with the longest
+remaining way first.
 """
 
 from __future__ import annotations
 
 import heapq
 import itertools
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from flownb.analysis.plan import LoopPlan, PlanNode
     from flownb.engine.item import Token
-    from flownb.model.policies import StartRule
+
+
+def order_of(plan: LoopPlan) -> Order | None:
+    """Give what holds the nodes of a new item back, if anything does."""
+    rule = plan.options.start_rule
+    if rule == "dataflow" and plan.max_concurrency is None:
+        return None
+    return Order(rule, 1 if rule == "sequential" else plan.max_concurrency)
 
 
 class Order:
     """Holds the tokens of one item back until it is their turn."""
 
-    def __init__(self, rule: StartRule) -> None:
-        self._by_level = rule == "level"
-        self._waiting: list[tuple[int, int, int, Token]] = []
+    def __init__(self, rule: str, at_once: int | None = None) -> None:
+        self._rule = rule
+        self._limit = math.inf if at_once is None else at_once
+        self._waiting: list[tuple[tuple[float, ...], int, Token]] = []
         self._count = itertools.count()
         self._at_work = 0
-        self._level = 0
+        self._level = 0.0
 
     def offer(self, token: Token) -> None:
         """Keep a token whose inputs are there."""
-        plan = token.at.plan
-        place = plan.level if self._by_level else plan.index
-        heapq.heappush(self._waiting, (place, plan.index, next(self._count), token))
+        heapq.heappush(self._waiting, (self._rank(token.at.plan), next(self._count), token))
+
+    def _rank(self, plan: PlanNode) -> tuple[float, ...]:
+        if self._rule == "sequential":
+            return 0, plan.index
+        return plan.level if self._rule == "level" else 0, -plan.remaining, plan.index
 
     def closed(self, token: Token) -> None:
         """Count a token that has ended, if it had had its turn."""
@@ -40,14 +55,16 @@ class Order:
         """Give the tokens that may start now, when all that was offered is known."""
         turn: list[Token] = []
         if not self._at_work and self._waiting:
-            self._level = self._waiting[0][0]
-        while self._waiting and self._waiting[0][0] <= self._level and self._has_room(turn):
+            self._level = self._waiting[0][0][0]
+        while (
+            self._waiting and self._waiting[0][0][0] <= self._level and self._at_work < self._limit
+        ):
             token = heapq.heappop(self._waiting)[-1]
             if not token.cancelled:
                 token.admitted = True
+                self._at_work += 1
                 turn.append(token)
-        self._at_work += len(turn)
         return turn
 
-    def _has_room(self, turn: list[Token]) -> bool:
-        return self._by_level or not (turn or self._at_work)
+    def _may_start(self, level: float) -> bool:
+        return level <= self._level and self._at_work < self._limit

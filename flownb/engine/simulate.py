@@ -14,6 +14,7 @@ import math
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
+from flownb.analysis.once import compile_once
 from flownb.analysis.plan import LoopPlan, compile_plan
 from flownb.engine.capture import captured
 from flownb.engine.clock import VirtualLoop
@@ -33,7 +34,7 @@ from flownb.model.timeline import Timeline
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from flownb.model.policies import AwaitPolicy
+    from flownb.model.policies import AwaitPolicy, StartRule
     from flownb.model.workflow import Workflow
 
 DEFAULT_UNTIL: Final = 10.0
@@ -76,11 +77,13 @@ class Simulation(Shown):
         self.name, self._history, self.digest, self.duration = name, history, digest, duration
         self.metrics: dict[str, LoopMetrics] = {}
         self._kept: dict[str, list[Any]] = {}
+        self.hidden = ""  # the root of a graph without producers: no node of the user's
 
     @property
     def timeline(self) -> Timeline:
         """Every span that is kept, ordered by start."""
-        spans = sorted(self._history.spans(), key=lambda s: s.start)
+        kept = (s for s in self._history.spans() if s.node != self.hidden)
+        spans = sorted(kept, key=lambda s: s.start)
         return Timeline(tuple(spans))
 
     @property
@@ -119,11 +122,25 @@ def simulate(
     call: bool = True,
     check_mutation: bool = False,
     history: int = 100_000,
+    payload: Any = None,
+    start_rule: StartRule = "dataflow",
+    max_concurrency: int | None = None,
     tools: Any = None,
     using: Sequence[Any] = (),
 ) -> Simulation:
     """Run all loops of *workflow* in virtual time; `Graph.simulate` says more."""
     plans = [compile_plan(workflow, loop, policy) for loop in workflow.producers]
+    if not plans:
+        once = compile_once(
+            workflow, payload, start_rule=start_rule, max_concurrency=max_concurrency
+        )
+        plans, iterations = [once], 1
+    elif start_rule != "dataflow" or max_concurrency is not None or payload is not None:
+        msg = (
+            "simulate(payload=, start_rule=, max_concurrency=) are for a graph without producers; "
+            "a loop has set_loop(start_rule=) and Limit"
+        )
+        raise GraphError(msg)
     end = _until(plans, until, iterations)
     world = Simulated(seed, call=call, check_mutation=check_mutation)
     run = _Run(workflow, plans, world, seed=seed, history=history, tools=tools, using=using)
@@ -288,6 +305,8 @@ class _Run:
             {k: v.copy() if hasattr(v, "copy") else v for k, v in vars(self.history).items()}
         )
         result = Simulation(self.workflow.name, frozen, self.digest.hexdigest(), now)
+        if not self.workflow.producers:
+            result.hidden = next(iter(self.meters))
         for name, meter in self.meters.items():
             result.metrics[name] = meter.snapshot(now, self.managers[name].slots)
             result._kept.update({node: list(d) for node, d in self.kept[name].kept.items()})  # noqa: SLF001

@@ -19,7 +19,7 @@ def check_supported(workflow: Workflow, *, live: bool, cluster: Any = None) -> N
     problems = [*_loops(workflow, live=live), *_nodes(workflow)]
     if cluster is not None:
         problems.append("start(cluster=...): loops on a Dask cluster are not built yet")
-    if not workflow.producers:
+    if not workflow.producers and (live or not workflow.nodes):
         problems.append(
             f"graph {workflow.name!r} has no producer, so there is no loop to run: add_producer()"
         )
