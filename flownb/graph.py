@@ -12,13 +12,14 @@ from flownb.model.shown import Shown
 from flownb.model.workflow import Workflow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from flownb.analysis.explain import Explanation
     from flownb.analysis.plan import LoopPlan
     from flownb.analysis.problems import Problem
     from flownb.engine.orchestrator import Orchestrator
     from flownb.engine.simulate import Simulation
+    from flownb.engine.sweep import Sweep
     from flownb.model.policies import AwaitPolicy, StartRule
     from flownb.model.records import LoopMetrics
     from flownb.model.tools import ToolRegistry
@@ -132,6 +133,27 @@ class Graph(Workflow, Shown):
             check_mutation=check_mutation, payload=payload, start_rule=start_rule,
             max_concurrency=max_concurrency, history=history, tools=tools, using=self.using,
         )  # fmt: skip
+
+    def sweep(
+        self,
+        check: Callable[[Simulation], object],
+        *,
+        seeds: int | Iterable[int] = 100,
+        **options: Any,
+    ) -> Sweep:
+        """Simulate with seeds 0, 1, 2, ... until *check* raises or returns False.
+
+        *options* go to `simulate`. The result names the seed and keeps its simulation, so
+        that the case can be looked at and run again.
+
+        >>> graph = Graph("g").add_producer("p", [1], takes=lambda rng: rng.random())
+        >>> graph.add_node("n").add_edge("p", "n").sweep(lambda sim: sim.duration < 0.9)
+        Sweep('g': broken at seed 6 of 7 tried: the check returned False for seed 6)
+        """
+        from flownb.engine.sweep import sweep
+
+        tried = range(seeds) if isinstance(seeds, int) else seeds
+        return sweep(self.name, tried, lambda seed: self.simulate(seed=seed, **options), check)
 
     def start(
         self,

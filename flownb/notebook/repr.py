@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from flownb.analysis.explain import Explanation
 from flownb.engine.orchestrator import Orchestrator
 from flownb.engine.simulate import Simulation
+from flownb.engine.sweep import Sweep
 from flownb.model.status import Status
 from flownb.model.timeline import Timeline
 from flownb.model.workflow import Workflow
@@ -224,3 +225,10 @@ def _(obj: Simulation) -> str:
 @details.register(Simulation)
 def _(obj: Simulation) -> list[tuple[str, str]]:
     return simulation_tables(obj)
+
+
+@text.register(Sweep)
+def _(obj: Sweep) -> str:
+    if obj.holds:
+        return f"Sweep({obj.graph!r}: holds for {count(obj.tried, 'seed')})"
+    return f"Sweep({obj.graph!r}: broken at seed {obj.seed} of {obj.tried} tried: {obj.error})"
