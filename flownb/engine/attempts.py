@@ -18,8 +18,6 @@ from flownb.errors import NodeTimeout
 from flownb.model.nodes import NodeData
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
-
     from flownb.engine.calling import Runner
     from flownb.engine.item import Token
 
@@ -75,11 +73,10 @@ class Attempts:
         return output
 
     async def _with_timeout(self, token: Token, started: Any) -> Any:
-        work = self._once(token, started)
         limit = self.runner.node.timeout
         if limit is None:
-            return await work
-        task = self.runner.loop.spawn(_outcome(work), name=self.runner.name)
+            return await self._once(token, started)
+        task = self.runner.loop.spawn(self._outcome(token, started), name=self.runner.name)
         try:
             # not asyncio.timeout: the node could swallow its cancellation
             await asyncio.wait((task,), timeout=limit)
@@ -94,6 +91,13 @@ class Attempts:
         if error is not None:
             raise error
         return output
+
+    async def _outcome(self, token: Token, started: Any) -> tuple[Any, BaseException | None]:
+        """Give output and error: a SystemExit in a task would end the event loop it runs on."""
+        try:
+            return await self._once(token, started), None
+        except FAILS as error:
+            return None, error
 
     def _abandon(self, token: Token, task: asyncio.Task[Any]) -> None:
         token.disown()
@@ -142,11 +146,3 @@ class Attempts:
         if error is not None:
             raise error
         return output
-
-
-async def _outcome(work: Coroutine[Any, Any, Any]) -> tuple[Any, BaseException | None]:
-    """Give output and error: a SystemExit in a task would end the event loop it runs on."""
-    try:
-        return await work, None
-    except FAILS as error:
-        return None, error

@@ -7,7 +7,6 @@ into an iteration is skipped and counted, never queued.
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
@@ -212,19 +211,22 @@ class Source:
         return True
 
     async def _read_rest(self) -> bool:
-        """Take what is left when nobody pushes any more; False when that is nothing."""
-        reading, self._reading = self._reading, None
-        reading.cancel()
-        await asyncio.wait((reading,))
-        if not reading.cancelled():
-            self._buffer.extend(reading.result())
+        """Look once more when nobody pushes any more; False when nothing is left.
+
+        Beside the read under way, not in its place: redis-py does not hear of a
+        cancellation that comes while it connects.
+        """
         reader = self.node.reader
-        if reader is not None and not self._buffer:
-            # what the cancelled read had on its way is kept for this one
-            rest = self.loop.queues.read(
+        rest: list[Any] = []
+        if reader is not None:
+            rest = await self.loop.queues.read(
                 reader.queue, reader=self.loop.name, count=reader.prefetch, timeout=0
             )
-            self._buffer.extend(await rest)
+        if self._reading.done():
+            await self._read()
+        self._buffer.extend(rest)
+        if not self._buffer:
+            self._reading.cancel()
         return bool(self._buffer)
 
     @property

@@ -34,6 +34,18 @@ def test_a_reader_loop_completes_when_its_writers_have_and_nothing_is_left(every
     assert sim.metrics["r0"].done == 3
 
 
+@pytest.mark.parametrize("items", [[], [1], [1, 2]])
+@pytest.mark.parametrize("takes", [None, 0.5])
+def test_a_reader_loop_completes_however_soon_its_writer_does(items, takes):
+    """Also while it is still connecting to its queue, when it hears of no cancellation."""
+    graph = Graph("g").add_producer("p", items, takes=takes).add_queue("q").add_edge("p", "q")
+    graph.add_queue_reader("r", queue="q").add_node("n").add_edge("r", "n")
+    sim = graph.simulate(until=1000)
+    assert states(sim) == {"p": "completed", "r": "completed"}
+    assert sim.metrics["r"].done == len(items)
+    assert sim.duration == len(items) * (takes or 0)
+
+
 @pytest.mark.parametrize("takes", [(0, 0, 0), (1, 1, 1), (3, 1, 2), (1, 0, 3)])
 @pytest.mark.parametrize("every", [None, 1])
 def test_a_chain_of_loops_completes_one_after_the_other(every, takes):
