@@ -7,11 +7,15 @@ before anything runs. It names nodes, gives seconds, and says what it does not k
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from flownb.analysis.bottleneck import sentence, warnings
+from flownb.analysis.capacity import Capacity, figures
+from flownb.analysis.changes import Search
 from flownb.analysis.durations import MICRO, Durations
 from flownb.analysis.plan import compile_plan
+from flownb.analysis.shares import measured_shares
 from flownb.analysis.study import Study
 from flownb.analysis.verdicts import check_verdicts
 from flownb.analysis.why import Arm, Why
@@ -22,6 +26,8 @@ from flownb.model.shown import Shown
 from flownb.model.workflow import Workflow
 
 if TYPE_CHECKING:
+    from flownb.analysis.capacity import Figures
+    from flownb.analysis.pace import Rates
     from flownb.analysis.verdicts import Option, Verdicts
     from flownb.model.policies import AwaitPolicy
     from flownb.model.records import LoopMetrics
@@ -157,8 +163,41 @@ class Explanation(Shown):
             for option in each:
                 live = [it for it in study.courses if it.choice.get(number) == option]
                 if study.exact and any(it.runs[number] for it in live):
-                    found.append(_answer(replace(study, courses=tuple(live)), option))
+                    found.append(_answer(study.only(live), option))
         return tuple(found)
+
+    def capacity(self, *, rates: Rates | None = None) -> Capacity:
+        """Predict how fast the loops go, whether readers keep up, and what would help.
+
+        *rates* says how often ifs say what: {"wet?": 0.4} is the share of yes,
+        {"colour": {"red": 0.2, "green": 0.8}} that of each verdict. What is in no
+        *rates* is taken from what was measured, else the worst case counts.
+        """
+        known = {
+            **{n: s for x in self.studies.values() for n, s in self._shares(x).items()},
+            **(rates or {}),
+        }
+        means = _means(self.measured)
+
+        def reckon(other: Workflow) -> Figures:
+            durations = Durations.of(other.nodes.values(), means)
+            return figures(other, _studies(other, durations), known)
+
+        found = figures(self.workflow, self.studies, known)
+        return Capacity(
+            self.workflow.name,
+            found.loops,
+            found.queues,
+            found.limits,
+            {loop: sentence(now, found) for loop, now in found.loops.items()},
+            tuple(warnings(found)),
+            Search(self.workflow, found, reckon, snapshot).best(),
+            self.unknown,
+            self.measured,
+        )
+
+    def _shares(self, study: Study) -> dict[str, Any]:
+        return dict(measured_shares(study, self.measured.get(study.loop)))
 
     def study(self, loop: str) -> Study:
         """Give what is known of one loop; raises GraphError if there is none of that name."""
@@ -172,21 +211,35 @@ class Explanation(Shown):
 
         A node without `takes=` counts from now on with its measured mean.
         """
-        return _made(self.workflow, [s.plan for s in self.studies.values()], metrics)
+        return _made(self.workflow, metrics)
 
 
-def explain(workflow: Workflow, *, policy: AwaitPolicy | None = None) -> Explanation:
+def explain(
+    workflow: Workflow,
+    *,
+    policy: AwaitPolicy | None = None,
+    measured: Mapping[str, LoopMetrics] | None = None,
+) -> Explanation:
     """Explain a workflow as it is now; *policy* overrides every loop's await policy."""
     kept = snapshot(workflow)
-    plans = [compile_plan(kept, loop, _known(policy)) for loop in kept.producers]
-    return _made(kept, plans, {})
+    if _known(policy) is not None:
+        for loop in kept.producers:
+            kept.options.setdefault(loop, {})["await_policy"] = policy
+    return _made(kept, measured or {})
 
 
-def _made(workflow: Workflow, plans: list[Any], metrics: Mapping[str, LoopMetrics]) -> Explanation:
-    means = {n.node: n.mean for m in metrics.values() for n in m.nodes.values() if n.calls}
-    durations = Durations.of(workflow.nodes.values(), means)
-    studies = {plan.loop: Study.of(plan, durations) for plan in plans}
-    return Explanation(workflow, studies, durations, dict(metrics))
+def _made(workflow: Workflow, metrics: Mapping[str, LoopMetrics]) -> Explanation:
+    durations = Durations.of(workflow.nodes.values(), _means(metrics))
+    return Explanation(workflow, _studies(workflow, durations), durations, dict(metrics))
+
+
+def _means(metrics: Mapping[str, LoopMetrics]) -> dict[str, float]:
+    return {n.node: n.mean for m in metrics.values() for n in m.nodes.values() if n.calls}
+
+
+def _studies(workflow: Workflow, durations: Durations) -> dict[str, Study]:
+    plans = [compile_plan(workflow, loop) for loop in workflow.producers]
+    return {plan.loop: Study.of(plan, durations) for plan in plans}
 
 
 def snapshot(workflow: Workflow) -> Workflow:

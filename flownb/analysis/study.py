@@ -6,8 +6,8 @@ can take, one for each choice of the ifs, and under each policy the release of e
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from flownb.analysis.course import Course, course, lasts_of
@@ -38,6 +38,7 @@ class Study:
     open: dict[int, tuple[Option, ...]]
     courses: tuple[Course, ...]
     exact: bool
+    _known: dict[AwaitPolicy, tuple[Release, ...]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, plan: LoopPlan, durations: Durations, verdicts: Verdicts | None = None) -> Study:
@@ -50,14 +51,25 @@ class Study:
         courses = tuple(follow(plan, lasts, each) for each in picked)
         return cls(plan, durations, left, courses, exact)
 
+    def only(self, courses: Sequence[Course]) -> Study:
+        """Give the same study of fewer courses."""
+        return Study(self.plan, self.durations, self.open, tuple(courses), self.exact)
+
     @property
     def loop(self) -> str:
         """The name of the loop."""
         return self.plan.loop
 
-    def releases(self, policy: AwaitPolicy | None = None) -> Iterator[Release]:
+    def releases(self, policy: AwaitPolicy | None = None) -> tuple[Release, ...]:
         """Give the release of each course; the loop's own policy if none is named."""
-        return (release(it, policy or self.plan.policy) for it in self.courses)
+        read = policy or self.plan.policy
+        if read not in self._known:
+            self._known[read] = tuple(release(it, read) for it in self.courses)
+        return self._known[read]
+
+    def release_of(self, it: Course) -> Release:
+        """Give the release of one of the courses under the loop's own policy."""
+        return self.releases()[next(i for i, each in enumerate(self.courses) if each is it)]
 
     def worst(self, policy: AwaitPolicy | None = None) -> Release:
         """Give the latest release there can be."""

@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from flownb.analysis.capacity import rate_word
 from flownb.analysis.chains import chain_text, named
+from flownb.notebook import foreseen
 from flownb.notebook.table import table, text_table
 from flownb.notebook.words import brief, clean, seconds, xml
 
 if TYPE_CHECKING:
+    from flownb.analysis.capacity import Capacity
     from flownb.analysis.explain import Answer, Explanation, Reading
     from flownb.model.policies import AwaitPolicy
 
@@ -27,14 +30,18 @@ _MEANS: Final[dict[AwaitPolicy, str]] = {
 }
 _ARMS: Final = 20
 _NAMES: Final = 12
+_MOST: Final = 100
 
 
 def whole_text(why: Explanation) -> str:
     """Write everything there is to say, loop by loop."""
-    lines = [_title(why)]
-    for loop in why.loops:
+    capacity = why.capacity()
+    lines = [_title(why), *(f"! {warning}" for warning in capacity.warnings)]
+    for loop in why.loops[:_ARMS]:
         lines += ["", f"loop {loop} (await policy {why.policy(loop)}: {_MEANS[why.policy(loop)]})"]
-        lines += [f"  {line}" for line in _loop_lines(why, loop)]
+        lines += [f"  {line}" for line in _loop_lines(why, capacity, loop)]
+    if len(why.loops) > _ARMS:
+        lines += ["", f"and {len(why.loops) - _ARMS:,} more loops"]
     return "\n".join(clean(line).rstrip() for line in lines)
 
 
@@ -46,22 +53,48 @@ def _title(why: Explanation) -> str:
 def _unknown(why: Explanation) -> str:
     if not why.unknown:
         return ""
-    inside = f"{len(why.unknown):,} of {len(why.durations.us):,} durations unknown, counted as 0"
+    inside = f"{len(why.unknown):,} of {len(why.durations.us):,} durations are unknown and count 0"
     return f"; {inside} ({named(why.unknown, 6)})"
 
 
-def _loop_lines(why: Explanation, loop: str) -> Iterator[str]:
-    for mark, sentence in _arms(why, loop):
-        yield f"{mark:10}  {sentence}"
-    yield f"waits for   {named(why.await_set(loop), _NAMES)}"
-    yield f"detached    {named(why.detached(loop), _NAMES)}"
-    yield f"released    {_release(why.reading(loop))}"
-    yield ""
-    yield from text_table(_COMPARE, _compared(why, loop)).splitlines()
-    answers = why.answers(loop)
-    if answers:
+def _loop_lines(why: Explanation, capacity: Capacity, loop: str) -> Iterator[str]:
+    for mark, line in [*_arms(why, loop), *_facts(why, capacity, loop)]:
+        yield f"{mark:10}  {line}"
+    for columns, rows in _loop_tables(why, loop):
         yield ""
-        yield from text_table(_ANSWERS, map(_answered, answers[:_ARMS])).splitlines()
+        yield from text_table(columns, rows).splitlines()
+
+
+def _facts(why: Explanation, capacity: Capacity, loop: str) -> Iterator[tuple[str, str]]:
+    """Give what follows from the arms: (word, text) each."""
+    yield "waits for", named(why.await_set(loop), _NAMES)
+    yield "detached", named(why.detached(loop), _NAMES)
+    yield "released", _release(why, loop)
+    rate = rate_word(capacity.loops[loop].rate)
+    yield "rate", f"{rate}, {capacity.bottlenecks[loop]}"
+    if loop in capacity.changes:
+        yield "faster", str(capacity.changes[loop])
+
+
+def _loop_tables(why: Explanation, loop: str) -> Iterator[tuple[Sequence[str], list[list[Any]]]]:
+    yield _COMPARE, _compared(why, loop)
+    answers = [_answered(a) for a in why.answers(loop)[:_ARMS]]
+    if answers:
+        yield _ANSWERS, answers
+    measured = list(_measured(why, loop))
+    if measured:
+        yield _MEASURED, measured
+
+
+def _measured(why: Explanation, loop: str) -> Iterator[list[Any]]:
+    """Put what a run has measured beside what is declared, node by node."""
+    seen = why.measured.get(loop)
+    unknown = {*why.durations.measured, *why.unknown}
+    for node in why.study(loop).plan.nodes[:_MOST] if seen is not None else ():
+        found = seen.nodes.get(node.name) if seen is not None else None
+        if found is not None and found.calls:
+            said = None if node.name in unknown else why.study(loop).takes(node.name)
+            yield [node.name, said, round(found.mean, 6), round(found.longest, 6), found.calls]
 
 
 def _arms(why: Explanation, loop: str) -> Iterator[tuple[str, str]]:
@@ -76,6 +109,7 @@ def _arms(why: Explanation, loop: str) -> Iterator[tuple[str, str]]:
 
 _COMPARE: Final = ("policy", "released", "waits for")
 _ANSWERS: Final = ("if", "says", "released", "waits for")
+_MEASURED: Final = ("node", "declared s", "measured s", "longest s", "calls")
 
 
 def _compared(why: Explanation, loop: str) -> list[list[Any]]:
@@ -94,21 +128,32 @@ def _answered(answer: Answer) -> list[Any]:
     return [answer.node, answer.says, _after(answer), named(answer.waits_for, _NAMES)]
 
 
-def _release(reading: Reading) -> str:
-    return f"after {_after(reading)}: {timed_chain(reading.chain)}"
-
-
-def timed_chain(chain: Sequence[tuple[str, float]]) -> str:
-    """Write a chain with its seconds; of a long one the ends."""
-    words = [f"{name} {seconds(takes)}" for name, takes in chain]
-    return chain_text(words)
+def _release(why: Explanation, loop: str) -> str:
+    """Write the release and the chain that takes so long; "?" where nobody knows."""
+    reading, unknown = why.reading(loop), set(why.unknown)
+    words = [f"{n} {'?' if n in unknown else seconds(t)}" for n, t in reading.chain]
+    return f"after {_after(reading)}: {chain_text(words)}"
 
 
 def tables(why: Explanation) -> list[tuple[str, str]]:
     """Give the sentences, open, and the tables, folded."""
-    return [("", "".join(_sentences(why, loop) for loop in why.loops))]
+    capacity = why.capacity()
+    warnings = "".join(f"<li>{xml(w)}</li>" for w in capacity.warnings)
+    said = [f'<ul class="fnb-warnings">{warnings}</ul>'] if warnings else []
+    said += [_sentences(why, capacity, loop) for loop in why.loops[:_ARMS]]
+    folded = [("under every policy" if len(why.loops) == 1 else f"{loop} under every policy",
+               "".join(table(*each) for each in _loop_tables(why, loop)))
+              for loop in why.loops[:_ARMS]]  # fmt: skip
+    figures = "".join(table(*each) for each in foreseen.all_tables(capacity))
+    return [("", f"<style>{_STYLE}</style>{''.join(said)}"), *folded, ("capacity", figures)]
 
 
-def _sentences(why: Explanation, loop: str) -> str:
-    rows = [[mark, sentence] for mark, sentence in _arms(why, loop)]
-    return f"<p>{xml(loop)}</p>" + table(["arm", "why"], rows)
+_STYLE: Final = (
+    ".fnb .fnb-warnings{margin:6px 0;padding:6px 10px 6px 26px;border-left:4px solid #d55e00;"
+    "color:var(--fnb-fg);font-size:13px}"
+)
+
+
+def _sentences(why: Explanation, capacity: Capacity, loop: str) -> str:
+    rows = [*_arms(why, loop), *_facts(why, capacity, loop)]
+    return table([f"loop {loop}", f"await policy {why.policy(loop)}"], rows)

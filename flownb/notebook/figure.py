@@ -10,7 +10,7 @@ from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
-from flownb.notebook.ink import INKS, LOOKS, Mark, Picture, Writing
+from flownb.notebook.ink import INKS, LOOKS, Look, Mark, Picture, Writing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,9 +34,11 @@ def figure(picture: Picture) -> Figure:
     FigureCanvasAgg(made)
     axes = made.add_axes((0, 0, 1, 1), frameon=False, xticks=[], yticks=[])
     axes.set(xlim=(-_MARGIN, w - _MARGIN), ylim=(h - _MARGIN, -_MARGIN))
+    looks = {**LOOKS, **picture.looks}
     for group in picture.groups:
         for part in group.parts:
-            _mark(axes, part) if isinstance(part, Mark) else _write(axes, part)
+            look = looks[part.look]
+            _mark(axes, part, look) if isinstance(part, Mark) else _write(axes, part, look)
     made._repr_png_ = partial(_png, made)  # type: ignore[attr-defined]
     return made
 
@@ -51,10 +53,9 @@ def _png(made: Figure) -> tuple[bytes, dict[str, Any]]:
     return stream.getvalue(), {"width": round(width), "height": round(height)}
 
 
-def _mark(axes: Axes, mark: Mark) -> None:
+def _mark(axes: Axes, mark: Mark, look: Look) -> None:
     from matplotlib.patches import PathPatch
 
-    look = LOOKS[mark.look]
     width = look.width * _POINTS
     dash = (0, tuple(d / look.width for d in look.dash)) if look.dash else "solid"
     axes.add_patch(
@@ -84,8 +85,7 @@ def _path(path: Path, *, closed: bool) -> Any:
     return Outline(points, codes)
 
 
-def _write(axes: Axes, writing: Writing) -> None:
-    look = LOOKS[writing.look]
+def _write(axes: Axes, writing: Writing, look: Look) -> None:
     axes.text(
         writing.x,
         writing.y,

@@ -8,7 +8,8 @@ says too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from math import hypot
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -49,13 +50,17 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """Groups on a sheet of that size, with the words that stand for it."""
+    """Groups on a sheet of that size, with the words that stand for it.
+
+    `looks` are looks that only this picture has.
+    """
 
     title: str
     description: str
     width: float
     height: float
     groups: tuple[Group, ...]
+    looks: Mapping[str, Look] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ import base64
 from functools import singledispatch
 from typing import TYPE_CHECKING, Any
 
+from flownb.analysis.capacity import Capacity
 from flownb.analysis.explain import Explanation
 from flownb.engine.orchestrator import Orchestrator
 from flownb.engine.simulate import Simulation
@@ -22,7 +23,7 @@ from flownb.engine.sweep import Sweep
 from flownb.model.status import Status
 from flownb.model.timeline import Timeline
 from flownb.model.workflow import Workflow
-from flownb.notebook import explained, gantt, marked
+from flownb.notebook import explained, foreseen, gantt, marked
 from flownb.notebook.draw import draw
 from flownb.notebook.facts import Facts, edge_label
 from flownb.notebook.live import simulation_tables, status_line, status_tables
@@ -74,7 +75,8 @@ def mimebundle(obj: Any) -> dict[str, str]:
 
 def page(drawn: Picture | None, folded: list[tuple[str, str]]) -> str:
     """Put a picture and the tables under it into one block of HTML."""
-    parts = [f"<style>{style()}{STYLE}{_PAGE_STYLE}</style>"]
+    looks = drawn.looks if drawn else None
+    parts = [f"<style>{style(looks=looks)}{STYLE}{_PAGE_STYLE}</style>"]
     if drawn:
         parts.append(_both(drawn))
     for summary, html in folded:
@@ -191,6 +193,16 @@ def _(obj: Explanation) -> Picture | None:
 @details.register(Explanation)
 def _(obj: Explanation) -> list[tuple[str, str]]:
     return explained.tables(obj)
+
+
+@text.register(Capacity)
+def _(obj: Capacity) -> str:
+    return foreseen.whole_text(obj)
+
+
+@details.register(Capacity)
+def _(obj: Capacity) -> list[tuple[str, str]]:
+    return foreseen.tables(obj)
 
 
 @text.register(Status)

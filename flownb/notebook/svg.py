@@ -12,6 +12,8 @@ from flownb.notebook.ink import INKS, LOOKS, Group, Look, Mark, Picture, Writing
 from flownb.notebook.words import number, xml
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from flownb.analysis.geometry import Path
 
 _FONT: Final = (
@@ -42,7 +44,7 @@ def svg(picture: Picture, use: Use = "file") -> str:
         head,
         f"<title>{xml(picture.title)}</title>",
         f"<desc>{xml(picture.description)}</desc>",
-        *([f"<style>{style(use)}</style>"] if standalone else []),
+        *([f"<style>{style(use, picture.looks)}</style>"] if standalone else []),
         *([f'<path class="fnb-sheet" d="{_sheet(w, h)}"/>'] if use == "still" else []),
         *map(_group, picture.groups),
         "</svg>",
@@ -83,8 +85,12 @@ def path_data(path: Path) -> str:
     return "".join(steps)
 
 
-def style(use: Use = "page") -> str:
-    """Write the style sheet: inks as variables that follow the theme, then the looks."""
+def style(use: Use = "page", looks: Mapping[str, Look] | None = None) -> str:
+    """Write the style sheet: inks as variables that follow the theme, then the looks.
+
+    *looks* are those of one picture, beside those of all.
+    """
+    every = {**LOOKS, **(looks or {})}
     light = "".join(f"--fnb-{name}:{_ink(name, dark=False)};" for name in INKS)
     dark = "".join(f"--fnb-{name}:{_ink(name, dark=True)};" for name in INKS)
     darkness = {
@@ -98,7 +104,7 @@ def style(use: Use = "page") -> str:
         f".fnb-picture{{max-width:100%;height:auto;font-family:{_FONT}}}",
         ".fnb-picture text{text-anchor:middle;stroke:none}",
     ]
-    rules += [f".fnb-picture .fnb-{name}{{{_look(look)}}}" for name, look in LOOKS.items()]
+    rules += [f".fnb-picture .fnb-{name}{{{_look(look)}}}" for name, look in every.items()]
     return "".join(rules)
 
 
