@@ -33,8 +33,8 @@ class Lane:
         self._fits = self._fitting()
         sources = {e.target: e.source for r in loop.runners for e in r.outs}
         self._steps = [(r.target or _pass, sources[r.plan.index]) for r in loop.runners[1:]]
-        self.rows: list[list[int]] = []
-        self._row: list[int] = []
+        self._width = len(self.names) + 1
+        self._times: list[int] = []
 
     def _fitting(self) -> bool:
         loop, producer = self.loop, self.loop.runners[0]
@@ -59,49 +59,49 @@ class Lane:
             and all(r.memory.short or r.passes for r in self.loop.runners)
         )
 
-    def run(self) -> None:
-        """Run rows until the event loop needs a turn."""
+    def run(self) -> bool:
+        """Run rows until the event loop needs a turn; False when the source had nothing."""
         spot = self.loop.spot
         spot.where = self._where
         try:
-            self._run_rows()
+            return self._run_rows()
         finally:
             spot.where = None
             spot.end()
 
     def _where(self) -> tuple[str, int]:
-        return self.names[max(0, len(self._row) - 1)], self.loop.made + len(self.rows)
+        rows, called = divmod(len(self._times), self._width)
+        return self.names[max(0, called - 1)], self.loop.made + rows
 
-    def _run_rows(self) -> None:
+    def _run_rows(self) -> bool:
         clock, steps, pull = time.monotonic_ns, self._steps, self.loop.runners[0].target
-        self.rows = rows = []
+        self._times = times = []
         last: list[Any] = []
         deadline = clock() + _TURN
         while True:
-            self._row = row = [clock()]
+            times.append(start := clock())
             values = []
             try:
                 values.append(pull())
-                row.append(clock())
+                times.append(clock())
                 if values[0] is None or values[0] is EXHAUSTED:
                     break
                 for fn, source in steps:
                     values.append(fn(values[source]))
-                    row.append(clock())
+                    times.append(clock())
             except FAILS as error:  # it becomes the item's failure
                 self._flush(last)
                 self._broken(values, error)
-                return
-            rows.append(row)
-            last = values
-            if row[-1] - row[0] > _LONG and self._was_long(row):
+                return bool(values)
+            last, end = values, times[-1]
+            if end - start > _LONG and self._was_long(times[-self._width :]):
                 break
-            if row[-1] > deadline:
+            if end > deadline:
                 break
-        made = values[0] if len(row) == 2 else None  # noqa: PLR2004 - nothing was made
         self._flush(last)
-        if made is EXHAUSTED:
+        if values[0] is EXHAUSTED:
             self.loop.source.exhausted = True
+        return values[0] is not None
 
     def _was_long(self, row: list[int]) -> bool:
         """Let each node learn from a row that took long."""
@@ -111,13 +111,14 @@ class Lane:
 
     def _flush(self, last: list[Any]) -> None:
         """Publish the rows that are complete."""
-        if not self.rows:
-            return
-        loop, rows = self.loop, self.rows
-        self.rows = []
-        origin = int(loop.origin * 1e9)
-        loop.stream.batch(Batch(loop.name, self.names, loop.made, origin, rows, last))
-        loop.made += len(rows)
+        loop, times = self.loop, self._times
+        self._times = []
+        del times[len(times) // self._width * self._width :]
+        if times:
+            origin = int(loop.origin * 1e9)
+            batch = Batch(loop.name, self.names, loop.made, origin, times, last)
+            loop.stream.batch(batch)
+            loop.made += batch.iterations
 
     def _broken(self, values: list[Any], error: BaseException) -> None:
         """Let a row that failed go on as an item: what has run is not run again."""

@@ -154,7 +154,8 @@ class LoopManager(Steered):
             if self._pausing:
                 await self._paused()
             elif self.lane.usable:
-                self.lane.run()
+                if not self.lane.run():
+                    await self.source.rest()
                 await self._give_turn(at_once=True)
             elif await self.source.due():
                 await self._pass()

@@ -7,6 +7,7 @@ histograms merge by adding. Reading takes a snapshot and never stops the loop.
 from __future__ import annotations
 
 import math
+import operator
 from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
@@ -131,13 +132,13 @@ class Meter:
 
     def on_batch(self, batch: Batch) -> None:
         """Count many short iterations in one go."""
-        n = len(batch.rows)
+        n = batch.iterations
         for kind in ("produced", "released", "settled"):
             self.counts[kind] += n
-        ends = list(zip(*batch.rows, strict=True))
+        ends = batch.columns()
         for name, (start, end) in zip(batch.nodes, pairwise(ends), strict=True):
             meter = self.node(name)
-            meter.times.add_many(map(int.__sub__, end, start))
+            meter.times.add_many(map(operator.sub, end, start))
             meter.state = "healthy"
         self.seconds["work"] += (sum(ends[1]) - sum(ends[0])) * _NANO
         self.seconds["wait"] += (sum(ends[-1]) - sum(ends[1])) * _NANO

@@ -147,9 +147,7 @@ class History:
 
     def on_batch(self, batch: Batch) -> None:
         """Keep the last rows that fit, unexpanded: most are never looked at."""
-        rows = batch.rows[-max(1, self.size // len(batch.nodes)) :]
-        first = batch.first + len(batch.rows) - len(rows)
-        self._spans.append(batch._replace(first=first, rows=rows, outputs=[]))
+        self._spans.append(batch.last(max(1, self.size // len(batch.nodes))))
         self._held += _count(self._spans[-1])
         while self._held - _count(self._spans[0]) >= self.size:
             self._held -= _count(self._spans.popleft())
@@ -160,7 +158,7 @@ class History:
 
 
 def _count(record: Span | Batch) -> int:
-    return len(record.rows) * len(record.nodes) if isinstance(record, Batch) else 1
+    return record.iterations * len(record.nodes) if isinstance(record, Batch) else 1
 
 
 def _expanded(records: Sequence[Span | Batch]) -> Iterator[Span]:

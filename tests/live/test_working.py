@@ -370,6 +370,40 @@ async def test_a_node_in_the_fast_lane_that_calls_exit_fails_too():
     await orch.stop()
 
 
+@live
+async def test_a_producer_in_the_fast_lane_with_nothing_to_give_is_asked_again_after_a_rest():
+    asked = []
+
+    def make():
+        asked.append(time.monotonic())
+        return len(asked) if len(asked) < 3000 else None
+
+    async with one(make, same).start() as orch:
+        await until(lambda: len(asked) > 3000)
+        before, cpu = len(asked), time.process_time()
+        await asyncio.sleep(0.5)
+        assert 5 <= len(asked) - before <= 12
+        assert time.process_time() - cpu < 0.3
+        assert orch.metrics()["days"].done == 2999
+
+
+@live
+async def test_a_source_in_the_fast_lane_that_fails_rests_too():
+    failed = []
+
+    def make():
+        if orch.metrics()["days"].done >= 3000:
+            failed.append(time.monotonic())
+            raise OSError("gone")
+        return 1
+
+    orch = one(make, same).start()
+    status = await orch.wait(timeout=5)
+    assert "10 items in a row" in status["days"].reason
+    assert failed[-1] - failed[0] > 0.4
+    await orch.stop()
+
+
 # -- who waits for whom --------------------------------------------------------
 
 
