@@ -327,7 +327,7 @@ class Runner:
         self.loop.calls.pop(token, None)
         self.loop.world.check_unchanged(token)
         if error is None:
-            self.memory.streak = 0
+            self.memory.streak, self.memory.worked = 0, True
             token.item.ended(token, output, live)
         else:
             token.item.failed(token, error)

@@ -2,7 +2,8 @@
 
 A failed node has released whoever awaited it; what happens to the *item* is decided
 once, when it has settled: "skip", "dead_letter", "pause", "stop", or what a function
-of the failure answers. A node that fails ten items in a row pauses its loop.
+of the failure answers. A node that has not worked once since it was
+added and fails ten items in a row pauses its loop.
 """
 
 from __future__ import annotations
@@ -132,11 +133,12 @@ class Ending:
                 loop.crash(node_failed(failure))
 
     def _brake(self, token: Token) -> None:
-        """Pause the loop when a node has failed ten items in a row."""
-        token.at.memory.streak += 1
-        if token.at.memory.streak >= BRAKE:
+        """Pause the loop when a node has failed ten items in a row and never worked."""
+        memory = token.at.memory
+        memory.streak += 1
+        if memory.streak >= BRAKE and not memory.worked:
             self.loop.pause(
-                f"node {token.at.name!r} failed {token.at.memory.streak} items in a row: "
+                f"node {token.at.name!r} failed {memory.streak} items in a row and never worked: "
                 "mend it (orch.swap) and resume"
             )
 

@@ -24,12 +24,13 @@ class Memory:
         self.state: dict[str, Any] = {}
         self.rng = rng
         self.streak = 0
+        self.worked = False
         self.short = False
         self._seen, self._needed = 0, PROBATION
 
     def renewed(self) -> None:
         """Forget what was learned of another function under the same name; keep `state`."""
-        self.streak, self.short = 0, False
+        self.streak, self.worked, self.short = 0, False, False
         self._seen, self._needed = 0, PROBATION
 
     def timed(self, seconds: float) -> None:

@@ -21,6 +21,7 @@ from flownb.engine.generations import register, unregister
 from flownb.engine.heartbeat import Heartbeat
 from flownb.engine.inflight import Gates
 from flownb.engine.links import Links, known_node, queue_specs
+from flownb.engine.observe import Guarded, Observer
 from flownb.engine.supported import check_supported
 from flownb.engine.track import Track
 from flownb.errors import GraphError, LoopStopped, RunError
@@ -33,6 +34,7 @@ from flownb.model.timeline import Timeline
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from flownb.analysis.explain import Explanation
     from flownb.analysis.plan import LoopPlan
     from flownb.engine.hosts import Host
     from flownb.model.workflow import Workflow
@@ -64,6 +66,7 @@ class Orchestrator(Shown):
             raise GraphError(msg)
         self.name, self.workflow = workflow.name, workflow
         self.tools, self.using, self.namespace = tools, tuple(using), namespace
+        self.watching = [Guarded(x) for x in using if isinstance(x, Observer)]
         self.gates, self.requests = Gates(), Requests()
         self.server = open_server(redis)
         self.specs = queue_specs(workflow)

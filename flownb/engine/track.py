@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from flownb.engine.hosts import AsyncioHost, Host, ThreadHost
 from flownb.engine.loop import LoopManager
 from flownb.engine.metrics import Meter
-from flownb.engine.observe import Guarded, History, Observer, Outputs, Stream
+from flownb.engine.observe import History, Observer, Outputs, Stream
 from flownb.engine.world import Live
 from flownb.errors import NodeFailed, RunError
 from flownb.model.records import ENDED
@@ -46,11 +46,10 @@ class Track:
 
     def _manager(self, plan: LoopPlan) -> LoopManager:
         o = self._orchestrator
-        watching = [Guarded(x) for x in o.using if isinstance(x, Observer)]
         return LoopManager(
             plan,
             world=Live(),
-            stream=Stream([self.meter, self.history, self.outputs, _Changes(o), *watching]),
+            stream=Stream([self.meter, self.history, self.outputs, _Changes(o), *o.watching]),
             gates=o.gates,
             queues=o.server.manager(o.name, o.specs, consumer=plan.loop, namespace=o.namespace),
             tools=o.tools,

@@ -82,6 +82,7 @@ class QueueManager:
         self._link: Link | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = ""
+        self._openings: set[asyncio.Future[None]] = set()
         self._calls = 0
         self._idle = asyncio.Event()
         self._groups: set[tuple[str, str]] = set()
@@ -211,6 +212,8 @@ class QueueManager:
             return
         reason = f"graph {self._graph!r}: its queues are closed here: start the graph again"
         self._closed = reason
+        if self._openings:
+            await asyncio.wait(self._openings)
         for lane in self._bounded.values():
             await lane.aclose(reason, drain=False)
         for (queue, _), inbox in self._inboxes.items():
@@ -290,8 +293,18 @@ class QueueManager:
         """Create the groups once per manager; later losses are seen by the readers."""
         missing = self._not_open(spec, groups)
         if missing:
-            await create_groups(self._client(), self._keys.queue(spec.name), missing)
+            # shielded: redis-py may swallow a cancellation that hits it while it connects
+            work = create_groups(self._client(), self._keys.queue(spec.name), missing)
+            opening = asyncio.ensure_future(work)
+            self._openings.add(opening)
+            opening.add_done_callback(self._opened)
+            await asyncio.shield(opening)
             self._groups |= {(spec.name, group) for group in missing}
+
+    def _opened(self, opening: asyncio.Future[None]) -> None:
+        self._openings.discard(opening)
+        if not opening.cancelled():
+            opening.exception()  # whoever waited has met it
 
     def _not_open(self, spec: QueueSpec, groups: Iterable[str]) -> list[str]:
         return [group for group in groups if (spec.name, group) not in self._groups]

@@ -268,6 +268,11 @@ def test_nine_failures_in_a_row_do_not():
     assert (loop.state, loop.failed) == ("completed", 18)
 
 
+def test_a_node_that_has_worked_once_since_it_was_added_is_not_braked():
+    loop = braked(failing(*range(3, 30)))
+    assert (loop.state, loop.failed) == ("completed", 27)
+
+
 def test_the_brake_is_the_node_s_own_others_may_succeed():
     graph = fan(("good", None, {}), ("bad", boom, {}), source=range(30), every=1)
     assert graph.simulate(until=40).metrics["p"].state == "paused"
