@@ -328,6 +328,12 @@ class Orchestrator(Shown):
         kept = {n: t.outputs.kept[n] for t in self.tracks.values() for n in t.outputs.kept}
         return _last(list(kept[known_node(node, kept)]), last)
 
+    def explain(self) -> Explanation:
+        """Say who waits for whom, and put what was measured so far beside what is predicted."""
+        from flownb.analysis.explain import explain
+
+        return explain(self.workflow, measured=self.metrics())
+
     def timeline(self, loop: str | None = None) -> Timeline:
         """Give the last node calls and waits of each loop."""
         return Timeline.of_spans(s for t in self._addressed(loop) for s in t.history.spans())

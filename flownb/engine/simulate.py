@@ -34,6 +34,7 @@ from flownb.model.timeline import Timeline
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from flownb.analysis.explain import Explanation
     from flownb.model.policies import AwaitPolicy, StartRule
     from flownb.model.workflow import Workflow
 
@@ -77,6 +78,7 @@ class Simulation(Shown):
         self.name, self._history, self.digest, self.duration = name, history, digest, duration
         self.metrics: dict[str, LoopMetrics] = {}
         self._kept: dict[str, list[Any]] = {}
+        self._graph: Any = None  # the graph as it was, and under which policy
         self.hidden = ""  # the root of a graph without producers: no node of the user's
 
     @property
@@ -106,6 +108,13 @@ class Simulation(Shown):
         """Give the last lines that nodes printed or logged."""
         lines = list(self._history.logs)
         return [x for x in lines if loop in {None, x.loop} and node in {None, x.node}]
+
+    def explain(self) -> Explanation:
+        """Say who waits for whom, and put what happened beside what was predicted."""
+        from flownb.analysis.explain import explain
+
+        workflow, policy = self._graph
+        return explain(workflow, policy=policy, measured=self.metrics)
 
     def releases(self, loop: str) -> list[float]:
         """Give the second of each release of a loop, in order of iteration."""
@@ -146,7 +155,11 @@ def simulate(
     run = _Run(workflow, plans, world, seed=seed, history=history, tools=tools, using=using)
     run.until = end
     run.iterations = iterations
-    return run.in_thread()
+    from flownb.analysis.explain import snapshot
+
+    result = run.in_thread()
+    result._graph = (snapshot(workflow), policy)  # noqa: SLF001
+    return result
 
 
 def _until(plans: Sequence[LoopPlan], until: float | None, iterations: int | None) -> float:

@@ -13,7 +13,7 @@ from flownb.analysis.capacity import rate_word
 from flownb.analysis.chains import chain_text, named
 from flownb.notebook import foreseen
 from flownb.notebook.table import table, text_table
-from flownb.notebook.words import brief, clean, seconds, xml
+from flownb.notebook.words import brief, clean, seconds
 
 if TYPE_CHECKING:
     from flownb.analysis.capacity import Capacity
@@ -47,6 +47,8 @@ def whole_text(why: Explanation) -> str:
 
 def _title(why: Explanation) -> str:
     loops = "1 loop" if len(why.loops) == 1 else f"{len(why.loops)} loops"
+    if not why.loops:
+        return f"{brief(why.workflow.name)}: no producer, so nobody waits for anybody"
     return f"{brief(why.workflow.name)}: who waits for whom, {loops}{_unknown(why)}"
 
 
@@ -70,8 +72,11 @@ def _facts(why: Explanation, capacity: Capacity, loop: str) -> Iterator[tuple[st
     yield "waits for", named(why.await_set(loop), _NAMES)
     yield "detached", named(why.detached(loop), _NAMES)
     yield "released", _release(why, loop)
+    rule = why.study(loop).plan.options.start_rule
+    if rule != "dataflow":
+        yield "note", f"start_rule={rule!r} is not reckoned with: it can only be later than this"
     rate = rate_word(capacity.loops[loop].rate)
-    yield "rate", f"{rate}, {capacity.bottlenecks[loop]}"
+    yield "rate", f"{rate}: {capacity.bottlenecks[loop]}"
     if loop in capacity.changes:
         yield "faster", str(capacity.changes[loop])
 
@@ -138,20 +143,13 @@ def _release(why: Explanation, loop: str) -> str:
 def tables(why: Explanation) -> list[tuple[str, str]]:
     """Give the sentences, open, and the tables, folded."""
     capacity = why.capacity()
-    warnings = "".join(f"<li>{xml(w)}</li>" for w in capacity.warnings)
-    said = [f'<ul class="fnb-warnings">{warnings}</ul>'] if warnings else []
+    said = [foreseen.boxed(capacity.warnings, "warn")]
     said += [_sentences(why, capacity, loop) for loop in why.loops[:_ARMS]]
     folded = [("under every policy" if len(why.loops) == 1 else f"{loop} under every policy",
                "".join(table(*each) for each in _loop_tables(why, loop)))
               for loop in why.loops[:_ARMS]]  # fmt: skip
     figures = "".join(table(*each) for each in foreseen.all_tables(capacity))
-    return [("", f"<style>{_STYLE}</style>{''.join(said)}"), *folded, ("capacity", figures)]
-
-
-_STYLE: Final = (
-    ".fnb .fnb-warnings{margin:6px 0;padding:6px 10px 6px 26px;border-left:4px solid #d55e00;"
-    "color:var(--fnb-fg);font-size:13px}"
-)
+    return [("", f"<style>{foreseen.STYLE}</style>{''.join(said)}"), *folded, ("capacity", figures)]
 
 
 def _sentences(why: Explanation, capacity: Capacity, loop: str) -> str:

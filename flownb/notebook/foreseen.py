@@ -25,8 +25,15 @@ _PACED: Final = {
 _LOOPS: Final = ("loop", "rate", "period", "released", "paced by", "in flight", "ticks missed")
 _QUEUES: Final = ("queue", "comes in", "readers", "they take", "busy", "grows")
 _LIMITS: Final = ("limit", "of", "busy")
-_MEASURED: Final = ("loop", "predicted", "measured", "off by")
+_MEASURED: Final = ("loop", "rate", "measured", "period", "measured", "off by")
 _MOST: Final = 100
+STYLE: Final = (
+    ".fnb ul.fnb-box{margin:8px 0;padding:4px 12px 4px 24px;color:var(--fnb-fg);font-size:13px;"
+    "border-left:4px solid #56b4e9}"
+    ".fnb ul.fnb-box li{margin:2px 0}"
+    ".fnb ul.fnb-warn{border-left-color:#d55e00}"
+    ".fnb ul.fnb-warn li::marker{content:'!  ';font-weight:700}"
+)
 Table = tuple[Sequence[str], list[list[Any]]]
 
 
@@ -68,18 +75,24 @@ def all_tables(capacity: Capacity) -> Iterator[Table]:
 
 def tables(capacity: Capacity) -> list[tuple[str, str]]:
     """Give the same as HTML: the sentences open, then the tables."""
-    said = "".join(f"<li>{xml(line)}</li>" for line in sentences(capacity))
     rest = "".join(table(columns, rows) for columns, rows in all_tables(capacity))
-    return [("", f'<ul class="fnb-said">{said}</ul>{rest}')]
+    said = [line for line in sentences(capacity) if not line.startswith("! ")]
+    return [("", f"<style>{STYLE}</style>{boxed(capacity.warnings, 'warn')}{boxed(said)}{rest}")]
+
+
+def boxed(lines: Sequence[str], look: str = "say") -> str:
+    """Put sentences into a box with a bar at its side; nothing if there are none."""
+    inside = "".join(f"<li>{xml(line)}</li>" for line in lines)
+    return f'<ul class="fnb-box fnb-{look}">{inside}</ul>' if lines else ""
 
 
 def _loop(now: LoopCapacity) -> list[Any]:
-    missed = f"{now.missed:.0%}" if now.every else None
+    missed = percent(now.missed) if now.every else None
     flight = f"{now.in_flight:.3g} of {now.max_in_flight}" if now.holds else None
     paced = _PACED[now.paced_by] if now.rate < inf else "nothing that is known"
     least = "at most " if now.at_most else ""
     return [
-        now.loop, rate_word(now.rate), f"{least}{seconds(now.period)} s",
+        now.loop, rate_word(now.rate), f"{least}{now.period:.4g} s",
         f"{least}{seconds(now.release)} s", paced, flight, missed,
     ]  # fmt: skip
 
@@ -103,7 +116,8 @@ def _measured(capacity: Capacity) -> Iterator[list[Any]]:
         seen = capacity.measured.get(loop)
         if seen is not None and seen.released and now.rate < inf:
             off = f"{seen.rate / now.rate - 1:+.1%}"
-            yield [loop, rate_word(now.rate), rate_word(seen.rate), off]
+            periods = [f"{now.period:.4g} s", f"{1 / seen.rate:.4g} s"]
+            yield [loop, rate_word(now.rate), rate_word(seen.rate), *periods, off]
 
 
 def percent(part: float) -> str:

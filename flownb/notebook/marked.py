@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _MOST: Final = 2000  # nodes: a larger picture shows nothing
 _HALO: Final = 7.0
+_LOW: Final = 4.5  # below the words in the box
 _LOOKS: Final = {
     "halo": Look("#56b4e938", "#56b4e9", 1),
     "critical": Look(stroke="#d55e00", width=4),
@@ -109,11 +110,11 @@ def _chain(shapes: Scene, marks: _Marks) -> list[Group]:
 
 
 def _time(box: Box, text: str) -> Group:
-    return _chip(box.frame.middle[0], box.frame.bottom, text, "time")
+    return _chip(box.frame.middle[0], box.frame.bottom + _LOW, text, "time")
 
 
 def _doubt(box: Box) -> Group:
-    return _chip(box.frame.middle[0], box.frame.bottom, "? s", "doubt")
+    return _chip(box.frame.middle[0], box.frame.bottom + _LOW, "? s", "doubt")
 
 
 def _chip(x: float, y: float, text: str, look: str) -> Group:
@@ -126,7 +127,7 @@ def _legend(base: Picture, marks: _Marks) -> tuple[list[Group], float, float]:
     """Explain the marks that occur, in a row under the legend of the graph."""
     y, x, groups = base.height + 12, 2.0, []
     entries = [("halo", "the producer waits for it", bool(marks.awaited))]
-    entries.append(("critical", "critical chain: it takes as long as this", bool(marks.links)))
+    entries.append(("critical", "critical chain: why it takes that long", bool(marks.links)))
     entries.append(("doubt", "nobody knows how long it takes: counts 0", bool(marks.unknown)))
     for look, words, occurs in entries:
         if occurs:
