@@ -79,6 +79,9 @@ class Bits:
         """Count a token that closed."""
         self.open -= mask
 
+    def ran(self, _mask: int, _node: PlanNode) -> None:
+        """Learn nothing: who is awaited was decided before the run."""
+
     def __bool__(self) -> bool:
         return self.open > 0
 
@@ -98,10 +101,13 @@ class LiveArms:
         self._count(mask, node, 1)
 
     def closed(self, mask: int, node: PlanNode) -> None:
-        """Count a token that closed; a B that ran proves its arms."""
+        """Count a token that closed."""
+        self._count(mask, node, -1)
+
+    def ran(self, mask: int, node: PlanNode) -> None:
+        """A B that ran proves its arms; one that was bypassed, or lost, does not."""
         if node.node.is_blocking:
             self._proven |= mask
-        self._count(mask, node, -1)
 
     def _count(self, mask: int, node: PlanNode, step: int) -> None:
         while mask:
@@ -155,6 +161,7 @@ class Item:
 
     def ended(self, token: Token, output: Any, live: Collection[PlanEdge] | None) -> None:
         """Go on behind a node that ended well; *live* None means all edges are."""
+        self.awaited.ran(token.mask, token.at.plan)
         self._spread(token.at, output, token.mask, live)
         self.close(token)
         self.check()
@@ -163,6 +170,7 @@ class Item:
         """Go on behind a node that failed for good: its out-edges die, marked."""
         self.errors.append((token, error))
         self.loop.ending.node_failed(token, error)
+        self.awaited.ran(token.mask, token.at.plan)
         self._kill(token.at.outs, failed=True)
         self.close(token)
         self.check()

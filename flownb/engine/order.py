@@ -12,6 +12,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
+from collections import Counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -35,8 +36,7 @@ class Order:
         self._limit = math.inf if at_once is None else at_once
         self._waiting: list[tuple[tuple[float, ...], int, Token]] = []
         self._count = itertools.count()
-        self._at_work = 0
-        self._level = 0.0
+        self._at_work: Counter[float] = Counter()  # level: how many
 
     def offer(self, token: Token) -> None:
         """Keep a token whose inputs are there."""
@@ -45,26 +45,31 @@ class Order:
     def _rank(self, plan: PlanNode) -> tuple[float, ...]:
         if self._rule == "sequential":
             return 0, plan.index
-        return plan.level if self._rule == "level" else 0, -plan.remaining, plan.index
+        urgency = 0.0 if self._limit == math.inf else plan.remaining
+        return self._level(plan), -urgency, plan.index
+
+    def _level(self, plan: PlanNode) -> float:
+        return plan.level if self._rule == "level" else 0
 
     def closed(self, token: Token) -> None:
         """Count a token that has ended, if it had had its turn."""
-        self._at_work -= token.admitted
+        if token.admitted:
+            level = self._level(token.at.plan)
+            self._at_work[level] -= 1
+            if not self._at_work[level]:
+                del self._at_work[level]
 
     def turn(self) -> list[Token]:
         """Give the tokens that may start now, when all that was offered is known."""
         turn: list[Token] = []
-        if not self._at_work and self._waiting:
-            self._level = self._waiting[0][0][0]
-        while (
-            self._waiting and self._waiting[0][0][0] <= self._level and self._at_work < self._limit
-        ):
+        while self._waiting and self._may_start(self._waiting[0][0][0]):
             token = heapq.heappop(self._waiting)[-1]
             if not token.cancelled:
                 token.admitted = True
-                self._at_work += 1
+                self._at_work[self._level(token.at.plan)] += 1
                 turn.append(token)
         return turn
 
     def _may_start(self, level: float) -> bool:
-        return level <= self._level and self._at_work < self._limit
+        busy = self._at_work
+        return busy.total() < self._limit and level <= min(busy, default=level)

@@ -121,6 +121,31 @@ def _say_by_tag(rng, kinds, arrows, said):
             now.update({(v, tag): _verdict(rng, whens) for tag in kinds if rng.random() < 0.5})
 
 
+def rules_case(seed, most=40):
+    """The same with all four kinds of joins; every other one has times without ties."""
+    rng = Random(f"rules {seed}")
+    case = random_case(rng.randrange(10**9), most)
+    joins = _any_joins(rng, case)
+    lasts = case.lasts
+    if seed % 2:
+        lasts = {
+            v: 0 if last == 0 and rng.random() < 0.2 else rng.randint(1, 10**7)
+            for v, last in lasts.items()
+        }
+    return Case(case.kinds, lasts, joins, case.arrows, case.said)
+
+
+def _any_joins(rng, case):
+    """Keep the each joins, behind which only such are allowed; the others may be of any kind."""
+    joins, many = dict(case.joins), case.each_behind()
+    share = rng.choice((0, 0.3, 0.6, 0.9))
+    for v in case.kinds:
+        ins = len(case.ins[v])
+        if ins > 1 and v not in many and rng.random() < share:
+            joins[v] = rng.choice(("first", "first", rng.randint(1, ins)))
+    return joins
+
+
 def _count(case):
     """At most so many runs, if every edge were live."""
     many, count = case.each_behind(), {}
@@ -133,12 +158,14 @@ def _count(case):
 # -- the same for flownb -------------------------------------------------------
 
 
-def graph_of(case, policies=POLICIES, name="random"):
+def graph_of(case, policies=POLICIES, name="random", start_rule="dataflow"):
     """One loop for each policy, named after it; nodes are `policy/node`."""
     graph = Graph(name)
     for policy in policies:
         add_loop(graph, case, policy)
-        graph.set_loop(f"{policy}/P", await_policy=policy, max_in_flight=1_000_000)
+        graph.set_loop(
+            f"{policy}/P", await_policy=policy, start_rule=start_rule, max_in_flight=1_000_000
+        )
     return graph
 
 
@@ -152,9 +179,8 @@ def add_loop(graph, case, prefix):
         else:
             word = "blocking" if kind == "B" else "non_blocking"
             graph.add_node(name, _marked(v), kind=word, takes=takes)
-        if case.joins.get(v) == "each":
-            held = graph.nodes[name]
-            object.__setattr__(held, "join", "each")  # add_if() has no join=
+        if v in case.joins:
+            object.__setattr__(graph.nodes[name], "join", case.joins[v])  # add_if() has no join=
     for a in case.arrows:
         when = OTHERWISE if a.when == oracle.OTHERWISE else a.when
         asks = _condition(case, a) if a.asks else None
@@ -195,15 +221,3 @@ def engine_times(sim, prefix):
                 (span.start, span.end)
             )
     return {key: sorted(found) for key, found in times.items()}
-
-
-def oracle_times(case, policy, iterations=ITERATIONS):
-    """The same, and the releases: each iteration begins at the release before it."""
-    times, releases, now = {}, [], 0
-    for iteration in range(iterations):
-        walk = oracle.Walk(case, iteration)
-        for run in walk.runs:
-            times.setdefault((run.node, iteration), []).append((run.start + now, run.end + now))
-        now += walk.release(policy)
-        releases.append(now)
-    return {key: sorted(found) for key, found in times.items()}, releases

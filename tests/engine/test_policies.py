@@ -6,6 +6,7 @@ oracle that was written from the design's text alone.
 
 from __future__ import annotations
 
+from collections import Counter
 from copy import deepcopy
 from dataclasses import replace
 from itertools import pairwise
@@ -19,10 +20,11 @@ from tests.engine.cases import (
     add_loop,
     engine_times,
     graph_of,
-    oracle_times,
     random_case,
+    rules_case,
 )
 from tests.engine.oracle import POLICIES, Arrow, Case, Walk
+from tests.engine.oracle_rules import RULES, Play, may_be_awaited, play_times
 
 BATCH = 100
 CHAINS = (("none", "blocking", "path_live", "path", "all"), ("none", "node", "all"))
@@ -88,18 +90,23 @@ def test_a_blocking_sibling_is_awaited_and_a_non_blocking_one_is_not():
 
 
 def check_batch(number):
-    """Compare a hundred graphs; every span and every release, under all six policies."""
+    """Compare a hundred graphs; every span and every release, under all six policies.
+
+    Joins of all kinds; every third graph under each start rule. Whoever is held back by a
+    start rule depends on the policy, so the law of the policies is one of "dataflow".
+    """
     for seed in range(number * BATCH, (number + 1) * BATCH):
-        case = random_case(seed)
-        sim = graph_of(case).simulate(iterations=ITERATIONS)
+        case, rule = rules_case(seed), RULES[seed % 3]
+        sim = graph_of(case, start_rule=rule).simulate(iterations=ITERATIONS)
         assert not sim.failures(), f"seed {seed}: {sim.failures()[0].traceback}"
         first = {}
         for policy in POLICIES:
-            times, releases = oracle_times(case, policy)
-            assert sim.releases(f"{policy}/P") == releases, f"seed {seed}, policy {policy}"
-            assert engine_times(sim, policy) == times, f"seed {seed}, policy {policy}"
+            times, releases = play_times(case, policy, rule, ITERATIONS)
+            where = f"seed {seed}, policy {policy}, {rule}"
+            assert sim.releases(f"{policy}/P") == releases, where
+            assert engine_times(sim, policy) == times, where
             first[policy] = releases[0]
-        for chain in CHAINS:
+        for chain in CHAINS if rule == "dataflow" else ():
             assert all(first[a] <= first[b] for a, b in pairwise(chain)), f"seed {seed}: {first}"
 
 
@@ -113,6 +120,38 @@ def test_every_span_and_release_of_a_random_graph_is_as_the_oracle_says(number):
 @pytest.mark.parametrize("number", range(10, 210))
 def test_every_span_and_release_of_twenty_thousand_more_graphs_is_as_the_oracle_says(number):
     check_batch(number)
+
+
+def test_two_oracles_written_in_different_ways_agree_where_both_know_the_answer():
+    """A test of the tests: by visits in the order of sources, and by events in that of time."""
+    for seed in range(1000):
+        case = random_case(seed)
+        walk, play = Walk(case), Play(case)
+        assert spans_of(walk) == spans_of(play), f"seed {seed}"
+        for policy in POLICIES:
+            assert walk.release(policy) == play.release(policy), f"seed {seed}, policy {policy}"
+
+
+def spans_of(walk):
+    return sorted((run.node, run.start, run.end) for run in walk.runs)
+
+
+def test_the_random_graphs_try_what_joins_and_start_rules_are_there_for():
+    """A test of the tests: losers that run, losers that wait, rules that make a difference."""
+    cancelled = waiting = bypassed = 0
+    differs = Counter()
+    for seed in range(300):
+        case = rules_case(seed)
+        plays = {}
+        for rule in RULES:
+            plays[rule] = Play(case, rule=rule, held=may_be_awaited(case, "path"))
+            differs[rule] += spans_of(plays[rule]) != spans_of(plays["dataflow"])
+        running = [g for g in plays["dataflow"].ghosts if g.start is not None]
+        cancelled += bool(running)
+        bypassed += len(running) < len(plays["dataflow"].ghosts)
+        waiting += any(g.start is None for g in plays["sequential"].ghosts)
+    assert min(cancelled, waiting, bypassed) > 20, (cancelled, waiting, bypassed)
+    assert min(differs["level"], differs["sequential"]) > 60, differs
 
 
 def test_the_random_graphs_tell_all_policies_apart():
