@@ -119,6 +119,7 @@ class Lane:
             batch = Batch(loop.name, self.names, loop.made, origin, times, last)
             loop.stream.batch(batch)
             loop.made += batch.iterations
+        times.clear()  # who keeps an error keeps the frame of these rows, but not the rows
 
     def _broken(self, values: list[Any], error: BaseException) -> None:
         """Let a row that failed go on as an item: what has run is not run again."""
