@@ -239,7 +239,8 @@ def _paced_by(
         return "limit", limits[fullest].limit
     if pace.slots >= pace.period > pace.ticks:
         return "slots", ""
-    return ("clock" if plan.nodes[0].node.every and pace.ticks > pace.release else "release"), ""
+    every = plan.nodes[0].node.every
+    return ("clock" if every and pace.release < every * MICRO else "release"), ""
 
 
 def _queue(pipe: Pipe, traffic: Traffic) -> QueueCapacity:

@@ -44,6 +44,11 @@ class Pace:
     awaited: Release
 
     @property
+    def settled(self) -> float:
+        """Microseconds until the last node of the slowest item has ended."""
+        return self.slowest.settled
+
+    @property
     def period(self) -> float:
         """Microseconds from one release to the next."""
         return max(self.ticks, self.slots, *self.uses.values(), 0.0)
@@ -100,7 +105,7 @@ def of_course(study: Study, it: Course) -> Pace:
     every, slots = plan.nodes[0].node.every, 0.0
     ticks = float(awaited.us)
     if every is not None:
-        ticks = max(1, ceil(awaited.us / (every * MICRO) - 1e-9)) * every * MICRO
+        ticks = max(1, ceil(awaited.us / (every * MICRO) - 1e-9)) * (every * MICRO)
     taken = _slot_taken(it, awaited.us)
     if taken is not None and plan.options.when_full == "block":
         m = plan.options.max_in_flight

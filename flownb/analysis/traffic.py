@@ -97,7 +97,18 @@ class Traffic:
     def serviced(self, pipe: Pipe) -> float:
         """Messages per second that the readers of a queue can take."""
         able = [min(self.alone(r), self.cap[r]) for r in pipe.readers]
-        return min(able) if pipe.options.mode == "broadcast" else sum(able)
+        together = min(able) if pipe.options.mode == "broadcast" else sum(able)
+        if pipe.presses_back and pipe.options.maxlen:  # a message has its place until its ack
+            held = max(self._until_ack(r) for r in pipe.readers)
+            together = min(together, per_second(held) * pipe.options.maxlen)
+        return together
+
+    def _until_ack(self, loop: str) -> float:
+        """Give the microseconds from the start of a message's item to its ack."""
+        reader = self.plans[loop].nodes[0].node.reader
+        ack = reader.ack if reader is not None else "done"
+        ends = {"done": "settled", "awaited": "release"}.get(ack)
+        return max((getattr(p, ends) for p in self.paces[loop]), default=0.0) if ends else 0.0
 
     def _press_back(self) -> bool:
         changed = False

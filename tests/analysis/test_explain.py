@@ -70,7 +70,8 @@ def test_one_node_can_be_asked_for():
         "days does not wait for log: days -> log, and no arm that leads there holds a blocking node"
     )
     assert shop().explain(policy="node").why("charge") == (
-        "days does not wait for charge: days -> check -> charge, and check before it is non-blocking"
+        "days does not wait for charge: days -> check -> charge,"
+        " and check before it is non-blocking"
     )
 
 
@@ -138,7 +139,8 @@ def test_a_run_under_another_policy_is_explained_under_that_policy():
 def test_the_text_is_the_same_every_time_and_has_no_internals():
     text = worked().explain().text
     assert text == worked().explain().text
-    assert "hasB" not in text and "0x" not in text
+    assert "hasB" not in text
+    assert "0x" not in text
 
 
 def test_a_long_chain_is_explained_in_time_and_in_few_words():
