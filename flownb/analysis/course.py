@@ -2,8 +2,8 @@
 
 An item starts at 0 with its producer. A node starts when all its in-edges are settled
 and one is live, or when its `join=` is content earlier; a join="each" runs once for each
-live token, and of it the last run counts. Linear in nodes and edges, without recursion; `gated` answers the same where
-nodes share a `Limit`.
+live token, and of it the last run counts. Linear in nodes and edges, without recursion;
+`gated` answers the same where nodes share a `Limit`.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from flownb.analysis.capacity import Capacity, figures
 from flownb.analysis.changes import Search
 from flownb.analysis.durations import MICRO, Durations
 from flownb.analysis.plan import compile_plan
+from flownb.analysis.readings import Answer, Comparison, Reading, answer, read
 from flownb.analysis.shares import measured_shares
 from flownb.analysis.study import Study
 from flownb.analysis.verdicts import check_verdicts
@@ -28,37 +29,9 @@ from flownb.model.workflow import Workflow
 if TYPE_CHECKING:
     from flownb.analysis.capacity import Figures
     from flownb.analysis.pace import Rates
-    from flownb.analysis.verdicts import Option, Verdicts
+    from flownb.analysis.verdicts import Verdicts
     from flownb.model.policies import AwaitPolicy
     from flownb.model.records import LoopMetrics
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """One loop under one await policy: the release in seconds, and what it waits for.
-
-    `chain` is what takes so long: (node, seconds), the producer first. `at_most`: the
-    ifs leave too many courses to try each, so the release is a bound.
-    """
-
-    loop: str
-    policy: AwaitPolicy
-    release: float
-    waits_for: tuple[str, ...]
-    chain: tuple[tuple[str, float], ...]
-    at_most: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What one node may say, and what the producer then waits for, until which second."""
-
-    loop: str
-    node: str
-    says: str
-    waits_for: tuple[str, ...]
-    release: float
-    at_most: bool = False
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -147,14 +120,14 @@ class Explanation(Shown):
             study = Study.of(study.plan, self.durations, verdicts)
         return study.worst(_known(policy)).us / MICRO
 
-    def compare(self, loop: str | None = None) -> tuple[Reading, ...]:
+    def compare(self, loop: str | None = None) -> Comparison:
         """Read each loop, or one, under all six policies."""
         chosen = self.studies.values() if loop is None else [self.study(loop)]
-        return tuple(_reading(study, policy) for study in chosen for policy in AWAIT_POLICIES)
+        return Comparison(read(study, policy) for study in chosen for policy in AWAIT_POLICIES)
 
     def reading(self, loop: str) -> Reading:
         """Read a loop under its own policy."""
-        return _reading(self.study(loop), self.policy(loop))
+        return read(self.study(loop), self.policy(loop))
 
     def answers(self, loop: str) -> tuple[Answer, ...]:
         """Go through everything that each node which decides may say."""
@@ -163,7 +136,7 @@ class Explanation(Shown):
             for option in each:
                 live = [it for it in study.courses if it.choice.get(number) == option]
                 if study.exact and any(it.runs[number] for it in live):
-                    found.append(_answer(study.only(live), option))
+                    found.append(answer(study.only(live), option))
         return tuple(found)
 
     def capacity(self, *, rates: Rates | None = None) -> Capacity:
@@ -256,16 +229,3 @@ def _known(policy: AwaitPolicy | None) -> AwaitPolicy | None:
         msg = f"policy={policy!r}: choose one of {', '.join(AWAIT_POLICIES)}"
         raise GraphError(msg)
     return policy
-
-
-def _reading(study: Study, policy: AwaitPolicy) -> Reading:
-    worst = study.worst(policy)
-    names = study.names(worst.chain)
-    chain = tuple((name, study.takes(name)) for name in names)
-    seconds, waits_for = worst.us / MICRO, study.awaited(policy)
-    return Reading(study.loop, policy, seconds, waits_for, chain, not study.exact)
-
-
-def _answer(study: Study, option: Option) -> Answer:
-    release = study.worst().us / MICRO
-    return Answer(study.loop, option.node, option.says, study.awaited(), release)

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 
 def is_gated(plan: LoopPlan) -> bool:
-    """Whether two nodes of the loop share a limit, and each runs at most once."""
+    """Whether two nodes share a limit, in a loop whose joins all wait for all."""
     held = [id(n.node.limit) for n in plan.nodes if n.node.limit is not None]
-    return len(set(held)) < len(held) and not any(n.multi for n in plan.nodes)
+    plain = all(n.join == "all" and not n.multi for n in plan.nodes)
+    return plain and len(set(held)) < len(held)
 
 
 def gated(plan: LoopPlan, lasts: Sequence[int], choice: Choice) -> Course:

@@ -17,7 +17,8 @@ from flownb.notebook.words import brief, clean, seconds
 
 if TYPE_CHECKING:
     from flownb.analysis.capacity import Capacity
-    from flownb.analysis.explain import Answer, Explanation, Reading
+    from flownb.analysis.explain import Explanation
+    from flownb.analysis.readings import Answer, Reading
     from flownb.model.policies import AwaitPolicy
 
 _MEANS: Final[dict[AwaitPolicy, str]] = {

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 from flownb.analysis.capacity import Capacity
 from flownb.analysis.explain import Explanation
+from flownb.analysis.readings import Comparison
 from flownb.engine.orchestrator import Orchestrator
 from flownb.engine.simulate import Simulation
 from flownb.engine.sweep import Sweep
 from flownb.model.status import Status
 from flownb.model.timeline import Timeline
 from flownb.model.workflow import Workflow
-from flownb.notebook import explained, foreseen, gantt, marked
+from flownb.notebook import compared, explained, foreseen, gantt, marked
 from flownb.notebook.draw import draw
 from flownb.notebook.facts import Facts, edge_label
 from flownb.notebook.live import simulation_tables, status_line, status_tables
@@ -193,6 +194,21 @@ def _(obj: Explanation) -> Picture | None:
 @details.register(Explanation)
 def _(obj: Explanation) -> list[tuple[str, str]]:
     return explained.tables(obj)
+
+
+@text.register(Comparison)
+def _(obj: Comparison) -> str:
+    return compared.whole_text(obj)
+
+
+@picture.register(Comparison)
+def _(obj: Comparison) -> Picture:
+    return compared.draw(obj)
+
+
+@details.register(Comparison)
+def _(obj: Comparison) -> list[tuple[str, str]]:
+    return compared.tables(obj)
 
 
 @text.register(Capacity)

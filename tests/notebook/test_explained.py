@@ -144,3 +144,20 @@ def test_the_bytes_do_not_depend_on_the_process():
         for seed in ("1", "2", "77")
     }  # fmt: skip
     assert len(runs) == 1
+
+
+def test_readings_show_themselves_as_bars_made_of_the_critical_chain():
+    readings = explained(worked()).compare()
+    svg = readings.svg()
+    assert svg.count('class="fnb-own-bar"') == 1
+    assert "10 s, waits for a, b, c, d" in texts(svg)
+    assert [t for t in texts(svg) if t in set("abcdef")] == [*"e", *"abc", *"abcd", *"abcd", *"ef"]
+    ET.fromstring(readings._repr_html_())
+    row = "P     path *     10 s      a, b, c, d        P -> a -> b -> c -> d"
+    assert str(readings).splitlines()[5] == row
+
+
+def test_readings_of_nasty_names_are_well_formed():
+    readings = of_nasty().compare()
+    parsed(readings.svg())
+    ET.fromstring(readings._repr_html_())
