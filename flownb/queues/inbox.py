@@ -68,6 +68,10 @@ class Inbox:
             await asyncio.wait({self._looking})
             if self._kept or self._closed:
                 return True
+            if left == 0.0:
+                # That look ended after we asked, so it looked for us too. Waiting in line
+                # for one of our own could last for ever: a waiting reader is faster.
+                return False
         patience = self._patience if left is None else min(self._patience, left)
         look = self._looking = asyncio.create_task(self._look_and_keep(count, patience))
         look.add_done_callback(_heard)
