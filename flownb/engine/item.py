@@ -10,6 +10,7 @@ when no token is open. Nothing here knows about time, threads or queues.
 from __future__ import annotations
 
 import copy
+import functools
 from typing import TYPE_CHECKING, Any
 
 from flownb.engine.joins import Join
@@ -56,7 +57,10 @@ class Token:
         """Let its attempts so far reach nothing any more: what they still do is discarded."""
         for context in self.contexts:
             context.alive = False
+        for push in self.pushes:
+            push.close()
         self.contexts.clear()
+        self.pushes.clear()
 
     def where(self) -> tuple[str, int]:
         """Say where a print of this call belongs."""
@@ -175,11 +179,6 @@ class Item:
         self.close(token)
         self.check()
 
-    def drop(self, token: Token) -> None:
-        """Forget a token that is not to run."""
-        self.close(token)
-        self.check()
-
     def check(self) -> None:
         """Release the producer and settle the item, when it is time."""
         if self.order is not None:
@@ -290,19 +289,21 @@ class Item:
         if verdict and join.token is not None:
             join.token.payload = join.payload
             self._offer(join.token)
-            self._lose(target)
+            self.lose(target.plan.losers)
         elif verdict is False and join.token is not None:
             self.close(join.token)
         return verdict
 
-    def _lose(self, target: Runner) -> None:
-        """The losers of a join="first" do not start; those that run are left behind."""
-        losers = set(target.plan.losers)
-        self.lost |= losers
-        for token in [t for t in self.open if t.at.plan.index in losers]:
+    def lose(self, nodes: Collection[int]) -> None:
+        """These nodes do not start any more; those that run are left behind."""
+        self.lost.update(nodes)
+        for token in [t for t in self.open if t.at.plan.index in self.lost]:
             self.loop.abandon(token)
+            if token.entered and token.task is not None:
+                # a task that is cancelled before its first turn cannot leave its limit itself
+                token.task.add_done_callback(functools.partial(_leave, token))
             self.close(token)
-        for index in losers & self.joins.keys():
+        for index in self.lost & self.joins.keys():
             self.joins[index].decided = True
 
     def _kill(self, edges: Sequence[PlanEdge], *, failed: bool) -> None:
@@ -324,3 +325,7 @@ class Item:
         join.left -= 1
         join.failed |= mark
         return join.failed if self._decided(target, join) is False else None
+
+
+def _leave(token: Token, _: Any) -> None:
+    token.at.leave_gate(token)

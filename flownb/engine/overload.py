@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 def has_place(loop: LoopManager, token: Token) -> bool:
     """Whether a detached token may start now; else it has been parked, dropped or failed."""
     item = token.item
-    if item.shed:
-        item.drop(token)
-        return False
     if item.slot or (not item.throttled and take_slot(loop, item)):
         return True
     if loop.when_full == "block":
@@ -32,8 +29,8 @@ def has_place(loop: LoopManager, token: Token) -> bool:
     elif loop.when_full == "error":
         item.failed(token, _full(loop))
     else:
-        shed(loop, item)
-        item.drop(token)
+        _shed(loop, item)
+        item.check()
     return False
 
 
@@ -45,16 +42,13 @@ def may_release(loop: LoopManager, item: Item) -> bool:
         return False
     if take_slot(loop, item):
         return True
+    if loop.when_full == "block":
+        return False
     if loop.when_full == "error":
-        token = next(iter(item.open))
-        loop.abandon(token)
-        item.errors.append((token, _full(loop)))
-        loop.ending.node_failed(token, item.errors[-1][1])
-    if loop.when_full != "block":
-        shed(loop, item)
-        _drop_open(loop, item)
-        return True
-    return False
+        _fail_open(loop, item)
+    else:
+        _shed(loop, item, whole=True)
+    return True
 
 
 def take_slot(loop: LoopManager, item: Item) -> bool:
@@ -66,24 +60,26 @@ def take_slot(loop: LoopManager, item: Item) -> bool:
     if loop.when_full == "drop_oldest" and loop.slots.held >= loop.slots.size:
         oldest = next((i for i in loop.items.values() if i.slot and i is not item), None)
         if oldest is not None:
-            shed(loop, oldest)
-            _drop_open(loop, oldest)
+            _shed(loop, oldest, whole=True)
             oldest.check()
     item.slot = loop.slots.held < loop.slots.size and loop.slots.take(item.granted)
     return item.slot
 
 
-def shed(loop: LoopManager, item: Item) -> None:
-    """Drop the rest of an item's detached part; it is counted once."""
+def _shed(loop: LoopManager, item: Item, *, whole: bool = False) -> None:
+    """Drop an item's detached part, or (it is released) all that is open; count it once."""
     if not item.shed:
         item.shed = True
         loop.event("dropped", loop.name, item.iteration)
+    item.lose([r.plan.index for r in item.runners if whole or r.plan.detached])
 
 
-def _drop_open(loop: LoopManager, item: Item) -> None:
-    for token in [t for t in item.open if item.released or not t.mask]:
-        loop.abandon(token)
-        item.close(token)
+def _fail_open(loop: LoopManager, item: Item) -> None:
+    """At its release an item finds no slot: the first node still open fails, the others end."""
+    token = next(iter(item.open))
+    item.errors.append((token, _full(loop)))
+    loop.ending.node_failed(token, item.errors[-1][1])
+    item.lose([r.plan.index for r in item.runners])
 
 
 def _full(loop: LoopManager) -> InFlightFull:
