@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from flownb.analysis.plan import LoopPlan
-    from flownb.engine.inflight import Slots
     from flownb.engine.memory import Memory
     from flownb.engine.observe import Stream
     from flownb.engine.produce import Source
@@ -35,7 +34,6 @@ class Steered:
     stream: Stream
     memory: dict[str, Memory]
     source: Source
-    slots: Slots
     event_loop: asyncio.AbstractEventLoop
     now: Callable[[], float]  # seconds since the run began
     context: contextvars.Context  # in which prints go to the loop's log
@@ -138,7 +136,6 @@ class Steered:
         """Run *plan* from the next item on."""
         if self.state not in ENDED:
             self._next_plan = plan
-            self.slots.resize(plan.options.max_in_flight)  # also what is throttled now gains
             self.wake()
 
     def writers_done(self) -> None:

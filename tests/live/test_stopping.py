@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import importlib
 import random
+import signal
 import threading
 import time
 
@@ -371,9 +372,12 @@ def test_an_interrupted_wait_leaves_the_loops_alive_and_nothing_else():
     import _thread
 
     orch = one(every=0.01).start()
+    # a shell that runs the tests in the background lets them ignore interrupts
+    ignored = signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Timer(0.2, _thread.interrupt_main).start()
     with pytest.raises(KeyboardInterrupt):
         asyncio.run(orch.wait())
+    signal.signal(signal.SIGINT, ignored)
     before = orch.status()["days"].iterations
     until_in_script(lambda: orch.status()["days"].iterations > before)
     orch.stop().wait(5)
