@@ -116,7 +116,7 @@ def test_a_detached_join_that_waits_for_a_dropped_node_does_not_keep_its_item_op
 
 
 def test_a_dropped_join_does_not_run_when_its_last_in_edge_dies():
-    """Quick has ended and j waits for the verdict when its item is dropped; the if says no at 15."""
+    """Quick has ended, j waits for the verdict; the item is dropped, then the if says no."""
     graph = Graph("g").add_producer("p", range(2), every=11)
     graph.add_node("quick", **N, takes=1).add_node("slow", **N, takes=4)
     graph.add_if("no?", lambda _: False, takes=12).add_node("j", **N, takes=1)
