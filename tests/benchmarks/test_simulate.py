@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import pytest
@@ -10,7 +11,7 @@ from flownb import Graph
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.wallclock]
 
-ITEMS, LIMIT, ROUNDS = 10_000, 1.0, 3
+ITEMS, LIMIT, ROUNDS = 10_000, 25.0, 3
 
 
 def hour(*takes):
@@ -23,25 +24,38 @@ def hour(*takes):
     return graph
 
 
+def turns():
+    """Seconds that asyncio alone needs for as many turns as there are calls."""
+
+    async def bare():
+        for _ in range(4 * ITEMS):
+            await asyncio.sleep(0)
+
+    started = time.perf_counter()
+    asyncio.run(bare())
+    return time.perf_counter() - started
+
+
 def best(graph):
-    """Seconds of the best of three runs: a shared machine is sometimes busy."""
-    seconds = []
+    """Seconds, and times a bare event loop, of the best of three rounds."""
+    rounds = []
     for _ in range(ROUNDS):
-        started = time.perf_counter()
+        reference, started = turns(), time.perf_counter()
         sim = graph.simulate(until=3600, history=1000)
-        seconds.append(time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        rounds.append((seconds / reference, seconds))
         assert sim.metrics["p"].done == ITEMS
-    return min(seconds)
+    return min(rounds)
 
 
 @pytest.mark.parametrize(
     ("name", "takes"), [("without durations", (None,) * 3), ("with durations", (0.1, 0.1, 0.1))]
 )
-def test_an_hour_of_ten_thousand_items_through_three_nodes_takes_less_than_a_second(
+def test_an_hour_of_ten_thousand_items_costs_a_few_turns_of_the_event_loop_a_call(
     name, takes, record_property
 ):
-    seconds = best(hour(*takes))
+    ratio, seconds = best(hour(*takes))
     rate = 3 * ITEMS / seconds
     record_property("node executions per second", rate)
-    print(f"{name}: {seconds:.2f} s, {rate:,.0f} node executions/s")
-    assert seconds < LIMIT
+    print(f"{name}: {ratio:.1f} x a bare event loop, {seconds:.2f} s, {rate:,.0f} executions/s")
+    assert ratio < LIMIT
