@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
+from flownb.model.policies import AWAIT_POLICIES
 from flownb.model.shown import Shown
 from flownb.model.workflow import Workflow
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from flownb.engine.sweep import Sweep
     from flownb.model.policies import AwaitPolicy, StartRule
     from flownb.model.records import LoopMetrics
+    from flownb.model.timeline import Timelines
     from flownb.model.tools import ToolRegistry
 
 
@@ -133,6 +135,32 @@ class Graph(Workflow, Shown):
             check_mutation=check_mutation, payload=payload, start_rule=start_rule,
             max_concurrency=max_concurrency, history=history, tools=tools, using=self.using,
         )  # fmt: skip
+
+    def compare(
+        self,
+        policies: Iterable[AwaitPolicy] = AWAIT_POLICIES,
+        *,
+        until: float | None = None,
+        iterations: int | None = None,
+        seed: int = 0,
+        call: bool = True,
+    ) -> Timelines:
+        """Simulate under several await policies; the timelines stand above each other.
+
+        One iteration of every source loop, if neither *until* nor *iterations* is given.
+        The rest, and what is raised, is as in `simulate`.
+        """
+        from flownb.model.timeline import Timeline
+
+        if until is None and iterations is None:
+            iterations = 1
+        found: dict[str, Timeline] = {
+            policy: self.simulate(
+                until=until, iterations=iterations, seed=seed, policy=policy, call=call
+            ).timeline
+            for policy in policies
+        }
+        return Timeline.compare(found)
 
     def sweep(
         self,

@@ -286,6 +286,7 @@ class Runner:
         if message is None:
             return Popped(verdict=False, payload=token.payload)
         token.item.popped.append((reader.queue, message.id))
+        self.loop.event("received", self.name, token.iteration, message.origin)
         return Popped(verdict=True, payload=message.payload)
 
     # -- the outcome -----------------------------------------------------------

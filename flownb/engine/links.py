@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from flownb.analysis.paths import Flow, reach
 from flownb.errors import GraphError
 from flownb.model.edges import did_you_mean
+from flownb.model.timeline import Lane
 from flownb.queues.spec import QueueSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from flownb.analysis.plan import LoopPlan
+    from flownb.model.policies import Limit
     from flownb.model.workflow import Workflow
 
 
@@ -79,6 +81,19 @@ def _loops_of(workflow: Workflow, reader: str) -> list[str]:
     flow = Flow.of(workflow)
     before = reach(flow.pred, [flow.index[reader]])
     return [loop for loop in workflow.producers if before[flow.index[loop]]]
+
+
+def lanes(plans: Iterable[LoopPlan]) -> tuple[Lane, ...]:
+    """Tell a timeline what the plans know of each node."""
+    return tuple(
+        Lane(p.loop, n.name, n.detached, _limit(n.node.limit), p.options.max_in_flight)
+        for p in plans
+        for n in p.nodes
+    )
+
+
+def _limit(limit: Limit | None) -> str:
+    return "" if limit is None else repr(limit)
 
 
 def known_node(name: str, names: Iterable[str]) -> str:

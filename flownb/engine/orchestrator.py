@@ -20,7 +20,7 @@ from flownb.engine.control import EventLoopThread, Request, Requests
 from flownb.engine.generations import register, unregister
 from flownb.engine.heartbeat import Heartbeat
 from flownb.engine.inflight import Gates
-from flownb.engine.links import Links, known_node, queue_specs
+from flownb.engine.links import Links, known_node, lanes, queue_specs
 from flownb.engine.observe import Guarded, Observer
 from flownb.engine.supported import check_supported
 from flownb.engine.track import Track
@@ -336,7 +336,10 @@ class Orchestrator(Shown):
 
     def timeline(self, loop: str | None = None) -> Timeline:
         """Give the last node calls and waits of each loop."""
-        return Timeline.of_spans(s for t in self._addressed(loop) for s in t.history.spans())
+        tracks = self._addressed(loop)
+        spans = [s for t in tracks for s in t.history.spans()]
+        events = [e for t in tracks for e in list(t.history.events)]
+        return Timeline.of_spans(spans, events, lanes(t.manager.plan for t in tracks))
 
     def _manager_by_hand(self) -> QueueManager:
         return self.server.manager(

@@ -193,6 +193,7 @@ class Source:
         loop.stream.span(
             Span(loop.name, loop.name, loop.made, 0, "work", now, now), message.payload
         )
+        loop.event("received", loop.name, loop.made, message.origin)
         return message.payload, None, message
 
     async def _read(self) -> bool:

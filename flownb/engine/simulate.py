@@ -20,7 +20,7 @@ from flownb.engine.capture import captured
 from flownb.engine.clock import VirtualLoop
 from flownb.engine.context import Clock
 from flownb.engine.inflight import Gates
-from flownb.engine.links import Links, queue_specs
+from flownb.engine.links import Links, lanes, queue_specs
 from flownb.engine.loop import LoopManager
 from flownb.engine.metrics import Meter
 from flownb.engine.observe import Guarded, History, Observer, Outputs, Stream
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from flownb.analysis.explain import Explanation
     from flownb.model.policies import AwaitPolicy, StartRule
+    from flownb.model.timeline import Lane
     from flownb.model.workflow import Workflow
 
 DEFAULT_UNTIL: Final = 10.0
@@ -78,6 +79,7 @@ class Simulation(Shown):
         self.name, self._history, self.digest, self.duration = name, history, digest, duration
         self.metrics: dict[str, LoopMetrics] = {}
         self._kept: dict[str, list[Any]] = {}
+        self._lanes: tuple[Lane, ...] = ()
         self._graph: Any = None  # the graph as it was, and under which policy
         self.hidden = ""  # the root of a graph without producers: no node of the user's
 
@@ -85,8 +87,7 @@ class Simulation(Shown):
     def timeline(self) -> Timeline:
         """Every span that is kept, ordered by start."""
         kept = (s for s in self._history.spans() if s.node != self.hidden)
-        spans = sorted(kept, key=lambda s: s.start)
-        return Timeline(tuple(spans))
+        return Timeline.of_spans(kept, self._history.events, self._lanes)
 
     @property
     def events(self) -> list[Event]:
@@ -320,6 +321,7 @@ class _Run:
         result = Simulation(self.workflow.name, frozen, self.digest.hexdigest(), now)
         if not self.workflow.producers:
             result.hidden = next(iter(self.meters))
+        result._lanes = lanes(m.plan for m in self.managers.values())  # noqa: SLF001
         for name, meter in self.meters.items():
             result.metrics[name] = meter.snapshot(now, self.managers[name].slots)
             result._kept.update({node: list(d) for node, d in self.kept[name].kept.items()})  # noqa: SLF001

@@ -57,7 +57,8 @@ class Event(NamedTuple):
     """Something that happened at one moment; `data` says more, by kind.
 
     Kinds: "state" (of the loop), "produced", "released", "settled", "failed" (a
-    node, for good), "retry", "timeout", "overrun", "pushed", "log", "applied".
+    node, for good), "retry", "timeout", "overrun", "log", "applied", "received" (a
+    message; `data` is the call that pushed it: loop, node, iteration, visit).
     """
 
     time: float

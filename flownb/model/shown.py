@@ -46,5 +46,18 @@ class Shown:
         return _painter().plot(self)
 
 
+class Tabled(Shown):
+    """A mixin: what also is a table of lines, which `print()` prints."""
+
+    __slots__ = ()
+
+    def table(self) -> str:
+        """Give the table that says what the picture shows, as lines of text."""
+        return str(_painter().lines(self))
+
+    def __str__(self) -> str:
+        return self.table()
+
+
 def _painter() -> Any:
     return importlib.import_module("flownb.notebook.repr")

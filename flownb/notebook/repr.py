@@ -22,9 +22,9 @@ from flownb.engine.orchestrator import Orchestrator
 from flownb.engine.simulate import Simulation
 from flownb.engine.sweep import Sweep
 from flownb.model.status import Status
-from flownb.model.timeline import Timeline
+from flownb.model.timeline import Timeline, Timelines
 from flownb.model.workflow import Workflow
-from flownb.notebook import compared, explained, foreseen, gantt, marked
+from flownb.notebook import compared, explained, foreseen, gantt, gantt_stack, marked
 from flownb.notebook.draw import draw
 from flownb.notebook.facts import Facts, edge_label
 from flownb.notebook.live import simulation_tables, status_line, status_tables
@@ -63,6 +63,12 @@ def picture(obj: Any) -> Picture | None:  # noqa: ARG001 - for types that regist
 def details(obj: Any) -> list[tuple[str, str]]:  # noqa: ARG001
     """Give what is folded under the picture: (summary, HTML) each."""
     return []
+
+
+@singledispatch
+def lines(obj: Any) -> str:
+    """Give the table that says what the picture shows, as lines of text."""
+    return text(obj)
 
 
 def mimebundle(obj: Any) -> dict[str, str]:
@@ -179,6 +185,31 @@ def _(obj: Timeline) -> Picture:
 @details.register(Timeline)
 def _(obj: Timeline) -> list[tuple[str, str]]:
     return [(f"{count(len(obj), 'span')} as a table", gantt.twin(obj))] if obj.spans else []
+
+
+@lines.register(Timeline)
+def _(obj: Timeline) -> str:
+    return gantt.twin_lines(obj)
+
+
+@text.register(Timelines)
+def _(obj: Timelines) -> str:
+    return f"Timelines({', '.join(brief(name) for name in obj)})"
+
+
+@picture.register(Timelines)
+def _(obj: Timelines) -> Picture:
+    return gantt_stack.draw(obj)
+
+
+@details.register(Timelines)
+def _(obj: Timelines) -> list[tuple[str, str]]:
+    return [("the releases as a table", gantt_stack.twin(obj))] if obj else []
+
+
+@lines.register(Timelines)
+def _(obj: Timelines) -> str:
+    return gantt_stack.twin_lines(obj)
 
 
 @text.register(Explanation)

@@ -83,6 +83,14 @@ class Message:
     deliveries: int = 1
     meta: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def origin(self) -> tuple[str, str, int, int] | None:
+        """The call that pushed it, as (loop, node, iteration, visit); None for one by hand."""
+        match self.meta:
+            case {"loop": str(loop), "node": str(node), "iteration": int(i), "visit": int(visit)}:
+                return loop, node, i, visit
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class GroupStats:

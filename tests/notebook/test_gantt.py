@@ -9,7 +9,7 @@ import pytest
 from flownb.analysis.geometry import Rect
 from flownb.model.records import Span
 from flownb.model.timeline import Timeline
-from flownb.notebook import gantt
+from flownb.notebook import gantt, gantt_bars
 from flownb.notebook.ink import Mark, Writing
 from tests.notebook.samples import NASTY, timeline
 
@@ -73,8 +73,8 @@ def test_a_bar_is_as_long_as_its_span():
 
 def test_the_tooltip_tells_the_numbers():
     tips = [g.tip for g in gantt.draw(timeline()).groups]
-    assert "days, iteration 0: 1 to 4 s, waits for its await set" in tips
-    assert "audit, iteration 2: 9 to 15 s, works" in tips
+    assert "days, iteration 0: waits for check, 1 to 4 s (3 s)" in tips
+    assert "audit, iteration 2: works, 9 to 15 s (6 s)" in tips
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_a_very_long_timeline_shows_its_beginning_and_says_so():
     picture = gantt.draw(timeline(1000))
     assert len(picture.groups) < 1600
     texts = [p.text for g in picture.groups for p in g.parts if isinstance(p, Writing)]
-    assert "seconds; the first 1,500 of 4,000 spans" in texts
+    assert "seconds; 2,500 of 4,000 spans are not drawn" in texts
     html = gantt.twin(timeline(1000))
     assert html.count("<tr>") == 201
     assert "and 3,800 more" in html
@@ -102,13 +102,13 @@ def test_a_very_long_timeline_shows_its_beginning_and_says_so():
 def test_the_table_says_what_the_chart_says():
     root = ET.fromstring(gantt.twin(timeline(1)))
     rows = [[c.text for c in row] for row in root.findall("tbody/tr")]
-    assert rows[1] == ["days", "days", "0", "waits for its await set", "1", "4"]
+    assert rows[1] == ["days", "days", "0", "waits for check", "1", "4"]
 
 
 @pytest.mark.parametrize("width", [1.0, 3.0, 17.0, 40.0, 333.3])
 def test_the_hatching_stays_inside_its_bar(width):
     box = Rect(10, 20, width, 18)
-    for x, y in gantt.hatch(box):
+    for x, y in gantt_bars.hatch(box):
         assert box.x - 1e-6 <= x <= box.right + 1e-6
         assert box.y - 1e-6 <= y <= box.bottom + 1e-6
 

@@ -11,6 +11,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from flownb.model.workflow import Workflow
+from flownb.notebook import gantt_bars
 from flownb.notebook.draw import draw
 from flownb.notebook.ink import INKS, LOOKS
 from flownb.notebook.repr import mimebundle, page, svg
@@ -32,7 +33,8 @@ def test_only_our_own_elements_and_attributes_come_out(make):
     assert {e.tag.removeprefix(SPACE) for e in root.iter()} <= ELEMENTS
     assert {a for e in root.iter() for a in e.attrib} <= ATTRIBUTES
     classes = {c for e in root.iter() for c in e.get("class", "").split()}
-    assert classes <= {"fnb", "fnb-picture", *(f"fnb-{name}" for name in LOOKS)}
+    looks = {**LOOKS, **gantt_bars.LOOKS}
+    assert classes <= {"fnb", "fnb-picture", *(f"fnb-{name}" for name in looks)}
     assert all(e.get("data-id", "n0")[0] in "nelq" for e in root.iter())
 
 

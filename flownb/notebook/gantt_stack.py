@@ -1,0 +1,101 @@
+"""How do several timelines of one graph compare? Above each other, on one time axis.
+
+A vertical line marks each release, with its second: what differs between await policies
+is when the producer goes on, not what the nodes do.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from flownb.notebook import gantt
+from flownb.notebook.gantt_axis import Scale, axis
+from flownb.notebook.gantt_bars import LOOKS
+from flownb.notebook.gantt_rows import HEAD, names_width
+from flownb.notebook.ink import Group, Mark, Picture, Writing
+from flownb.notebook.table import table, text_table
+from flownb.notebook.words import brief, seconds, shorten, width
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from flownb.model.timeline import Timeline, Timelines
+    from flownb.notebook.gantt_rows import Rows
+
+COLUMNS: Final = ("timeline", "loop", "iteration", "released", "first second", "last second")
+_NAME: Final = 26.0
+_GAP: Final = 22.0
+_TABLE_ROWS: Final = 200
+
+
+def draw(stack: Timelines) -> Picture:
+    """Draw the timelines in their order; the spans of all share what a picture can show."""
+    filled = {name: t for name, t in stack.items() if t.spans}
+    if not filled:
+        return gantt.empty("nothing to compare: no timeline has a span")
+    most = max(1, gantt.MOST // len(filled))
+    firsts = [gantt.shown(t, most) for t in filled.values()]
+    spans = [t.window or (t.start, t.end) for t in firsts]
+    scale = Scale.over(names_width(firsts) + 14, min(spans)[0], max(b for _, b in spans))
+    groups, y, left = list[Group](), 0.0, 0
+    for name, timeline in filled.items():
+        groups += _title(name, scale, y)
+        rows = gantt.laid(timeline, scale, y + _NAME, most)
+        groups += [*axis(scale, y + _NAME + HEAD - 4, rows.bottom), *rows.groups]
+        groups += _releases(timeline, rows)
+        y, left = rows.bottom + _GAP, left + len(timeline) - len(rows.frames)
+    words = gantt.note(left, sum(map(len, filled.values())))
+    keys, bottom = gantt.legend(firsts, scale, y + 6, words, released=True)
+    return Picture(
+        "Timelines compared", _said(stack), scale.right + 16, bottom, (*groups, *keys), LOOKS
+    )
+
+
+def _title(name: str, scale: Scale, y: float) -> Iterator[Group]:
+    words = Writing(scale.left - 10, y + 40, shorten(name, 140, 14), "pane-name", "end")
+    yield Group((words,), tip=name)
+
+
+def _releases(timeline: Timeline, rows: Rows) -> Iterator[Group]:
+    """Mark each release; a time is written where it does not touch the one before."""
+    free: dict[str, float] = {}
+    for e in timeline.releases:
+        if e.loop not in rows.tops or not rows.scale.start <= e.time <= rows.scale.end:
+            continue
+        x, top = rows.scale.x(e.time), rows.tops[e.loop]
+        parts: list[Mark | Writing] = [Mark(((x, top + 17), (x, rows.ends[e.loop])), "release")]
+        words = seconds(e.time)
+        half = width(words, 11) / 2
+        if x - half >= free.get(e.loop, rows.scale.left + 60):
+            parts.append(Writing(x, top + 13, words, "release-time"))
+            free[e.loop] = x + half + 6
+        tip = f"{brief(e.loop)}, iteration {e.iteration}: released at {words} s"
+        yield Group(tuple(parts), tip=tip)
+
+
+def _said(stack: Timelines) -> str:
+    parts = []
+    for name, timeline in stack.items():
+        times = ", ".join(
+            f"{brief(e.loop)} {e.iteration} at {seconds(e.time)} s" for e in timeline.releases[:20]
+        )
+        parts.append(f"{brief(name)}: released {times or 'nothing'}")
+    return ". ".join(parts) + "."
+
+
+def _rows(stack: Timelines) -> list[list[Any]]:
+    return [
+        [name, e.loop, e.iteration, e.time, t.start, t.end]
+        for name, t in stack.items()
+        for e in t.releases
+    ][:_TABLE_ROWS]
+
+
+def twin(stack: Timelines) -> str:
+    """Give the releases side by side, as an HTML table."""
+    return table(COLUMNS, _rows(stack))
+
+
+def twin_lines(stack: Timelines) -> str:
+    """Give the releases side by side, as lines of text."""
+    return text_table(COLUMNS, _rows(stack))
