@@ -57,13 +57,19 @@ def take_slot(loop: LoopManager, item: Item) -> bool:
         item.slot = loop.slots.take(item.granted)
         item.throttled = not item.slot
         return item.slot
-    if loop.when_full == "drop_oldest" and loop.slots.held >= loop.slots.size:
-        oldest = next((i for i in loop.items.values() if i.slot and i is not item), None)
-        if oldest is not None:
-            _shed(loop, oldest, whole=True)
-            oldest.check()
+    if loop.when_full == "drop_oldest":
+        _make_room(loop, item)
     item.slot = loop.slots.held < loop.slots.size and loop.slots.take(item.granted)
     return item.slot
+
+
+def _make_room(loop: LoopManager, item: Item) -> None:
+    """Drop the oldest items that hold a slot until one is free: several, if there are fewer now."""
+    for oldest in [i for i in loop.items.values() if i.slot and i is not item]:
+        if loop.slots.held < loop.slots.size:
+            return
+        _shed(loop, oldest, whole=True)
+        oldest.check()
 
 
 def _shed(loop: LoopManager, item: Item, *, whole: bool = False) -> None:

@@ -194,10 +194,10 @@ def test_a_join_that_loses_to_another_never_runs():
 
 @pytest.mark.parametrize("rule", ["dataflow", "level", "sequential"])
 def test_a_blocking_loser_that_has_not_run_proves_no_arm_under_path_live(rule):
-    """The arm of a holds b, which loses at once: from then on nobody waits for j."""
+    """The arm of a holds b, which is about to start when it loses: nobody waits for j."""
     graph = Graph("g").add_producer("p", [0]).add_node("a", kind="non_blocking")
     graph.add_node("b", takes=5).add_node("j", join="first", kind="non_blocking", takes=9)
-    graph.add_edge("p", "a", "j").add_edge("a", "b", "j")
+    graph.add_edge("p", "a", "b", "j").add_edge("a", "j")
     sim = graph.set_loop("p", await_policy="path_live", start_rule=rule).simulate(until=99)
     assert (calls(sim, "b"), calls(sim, "j")) == ([], [(0, 9)])
     assert sim.releases("p") == [0]
