@@ -18,6 +18,8 @@ from flownb.errors import NodeTimeout
 from flownb.model.nodes import NodeData
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from flownb.engine.calling import Runner
     from flownb.engine.item import Token
 
@@ -137,9 +139,9 @@ class Attempts:
             if not future.done():
                 future.set_result((output, error))
 
-        def work() -> None:
+        def work() -> Callable[[], None]:
             outcome = context.run(self.runner.called, token)
-            self.runner.loop.event_loop.call_soon_threadsafe(land, *outcome)
+            return functools.partial(self.runner.loop.soon, land, *outcome)
 
         self.runner.loop.threads.submit(self.runner.name, work)
         output, error = await future

@@ -34,7 +34,7 @@ from flownb.model.nodes import BaseNode, NodeData
 from flownb.model.records import Span
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from flownb.analysis.plan import PlanNode
     from flownb.engine.item import Token
@@ -193,12 +193,12 @@ class Runner:
             raise error
         return output
 
-    def _in_thread(self, token: Token) -> None:
-        """Run in a thread of the pool; the outcome travels back to the event loop."""
+    def _in_thread(self, token: Token) -> Callable[[], None]:
+        """Run in a thread of the pool; give what takes the outcome back to the event loop."""
         context = contextvars.Context()
         context.run(HERE.set, Spot(self.loop.write_line))
         outcome = context.run(self.called, token)
-        self.loop.soon(self._landed, token, *outcome)
+        return functools.partial(self.loop.soon, self._landed, token, *outcome)
 
     def _landed(self, token: Token, output: Any, error: BaseException | None) -> None:
         if token.cancelled:

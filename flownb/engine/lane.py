@@ -119,6 +119,8 @@ class Lane:
             batch = Batch(loop.name, self.names, loop.made, origin, times, last)
             loop.stream.batch(batch)
             loop.made += batch.iterations
+            for runner in loop.runners:
+                runner.memory.ran(batch.iterations)
         times.clear()  # who keeps an error keeps the frame of these rows, but not the rows
 
     def _broken(self, values: list[Any], error: BaseException) -> None:

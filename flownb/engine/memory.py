@@ -2,8 +2,8 @@
 
 Its `ctx.state`, its random numbers, how often it failed in a row, and whether it is
 *short*: 20 measured runs in a row stayed under 0.5 ms. One longer run sends a node
-back to a thread for twice as many runs as before. (Not for good, as first designed:
-on a shared machine any call is once preempted for a millisecond.)
+back to a thread, for 20 runs if that is rare, else for twice as many as the last time.
+(Not for good, as first designed: on a shared machine any call is once preempted.)
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 SHORT: Final = 0.0005
 PROBATION: Final = 20
+RARE: Final = 50  # one longer run in as many times its probation is bad luck
 
 
 class Memory:
@@ -26,17 +27,29 @@ class Memory:
         self.streak = 0
         self.worked = False
         self.short = False
-        self._seen, self._needed = 0, PROBATION
+        self._seen, self._needed, self._runs = 0, PROBATION, 0
 
     def renewed(self) -> None:
         """Forget what was learned of another function under the same name; keep `state`."""
         self.streak, self.worked, self.short = 0, False, False
-        self._seen, self._needed = 0, PROBATION
+        self._seen, self._needed, self._runs = 0, PROBATION, 0
 
     def timed(self, seconds: float) -> None:
         """Learn from a measured run whether the node is short."""
         if seconds > SHORT:
-            self._seen, self._needed, self.short = 0, self._needed * 2, False
-        elif not self.short:
+            self._was_long()
+        elif self.short:
+            self._runs += 1
+        else:
             self._seen += 1
             self.short = self._seen >= self._needed
+
+    def ran(self, times: int) -> None:
+        """Count runs of the fast lane, which measures rows and not calls."""
+        self._runs += times
+
+    def _was_long(self) -> None:
+        if self.short:
+            rare = self._runs > RARE * self._needed
+            self._needed = PROBATION if rare else self._needed * 2
+        self._seen, self._runs, self.short = 0, 0, False

@@ -201,14 +201,17 @@ class Orchestrator(Shown):
         for loop in self.workflow.producers:
             plan, track = compile_plan(self.workflow, loop), self.tracks.get(loop)
             self.links.add(plan)
-            if track is not None and not track.differs_from(plan):
+            if track is not None and track.removed:
+                self._add_behind(track, plan)
+            elif track is not None and not track.differs_from(plan):
                 continue
-            if track is None or track.has_ended:
+            elif track is None or track.has_ended:
                 self._add(plan)
             else:
                 track.apply(plan)
                 changed.append(track)
         for loop in [t for t in self.tracks if t not in self.workflow.producers]:
+            self.tracks[loop].removed = True
             self.stop(loop)
         return changed
 
@@ -216,6 +219,11 @@ class Orchestrator(Shown):
         track = self.tracks[plan.loop] = Track(self, plan)
         if self._launched:
             track.host.start(self._origin)
+
+    def _add_behind(self, track: Track, plan: LoopPlan) -> None:
+        """Start a loop that was removed and has come back, when the one before has ended."""
+        track.removed = False
+        track.host.ended.add_done_callback(lambda _: self._add(plan))
 
     def _addressed(self, loop: str | None) -> list[Track]:
         if loop is None:

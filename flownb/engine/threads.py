@@ -8,6 +8,7 @@ flownb only `max_in_flight` and `Limit` limit.
 from __future__ import annotations
 
 import asyncio
+import functools
 import queue
 import threading
 import time
@@ -22,13 +23,17 @@ class Threads:
 
     def __init__(self, name: str, fault: Callable[[BaseException], None]) -> None:
         self.name, self._fault = name, fault
-        self._jobs: queue.SimpleQueue[tuple[str, Callable[[], None]] | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[tuple[str, Callable[[], Callable[[], None]]] | None]
+        self._jobs = queue.SimpleQueue()
         self._idle = threading.Semaphore(0)
         self._threads: list[threading.Thread] = []
         self.running: dict[threading.Thread, str] = {}
 
-    def submit(self, label: str, call: Callable[[], None]) -> None:
-        """Run *call* in some thread, now; if it raises, that is a fault. *label* names it."""
+    def submit(self, label: str, call: Callable[[], Callable[[], None]]) -> None:
+        """Run *call* in some thread, now, then what it returns, which tells of it.
+
+        If it raises, that is a fault. *label* names it.
+        """
         self._jobs.put((label, call))
         if not self._idle.acquire(blocking=False):
             name = f"flownb {self.name} {len(self._threads)}"
@@ -41,11 +46,16 @@ class Threads:
         while (job := self._jobs.get()) is not None:
             self.running[me], call = job
             try:
-                call()
+                tell = call()
             except BaseException as error:  # noqa: BLE001 - whoever waits for the call must hear of it
-                self._fault(error)
+                tell = functools.partial(self._fault, error)
             del self.running[me], job, call
-            self._idle.release()
+            self._idle.release()  # first: who hears of it may at once have the next job
+            try:
+                tell()
+            except Exception as error:  # noqa: BLE001 - mostly: the event loop has closed
+                self._fault(error)
+            del tell
 
     async def aclose(self, grace: float = 0.5) -> list[str]:
         """End all threads; return the labels of the calls that did not end in *grace* seconds."""

@@ -37,7 +37,7 @@ class Track:
     def __init__(self, orchestrator: Orchestrator, plan: LoopPlan) -> None:
         self.name = plan.loop
         self._orchestrator = orchestrator
-        self._wanted = plan
+        self._wanted, self.removed = plan, False
         names = [n.name for n in plan.nodes]
         self.meter, self.history = Meter(plan.loop, names), History()
         self.outputs = Outputs({n.name: n.node.keep for n in plan.nodes})

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from flownb.analysis.geometry import Rect
 from flownb.model.waits import Reasons
 from flownb.notebook.gantt_axis import Scale, axis
-from flownb.notebook.gantt_bars import LOOKS, look, waiting
+from flownb.notebook.gantt_bars import BAR, LOOKS, look, waiting
 from flownb.notebook.gantt_rows import HEAD, Rows, names_width, room_for_numbers
 from flownb.notebook.ink import Group, Mark, Picture, Writing, arrow
 from flownb.notebook.outlines import round_box
@@ -57,10 +57,19 @@ def shown(timeline: Timeline, most: int = MOST) -> Timeline:
     return replace(timeline, spans=timeline.spans[:most])
 
 
-def laid(timeline: Timeline, scale: Scale, y: float, most: int = MOST) -> Rows:
-    """Lay out the rows of a timeline under *y*."""
+def laid(
+    timeline: Timeline,
+    scale: Scale,
+    y: float,
+    *,
+    most: int = MOST,
+    high: float = BAR,
+    title: str = "",
+) -> Rows:
+    """Lay out the rows of a timeline under *y*; *title* stands for the name of its loop."""
     first = shown(timeline, most)
-    rows = Rows(scale, Reasons(timeline), timeline.detached, room_for_numbers(first), y)
+    room = room_for_numbers(first)
+    rows = Rows(scale, Reasons(timeline), timeline.detached, room, y, high, title)
     rows.add(first)
     return rows
 

@@ -51,10 +51,16 @@ class Scale:
 
 def axis(scale: Scale, top: float, bottom: float) -> list[Group]:
     """Draw the grid from *top* to *bottom* and write the seconds under it."""
-    groups = []
-    for tick in scale.ticks():
-        x = scale.x(tick)
-        line = Mark(((x, top), (x, bottom)), "grid")
-        groups.append(Group((line, Writing(x, bottom + 15, seconds(tick), "tick"))))
-    groups.append(Group((Mark(((scale.left, bottom), (scale.right, bottom)), "axis"),)))
-    return groups
+    return [*grid(scale, top, bottom), *numbers(scale, bottom)]
+
+
+def numbers(scale: Scale, bottom: float) -> list[Group]:
+    """Write the seconds."""
+    ticks = [Writing(scale.x(t), bottom + 15, seconds(t), "tick") for t in scale.ticks()]
+    return [Group(tuple(ticks))]
+
+
+def grid(scale: Scale, top: float, bottom: float) -> list[Group]:
+    """Draw a line for each second that is written, and one below."""
+    lines = [Mark(((x, top), (x, bottom)), "grid") for x in map(scale.x, scale.ticks())]
+    return [Group((*lines, Mark(((scale.left, bottom), (scale.right, bottom)), "axis")))]

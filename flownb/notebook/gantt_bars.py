@@ -18,11 +18,16 @@ if TYPE_CHECKING:
     from flownb.model.records import Span
 
 BAR: Final = 18.0  # pixels high
-_LEAST: Final = 2.0  # pixels wide: what takes no time is a line
+SLIM: Final = 14.0
+_LINE: Final = 2.0  # pixels wide: what takes no time is a line
+_THIN: Final = 4.0  # pixels: below, outline and hatching would cover everything
 LOOKS: Final = {
     "away-even": Look("#8fcdf24d", "#4a90bd", 1.25, (4, 2.5)),
     "away-odd": Look("#8fcdf21a", "#4a90bd", 1.25, (4, 2.5)),
     "away-number": Look("fg", size=10),
+    "thin-work": Look("#56a5d8"),
+    "thin-away": Look("#a9d6f0"),
+    "thin-wait": Look("#9e9e9e"),
     "chip-line": Look("bg"),
     "chip-reason": Look("fg", size=10),
     "hop": Look(stroke="queue", width=1.25),
@@ -50,27 +55,44 @@ class Bar:
         long = f" ({seconds(s.duration)} s)" if s.duration else ""
         return f"{brief(s.node)}, iteration {s.iteration}: {brief(self.said, 200)}, {when}{long}"
 
+    @property
+    def short(self) -> str:
+        """Fewer words: "for check", "throttled", "limited", "retry"."""
+        if self.span.kind == "wait":
+            return self.said.removeprefix("waits ")
+        return self.span.kind
 
-def frame(left: float, right: float, y: float) -> Rect:
-    """Give the box between two places; at least a line wide, and never before the first."""
-    return Rect(left, y, max(right - left, _LEAST), BAR)
+
+def frame(left: float, right: float, y: float, high: float) -> Rect:
+    """Give the box between two places; what takes no time is a line."""
+    return Rect(left, y, right - left or _LINE, high)
 
 
 def draw(bar: Bar, room: float) -> Group:
     """Draw a bar; its number stands in it if *room* pixels are there."""
-    if bar.span.kind != "work":
+    waits = bar.span.kind != "work"
+    if bar.frame.width < _THIN and bar.span.duration:
+        thin = "wait" if waits else "away" if bar.away else "work"
+        box = Mark(_outline(bar.frame), f"thin-{thin}", closed=True)
+        return Group((box,), tip=bar.tip)
+    if waits:
         return Group((*waiting(bar.frame), *_reason(bar)), tip=bar.tip)
     shape = Mark(_outline(bar.frame), look(bar.span.iteration, away=bar.away), closed=True)
     if room > bar.frame.width:
         return Group((shape,), tip=bar.tip)
     style = "away-number" if bar.away else "bar-number"
-    number = Writing(bar.frame.middle[0], bar.frame.y + 13, str(bar.span.iteration), style)
+    number = Writing(bar.frame.middle[0], _base(bar), str(bar.span.iteration), style)
     return Group((shape, number), tip=bar.tip)
 
 
 def look(iteration: int, *, away: bool) -> str:
     """Name the look of a working bar: neighbours in time differ."""
     return f"{'away' if away else 'work'}-{'odd' if iteration % 2 else 'even'}"
+
+
+def _base(bar: Bar) -> float:
+    """Give where the words in a bar stand."""
+    return bar.frame.middle[1] + 3.8
 
 
 def _outline(box: Rect) -> Path:
@@ -84,12 +106,14 @@ def waiting(box: Rect) -> tuple[Mark, Mark]:
 
 def _reason(bar: Bar) -> tuple[Mark | Writing, ...]:
     """Write for whom it waits into the bar, where that fits."""
-    wide = width(bar.said, 10) + 10
-    if wide + 12 > bar.frame.width:
+    room = bar.frame.width - 14
+    words = next((w for w in (bar.said, bar.short) if width(w, 10) <= room), "")
+    if not words:
         return ()
-    x, y = bar.frame.middle[0], bar.frame.y
-    chip = Mark(round_box(Rect(x - wide / 2, y + 2, wide, BAR - 4), 2), "chip-line", closed=True)
-    return chip, Writing(x, y + 12.5, bar.said, "chip-reason")
+    x, wide = bar.frame.middle[0], width(words, 10) + 6
+    box = Rect(x - wide / 2, bar.frame.y + 1.5, wide, bar.frame.height - 3)
+    chip = Mark(round_box(box, 2), "chip-line", closed=True)
+    return chip, Writing(x, _base(bar), words, "chip-reason")
 
 
 def hatch(box: Rect, step: float = 5.0) -> Path:

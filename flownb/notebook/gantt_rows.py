@@ -39,6 +39,8 @@ class Rows:
     away: frozenset[tuple[str, str]]
     room: float
     bottom: float
+    high: float = BAR
+    title: str = ""  # stands for the name of the loop, where there is but one
     groups: list[Group] = field(default_factory=list)
     frames: dict[Span, Rect] = field(default_factory=dict)
     tops: dict[str, float] = field(default_factory=dict)
@@ -58,23 +60,25 @@ class Rows:
 
     def _head(self, loop: str) -> None:
         self.bottom += _SPACE * bool(self.tops)
-        words = shorten(f"loop {loop}", 300, 12)
-        place = Writing(self.scale.left, self.bottom + 14, words, "lane-title", "start")
-        self.groups.append(Group((place,)))
+        style, size = ("pane-name", 14) if self.title else ("lane-title", 12)
+        words = shorten(self.title or loop_words(loop), NAMES, size)
+        place = Writing(self.scale.left - 10, self.bottom + 14, words, style, "end")
+        self.groups.append(Group((place,), tip=self.title or loop))
         self.tops[loop] = self.bottom
         self.bottom += HEAD
 
     def _row(self, loop: str, node: str, spans: Sequence[Span]) -> None:
         y, taken = self.bottom, lines(spans)
-        name = Writing(self.scale.left - 10, y + 13, shorten(node, NAMES, 12), "row-name", "end")
+        words, base = shorten(node, NAMES, 12), y + self.high / 2 + 4.3
+        name = Writing(self.scale.left - 10, base, words, "row-name", "end")
         self.groups.append(Group((name,), tip=f"{loop}/{node}"))
         for span, line in zip(spans, taken, strict=True):
             if line < _DEEP:
                 left, right = self.scale.x(span.start), self.scale.x(span.end)
-                box = self.frames[span] = frame(left, right, y + line * (BAR + 2))
+                box = self.frames[span] = frame(left, right, y + line * (self.high + 2), self.high)
                 away = (loop, node) in self.away
                 self.groups.append(draw(Bar(span, box, self.why.of(span), away), self.room))
-        self.bottom += min(max(taken) + 1, _DEEP) * (BAR + 2) - 2 + _SPACE
+        self.bottom += min(max(taken) + 1, _DEEP) * (self.high + 2) - 2 + _SPACE
 
     def _hops(self, timeline: Timeline) -> Iterator[tuple[Hop, Rect, Rect]]:
         """Give the messages whose two ends are drawn."""
@@ -104,6 +108,12 @@ def room_for_numbers(timeline: Timeline) -> float:
 
 
 def names_width(timelines: Sequence[Timeline]) -> float:
-    """Give the pixels that the widest name of a node needs."""
-    names = {node for t in timelines for _, node in t.rows}
-    return max((width(shorten(node, NAMES, 12), 12) for node in names), default=0.0)
+    """Give the pixels that the widest name of a node or loop needs."""
+    rows = {row for t in timelines for row in t.rows}
+    names = {name for loop, node in rows for name in (loop_words(loop), node)}
+    return max((width(shorten(name, NAMES, 12), 12) for name in names), default=0.0)
+
+
+def loop_words(loop: str) -> str:
+    """Call a loop by its name."""
+    return f"loop {loop}"

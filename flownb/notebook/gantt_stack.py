@@ -9,22 +9,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from flownb.notebook import gantt
-from flownb.notebook.gantt_axis import Scale, axis
-from flownb.notebook.gantt_bars import LOOKS
-from flownb.notebook.gantt_rows import HEAD, names_width
+from flownb.notebook.gantt_axis import Scale, grid, numbers
+from flownb.notebook.gantt_bars import LOOKS, SLIM
+from flownb.notebook.gantt_rows import HEAD, NAMES, names_width
 from flownb.notebook.ink import Group, Mark, Picture, Writing
 from flownb.notebook.table import table, text_table
 from flownb.notebook.words import brief, seconds, shorten, width
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from flownb.model.timeline import Timeline, Timelines
     from flownb.notebook.gantt_rows import Rows
 
 COLUMNS: Final = ("timeline", "loop", "iteration", "released", "first second", "last second")
-_NAME: Final = 26.0
-_GAP: Final = 22.0
+_NAME: Final = 22.0
+_GAP: Final = 10.0
 _TABLE_ROWS: Final = 200
 
 
@@ -35,25 +35,36 @@ def draw(stack: Timelines) -> Picture:
         return gantt.empty("nothing to compare: no timeline has a span")
     most = max(1, gantt.MOST // len(filled))
     firsts = [gantt.shown(t, most) for t in filled.values()]
-    spans = [t.window or (t.start, t.end) for t in firsts]
-    scale = Scale.over(names_width(firsts) + 14, min(spans)[0], max(b for _, b in spans))
+    scale = _scale(list(filled), firsts)
+    single = len({loop for t in firsts for loop, _ in t.rows}) == 1
     groups, y, left = list[Group](), 0.0, 0
     for name, timeline in filled.items():
-        groups += _title(name, scale, y)
-        rows = gantt.laid(timeline, scale, y + _NAME, most)
-        groups += [*axis(scale, y + _NAME + HEAD - 4, rows.bottom), *rows.groups]
+        if not single:
+            groups.append(_title(name, scale, y))
+            y += _NAME
+        rows = gantt.laid(timeline, scale, y, most=most, high=SLIM, title=name if single else "")
+        groups += [*grid(scale, y + HEAD - 4, rows.bottom), *rows.groups]
         groups += _releases(timeline, rows)
         y, left = rows.bottom + _GAP, left + len(timeline) - len(rows.frames)
     words = gantt.note(left, sum(map(len, filled.values())))
-    keys, bottom = gantt.legend(firsts, scale, y + 6, words, released=True)
+    keys, bottom = gantt.legend(firsts, scale, y + 16, words, released=True)
+    groups += [*numbers(scale, y - _GAP), *keys]
     return Picture(
-        "Timelines compared", _said(stack), scale.right + 16, bottom, (*groups, *keys), LOOKS
+        "Timelines compared", _said(stack), scale.right + 16, bottom, tuple(groups), LOOKS
     )
 
 
-def _title(name: str, scale: Scale, y: float) -> Iterator[Group]:
-    words = Writing(scale.left - 10, y + 40, shorten(name, 140, 14), "pane-name", "end")
-    yield Group((words,), tip=name)
+def _scale(names: Sequence[str], timelines: Sequence[Timeline]) -> Scale:
+    """Give the one axis, from the first second of all to the last."""
+    ends = [t.window or (t.start, t.end) for t in timelines]
+    wide = max(width(shorten(name, NAMES, 14), 14.5) for name in names)
+    left = max(wide, names_width(timelines)) + 14
+    return Scale.over(left, min(a for a, _ in ends), max(b for _, b in ends))
+
+
+def _title(name: str, scale: Scale, y: float) -> Group:
+    words = Writing(scale.left - 10, y + 16, shorten(name, NAMES, 14), "pane-name", "end")
+    return Group((words,), tip=name)
 
 
 def _releases(timeline: Timeline, rows: Rows) -> Iterator[Group]:
@@ -64,12 +75,12 @@ def _releases(timeline: Timeline, rows: Rows) -> Iterator[Group]:
             continue
         x, top = rows.scale.x(e.time), rows.tops[e.loop]
         parts: list[Mark | Writing] = [Mark(((x, top + 17), (x, rows.ends[e.loop])), "release")]
-        words = seconds(e.time)
+        words = f"{seconds(e.time)} s"
         half = width(words, 11) / 2
-        if x - half >= free.get(e.loop, rows.scale.left + 60):
+        if x - half >= free.get(e.loop, 0.0):
             parts.append(Writing(x, top + 13, words, "release-time"))
             free[e.loop] = x + half + 6
-        tip = f"{brief(e.loop)}, iteration {e.iteration}: released at {words} s"
+        tip = f"{brief(e.loop)}, iteration {e.iteration}: released at {words}"
         yield Group(tuple(parts), tip=tip)
 
 

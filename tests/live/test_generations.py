@@ -236,6 +236,20 @@ async def test_a_producer_can_be_added_and_removed_while_the_others_run(pool):
         await until(lambda: orch.status()["days"].iterations > before)
 
 
+@POOLS
+@live
+async def test_a_producer_that_comes_back_before_it_has_ended_starts_behind_itself(pool):
+    graph = one(every=0.01, pool=pool).add_producer("nights", every=0.01)
+    graph.add_node("sleep", lambda _: time.sleep(0.2)).add_edge("nights", "sleep")
+    async with graph.start() as orch:
+        await orch.wait(iterations=1, loop="nights", timeout=5)
+        graph.remove_node("nights").remove_node("sleep")
+        orch.apply()
+        graph.add_producer("nights", every=0.01).add_node("sleep").add_edge("nights", "sleep")
+        await orch.apply()
+        await until(lambda: orch.status()["nights"].iterations > 5)
+
+
 @live
 async def test_a_new_loop_may_read_a_new_queue():
     graph = one(every=0.01)
