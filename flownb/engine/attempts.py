@@ -143,8 +143,10 @@ class Attempts:
             outcome = context.run(self.runner.called, token)
             return functools.partial(self.runner.loop.soon, land, *outcome)
 
+        token.in_thread = True
         self.runner.loop.threads.submit(self.runner.name, work)
         output, error = await future
+        token.in_thread = False
         if error is not None:
             raise error
         return output

@@ -223,6 +223,8 @@ class Runner:
         spot.where = token.where
         work = self._task(token, spot, started)
         token.task = self.loop.spawn(work, context=context, name=self.name)
+        if started is not None:
+            token.task.add_done_callback(functools.partial(_drop, started))
 
     async def _task(self, token: Token, spot: Spot, started: Any) -> None:
         output: Any = None
@@ -338,3 +340,9 @@ class Runner:
         if token.entered and self.gate is not None:
             token.entered = False
             self.gate.leave()
+
+
+def _drop(started: Any, _: Any) -> None:
+    """Close a coroutine that nobody began to await, as of a call cancelled before its turn."""
+    if inspect.getcoroutinestate(started) == inspect.CORO_CREATED:
+        started.close()

@@ -44,6 +44,11 @@ class Slots:
         self.held -= 1
         self._serve()
 
+    def clear(self) -> None:
+        """Take all slots back and serve nobody any more: the loop has ended."""
+        self.held = 0
+        self._waiting.clear()
+
     def resize(self, size: int) -> None:
         """Change the number of slots; items over it finish first."""
         self.size = size

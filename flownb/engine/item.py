@@ -30,7 +30,7 @@ class Token:
 
     __slots__ = (
         "admitted", "asked", "at", "attempt", "before", "cancelled", "contexts", "entered",
-        "granted", "item", "mask", "payload", "pushes", "start", "task", "visit",
+        "granted", "in_thread", "item", "mask", "payload", "pushes", "start", "task", "visit",
     )  # fmt: skip
 
     def __init__(self, item: Any, at: Runner, payload: Any, mask: int, visit: int = 0) -> None:
@@ -44,7 +44,7 @@ class Token:
         self.task: Any = None
         self.before: Any = None
         self.granted: Any = None
-        self.admitted = self.entered = self.cancelled = False
+        self.admitted = self.entered = self.cancelled = self.in_thread = False
         self.pushes: list[Any] = []
         self.contexts: list[Any] = []
 

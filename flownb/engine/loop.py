@@ -311,6 +311,8 @@ class LoopManager(Steered):
             token.task.cancel()
             if not isinstance(token.task, asyncio.Task):
                 token.at.leave_gate(token)
+            if token.in_thread:
+                self.event("abandoned", token.at.name, token.iteration)
         elif token.at.gate is not None and not token.entered:
             token.at.gate.forget(token.granted)
         else:
@@ -363,6 +365,7 @@ class LoopManager(Steered):
 
     def _cancel_all(self) -> None:
         self.ready.clear()
+        self.slots.clear()
         cancelled, self.items = self.items, {}
         calls, self.calls = self.calls, {}
         for token in calls:

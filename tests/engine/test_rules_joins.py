@@ -240,10 +240,6 @@ def test_a_loser_that_loses_at_the_instant_it_starts_does_nothing():
     assert sim.metrics["p"].done == 3
 
 
-NEVER_AWAITED = "flownb/engine/calling.py: the coroutine handed to a task that never had a turn"
-
-
-@pytest.mark.xfail(strict=True, reason=NEVER_AWAITED)
 def test_a_sync_loser_that_has_pushed_leaves_no_coroutine_that_was_never_awaited(recwarn):
     graph = race(("a", lambda _, ctx: ctx.push("q", 1), {}), ("b", 0)).add_queue("q", external=True)
     graph.add_edge("j", "q").simulate(until=9)
@@ -455,14 +451,8 @@ async def test_live_an_async_loser_is_cancelled(pool):
     await orch.stop()
 
 
-ABANDONED = "LoopManager.abandon (loop.py) cancels the task and does not count the thread it leaves"
-
-
 @pytest.mark.wallclock
-@pytest.mark.parametrize(
-    "options",
-    [{}, pytest.param({"timeout": 9}, marks=pytest.mark.xfail(strict=True, reason=ABANDONED))],
-)
+@pytest.mark.parametrize("options", [{}, {"timeout": 9}])
 @POOLS
 @live
 async def test_live_a_sync_loser_is_abandoned_counted_and_heard_of_no_more(pool, options):
