@@ -1,4 +1,8 @@
-"""Do loops cost little beside what their nodes do? Each figure against a bare loop, same run."""
+"""Do loops cost little beside what their nodes do? Each figure against a bare loop, same run.
+
+Loop and bare loop take turns, and the quickest rounds of both are compared: a busy
+neighbour only ever adds. Rounds go on while the limit is not kept, but not for ever.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from flownb import Graph
 pytestmark = [pytest.mark.benchmark, pytest.mark.wallclock, pytest.mark.timeout(300)]
 
 ITEMS, CHAIN, ROUNDS = 200_000, 10, 5
-TRIES = 6  # one hop to a thread and back is 1 % here, and a busy neighbour only ever adds to it
+STEP, SLICE, SLICES = 0.005, 40, 15  # one hop to a thread and back is 1 % of a step
 CHAIN_LIMIT, SHARE, ARM, MARGIN = 10.0, 0.97, 0.1, 0.05
 
 
@@ -53,51 +57,55 @@ def run(graph: Graph) -> None:
 
 
 def test_a_chain_of_ten_trivial_nodes_costs_at_most_ten_bare_loops(record_property):
-    def median() -> float:
-        return statistics.median(
-            seconds(lambda: run(chain())) / seconds(bare_loop) for _ in range(ROUNDS)
-        )
-
-    ratio = min(median() for _ in range(TRIES))
+    bare, ours, ratio = [], [], CHAIN_LIMIT + 1
+    while len(ours) < ROUNDS or (ratio > CHAIN_LIMIT and len(ours) < 4 * ROUNDS):
+        bare.append(seconds(bare_loop))
+        ours.append(seconds(lambda: run(chain())))
+        ratio = min(ours) / min(bare)
     record_property("ratio", ratio)
     print(f"chain of {CHAIN}, {ITEMS:,} items: {ratio:.1f} x a bare loop")
     assert ratio <= CHAIN_LIMIT
 
 
-def rate_of_a_loop(duration: float) -> tuple[float, int]:
-    """Measure iterations/s of one 5 ms blocking and one 20 ms non-blocking branch."""
+def branches() -> Graph:
+    """One blocking branch of 5 ms and one of 20 ms that nobody waits for."""
     graph = Graph("branches").add_producer("days")
-    graph.add_node("waits", lambda _: time.sleep(0.005)).add_edge("days", "waits")
-    graph.add_node("goes on", lambda _: time.sleep(0.020), kind="non_blocking")
-    orch = graph.add_edge("days", "goes on").start()
-    asyncio.run(orch.wait(iterations=20, timeout=10))
-    before, start = orch.metrics()["days"].released, time.perf_counter()
-    time.sleep(duration)
-    after, end = orch.metrics()["days"].released, time.perf_counter()
-    orch.stop().wait(10)
-    return (after - before) / (end - start), orch.metrics()["days"].peak_in_flight
+    graph.add_node("waits", lambda _: time.sleep(STEP)).add_edge("days", "waits")
+    graph.add_node("goes on", lambda _: time.sleep(4 * STEP), kind="non_blocking")
+    return graph.add_edge("days", "goes on")
 
 
-def rate_of_a_bare_loop(duration: float) -> float:
-    count, start = 0, time.perf_counter()
-    while time.perf_counter() - start < duration:
-        time.sleep(0.005)
-        count += 1
-    return count / (time.perf_counter() - start)
+def period_of_a_bare_loop() -> float:
+    """Seconds an iteration of the same sleep takes, as anybody would write it."""
+    return seconds(lambda: [time.sleep(STEP) for _ in range(SLICE)]) / SLICE
 
 
-def share_of_the_ideal() -> tuple[float, float]:
-    shares, peaks = [], []
-    for _ in range(ROUNDS):
-        ideal = rate_of_a_bare_loop(0.7)
-        rate, peak = rate_of_a_loop(0.7)
-        shares.append(rate / ideal)
-        peaks.append(peak)
-    return statistics.median(shares), statistics.median(peaks)
+def period_of_a_loop(orch) -> float:
+    """Let a paused loop go on for a slice; seconds from release to release."""
+    before = orch.metrics()["days"].released
+    orch.resume().wait(10)
+    time.sleep(SLICE * STEP)
+    orch.pause().wait(10)
+    times = [e.time for e in orch.timeline().releases if e.iteration >= before]
+    return (times[-1] - times[0]) / (len(times) - 1)
 
 
 def test_a_background_branch_costs_the_foreground_three_percent_at_most(record_property):
-    share, peak = max(share_of_the_ideal() for _ in range(TRIES))
+    """Slices of both take turns, and the quickest of each are compared.
+
+    A busy neighbour only ever adds, to the one as to the other; what is left at their
+    best is the sleep, and beside it what the engine costs.
+    """
+    orch = branches().start()
+    asyncio.run(orch.wait(iterations=30, timeout=10))
+    orch.pause().wait(10)
+    ideal, ours, share = [], [], 0.0
+    while len(ours) < SLICES or (share < SHARE and len(ours) < 5 * SLICES):
+        ideal.append(period_of_a_bare_loop())
+        ours.append(period_of_a_loop(orch))
+        share = min(ideal) / min(ours)
+    orch.stop().wait(10)
+    peak = orch.metrics()["days"].peak_in_flight
     record_property("share", share)
     print(f"5 ms blocking, 20 ms beside: {share:.1%} of the ideal rate, {peak} in flight")
     assert share >= SHARE
