@@ -82,6 +82,7 @@ class Ending:
         self.node_failed(token, error)
         failure = _failure(self.loop, None, [(token, error)], token.iteration)
         self.loop.event("tick_failed", token.at.name, token.iteration, failure)
+        self.loop.step_taken()
         self._brake(token)
 
     def _failed(self, item: Item) -> None:
@@ -126,8 +127,8 @@ class Ending:
                 self._job(letter)
             case "pause":
                 # what fails while it pauses comes again behind what made it pause
-                again = loop.source.again
-                (again.append if loop.pausing else again.appendleft)((item.payload, item.message))
+                again, behind = loop.source.again, loop.pausing and item.iteration != loop.last_step
+                (again.append if behind else again.appendleft)((item.payload, item.message))
                 loop.pause(f"node {failure.node!r} failed: {_short(failure.error)}")
             case _:
                 loop.crash(node_failed(failure))

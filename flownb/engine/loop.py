@@ -151,9 +151,9 @@ class LoopManager(Steered):
         while not self._halted and (self.source.again or not self.source.exhausted):
             if self._next_plan is not None:
                 await self._adopt(self._next_plan)
-            if self._pausing:
+            if self.pausing:
                 await self._paused()
-            elif self.lane.usable:
+            elif self.lane.usable and not self.stepping:
                 if not self.lane.run():
                     await self.source.rest()
                 await self._give_turn(at_once=True)
@@ -168,6 +168,7 @@ class LoopManager(Steered):
         if made is None or made is FAILED_TICK:
             await self.source.rest()
             return
+        self.step_taken()
         item = self.begin(made, live, message)
         ended = self.now()
         while not item.released and not self._halted:
@@ -216,7 +217,8 @@ class LoopManager(Steered):
 
     async def _paused(self) -> None:
         self._set("paused", self.reason)
-        while self._pausing and not self._halted:
+        self.tell_steps()
+        while self.pausing and not self._halted:
             if self._next_plan is not None:
                 await self._adopt(self._next_plan)
             else:

@@ -92,6 +92,8 @@ class Meter:
     def __init__(self, loop: str, nodes: Iterable[str] = ()) -> None:
         self.loop = loop
         self.nodes = {name: NodeMeter(name) for name in nodes}
+        self.items = Histogram()
+        self._made: dict[int, float] = {}
         self.state: LoopState = "created"
         self.counts: Counter[str] = Counter()
         self.seconds = {"work": 0.0, "wait": 0.0, "throttled": 0.0}
@@ -99,6 +101,9 @@ class Meter:
         self.ended: float | None = None
         self._on: dict[str, Callable[[Event], None]] = {
             "state": self._on_state,
+            "produced": self._on_produced,
+            "settled": self._on_settled,
+            "cancelled": self._on_cancelled,
             "failed": self._on_failed,
             "retry": self._on_retry,
             "timeout": self._on_timeout,
@@ -140,6 +145,7 @@ class Meter:
             meter = self.node(name)
             meter.times.add_many(map(operator.sub, end, start))
             meter.state = "healthy"
+        self.items.add_many(map(operator.sub, ends[-1], ends[1]))
         self.seconds["work"] += (sum(ends[1]) - sum(ends[0])) * _NANO
         self.seconds["wait"] += (sum(ends[-1]) - sum(ends[1])) * _NANO
 
@@ -149,6 +155,17 @@ class Meter:
             self.started = event.time
         if self.state in {"stopped", "completed", "error"}:
             self.ended = event.time
+
+    def _on_produced(self, event: Event) -> None:
+        self._made[event.iteration] = event.time
+
+    def _on_settled(self, event: Event) -> None:
+        made = self._made.pop(event.iteration, None)
+        if made is not None:
+            self.items.add(event.time - made)
+
+    def _on_cancelled(self, event: Event) -> None:
+        self._made.pop(event.iteration, None)
 
     def _on_failed(self, event: Event) -> None:
         meter = self.node(event.node)
@@ -178,5 +195,6 @@ class Meter:
             in_flight=slots.held, peak_in_flight=slots.peak, max_in_flight=slots.size,
             overruns=c["overrun"], working=s["work"], waiting=s["wait"], throttled=s["throttled"],
             elapsed=(now if self.ended is None else self.ended) - self.started,
+            p50=self.items.quantile(0.5), p99=self.items.quantile(0.99),
             nodes={n.name: n.snapshot() for n in list(self.nodes.values())},
         )  # fmt: skip

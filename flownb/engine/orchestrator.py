@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 class Orchestrator(Shown):
     """A running graph. Made by `graph.start()`, which returns at once.
 
-    Asking (`pause`, `resume`, `stop`, `cancel`, `apply`, `swap`) acts at once and
+    Asking (`pause`, `resume`, `step`, `stop`, `cancel`, `apply`, `swap`) acts at once and
     returns a `Request` you may await; questions (`status`, `metrics`, `logs`,
     `failures`, `outputs`, `timeline`) are answered from what is known now.
     """
@@ -151,6 +151,16 @@ class Orchestrator(Shown):
         return self._request(
             "resume", loop, lambda: all(t.state in {"running", *ENDED} for t in tracks)
         )
+
+    def step(self, loop: str | None = None) -> Request:
+        """Let a paused loop make exactly one item, at once; one that runs pauses first.
+
+        The request is done when that item is released and the loop is paused again. A
+        producer that has nothing is asked until it has; `pause` and `resume` end that.
+        """
+        tracks = self._addressed(loop)
+        steps = [(t, t.step()) for t in tracks]
+        return self._request("step", loop, lambda: all(t.has_stepped(n) for t, n in steps))
 
     def stop(self, loop: str | None = None, *, grace: float = 10.0) -> Request:
         """Make no new item, give what is in flight *grace* seconds, then cancel it."""

@@ -94,7 +94,7 @@ class Source:
         if self._is_over(loop.now()):
             await loop.nap()
             return False
-        return self.every is None or await self._ticked(self.every)
+        return self.every is None or self.loop.stepping or await self._ticked(self.every)
 
     def _is_over(self, when: float) -> bool:
         """Whether no item may be made any more at that second of a simulation."""
@@ -128,7 +128,7 @@ class Source:
 
     async def rest(self) -> None:
         """Wait a moment after a producer had nothing to give; ticks come by themselves."""
-        if self.every is None and self.node.reader is None:
+        if (self.every is None or self.loop.stepping) and self.node.reader is None:
             end = self.loop.now() + REST
             while self.loop.now() < end - _SAME and not self.loop.stopping and not self.loop.error:
                 await self.loop.nap(end)

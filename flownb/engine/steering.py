@@ -34,6 +34,7 @@ class Steered:
     stream: Stream
     memory: dict[str, Memory]
     source: Source
+    made: int
     event_loop: asyncio.AbstractEventLoop
     now: Callable[[], float]  # seconds since the run began
     context: contextvars.Context  # in which prints go to the loop's log
@@ -48,6 +49,8 @@ class Steered:
         self.opening, self.closing = asyncio.Timeout(None), asyncio.Timeout(None)
         self._pausing = self._stopping = False
         self._closing = False
+        self._steps = self._stepped = 0  # items to make although it is paused, and made so
+        self.last_step = -1  # the iteration of the last of them
         self._deadline: float | None = None
         self._sleeper: asyncio.Future[None] | None = None
         self._next_plan: LoopPlan | None = None
@@ -82,7 +85,12 @@ class Steered:
     @property
     def pausing(self) -> bool:
         """Whether no new item may be made for now."""
-        return self._pausing
+        return self._pausing and not self._steps
+
+    @property
+    def stepping(self) -> bool:
+        """Whether the next item is one that was asked for by `step`."""
+        return self._steps > 0
 
     @property
     def replanned(self) -> bool:
@@ -94,15 +102,48 @@ class Steered:
         if self.state in ENDED or self._stopping:
             return
         self._pausing, self.reason = True, reason
+        self._forget_steps()
         if self.state == "running":
             self._set("pausing", reason)
         self.wake()
+
+    def step(self) -> None:
+        """Make exactly one item although the loop is paused; one that runs pauses first."""
+        if self.state in ENDED or self._stopping:
+            return
+        if not self._pausing:
+            self.pause()
+        self._steps += 1
+        self.wake()
+
+    def step_taken(self) -> None:
+        """An item that `step` asked for was made, or a call that should have made it failed."""
+        if self._steps:
+            self._steps -= 1
+            self._stepped += 1
+            self.last_step = self.made
+            if not self._steps and self.state == "running":
+                self._set("pausing", self.reason)
+
+    def tell_steps(self) -> None:
+        """Publish the steps that are over."""
+        while self._stepped:
+            self._stepped -= 1
+            self.event("stepped")
+
+    def _forget_steps(self) -> None:
+        self._stepped += self._steps
+        self._steps = 0
+        if self.state == "paused":
+            self.tell_steps()
 
     def resume(self) -> None:
         """Go on; node states count from new."""
         if self.state == "pausing":
             self._set("running")
         self._pausing, self.reason = False, ""
+        self._forget_steps()
+        self.tell_steps()
         for memory in self.memory.values():
             memory.streak = 0
         self.wake()

@@ -27,7 +27,7 @@ class _Changes:
 
     def on_event(self, event: Event) -> None:
         """Look at the requests again."""
-        if event.kind in {"state", "applied"}:
+        if event.kind in {"state", "applied", "stepped"}:
             self._requests.look()
 
 
@@ -37,7 +37,7 @@ class Track:
     def __init__(self, orchestrator: Orchestrator, plan: LoopPlan) -> None:
         self.name = plan.loop
         self._orchestrator = orchestrator
-        self._wanted, self.removed = plan, False
+        self._wanted, self.removed, self._steps = plan, False, 0
         names = [n.name for n in plan.nodes]
         self.meter, self.history = Meter(plan.loop, names), History()
         self.outputs = Outputs({n.name: n.node.keep for n in plan.nodes})
@@ -104,6 +104,16 @@ class Track:
     def has_released(self, iterations: int | None) -> bool:
         """Whether that many items have been released since the start."""
         return iterations is not None and self.meter.counts["released"] >= iterations
+
+    def step(self) -> int:
+        """Have the paused loop make one item; give the number of this step."""
+        self._steps += 1
+        self.host.post(self.manager.step)
+        return self._steps
+
+    def has_stepped(self, number: int) -> bool:
+        """Whether the step of that number is over: its item released, or given up."""
+        return self.has_ended or self.meter.counts["stepped"] >= number
 
     def raise_error(self) -> None:
         """Raise what ended the loop in state error."""

@@ -57,7 +57,7 @@ class Event(NamedTuple):
     """Something that happened at one moment; `data` says more, by kind.
 
     Kinds: "state" (of the loop), "produced", "released", "settled", "failed" (a
-    node, for good), "retry", "timeout", "overrun", "log", "applied", "received" (a
+    node, for good), "retry", "timeout", "overrun", "log", "applied", "stepped", "received" (a
     message; `data` is the call that pushed it: loop, node, iteration, visit).
     """
 
@@ -194,7 +194,8 @@ class LoopMetrics:
 
     `produced = done + failed + dropped + open`. `working`, `waiting`, `throttled`
     are the producer's seconds: making items, waiting for its await set, waiting
-    for an in-flight slot.
+    for an in-flight slot. `p50` and `p99`: seconds from when an item was made until
+    all of its work was done, detached work too.
     """
 
     loop: str
@@ -214,6 +215,8 @@ class LoopMetrics:
     waiting: float = 0.0
     throttled: float = 0.0
     elapsed: float = 0.0
+    p50: float = 0.0
+    p99: float = 0.0
     nodes: Mapping[str, NodeMetrics] = field(default_factory=dict)
 
     @property

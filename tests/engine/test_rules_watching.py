@@ -10,7 +10,7 @@ import pytest
 
 from flownb import Graph
 from flownb.engine.observe import Observer
-from tests.engine.lab import boom, chain, fan
+from tests.engine.lab import Bench, boom, chain, fan
 
 
 class Watch(Observer):
@@ -188,3 +188,19 @@ def test_history_bounds_what_is_kept_but_not_the_digest():
     assert small.digest == large.digest
     assert small.metrics == large.metrics
     assert list(small.timeline) == list(large.timeline)[-10:]
+
+
+def test_p50_and_p99_of_a_loop_are_from_the_making_of_an_item_to_the_end_of_all_its_work():
+    graph = fan(
+        ("a", None, {"takes": 1}), ("n", None, {"kind": "non_blocking", "takes": 8}),
+        source=range(5), takes=100,
+    )  # fmt: skip
+    found = graph.simulate(until=1000).metrics["p"]
+    assert (found.p50, found.p99) == (8, 8)
+
+
+def test_a_cancelled_item_has_no_duration():
+    bench = Bench(fan(("n", None, {"kind": "non_blocking", "takes": 50}), source=[1]))
+    bench.at(3, bench.manager.stop, 0).run()
+    assert (bench.metrics.cancelled, bench.metrics.p50) == (1, 0)
+    assert bench.meter._made == {}
