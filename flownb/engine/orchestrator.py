@@ -27,7 +27,7 @@ from flownb.engine.track import Track
 from flownb.errors import GraphError, LoopStopped, RunError
 from flownb.model.edges import did_you_mean
 from flownb.model.records import ENDED, Failure, LogLine, LoopMetrics
-from flownb.model.shown import Shown
+from flownb.model.shown import Viewed
 from flownb.model.status import Status
 from flownb.model.timeline import Timeline
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from flownb.queues.manager import QueueManager
 
 
-class Orchestrator(Shown):
+class Orchestrator(Viewed):
     """A running graph. Made by `graph.start()`, which returns at once.
 
     Asking (`pause`, `resume`, `step`, `stop`, `cancel`, `apply`, `swap`) acts at once and

@@ -1,7 +1,8 @@
 """How does an object of a lower layer show itself without knowing how to draw?
 
-It asks `flownb.notebook.repr` by name, when it is shown and not before. This is the
-one dynamic import of the package, and the one door that leads up.
+It asks `flownb.notebook.repr` by name, or `flownb.widgets.views` for what moves, when
+it is shown and not before. This is the one dynamic import of the package, and the one
+door that leads up.
 """
 
 from __future__ import annotations
@@ -59,5 +60,23 @@ class Tabled(Shown):
         return self.table()
 
 
+class Viewed(Shown):
+    """A mixin: what runs, and can be watched while it does.
+
+    A view is an anywidget: end a cell with it. It follows the run until that is over,
+    and what it showed last stays in the notebook.
+    """
+
+    __slots__ = ()
+
+    def dag(self) -> Any:
+        """Watch the graph: what each node does, counts, rates, waits and queues."""
+        return _views().open_view(self, "dag")
+
+
 def _painter() -> Any:
     return importlib.import_module("flownb.notebook.repr")
+
+
+def _views() -> Any:
+    return importlib.import_module("flownb.widgets.views")

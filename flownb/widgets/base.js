@@ -1,0 +1,244 @@
+// What do all parts share? The store that they read, and the few helpers that draw.
+// Texts come in by textContent and setAttribute only, never as markup.
+
+/**
+ * @typedef {Object} Store what a part sees of its model; keys have no prefix here
+ * @property {Object} scene what is drawn; replaced as a whole
+ * @property {Object<string, any>} state how everything stands; changed in place
+ * @property {(fn: () => void) => void} onScene call it when the scene is another one
+ * @property {(fn: (changed: Object<string, any>) => void) => void} onState call it with changed keys
+ * @property {(command: {do: string}) => void} send ask for something in Python
+ * @property {(value: any) => void} select tell Python what is chosen, shortly after the last change
+ */
+
+const SVG = "http://www.w3.org/2000/svg";
+const SELECT_AFTER = 120; // milliseconds
+
+/**
+ * Make an HTML element: properties starting with "on" are listeners, others attributes.
+ * @param {string} tag @param {Object} [props] @param {...(Node|string)} children
+ * @returns {HTMLElement}
+ */
+export function h(tag, props = {}, ...children) {
+  return /** @type {HTMLElement} */ (fill(document.createElement(tag), props, children));
+}
+
+/**
+ * Make an SVG element, as `h` does.
+ * @param {string} tag @param {Object} [props] @param {...(Node|string)} children
+ * @returns {SVGElement}
+ */
+export function s(tag, props = {}, ...children) {
+  return /** @type {SVGElement} */ (fill(document.createElementNS(SVG, tag), props, children));
+}
+
+function fill(element, props, children) {
+  for (const [name, value] of Object.entries(props)) {
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else attr(element, name, value);
+  }
+  element.append(...children);
+  return element;
+}
+
+/** Set an attribute only if it changes; null and false remove it. */
+export function attr(element, name, value) {
+  if (value === null || value === undefined || value === false) {
+    if (element.hasAttribute(name)) element.removeAttribute(name);
+  } else if (element.getAttribute(name) !== String(value)) element.setAttribute(name, String(value));
+}
+
+/** Set a text only if it changes. */
+export function text(element, value) {
+  if (element.textContent !== String(value)) element.textContent = String(value);
+}
+
+/**
+ * Draw a picture (`shapes()` in part.py) into an SVG element; give its groups by id.
+ * @param {SVGElement} svg @param {Object} picture
+ * @returns {Map<string, SVGElement>}
+ */
+export function drawPicture(svg, picture) {
+  const groups = new Map();
+  svg.replaceChildren(s("title", {}, picture.title), s("desc", {}, picture.description));
+  svg.setAttribute("role", "img");
+  for (const group of picture.groups) {
+    const node = s("g", group.id ? { "data-id": group.id } : {});
+    if (group.tip) node.append(s("title", {}, group.tip));
+    node.append(...group.parts.map(shape));
+    svg.append(node);
+    if (group.id) groups.set(group.id, node);
+  }
+  return groups;
+}
+
+function shape(part) {
+  if (part.length === 2) return s("path", { class: `fnb-${part[0]}`, d: part[1] });
+  const [look, x, y, words, anchor] = part;
+  return s("text", { class: `fnb-${look}`, x, y, style: `text-anchor:${anchor}` }, words);
+}
+
+/** Write a number of seconds for people: 1.2 ms, 340 ms, 2.5 s, 3 min. */
+export function duration(seconds) {
+  if (seconds === null || seconds === undefined || !isFinite(seconds)) return "–";
+  if (seconds < 0.0995) return `${short(seconds * 1000)} ms`;
+  if (seconds < 0.9995) return `${Math.round(seconds * 1000)} ms`;
+  if (seconds < 120) return `${short(seconds)} s`;
+  if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
+  return `${short(seconds / 3600)} h`;
+}
+
+/** Write a count for people: 999, 1.2k, 35k, 1.2M. */
+export function count(number) {
+  if (number < 1000) return String(Math.round(number));
+  const [size, unit] = number < 999500 ? [1e3, "k"] : number < 999.5e6 ? [1e6, "M"] : [1e9, "G"];
+  return short(number / size) + unit;
+}
+
+/** Write a rate per second for people: 0, 0.25/s, 9.8/s, 120/s. */
+export function rate(perSecond) {
+  if (!perSecond) return "0/s";
+  return `${perSecond < 1000 ? short(perSecond) : count(perSecond)}/s`;
+}
+
+function short(number) {
+  if (number >= 99.95) return String(Math.round(number));
+  const digits = number >= 9.995 ? 1 : 2;
+  return String(Number(number.toFixed(digits)));
+}
+
+/** Whether the user has asked the system for less motion. */
+export function calm() {
+  return globalThis.matchMedia?.("(prefers-reduced-motion: reduce)").matches ?? false;
+}
+
+/** Give the keys that start with "part/", without it. */
+export function own(part, values) {
+  const start = `${part}/`;
+  const found = {};
+  for (const [key, value] of Object.entries(values)) {
+    if (key.startsWith(start)) found[key.slice(start.length)] = value;
+  }
+  return found;
+}
+
+/** Merge changed keys into a state, in place; null removes a key. */
+export function merge(state, changed) {
+  for (const [key, value] of Object.entries(changed)) {
+    if (value === null) delete state[key];
+    else state[key] = value;
+  }
+}
+
+/** Say what turns one state into another. */
+export function difference(before, after) {
+  const changed = {};
+  for (const key of Object.keys(before)) if (!(key in after)) changed[key] = null;
+  for (const [key, value] of Object.entries(after)) {
+    if (JSON.stringify(before[key]) !== JSON.stringify(value)) changed[key] = value;
+  }
+  return changed;
+}
+
+/**
+ * Show parts in an element, and keep them up to date until it is removed.
+ * @param {{model: any, el: HTMLElement}} context what anywidget gives to `render`
+ * @param {Object<string, (el: HTMLElement, store: Store) => (void | (() => void))>} parts
+ */
+export function mount({ model, el }, parts) {
+  const view = Math.random().toString(36).slice(2);
+  const names = Object.keys(parts);
+  const trouble = h("span");
+  const error = h(
+    "div", { class: "flownb-error", role: "alert", hidden: "" }, trouble,
+    h("button", { type: "button", "aria-label": "dismiss", onclick: dismiss }, "×"),
+  );
+  const root = h("div", { class: `flownb fnb flownb-of-${names.length}` });
+  const stores = names.map((name) => makeStore(model, name));
+  const ends = names.map((name, i) => {
+    const place = h("section", { class: `flownb-part flownb-${name}` });
+    root.append(place);
+    return parts[name](place, stores[i]);
+  });
+  root.append(error);
+  el.append(root);
+  const quiet = hideStill(model.get("scene").still);
+
+  function dismiss() {
+    model.send({ do: "dismiss" });
+    complain("");
+  }
+  function complain(words) {
+    text(trouble, words ?? "");
+    error.hidden = !words;
+  }
+  function tell(changed) {
+    stores.forEach((store) => store.changed(changed));
+    if ("error" in changed) complain(changed.error);
+  }
+  function heard(message) {
+    const state = model.get("state");
+    const changed = message.patch ?? difference(state, message.state ?? state);
+    merge(state, changed); // in place: nothing goes back, and what is saved is the last state
+    tell(changed);
+  }
+  const redraw = () => stores.forEach((store) => store.redrawn());
+  const leave = () => model.send({ do: "hide", view });
+  model.on("msg:custom", heard);
+  model.on("change:scene", redraw);
+  globalThis.addEventListener?.("pagehide", leave);
+  complain(model.get("state").error);
+  model.send({ do: "show", view });
+  return () => {
+    model.off("msg:custom", heard);
+    model.off("change:scene", redraw);
+    globalThis.removeEventListener?.("pagehide", leave);
+    quiet();
+    stores.forEach((store) => store.end());
+    ends.forEach((end) => end?.());
+    leave();
+  };
+}
+
+function makeStore(model, part) {
+  const scenes = [];
+  const states = [];
+  let timer = 0;
+  const store = {
+    scene: model.get("scene")[part] ?? {},
+    state: own(part, model.get("state")),
+    onScene: (fn) => scenes.push(fn),
+    onState: (fn) => states.push(fn),
+    send: (command) => model.send(command),
+    select: (value) => {
+      clearTimeout(timer);
+      timer = setTimeout(() => {
+        model.set("selection", { ...model.get("selection"), [part]: value });
+        model.save_changes();
+      }, SELECT_AFTER);
+    },
+    changed: (values) => {
+      const mine = own(part, values);
+      if (!Object.keys(mine).length) return;
+      merge(store.state, mine);
+      states.forEach((fn) => fn(mine));
+    },
+    redrawn: () => {
+      const scene = model.get("scene")[part] ?? {};
+      if (JSON.stringify(scene) === JSON.stringify(store.scene)) return;
+      store.scene = scene;
+      scenes.forEach((fn) => fn());
+    },
+    end: () => clearTimeout(timer),
+  };
+  return store;
+}
+
+/** Hide the still picture of this view as long as it lives; give the way to end that. */
+function hideStill(id) {
+  if (!id) return () => {};
+  const still = `.flownb-still[data-flownb="${CSS.escape(id)}"]`;
+  const rule = h("style", {}, `${still},.jp-OutputArea-child:has(${still}){display:none}`);
+  document.head.append(rule);
+  return () => rule.remove();
+}

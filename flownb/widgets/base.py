@@ -1,0 +1,216 @@
+"""How does a view reach the browser, and what is asked there reach what runs?
+
+Three traits, by how often they change: `scene` (on edits), `state` (changed keys only,
+at most 10 times a second, and only when something has changed), `selection` (from the
+browser). Clicks are one custom message, `{"do": "pause", "loop": "ingest"}`: it may
+arrive in any thread, so a handler only posts.
+
+`state` is filled in place and never sent as a trait after the start: what has changed
+travels as a message, all of it every 5 seconds, for a page that was not there yet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import anywidget
+import traitlets
+
+from flownb.notebook.words import brief
+from flownb.widgets.bundle import script, sheet
+from flownb.widgets.still import Still
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Sequence
+
+    from flownb.widgets.part import Command, Part
+
+INTERVAL: Final = 0.1
+_WHOLE: Final = 5.0  # seconds after which all of the state is sent once more
+_PATIENCE: Final = 1.0  # seconds until a part that raised is asked again
+_NOWHERE: Final = object()
+
+
+class Live(anywidget.AnyWidget):
+    """Parts in a browser, fed from *home*, the event loop on which they are asked.
+
+    *over* tells when there will be nothing new any more; *verbs* are commands that may
+    be called in any thread. Without *home* it changes only when it is told to.
+    """
+
+    scene = traitlets.Dict().tag(sync=True)
+    state = traitlets.Dict().tag(sync=True)
+    selection = traitlets.Dict().tag(sync=True)
+
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        *,
+        home: asyncio.AbstractEventLoop | None = None,
+        over: Callable[[], bool] = lambda: False,
+        verbs: dict[str, Callable[[Command], Any]] | None = None,
+        title: str = "",
+    ) -> None:
+        names = tuple(part.name for part in parts)
+        self._esm, self._css = script(names), sheet(names)
+        self._parts, self._home, self._over = {part.name: part for part in parts}, home, over
+        self._verbs, self._title = verbs or {}, title
+        self._versions: dict[str, Hashable] = {}
+        self._pages: set[str] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._whole_at, self._error, self._ticking = 0.0, "", False
+        self._still = Still(self.still)
+        super().__init__(scene=self._scenes(), state=self._found())
+        self.on_msg(self._heard)
+        self.observe(self._chosen, "selection")
+
+    # -- what is to be seen ----------------------------------------------------
+
+    def _scenes(self) -> dict[str, Any]:
+        self._versions = {name: part.version() for name, part in self._parts.items()}
+        scenes: dict[str, Any] = {name: part.scene() for name, part in self._parts.items()}
+        return scenes | {"still": self._still.id}
+
+    def _found(self) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            f"{name}/{key}": value
+            for name, part in self._parts.items()
+            for key, value in part.state().items()
+        }
+        return found | ({"error": self._error} if self._error else {})
+
+    def refresh(self) -> None:
+        """Send what has changed since it was last sent."""
+        if any(part.version() != self._versions[name] for name, part in self._parts.items()):
+            self.scene = self._scenes()
+        found = self._found()
+        patch = {k: v for k, v in found.items() if self.state.get(k, _NOWHERE) != v}
+        patch |= dict.fromkeys(self.state.keys() - found.keys())
+        self.state.clear()
+        self.state.update(found)
+        if time.monotonic() >= self._whole_at:
+            self._whole_at = time.monotonic() + _WHOLE
+            self.send({"state": dict(self.state)})
+        elif patch:
+            self.send({"patch": patch})
+
+    def still(self) -> str:
+        """Give the present picture of every part as HTML that needs no kernel."""
+        return "".join(part.still() for part in self._parts.values())
+
+    # -- ticking ---------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to follow what runs; any thread may ask."""
+        if self._home is not None and not self._ticking:
+            self._ticking = True
+            self._post(self._tick)
+
+    def _post(self, step: Callable[..., Any], *args: Any) -> None:
+        if self._home is None or self._home.is_closed():
+            step(*args)
+        else:
+            self._home.call_soon_threadsafe(step, *args)
+
+    def _tick(self) -> None:
+        if not self._ticking:
+            return
+        last, pause = self._over(), INTERVAL
+        try:
+            self.refresh()
+            self._still.refresh(repr(self), last=last)
+        except Exception as error:  # noqa: BLE001 - a view must not hurt what it shows
+            self._complain(error)
+            pause = _PATIENCE
+        if last:
+            self._ticking = False
+        elif self._home is not None:
+            self._timer = self._home.call_later(pause, self._tick)
+
+    def pause(self) -> None:
+        """Follow no more: nobody looks."""
+        self._ticking = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def close(self) -> None:
+        """End it here and in every page; nothing of it is left."""
+        self._ticking = False
+        self._post(self.pause)
+        super().close()
+
+    # -- what is asked ---------------------------------------------------------
+
+    def _heard(self, _: Any, command: Command, __: Any) -> None:
+        """Take a command in whatever thread it comes: post it, and wait for nothing."""
+        verb = str(command.get("do"))
+        own = {"show": self._show, "hide": self._hide, "dismiss": self._dismiss}
+        if verb in own:
+            self._post(self._guarded, own[verb], command)
+        elif verb in self._verbs:
+            self._guarded(self._verbs[verb], command)
+            self._post(self._refresh_if_still)
+        else:
+            self._post(self._asked, command)
+
+    def _asked(self, command: Command) -> None:
+        every = {verb: do for part in self._parts.values() for verb, do in part.commands().items()}
+        self._guarded(every.get(str(command.get("do")), self._unknown), command)
+        self._refresh_if_still()
+
+    def _guarded(self, handler: Callable[[Any], Any], given: Any) -> None:
+        try:
+            handler(given)
+        except Exception as error:  # noqa: BLE001 - shown under the widget
+            self._post(self._complain, error)
+
+    def _refresh_if_still(self) -> None:
+        if not self._ticking and self.comm is not None:
+            self.refresh()
+
+    def _complain(self, error: Exception) -> None:
+        self._error = brief(f"{type(error).__name__}: {error}", 500)
+        self.state["error"] = self._error
+        self.send({"patch": {"error": self._error}})
+
+    def _dismiss(self, _: Command) -> None:
+        self._error = ""
+
+    def _unknown(self, command: Command) -> None:
+        msg = f"this view knows no command {command.get('do')!r}"
+        raise ValueError(msg)
+
+    def _show(self, command: Command) -> None:
+        self._pages.add(str(command.get("view")))
+        self._whole_at = 0.0
+        if self._home is None or self._ticking:
+            self.refresh()
+        self.start()
+
+    def _hide(self, command: Command) -> None:
+        self._pages.discard(str(command.get("view")))
+        if not self._pages:
+            self.pause()
+
+    def _chosen(self, change: Any) -> None:
+        self._post(self._guarded, self._choose, change["new"])
+
+    def _choose(self, chosen: dict[str, Any]) -> None:
+        for name, value in chosen.items():
+            if name in self._parts:
+                self._parts[name].select(value)
+        self.refresh()
+
+    # -- being shown -----------------------------------------------------------
+
+    def __repr__(self) -> str:
+        of = f" of {brief(self._title)}" if self._title else ""
+        return f"Live({', '.join(self._parts)}{of})"
+
+    def _ipython_display_(self) -> None:
+        """Show the present picture, which stays, and over it what lives."""
+        self._still.show(super()._repr_mimebundle_(), repr(self))
+        self.start()

@@ -1,0 +1,74 @@
+"""What must a part of a view tell? What is drawn, how it stands now, what can be asked.
+
+A part knows nothing of browsers and comms, so its tests need neither.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Mapping
+
+    from flownb.notebook.ink import Picture
+
+Command = dict[str, Any]
+
+
+class Part:
+    """One thing in a view: subclass it, name it after its JavaScript module.
+
+    All methods are called on the event loop of the view, at most 10 times a second.
+    """
+
+    name: ClassVar[str]
+
+    def version(self) -> Hashable:
+        """Change it to have `scene()` asked for and sent again."""
+        return 0
+
+    def scene(self) -> dict[str, Any]:
+        """Say what is drawn: JSON, sent at the start and on edits."""
+        return {}
+
+    def state(self) -> dict[str, Any]:
+        """Say how everything stands now: small JSON values by key; only changed ones are sent."""
+        return {}
+
+    def select(self, value: Any) -> None:
+        """Take what the user has chosen in the browser; `state()` is asked right after."""
+
+    def commands(self) -> Mapping[str, Callable[[Command], Any]]:
+        """Name the part's own commands, beside those that every live view has."""
+        return {}
+
+    def still(self) -> str:
+        """Give the present picture or table as HTML, for when nothing is alive any more."""
+        return ""
+
+
+def shapes(picture: Picture) -> dict[str, Any]:
+    """Give a picture as JSON: what `drawPicture` in base.js draws, as `svg.svg` writes it.
+
+    A mark is [look, path], a writing [look, x, y, text, anchor].
+    """
+    from flownb.notebook.ink import Mark
+    from flownb.notebook.svg import path_data
+    from flownb.notebook.words import clean, number
+
+    def shape(part: Any) -> list[Any]:
+        if isinstance(part, Mark):
+            return [part.look, path_data(part.path) + "Z" * part.closed]
+        at = float(number(part.x)), float(number(part.y))
+        return [part.look, *at, clean(part.text), part.anchor]
+
+    return {
+        "title": clean(picture.title),
+        "description": clean(picture.description),
+        "width": picture.width,
+        "height": picture.height,
+        "groups": [
+            {"id": g.id, "tip": clean(g.tip), "parts": [shape(p) for p in g.parts]}
+            for g in picture.groups
+        ],
+    }

@@ -1,0 +1,65 @@
+"""Which views of a run are there, and what may be asked in every one of them?
+
+`Orchestrator.dag()` and its sisters end here, through the door in `model/shown.py`.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakValueDictionary
+
+from flownb.widgets.base import Live
+from flownb.widgets.dag import Dag
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from flownb.engine.orchestrator import Orchestrator
+    from flownb.widgets.part import Command, Part
+
+_PARTS: Final[Mapping[str, tuple[type[Part], ...]]] = {
+    "dag": (Dag,),
+}
+_in_cell: WeakValueDictionary[tuple[str, str, str], Live] = WeakValueDictionary()
+
+
+def open_view(orch: Orchestrator, kind: str, **options: Any) -> Live:
+    """Make a live view of a run; in a cell that made one before, it takes its place.
+
+    *options* go to each part.
+    """
+    parts = [part(orch, **options) for part in _PARTS[kind]]  # type: ignore[call-arg]
+    live = Live(parts, home=orch.home, over=orch.is_over, verbs=verbs(orch), title=orch.name)
+    _replace(live, orch.name, kind)
+    return live
+
+
+def verbs(orch: Orchestrator) -> dict[str, Callable[[Command], Any]]:
+    """Give what may be asked in every view; each only posts to the mailbox of a loop."""
+    names = ("pause", "resume", "stop", "cancel")
+    return {name: partial(_ask, getattr(orch, name)) for name in names}
+
+
+def _ask(verb: Callable[[str | None], Any], command: Command) -> None:
+    verb(command.get("loop") or None)
+
+
+def _replace(live: Live, graph: str, kind: str) -> None:
+    cell = _cell()
+    if not cell:
+        return
+    before = _in_cell.get((cell, graph, kind))
+    if before is not None:
+        before.close()
+    _in_cell[cell, graph, kind] = live
+
+
+def _cell() -> str:
+    """Name the cell that runs, where the front end says which."""
+    from IPython.core.getipython import get_ipython
+
+    kernel: Any = getattr(get_ipython(), "kernel", None)
+    if not hasattr(kernel, "get_parent"):
+        return ""
+    return str(kernel.get_parent().get("metadata", {}).get("cellId") or "")

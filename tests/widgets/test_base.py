@@ -1,0 +1,169 @@
+"""Does a view send what has changed and nothing else, and do clicks reach what runs?"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import weakref
+
+import pytest
+
+from flownb.widgets import base
+from flownb.widgets.base import Live
+from tests.live.support import live, one, until
+from tests.widgets.support import Counter, noted
+
+
+@pytest.fixture
+def part():
+    return Counter()
+
+
+@pytest.fixture
+def view(part):
+    view = Live([part])
+    yield view
+    view.close()
+
+
+def test_a_new_view_knows_the_scene_and_the_whole_state(view):
+    assert view.scene["dag"] == {"edits": 0}
+    assert view.state == {"dag/a": 0}
+
+
+def test_only_changed_keys_are_sent(view, part):
+    view._whole_at = float("inf")
+    part.values["b"] = 1
+    view.refresh()
+    sent = noted(view)
+    view.refresh()
+    assert sent == []
+    part.values = {"a": 1, "c": 2}
+    view.refresh()
+    assert sent == [{"patch": {"dag/a": 1, "dag/c": 2, "dag/b": None}}]
+    assert view.state == {"dag/a": 1, "dag/c": 2}
+
+
+def test_all_of_the_state_is_sent_now_and_then_for_pages_that_came_late(view, part):
+    sent = noted(view)
+    view.refresh()
+    part.values["a"] = 5
+    view.refresh()
+    assert sent == [{"state": {"dag/a": 0}}, {"patch": {"dag/a": 5}}]
+
+
+def test_the_scene_is_sent_again_after_an_edit_only(view, part):
+    scenes = []
+    view.observe(lambda change: scenes.append(change["new"]["dag"]), "scene")
+    view.refresh()
+    part.edits = 1
+    view.refresh()
+    assert scenes == [{"edits": 1}]
+
+
+def test_a_page_that_shows_it_gets_the_whole_state(view):
+    sent = noted(view)
+    view._heard(view, {"do": "show", "view": "x"}, [])
+    assert sent[0] == {"state": {"dag/a": 0}}
+
+
+def test_a_command_that_fails_is_told_under_the_widget_until_it_is_dismissed(view):
+    sent = noted(view)
+    view._heard(view, {"do": "fail"}, [])
+    assert {"patch": {"error": "ValueError: this cannot be done"}} in sent
+    view._heard(view, {"do": "dismiss"}, [])
+    view.refresh()
+    assert "error" not in view.state
+
+
+@pytest.mark.parametrize("verb", [None, "__class__", 3, ["pause"], "nothing"])
+def test_an_unknown_command_is_told_and_does_nothing(view, verb):
+    view._heard(view, {"do": verb}, [])
+    assert "knows no command" in view.state["error"]
+
+
+def test_a_selection_reaches_its_part_and_unknown_parts_are_passed_over(view, part):
+    view.selection = {"dag": ["n0"], "other": 1}
+    assert part.chosen == [["n0"]]
+
+
+@live
+async def test_a_view_sends_at_most_ten_messages_a_second_and_none_when_nothing_changes():
+    part = Counter()
+    view = Live([part], home=asyncio.get_running_loop())
+    sent = noted(view)
+    view.start()
+    for _ in range(50):
+        part.values["a"] += 1
+        await asyncio.sleep(0.01)
+    busy = len(sent)
+    await asyncio.sleep(0.3)
+    quiet = len(sent)
+    await asyncio.sleep(0.3)
+    view.close()
+    assert 2 <= busy <= 7
+    assert len(sent) == quiet
+
+
+@live
+async def test_a_view_that_nobody_looks_at_stops_and_goes_on_when_it_is_shown_again():
+    part = Counter()
+    view = Live([part], home=asyncio.get_running_loop())
+    view._heard(view, {"do": "show", "view": "x"}, [])
+    await asyncio.sleep(0)
+    view._heard(view, {"do": "hide", "view": "x"}, [])
+    await asyncio.sleep(0)
+    sent = noted(view)
+    part.values["a"] = 7
+    await asyncio.sleep(0.25)
+    assert sent == []
+    view._heard(view, {"do": "show", "view": "y"}, [])
+    await until(lambda: {"state": {"dag/a": 7}} in sent)
+    view.close()
+
+
+@live
+async def test_a_part_that_raises_is_told_and_asked_again(monkeypatch):
+    monkeypatch.setattr(base, "_PATIENCE", 0.01)
+    part = Counter()
+    view = Live([part], home=asyncio.get_running_loop())
+    part.values, good = None, part.values
+    view.start()
+    await until(lambda: "TypeError" in view.state.get("error", ""))
+    part.values = good | {"a": 9}
+    await until(lambda: view.state.get("dag/a") == 9)
+    view.close()
+
+
+@live
+async def test_clicks_in_a_foreign_thread_reach_the_loops():
+    orch = one(every=0.01).start()
+    view = orch.dag()
+    view.start()
+    thread = threading.Thread(target=view._heard, args=(view, {"do": "pause", "loop": "days"}, []))
+    thread.start()
+    await until(lambda: orch.status()["days"].state == "paused")
+    view._heard(view, {"do": "resume", "loop": "days"}, [])
+    await until(lambda: orch.status()["days"].state == "running")
+    view._heard(view, {"do": "stop", "loop": "nonsense"}, [])
+    await until(lambda: "no loop 'nonsense'" in view.state.get("error", ""))
+    view._heard(view, {"do": "stop"}, [])
+    await until(orch.is_over)
+    await until(lambda: not view._ticking)  # a last look, then it rests
+    thread.join()
+    view.close()
+
+
+@live
+async def test_nothing_is_left_of_a_closed_view():
+    orch = one(every=0.01).start()
+    view = orch.dag()
+    view.start()
+    await asyncio.sleep(0.02)
+    view.close()
+    gone = weakref.ref(view)
+    del view
+    await orch.stop()
+    gc.collect()
+    assert gone() is None
