@@ -60,7 +60,7 @@ class Attempts:
         self.runner.loop.event("retry", self.runner.name, token.iteration, why)
 
     async def _backoff(self, token: Token, seconds: float) -> None:
-        start = self.runner.loop.now()
+        token.asked = start = self.runner.loop.now()
         await asyncio.sleep(seconds)
         self.runner.span(token, "retry", start)
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from flownb.model.records import Batch, Event, Failure, LogLine, Span
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
 log = logging.getLogger("flownb")
+_T = TypeVar("_T")
+_FIRST_LOOK: Final = 64  # records: what a view finds new each time
 
 
 class _Nothing:
@@ -123,7 +126,7 @@ class History:
 
     def __init__(self, size: int = 10_000, *, failures: int = 100, logs: int = 1_000) -> None:
         self.size = size
-        self._spans: deque[Span | Batch] = deque()
+        self.records: deque[Span | Batch] = deque()
         self._held = 0
         self.events: deque[Event] = deque(maxlen=size)
         self.failures: deque[Failure] = deque(maxlen=failures)
@@ -131,10 +134,10 @@ class History:
 
     def on_span(self, span: Span, _: Any) -> None:
         """Keep the span."""
-        self._spans.append(span)
+        self.records.append(span)
         self._held += 1
         if self._held > self.size:
-            self._held -= _count(self._spans.popleft())
+            self._held -= _count(self.records.popleft())
 
     def on_event(self, event: Event) -> None:
         """Keep the event; failures and log lines also in rings of their own."""
@@ -147,14 +150,43 @@ class History:
 
     def on_batch(self, batch: Batch) -> None:
         """Keep the last rows that fit, unexpanded: most are never looked at."""
-        self._spans.append(batch.last(max(1, self.size // len(batch.nodes))))
-        self._held += _count(self._spans[-1])
-        while self._held - _count(self._spans[0]) >= self.size:
-            self._held -= _count(self._spans.popleft())
+        self.records.append(batch.last(max(1, self.size // len(batch.nodes))))
+        self._held += _count(self.records[-1])
+        while self._held - _count(self.records[0]) >= self.size:
+            self._held -= _count(self.records.popleft())
 
     def spans(self) -> list[Span]:
         """Give the kept spans, oldest first."""
-        return list(_expanded(list(self._spans)))[-self.size :]
+        return list(_expanded(list(self.records)))[-self.size :]
+
+
+def newer(ring: deque[_T], last: _T | None) -> tuple[list[_T], bool]:
+    """Give what came into a ring behind the record *last*, and whether nothing is missing.
+
+    Records are told apart by identity, so the loop that fills the ring counts nothing, and
+    may go on filling it in its own thread.
+
+    >>> ring = deque(["a", "b", "c"], maxlen=3)
+    >>> newer(ring, "b"), newer(ring, "x"), newer(ring, None)
+    ((['c'], True), (['a', 'b', 'c'], False), (['a', 'b', 'c'], True))
+    """
+    size = _FIRST_LOOK
+    while True:
+        found = _newest(ring, size)
+        for i, record in enumerate(found):
+            if record is last:
+                return found[:i][::-1], True
+        if len(found) < size:
+            return found[::-1], last is None
+        size *= 8
+
+
+def _newest(ring: deque[_T], most: int) -> list[_T]:
+    """Give the newest records, the newest first."""
+    try:
+        return list(islice(reversed(ring), most))
+    except RuntimeError:  # its loop wrote in between; a whole copy is one step for any thread
+        return list(ring)[-most:][::-1]
 
 
 def _count(record: Span | Batch) -> int:

@@ -1,0 +1,56 @@
+"""What is going on right now? The calls and waits of a loop that have not ended yet.
+
+The stream tells of a call when it has ended. A live view also wants those that have not:
+here they are spans that end now. Reading changes nothing and may be done in any thread.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flownb.model.records import Span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from flownb.engine.item import Token
+    from flownb.model.records import SpanKind
+
+
+def underway(loop: Any, most: int = 1_000) -> list[Span]:
+    """Give what a loop in this process has under way, at most *most* spans.
+
+    *loop* is a `LoopManager`; of a loop that lives elsewhere nothing is known.
+    """
+    tokens = list(getattr(loop, "calls", ()))[:most]
+    found = [_of_call(loop, token) for token in tokens]
+    items = list(getattr(loop, "items", {}).values())
+    for item in items[: most - len(found)]:
+        found += [_span(loop, t, "throttled", t.asked) for t in list(item.parked)]
+    if items and not items[-1].released:
+        found += _of_producer(loop, items[-1])
+    return [span for span in found if span.end >= span.start]
+
+
+def _of_call(loop: Any, token: Token) -> Span:
+    if token.at.gate is not None and not token.entered:
+        return _span(loop, token, "limited", token.asked)
+    if token.asked > token.start:  # the last attempt is over, the next has not begun
+        return _span(loop, token, "retry", token.asked)
+    return _span(loop, token, "work", token.start)
+
+
+def _span(loop: Any, token: Token, kind: SpanKind, start: float) -> Span:
+    attempt = token.attempt or 1
+    return Span(
+        loop.name, token.at.name, token.iteration, token.visit, kind, start, loop.now(), attempt
+    )
+
+
+def _of_producer(loop: Any, item: Any) -> Iterator[Span]:
+    """Give the producer's wait for its await set, then for a slot."""
+    now, name = loop.now(), loop.name
+    turn = now if item.idle_since is None else item.idle_since
+    yield Span(name, name, item.iteration, 0, "wait", item.produced, turn)
+    if item.idle_since is not None:
+        yield Span(name, name, item.iteration, 0, "throttled", turn, now)
