@@ -6,6 +6,7 @@ The layers, from the top; each imports only from those below it:
     notebook    how it looks: scene, SVG, Gantt, tables
     engine      how it runs: plans, loops, hosts, virtual time
     queues      how data crosses loops: Redis Streams
+    stores      where runs and graphs are kept: memory, SQLite, PostgreSQL, Redis
     analysis    what can be known before it runs: who waits for whom
     model       what a workflow is: nodes, edges, policies, records
     errors      what can go wrong
@@ -57,8 +58,11 @@ if TYPE_CHECKING:
     from flownb.model.records import Span as Span
     from flownb.model.timeline import Timeline as Timeline
     from flownb.model.tools import ToolRegistry as ToolRegistry
+    from flownb.model.tools import tools as tools
     from flownb.notebook.sync import enable_nesting as enable_nesting
     from flownb.queues.manager import QueueManager as QueueManager
+    from flownb.stores.base import GraphStore as GraphStore
+    from flownb.stores.base import RunStore as RunStore
 
 _HOMES: Final = {
     "flownb.graph": ("Graph",),
@@ -70,6 +74,7 @@ _HOMES: Final = {
     "flownb.engine.context": ("Context", "SyncContext"),
     "flownb.engine.observe": ("Observer",),
     "flownb.queues.manager": ("QueueManager",),
+    "flownb.stores.base": ("GraphStore", "RunStore"),
     "flownb.analysis.explain": ("Explanation",),
     "flownb.model.nodes": (
         "BaseNode", "BlockingNode", "IfNode", "NodeConfig", "NodeData", "NonBlockingNode",
@@ -78,7 +83,7 @@ _HOMES: Final = {
     "flownb.model.policies": ("OTHERWISE", "Limit", "Retry"),
     "flownb.model.records": ("Event", "Failure", "Span"),
     "flownb.model.timeline": ("Timeline",),
-    "flownb.model.tools": ("ToolRegistry",),
+    "flownb.model.tools": ("ToolRegistry", "tools"),
     "flownb.errors": (
         "DeadlockError", "FlowError", "GraphError", "InFlightFull", "LivelockError", "LoopStopped",
         "NodeFailed", "NodeTimeout", "QueueError", "RunError", "SimulationError", "StoreError",

@@ -12,13 +12,14 @@ from typing import NoReturn
 
 import pytest
 
+ROOT = Path(__file__).parent.parent
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 def missing(what: str, reason: str) -> NoReturn:
-    """Skip this test because the machine has no `what` ("server", "browser").
+    """Skip this test because the machine has no `what` ("server", "browser", "postgres").
 
-    At home that is fine. CI sets FLOWNB_REQUIRE="server browser": then a missing one
+    At home that is fine. CI sets FLOWNB_REQUIRE="server browser postgres": then a missing one
     is a failure, so that a green run cannot hide tests that never ran.
     """
     if what in os.environ.get("FLOWNB_REQUIRE", "").split():
@@ -45,7 +46,7 @@ def run_python(code: str, *, env: dict[str, str] | None = None) -> str:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", textwrap.dedent(code)],
         capture_output=True, text=True, check=False, timeout=60,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), **(env or {})},
+        env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert not done.stderr, done.stderr

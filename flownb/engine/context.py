@@ -61,7 +61,7 @@ class BaseContext:
 
     @property
     def tools(self) -> Any:
-        """The tool registry of the graph."""
+        """The registry given to the run (`tools=`), else the one of `flownb.model.tools`."""
         return self._loop.tools
 
     @property

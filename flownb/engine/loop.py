@@ -30,6 +30,7 @@ from flownb.engine.setup import open_resources, set_up
 from flownb.engine.signature import EXHAUSTED
 from flownb.engine.steering import Steered
 from flownb.model.records import Span
+from flownb.model.tools import tools as global_tools
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
@@ -68,7 +69,8 @@ class LoopManager(Steered):
         self.name, self.plan = plan.loop, plan
         self.world, self.stream, self.gates = world, stream, gates
         self.threads: Any = threads
-        self.queues, self.tools, self.middleware = queues, tools, tuple(middleware)
+        self.queues, self.middleware = queues, tuple(middleware)
+        self.tools = global_tools if tools is None else tools
         self.inline, self.private, self.most, self.until = world.inline, private, most, until
         self.seed = seed
         self.resources: dict[str, Any] = {}

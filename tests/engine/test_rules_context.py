@@ -10,7 +10,7 @@ import flownb.engine.context
 from flownb import Graph
 from flownb.errors import RunError
 from flownb.model.nodes import BlockingNode, NodeConfig
-from flownb.model.tools import ToolRegistry
+from flownb.model.tools import ToolRegistry, tools
 from tests.engine.lab import boom, calls, chain, fan, seen
 
 Context = flownb.engine.context.Context
@@ -153,6 +153,20 @@ def test_config_and_tools_are_at_hand():
 
     graph = chain(("n", fn, {"config": {"a": 1}}), source=["x"])
     assert graph.simulate(until=9, tools=registry).outputs("n") == [(1, "xx")]
+
+
+def test_without_a_registry_of_its_own_a_run_has_the_one_that_is_there_for_all():
+    def fn(item, ctx):
+        return ctx.tools.call("test_rules_context.twice", item)
+
+    assert one(fn)[0] == "xx"
+    graph = Graph("once").add_node("n", fn)
+    assert graph.simulate(payload="y").outputs("n") == ["yy"]
+
+
+@tools.register("test_rules_context.twice")
+def twice(x):
+    return x * 2
 
 
 def test_push_appears_at_the_end_of_a_sync_node_and_at_once_in_an_async_one():

@@ -14,10 +14,31 @@ import pytest
 from flownb import Graph, Limit, Retry
 from flownb.errors import NodeTimeout
 from flownb.model.nodes import BlockingNode
+from flownb.model.tools import ToolRegistry
 from tests.live.support import Stopwatch, live, one, same, until
 
 pytestmark = pytest.mark.wallclock
 POOLS = pytest.mark.parametrize("pool", ["thread", "asyncio"])
+
+
+# -- tools ---------------------------------------------------------------------
+
+
+@POOLS
+@live
+async def test_a_live_node_calls_the_tools_that_the_graph_was_started_with(pool):
+    def sync(n, ctx):
+        return ctx.tools.call("double", n)
+
+    async def waits(n, ctx):
+        return ctx.tools.call("double", n)
+
+    registry = ToolRegistry()
+    registry.register("double", lambda x: 2 * x)
+    for fn in (sync, waits):
+        async with one([1, 2], fn, node={"keep": 2}, pool=pool).start(tools=registry) as orch:
+            await orch.wait(timeout=5)
+            assert orch.outputs("check", last=2) == [2, 4]
 
 
 # -- prints --------------------------------------------------------------------

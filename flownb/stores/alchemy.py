@@ -1,0 +1,134 @@
+"""How is a database server reached? By SQLAlchemy; PostgreSQL is the one that is tested.
+
+Needs the extra `postgres`. One connection, reused; it is opened again when it broke.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import threading
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from flownb.errors import StoreError
+from flownb.stores.address import shown, without_secrets
+from flownb.stores.sql import SCHEMA, Lost, Params, Taken
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine, TextClause
+
+# Any number, the same for all of us: who makes the tables holds it.
+_MAKING = 7_053_214_886
+
+
+class DatabaseServer:
+    """One connection to a database server, opened at its first use, shared by all threads."""
+
+    def __init__(self, address: str) -> None:
+        self.where = shown(address)
+        self._address = address
+        self._lock = threading.Lock()
+        self._engine: Engine | None = None
+        self._connection: Connection | None = None
+
+    def __repr__(self) -> str:
+        return f"DatabaseServer({self.where!r})"
+
+    def write(self, *statements: tuple[str, Params | list[Params]]) -> int:
+        """Carry out statements in one transaction."""
+        with self._lock, self._transaction() as connection:
+            changed = 0
+            for sql, params in statements:
+                changed = connection.execute(_text(sql), params).rowcount
+            return changed
+
+    def rows(self, sql: str, params: Params) -> list[Any]:
+        """Give the rows of a query."""
+        with self._lock, self._transaction() as connection:
+            return [tuple(row) for row in connection.execute(_text(sql), params)]
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        with self._lock:
+            self._drop()
+            if self._engine is not None:
+                self._engine.dispose()
+            self._engine = None
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+
+        try:
+            connection = self._open()
+            with connection.begin():
+                yield connection
+        except IntegrityError as error:
+            raise Taken(self._said(error)) from None
+        except DBAPIError as error:
+            broken = error.connection_invalidated
+            self._drop()
+            raise (Lost if broken else StoreError)(self._said(error)) from None
+        except SQLAlchemyError as error:
+            raise StoreError(self._said(error)) from None
+
+    def _said(self, error: Any) -> str:
+        told = getattr(error, "orig", None) or error
+        return f"store {self.where!r}: {without_secrets(told, self._address)}"
+
+    def _open(self) -> Connection:
+        if self._connection is None:
+            if self._engine is None:
+                self._engine = _engine(self._address, self.where)
+            made = self._engine.connect()
+            try:
+                _make_tables(made)
+            except BaseException:
+                made.close()
+                raise
+            self._connection = made
+        return self._connection
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            with contextlib.suppress(Exception):
+                self._connection.close()
+        self._connection = None
+
+
+def _engine(address: str, where: str) -> Engine:
+    try:
+        from sqlalchemy import create_engine
+        from sqlalchemy.exc import SQLAlchemyError
+        from sqlalchemy.pool import NullPool
+    except ImportError:
+        raise StoreError(
+            f"store {where!r} needs SQLAlchemy: pip install flownb[postgres]"
+        ) from None
+    try:
+        return create_engine(_with_driver(address), poolclass=NullPool, hide_parameters=True)
+    except (SQLAlchemyError, ValueError) as error:
+        raise StoreError(f"store {where!r}: {without_secrets(error, address)}") from None
+    except ImportError as error:
+        raise StoreError(f"store {where!r}: {error}: pip install flownb[postgres]") from None
+
+
+def _with_driver(address: str) -> str:
+    scheme, _, rest = address.partition("://")
+    return f"postgresql+psycopg://{rest}" if scheme in {"postgres", "postgresql"} else address
+
+
+def _make_tables(connection: Connection) -> None:
+    with connection.begin():
+        if connection.dialect.name == "postgresql":
+            connection.execute(_text("SELECT pg_advisory_xact_lock(:n)"), {"n": _MAKING})
+        for statement in SCHEMA:
+            connection.execute(_text(statement.format(slim="")))
+
+
+@functools.cache
+def _text(sql: str) -> TextClause:
+    from sqlalchemy import text
+
+    return text(sql)

@@ -1,0 +1,149 @@
+"""What is kept of a run and of a graph, and what must a store be able to do?
+
+A run is a *head* (who, of which graph, in which state) and its *steps*: what happened, in
+order, only ever added to. A resumed run goes through the steps again without calling
+anybody, and is then exactly where the first one was. Whoever can keep the two, under the
+methods below, is a store: memory, SQLite, PostgreSQL and Redis are built in.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+
+from flownb.stores.codec import decode
+
+RunStatus: TypeAlias = Literal["pending", "running", "completed", "failed", "cancelled"]
+StepKind: TypeAlias = Literal["started", "done", "failed", "continued"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that happened to a node. Times are seconds since 1970.
+
+    *kind* is "started" (a call began), "done" (it ended well), "failed" (for good) or
+    "continued" (it failed, and the run went on with that).
+    """
+
+    seq: int
+    node: str
+    visit: int
+    kind: StepKind
+    start: float
+    end: float = 0.0
+    attempts: int = 1
+    output: str | None = None
+    """What the node returned, as JSON text; of a failed one the state that it saw."""
+    live: tuple[str, ...] | None = None
+    """Where it went on to; None: along all its edges."""
+    error: str | None = None
+
+    @property
+    def value(self) -> Any:
+        """What the node returned."""
+        return None if self.output is None else decode(self.output)
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """A run as it is kept. Times are seconds since 1970; *attempt* counts resumes, from 1.
+
+    `list()` leaves *input*, *state*, *shape* and *steps* out: they may be large.
+    """
+
+    run_id: str
+    graph: str
+    status: RunStatus
+    created: float
+    updated: float
+    attempt: int = 1
+    error: str | None = None
+    input: Mapping[str, Any] = field(default_factory=dict)
+    state: Mapping[str, Any] | None = None
+    shape: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    steps: tuple[Step, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GraphRecord:
+    """One version of a graph, as `Graph.to_dict` describes it; versions count from 1."""
+
+    name: str
+    version: int
+    saved: float
+    document: Mapping[str, Any] = field(default_factory=dict)
+
+
+@runtime_checkable
+class RunStore(Protocol):
+    """Where runs are kept. All methods may be called from any thread; they raise StoreError."""
+
+    quick: bool
+    """Whether writing takes microseconds, so that a run need not hand it to a thread."""
+    max_bytes: int
+    """The largest value kept, in bytes of JSON."""
+
+    def save(self, run: RunRecord) -> None:
+        """Keep the head of a run, or replace it; its steps stay as they are."""
+
+    def append(self, run_id: str, steps: Sequence[Step]) -> None:
+        """Add steps, all or none. Their `seq` must be new: two processes cannot both go on."""
+
+    def load(self, run_id: str) -> RunRecord:
+        """Give a run with its steps; StoreError if there is none of this name."""
+
+    def list(
+        self,
+        *,
+        graph: str | None = None,
+        status: RunStatus | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        limit: int = 100,
+    ) -> list[RunRecord]:
+        """Give the heads of the runs made in this time, newest first."""
+
+    def delete(self, run_id: str) -> bool:
+        """Forget a run; tell whether there was one."""
+
+    def close(self) -> None:
+        """Let go of connections; what is kept stays."""
+
+
+@runtime_checkable
+class GraphStore(Protocol):
+    """Where graphs are kept, each in all its versions."""
+
+    def save(self, document: Mapping[str, Any]) -> GraphRecord:
+        """Keep what `Graph.to_dict` gave; an unchanged graph keeps its version."""
+
+    def load(self, name: str, version: int | None = None) -> GraphRecord:
+        """Give a version of a graph, the newest if none is named."""
+
+    def list(self, *, name: str | None = None) -> builtins.list[GraphRecord]:
+        """Give the newest version of each graph, or all versions of one, newest first.
+
+        Documents are left out.
+        """
+
+    def delete(self, name: str, version: int | None = None) -> bool:
+        """Forget a graph or one of its versions; tell whether there was one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The two stores of one place."""
+
+    runs: RunStore
+    graphs: GraphStore
+    where: str
+
+    def close(self) -> None:
+        """Let go of the place; what is kept stays."""
+        self.runs.close()
+
+    def __repr__(self) -> str:
+        return f"Store({self.where!r})"

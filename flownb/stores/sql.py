@@ -1,0 +1,247 @@
+"""How are runs and graphs kept in a database? Three tables, the same SQL for all.
+
+SQLite is reached through Python's own module, every other database through SQLAlchemy:
+both take `:name` for a value, and nothing below is special to one of them.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Protocol, TypeVar
+
+from flownb.errors import StoreError
+from flownb.stores.base import GraphRecord, RunRecord, RunStatus, Step
+from flownb.stores.codec import MAX_BYTES, decode, encode
+from flownb.stores.records import (
+    PARTS,
+    graph_name,
+    now,
+    taken_over,
+    unknown_graph,
+    unknown_run,
+    written,
+    written_graph,
+)
+
+T = TypeVar("T")
+Params = Mapping[str, Any]
+
+# {slim}: what makes a database keep the rows of steps in the order of their key, if it can
+SCHEMA: Final = (
+    """CREATE TABLE IF NOT EXISTS flownb_runs (
+        run_id TEXT PRIMARY KEY, graph TEXT NOT NULL, status TEXT NOT NULL,
+        created DOUBLE PRECISION NOT NULL, updated DOUBLE PRECISION NOT NULL,
+        attempt INTEGER NOT NULL, error TEXT,
+        input TEXT NOT NULL, state TEXT NOT NULL, shape TEXT NOT NULL, options TEXT NOT NULL)""",
+    "CREATE INDEX IF NOT EXISTS flownb_runs_graph ON flownb_runs (graph, created)",
+    "CREATE INDEX IF NOT EXISTS flownb_runs_status ON flownb_runs (status, created)",
+    "CREATE INDEX IF NOT EXISTS flownb_runs_created ON flownb_runs (created)",
+    """CREATE TABLE IF NOT EXISTS flownb_steps (
+        run_id TEXT NOT NULL, seq INTEGER NOT NULL, node TEXT NOT NULL, visit INTEGER NOT NULL,
+        kind TEXT NOT NULL, starts DOUBLE PRECISION NOT NULL, ends DOUBLE PRECISION NOT NULL,
+        attempts INTEGER NOT NULL, output TEXT, live TEXT, error TEXT,
+        PRIMARY KEY (run_id, seq)) {slim}""",
+    """CREATE TABLE IF NOT EXISTS flownb_graphs (
+        name TEXT NOT NULL, version INTEGER NOT NULL, saved DOUBLE PRECISION NOT NULL,
+        document TEXT NOT NULL, PRIMARY KEY (name, version))""",
+)
+_HEAD: Final = "run_id, graph, status, created, updated, attempt, error"
+_SAVE: Final = f"""INSERT INTO flownb_runs ({_HEAD}, input, state, shape, options)
+    VALUES (:run_id, :graph, :status, :created, :updated, :attempt, :error,
+            :input, :state, :shape, :options)
+    ON CONFLICT (run_id) DO UPDATE SET graph = excluded.graph, status = excluded.status,
+        created = excluded.created, updated = excluded.updated, attempt = excluded.attempt,
+        error = excluded.error, input = excluded.input, state = excluded.state,
+        shape = excluded.shape, options = excluded.options"""  # noqa: S608 - constants
+_STEP: Final = "seq, node, visit, kind, starts, ends, attempts, output, live, error"
+_APPEND: Final = f"""INSERT INTO flownb_steps (run_id, {_STEP}) VALUES (:run_id, :seq, :node,
+    :visit, :kind, :start, :end, :attempts, :output, :live, :error)"""  # noqa: S608 - constants
+_LAST: Final = "SELECT MAX(seq) FROM flownb_steps WHERE run_id = :run_id"
+_FILTERS: Final = {
+    "graph": "graph = :graph", "status": "status = :status",
+    "since": "created >= :since", "until": "created < :until",
+}  # fmt: skip
+_TRIES: Final = 10
+
+
+class Taken(Exception):
+    """A row of this key is there already."""
+
+
+class Lost(Exception):
+    """The connection broke; whether what was sent arrived is not known."""
+
+
+class Database(Protocol):
+    """A connection, safe to use from any thread; raises StoreError, `Taken` and `Lost`."""
+
+    where: str
+
+    def write(self, *statements: tuple[str, Params | list[Params]]) -> int:
+        """Carry out statements in one transaction; give the rows that the last one changed."""
+
+    def rows(self, sql: str, params: Params) -> list[Any]:
+        """Give the rows of a query."""
+
+    def close(self) -> None:
+        """Let go of the connection."""
+
+
+class SqlRuns:
+    """Runs in a database."""
+
+    def __init__(self, database: Database, *, quick: bool, max_bytes: int = MAX_BYTES) -> None:
+        self._database, self.quick, self.max_bytes = database, quick, max_bytes
+
+    def save(self, run: RunRecord) -> None:
+        """Keep the head of a run, or replace it."""
+        texts = written(run, max_bytes=self.max_bytes)
+        head = {name: getattr(run, name) for name in _HEAD.split(", ")}
+        _again(lambda: self._database.write((_SAVE, head | texts)))
+
+    def append(self, run_id: str, steps: Sequence[Step]) -> None:
+        """Add steps, all or none."""
+        rows: builtins.list[Params] = [_row(run_id, step) for step in steps]
+        try:
+            self._database.write((_APPEND, rows))
+        except Taken:
+            raise taken_over(run_id) from None
+        except Lost:
+            self._append_again(run_id, rows)
+
+    def _append_again(self, run_id: str, rows: builtins.list[Params]) -> None:
+        """Look whether what was under way when the connection broke arrived; else send it."""
+        try:
+            last = self._database.rows(_LAST, {"run_id": run_id})[0][0]
+            if last is None or last < rows[0]["seq"]:
+                self._database.write((_APPEND, rows))
+        except (Taken, Lost) as error:
+            raise StoreError(f"run {run_id!r} cannot be kept: {error}") from None
+
+    def load(self, run_id: str) -> RunRecord:
+        """Give a run with its steps."""
+        of = {"run_id": run_id}
+        sql = (
+            f"SELECT {_HEAD}, input, state, shape, options FROM flownb_runs WHERE run_id = :run_id"  # noqa: S608
+        )
+        heads = _again(lambda: self._database.rows(sql, of))
+        if not heads:
+            raise unknown_run(run_id, self._database.where)
+        sql = f"SELECT {_STEP} FROM flownb_steps WHERE run_id = :run_id ORDER BY seq"  # noqa: S608
+        steps = _again(lambda: self._database.rows(sql, of))
+        head = dict(zip(_HEAD.split(", "), heads[0], strict=False))
+        parts = dict(zip(PARTS, map(decode, heads[0][len(head) :]), strict=True))
+        return RunRecord(**(head | parts | {"steps": tuple(map(_step, steps))}))
+
+    def list(
+        self,
+        *,
+        graph: str | None = None,
+        status: RunStatus | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        limit: int = 100,
+    ) -> builtins.list[RunRecord]:
+        """Give the heads of the runs made in this time, newest first."""
+        asked = {"graph": graph, "status": status, "since": since, "until": until}
+        given = {name: value for name, value in asked.items() if value is not None}
+        where = " AND ".join(_FILTERS[name] for name in given) or "1 = 1"
+        sql = (
+            f"SELECT {_HEAD} FROM flownb_runs WHERE {where} "  # noqa: S608 - of constants only
+            "ORDER BY created DESC, run_id LIMIT :most"
+        )
+        rows = _again(lambda: self._database.rows(sql, {**given, "most": limit}))
+        return [RunRecord(*row) for row in rows]
+
+    def delete(self, run_id: str) -> bool:
+        """Forget a run; tell whether there was one."""
+        of = {"run_id": run_id}
+        steps = ("DELETE FROM flownb_steps WHERE run_id = :run_id", of)
+        head = ("DELETE FROM flownb_runs WHERE run_id = :run_id", of)
+        return bool(_again(lambda: self._database.write(steps, head)))
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._database.close()
+
+
+class SqlGraphs:
+    """Graphs in a database."""
+
+    def __init__(self, database: Database, *, max_bytes: int = MAX_BYTES) -> None:
+        self._database, self.max_bytes = database, max_bytes
+
+    def save(self, document: Mapping[str, Any]) -> GraphRecord:
+        """Keep what `Graph.to_dict` gave; an unchanged graph keeps its version."""
+        name, text = graph_name(document), written_graph(document, self.max_bytes)
+        for _ in range(_TRIES):
+            versions = self._versions(name, "version, saved, document", "LIMIT 1")
+            if versions and versions[0][2] == text:
+                return GraphRecord(name, *versions[0][:2])
+            made = GraphRecord(name, (versions[0][0] if versions else 0) + 1, now())
+            row = {"name": name, "version": made.version, "saved": made.saved, "document": text}
+            sql = "INSERT INTO flownb_graphs VALUES (:name, :version, :saved, :document)"
+            try:
+                self._database.write((sql, row))
+            except (Taken, Lost):
+                continue  # somebody else saved a version just now, or we did: look again
+            return made
+        raise StoreError(f"graph {name!r} could not be saved in {_TRIES} tries")
+
+    def load(self, name: str, version: int | None = None) -> GraphRecord:
+        """Give a version of a graph, the newest if none is named."""
+        for found in self._versions(name, "version, saved, document", ""):
+            if version in {None, found[0]}:
+                return GraphRecord(name, found[0], found[1], decode(found[2]))
+        raise unknown_graph(name, version, self._database.where)
+
+    def list(self, *, name: str | None = None) -> builtins.list[GraphRecord]:
+        """Give the newest version of each graph, or all versions of one, newest first."""
+        if name is not None:
+            return [GraphRecord(name, *row) for row in self._versions(name, "version, saved", "")]
+        sql = (
+            "SELECT name, version, saved FROM flownb_graphs g WHERE version = (SELECT MAX(version) "
+            "FROM flownb_graphs WHERE name = g.name) ORDER BY name"
+        )
+        return [GraphRecord(*row) for row in _again(lambda: self._database.rows(sql, {}))]
+
+    def delete(self, name: str, version: int | None = None) -> bool:
+        """Forget a graph or one of its versions; tell whether there was one."""
+        one = "" if version is None else " AND version = :version"
+        params = {"name": name} if version is None else {"name": name, "version": version}
+        sql = f"DELETE FROM flownb_graphs WHERE name = :name{one}"  # noqa: S608 - constants
+        return bool(_again(lambda: self._database.write((sql, params))))
+
+    def _versions(self, name: str, columns: str, limit: str) -> builtins.list[Any]:
+        sql = (
+            f"SELECT {columns} FROM flownb_graphs WHERE name = :name "  # noqa: S608 - constants
+            f"ORDER BY version DESC {limit}"
+        )
+        return _again(lambda: self._database.rows(sql, {"name": name}))
+
+
+def _again(ask: Callable[[], T]) -> T:
+    """Ask once more if the connection broke: nothing asked like this minds being asked twice."""
+    try:
+        return ask()
+    except Lost:
+        try:
+            return ask()
+        except Lost as error:
+            raise StoreError(str(error)) from None
+
+
+def _row(run_id: str, step: Step) -> dict[str, Any]:
+    return {
+        "run_id": run_id, "seq": step.seq, "node": step.node, "visit": step.visit,
+        "kind": step.kind, "start": step.start, "end": step.end, "attempts": step.attempts,
+        "output": step.output, "error": step.error,
+        "live": None if step.live is None else encode(list(step.live), "live"),
+    }  # fmt: skip
+
+
+def _step(row: Sequence[Any]) -> Step:
+    seq, node, visit, kind, start, end, attempts, output, live, error = row
+    onward = None if live is None else tuple(decode(live))
+    return Step(seq, node, visit, kind, start, end, attempts, output, onward, error)
