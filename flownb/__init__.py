@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from flownb.errors import FlowError as FlowError
     from flownb.errors import GraphError as GraphError
     from flownb.errors import InFlightFull as InFlightFull
+    from flownb.errors import IterationLimit as IterationLimit
     from flownb.errors import LivelockError as LivelockError
     from flownb.errors import LoopStopped as LoopStopped
     from flownb.errors import NodeFailed as NodeFailed
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from flownb.model.records import Event as Event
     from flownb.model.records import Failure as Failure
     from flownb.model.records import Span as Span
+    from flownb.model.run import WorkflowRun as WorkflowRun
     from flownb.model.timeline import Timeline as Timeline
     from flownb.model.tools import ToolRegistry as ToolRegistry
     from flownb.model.tools import tools as tools
@@ -82,11 +84,13 @@ _HOMES: Final = {
     ),
     "flownb.model.policies": ("OTHERWISE", "Limit", "Retry"),
     "flownb.model.records": ("Event", "Failure", "Span"),
+    "flownb.model.run": ("WorkflowRun",),
     "flownb.model.timeline": ("Timeline",),
     "flownb.model.tools": ("ToolRegistry", "tools"),
     "flownb.errors": (
-        "DeadlockError", "FlowError", "GraphError", "InFlightFull", "LivelockError", "LoopStopped",
-        "NodeFailed", "NodeTimeout", "QueueError", "RunError", "SimulationError", "StoreError",
+        "DeadlockError", "FlowError", "GraphError", "InFlightFull", "IterationLimit",
+        "LivelockError", "LoopStopped", "NodeFailed", "NodeTimeout", "QueueError", "RunError",
+        "SimulationError", "StoreError",
     ),
 }  # fmt: skip
 _HOME: Final = {name: module for module, names in _HOMES.items() for name in names}

@@ -60,6 +60,27 @@ class NodeTimeout(RunError, TimeoutError):
     """An attempt took longer than the node's `timeout=`; never raised by node code itself."""
 
 
+@dataclass(eq=False)
+class IterationLimit(RunError):
+    """A node of a one-shot run was to run more often than its limit; `state` is the partial one."""
+
+    graph: str
+    node: str
+    limit: int
+    state: object = None
+
+    def __reduce__(self) -> tuple[type[IterationLimit], tuple[str, str, int, object]]:
+        """Travel whole, also when it was made with keywords."""
+        return type(self), (self.graph, self.node, self.limit, self.state)
+
+    def __str__(self) -> str:
+        return (
+            f"node {self.node!r} of graph {self.graph!r} has run {self.limit} times and was to run "
+            "again: is there a way out of its cycle? Else raise max_iterations= (of run() or of "
+            "the node), or FLOWNB_MAX_ITERATIONS; the error's .state holds what there is so far"
+        )
+
+
 class LoopStopped(RunError):
     """What was asked of a loop needs it running, and it has ended."""
 

@@ -17,7 +17,8 @@ import pytest
 
 from flownb.engine.clock import VirtualLoop
 from flownb.engine.context import Clock
-from flownb.engine.observe import NOTHING, Observer
+from flownb.engine.observe import Observer
+from flownb.model.records import NOTHING
 from flownb.model.timeline import Timeline
 from flownb.notebook.words import seconds
 

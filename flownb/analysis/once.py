@@ -1,21 +1,26 @@
 """How does a graph without a producer run? Once: as a loop of a single item.
 
-A root that stands before every node without in-edges offers the item, and everything is
-awaited. It is the same plan, so the same engine runs it.
+A root that stands before the entry points offers the item, and everything is awaited.
+It is the same plan, so the same engine runs it; only here may a graph have cycles.
 """
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
-from flownb.analysis.plan import compile_plan
+from flownb.analysis.paths import Flow, reach
+from flownb.analysis.plan import Once, compile_plan
 from flownb.errors import GraphError
+from flownb.model.schema import Schema
 from flownb.model.workflow import Workflow
 
 if TYPE_CHECKING:
     from flownb.analysis.plan import LoopPlan
     from flownb.model.policies import StartRule
+
+MOST: Final = 1000
 
 
 def root_name(workflow: Workflow) -> str:
@@ -26,29 +31,85 @@ def root_name(workflow: Workflow) -> str:
     return name
 
 
+def entries(workflow: Workflow) -> list[str]:
+    """Name the nodes a run begins with: the entry points, else those without in-edges."""
+    if workflow.entry_points:
+        return list(workflow.entry_points)
+    fed = {e.target for e in workflow.flow_edges()}
+    return [name for name in workflow.nodes if name not in fed]
+
+
 def compile_once(
     workflow: Workflow,
-    payload: Any = None,
     *,
     start_rule: StartRule = "dataflow",
     max_concurrency: int | None = None,
+    max_iterations: int | None = None,
+    on_error: str = "stop",
 ) -> LoopPlan:
     """Compile a graph without producers; *max_concurrency* nodes work at a time.
 
-    Raises GraphError when it has cycles or no node to begin with.
+    A node runs at most *max_iterations* times, by default what the environment's
+    FLOWNB_MAX_ITERATIONS says, or 1000. Raises GraphError when the graph has producers,
+    or no node to begin with.
     """
+    _check(workflow, max_concurrency, on_error)
+    root, first = root_name(workflow), entries(workflow)
+    if not first:
+        msg = (
+            f"graph {workflow.name!r} has no node to begin with: every node has an in-edge; "
+            "say where with set_entry_point()"
+        )
+        raise GraphError(msg)
+    rooted = Workflow(workflow.name).add_producer(root).include(workflow)
+    for name in first:
+        rooted.add_edge(root, name)
+    rooted.set_loop(root, await_policy="all", start_rule=start_rule, on_error="stop")
+    plan = compile_plan(rooted, root, may_go_round=True)
+    schema, most = Schema.of(workflow), _most(max_iterations)
+    once = Once(schema, _knots(plan), most, on_error)
+    return replace(plan, version=workflow.version, max_concurrency=max_concurrency, once=once)
+
+
+def unreached(workflow: Workflow) -> list[str]:
+    """Name the nodes that no entry point leads to."""
+    flow = Flow.of(workflow)
+    seen = reach(flow.succ, [flow.index[n] for n in entries(workflow) if n in flow.index])
+    return [name for name, yes in zip(flow.names, seen, strict=True) if not yes]
+
+
+def _check(workflow: Workflow, max_concurrency: int | None, on_error: str) -> None:
+    if workflow.producers:
+        loops = ", ".join(map(repr, workflow.producers))
+        msg = (
+            f"graph {workflow.name!r} has a producer ({loops}), so it is a loop and does not run "
+            "once: use start(), or simulate()"
+        )
+        raise GraphError(msg)
     if max_concurrency is not None and max_concurrency < 1:
         msg = f"max_concurrency={max_concurrency}: at least 1 node must be allowed to work"
         raise GraphError(msg)
-    root = root_name(workflow)
-    item = {} if payload is None else payload
-    rooted = Workflow(workflow.name).add_producer(root, [item]).include(workflow)
-    fed = {e.target for e in workflow.flow_edges()}
-    for name in workflow.nodes:
-        if name not in fed:
-            rooted.add_edge(root, name)
-    if not rooted.edges.keys() - workflow.edges.keys():
-        msg = f"graph {workflow.name!r} has no node to begin with: every node has an in-edge"
+    if on_error not in {"stop", "continue"}:
+        msg = f"on_error={on_error!r}: a run knows 'stop' and 'continue'"
         raise GraphError(msg)
-    rooted.set_loop(root, await_policy="all", start_rule=start_rule, on_error="stop")
-    return replace(compile_plan(rooted, root), max_concurrency=max_concurrency)
+
+
+def _most(given: int | None) -> int:
+    if given is None:
+        text = os.environ.get("FLOWNB_MAX_ITERATIONS", str(MOST))
+        given = int(text) if text.strip().isdecimal() else 0
+        where = f"FLOWNB_MAX_ITERATIONS={text}"
+    else:
+        where = f"max_iterations={given}"
+    if given < 1:
+        msg = f"{where}: give a whole number, at least 1"
+        raise GraphError(msg)
+    return given
+
+
+def _knots(plan: LoopPlan) -> tuple[tuple[int, ...], ...]:
+    found: dict[int, list[int]] = {}
+    for node in plan.nodes:
+        if node.knot >= 0:
+            found.setdefault(node.knot, []).append(node.index)
+    return tuple(tuple(found.get(k, ())) for k in range(max(found, default=-1) + 1))

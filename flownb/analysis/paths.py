@@ -9,8 +9,8 @@ a chain of 100,000 nodes is an ordinary input.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from flownb.errors import GraphError
@@ -48,6 +48,12 @@ class Flow:
         nodes = workflow.nodes.values()
         blocking = [int(n.is_blocking) for n in nodes]
         return cls(names, index, succ, pred, blocking, [int(n.is_non_blocking) for n in nodes])
+
+    def without(self, edges: Collection[tuple[int, int]]) -> Flow:
+        """Give the flow with some edges left out."""
+        succ = [[w for w in targets if (v, w) not in edges] for v, targets in enumerate(self.succ)]
+        pred = [[v for v in sources if (v, w) not in edges] for w, sources in enumerate(self.pred)]
+        return replace(self, succ=succ, pred=pred)
 
     def number(self, name: str) -> int:
         """Give a node's number, or say which name was meant."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from flownb.analysis.joins import merging
+from flownb.analysis.knots import back_edges, in_one_piece, knots
 from flownb.analysis.paths import Flow, detached, has_blocking, may_be_awaited, reach
 from flownb.errors import GraphError
 from flownb.model.policies import OTHERWISE
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from flownb.model.edges import Edge
     from flownb.model.nodes import Join, Node
     from flownb.model.policies import AwaitPolicy, LoopOptions
+    from flownb.model.schema import Schema
     from flownb.model.workflow import Workflow
 
 
@@ -39,6 +41,21 @@ class PlanEdge:
     copy: bool
     keep: bool
     force: int
+    back: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """What a plan says of a run that happens once.
+
+    `schema` holds the rules of its state; `knots` the numbers of the nodes of each knot,
+    in plan order; `most` is how often a node may run when it does not say so itself.
+    """
+
+    schema: Schema
+    knots: tuple[tuple[int, ...], ...] = ()
+    most: int = 1000
+    on_error: str = "stop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +67,8 @@ class PlanNode:
     because a join behind it counts its in-edges; `shares`: its payload may be another
     node's too; `level`: the longest way from the producer, in edges; `remaining`: that to
     an end, in declared seconds; `losers`: who does not start any more once a join="first"
-    has run.
+    has run; `knot`: the number of the cycle it is in, -1 if in none; `handler`: the node
+    behind it that takes over when it fails, -1 if none does.
     """
 
     index: int
@@ -69,6 +87,8 @@ class PlanNode:
     level: int
     remaining: float
     losers: tuple[int, ...]
+    knot: int = -1
+    handler: int = -1
 
     @property
     def name(self) -> str:
@@ -92,6 +112,7 @@ class LoopPlan:
     nodes: tuple[PlanNode, ...]
     version: int = 0
     max_concurrency: int | None = None
+    once: Once | None = None
 
     @property
     def writes(self) -> tuple[str, ...]:
@@ -110,30 +131,48 @@ class LoopPlan:
         return f"LoopPlan({self.loop!r}: {about})"
 
 
-def compile_plan(workflow: Workflow, loop: str, policy: AwaitPolicy | None = None) -> LoopPlan:
+def compile_plan(
+    workflow: Workflow,
+    loop: str,
+    policy: AwaitPolicy | None = None,
+    *,
+    may_go_round: bool = False,
+) -> LoopPlan:
     """Compile the loop of producer *loop*; *policy* overrides the loop's own.
 
-    Raises GraphError when there is no such producer or the loop has a cycle.
+    Raises GraphError when there is no such producer, or the loop has a cycle and it
+    does not run once (*may_go_round*).
     """
     flow = Flow.of(workflow)
     root = flow.number(loop)
     if loop not in workflow.producers:
         msg = f"node {loop!r} is no producer; the loops are: {', '.join(workflow.producers)}"
         raise GraphError(msg)
-    return _Compiler(workflow, flow, root, policy).plan()
+    return _Compiler(workflow, flow, root, policy, may_go_round=may_go_round).plan()
 
 
 class _Compiler:
     """Holds what the steps of one compilation share."""
 
     def __init__(
-        self, workflow: Workflow, flow: Flow, root: int, policy: AwaitPolicy | None
+        self,
+        workflow: Workflow,
+        flow: Flow,
+        root: int,
+        policy: AwaitPolicy | None,
+        *,
+        may_go_round: bool,
     ) -> None:
+        self.back = back_edges(flow.succ, root) if may_go_round else frozenset()
+        self.knot = knots(flow.succ) if self.back else [-1] * len(flow.names)
+        flow = flow.without(self.back) if self.back else flow
         self.workflow, self.flow, self.root = workflow, flow, root
         self.options = workflow.loop_options(flow.names[root])
         self.policy = policy or self.options.await_policy
         self.ins, self.outs = self._edges(reach(flow.succ, [root]))
         self.order = topological(flow, root)
+        if self.back:
+            self.order = in_one_piece(self.order, flow.succ, self.knot)
         self.has_b = has_blocking(flow)
         self.awaited = may_be_awaited(flow, root, self.policy, has_b=self.has_b)
         self.away = detached(flow, root, self.awaited)
@@ -150,7 +189,8 @@ class _Compiler:
             a, b = self.flow.index.get(edge.source), self.flow.index.get(edge.target)
             if a in outs and b in ins:
                 outs[a].append(edge)
-                ins[b].append(edge)
+                if (a, b) not in self.back:
+                    ins[b].append(edge)
         return ins, outs
 
     def _joins(self) -> tuple[bytearray, bytearray]:
@@ -158,7 +198,10 @@ class _Compiler:
         joins = [v for v in self.order if len(self.ins[v]) > 1]
         each = [v for v in joins if nodes[self.flow.names[v]].join == "each"]
         multi = reach(self.flow.succ, each)
-        return multi, reach(self.flow.pred, [v for v in joins if not multi[v]])
+        told = [v for v in joins if not multi[v]]
+        if self.back:  # a knot has to know when nothing of a pass is left
+            told += [v for v in self.order if self.knot[v] >= 0]
+        return multi, reach(self.flow.pred, told)
 
     def _levels(self) -> dict[int, int]:
         """Count the longest way from the producer to each node."""
@@ -216,9 +259,15 @@ class _Compiler:
             level=self.levels[v],
             remaining=self.remaining[v],
             losers=self._losers(v) if node.join == "first" and len(self.ins[v]) > 1 else (),
+            knot=self.knot[v],
+            handler=self._handler(node, outs),
             bool_verdict=all(isinstance(w, bool) for w in whens)
             and (bool(whens) or not any(e.condition for e in outs)),
         )
+
+    def _handler(self, node: Node, outs: list[Edge]) -> int:
+        names = {e.target: self.place[self.flow.index[e.target]] for e in outs}
+        return names.get(node.on_error, -1) if isinstance(node.on_error, str) else -1
 
     def _edge(self, edge: Edge) -> PlanEdge:
         source, target = self.flow.index[edge.source], self.flow.index[edge.target]
@@ -231,6 +280,7 @@ class _Compiler:
             edge.copy,
             keep,
             force,
+            (source, target) in self.back,
         )
 
     def _mask(self, edge: Edge, source: int, target: int) -> tuple[bool, int]:

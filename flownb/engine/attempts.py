@@ -12,10 +12,10 @@ import functools
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from flownb.engine.observe import NOTHING
 from flownb.engine.signature import FAILS
 from flownb.errors import NodeTimeout
 from flownb.model.nodes import NodeData
+from flownb.model.records import NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Callable

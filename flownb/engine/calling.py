@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any
 from flownb.engine.attempts import Attempts
 from flownb.engine.capture import HERE, Spot
 from flownb.engine.context import Context, SyncContext
-from flownb.engine.observe import NOTHING
-from flownb.engine.routing import Popped, route
+from flownb.engine.routing import Popped
 from flownb.engine.signature import (
     EXHAUSTED,
     FAILS,
@@ -31,7 +30,7 @@ from flownb.engine.signature import (
 )
 from flownb.errors import SimulationError
 from flownb.model.nodes import BaseNode, NodeData
-from flownb.model.records import Span
+from flownb.model.records import NOTHING, Span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -52,6 +51,7 @@ class Runner:
         self.plan, self.loop, self.memory = plan, loop, memory
         self.name, self.node, self.outs = plan.name, plan.node, plan.outs
         self.counts = len(plan.sources) > 1 and plan.join != "each"
+        self.decides = plan.branches or loop.plan.once is not None
         self.gate = loop.gates.gate(self.node.limit, loop.name)
         self.config = self.node.config
         self.instance: BaseNode | None = None
@@ -121,7 +121,7 @@ class Runner:
         self.loop.calls[token] = None
         self.loop.world.called(self.loop, token.start)
         token.before = self.loop.world.watched(token)
-        if token.item.memo is not None and self.plan.index in token.item.memo:
+        if token.item.memo and token.item.key(token) in token.item.memo:
             self._replay(token)
         elif self.is_async or self.careful:
             self._spawn(token)
@@ -135,8 +135,8 @@ class Runner:
             self.loop.threads.submit(self.name, functools.partial(self._in_thread, token))
 
     def _replay(self, token: Token) -> None:
-        """Settle a call that the fast lane has already made and recorded."""
-        outcome = token.item.memo[self.plan.index]
+        """Settle a call whose outcome is known: the fast lane made it, or an earlier attempt."""
+        outcome = token.item.memo.pop(token.item.key(token))
         failed = isinstance(outcome, BaseException)
         self._finish(token, None if failed else outcome, outcome if failed else None)
 
@@ -322,9 +322,9 @@ class Runner:
         if token.cancelled:
             return
         live = None
-        if error is None and self.plan.branches:
+        if error is None and self.decides:
             try:
-                output, live = route(self.plan, token.payload, output)
+                output, live = token.item.onward(token, output)
             except Exception as failure:  # noqa: BLE001 - a condition is the user's too
                 error = failure
         self.loop.calls.pop(token, None)

@@ -69,6 +69,12 @@ class BaseContext:
         """What `set_loop(resources=...)` opened for this loop."""
         return self._loop.resources
 
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """The nodes right before this one that failed while the run went on (`on_error`)."""
+        names: tuple[str, ...] = self._token.item.failed_sources(self._runner.plan)
+        return names
+
     def log(self, *values: Any, level: str = "info") -> None:
         """Write a line to the node's log, as `print` would."""
         text = " ".join(map(str, values))

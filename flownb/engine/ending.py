@@ -73,6 +73,10 @@ class Ending:
 
     # -- bad ends --------------------------------------------------------------
 
+    def failure(self, token: Token, error: BaseException) -> Failure:
+        """Describe a node's failure, for a handler that is asked before the item has settled."""
+        return _failure(self.loop, token.payload, [(token, error)], token.iteration)
+
     def node_failed(self, token: Token, error: BaseException) -> None:
         """Report a node that failed for good."""
         self.loop.event("failed", token.at.name, token.iteration, _short(error))
@@ -94,6 +98,8 @@ class Ending:
             self._brake(token)
 
     def _policy(self, item: Item, failure: Failure) -> str:
+        if self.loop.plan.once is not None:
+            return "stop"  # its handlers were asked when the node failed
         own = item.errors[0][0].at.node.on_error
         policy = self.loop.plan.options.on_error if own is None else own
         if callable(policy):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from flownb.engine.joins import Join
 from flownb.engine.overload import may_release
+from flownb.engine.routing import route
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -30,7 +31,8 @@ class Token:
 
     __slots__ = (
         "admitted", "asked", "at", "attempt", "before", "cancelled", "contexts", "entered",
-        "granted", "in_thread", "item", "mask", "payload", "pushes", "start", "task", "visit",
+        "gathering", "granted", "in_thread", "item", "mask", "payload", "pushes", "start",
+        "state", "task", "visit",
     )  # fmt: skip
 
     def __init__(self, item: Any, at: Runner, payload: Any, mask: int, visit: int = 0) -> None:
@@ -44,6 +46,8 @@ class Token:
         self.task: Any = None
         self.before: Any = None
         self.granted: Any = None
+        self.state: Any = None
+        self.gathering: Any = None
         self.admitted = self.entered = self.cancelled = self.in_thread = False
         self.pushes: list[Any] = []
         self.contexts: list[Any] = []
@@ -144,7 +148,7 @@ class Item:
         self.iteration = iteration
         self.payload = payload
         self.message: Any = None
-        self.memo: dict[int, Any] | None = None
+        self.memo: dict[Any, Any] | None = None
         self.open: dict[Token, None] = {}
         self.order: Order | None = loop.order()
         self.lost: set[int] = set()
@@ -157,6 +161,20 @@ class Item:
         self.produced = 0.0
         self.idle_since: float | None = None
         self.released = self.settled = self.slot = self.throttled = self.shed = False
+
+    def key(self, token: Token) -> Any:
+        """Say under what an outcome that is known already is kept in `memo`."""
+        return token.at.plan.index
+
+    def failed_sources(self, plan: PlanNode) -> tuple[str, ...]:  # noqa: ARG002
+        """Name nobody: in a loop nothing runs behind a node that failed."""
+        return ()
+
+    def onward(self, token: Token, output: Any) -> tuple[Any, Collection[PlanEdge] | None]:
+        """Choose the edges behind a node that gave *output*; None means all of them."""
+        if token.at.plan.branches:
+            return route(token.at.plan, token.payload, output)
+        return output, None
 
     def launch(self, live: Collection[PlanEdge] | None = None) -> None:
         """Send the payload down the arms: the producer has ended."""

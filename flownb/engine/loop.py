@@ -23,6 +23,7 @@ from flownb.engine.inflight import Slots
 from flownb.engine.item import Bits, Item, LiveArms, Token
 from flownb.engine.lane import Lane
 from flownb.engine.memory import Memory
+from flownb.engine.once import RunItem
 from flownb.engine.order import Order, order_of
 from flownb.engine.overload import has_place
 from flownb.engine.produce import FAILED_TICK, Source
@@ -33,9 +34,9 @@ from flownb.model.records import Span
 from flownb.model.tools import tools as global_tools
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Sequence
 
-    from flownb.analysis.plan import LoopPlan
+    from flownb.analysis.plan import LoopPlan, Once
     from flownb.engine.inflight import Gates
     from flownb.engine.observe import Stream
     from flownb.engine.threads import Threads
@@ -64,6 +65,7 @@ class LoopManager(Steered):
         private: bool = False,
         most: int | None = None,
         until: float | None = None,
+        entry: Any = None,
     ) -> None:
         super().__init__()
         self.name, self.plan = plan.loop, plan
@@ -72,7 +74,8 @@ class LoopManager(Steered):
         self.queues, self.middleware = queues, tuple(middleware)
         self.tools = global_tools if tools is None else tools
         self.inline, self.private, self.most, self.until = world.inline, private, most, until
-        self.seed = seed
+        self.seed, self.entry = seed, entry
+        self.only: RunItem | None = None
         self.resources: dict[str, Any] = {}
         self.memory: dict[str, Memory] = {}
         self.slots = Slots(plan.options.max_in_flight)
@@ -80,7 +83,6 @@ class LoopManager(Steered):
         self.items: dict[int, Item] = {}
         self.calls: dict[Token, None] = {}
         self.ready: deque[Token] = deque()
-        self.tasks: dict[asyncio.Task[Any], None] = {}
         self.made = self.done = 0
         self.abandoned: list[str] = []
         self.ending = Ending(self)
@@ -127,11 +129,21 @@ class LoopManager(Steered):
             raise
         if not self._halted:
             self._set("running")
+        if self.plan.once is not None:
+            await self._once(self.plan.once)
+            return
         while not self._halted:
             await self._iterate()
             await self._drain()
             if not self.source.again:
                 return
+
+    async def _once(self, once: Once) -> None:
+        """Run the one item of a graph without a producer."""
+        self.source.exhausted = True
+        self.only = RunItem(self, self.runners, 0, self.entry, once)
+        self.launch(self.only)
+        await self._drain()
 
     def _over_time(self, error: TimeoutError) -> None:
         if self.closing.expired():
@@ -185,14 +197,19 @@ class LoopManager(Steered):
     def begin(self, payload: Any, live: Any = None, message: Any = None, memo: Any = None) -> Item:
         """Let a new item flow as far as it goes without waiting."""
         item = Item(self, self.runners, self.made, payload)
-        item.message, item.memo, item.produced = message, memo, self.now()
+        item.message, item.memo = message, memo
+        self.launch(item, live)
+        return item
+
+    def launch(self, item: Item, live: Any = None) -> None:
+        """Enter an item into the books, and let it flow."""
+        item.produced = self.now()
         self.items[self.made] = item
         self.made += 1
         self.event("produced", self.name, item.iteration)
         self.ending.received(item)
         item.launch(live)
         self.pump()
-        return item
 
     def _waited(self, item: Item, start: float) -> None:
         """Record what the producer waited for: its await set, then a slot."""
@@ -350,20 +367,6 @@ class LoopManager(Steered):
             self.slots.give_back()
         self.ending.settled(item)
         self.wake()
-
-    def spawn(
-        self, work: Coroutine[Any, Any, Any], context: Any = None, name: str | None = None
-    ) -> asyncio.Task[Any]:
-        """Run a coroutine as a task of this loop, held until it is done."""
-        task = self.event_loop.create_task(work, context=context, name=name)
-        self.tasks[task] = None
-        task.add_done_callback(self._task_done)
-        return task
-
-    def _task_done(self, task: asyncio.Task[Any]) -> None:
-        self.tasks.pop(task, None)
-        if not task.cancelled():
-            task.exception()  # looked at, so that asyncio does not complain
 
     # -- the end ---------------------------------------------------------------
 

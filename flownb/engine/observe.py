@@ -13,7 +13,7 @@ from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from flownb.model.records import Batch, Event, Failure, LogLine, Span
+from flownb.model.records import NOTHING, Batch, Event, Failure, LogLine, Span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,15 +21,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("flownb")
 _T = TypeVar("_T")
 _FIRST_LOOK: Final = 64  # records: what a view finds new each time
-
-
-class _Nothing:
-    def __repr__(self) -> str:
-        return "NOTHING"
-
-
-# The output of a call that failed, and of a wait.
-NOTHING: Final = _Nothing()
 
 
 class Observer:

@@ -12,6 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from flownb.engine.item import Token
+from flownb.engine.routing import route
 from flownb.engine.signature import EXHAUSTED
 from flownb.model.records import Span
 
@@ -42,6 +43,10 @@ class Pull:
         self.loop = loop
         self.iteration = loop.made
         self.made: Made | None = None
+
+    def onward(self, token: Token, output: Any) -> tuple[Any, Any]:
+        """Choose the arms of an item by their conditions."""
+        return route(token.at.plan, token.payload, output)
 
     def ended(self, token: Token, output: Any, live: Any) -> None:  # noqa: ARG002
         """Take what the producer made."""

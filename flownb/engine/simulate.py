@@ -141,9 +141,7 @@ def simulate(
     """Run all loops of *workflow* in virtual time; `Graph.simulate` says more."""
     plans = [compile_plan(workflow, loop, policy) for loop in workflow.producers]
     if not plans:
-        once = compile_once(
-            workflow, payload, start_rule=start_rule, max_concurrency=max_concurrency
-        )
+        once = compile_once(workflow, start_rule=start_rule, max_concurrency=max_concurrency)
         plans, iterations = [once], 1
     elif start_rule != "dataflow" or max_concurrency is not None or payload is not None:
         msg = (
@@ -155,7 +153,7 @@ def simulate(
     world = Simulated(seed, call=call, check_mutation=check_mutation)
     run = _Run(workflow, plans, world, seed=seed, history=history, tools=tools, using=using)
     run.until = end
-    run.iterations = iterations
+    run.iterations, run.payload = iterations, payload
     from flownb.analysis.explain import snapshot
 
     result = run.in_thread()
@@ -196,6 +194,7 @@ class _Run:
         self.watching = [Guarded(o) for o in using if isinstance(o, Observer)]
         self.until = math.inf
         self.iterations: int | None = None
+        self.payload: Any = None
         self.event_loop = VirtualLoop()
         self.managers: dict[str, LoopManager] = {}
         self.meters: dict[str, Meter] = {}
@@ -269,6 +268,7 @@ class _Run:
             seed=self.seed,
             most=self.iterations,
             until=self.until,
+            entry=self.payload,
         )
 
     def _ended(self, links: Links, name: str, _: asyncio.Task[None]) -> None:

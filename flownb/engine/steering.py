@@ -15,7 +15,7 @@ from flownb.engine.capture import Spot
 from flownb.model.records import ENDED, Event, LogLine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from flownb.analysis.plan import LoopPlan
     from flownb.engine.memory import Memory
@@ -54,6 +54,7 @@ class Steered:
         self._deadline: float | None = None
         self._sleeper: asyncio.Future[None] | None = None
         self._next_plan: LoopPlan | None = None
+        self.tasks: dict[asyncio.Task[Any], None] = {}
 
     # -- waiting ---------------------------------------------------------------
 
@@ -209,6 +210,20 @@ class Steered:
             self._set("error")
         elif self.state not in ENDED:
             self._set("stopped")
+
+    def spawn(
+        self, work: Coroutine[Any, Any, Any], context: Any = None, name: str | None = None
+    ) -> asyncio.Task[Any]:
+        """Run a coroutine as a task of this loop, held until it is done."""
+        task = self.event_loop.create_task(work, context=context, name=name)
+        self.tasks[task] = None
+        task.add_done_callback(self._task_done)
+        return task
+
+    def _task_done(self, task: asyncio.Task[Any]) -> None:
+        self.tasks.pop(task, None)
+        if not task.cancelled():
+            task.exception()  # looked at, so that asyncio does not complain
 
     # -- what is reported ------------------------------------------------------
 

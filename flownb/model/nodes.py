@@ -183,6 +183,9 @@ class Node:
     description: str = ""
     queue: QueueOptions | None = None
     reader: ReaderOptions | None = None
+    over: str | Callable[[Any], Any] | None = None
+    into: str | None = None
+    max_iterations: int | None = None
 
     @property
     def is_blocking(self) -> bool:

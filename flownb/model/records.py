@@ -25,6 +25,15 @@ LoopState = Literal[
 NodeState = Literal["idle", "healthy", "retrying", "failing"]
 ENDED: Final = frozenset({"stopped", "completed", "error"})
 
+
+class _Nothing:
+    def __repr__(self) -> str:
+        return "NOTHING"
+
+
+# The output of a call that failed, and of a wait.
+NOTHING: Final = _Nothing()
+
 SpanKind = Literal["work", "wait", "throttled", "limited", "retry"]
 
 

@@ -27,6 +27,7 @@ class Topology:
         self.nodes: dict[str, Node] = {}
         self.edges: dict[tuple[str, str], Edge] = {}
         self.options: dict[str, dict[str, Any]] = {}
+        self.entry_points: list[str] = []
         self.version = 0
 
     @property

@@ -115,12 +115,20 @@ class Workflow(Topology):
         config: Any = None,
         keep: int = 1,
         description: str = "",
+        over: str | Callable[[Any], Iterable[Any]] | None = None,
+        into: str | None = None,
+        max_iterations: int | None = None,
     ) -> Self:
         """Add a node: a name and a function, a function alone, or a class node.
 
         Without a function the payload passes on. *takes* declares the length in
         seconds, *fake* stands in for the function in simulations, *timeout* is per
         attempt, *keep* says how many last outputs are kept for `outputs()`.
+
+        Only for one-shot runs: *over* names a key of the state (or is a function of it),
+        and the node is called for each element of that list, in parallel; the list of what
+        it gave goes *into* that key (the node's name, if not given). *max_iterations*: how
+        often it may run when it is in a cycle.
         """
         if fn is None and not isinstance(name, str):
             fn = name
@@ -134,7 +142,7 @@ class Workflow(Topology):
         return self._put(
             name, actual, fn, takes=takes, fake=fake, fail=fail, retry=retry, timeout=timeout,
             on_error=on_error, join=join, limit=limit, config=config, keep=keep,
-            description=description,
+            description=description, over=over, into=into, max_iterations=max_iterations,
         )  # fmt: skip
 
     def add_if(
@@ -296,6 +304,14 @@ class Workflow(Topology):
         if old != edge or type(old.when) is not type(edge.when):
             self.edges[key] = edge
             self.version += 1
+
+    def set_entry_point(self, *names: NodeRef) -> Self:
+        """Say where a one-shot run begins; needed only when every node has an in-edge."""
+        entry_points = [self._ref(name) for name in names]
+        if entry_points != self.entry_points:
+            self.entry_points = entry_points
+            self.version += 1
+        return self
 
     def remove_edge(self, a: NodeRef, b: NodeRef) -> Self:
         """Remove the edge from *a* to *b*."""

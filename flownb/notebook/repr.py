@@ -21,6 +21,7 @@ from flownb.analysis.readings import Comparison
 from flownb.engine.orchestrator import Orchestrator
 from flownb.engine.simulate import Simulation
 from flownb.engine.sweep import Sweep
+from flownb.model.run import WorkflowRun
 from flownb.model.status import Status
 from flownb.model.timeline import Timeline, Timelines
 from flownb.model.workflow import Workflow
@@ -28,6 +29,7 @@ from flownb.notebook import compared, explained, foreseen, gantt, gantt_stack, m
 from flownb.notebook.draw import draw
 from flownb.notebook.facts import Facts, edge_label
 from flownb.notebook.live import simulation_tables, status_line, status_tables
+from flownb.notebook.ran import run_line, run_tables
 from flownb.notebook.scene import line_words, scene
 from flownb.notebook.svg import style
 from flownb.notebook.svg import svg as write_svg
@@ -284,6 +286,21 @@ def _(obj: Simulation) -> str:
 @details.register(Simulation)
 def _(obj: Simulation) -> list[tuple[str, str]]:
     return simulation_tables(obj)
+
+
+@text.register(WorkflowRun)
+def _(obj: WorkflowRun) -> str:
+    return run_line(obj)
+
+
+@lines.register(WorkflowRun)
+def _(obj: WorkflowRun) -> str:
+    return "\n".join(map(str, obj.logs))
+
+
+@details.register(WorkflowRun)
+def _(obj: WorkflowRun) -> list[tuple[str, str]]:
+    return run_tables(obj)
 
 
 @text.register(Sweep)

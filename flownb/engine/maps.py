@@ -1,0 +1,46 @@
+"""How does one node work on a list that is known only at run time? Once per element.
+
+`add_node("grade", grade, over="papers")` calls `grade` for each element of
+`state["papers"]`, in parallel, and collects what it gave in the order of the list.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flownb.errors import RunError
+
+if TYPE_CHECKING:
+    from flownb.engine.item import Token
+    from flownb.model.nodes import Node
+
+
+class Gathering:
+    """The calls of one node over the elements of a list, and what they gave so far."""
+
+    __slots__ = ("error", "left", "results", "token")
+
+    def __init__(self, token: Token, count: int) -> None:
+        self.token, self.left = token, count
+        self.results: list[Any] = [None] * count
+        self.error: BaseException | None = None
+
+    def took(self, place: int, result: Any, error: BaseException | None) -> bool:
+        """Take in one call; say whether it was the last one."""
+        self.results[place] = result
+        self.error = self.error or error
+        self.left -= 1
+        return self.left == 0
+
+
+def elements(node: Node, state: Any) -> list[Any]:
+    """Give the elements that *node* is called for: a key of the state, or a function of it."""
+    over = node.over
+    if callable(over):
+        return list(over(state))
+    try:
+        found = state[over] if isinstance(state, dict) else getattr(state, str(over))
+    except (KeyError, AttributeError, TypeError):
+        msg = f"node {node.name!r}: over={over!r}, but the state has no {over!r}"
+        raise RunError(msg) from None
+    return list(found)

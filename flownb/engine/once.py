@@ -1,0 +1,263 @@
+"""What is different when a graph runs once? It works on a state, and may go on failed.
+
+A `RunItem` is the one item of a one-shot run. With a dict (or nothing, or a model) as
+its entry, nodes work on state: each gets the entry plus the updates of its live
+ancestors. With any other entry the payload goes from node to node, as in a loop.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+from flownb.engine.item import Token
+from flownb.engine.maps import Gathering, elements
+from flownb.engine.passes import Rounds
+from flownb.engine.routing import route
+from flownb.engine.state import State, States
+from flownb.errors import RunError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from flownb.analysis.plan import Once, PlanEdge, PlanNode
+    from flownb.engine.calling import Runner
+    from flownb.engine.joins import Join
+    from flownb.engine.loop import LoopManager
+    from flownb.engine.state import Key
+
+
+class RunItem(Rounds):
+    """The one item of a one-shot run."""
+
+    __slots__ = ("ends", "states", "tolerated")
+
+    def __init__(
+        self, loop: LoopManager, runners: Sequence[Runner], iteration: int, payload: Any, once: Once
+    ) -> None:
+        super().__init__(loop, runners, iteration, payload, once)
+        self.memo: dict[Any, Any] = {}
+        self.tolerated: dict[int, BaseException] = {}
+        self.ends: dict[str, Any] = {}
+        schema, self.states = once.schema, None
+        if payload is None or schema.model or isinstance(payload, (Mapping, BaseModel)):
+            self.states = States(schema, schema.entry(payload))
+
+    states: States | None
+
+    def launch(self, live: Collection[PlanEdge] | None = None) -> None:
+        """Send the entry down to the first nodes."""
+        entry = self.payload if self.states is None else self.states.entry
+        self._spread(self.runners[0], entry, 0, live)
+        self.check()
+
+    def result(self, *, partial: bool = False) -> Any:
+        """Give the state; without state what the last nodes gave, by name if several.
+
+        Raises RunError when two nodes wrote one key; a *partial* result has the later one's.
+        """
+        if self.states is None:
+            return next(iter(self.ends.values())) if len(self.ends) == 1 else dict(self.ends)
+        values = self.states.snapshot() if partial else self.states.final().values
+        return self.once.schema.view(values)
+
+    def failed_sources(self, plan: PlanNode) -> tuple[str, ...]:
+        """Name the nodes before this one that failed while the run went on."""
+        failed = {self.runners[i].name for i in self.tolerated}
+        return tuple(s for s in plan.sources if s in failed)
+
+    def key(self, token: Token) -> Any:
+        """Say under what an outcome that is known already is kept in `memo`."""
+        return token.at.plan.index, token.visit
+
+    # -- what a node gets ------------------------------------------------------
+
+    def copied(self, payload: Any) -> Any:
+        """Give a deep copy of what goes over an edge with `copy=True`."""
+        if isinstance(payload, State):
+            values = copy.deepcopy(payload.values)
+            return State(values, (payload,), key=payload.key, number=payload.number)
+        return copy.deepcopy(payload)
+
+    def _begin(self, target: Runner, payload: Any) -> None:
+        token = Token(self, target, payload, 1, self._visit(target))
+        if self._may_run(token):
+            self._give(token, payload)
+            self._start(token)
+
+    def _give(self, token: Token, payload: Any) -> None:
+        """Let a node see the state as a dict of its own; a payload comes as it is."""
+        token.payload = payload
+        if self.states is not None:
+            token.state = payload
+            token.payload = self.once.schema.view(payload.values)
+
+    def _decided(self, target: Runner, join: Join) -> bool | None:
+        """Run the join or bypass it, if its in-edges decide that now."""
+        verdict, token = join.decide(), join.token
+        if verdict and token is not None:
+            token.visit = self._visit(target)
+            if self._may_run(token):
+                self._meet(token, join)
+                self._offer(token)
+            self.lose(target.plan.losers)
+        elif verdict is False and token is not None:
+            self.close(token)
+        return verdict
+
+    def _meet(self, token: Token, join: Join) -> None:
+        if self.states is None:
+            token.payload = join.payload
+            return
+        try:
+            self._give(token, self.states.merged(join.live.values()))
+        except Exception as error:  # noqa: BLE001 - a conflict, or a reducer that raised
+            token.state = next(iter(join.live.values()))
+            self.memo[self.key(token)] = error
+
+    def _offer(self, token: Token) -> None:
+        """The token's inputs are there: a map calls its node once for each element."""
+        if token.at.node.over is None or token.gathering is not None:
+            super()._offer(token)
+            return
+        try:
+            each = elements(token.at.node, token.payload)
+        except Exception as error:  # noqa: BLE001 - the user's key or function
+            self.memo[self.key(token)] = error
+            each = []
+        if not each:
+            self.memo.setdefault(self.key(token), [])
+            super()._offer(token)
+            return
+        gathering = Gathering(token, len(each))
+        for i, element in enumerate(each):
+            call = Token(self, token.at, element, 1, i)
+            call.state, call.gathering = token.state, gathering
+            self._open(call)
+            super()._offer(call)
+
+    # -- what comes of it ------------------------------------------------------
+
+    def onward(self, token: Token, output: Any) -> tuple[Any, Collection[PlanEdge] | None]:
+        """Fold what a node returned into the state, and choose its edges."""
+        if token.gathering is not None:
+            return output, None
+        plan, passed = token.at.plan, output
+        if self.states is not None and plan.node.kind != "if" and not token.at.passes:
+            passed = self._update(token, output, self.states)
+        live: Collection[PlanEdge] | None = None
+        if plan.branches:
+            passed, live = route(plan, token.payload, passed)
+        if plan.handler >= 0:
+            live = [e for e in (plan.outs if live is None else live) if e.target != plan.handler]
+        return passed, live
+
+    def _update(self, token: Token, output: Any, states: States) -> Any:
+        """Make the state behind the token's node; give what its edges' conditions see."""
+        state, name, schema = token.state, token.at.name, self.once.schema
+        if token.at.node.over is not None:
+            output = {token.at.node.into or name: output}
+        update = schema.update(output, state.values, name)
+        if update:
+            token.state = states.updated(state, name, self._place(token), update)
+        return schema.view(token.state.values) if token.at.plan.branches else None
+
+    def _place(self, token: Token) -> Key:
+        """Say where in plan order this call stands."""
+        plan = token.at.plan
+        if plan.knot < 0:
+            return plan.index, 0, plan.index, token.visit
+        knot = self.knots[plan.knot]
+        return knot.members[0], knot.passes, plan.index, token.visit
+
+    def ended(self, token: Token, output: Any, live: Collection[PlanEdge] | None) -> None:
+        """Go on behind a node that ended well."""
+        if token.gathering is not None:
+            self._gathered(token, token.gathering, output, None)
+            return
+        self.tolerated.pop(token.at.plan.index, None)
+        self._go_on(token, output, live)
+
+    def _go_on(self, token: Token, output: Any, live: Collection[PlanEdge] | None) -> None:
+        super().ended(token, output if self.states is None else token.state, live)
+
+    def _spread(
+        self, runner: Runner, output: Any, mask: int, live: Collection[PlanEdge] | None
+    ) -> None:
+        super()._spread(runner, output, mask, live)
+        if self.states is None and not (runner.outs if live is None else live):
+            self.ends[runner.name] = output
+
+    def close(self, token: Token) -> None:
+        """Take a token out of the books; one call of a map does not settle its node."""
+        if token.gathering is None:
+            super().close(token)
+        else:
+            super(Rounds, self).close(token)
+
+    def _gathered(
+        self, call: Token, gathering: Gathering, output: Any, error: BaseException | None
+    ) -> None:
+        """Take in one call of a map; the last one lets the node end."""
+        token = gathering.token
+        self.close(call)
+        if gathering.took(call.visit, output, error):
+            failure = gathering.error
+            if failure is None:
+                try:
+                    self.ended(token, *self.onward(token, gathering.results))
+                    return
+                except Exception as wrong:  # noqa: BLE001 - its update, or a condition
+                    failure = wrong
+            token.attempt = call.attempt
+            self.failed(token, failure)
+        else:
+            self.check()
+
+    # -- failures --------------------------------------------------------------
+
+    def failed(self, token: Token, error: BaseException) -> None:
+        """Go on behind a node that failed for good, as its handler or the run says."""
+        if token.gathering is not None:
+            self._gathered(token, token.gathering, None, error)
+            return
+        try:
+            says = self._asked(token, error)
+            if says != "stop":
+                self._go_on_failed(token, error, says)
+                return
+        except Exception as wrong:  # noqa: BLE001 - the handler's own
+            wrong.__cause__ = wrong.__cause__ or error
+            error = wrong
+        if token.at.plan.knot >= 0:
+            self.knots[token.at.plan.knot].failed = True
+        super().failed(token, error)
+
+    def _asked(self, token: Token, error: BaseException) -> Any:
+        """Ask the node's `on_error`, or else the run's."""
+        says = token.at.node.on_error
+        if callable(says):
+            says = says(self.loop.ending.failure(token, error))
+        return self.once.on_error if says is None else says
+
+    def _go_on_failed(self, token: Token, error: BaseException, says: Any) -> None:
+        """Go on with the node's input, or with what its handler gave instead of an output."""
+        plan, output = token.at.plan, None
+        live: Collection[PlanEdge] | None
+        if isinstance(says, str) and says != "continue":
+            live = [e for e in plan.outs if self.runners[e.target].name == says]
+            if not live:
+                msg = f"on_error of node {plan.name!r} says {says!r}, but no edge leads there"
+                raise RunError(msg)
+        elif says == "continue":
+            live = [
+                e for e in plan.outs if not (e.when or e.condition) and e.target != plan.handler
+            ]
+        else:
+            output, live = self.onward(token, says)
+        self.loop.ending.node_failed(token, error)
+        self.tolerated[plan.index] = error
+        self._go_on(token, output, live)

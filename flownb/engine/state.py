@@ -1,0 +1,154 @@
+"""What does a node of a one-shot run see? The entry state and what its ancestors said.
+
+A `State` is what a node's update made of the states it came from: a chain where nodes
+follow each other, a join where branches meet. A join folds the updates made since the
+branches parted, each once, in plan order; a reducer folds updates, never states.
+Nothing is copied but the dict that a node is given, so 10 MB in a value stay where
+they are.
+"""
+
+from __future__ import annotations
+
+import heapq
+from typing import TYPE_CHECKING, Any
+
+from flownb.errors import RunError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from flownb.model.schema import Schema
+
+Key = tuple[int, int, int, int]  # where an update stands in plan order
+
+
+class State:
+    """The values as they are behind one node; `parents` are the states it came from."""
+
+    __slots__ = ("key", "node", "number", "parents", "update", "values")
+
+    def __init__(
+        self,
+        values: dict[str, Any],
+        parents: tuple[State, ...] = (),
+        *,
+        update: Mapping[str, Any] | None = None,
+        node: str = "",
+        key: Key = (-1, 0, 0, 0),
+        number: int = 0,
+    ) -> None:
+        self.values, self.parents, self.update = values, parents, update
+        self.node, self.key, self.number = node, key, number
+
+
+class States:
+    """All states of one run: makes new ones, and knows which have nothing behind them."""
+
+    def __init__(self, schema: Schema, entry: dict[str, Any]) -> None:
+        self.schema = schema
+        self.entry = State(entry)
+        self._tips: dict[State, None] = {self.entry: None}
+        self._count = 0
+
+    def updated(self, before: State, node: str, key: Key, update: Mapping[str, Any]) -> State:
+        """Give the state behind *node*, which saw *before* and returned *update*."""
+        values = self.schema.folded(before.values, update, node)
+        return self._add(State(values, (before,), update=update, node=node, key=key))
+
+    def merged(self, states: Iterable[State]) -> State:
+        """Give the state where branches meet; raises RunError when two wrote one key."""
+        different = list(dict.fromkeys(states))
+        if len(different) == 1:
+            return different[0]
+        base, since = _since_they_parted(different)
+        self._check(since)
+        return self._add(State(self._fold(base, since), tuple(different)))
+
+    def final(self) -> State:
+        """Give the state of the whole run so far; raises RunError as `merged` does."""
+        return self.merged(self._tips)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Give all values so far, also where two nodes disagree: then the later one's."""
+        different = list(self._tips)
+        if len(different) == 1:
+            return dict(different[0].values)
+        base, since = _since_they_parted(different)
+        return self._fold(base, since)
+
+    def _add(self, state: State) -> State:
+        self._count += 1
+        state.number = self._count
+        for parent in state.parents:
+            self._tips.pop(parent, None)
+        self._tips[state] = None
+        return state
+
+    def _fold(self, base: State, since: Iterable[State]) -> dict[str, Any]:
+        values = dict(base.values)
+        for state in since:
+            values = self.schema.folded(values, state.update or {}, state.node)
+        return values
+
+    def _check(self, since: Iterable[State]) -> None:
+        """Refuse two writers of one key of which neither saw the other."""
+        last: dict[str, State] = {}
+        for state in since:
+            for name in state.update or ():
+                if name in self.schema.reducers:
+                    continue
+                before = last.get(name)
+                if before is not None and not _saw(state, before):
+                    raise StateConflict(name, before.node, state.node)
+                last[name] = state
+
+
+class StateConflict(RunError):
+    """Two parallel nodes wrote one key of the state, and it has no reducer."""
+
+    def __init__(self, key: str, *nodes: str) -> None:
+        self.key, self.nodes = key, nodes
+        who = " and ".join(map(repr, nodes))
+        super().__init__(
+            f"nodes {who} run in parallel and both wrote {key!r}: let one follow the other, "
+            f"let them write different keys, or give Graph(reducers={{{key!r}: ...}}), "
+            "for example operator.add"
+        )
+
+    def __reduce__(self) -> tuple[type[StateConflict], tuple[str, ...]]:
+        """Travel whole, although it was made of other words than its text."""
+        return type(self), (self.key, *self.nodes)
+
+
+def _since_they_parted(states: list[State]) -> tuple[State, list[State]]:
+    """Give the last state that all *states* came through, and those since, in plan order.
+
+    Numbers grow along every way, so taking the latest away again and again leaves, when
+    one is left, the one that no way goes around.
+    """
+    heap = [(-s.number, s) for s in states]
+    heapq.heapify(heap)
+    held = set(states)
+    since: list[State] = []
+    while len(heap) > 1:
+        _, state = heapq.heappop(heap)
+        since.append(state)
+        for parent in state.parents:
+            if parent not in held:
+                held.add(parent)
+                heapq.heappush(heap, (-parent.number, parent))
+    return heap[0][1], sorted((s for s in since if s.update), key=lambda s: s.key)
+
+
+def _saw(state: State, other: State) -> bool:
+    """Whether *other* is behind *state*."""
+    stack, seen = list(state.parents), set(state.parents)
+    while stack:
+        one = stack.pop()
+        if one is other:
+            return True
+        for parent in one.parents:
+            if parent.number >= other.number and parent not in seen:
+                seen.add(parent)
+                stack.append(parent)
+    return False

@@ -1,0 +1,176 @@
+"""What does a one-shot run leave behind? A `WorkflowRun`: state, log, visits, times."""
+
+from __future__ import annotations
+
+import reprlib
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+
+from flownb.model.records import NOTHING
+from flownb.model.shown import Tabled
+from flownb.model.timeline import Timeline
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from flownb.model.records import Event, Failure, LogLine, LoopMetrics, Span
+    from flownb.model.timeline import Lane
+
+RunStatus = Literal["pending", "running", "completed", "failed", "cancelled"]
+NodeStatus = Literal[
+    "pending", "running", "completed", "failed", "cancelled", "skipped", "bypassed"
+]
+
+_BRIEF: Final = reprlib.Repr()
+_BRIEF.maxstring = _BRIEF.maxother = 60
+_BRIEF.maxdict = _BRIEF.maxlist = _BRIEF.maxtuple = _BRIEF.maxset = 4
+_BRIEF.maxlevel = 3
+
+
+def summary(value: Any) -> str:
+    """Write a value in one short line, however large it is.
+
+    >>> summary({"docs": list(range(100))})
+    "{'docs': [0, 1, 2, 3, ...]}"
+    """
+    return " ".join(_BRIEF.repr(value).split())
+
+
+class LogEntry(NamedTuple):
+    """One attempt of one node; `time` and `duration` are seconds, `time` from the run's start.
+
+    `visit` counts from 0 how often the node had run before, `attempt` counts its tries
+    from 1; `output` says in brief what it returned, `error` why it failed.
+    """
+
+    time: float
+    node: str
+    visit: int
+    attempt: int
+    duration: float
+    status: Literal["completed", "failed"]
+    output: str = ""
+    error: str = ""
+
+    def __str__(self) -> str:
+        again = f"#{self.visit}" if self.visit else ""
+        tried = f" (attempt {self.attempt})" if self.attempt > 1 else ""
+        what = f"failed: {self.error}" if self.error else self.output or self.status
+        return f"{self.time:9.3f} {self.duration:8.3f} {self.node}{again}{tried}: {what}"
+
+
+class Trail:
+    """What a run recorded, as raw as it came; a subscriber of its stream."""
+
+    def __init__(self, hidden: Iterable[str]) -> None:
+        self.hidden = frozenset(hidden)
+        self.spans: list[tuple[Span, Any]] = []
+        self.events: list[Event] = []
+        self.lines: list[LogLine] = []
+        self.errors: dict[int, str] = {}  # number of a failed attempt's span: why
+        self.failed: dict[str, str] = {}  # node: why it failed for good
+        self.skipped: list[str] = []
+
+    def on_span(self, span: Span, output: Any) -> None:
+        """Keep a call, with what it gave; a long run keeps everything."""
+        self.spans.append((span, output))
+
+    def on_event(self, event: Event) -> None:
+        """Keep an event; what a node printed, and why an attempt failed, by themselves."""
+        if event.kind == "log":
+            self.lines.append(event.data)
+            return
+        self.events.append(event)
+        if event.kind in {"failed", "retry"}:
+            self._note(event)
+
+    def _note(self, event: Event) -> None:
+        if event.kind == "failed":
+            self.failed[event.node] = event.data
+        for i in range(len(self.spans) - 1, -1, -1):
+            span = self.spans[i][0]
+            if span.node == event.node and span.kind == "work":
+                self.errors.setdefault(i, event.data)
+                return
+
+    def entries(self) -> list[LogEntry]:
+        """Give one entry for each attempt of a node, in the order of their starts."""
+        found = []
+        for i, (span, output) in enumerate(list(self.spans)):
+            if span.kind != "work" or span.node in self.hidden:
+                continue
+            error = self.errors.get(i, "")
+            told = "" if output is NOTHING else summary(output)
+            status: Literal["completed", "failed"] = "failed" if error else "completed"
+            entry = LogEntry(
+                span.start, span.node, span.visit, span.attempt, span.duration, status, told, error
+            )
+            found.append((span.start, entry))
+        return [entry for _, entry in sorted(found, key=lambda pair: pair[0])]
+
+
+class WorkflowRun(Tabled):
+    """One run of a graph without a producer, while it goes on and afterwards.
+
+    >>> from flownb import Graph
+    >>> graph = Graph("sums").add_node("double", lambda s: {"value": s["value"] * 2})
+    >>> run = graph.run({"value": 10})
+    >>> run, run.state, run.visited
+    (WorkflowRun('sums': completed, 1 call, state {'value': 20}), {'value': 20}, ['double'])
+    """
+
+    def __init__(self, graph: str, run_id: str, nodes: Sequence[str], trail: Trail) -> None:
+        self.graph, self.run_id = graph, run_id
+        self.status: RunStatus = "pending"
+        self.state: Any = None
+        self.error: BaseException | None = None
+        self.failure: Failure | None = None
+        self.metrics: LoopMetrics | None = None
+        self.started = 0.0  # seconds since 1970
+        self._names, self._trail = tuple(nodes), trail
+        self._lanes: tuple[Lane, ...] = ()
+
+    @property
+    def logs(self) -> list[LogEntry]:
+        """One entry for each attempt of a node, in the order in which they started."""
+        return self._trail.entries()
+
+    @property
+    def lines(self) -> list[LogLine]:
+        """What nodes printed and logged."""
+        return list(self._trail.lines)
+
+    @property
+    def events(self) -> list[Event]:
+        """Everything else that happened: states, retries, timeouts, failures."""
+        return list(self._trail.events)
+
+    @property
+    def visited(self) -> list[str]:
+        """The names of the nodes that were called, once for each visit, in order of start."""
+        return [e.node for e in self.logs if e.attempt == 1]
+
+    @property
+    def nodes(self) -> dict[str, NodeStatus]:
+        """Where each node stands; "bypassed" is one that no way led to."""
+        ran = {e.node for e in self.logs}
+        return {name: self._status_of(name, ran) for name in self._names}
+
+    def _status_of(self, name: str, ran: set[str]) -> NodeStatus:
+        if name in self._trail.failed:
+            return "failed"
+        if name in self._trail.skipped:
+            return "skipped"
+        if name in ran:
+            return "completed"
+        return "bypassed" if self.status == "completed" else "pending"
+
+    @property
+    def timeline(self) -> Timeline:
+        """Every call and wait, ordered by start."""
+        kept = (s for s, _ in list(self._trail.spans) if s.node not in self._trail.hidden)
+        return Timeline.of_spans(kept, self._trail.events, self._lanes)
+
+    @property
+    def duration(self) -> float:
+        """Seconds from the start of the first call to the end of the last one."""
+        return self.timeline.end

@@ -1,0 +1,111 @@
+"""What may stand in the state of a one-shot run, and how are updates folded in?
+
+A schema is a graph's `state_model=` and `reducers=`, read once. A pydantic model is
+checked at the entry and after every node; a `TypedDict` gives its reducers only. Both
+may say them as LangGraph's users write them: `docs: Annotated[list, operator.add]`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from pydantic import BaseModel, ValidationError
+
+from flownb.errors import RunError
+
+if TYPE_CHECKING:
+    from flownb.model.workflow import Workflow
+
+Reducer = Callable[[Any, Any], Any]
+
+
+class Schema:
+    """The rules of one graph's state.
+
+    >>> import operator
+    >>> Schema(None, {"n": operator.add}).folded({"n": 1, "m": 0}, {"n": 2, "m": 5})
+    {'n': 3, 'm': 5}
+    """
+
+    def __init__(
+        self, model: type | None = None, reducers: Mapping[str, Reducer] | None = None
+    ) -> None:
+        self.model = model if model is not None and issubclass(model, BaseModel) else None
+        self.reducers: dict[str, Reducer] = {**_annotated(model), **(reducers or {})}
+
+    @classmethod
+    def of(cls, workflow: Workflow) -> Schema:
+        """Read the schema of a graph."""
+        return cls(workflow.state_model, workflow.reducers)
+
+    def entry(self, state: Any) -> dict[str, Any]:
+        """Give the entry state as a dict of its own; the model's defaults are filled in."""
+        if state is None:
+            state = {}
+        values = _fields(state) if isinstance(state, BaseModel) else dict(state)
+        return self._checked(values, "the entry state") if self.model else values
+
+    def view(self, values: dict[str, Any]) -> Any:
+        """Give what a node gets to see: a dict it may change freely, or the model."""
+        return dict(values) if self.model is None else self.model.model_construct(**values)
+
+    def update(self, output: Any, seen: Mapping[str, Any], node: str) -> dict[str, Any]:
+        """Read what a node returned: only what it says anew counts as its update."""
+        if output is None:
+            return {}
+        if isinstance(output, BaseModel):
+            output = _fields(output)
+        if not isinstance(output, Mapping):
+            msg = (
+                f"node {node!r} returned {type(output).__name__}: a node of a run over a dict "
+                "returns a dict of what it changes, or None"
+            )
+            raise RunError(msg)
+        reducers = self.reducers
+        return {
+            k: v for k, v in output.items() if k in reducers or k not in seen or v is not seen[k]
+        }
+
+    def folded(
+        self, values: Mapping[str, Any], update: Mapping[str, Any], node: str = ""
+    ) -> dict[str, Any]:
+        """Give the values with *update* folded in; the first value of a key needs no reducer."""
+        out = {**values, **update}
+        for key, reducer in self.reducers.items():
+            if key in update and key in values:
+                out[key] = reducer(values[key], update[key])
+        return self._checked(out, f"what node {node!r} returned") if self.model else out
+
+    def _checked(self, values: dict[str, Any], what: str) -> dict[str, Any]:
+        model: Any = self.model
+        unknown = [k for k in values if k not in model.model_fields]
+        if unknown and model.model_config.get("extra") != "allow":
+            known = ", ".join(model.model_fields)
+            msg = f"{what}: {model.__name__} has no field {unknown[0]!r} (there are: {known})"
+            raise RunError(msg)
+        try:
+            return _fields(model.model_validate(values))
+        except ValidationError as error:
+            msg = f"{what} does not fit {model.__name__}: {error}"
+            raise RunError(msg) from error
+
+
+def _fields(model: BaseModel) -> dict[str, Any]:
+    """Give the fields of a model as they are; `model_dump` would copy them."""
+    return dict(model)
+
+
+def _annotated(model: type | None) -> dict[str, Reducer]:
+    """Find the reducers that stand in the annotations of a model."""
+    if model is None:
+        return {}
+    hints = get_type_hints(model, include_extras=True)
+    found = {
+        k: [m for m in getattr(h, "__metadata__", ()) if _reduces(m)] for k, h in hints.items()
+    }
+    return {k: each[-1] for k, each in found.items() if each}
+
+
+def _reduces(value: object) -> bool:
+    return callable(value) and not isinstance(value, type)
