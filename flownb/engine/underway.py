@@ -54,3 +54,18 @@ def _of_producer(loop: Any, item: Any) -> Iterator[Span]:
     yield Span(name, name, item.iteration, 0, "wait", item.produced, turn)
     if item.idle_since is not None:
         yield Span(name, name, item.iteration, 0, "throttled", turn, now)
+
+
+def open_seconds(loop: Any) -> tuple[dict[str, float], dict[str, float]]:
+    """Give the seconds that the stream does not know of yet: by node, and by kind of wait.
+
+    Of the nodes their open calls, of the waits those of the producer.
+    """
+    nodes: dict[str, float] = {}
+    kinds: dict[str, float] = {}
+    for span in underway(loop):
+        if span.kind == "work":
+            nodes[span.node] = nodes.get(span.node, 0.0) + span.duration
+        if span.node == loop.name:
+            kinds[span.kind] = kinds.get(span.kind, 0.0) + span.duration
+    return nodes, kinds

@@ -73,6 +73,10 @@ class Viewed(Shown):
         """Watch the graph: what each node does, counts, rates, waits and queues."""
         return _views().open_view(self, "dag")
 
+    def dashboard(self) -> Any:
+        """Watch the figures of every loop and queue, and steer them: pause, step, stop."""
+        return _views().open_view(self, "dashboard")
+
 
 def _painter() -> Any:
     return importlib.import_module("flownb.notebook.repr")

@@ -11,6 +11,7 @@ from weakref import WeakValueDictionary
 
 from flownb.widgets.base import Live
 from flownb.widgets.dag import Dag
+from flownb.widgets.dashboard import Dashboard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _PARTS: Final[Mapping[str, tuple[type[Part], ...]]] = {
     "dag": (Dag,),
+    "dashboard": (Dashboard,),
 }
 _in_cell: WeakValueDictionary[tuple[str, str, str], Live] = WeakValueDictionary()
 
@@ -37,7 +39,7 @@ def open_view(orch: Orchestrator, kind: str, **options: Any) -> Live:
 
 def verbs(orch: Orchestrator) -> dict[str, Callable[[Command], Any]]:
     """Give what may be asked in every view; each only posts to the mailbox of a loop."""
-    names = ("pause", "resume", "stop", "cancel")
+    names = ("pause", "resume", "step", "stop", "cancel")
     return {name: partial(_ask, getattr(orch, name)) for name in names}
 
 

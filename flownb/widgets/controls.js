@@ -1,0 +1,25 @@
+// How do states and buttons look, in every view? A glyph and a word; icons are drawn, not typed.
+import { h, s } from "./base.js";
+
+/** The glyph of each state of a loop, as in the static tables. */
+export const GLYPHS = {
+  created: "○", starting: "○", running: "▶", pausing: "‖", paused: "‖",
+  stopping: "■", stopped: "■", completed: "✓", error: "✕",
+};
+
+const ICONS = {
+  pause: "M4 3h3v10H4zM9 3h3v10H9z",
+  resume: "M4 2.5l9 5.5-9 5.5z",
+  step: "M3 2.5l7 5.5-7 5.5zM11 3h2.5v10H11z",
+  stop: "M3.5 3.5h9v9h-9z",
+};
+
+/**
+ * Make a button with an icon; *word* stands beside it where there is room.
+ * @param {string} icon @param {string} label @param {() => void} press @param {string} [word]
+ */
+export function button(icon, label, press, word = "") {
+  const drawn = s("svg", { viewBox: "0 0 16 16", width: 14, height: 14, "aria-hidden": "true" }, s("path", { d: ICONS[icon], fill: "currentColor" }));
+  const words = word ? [h("span", { class: "flownb-button-word" }, word)] : [];
+  return h("button", { type: "button", class: "flownb-button", "data-do": icon, "aria-label": label, title: label, onclick: press }, drawn, ...words);
+}

@@ -1,0 +1,110 @@
+"""Is it keeping up, and who holds it back? The figures of every loop and queue, live."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from flownb.engine.underway import open_seconds
+from flownb.notebook.board import Board
+from flownb.notebook.pulse import Pulse, Sample
+from flownb.notebook.repr import page
+from flownb.widgets.part import Part
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from flownb.engine.orchestrator import Orchestrator
+    from flownb.queues.spec import QueueStats
+
+_SAMPLE: Final = 0.25  # seconds between two looks at the counters: figures stay calm
+_QUEUES: Final = 1.0
+
+
+class Dashboard(Part):
+    """The loops and queues of a run, in figures."""
+
+    name: ClassVar[str] = "dashboard"
+
+    def __init__(self, orch: Orchestrator) -> None:
+        self._orch = orch
+        self.pulse = Pulse()
+        self._queues: dict[str, QueueStats] = {}
+        self._asking: asyncio.Task[None] | None = None
+        self._next = self._next_queues = 0.0
+        self._figures: dict[str, Any] = {}
+        self._states: tuple[str, ...] = ()
+        self._sample()
+
+    def version(self) -> Hashable:
+        """Change with the loops and queues that there are."""
+        return tuple(self._orch.tracks), tuple(self._orch.specs)
+
+    def scene(self) -> dict[str, Any]:
+        """Name the loops and queues."""
+        self._sample()
+        return self._board().frame()
+
+    def state(self) -> dict[str, Any]:
+        """Give states at once, figures a few times a second."""
+        now, states = time.monotonic(), tuple(t.state for t in self._orch.tracks.values())
+        if now >= self._next or states != self._states:
+            self._next, self._states = now + _SAMPLE, states
+            self._sample()
+            self._figures = self._board().states() | self._board().figures()
+        return self._figures
+
+    def still(self) -> str:
+        """Give the figures as tables."""
+        self._sample()
+        return page(None, [("", self._board().html())])
+
+    def _board(self) -> Board:
+        return Board(self._orch.status(), self.pulse, self._orch.specs)
+
+    # -- looking ---------------------------------------------------------------
+
+    def _sample(self) -> None:
+        orch = self._orch
+        self._look_at_queues()
+        tracks = list(orch.tracks.values())
+        open_now = {t.name: open_seconds(t.manager) for t in tracks}
+        sample = Sample(
+            time.monotonic(),
+            {t.name: t.metrics() for t in tracks},
+            {name: nodes for name, (nodes, _) in open_now.items()},
+            {name: kinds for name, (_, kinds) in open_now.items()},
+            {t.name: _awaited(t.manager.plan) for t in tracks},
+            dict(self._queues),
+            orch.heartbeat.busy,
+        )
+        self.pulse.add(sample)
+
+    def _look_at_queues(self) -> None:
+        """Ask the server now and then, one question at a time: it may be slow, or gone."""
+        now = time.monotonic()
+        asking = self._asking is not None and not self._asking.done()
+        if asking or now < self._next_queues or not self._orch.specs or not _has_event_loop():
+            return
+        self._next_queues = now + _QUEUES
+        self._asking = asyncio.get_running_loop().create_task(self._ask())
+
+    async def _ask(self) -> None:
+        for spec in list(self._orch.specs):
+            try:
+                self._queues[spec.name] = await self._orch.queues.stats(spec.name)
+            except Exception:  # noqa: BLE001 - the server is away: the figures are no longer known
+                self._queues.pop(spec.name, None)
+
+
+def _has_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _awaited(plan: Any) -> frozenset[str]:
+    return frozenset(n.name for n in plan.nodes if not n.detached)

@@ -1,0 +1,123 @@
+"""Does the dashboard follow a real run, steer it, and stay small?"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+
+import pytest
+
+from flownb import Graph
+from tests.live.support import live, one, same, until
+from tests.widgets.support import noted
+
+pytestmark = pytest.mark.wallclock
+
+
+def key(view, name, loop=0):
+    """The value the browser would have now."""
+    return view.state.get(f"dashboard/l{loop}.{name}")
+
+
+def two_loops():
+    return (
+        Graph("two")
+        .add_producer("days", every=0.01)
+        .add_queue("wet")
+        .add_edge("days", "wet")
+        .add_queue_reader("storms", queue="wet")
+        .add_node("rank", same)
+        .add_edge("storms", "rank")
+    )
+
+
+@live
+async def test_states_figures_and_queues_of_a_run_arrive():
+    async with two_loops().start() as orch:
+        view = orch.dashboard()
+        view.start()
+        await until(lambda: (key(view, "rate") or 0) > 10, "a rate")
+        await until(lambda: key(view, "items", 1)[0] > 5, "the reader's items")
+        await until(lambda: "dashboard/q0.now" in view.state, "the queue")
+        assert [x["name"] for x in view.scene["dashboard"]["loops"]] == ["days", "storms"]
+        assert key(view, "state") == ["running", ""]
+        assert view.state["dashboard/q0.now"][0] >= 0
+        json.dumps(view.state, allow_nan=False)
+        view.close()
+
+
+@live
+async def test_every_button_does_what_it_says_to_one_loop_or_to_all():
+    async with two_loops().start() as orch:
+        view = orch.dashboard()
+        await orch.wait(iterations=2, timeout=5)
+        view._heard(None, {"do": "pause", "loop": "days"}, [])
+        await until(lambda: orch.status()["days"].state == "paused")
+        assert orch.status()["storms"].state == "running"
+        made = orch.status()["days"].iterations
+        view._heard(None, {"do": "step", "loop": "days"}, [])
+        await until(lambda: orch.status()["days"].iterations == made + 1)
+        await until(lambda: orch.status()["days"].state == "paused")
+        view._heard(None, {"do": "resume"}, [])
+        await until(lambda: orch.status()["days"].iterations > made + 3)
+        view._heard(None, {"do": "stop"}, [])
+        await until(orch.is_over)
+        view.close()
+
+
+@live
+async def test_a_loop_that_was_added_gets_a_row():
+    graph = one(every=0.01)
+    async with graph.start() as orch:
+        view = orch.dashboard()
+        view.start()
+        graph.add_producer("more", every=0.01)
+        await orch.apply()
+        await until(lambda: len(view.scene["dashboard"]["loops"]) == 2)
+        await until(lambda: (key(view, "items", 1) or [0])[0] > 3)
+        view.close()
+
+
+@live
+async def test_a_queue_server_that_is_gone_costs_only_the_figures_of_its_queues():
+    async with two_loops().start() as orch:
+        view = orch.dashboard()
+        view.start()
+        await until(lambda: "dashboard/q0.now" in view.state)
+
+        async def gone(_):
+            raise ConnectionError("gone")
+
+        orch.queues.stats = gone
+        await until(lambda: "dashboard/q0.now" not in view.state)
+        assert "error" not in view.state
+        view.close()
+
+
+@live
+async def test_a_run_that_is_over_is_shown_as_it_ended():
+    orch = one([1, 2, 3]).start()
+    view = orch.dashboard()
+    view.start()
+    await orch.wait(timeout=5)
+    await until(lambda: (key(view, "state") or [""])[0] == "completed")
+    assert key(view, "items")[:2] == [3, 3]
+    assert "✓ completed" in view.still()
+    assert not view._timer or view._timer.cancelled() or not view._ticking
+    view.close()
+
+
+@live
+async def test_what_is_sent_each_second_is_bounded_however_fast_the_loop():
+    async with one(fn=same, node={"keep": 1}).start() as orch:
+        await orch.wait(iterations=2_000, timeout=5)
+        view = orch.dashboard()
+        sent = noted(view)
+        view.start()
+        begin = time.monotonic()
+        await asyncio.sleep(1.5)
+        seconds = time.monotonic() - begin
+        view.close()
+    assert 2 <= len(sent) <= 10 * seconds + 3
+    assert sum(len(json.dumps(m)) for m in sent) < 5_000 * seconds
