@@ -1,8 +1,9 @@
 """Where does a loop's event loop live? On the notebook's, or in a thread of its own.
 
-A host starts one `LoopManager`, posts to it from any thread, and tells when it has
-ended and everything it opened is closed. Nothing it does depends on the kernel being
-free, so a stop button works while a cell runs.
+A host starts one loop, posts to it from any thread, and tells when it has ended and
+everything it opened is closed. Nothing it does depends on the kernel being free, so a
+stop button works while a cell runs. Hosts of loops in other processes are in modules of
+their own: `process`, `cluster`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
+from flownb.engine.drive import drive, run
 from flownb.engine.threads import Threads
 
 if TYPE_CHECKING:
@@ -22,20 +24,41 @@ if TYPE_CHECKING:
 
 
 class Host:
-    """What the hosts share; `ended` is done when nothing of the loop is left."""
+    """What all hosts share; `ended` is done when nothing of the loop is left."""
 
     pool = ""
 
-    def __init__(self, manager: LoopManager, on_end: Callable[[Host], None]) -> None:
+    def __init__(self, manager: Any, on_end: Callable[[Host], None]) -> None:
         self.manager, self._on_end = manager, on_end
-        self.threads = manager.threads = Threads(manager.name, self._fault)
         self.ended: Future[None] = Future()
-        self.event_loop: asyncio.AbstractEventLoop | None = None
-        self._early: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
 
     def start(self, origin: float) -> None:
         """Start the loop; *origin* is the monotonic second at which the run began."""
         raise NotImplementedError
+
+    def post(self, verb: Callable[..., Any], *args: Any) -> None:
+        """Have a verb of the manager called where the loop lives, from any thread."""
+        raise NotImplementedError
+
+    def never(self) -> None:
+        """The loop is not to be started any more."""
+        self._finish()
+
+    def _finish(self, error: BaseException | None = None) -> None:
+        if not self.ended.done():
+            self.manager.conclude(error)
+            self.ended.set_result(None)
+        self._on_end(self)
+
+
+class _Local(Host):
+    """A host in this process."""
+
+    def __init__(self, manager: LoopManager, on_end: Callable[[Host], None]) -> None:
+        super().__init__(manager, on_end)
+        manager.threads = Threads(manager.name, self._fault)
+        self.event_loop: asyncio.AbstractEventLoop | None = None
+        self._early: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
 
     def post(self, verb: Callable[..., Any], *args: Any) -> None:
         """Have a verb of the manager called on the loop's own event loop, from any thread."""
@@ -45,29 +68,11 @@ class Host:
             with contextlib.suppress(RuntimeError):  # it closed in this very moment
                 self.event_loop.call_soon_threadsafe(verb, *args)
 
-    def never(self) -> None:
-        """The loop is not to be started any more."""
-        self._finish()
-
     def _fault(self, error: BaseException) -> None:
         self.post(self.manager.crash, error)
 
-    async def _run(self, origin: float) -> None:
-        try:
-            await self.manager.run(origin)
-        finally:
-            self.manager.abandoned += await self.threads.aclose()
-            with contextlib.suppress(Exception):  # Redis may be gone by now
-                await self.manager.queues.aclose()
 
-    def _finish(self, error: BaseException | None = None) -> None:
-        if not self.ended.done():
-            self.manager.conclude(error)
-            self.ended.set_result(None)
-        self._on_end(self)
-
-
-class AsyncioHost(Host):
+class AsyncioHost(_Local):
     """A task on an event loop that runs already; sync nodes go to threads."""
 
     pool = "asyncio"
@@ -88,7 +93,7 @@ class AsyncioHost(Host):
 
     def _begin(self, origin: float) -> None:
         self._task = asyncio.get_running_loop().create_task(
-            self._run(origin), name=f"flownb {self.manager.name}"
+            run(self.manager, origin), name=f"flownb {self.manager.name}"
         )
         self._task.add_done_callback(self._done)
 
@@ -96,7 +101,7 @@ class AsyncioHost(Host):
         self._finish(None if task.cancelled() else task.exception())
 
 
-class ThreadHost(Host):
+class ThreadHost(_Local):
     """A private event loop in a daemon thread; short sync nodes are called right there."""
 
     pool = "thread"
@@ -107,41 +112,11 @@ class ThreadHost(Host):
 
     def start(self, origin: float) -> None:
         """Start the thread."""
-        self.event_loop = asyncio.new_event_loop()
+        self.event_loop = loop = asyncio.new_event_loop()
         for verb, args in self._early:
-            self.event_loop.call_soon(verb, *args)
+            loop.call_soon(verb, *args)
         name = f"flownb loop {self.manager.name}"
-        threading.Thread(target=self._main, args=(origin,), name=name, daemon=True).start()
+        threading.Thread(target=self._main, args=(loop, origin), name=name, daemon=True).start()
 
-    def _main(self, origin: float) -> None:
-        loop, error = self.event_loop, None
-        if loop is None:
-            return
-        loop.set_exception_handler(self._complain)
-        try:
-            loop.run_until_complete(self._run(origin))
-        except BaseException as fault:  # noqa: BLE001 - told by the loop's state
-            error = fault
-        with contextlib.suppress(Exception):
-            loop.run_until_complete(_clean_up())
-        loop.close()
-        self._finish(error)
-
-    def _complain(self, _: object, context: dict[str, Any]) -> None:
-        """Take what asyncio would print into some cell: it goes to the loop's log."""
-        text = str(context.get("exception") or context.get("message"))
-        self.manager.log(self.manager.name, -1, "error", f"asyncio: {text}")
-
-
-async def _clean_up() -> None:
-    """End what nodes have left on a private event loop: tasks, asynchronous generators."""
-    loop = asyncio.get_running_loop()
-    left = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in left:
-        task.cancel()
-    if left:
-        await asyncio.wait(left, timeout=0.5)
-    for task in left:
-        # asyncio would print that it was destroyed while pending; the loop's status says so
-        task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001
-    await loop.shutdown_asyncgens()
+    def _main(self, loop: asyncio.AbstractEventLoop, origin: float) -> None:
+        self._finish(drive(self.manager, loop, origin))

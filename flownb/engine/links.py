@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from flownb.analysis.paths import Flow, reach
 from flownb.errors import GraphError
@@ -56,6 +56,20 @@ def _is_external(plan: LoopPlan, queue: str) -> bool:
     return any(
         n.node.queue.external for n in plan.nodes if n.node.queue and n.node.queue.name == queue
     )
+
+
+AWAY: Final = ("process", "dask")
+
+
+def uses_queues(plans: Iterable[LoopPlan]) -> bool:
+    """Whether a loop reads, pushes, or may send dead letters."""
+    return any(
+        n.node.queue or n.node.reader or _may_bury(n.node.on_error) for p in plans for n in p.nodes
+    ) or any(_may_bury(p.options.on_error) for p in plans)
+
+
+def _may_bury(on_error: Any) -> bool:
+    return on_error == "dead_letter" or callable(on_error)
 
 
 def queue_specs(workflow: Workflow) -> list[QueueSpec]:

@@ -212,3 +212,9 @@ class Outputs:
     def grow(self, keep: dict[str, int]) -> None:
         """Take in the nodes of a new generation; what was kept stays."""
         self.kept = {name: deque(self.kept.get(name, ()), maxlen=n) for name, n in keep.items()}
+
+    def replace(self, kept: dict[str, list[Any]]) -> None:
+        """Take over what a loop elsewhere has kept."""
+        for name, values in kept.items():
+            if name in self.kept:
+                self.kept[name] = deque(values, maxlen=self.kept[name].maxlen)

@@ -20,7 +20,7 @@ from flownb.engine.control import EventLoopThread, Request, Requests
 from flownb.engine.generations import register, unregister
 from flownb.engine.heartbeat import Heartbeat
 from flownb.engine.inflight import Gates
-from flownb.engine.links import Links, known_node, lanes, queue_specs
+from flownb.engine.links import AWAY, Links, known_node, lanes, queue_specs, uses_queues
 from flownb.engine.observe import Guarded, Observer
 from flownb.engine.supported import check_supported
 from flownb.engine.track import Track
@@ -65,14 +65,17 @@ class Orchestrator(Viewed):
             msg = f"start(control={control!r}): choose 'notebook' or 'thread'"
             raise GraphError(msg)
         self.name, self.workflow = workflow.name, workflow
-        self.tools, self.using, self.namespace = tools, tuple(using), namespace
+        self.tools, self.namespace = tools, namespace
         self.watching = [Guarded(x) for x in using if isinstance(x, Observer)]
         self.gates, self.requests = Gates(), Requests()
-        self.server = open_server(redis)
+        self.middleware = tuple(x for x in using if not isinstance(x, Observer))
         self.specs = queue_specs(workflow)
         self.tracks: dict[str, Track] = {}
         self._version = workflow.version
         plans = [compile_plan(workflow, loop) for loop in workflow.producers]
+        self.needs_server = uses_queues(plans)
+        away = any(plan.options.pool in AWAY for plan in plans)
+        self.server = open_server(redis, need_other_process=away and self.needs_server)
         self._kernel = _running()
         self._own: EventLoopThread | None = None
         if control == "thread" or self._kernel is None:

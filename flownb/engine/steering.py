@@ -15,13 +15,14 @@ from flownb.engine.capture import Spot
 from flownb.model.records import ENDED, Event, LogLine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Sequence
 
     from flownb.analysis.plan import LoopPlan
     from flownb.engine.memory import Memory
     from flownb.engine.observe import Stream
     from flownb.engine.produce import Source
     from flownb.model.records import LoopState
+    from flownb.queues.spec import QueueSpec
 
 CLOSE: Final = 1.0  # seconds that closing gets even when the grace of a stop is over
 
@@ -35,6 +36,7 @@ class Steered:
     memory: dict[str, Memory]
     source: Source
     made: int
+    queues: Any
     event_loop: asyncio.AbstractEventLoop
     now: Callable[[], float]  # seconds since the run began
     context: contextvars.Context  # in which prints go to the loop's log
@@ -179,6 +181,10 @@ class Steered:
         if self.state not in ENDED:
             self._next_plan = plan
             self.wake()
+
+    def know(self, specs: Sequence[QueueSpec]) -> None:
+        """Take in the queues of the next plan."""
+        self.queues.know(specs)
 
     def writers_done(self) -> None:
         """Everyone who pushes to the queue that drives this loop has completed."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from flownb.model.workflow import Workflow
 
-_POOLS: Final = ("asyncio", "thread")
+_POOLS: Final = ("asyncio", "thread", "process")
 
 
 def check_supported(workflow: Workflow, *, live: bool, cluster: Any = None) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from flownb.engine.cargo import Cargo, environment
 from flownb.engine.hosts import AsyncioHost, Host, ThreadHost
 from flownb.engine.loop import LoopManager
 from flownb.engine.metrics import Meter
-from flownb.engine.observe import History, Observer, Outputs, Stream
+from flownb.engine.mirror import Mirror
+from flownb.engine.observe import History, Outputs, Stream
 from flownb.engine.world import Live
 from flownb.errors import NodeFailed, RunError
 from flownb.model.records import ENDED
@@ -41,8 +43,19 @@ class Track:
         names = [n.name for n in plan.nodes]
         self.meter, self.history = Meter(plan.loop, names), History()
         self.outputs = Outputs({n.name: n.node.keep for n in plan.nodes})
-        self.manager = self._manager(plan)
-        self.host = self._host(plan)
+        self.host = self._begin(plan)
+
+    def _begin(self, plan: LoopPlan) -> Host:
+        """Make the host that the loop's pool asks for, with what it runs."""
+        o = self._orchestrator
+        match plan.options.pool:
+            case "asyncio":
+                return AsyncioHost(self._manager(plan), o.track_ended, o.kernel_loop)
+            case "process":
+                from flownb.engine.process import ProcessHost
+
+                return ProcessHost(self._mirror(plan), o.track_ended, self._cargo(plan))
+        return ThreadHost(self._manager(plan), o.track_ended)
 
     def _manager(self, plan: LoopPlan) -> LoopManager:
         o = self._orchestrator
@@ -53,14 +66,26 @@ class Track:
             gates=o.gates,
             queues=o.server.manager(o.name, o.specs, consumer=plan.loop, namespace=o.namespace),
             tools=o.tools,
-            middleware=[x for x in o.using if not isinstance(x, Observer)],
+            middleware=o.middleware,
         )
 
-    def _host(self, plan: LoopPlan) -> Host:
+    def _mirror(self, plan: LoopPlan) -> Mirror:
         o = self._orchestrator
-        if plan.options.pool == "asyncio":
-            return AsyncioHost(self.manager, o.track_ended, o.kernel_loop)
-        return ThreadHost(self.manager, o.track_ended)
+        stream = Stream([self.meter, self.history, _Changes(o), *o.watching])
+        return Mirror(plan, stream, self.outputs)
+
+    def _cargo(self, plan: LoopPlan) -> Cargo:
+        o = self._orchestrator
+        server = o.server if o.needs_server else None
+        return Cargo(
+            plan, server, tuple(o.specs), o.namespace, o.tools, o.middleware,
+            watched=bool(o.watching), environ=environment(),
+        )  # fmt: skip
+
+    @property
+    def manager(self) -> Any:
+        """The loop, or what the notebook knows of it when it lives elsewhere."""
+        return self.host.manager
 
     # -- generations -----------------------------------------------------------
 
@@ -75,7 +100,7 @@ class Track:
         self.host.post(self._apply, plan)
 
     def _apply(self, plan: LoopPlan) -> None:
-        self.manager.queues.know(self._orchestrator.specs)
+        self.manager.know(self._orchestrator.specs)
         self.outputs.grow({n.name: n.node.keep for n in plan.nodes})
         self.manager.apply(plan)
 
@@ -89,7 +114,8 @@ class Track:
     @property
     def state(self) -> LoopState:
         """The state of the loop."""
-        return self.manager.state
+        state: LoopState = self.manager.state
+        return state
 
     @property
     def has_ended(self) -> bool:
@@ -126,10 +152,7 @@ class Track:
 
     def metrics(self) -> LoopMetrics:
         """Freeze the counters."""
-        return self.meter.snapshot(self._now(), self.manager.slots)
-
-    def _now(self) -> float:
-        return float(getattr(self.manager, "now", lambda: 0.0)())
+        return self.meter.snapshot(float(self.manager.now()), self.manager.slots)
 
     def status(self) -> LoopStatus:
         """Say where the loop stands."""

@@ -1,11 +1,13 @@
 """Where does the Redis server of a graph's queues come from?
 
 From `redis=` if it is given; else it is a fakeredis inside this process, which
-needs no installation and lives as long as the orchestrator that opened it.
+needs no installation and lives as long as the orchestrator that opened it. When loops
+live in other processes it is a real one that we start, or fakeredis over TCP.
 """
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
@@ -84,24 +86,39 @@ class Server(Protocol):
 def open_server(redis: Any = None, *, need_other_process: bool = False) -> Server:
     """The server for `redis`: a URL, a redis-py client (sync or async), or None.
 
-    Nothing is connected or imported before the first queue is used.
+    Nothing is connected or imported before the first queue is used. With
+    `need_other_process` and no `redis` it is one that child processes reach, too: a
+    server of our own, or fakeredis over TCP where none is installed.
 
     >>> open_server().describe()
     'fakeredis in this kernel'
     >>> open_server("redis://:secret@example.org/2").describe()
     'redis://example.org:6379/2'
     """
-    if redis is None and need_other_process:
-        raise QueueError(
-            "a loop in another process cannot reach the fakeredis in this kernel: "
-            "give redis= the URL of a running Redis, or use pool='thread'"
-        )
     if redis is None:
-        return LocalServer()
+        return _own_server() if need_other_process else LocalServer()
     if isinstance(redis, str):
         return RemoteServer(_options_of_url(redis))
     options = _options_of_client(redis)
-    return LocalServer(options["server"]) if "server" in options else RemoteServer(options)
+    if "server" not in options:
+        return RemoteServer(options)
+    if need_other_process:
+        raise QueueError(
+            "a loop in another process cannot reach the fakeredis in this kernel: "
+            "give redis= the URL of a running Redis, or omit it"
+        )
+    return LocalServer(options["server"])
+
+
+def _own_server() -> Server:
+    """A server that child processes reach: a real one if it can be started, else a fake."""
+    from flownb.queues import spawned
+
+    if (program := spawned.binary()) is not None and hasattr(socket, "AF_UNIX"):
+        return spawned.SpawnedServer(program)
+    from flownb.queues.loopback import LoopbackServer
+
+    return LoopbackServer()
 
 
 class _Opens:
@@ -180,7 +197,7 @@ class RemoteServer(_Opens):
 
     def connect(self) -> Link:
         """A link for the running event loop; connects when it is first used."""
-        return _RemoteLink(_client(self._options), self.describe(), self._slice())
+        return _RemoteLink(remote_client(self._options), self.describe(), self._slice())
 
     def _slice(self) -> float:
         """Well under the client's own timeout, which would break the connection."""
@@ -217,7 +234,8 @@ class _RemoteLink:
         self.ring = bells.ring
 
 
-def _client(options: dict[str, Any]) -> Any:
+def remote_client(options: dict[str, Any]) -> Any:
+    """A client for the running event loop that never repeats a command by itself."""
     from redis.asyncio import Redis
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff

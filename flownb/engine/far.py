@@ -1,0 +1,130 @@
+"""How does a loop run in another process? The same coroutine, on an event loop there.
+
+What is asked comes down a channel and is posted to the loop by a thread of its own; what
+happens goes up through a `Relay`. The process host and the Dask host differ only in the
+channel.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import pickle
+import threading
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from flownb.engine.capture import HERE
+from flownb.engine.cargo import Cargo, Shared, load_plan
+from flownb.engine.drive import drive
+from flownb.engine.inflight import Gates
+from flownb.engine.loop import LoopManager
+from flownb.engine.observe import Guarded, Observer, Stream
+from flownb.engine.parcels import pack_error
+from flownb.engine.relay import Relay
+from flownb.engine.threads import Threads
+from flownb.engine.world import Live
+from flownb.queues.server import open_server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_VERBS: Final = frozenset({"pause", "resume", "step", "stop", "writers_done"})
+
+
+class Channel(Protocol):
+    """The way between a loop and its notebook; both methods block."""
+
+    def send(self, message: bytes) -> Any:
+        """Send a message up; OSError when nobody listens any more."""
+
+    def receive(self) -> tuple[Any, ...]:
+        """Give the next thing that is asked; EOFError when nobody can ask any more."""
+
+
+class Far:
+    """One attempt of a loop, where it lives."""
+
+    def __init__(
+        self, cargo: Cargo, channel: Channel, *, made: int, on_orphaned: Callable[[], None]
+    ) -> None:
+        self._cargo, self._channel, self._on_orphaned = cargo, channel, on_orphaned
+        self._shared = Shared()
+        self._shared.learn(cargo.plan)
+        keep = {n.name: n.node.keep for n in cargo.plan.nodes}
+        self._relay = Relay(channel.send, keep, watched=cargo.watched)
+        self.manager = self._manager(made)
+        self._relay.loop = self.manager
+        self._event_loop = asyncio.new_event_loop()
+
+    def _manager(self, made: int) -> LoopManager:
+        cargo, plan = self._cargo, self._cargo.plan
+        subscribers = [self._relay, *([Guarded(Observer())] if cargo.watched else [])]
+        server = open_server() if cargo.server is None else cargo.server
+        manager = LoopManager(
+            plan,
+            world=Live(),
+            stream=Stream(subscribers),
+            gates=Gates(),
+            queues=server.manager(
+                plan.graph, cargo.specs, consumer=plan.loop, namespace=cargo.namespace
+            ),
+            tools=cargo.tools,
+            middleware=cargo.middleware,
+            private=True,
+        )
+        manager.made = made
+        manager.threads = Threads(manager.name, self._fault)
+        return manager
+
+    def _fault(self, error: BaseException) -> None:
+        self._post(self.manager.crash, error)
+
+    def run(self, origin: float) -> None:
+        """Run the loop to its end and tell of it; *origin* is monotonic, of this machine."""
+        threading.Thread(target=self._obey, name="flownb commands", daemon=True).start()
+        HERE.set(self.manager.spot)
+        error = drive(self.manager, self._event_loop, origin)
+        self.manager.conclude(error)
+        told = ("ended", self.manager.abandoned, pack_error(self.manager.error))
+        self._relay.close(told)
+
+    def _obey(self) -> None:
+        with contextlib.suppress(EOFError, OSError):
+            while True:
+                self._asked(*self._channel.receive())
+        self._on_orphaned()
+
+    def _asked(self, verb: str, *args: Any) -> None:
+        if verb == "apply":
+            self._post(self._apply, args[0])
+        elif verb in _VERBS:
+            self._post(getattr(self.manager, verb), *args)
+
+    def _post(self, verb: Callable[..., Any], *args: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has just ended
+            self._event_loop.call_soon_threadsafe(verb, *args)
+
+    def _apply(self, content: bytes) -> None:
+        try:
+            plan, specs = load_plan(content, self._shared)
+        except Exception as error:  # noqa: BLE001 - e.g. a module that is not there
+            self.manager.crash(error)
+            return
+        self.manager.queues.know(specs)
+        self._relay.outputs.grow({n.name: n.node.keep for n in plan.nodes})
+        self.manager.apply(plan)
+
+
+def unload(content: bytes) -> Cargo:
+    """Open what the notebook sent, in the environment it has."""
+    cargo: Cargo = pickle.loads(content)  # noqa: S301 - from our own notebook
+    os.environ.update(cargo.environ)
+    return cargo
+
+
+def refuse(channel: Channel, error: BaseException) -> None:
+    """Tell that the loop could not even be made here."""
+    message = pickle.dumps([("ended", [], pack_error(error))])
+    with contextlib.suppress(OSError):
+        channel.send(message)

@@ -1,0 +1,173 @@
+"""What does the notebook know of a loop that lives elsewhere? Its `Mirror`.
+
+It has the face of a `LoopManager`: what is asked of it is sent there, and what the loop
+tells from there is replayed into the loop's stream, so that metrics, timelines, logs and
+observers read the same as for a loop in the kernel.
+"""
+
+from __future__ import annotations
+
+import pickle
+import time
+from array import array
+from typing import TYPE_CHECKING, Any, Final
+
+from flownb.engine.inflight import Slots
+from flownb.engine.observe import NOTHING
+from flownb.engine.parcels import unpack, unpack_error
+from flownb.model.records import ENDED, Batch, Event, LogLine, Span
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from flownb.analysis.plan import LoopPlan
+    from flownb.engine.observe import Outputs, Stream
+    from flownb.model.records import LoopState
+    from flownb.queues.spec import QueueSpec
+
+
+class Mirror:
+    """One loop that lives elsewhere, as the notebook sees it."""
+
+    def __init__(self, plan: LoopPlan, stream: Stream, outputs: Outputs) -> None:
+        self.name, self.plan, self.stream, self.outputs = plan.loop, plan, stream, outputs
+        self.state: LoopState = "created"
+        self.reason = ""
+        self.error: BaseException | None = None
+        self.abandoned: list[str] = []
+        self.slots = Slots(plan.options.max_in_flight)
+        self.made = 0
+        self.has_told = False
+        self.stopping_by: float | None = None
+        self.send: Callable[..., None] = _nowhere
+        self.specs: tuple[QueueSpec, ...] = ()
+        self._origin: float | None = None
+        self._plans = {plan.version: plan}
+        self._open: dict[int, None] = {}
+        self._takes: Final[dict[str, Callable[..., None]]] = {
+            "span": self._span,
+            "event": self._event,
+            "batch": self._batch,
+            "outputs": self._outputs,
+            "slots": self._slots,
+            "ended": self._ended,
+        }
+
+    def begin(self, origin: float) -> None:
+        """Count seconds from *origin*, on the monotonic clock of this process."""
+        self._origin = origin
+
+    def now(self) -> float:
+        """Seconds since the run began."""
+        return 0.0 if self._origin is None else time.monotonic() - self._origin
+
+    # -- what is asked of it ---------------------------------------------------
+
+    def pause(self) -> None:
+        """Make no new item after the next release."""
+        self.send("pause")
+
+    def resume(self) -> None:
+        """Go on."""
+        self.send("resume")
+
+    def step(self) -> None:
+        """Make exactly one item although the loop is paused."""
+        self.send("step")
+
+    def stop(self, grace: float = 10.0) -> None:
+        """Make no new item; give what is in flight *grace* seconds, then cancel it."""
+        due = time.monotonic() + grace
+        self.stopping_by = due if self.stopping_by is None else min(due, self.stopping_by)
+        self.send("stop", grace)
+
+    def apply(self, plan: LoopPlan) -> None:
+        """Run *plan* from the next item on."""
+        if self.state not in ENDED:
+            self._plans[plan.version] = plan
+            self.send("apply", plan, self.specs)
+
+    def know(self, specs: Sequence[QueueSpec]) -> None:
+        """Take in the queues of the next plan."""
+        self.specs = tuple(specs)
+
+    def writers_done(self) -> None:
+        """Everyone who pushes to the queue that drives this loop has completed."""
+        self.send("writers_done")
+
+    # -- what it tells ---------------------------------------------------------
+
+    def take(self, message: bytes) -> None:
+        """Replay one message of the loop's relay."""
+        for kind, *rest in pickle.loads(message):  # noqa: S301 - from our own child
+            self._takes[kind](*rest)
+
+    def _span(self, span: tuple[Any, ...], has_output: bool, output: Any) -> None:  # noqa: FBT001
+        self.stream.span(Span._make(span), unpack(output) if has_output else NOTHING)
+
+    def _event(self, event: tuple[Any, ...]) -> None:
+        at, kind, loop, node, iteration, data = event
+        data = LogLine._make(data) if kind == "log" else unpack(data)
+        self._learn(kind, iteration, data)
+        self.stream.event(Event(at, kind, loop, node, iteration, data))
+
+    def _learn(self, kind: str, iteration: int, data: Any) -> None:
+        if kind == "produced":
+            self._open[iteration] = None
+            self.made = iteration + 1
+        elif kind == "settled":
+            self._open.pop(iteration, None)
+        elif kind == "state":
+            self.state, self.reason = data
+        elif kind == "applied" and data in self._plans:
+            self.plan = self._plans[data]
+            self._plans = {v: p for v, p in self._plans.items() if v >= data}
+
+    def _batch(
+        self, loop: str, nodes: tuple[str, ...], first: int, origin: int, times: bytes
+    ) -> None:
+        batch = Batch(loop, nodes, first, origin, list(array("q", times)), [])
+        self.made = first + batch.iterations
+        self.stream.batch(batch)
+
+    def _outputs(self, kept: dict[str, list[Any]]) -> None:
+        self.outputs.replace({name: [unpack(x) for x in values] for name, values in kept.items()})
+
+    def _slots(self, held: int, peak: int, size: int) -> None:
+        self.slots.held, self.slots.peak, self.slots.size = held, peak, size
+
+    def _ended(self, abandoned: list[str], error: Any) -> None:
+        self.abandoned += abandoned
+        self.error = self.error or unpack_error(error)
+        self.has_told = True
+
+    # -- how it ends -----------------------------------------------------------
+
+    def lose(self) -> None:
+        """Count what was open when its process ended as cancelled: nobody works on it."""
+        self.slots.held = 0
+        for iteration in list(self._open):
+            self.event("cancelled", self.name, iteration)
+            self.event("settled", self.name, iteration)
+        self._open.clear()
+
+    def conclude(self, error: BaseException | None = None) -> None:
+        """See to it that the loop is in a final state."""
+        self.lose()
+        if error is not None:
+            self.error = self.error or error
+            self._set("error")
+        elif self.state not in ENDED:
+            self._set("stopped")
+
+    def _set(self, state: LoopState, reason: str = "") -> None:
+        self.state, self.reason = state, reason
+        self.event("state", data=(state, reason))
+
+    def event(self, kind: str, node: str = "", iteration: int = -1, data: Any = None) -> None:
+        """Publish an event of this loop, now."""
+        self.stream.event(Event(self.now(), kind, self.name, node, iteration, data))
+
+
+def _nowhere(*_: Any) -> None:
+    """Stand for a way to a loop that has not begun."""

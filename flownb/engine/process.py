@@ -1,0 +1,203 @@
+"""How does a loop live in a child process? `ProcessHost`: one child, one pipe, one thread.
+
+The child comes from a fork server that has flownb imported, where there is one, else from
+a fresh interpreter; never from a fork of the kernel, whose threads and locks would not
+survive it. A thread of the kernel reads what the loop tells and sees the child's death.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import multiprocessing.connection
+import multiprocessing.spawn
+import pickle
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from flownb.engine.cargo import Cargo, Shared, dump_plan, load
+from flownb.engine.child import main
+from flownb.engine.hosts import Host
+from flownb.errors import RunError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from multiprocessing.connection import Connection
+
+    from flownb.engine.mirror import Mirror
+
+_PRELOAD: Final = "flownb.engine.child"
+# What a child may take longer than the grace of its stop: to end tasks, threads, resources.
+_PATIENCE: Final = 2.5
+_EXIT: Final = 2.0
+_starting = threading.Lock()
+
+
+class ProcessHost(Host):
+    """One loop in a child process of its own."""
+
+    pool = "process"
+    manager: Mirror
+
+    def __init__(
+        self, manager: Mirror, on_end: Callable[[Host], None], cargo: Cargo, *, made: int = 0
+    ) -> None:
+        super().__init__(manager, on_end)
+        self.cargo, self._made = cargo, made
+        self._content = load(cargo, "a process pool")
+        self._shared = Shared()
+        self._shared.learn(cargo.plan)
+        self._down: Connection | None = None
+        self._early: list[bytes] = []
+        self._lock = threading.Lock()
+        self.process: Any = None
+        manager.send = self._send
+
+    def start(self, origin: float) -> None:
+        """Start the thread that starts the child: this returns at once."""
+        self.manager.begin(origin)
+        name = f"flownb loop {self.manager.name}"
+        threading.Thread(target=self._main, args=(origin,), name=name, daemon=True).start()
+
+    def post(self, verb: Callable[..., Any], *args: Any) -> None:
+        """Call a verb of the mirror, which sends it to the child."""
+        if not self.ended.done():
+            verb(*args)
+
+    def _send(self, verb: str, *args: Any) -> None:
+        with self._lock:
+            if verb == "apply":
+                args = (dump_plan(args[0], args[1], self._shared),)
+            message = pickle.dumps((verb, *args))
+            if self._down is None:
+                self._early.append(message)
+            else:
+                with contextlib.suppress(OSError):  # it has just ended
+                    self._down.send_bytes(message)
+
+    # -- in the thread of this host --------------------------------------------
+
+    def _main(self, origin: float) -> None:
+        error: BaseException | None = None
+        try:
+            with _starting:
+                here, lifeline = self._launch(origin)
+            with here, lifeline:
+                self._listen(here)
+                error = self._reaped(here)
+        except Exception as fault:  # noqa: BLE001 - told by the loop's state
+            error = fault
+        self._finish(error)
+
+    def _launch(self, origin: float) -> tuple[Connection, Connection]:
+        """Start the child and give it what it needs."""
+        context = _context()
+        here, there = multiprocessing.Pipe()
+        watched, lifeline = multiprocessing.Pipe(duplex=False)
+        with there, watched:
+            self.process = context.Process(  # type: ignore[attr-defined]
+                target=main,
+                args=(there, watched, self._made, origin),
+                name=f"flownb {self.manager.name}",
+                daemon=True,
+            )
+            with _without_main():
+                self.process.start()
+        with self._lock, contextlib.suppress(OSError):  # if it has died, the sentinel tells
+            here.send_bytes(self._content)
+            for message in self._early:
+                here.send_bytes(message)
+            self._down = here
+        return here, lifeline
+
+    def _listen(self, here: Connection) -> None:
+        """Take what the loop tells until it has ended, died, or must be ended."""
+        sentinel = self.process.sentinel
+        while not self.manager.has_told:
+            ready = multiprocessing.connection.wait([here, sentinel], self._left())
+            if here in ready:
+                if not self._take(here):
+                    return
+            elif ready or self._left() == 0:
+                return
+
+    def _take(self, here: Connection) -> bool:
+        try:
+            message = here.recv_bytes()
+        except (EOFError, OSError):
+            return False
+        self.manager.take(message)
+        return True
+
+    def _left(self) -> float | None:
+        """Seconds until a child that was told to stop is ended by force."""
+        by = self.manager.stopping_by
+        return None if by is None else max(0.0, by + _PATIENCE - time.monotonic())
+
+    def _reaped(self, here: Connection) -> BaseException | None:
+        """See the child out; give what its death was, if the loop had not ended before."""
+        with self._lock:
+            self._down = None
+        self.process.join(_EXIT if self.manager.has_told else 0.05)
+        forced = self.process.exitcode is None
+        if forced:
+            self.process.kill()
+            self.process.join()
+        while here.poll() and self._take(here):
+            pass
+        code = self.process.exitcode
+        self.process.close()
+        if self.manager.has_told:
+            return None
+        if forced and self.manager.stopping_by is not None:
+            self.manager.abandoned.append("its process, which did not obey")
+            return None
+        return RunError(f"loop {self.manager.name!r}: its process {_died(code)}")
+
+
+def _died(code: int) -> str:
+    """Say how a process ended."""
+    if code >= 0:
+        return f"ended by itself with exit code {code}"
+    name = signal.Signals(-code).name if -code in set(signal.Signals) else "unknown"
+    why = ": the machine may have been short of memory" if -code == signal.SIGKILL else ""
+    return f"was ended by signal {-code} ({name}){why}"
+
+
+def _context() -> multiprocessing.context.BaseContext:
+    """Give the fork server's context, with flownb preloaded, or that of fresh interpreters."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    from multiprocessing import forkserver
+
+    server: Any = forkserver._forkserver  # noqa: SLF001 - nothing public tells
+    wanted = [name for name in server._preload_modules if name != "__main__"]  # noqa: SLF001
+    if _PRELOAD not in wanted:
+        # not ["__main__"], its default: the notebook's or script's code must not run again
+        forkserver.set_forkserver_preload([*wanted, _PRELOAD])
+    return multiprocessing.get_context("forkserver")
+
+
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """Start a child of this thread without running the script that started us in it.
+
+    Everything a loop needs is in its cargo; a script without `if __name__ == "__main__"`
+    would start itself again and again.
+    """
+    original, me = multiprocessing.spawn.get_preparation_data, threading.get_ident()
+
+    def prepared(name: str) -> dict[str, Any]:
+        data = original(name)
+        if threading.get_ident() == me:
+            data.pop("init_main_from_name", None)
+            data.pop("init_main_from_path", None)
+        return data
+
+    multiprocessing.spawn.get_preparation_data = prepared
+    try:
+        yield
+    finally:
+        multiprocessing.spawn.get_preparation_data = original
