@@ -38,12 +38,12 @@ class Mirror:
         self.slots = Slots(plan.options.max_in_flight)
         self.made = 0
         self.has_told = False
-        self.stopping_by: float | None = None
         self.send: Callable[..., None] = _nowhere
         self.specs: tuple[QueueSpec, ...] = ()
         self._origin: float | None = None
         self._plans = {plan.version: plan}
         self._open: dict[int, None] = {}
+        self._last: tuple[Any, ...] | None = None
         self._takes: Final[dict[str, Callable[..., None]]] = {
             "span": self._span,
             "event": self._event,
@@ -77,8 +77,6 @@ class Mirror:
 
     def stop(self, grace: float = 10.0) -> None:
         """Make no new item; give what is in flight *grace* seconds, then cancel it."""
-        due = time.monotonic() + grace
-        self.stopping_by = due if self.stopping_by is None else min(due, self.stopping_by)
         self.send("stop", grace)
 
     def apply(self, plan: LoopPlan) -> None:
@@ -107,6 +105,9 @@ class Mirror:
 
     def _event(self, event: tuple[Any, ...]) -> None:
         at, kind, loop, node, iteration, data = event
+        if kind == "state" and data[0] in ENDED and not self.has_told:
+            self._last = event  # shown when it is known why
+            return
         data = LogLine._make(data) if kind == "log" else unpack(data)
         self._learn(kind, iteration, data)
         self.stream.event(Event(at, kind, loop, node, iteration, data))
@@ -140,6 +141,8 @@ class Mirror:
         self.abandoned += abandoned
         self.error = self.error or unpack_error(error)
         self.has_told = True
+        if self._last is not None:
+            self._event(self._last)
 
     # -- how it ends -----------------------------------------------------------
 

@@ -52,6 +52,8 @@ class ProcessHost(Host):
         self._down: Connection | None = None
         self._early: list[bytes] = []
         self._lock = threading.Lock()
+        self._forced, self._due = False, 0.0
+        self._deadline: threading.Timer | None = None
         self.process: Any = None
         manager.send = self._send
 
@@ -67,6 +69,8 @@ class ProcessHost(Host):
             verb(*args)
 
     def _send(self, verb: str, *args: Any) -> None:
+        if verb == "stop":
+            self._set_deadline(args[0] + _PATIENCE)
         with self._lock:
             if verb == "apply":
                 args = (dump_plan(args[0], args[1], self._shared),)
@@ -76,6 +80,17 @@ class ProcessHost(Host):
             else:
                 with contextlib.suppress(OSError):  # it has just ended
                     self._down.send_bytes(message)
+
+    def _set_deadline(self, seconds: float) -> None:
+        due = time.monotonic() + seconds
+        if self._deadline is not None:
+            if due >= self._due:
+                return
+            self._deadline.cancel()
+        self._due = due
+        self._deadline = threading.Timer(seconds, self._end_by_force)
+        self._deadline.name, self._deadline.daemon = f"flownb stop {self.manager.name}", True
+        self._deadline.start()
 
     # -- in the thread of this host --------------------------------------------
 
@@ -113,14 +128,11 @@ class ProcessHost(Host):
         return here, lifeline
 
     def _listen(self, here: Connection) -> None:
-        """Take what the loop tells until it has ended, died, or must be ended."""
+        """Take what the loop tells until it has ended or died."""
         sentinel = self.process.sentinel
         while not self.manager.has_told:
-            ready = multiprocessing.connection.wait([here, sentinel], self._left())
-            if here in ready:
-                if not self._take(here):
-                    return
-            elif ready or self._left() == 0:
+            ready = multiprocessing.connection.wait([here, sentinel])
+            if here not in ready or not self._take(here):
                 return
 
     def _take(self, here: Connection) -> bool:
@@ -131,18 +143,21 @@ class ProcessHost(Host):
         self.manager.take(message)
         return True
 
-    def _left(self) -> float | None:
-        """Seconds until a child that was told to stop is ended by force."""
-        by = self.manager.stopping_by
-        return None if by is None else max(0.0, by + _PATIENCE - time.monotonic())
+    def _end_by_force(self) -> None:
+        """End a child that was told to stop and did not."""
+        with self._lock:
+            if self._down is not None:
+                self._forced = True
+                self.process.kill()
 
     def _reaped(self, here: Connection) -> BaseException | None:
         """See the child out; give what its death was, if the loop had not ended before."""
         with self._lock:
             self._down = None
+        if self._deadline is not None:
+            self._deadline.cancel()
         self.process.join(_EXIT if self.manager.has_told else 0.05)
-        forced = self.process.exitcode is None
-        if forced:
+        if self.process.exitcode is None:
             self.process.kill()
             self.process.join()
         while here.poll() and self._take(here):
@@ -151,7 +166,7 @@ class ProcessHost(Host):
         self.process.close()
         if self.manager.has_told:
             return None
-        if forced and self.manager.stopping_by is not None:
+        if self._forced:
             self.manager.abandoned.append("its process, which did not obey")
             return None
         return RunError(f"loop {self.manager.name!r}: its process {_died(code)}")

@@ -121,6 +121,7 @@ def _serve() -> Any:
     from fakeredis import TcpFakeServer
 
     tcp = TcpFakeServer(("127.0.0.1", 0), server_type="redis")
+    tcp.RequestHandlerClass = _handler()
     # A client that is blocked, or was killed, would hold up closing for ever.
     tcp.daemon_threads, tcp.block_on_close = True, False
     serve = threading.Thread(
@@ -128,3 +129,24 @@ def _serve() -> Any:
     )
     serve.start()
     return tcp
+
+
+def _handler() -> Any:
+    """Make a handler that answers an error with an error; fakeredis' own hangs up then."""
+    from fakeredis._clients._tcp_server import TCPFakeRequestHandler
+    from redis.exceptions import ResponseError
+
+    class Handler(TCPFakeRequestHandler):
+        def setup(self) -> None:
+            super().setup()
+            read = self.current_client.read_response
+
+            def answered(*args: Any, **options: Any) -> Any:
+                try:
+                    return read(*args, **options)
+                except ResponseError as error:
+                    return error
+
+            self.current_client.read_response = answered  # type: ignore[method-assign]
+
+    return Handler

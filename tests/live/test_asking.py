@@ -13,7 +13,8 @@ from flownb.errors import GraphError, NodeFailed, RunError
 from tests.live.support import Stopwatch, live, one, same, until, until_in_script
 
 pytestmark = pytest.mark.wallclock
-POOLS = pytest.mark.parametrize("pool", ["thread", "asyncio"])
+POOLS = pytest.mark.parametrize("pool", ["thread", "asyncio", "process"])
+IN_KERNEL = pytest.mark.parametrize("pool", ["thread", "asyncio"])  # they share its memory
 
 
 # -- start ---------------------------------------------------------------------
@@ -138,7 +139,7 @@ async def test_reading_as_fast_as_one_can_disturbs_nobody():
 # -- pause and resume ----------------------------------------------------------
 
 
-@POOLS
+@IN_KERNEL
 @live
 async def test_pause_takes_effect_at_release_and_detached_work_goes_on(pool):
     gate, detached = threading.Event(), []

@@ -11,7 +11,7 @@ from flownb.errors import RunError
 from tests.live.support import live, one, same
 
 pytestmark = pytest.mark.wallclock
-POOLS = pytest.mark.parametrize("pool", ["thread", "asyncio"])
+POOLS = pytest.mark.parametrize("pool", ["thread", "asyncio", "process"])
 
 
 @POOLS

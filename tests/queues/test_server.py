@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 
+import fakeredis
 import pytest
 
 from flownb.errors import QueueError
@@ -125,9 +126,9 @@ def test_a_given_fakeredis_client_is_used_as_it_is(named):
     asyncio.run(exchange())
 
 
-def test_a_loop_in_another_process_cannot_use_the_server_in_this_one():
+def test_a_loop_in_another_process_cannot_use_a_fake_in_this_one():
     with pytest.raises(QueueError, match="another process cannot reach"):
-        open_server(need_other_process=True)
+        open_server(fakeredis.FakeRedis(), need_other_process=True)
 
 
 def test_each_server_in_the_kernel_starts_empty():
