@@ -13,9 +13,8 @@ from array import array
 from typing import TYPE_CHECKING, Any, Final
 
 from flownb.engine.inflight import Slots
-from flownb.engine.observe import NOTHING
 from flownb.engine.parcels import unpack, unpack_error
-from flownb.model.records import ENDED, Batch, Event, LogLine, Span
+from flownb.model.records import ENDED, NOTHING, Batch, Event, LogLine, Span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -14,9 +14,9 @@ from array import array
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
-from flownb.engine.observe import NOTHING, Outputs
+from flownb.engine.observe import Outputs
 from flownb.engine.parcels import pack, portable_failure
-from flownb.model.records import Batch, Event, Failure, LogLine, Span
+from flownb.model.records import NOTHING, Batch, Event, Failure, LogLine, Span
 
 if TYPE_CHECKING:
     from collections.abc import Callable
