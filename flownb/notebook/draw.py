@@ -25,6 +25,7 @@ _LEGEND: Final = {
 }
 _SAMPLE: Final = 34.0
 _LEFT: Final = 2.0
+_WORDS: Final = 24.0  # below the top of a box
 _EMPTY: Final = "no nodes yet: add_producer(...), add_node(...), add_edge(...)"
 
 
@@ -67,7 +68,7 @@ def _chip(line: Line) -> Group:
 
 
 def _box(box: Box) -> Group:
-    x, y = box.frame.middle
+    x, y = box.frame.middle[0], box.frame.y + _WORDS
     if box.kind == "queue_reader":
         x += 4  # its hollow end moves the middle
     elif box.kind == "queue":

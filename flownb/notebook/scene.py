@@ -25,7 +25,8 @@ NAME_SIZE: Final = 13.0
 WORD_SIZE: Final = 11.0
 TITLE_SIZE: Final = 12.0
 QUEUED: Final = "queued"
-_HEIGHT: Final = 48.0
+SPARE: Final = 224.0  # pixels beside a title: state, rate, in flight, and two buttons
+_HEIGHT: Final = (48.0, 58.0)  # still, live: a chip covers the lower edge
 _ROOM: Final = (180.0, 190.0)  # for the name, for the words under it
 _SIDE: Final = {"if": 22.0, "queue": 20.0, "queue_reader": 20.0, "producer": 20.0}
 _LINE_WORDS: Final = {
@@ -114,8 +115,12 @@ def line_words(style: str) -> str:
     return _LINE_WORDS[style]
 
 
-def scene(workflow: Workflow, *, await_policy: AwaitPolicy | None = None) -> Scene:
+def scene(
+    workflow: Workflow, *, await_policy: AwaitPolicy | None = None, live: bool = False
+) -> Scene:
     """Place everything of a workflow; *await_policy* shows it under another policy.
+
+    *live* leaves room for how everything stands: in each box, beside each loop's title.
 
     >>> from flownb.model.workflow import Workflow
     >>> scene(Workflow("w").add_producer("p").add_node("a").add_edge("p", "a"))
@@ -126,11 +131,14 @@ def scene(workflow: Workflow, *, await_policy: AwaitPolicy | None = None) -> Sce
     titles = [facts.lane_title(i) for i in range(len(facts.lane_loops))]
     links = _links(facts)
     placed = lay_lanes(
-        [_size(facts, name) for name in facts.names],
+        [_size(facts, name, live=live) for name in facts.names],
         facts.pairs,
         [width(text, WORD_SIZE) + 14 if text else 0.0 for text in labels],
         facts.lane,
-        [width(title, TITLE_SIZE) for title in titles],
+        [
+            width(title, TITLE_SIZE) + SPARE * live * len(loops) if title else 0.0
+            for title, loops in zip(titles, facts.lane_loops, strict=True)
+        ],
         links,
     )
     return Scene(
@@ -146,10 +154,10 @@ def scene(workflow: Workflow, *, await_policy: AwaitPolicy | None = None) -> Sce
     )
 
 
-def _size(facts: Facts, name: str) -> tuple[float, float]:
+def _size(facts: Facts, name: str, *, live: bool) -> tuple[float, float]:
     label, word = _texts(facts, name)
     text = max(width(label, NAME_SIZE), width(word, WORD_SIZE))
-    return float(round(max(84.0, text + 2 * _SIDE.get(facts.kind(name), 14.0)))), _HEIGHT
+    return float(round(max(84.0, text + 2 * _SIDE.get(facts.kind(name), 14.0)))), _HEIGHT[live]
 
 
 def _texts(facts: Facts, name: str) -> tuple[str, str]:

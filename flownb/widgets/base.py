@@ -12,6 +12,7 @@ travels as a message, all of it every 5 seconds, for a page that was not there y
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 INTERVAL: Final = 0.1
 _WHOLE: Final = 5.0  # seconds after which all of the state is sent once more
 _PATIENCE: Final = 1.0  # seconds until a part that raised is asked again
+_BYTES: Final = 100_000  # per second, that a view may send over the connection
+_SHARE: Final = 0.05  # of the event loop's time, that a view may take
 _NOWHERE: Final = object()
 
 
@@ -60,7 +63,7 @@ class Live(anywidget.AnyWidget):
         self._versions: dict[str, Hashable] = {}
         self._pages: set[str] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self._whole_at, self._error, self._ticking = 0.0, "", False
+        self._whole_at, self._sent, self._error, self._ticking = 0.0, 0, "", False
         self._still = Still(self.still)
         super().__init__(scene=self._scenes(), state=self._found())
         self.on_msg(self._heard)
@@ -92,9 +95,13 @@ class Live(anywidget.AnyWidget):
         self.state.update(found)
         if time.monotonic() >= self._whole_at:
             self._whole_at = time.monotonic() + _WHOLE
-            self.send({"state": dict(self.state)})
+            self._tell({"state": dict(self.state)})
         elif patch:
-            self.send({"patch": patch})
+            self._tell({"patch": patch})
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        self._sent += len(json.dumps(message, default=str))
+        self.send(message)
 
     def still(self) -> str:
         """Give the present picture of every part as HTML that needs no kernel."""
@@ -117,10 +124,12 @@ class Live(anywidget.AnyWidget):
     def _tick(self) -> None:
         if not self._ticking:
             return
-        last, pause = self._over(), INTERVAL
+        last, start, self._sent = self._over(), time.perf_counter(), 0
         try:
             self.refresh()
             self._still.refresh(repr(self), last=last)
+            took = time.perf_counter() - start
+            pause = max(INTERVAL, self._sent / _BYTES, took / _SHARE)
         except Exception as error:  # noqa: BLE001 - a view must not hurt what it shows
             self._complain(error)
             pause = _PATIENCE

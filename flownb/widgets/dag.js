@@ -1,33 +1,258 @@
-// How does the graph look while it runs?
-import { count, drawPicture, h, s, text } from "./base.js";
+// How does the graph look while it runs? Its picture, and on it what happens.
+import { attr, count, drawPicture, h, rate, s, text } from "./base.js";
+import { chip, spoken } from "./chips.js";
+import { crossed, dots } from "./flow.js";
+import { panel } from "./panel.js";
+import { stage } from "./stage.js";
+import { twin } from "./twin.js";
+
+const STATES = {
+  created: "○", starting: "○", running: "▶", pausing: "‖", paused: "‖", stopping: "■", stopped: "■",
+  completed: "✓", error: "✕",
+};
+const ENDED = new Set(["stopped", "completed", "error"]);
+const HELD = new Set(["paused", "pausing"]);
+const MANY = 80; // boxes: above this nothing glows by itself
 
 /** Show the graph. @param {HTMLElement} el @param {import("./base.js").Store} store */
 export function dag(el, store) {
-  const svg = s("svg", { class: "fnb fnb-picture" });
-  el.append(h("div", { class: "flownb-dag-scroll" }, svg));
+  const place = stage("the graph");
+  const side = panel(() => choose(null));
+  const table = twin();
+  const waits = h("ul", { class: "flownb-waits" });
+  const title = h("strong", { class: "flownb-title" });
+  const sum = h("span", { class: "flownb-dim" });
+  const asks = [
+    ["resume", "▶", "go on with every loop", HELD],
+    ["pause", "‖", "pause every loop", new Set(["running", "starting"])],
+    ["stop", "■", "stop every loop: no new items, the others end", new Set(["running", "starting", ...HELD])],
+  ].map(([verb, glyph, words, when]) => {
+    const el = button(glyph, words, () => store.send({ do: verb }));
+    el.append(h("span", { class: "flownb-verb" }, ` ${verb}`));
+    return { el, when };
+  });
+  const bar = h(
+    "header", { class: "flownb-bar" }, title, sum, h("span", { class: "flownb-gap" }), ...asks.map((ask) => ask.el),
+    h("span", { class: "flownb-group" },
+      button("−", "zoom out", () => place.zoom(1 / 1.3)), button("fit", "show all of it", place.fit),
+      button("+", "zoom in", () => place.zoom(1.3))),
+    button("table", "the same as a table", () => {
+      table.el.hidden = !table.el.hidden;
+      if (!table.el.hidden) table.show(store.scene.boxes, store.state);
+    }),
+  );
+  el.append(bar, h("div", { class: "flownb-split" }, place.frame, side.el), waits, table.el);
+
   let groups = new Map();
-  const labels = new Map();
+  let boxes = new Map();
+  let chips = new Map();
+  let lanes = new Map();
+  let flow = null;
+  let chosen = null;
+  const seen = new Map();
+  const begun = new Map();
+
+  // -- the picture, once and after edits --------------------------------------
+
   function draw() {
     const { picture } = store.scene;
-    svg.setAttribute("viewBox", `-4 -4 ${picture.width + 8} ${picture.height + 8}`);
-    groups = drawPicture(svg, picture);
-    labels.clear();
+    flow?.end();
+    groups = drawPicture(place.world, picture);
+    place.world.removeAttribute("role");
+    boxes = new Map(store.scene.boxes.map((box) => [box.id, box]));
+    place.svg.classList.toggle("flownb-many", boxes.size > MANY);
+    flow = dots(place.world);
+    for (const line of store.scene.lines) {
+      const path = groups.get(line.id)?.querySelector("path");
+      if (path) flow.know(line.id, path);
+    }
+    chips = new Map();
+    for (const box of boxes.values()) dress(box);
+    lanes = new Map(store.scene.lanes.flatMap(titled));
+    flow.raise();
+    text(title, store.scene.title);
+    place.show(picture);
+    rove(boxes.keys().next().value);
     show(store.state);
   }
-  function show(changed) {
-    for (const [id, value] of Object.entries(changed)) {
-      const group = groups.get(id);
-      if (!group || !value) continue;
-      if (!labels.has(id)) {
-        const box = group.querySelector("text");
-        const label = s("text", { class: "fnb-note", x: box.getAttribute("x"), y: Number(box.getAttribute("y")) + 38 });
-        group.append(label);
-        labels.set(id, label);
+
+  function dress(box) {
+    const group = groups.get(box.id);
+    group.classList.add("flownb-node");
+    group.setAttribute("role", "button");
+    group.addEventListener("click", () => choose(box.id === chosen ? null : box.id));
+    group.addEventListener("keydown", (event) => typed(event, box));
+    const outline = group.querySelector("path");
+    const halo = outline.cloneNode();
+    halo.setAttribute("class", "flownb-halo");
+    outline.before(halo);
+  }
+
+  /** Write beside the title of a lane how each of its loops stands, and what to do about it. */
+  function titled(lane) {
+    const wide = store.scene.spare;
+    const start = lane.x + lane.width - wide * lane.loops.length;
+    return lane.loops.map((loop, i) => {
+      const right = start + wide * (i + 1) - 10;
+      const words = s("text", { class: "flownb-small flownb-loop", x: right - 52, y: lane.y + 20 });
+      const hold = small(right - 34, lane.y + 15.5);
+      const stop = small(right - 10, lane.y + 15.5);
+      place.world.append(words, hold.el, stop.el);
+      const name = lane.loops.length > 1 ? `${loop} ` : "";
+      return [loop, { words, hold, stop, name }];
+    });
+  }
+
+  function small(x, y) {
+    const glyph = s("text", { class: "flownb-small", x, y: y + 4 });
+    const el = s("g", { class: "flownb-ask", role: "button", tabindex: "0" },
+      s("rect", { x: x - 11, y: y - 9, width: 22, height: 18, rx: 5 }), glyph);
+    const control = { el, act: () => {}, glyph };
+    el.addEventListener("click", (event) => {
+      event.stopPropagation();
+      control.act();
+    });
+    el.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" || event.key === " ") {
+        event.preventDefault();
+        control.act();
       }
-      text(labels.get(id), count(value[1]));
+    });
+    return control;
+  }
+
+  // -- what has changed -------------------------------------------------------
+
+  function show(changed) {
+    for (const [key, value] of Object.entries(changed)) {
+      if (!value) continue;
+      if (boxes.has(key)) node(key, value);
+      else if (key.startsWith("gauge ")) node(key.slice(6), store.state[key.slice(6)]);
+      else if (key.startsWith("loop ")) loop(value);
+    }
+    move();
+    if ("waits" in changed) hold(changed.waits ?? []);
+    if ("detail" in changed) side.show(chosen ? changed.detail : null);
+    if (!table.el.hidden) table.show(store.scene.boxes, store.state);
+    const loops = Object.entries(store.state).filter(([k]) => k.startsWith("loop ")).map(([, v]) => v);
+    text(sum, summary(loops));
+    for (const { el: ask, when } of asks) ask.disabled = !loops.some(([, state]) => when.has(state));
+  }
+
+  function node(id, now) {
+    if (!now || !boxes.has(id)) return;
+    if (!chips.has(id)) {
+      const made = chip(boxes.get(id));
+      chips.set(id, made);
+      groups.get(id).append(made.group);
+    }
+    chips.get(id).show(now, store.state[`gauge ${id}`]);
+    groups.get(id).classList.toggle("flownb-works", now[4] > 0);
+    attr(groups.get(id), "aria-label", spoken(boxes.get(id), now));
+  }
+
+  function loop([name, state, released, perSecond, inFlight, slots]) {
+    const lane = lanes.get(name);
+    if (!lane) return;
+    const flight = inFlight ? ` · ${inFlight}/${slots} in flight` : "";
+    const done = ENDED.has(state) ? `${count(released)} items` : rate(perSecond);
+    text(lane.words, `${lane.name}${STATES[state]} ${state} · ${done}${flight}`);
+    attr(lane.words, "data-state", state);
+    const held = HELD.has(state);
+    ask(lane.hold, held ? "resume" : "pause", name, held ? "▶" : "‖");
+    ask(lane.stop, "stop", name, "■");
+    for (const control of [lane.hold, lane.stop]) {
+      control.el.classList.toggle("flownb-gone", ENDED.has(state));
+      attr(control.el, "tabindex", ENDED.has(state) ? "-1" : "0");
     }
   }
+
+  function ask(control, verb, name, glyph) {
+    text(control.glyph, glyph);
+    attr(control.el, "aria-label", `${verb} ${name}`);
+    control.act = () => store.send({ do: verb, loop: name });
+  }
+
+  function move() {
+    const ended = (id) => store.state[id]?.[1] ?? 0;
+    const started = (id) => ended(id) + (store.state[id]?.[4] ?? 0);
+    for (const id of crossed(store.scene.lines, seen, ended, started, begun)) {
+      flow.send(id, id.startsWith("q"));
+    }
+  }
+
+  function hold(found) {
+    const held = new Set(found.flatMap(([, ids]) => ids));
+    for (const [id, group] of groups) {
+      if (boxes.has(id)) group.classList.toggle("flownb-holds", held.has(id));
+    }
+    waits.replaceChildren(...found.map(([, , words]) => h("li", {}, words)));
+  }
+
+  // -- choosing ---------------------------------------------------------------
+
+  function choose(id) {
+    groups.get(chosen)?.classList.remove("flownb-chosen");
+    chosen = id;
+    groups.get(chosen)?.classList.add("flownb-chosen");
+    if (!id) side.show(null);
+    store.select(id);
+  }
+
+  function rove(id) {
+    for (const box of boxes.keys()) attr(groups.get(box), "tabindex", box === id ? "0" : "-1");
+  }
+
+  function typed(event, box) {
+    const next = neighbour(store.scene, box, event.key);
+    if (next) {
+      rove(next);
+      groups.get(next).focus({ preventScroll: true });
+      place.reveal(boxes.get(next));
+    } else if (event.key === "Enter" || event.key === " ") choose(box.id === chosen ? null : box.id);
+    else if (event.key === "Escape") choose(null);
+    else if (event.key === "+") place.zoom(1.3);
+    else if (event.key === "-") place.zoom(1 / 1.3);
+    else if (event.key === "0") place.fit();
+    else return;
+    event.preventDefault();
+    event.stopPropagation(); // else JupyterLab takes it for one of its own
+  }
+
   draw();
   store.onScene(draw);
   store.onState(show);
+  return () => {
+    flow?.end();
+    place.end();
+  };
+}
+
+/**
+ * Say where an arrow key leads: along an edge, or to the box above or below.
+ * @returns {string | undefined} the id of a box
+ */
+export function neighbour(scene, box, key) {
+  const boxes = new Map(scene.boxes.map((b) => [b.id, b]));
+  const along = (from, to) => scene.lines.filter((l) => l[from] === box.id).map((l) => boxes.get(l[to]));
+  const beside = (sign) => scene.boxes.filter((b) => sign * (b.y - box.y) > 1);
+  const found = {
+    ArrowRight: () => along("source", "target"), ArrowLeft: () => along("target", "source"),
+    ArrowDown: () => beside(1), ArrowUp: () => beside(-1),
+  }[key]?.() ?? [];
+  const far = (b) => Math.abs(b.x - box.x) + 2 * Math.abs(b.y - box.y);
+  return found.reduce((best, b) => (best && far(best) <= far(b) ? best : b), undefined)?.id;
+}
+
+/** Say how all loops stand, in a few words. */
+export function summary(loops) {
+  const states = new Map();
+  for (const [, state] of loops) states.set(state, (states.get(state) ?? 0) + 1);
+  const parts = [...states].map(([state, n]) => `${n} ${n === 1 ? "loop" : "loops"} ${state}`);
+  const total = loops.reduce((all, [, , , perSecond]) => all + perSecond, 0);
+  return [...parts, ...(total ? [rate(total)] : [])].join(" · ");
+}
+
+function button(label, words, act) {
+  return h("button", { type: "button", title: words, "aria-label": words, onclick: act }, label);
 }

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from flownb.notebook.draw import draw
 from flownb.notebook.repr import page
-from flownb.notebook.scene import scene
+from flownb.notebook.running import draw_running
+from flownb.notebook.scene import SPARE, Box, Line, scene
+from flownb.notebook.words import brief
+from flownb.widgets.detail import detail
 from flownb.widgets.part import Part, shapes
+from flownb.widgets.reading import Reading
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from flownb.engine.orchestrator import Orchestrator
+
+_CLOSER_EVERY: Final = 0.5  # seconds: a look at one node costs more than one at all of them
+_MOST_WAITS: Final = 5
 
 
 class Dag(Part):
@@ -20,26 +31,77 @@ class Dag(Part):
 
     def __init__(self, orch: Orchestrator) -> None:
         self._orch = orch
+        self._scene = scene(orch.workflow, live=True)
+        self._reading = Reading(orch)
+        self._chosen: str | None = None
+        self._closer: dict[str, Any] | None = None
+        self._closer_at = 0.0
 
-    def version(self) -> int:
+    def version(self) -> Hashable:
         """Change with every edit of the graph."""
         return self._orch.workflow.version
 
     def scene(self) -> dict[str, Any]:
-        """Give the picture, and the names behind the ids of its boxes."""
-        found = scene(self._orch.workflow)
-        self._names = {box.id: box.name for box in found.boxes}
-        return {"picture": shapes(draw(found))}
+        """Give the picture, and what its shapes stand for."""
+        self._scene = found = scene(self._orch.workflow, live=True)
+        ids = {box.name: box.id for box in found.boxes}
+        return {
+            "title": brief(self._orch.name),
+            "spare": SPARE,
+            "picture": shapes(draw(found)),
+            "boxes": [_box(box) for box in found.boxes],
+            "lines": [_line(line, ids) for line in found.lines],
+            "lanes": [
+                {"id": lane.id, "loops": list(lane.loops), **asdict(lane.frame)}
+                for lane in found.lanes
+                if lane.loops
+            ],
+        }
 
     def state(self) -> dict[str, Any]:
-        """Give [state, calls, failed] of each box."""
-        found: dict[str, Any] = {}
-        meters = {n: m for t in self._orch.tracks.values() for n, m in t.meter.nodes.items()}
-        for box, name in self._names.items():
-            if (meter := meters.get(name)) is not None:
-                found[box] = [meter.state, meter.times.count, meter.failed]
+        """Give every node and queue by the id of its box, every loop by its number, the waits."""
+        now = self._reading.now()
+        ids = {box.name: box.id for box in self._scene.boxes}
+        found: dict[str, Any] = {
+            ids[name]: [*node] for name, node in now.nodes.items() if name in ids
+        }
+        found |= {f"gauge {ids[name]}": [*q] for name, q in now.queues.items() if name in ids}
+        found |= {f"loop {i}": [name, *loop] for i, (name, loop) in enumerate(now.loops.items())}
+        found["waits"] = [
+            [w.loop, [ids[n] for n in w.nodes if n in ids], str(w)] for w in now.waits[:_MOST_WAITS]
+        ]
+        found["over"] = self._orch.is_over()
+        if self._chosen is not None:
+            found["detail"] = self._look_closer(self._chosen)
         return found
 
+    def _look_closer(self, node: str) -> dict[str, Any]:
+        if self._closer is None or time.monotonic() >= self._closer_at:
+            self._closer = detail(self._orch, node)
+            self._closer_at = time.monotonic() + _CLOSER_EVERY
+        return self._closer
+
+    def select(self, value: Any) -> None:
+        """Look closer at the node of that box; None: at none."""
+        chosen = next((box.name for box in self._scene.boxes if box.id == value), None)
+        self._chosen, self._closer = chosen, None
+
     def still(self) -> str:
-        """Give the picture of the graph."""
-        return page(draw(scene(self._orch.workflow)), [])
+        """Give the picture of the graph as it stands."""
+        found = scene(self._orch.workflow, live=True)
+        return page(draw_running(found, self._reading.now()), [])
+
+
+def _box(box: Box) -> dict[str, Any]:
+    kind = box.kind.replace("_", "-")
+    about = {"id": box.id, "name": brief(box.name), "kind": kind, "word": box.word}
+    return about | asdict(box.frame)
+
+
+def _line(line: Line, ids: dict[str, str]) -> dict[str, Any]:
+    return {
+        "id": line.id,
+        "source": ids[line.source],
+        "target": ids[line.target],
+        "style": line.style,
+    }

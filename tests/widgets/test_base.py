@@ -107,6 +107,19 @@ async def test_a_view_sends_at_most_ten_messages_a_second_and_none_when_nothing_
 
 
 @live
+async def test_a_view_with_much_to_tell_tells_it_less_often():
+    part = Counter()
+    view = Live([part], home=asyncio.get_running_loop())
+    sent = noted(view)
+    view.start()
+    for i in range(60):
+        part.values = {f"n{k}": [i, "x" * 50] for k in range(1000)}  # 70 kB
+        await asyncio.sleep(0.02)
+    view.close()
+    assert 1 <= len(sent) <= 4
+
+
+@live
 async def test_a_view_that_nobody_looks_at_stops_and_goes_on_when_it_is_shown_again():
     part = Counter()
     view = Live([part], home=asyncio.get_running_loop())

@@ -1,0 +1,76 @@
+// What is written on a box while it runs? A chip below, what is under way above, a gauge.
+import { attr, count, rate, s, text } from "./base.js";
+
+export const GLYPHS = { idle: "○", healthy: "●", retrying: "↻", failing: "✕" };
+const LETTER = 6.3; // pixels of an 11 pixel letter, on the wide side
+
+/**
+ * Say what the chip of a node says.
+ * @param {Array} now [state, calls, failed, rate, running]
+ * @param {Array} [queue] [depth, pending, greatest length or 0]
+ */
+export function chipWords([, calls, failed, perSecond], queue) {
+  const [depth, , maxlen] = queue ?? [];
+  const many = queue ? `${count(depth)}${maxlen ? `/${count(maxlen)}` : ""} deep` : count(calls);
+  return [
+    many, ...(perSecond ? [rate(perSecond)] : []), ...(failed ? [`${count(failed)} failed`] : []),
+  ].join(" · ");
+}
+
+/** Say how a node stands, for those who do not see it. */
+export function spoken(box, now) {
+  if (!now) return `${box.name}, ${box.kind}, ${box.word}`;
+  const [state, calls, failed, perSecond, running] = now;
+  const bad = failed ? `, ${failed} failed` : "";
+  const busy = running ? `, ${running} running` : "";
+  return `${box.name}, ${box.kind}, ${box.word}, ${state}, ${calls} calls, ${rate(perSecond)}${bad}${busy}`;
+}
+
+/** Say how full a queue looks: of its greatest length if it has one, else on a log scale. */
+export function fullness(depth, maxlen) {
+  if (maxlen) return Math.min(1, depth / maxlen);
+  return Math.min(1, Math.log10(1 + depth) / 4); // 10,000 messages fill it
+}
+
+/**
+ * Make what is written on a box.
+ * @param {{x: number, y: number, width: number, height: number}} box
+ */
+export function chip(box) {
+  const middle = box.x + box.width / 2;
+  const bottom = box.y + box.height;
+  const pill = s("rect", { class: "flownb-pill", y: bottom - 9, height: 18, rx: 9 });
+  const level = s("rect", { class: "flownb-level", y: bottom - 9, height: 18, rx: 9, width: 0 });
+  const glyph = s("tspan", { class: "flownb-glyph" });
+  const words = s("tspan", { dx: 4 });
+  const label = s("text", { class: "flownb-small", x: middle, y: bottom + 4 }, glyph, words);
+  const busyPill = s("rect", { class: "flownb-pill flownb-busy-pill", y: box.y - 9, height: 18, rx: 9 });
+  const busyText = s("text", { class: "flownb-small flownb-busy-text", y: box.y + 4 });
+  const busy = s("g", { class: "flownb-running" }, busyPill, busyText);
+  const group = s("g", { class: "flownb-chip", "aria-hidden": "true" }, pill, level, label, busy);
+
+  function show(now, queue) {
+    const [state, , , , running] = now;
+    const written = chipWords(now, queue);
+    attr(group, "data-state", state);
+    text(glyph, GLYPHS[state] ?? "");
+    text(words, written);
+    const wide = Math.ceil((written.length + 2) * LETTER + 14);
+    attr(pill, "width", wide);
+    attr(pill, "x", middle - wide / 2);
+    if (queue) {
+      attr(level, "x", middle - wide / 2);
+      attr(level, "width", (fullness(queue[0], queue[2]) * wide).toFixed(1));
+      level.classList.toggle("flownb-full", queue[2] > 0 && queue[0] >= queue[2]);
+    }
+    busy.classList.toggle("flownb-on", running > 0);
+    if (!running) return;
+    const many = `▸ ${count(running)}`;
+    text(busyText, many);
+    const broad = Math.ceil(many.length * LETTER + 12);
+    attr(busyPill, "width", broad);
+    attr(busyPill, "x", box.x + box.width - broad - 4);
+    attr(busyText, "x", box.x + box.width - broad / 2 - 4);
+  }
+  return { group, show };
+}

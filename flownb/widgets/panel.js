@@ -1,0 +1,61 @@
+// What does one see of a node that was clicked? Its figures, errors, outputs and log.
+import { duration, h } from "./base.js";
+
+const FIGURES = ["state", "calls", "failed", "retries", "timeouts", "mean", "p50", "p99", "longest"];
+
+/**
+ * Make the panel of one node; `show(null)` closes it.
+ * @param {() => void} close
+ */
+export function panel(close) {
+  const title = h("h3");
+  const body = h("div", { class: "flownb-panel-body" });
+  const el = h(
+    "aside", { class: "flownb-panel", hidden: "", "aria-label": "the chosen node" },
+    h("header", {}, title, h("button", { type: "button", "aria-label": "close", onclick: close }, "×")),
+    body,
+  );
+  let opened = false;
+  function show(detail) {
+    el.hidden = !detail;
+    if (!detail) return;
+    const trace = body.querySelector("details");
+    opened = trace ? trace.open : opened;
+    title.textContent = detail.name;
+    body.replaceChildren(
+      h("p", { class: "flownb-dim" }, detail.about),
+      figures(detail.figures),
+      ...(detail.error ? [failure(detail.error, opened)] : []),
+      ...list("last outputs", detail.outputs),
+      ...list("log", detail.lines),
+    );
+  }
+  return { el, show };
+}
+
+function figures(rows) {
+  if (rows.length === 1) {
+    const [[, ...values]] = rows;
+    const tiles = FIGURES.map((name, i) => h("div", {}, h("dt", {}, name), h("dd", {}, written(values, i))));
+    return h("dl", { class: "flownb-tiles" }, ...tiles);
+  }
+  const head = h("tr", {}, h("th"), ...rows.map(([loop]) => h("th", { scope: "col" }, loop)));
+  const lines = FIGURES.map((name, i) => h(
+    "tr", {}, h("th", { scope: "row" }, name), ...rows.map(([, ...values]) => h("td", {}, written(values, i))),
+  ));
+  return h("table", { class: "flownb-figures" }, head, ...lines);
+}
+
+function written(values, i) {
+  return i < FIGURES.indexOf("mean") ? String(values[i]) : duration(values[i]);
+}
+
+function failure(error, open) {
+  const trace = h("details", open ? { open: "" } : {}, h("summary", {}, "traceback"), h("pre", {}, error.traceback.join("\n")));
+  return h("section", { class: "flownb-failure" }, h("strong", {}, error.text), h("p", { class: "flownb-dim" }, error.where), trace);
+}
+
+function list(title, lines) {
+  if (!lines.length) return [];
+  return [h("h4", {}, title), h("pre", {}, lines.join("\n"))];
+}

@@ -1,0 +1,112 @@
+// How does one move about in a large picture? Drag, wheel with Ctrl, buttons and keys.
+import { attr, h, s } from "./base.js";
+
+const MARGIN = 8;
+const LEAST = 0.05;
+const MOST = 3;
+const TALLEST = 560; // pixels; the user may drag the lower edge
+const LEGIBLE = 0.6; // a picture is not shrunk below this to fit, it scrolls
+
+/**
+ * Say at which scale and place all of a picture is shown, or as much as stays legible.
+ * @param {{width: number, height: number}} picture @param {number} width @param {number} height
+ */
+export function fitted(picture, width, height, legible = 0) {
+  const broad = Math.min((width - 2 * MARGIN) / picture.width, 1);
+  const whole = Math.min(broad, (height - 2 * MARGIN) / picture.height);
+  const k = whole < legible ? Math.max(broad, legible) : Math.max(whole, LEAST);
+  return { k, x: Math.max(MARGIN, (width - picture.width * k) / 2), y: MARGIN };
+}
+
+/** Say how high the frame of a picture is that is *width* wide: as high as it needs, no more. */
+export function frameHeight(picture, width) {
+  const k = Math.min((width - 2 * MARGIN) / picture.width, 1);
+  return Math.round(Math.min(TALLEST, picture.height * Math.max(k, LEAST) + 2 * MARGIN));
+}
+
+/** Zoom by a factor so that the point under the pointer stays where it is. */
+export function zoomed(at, factor, px, py) {
+  const k = Math.min(MOST, Math.max(LEAST, at.k * factor));
+  const ratio = k / at.k;
+  return { k, x: px - (px - at.x) * ratio, y: py - (py - at.y) * ratio };
+}
+
+/**
+ * Make a stage: a frame, the SVG in it, and the world that is moved.
+ * @param {string} label
+ */
+export function stage(label) {
+  const world = s("g", { class: "flownb-world" });
+  const svg = s("svg", {
+    class: "fnb fnb-picture flownb-stage", role: "group", "aria-label": label,
+  }, world);
+  const frame = h("div", { class: "flownb-frame" }, svg);
+  let picture = { width: 1, height: 1 };
+  let at = { k: 1, x: 0, y: 0 };
+  let touched = false;
+  let drag = null;
+
+  function move(next) {
+    at = next;
+    attr(world, "transform", `translate(${at.x} ${at.y}) scale(${at.k})`);
+    svg.classList.toggle("flownb-far", at.k < LEGIBLE * 0.75);
+  }
+  function fit() {
+    touched = false;
+    if (frame.clientWidth) move(fitted(picture, frame.clientWidth, frame.clientHeight));
+  }
+  function zoom(factor, px = frame.clientWidth / 2, py = frame.clientHeight / 2) {
+    touched = true;
+    move(zoomed(at, factor, px, py));
+  }
+  function pan(dx, dy) {
+    touched = true;
+    move({ ...at, x: at.x + dx, y: at.y + dy });
+  }
+  /** Bring a rectangle of the picture into the frame. */
+  function reveal(box) {
+    const left = at.x + box.x * at.k;
+    const top = at.y + box.y * at.k;
+    const right = left + box.width * at.k - frame.clientWidth;
+    const bottom = top + box.height * at.k - frame.clientHeight;
+    const dx = left < MARGIN ? MARGIN - left : right > -MARGIN ? -MARGIN - right : 0;
+    const dy = top < MARGIN ? MARGIN - top : bottom > -MARGIN ? -MARGIN - bottom : 0;
+    if (dx || dy) pan(dx, dy);
+  }
+  function show(next) {
+    picture = next;
+    if (!frame.clientWidth) return;
+    frame.style.height = `${frameHeight(picture, frame.clientWidth)}px`;
+    touched = false;
+    move(fitted(picture, frame.clientWidth, frame.clientHeight, LEGIBLE));
+  }
+
+  svg.addEventListener("wheel", (event) => {
+    if (!event.ctrlKey && !event.metaKey) return; // else the notebook scrolls
+    event.preventDefault();
+    const bounds = svg.getBoundingClientRect();
+    zoom(Math.exp(-event.deltaY / 300), event.clientX - bounds.left, event.clientY - bounds.top);
+  }, { passive: false });
+  svg.addEventListener("pointerdown", (event) => {
+    if (event.button === 0) drag = { x: event.clientX, y: event.clientY, moved: false };
+  });
+  svg.addEventListener("pointermove", (event) => {
+    if (!drag || !(event.buttons & 1)) return;
+    const [dx, dy] = [event.clientX - drag.x, event.clientY - drag.y];
+    if (!drag.moved && Math.hypot(dx, dy) < 4) return;
+    if (!drag.moved) svg.setPointerCapture(event.pointerId);
+    drag = { x: event.clientX, y: event.clientY, moved: true };
+    pan(dx, dy);
+  });
+  svg.addEventListener("pointerup", () => { drag = null; });
+  svg.addEventListener("dblclick", fit);
+
+  let width = 0;
+  const sizes = new ResizeObserver(() => {
+    if (frame.clientWidth === width) return;
+    width = frame.clientWidth;
+    if (!touched) show(picture);
+  });
+  sizes.observe(frame);
+  return { frame, svg, world, show, fit, zoom, pan, reveal, end: () => sizes.disconnect() };
+}

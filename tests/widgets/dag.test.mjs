@@ -1,0 +1,77 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { chipWords, fullness, spoken } from "../../flownb/widgets/chips.js";
+import { neighbour, summary } from "../../flownb/widgets/dag.js";
+import { crossed } from "../../flownb/widgets/flow.js";
+import { fitted, frameHeight, zoomed } from "../../flownb/widgets/stage.js";
+import { rows } from "../../flownb/widgets/twin.js";
+
+const box = (id, x, y) => ({ id, name: id, kind: "blocking", word: "waits", x, y, width: 80, height: 50 });
+
+test("a chip says calls, rate and failures, of a queue its depth", () => {
+  assert.equal(chipWords(["healthy", 1234, 0, 9.8, 0]), "1.23k · 9.8/s");
+  assert.equal(chipWords(["failing", 3, 2, 0, 1]), "3 · 2 failed");
+  assert.equal(chipWords(["healthy", 3, 0, 1, 0], [12, 2, 50]), "12/50 deep · 1/s");
+  assert.equal(chipWords(["healthy", 3, 0, 0, 0], [12, 0, 0]), "12 deep");
+});
+
+test("a node is spoken in full", () => {
+  assert.equal(
+    spoken(box("check", 0, 0), ["failing", 3, 1, 2.5, 1]),
+    "check, blocking, waits, failing, 3 calls, 2.5/s, 1 failed, 1 running",
+  );
+});
+
+test("a queue is as full as its greatest length says, else on a log scale", () => {
+  assert.equal(fullness(5, 10), 0.5);
+  assert.equal(fullness(50, 10), 1);
+  assert.equal(fullness(0, 0), 0);
+  assert.ok(fullness(10, 0) < fullness(1000, 0));
+});
+
+test("something went over an edge when its source ended and its target began", () => {
+  const lines = [{ id: "e0", source: "a", target: "b" }, { id: "e1", source: "a", target: "c" }];
+  const [seen, before] = [new Map(), new Map()];
+  const at = (ended, begun) => crossed(lines, seen, (id) => ended[id], (id) => begun[id], before);
+  assert.deepEqual(at({ a: 0 }, { b: 0, c: 0 }), []);
+  assert.deepEqual(at({ a: 1 }, { b: 1, c: 0 }), ["e0"]); // c is a dead arm
+  assert.deepEqual(at({ a: 1 }, { b: 2, c: 0 }), []); // b has another source
+  assert.deepEqual(at({ a: 3 }, { b: 3, c: 1 }), ["e0", "e1"]);
+});
+
+test("a picture is fitted into its frame, and never shrunk until nobody can read it", () => {
+  assert.deepEqual(fitted({ width: 400, height: 100 }, 700, 300), { k: 1, x: 150, y: 8 });
+  assert.equal(fitted({ width: 1368, height: 100 }, 700, 300).k, 0.5);
+  assert.equal(fitted({ width: 600, height: 5000 }, 700, 560, 0.6).k, 1);
+  assert.equal(frameHeight({ width: 684, height: 100 }, 700), 116);
+  assert.equal(frameHeight({ width: 600, height: 5000 }, 700), 560);
+});
+
+test("zooming keeps the point under the pointer", () => {
+  const next = zoomed({ k: 1, x: 10, y: 20 }, 2, 110, 220);
+  assert.deepEqual(next, { k: 2, x: -90, y: -180 });
+  assert.equal(zoomed({ k: 3, x: 0, y: 0 }, 5, 0, 0).k, 3);
+});
+
+test("arrow keys go along edges, and up and down", () => {
+  const scene = {
+    boxes: [box("a", 0, 0), box("b", 100, 0), box("c", 100, 90)],
+    lines: [{ source: "a", target: "c" }, { source: "a", target: "b" }],
+  };
+  assert.equal(neighbour(scene, scene.boxes[0], "ArrowRight"), "b");
+  assert.equal(neighbour(scene, scene.boxes[2], "ArrowLeft"), "a");
+  assert.equal(neighbour(scene, scene.boxes[1], "ArrowDown"), "c");
+  assert.equal(neighbour(scene, scene.boxes[0], "ArrowUp"), undefined);
+  assert.equal(neighbour(scene, scene.boxes[0], "x"), undefined);
+});
+
+test("the loops are summed up in words", () => {
+  assert.equal(summary([["a", "running", 5, 2], ["b", "running", 5, 3], ["c", "paused", 1, 0]]), "2 loops running · 1 loop paused · 5/s");
+  assert.equal(summary([]), "");
+});
+
+test("the table says what the picture says", () => {
+  assert.deepEqual(rows([box("a", 0, 0), box("b", 0, 0)], { a: ["healthy", 3, 0, 1.5, 1, 2] }), [
+    ["a", "blocking", "healthy", "1", "3", "1.5/s", "0", "2"], ["b", "blocking", "", "", "", "", "", ""],
+  ]);
+});
