@@ -100,6 +100,7 @@ class LoopManager(Steered):
         self.event_loop, self.origin = asyncio.get_running_loop(), origin
         self.clock = Clock(self.event_loop, origin, virtual=self.inline)
         self.now = self.clock.time if origin else self.event_loop.time
+        self.skip = getattr(self.event_loop, "skip", _never)
         HERE.set(self.spot)
         self.context = contextvars.copy_context()
         self._set("starting")
@@ -222,7 +223,8 @@ class LoopManager(Steered):
     async def _give_turn(self, *, at_once: bool = False) -> None:
         """Let the event loop breathe: each iteration in virtual time, else every 5 ms."""
         if self.inline or at_once or self.event_loop.time() - self._turn > TURN:
-            await asyncio.sleep(0)
+            if not self.skip():
+                await asyncio.sleep(0)
             self._turn = self.event_loop.time()
 
     async def _drain(self) -> None:
@@ -394,3 +396,7 @@ class LoopManager(Steered):
         if left:
             await asyncio.wait(left, timeout=0.5)
             self.abandoned += [t.get_name() for t in left if not t.done()]
+
+
+def _never(_: float | None = None) -> bool:
+    return False

@@ -39,6 +39,7 @@ class Steered:
     queues: Any
     event_loop: asyncio.AbstractEventLoop
     now: Callable[[], float]  # seconds since the run began
+    skip: Callable[..., bool]  # see `VirtualLoop.skip`; real time passes by itself
     context: contextvars.Context  # in which prints go to the loop's log
     origin = 0.0
 
@@ -62,6 +63,8 @@ class Steered:
 
     async def nap(self, until: float | None = None) -> None:
         """Wait for `wake()`, or until second *until* of the run."""
+        if until is not None and self.skip(until + self.origin):
+            return
         self._sleeper = future = self.event_loop.create_future()
         timer = None
         if until is not None:
