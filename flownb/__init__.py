@@ -57,6 +57,8 @@ if TYPE_CHECKING:
     from flownb.model.records import Event as Event
     from flownb.model.records import Failure as Failure
     from flownb.model.records import Span as Span
+    from flownb.model.routes import END as END
+    from flownb.model.routes import START as START
     from flownb.model.run import WorkflowRun as WorkflowRun
     from flownb.model.timeline import Timeline as Timeline
     from flownb.model.tools import ToolRegistry as ToolRegistry
@@ -84,6 +86,7 @@ _HOMES: Final = {
     ),
     "flownb.model.policies": ("OTHERWISE", "Limit", "Retry"),
     "flownb.model.records": ("Event", "Failure", "Span"),
+    "flownb.model.routes": ("END", "START"),
     "flownb.model.run": ("WorkflowRun",),
     "flownb.model.timeline": ("Timeline",),
     "flownb.model.tools": ("ToolRegistry", "tools"),

@@ -32,11 +32,14 @@ def root_name(workflow: Workflow) -> str:
 
 
 def entries(workflow: Workflow) -> list[str]:
-    """Name the nodes a run begins with: the entry points, else those without in-edges."""
+    """Name the nodes a run begins with: the entry points, else those without in-edges.
+
+    When a cycle leads to every node, it is the first one that was added.
+    """
     if workflow.entry_points:
         return list(workflow.entry_points)
     fed = {e.target for e in workflow.flow_edges()}
-    return [name for name in workflow.nodes if name not in fed]
+    return [name for name in workflow.nodes if name not in fed] or list(workflow.nodes)[:1]
 
 
 def compile_once(
@@ -50,17 +53,10 @@ def compile_once(
     """Compile a graph without producers; *max_concurrency* nodes work at a time.
 
     A node runs at most *max_iterations* times, by default what the environment's
-    FLOWNB_MAX_ITERATIONS says, or 1000. Raises GraphError when the graph has producers,
-    or no node to begin with.
+    FLOWNB_MAX_ITERATIONS says, or 1000. Raises GraphError when the graph has producers.
     """
     _check(workflow, max_concurrency, on_error)
     root, first = root_name(workflow), entries(workflow)
-    if not first:
-        msg = (
-            f"graph {workflow.name!r} has no node to begin with: every node has an in-edge; "
-            "say where with set_entry_point()"
-        )
-        raise GraphError(msg)
     rooted = Workflow(workflow.name).add_producer(root).include(workflow)
     for name in first:
         rooted.add_edge(root, name)

@@ -1,9 +1,9 @@
 """Which mistakes does a workflow have? All of them at once.
 
 Each check answers one question and stands with its kin: `shape` (edges, cycles,
-producers), `outcomes` (ifs and joins), `queuing`, `values` (options), `functions`
-and `luggage` (what travels to another process). Together they are linear in nodes
-and edges and report in the same order every time.
+producers), `single` (graphs that run once), `outcomes` (ifs and joins), `queuing`,
+`values` (options), `functions` and `luggage` (what travels to another process).
+Together they are linear in nodes and edges and report in the same order every time.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from flownb.analysis.outcomes import joins, nesting, verdicts
 from flownb.analysis.problems import Problem, Subject
 from flownb.analysis.queuing import disagreements, locking_rings, loose_ends, queue_edges
 from flownb.analysis.shape import cycles, fed_producers, unfed_nodes, unknown_ends
+from flownb.analysis.single import beginnings, endless, one_shot_options
 from flownb.analysis.values import loop_options, node_values
 from flownb.errors import GraphError
 
@@ -31,6 +32,9 @@ _CHECKS: Final[tuple[Callable[[Subject], Iterator[Problem]], ...]] = (
     fed_producers,
     cycles,
     unfed_nodes,
+    beginnings,
+    endless,
+    one_shot_options,
     verdicts,
     joins,
     nesting,

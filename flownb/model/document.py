@@ -121,6 +121,9 @@ class NodeDoc(_Doc):
     description: str = ""
     queue: QueueDoc | None = None
     reader: ReaderDoc | None = None
+    over: str | ToolRef | None = None
+    into: str | None = None
+    max_iterations: int | None = None
 
 
 class EdgeDoc(_Doc):
@@ -161,6 +164,7 @@ class GraphDoc(_Doc):
     limits: list[LimitDoc] = Field(default_factory=list)
     state_model: str | None = None
     reducers: dict[str, str] = Field(default_factory=dict)
+    entry_points: list[str] = Field(default_factory=list)
 
 
 def to_dict(workflow: Workflow, *, tools: ToolRegistry | None = None) -> dict[str, Any]:

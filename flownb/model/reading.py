@@ -19,7 +19,7 @@ from flownb.model.document import OtherwiseDoc, ToolRef
 from flownb.model.edges import Edge, did_you_mean
 from flownb.model.making import make_node
 from flownb.model.nodes import BaseNode, QueueNode, QueueOptions, QueueReader, ReaderOptions
-from flownb.model.policies import OTHERWISE, Limit, Retry, check_on_error
+from flownb.model.policies import OTHERWISE, Limit, Retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,7 +40,9 @@ ERRORS: Final[Mapping[str, type[BaseException]]] = MappingProxyType(
         if isinstance(value, type) and issubclass(value, BaseException)
     }
 )
-_NODE_PLAIN: Final = ("every", "timeout", "join", "config", "keep", "description")
+_NODE_PLAIN: Final = (
+    "every", "timeout", "join", "config", "keep", "description", "into", "max_iterations",
+)  # fmt: skip
 
 
 def read(cls: type[W], doc: GraphDoc, tools: ToolRegistry | None = None) -> W:
@@ -87,6 +89,7 @@ class _Reader:
         for name, loop in doc.loops.items():
             options = self._loop(name, loop)
             self.attempt(partial(workflow.set_loop, name, **options), f"loop {name!r}: ")
+        workflow.entry_points = list(doc.entry_points)
         return workflow
 
     def _limit(self, number: int) -> Limit | None:
@@ -113,8 +116,7 @@ class _Reader:
         options["fail"] = self._or_tool(doc.fail, f"{where}, fail")
         options["fake"] = self._tool(doc.fake, f"{where}, fake")
         options["on_error"] = self._or_tool(doc.on_error, f"{where}, on_error")
-        if options["on_error"] is not None:
-            check_on_error(options["on_error"], "")
+        options["over"] = self._or_tool(doc.over, f"{where}, over")
         options["retry"] = self._retry(doc.retry, where) if doc.retry else None
         options["limit"] = self._shared(doc.limit)
         options["queue"] = self._queue(doc, where)

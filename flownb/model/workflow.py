@@ -29,7 +29,8 @@ from flownb.model.nodes import (
     Takes,
     node_name,
 )
-from flownb.model.policies import Limit, LoopOptions, Retry, check_on_error
+from flownb.model.policies import Limit, LoopOptions, Retry
+from flownb.model.routes import END, START, Targets, add_end, add_router
 from flownb.model.topology import NodeRef, Topology
 
 if TYPE_CHECKING:
@@ -137,8 +138,6 @@ class Workflow(Topology):
             raise GraphError(msg)
         # "blocking" is also what is not said, and then the class decides.
         actual: Kind = fn.kind if isinstance(fn, BaseNode) and kind == "blocking" else kind
-        if on_error is not None:
-            check_on_error(on_error, f"node {node_name(name)!r}: add_node")
         return self._put(
             name, actual, fn, takes=takes, fake=fake, fail=fail, retry=retry, timeout=timeout,
             on_error=on_error, join=join, limit=limit, config=config, keep=keep,
@@ -240,13 +239,17 @@ class Workflow(Topology):
 
     def _replace_owned(self, name: str, sources: Iterable[str]) -> None:
         """Make the edges of `after=`, in their old places; drawn edges stay as drawn."""
-        wanted = {(source, name): Edge(source, name, owner=name) for source in sources}
+        self.replace_owned(name, [Edge(source, name, owner=name) for source in sources])
+
+    def replace_owned(self, name: str, edges: Iterable[Edge]) -> None:
+        """Make *edges* the ones that belong to the definition of node *name*."""
+        wanted = {(edge.source, edge.target): edge for edge in edges}
         gone = [k for k, e in self.edges.items() if e.owner == name and k not in wanted]
         for key in gone:
             del self.edges[key]
         self.version += len(gone)
         for key, edge in wanted.items():
-            if key not in self.edges:
+            if key not in self.edges or self.edges[key].owner == name:
                 self._link(edge)
 
     def _put(self, name: Any, kind: Kind, fn: Any, **options: Any) -> Self:
@@ -264,6 +267,7 @@ class Workflow(Topology):
         del self.nodes[gone]
         self.edges = {k: e for k, e in self.edges.items() if gone not in k}
         self.options.pop(gone, None)
+        self.entry_points = [n for n in self.entry_points if n != gone]
         self.version += 1
         return self
 
@@ -286,6 +290,11 @@ class Workflow(Topology):
         An end may be a name, a function or a node; it may be added later.
         """
         names = [self._ref(end) for end in (a, b, *more)]
+        if names[0] == START:
+            del names[0]
+            self.set_entry_point(*dict.fromkeys([*self.entry_points, names[0]]))
+        if names[-1] == END:
+            add_end(self)
         first: dict[str, Any] = {"when": when, "condition": condition}
         for source, target in pairwise(names):
             self._link(Edge(source, target, copy=copy, description=description, **first))
@@ -305,8 +314,25 @@ class Workflow(Topology):
             self.edges[key] = edge
             self.version += 1
 
+    def add_conditional_edges(
+        self, source: NodeRef, router: Callable[[Any], Any], targets: Targets = None
+    ) -> Self:
+        """Choose the way behind *source* by what *router* says of the state, as LangGraph does.
+
+        *targets* is {label: node}, or the nodes when their names are the labels, or is
+        left out when the router says `-> Literal["a", "b"]`. The choice is an if of its
+        own, named "source?"; `END` is where a run ends.
+
+        >>> graph = Workflow("g").add_node("fix").add_node("ship")
+        >>> graph = graph.add_conditional_edges("fix", bool, {True: "ship", False: "fix"})
+        >>> [str(edge) for edge in graph.edges.values()]
+        ['fix -> fix?', 'fix? -> ship', 'fix? -> fix']
+        """
+        add_router(self, self._ref(source), router, targets)
+        return self
+
     def set_entry_point(self, *names: NodeRef) -> Self:
-        """Say where a one-shot run begins; needed only when every node has an in-edge."""
+        """Say where a one-shot run begins, if not at the nodes that nothing leads to."""
         entry_points = [self._ref(name) for name in names]
         if entry_points != self.entry_points:
             self.entry_points = entry_points
@@ -365,4 +391,7 @@ class Workflow(Topology):
             self._link(replace(edge, source=source, target=target, owner=owner))
         for loop, options in list(other.options.items()):
             self.set_loop(prefix + loop, **options)
+        if other.entry_points and not self.producers:
+            mine = [prefix + name for name in other.entry_points]
+            self.set_entry_point(*dict.fromkeys([*self.entry_points, *mine]))
         return self

@@ -41,7 +41,9 @@ if TYPE_CHECKING:
 D = TypeVar("D", bound=BaseModel)
 
 _NUMBERS: Final = (int, float)
-_NODE_PLAIN: Final = ("every", "timeout", "join", "config", "keep", "description")
+_NODE_PLAIN: Final = (
+    "every", "timeout", "join", "config", "keep", "description", "into", "max_iterations",
+)  # fmt: skip
 _RANGE_END: Final = 2**63
 
 
@@ -73,6 +75,7 @@ class _Writer:
             "loops": {k: self._loop(k, o) for k, o in flow.options.items() if o},
             "limits": [_limit(limit) for _, limit in self.limits.values()],
             "reducers": {k: self._name(f, f"reducer {k!r}") for k, f in flow.reducers.items()},
+            "entry_points": list(flow.entry_points),
         }
         if flow.state_model is not None:
             parts["state_model"] = self._name(flow.state_model, "state_model")
@@ -104,6 +107,7 @@ class _Writer:
             "fail": self._number_or_tool,
             "retry": self._retry,
             "on_error": self._word_or_tool,
+            "over": self._word_or_tool,
             "limit": self._limit_number,
             "queue": self._queue,
             "reader": lambda reader, where: self._made(ReaderDoc, _changed(reader), where),

@@ -319,7 +319,6 @@ def test_a_lambda_is_written_and_leads_back_to_nothing():
         (node(kind="queue", queue={"name": "q", "model": "check"}), "node 'a', queue model: the t"),
         (node(kind="if", **{"class": {"name": "Scale"}}), "node 'a': node 'a': Scale is a block"),
         (node(limit=0), "node 'a': limit 0 is not in the list of 0 limits"),
-        (node(on_error="explode"), "node 'a': (on_error='explode'): choose one of"),
         ({"name": "g", "limits": [{}]}, "limits[0]: ValueError: Limit(): give concurrency="),
         ({"name": "g", "nodes": [{"name": "", "kind": "if"}]}, "node '': a if node needs a name"),
         ({"name": "g", "nodes": node()["nodes"] * 2}, "node 'a': this name is there twice"),

@@ -148,7 +148,6 @@ def test_a_class_node_says_its_name_and_kind_and_its_queue():
         (lambda g: g.add_node(" "), "needs a name that is not empty"),
         (lambda g: g.add_producer("", [1]), "a producer node needs a name that is not empty"),
         (lambda g: g.add_producer("p", every=0), "every=0 must be above 0 seconds"),
-        (lambda g: g.add_node("a", on_error="explode"), "on_error='explode'.*choose one of skip"),
         (lambda g: g.node("a"), "write the name as name='a'"),
         (lambda g: g.add_edge("a", lambda x: x), "an edge end that no node holds"),
         (lambda g: g.remove_node("chekc"), "no node 'chekc': did you mean \"check\""),
