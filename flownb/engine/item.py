@@ -14,6 +14,7 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from flownb.engine.joins import Join
+from flownb.engine.order import order_of
 from flownb.engine.overload import may_release
 from flownb.engine.routing import route
 
@@ -150,7 +151,7 @@ class Item:
         self.message: Any = None
         self.memo: dict[Any, Any] | None = None
         self.open: dict[Token, None] = {}
-        self.order: Order | None = loop.order()
+        self.order: Order | None = order_of(loop.plan)
         self.lost: set[int] = set()
         self.popped: list[tuple[str, str]] = []
         self.awaited: Bits | LiveArms = loop.tally()

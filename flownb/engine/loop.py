@@ -24,7 +24,6 @@ from flownb.engine.item import Bits, Item, LiveArms, Token
 from flownb.engine.lane import Lane
 from flownb.engine.memory import Memory
 from flownb.engine.once import RunItem
-from flownb.engine.order import Order, order_of
 from flownb.engine.overload import has_place
 from flownb.engine.produce import FAILED_TICK, Source
 from flownb.engine.setup import open_resources, set_up
@@ -340,10 +339,6 @@ class LoopManager(Steered):
             token.at.gate.forget(token.granted)
         else:
             self.event("abandoned", token.at.name, token.iteration)
-
-    def order(self) -> Order | None:
-        """Give what holds the nodes of a new item back, if the start rule says so."""
-        return order_of(self.plan)
 
     @property
     def when_full(self) -> WhenFull:
