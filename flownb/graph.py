@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from flownb.model.policies import AWAIT_POLICIES
 from flownb.model.shown import Shown
-from flownb.model.workflow import Workflow
+from flownb.oneshot import OneShot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -19,17 +19,15 @@ if TYPE_CHECKING:
     from flownb.analysis.plan import LoopPlan
     from flownb.analysis.problems import Problem
     from flownb.engine.orchestrator import Orchestrator
-    from flownb.engine.run import Execution, Shower
     from flownb.engine.simulate import Simulation
     from flownb.engine.sweep import Sweep
     from flownb.model.policies import AwaitPolicy, StartRule
     from flownb.model.records import LoopMetrics
-    from flownb.model.run import WorkflowRun
     from flownb.model.timeline import Timelines
     from flownb.model.tools import ToolRegistry
 
 
-class Graph(Workflow, Shown):
+class Graph(OneShot, Shown):
     """A workflow that can be looked at, checked, simulated and started.
 
     >>> graph = (
@@ -53,9 +51,6 @@ class Graph(Workflow, Shown):
         reducers: Mapping[str, Callable[[Any, Any], Any]] | None = None,
     ) -> None:
         super().__init__(name, state_model=state_model, reducers=reducers)
-        self.using: list[Any] = []
-        self.last_run: WorkflowRun | None = None
-        self._once: tuple[Any, LoopPlan] | None = None
 
     def use(self, *extensions: Any) -> Self:
         """Add observers (instances of `Observer`) and middleware to every run from now on.
@@ -212,88 +207,6 @@ class Graph(Workflow, Shown):
             self, redis=redis, control=control, namespace=namespace, tools=tools, using=self.using
         )
         return orchestrator.start()
-
-    def run(
-        self,
-        state: Any = None,
-        *,
-        max_concurrency: int | None = None,
-        max_iterations: int | None = None,
-        start_rule: StartRule = "dataflow",
-        on_error: str = "stop",
-        progress: bool = False,
-        tools: ToolRegistry | None = None,
-    ) -> WorkflowRun:
-        """Run a graph without a producer once, from *state* to its final state.
-
-        Each node gets the state as its ancestors left it, and the dict that it returns
-        is folded in. With a *state* that is no dict (a number, a list) each node gets
-        what the one before it returned. Works in a cell too: it uses a helper thread.
-
-        At most *max_concurrency* nodes work at a time, those with the longest way to go
-        first; a node in a cycle runs at most *max_iterations* times. *on_error* is what
-        happens when a node has failed for good and does not say so itself: "stop", or
-        "continue" (nodes behind it run; `ctx.failed` names it). *progress* shows a bar.
-
-        Raises GraphError for mistakes in the graph, IterationLimit, StateConflict, and
-        what a node raised, with the node named; `last_run` then has the log and state.
-
-        >>> graph = Graph("g").add_node("double", lambda state: {"n": state["n"] * 2})
-        >>> graph.run({"n": 4}).state
-        {'n': 8}
-        """
-        from flownb.engine.run import run_in_thread
-
-        options = (start_rule, max_concurrency, max_iterations, on_error)
-        return run_in_thread(*self._execution(state, options, progress=progress, tools=tools))
-
-    async def arun(
-        self,
-        state: Any = None,
-        *,
-        max_concurrency: int | None = None,
-        max_iterations: int | None = None,
-        start_rule: StartRule = "dataflow",
-        on_error: str = "stop",
-        progress: bool = False,
-        tools: ToolRegistry | None = None,
-    ) -> WorkflowRun:
-        """Run once, as `run` does, on the event loop that awaits it; cancel it by its task."""
-        from flownb.engine.run import run_here
-
-        options = (start_rule, max_concurrency, max_iterations, on_error)
-        return await run_here(*self._execution(state, options, progress=progress, tools=tools))
-
-    def _execution(
-        self, state: Any, options: tuple[Any, ...], *, progress: bool, tools: ToolRegistry | None
-    ) -> tuple[Callable[..., Execution], Shower]:
-        from flownb.engine.run import Execution, Shower
-
-        plan = self._plan_once(options)
-
-        def make(**more: Any) -> Execution:
-            execution = Execution(plan, state, using=self.using, tools=tools, **more)
-            self.last_run = execution.run
-            return execution
-
-        return make, Shower(self.name, len(plan.nodes) - 1, progress=progress)
-
-    def _plan_once(self, options: tuple[Any, ...]) -> LoopPlan:
-        """Check and compile the graph for a run; remembered until it is edited."""
-        import os
-
-        from flownb.analysis.once import compile_once
-        from flownb.analysis.validate import check
-
-        asked = (self.version, options, os.environ.get("FLOWNB_MAX_ITERATIONS"))
-        if self._once is None or self._once[0] != asked:
-            check(self)
-            rule, k, most, on_error = options
-            plan = compile_once(
-                self, start_rule=rule, max_concurrency=k, max_iterations=most, on_error=on_error
-            )
-            self._once = (asked, plan)
-        return self._once[1]
 
     def draw(self) -> str:
         """Draw the graph as the text of an SVG file."""

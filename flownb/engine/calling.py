@@ -117,6 +117,8 @@ class Runner:
 
     def run(self, token: Token) -> None:
         """Call the node for *token*, now; the outcome reaches its item, maybe later."""
+        if self.loop.journal is not None and not self.loop.journal.may_start(token):
+            return
         token.start = self.loop.now()
         self.loop.calls[token] = None
         self.loop.world.called(self.loop, token.start)

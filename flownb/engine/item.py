@@ -32,8 +32,8 @@ class Token:
 
     __slots__ = (
         "admitted", "asked", "at", "attempt", "before", "cancelled", "contexts", "entered",
-        "gathering", "granted", "in_thread", "item", "mask", "payload", "pushes", "start",
-        "state", "task", "visit",
+        "gathering", "granted", "in_thread", "item", "mask", "noted", "payload", "pushes",
+        "said", "start", "state", "task", "visit",
     )  # fmt: skip
 
     def __init__(self, item: Any, at: Runner, payload: Any, mask: int, visit: int = 0) -> None:
@@ -49,6 +49,8 @@ class Token:
         self.granted: Any = None
         self.state: Any = None
         self.gathering: Any = None
+        self.said: Any = None
+        self.noted: Any = None
         self.admitted = self.entered = self.cancelled = self.in_thread = False
         self.pushes: list[Any] = []
         self.contexts: list[Any] = []

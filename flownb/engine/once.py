@@ -8,6 +8,7 @@ ancestors. With any other entry the payload goes from node to node, as in a loop
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -27,13 +28,14 @@ if TYPE_CHECKING:
     from flownb.engine.calling import Runner
     from flownb.engine.joins import Join
     from flownb.engine.loop import LoopManager
+    from flownb.engine.replay import Replay
     from flownb.engine.state import Key
 
 
 class RunItem(Rounds):
     """The one item of a one-shot run."""
 
-    __slots__ = ("ends", "states", "tolerated")
+    __slots__ = ("ends", "replay", "states", "tolerated")
 
     def __init__(
         self, loop: LoopManager, runners: Sequence[Runner], iteration: int, payload: Any, once: Once
@@ -42,8 +44,9 @@ class RunItem(Rounds):
         self.memo: dict[Any, Any] = {}
         self.tolerated: dict[int, BaseException] = {}
         self.ends: dict[str, Any] = {}
+        self.replay: Replay | None = loop.replay
         schema, self.states = once.schema, None
-        if payload is None or schema.model or isinstance(payload, (Mapping, BaseModel)):
+        if works_on_state(once, payload):
             self.states = States(schema, schema.entry(payload))
 
     states: States | None
@@ -53,6 +56,11 @@ class RunItem(Rounds):
         entry = self.payload if self.states is None else self.states.entry
         self._spread(self.runners[0], entry, 0, live)
         self.check()
+        if self.replay is not None:
+            left, self.replay = self.replay.run(self), None
+            for go_on in left:
+                go_on()
+            self.check()
 
     def result(self, *, partial: bool = False) -> Any:
         """Give the state; without state what the last nodes gave, by name if several.
@@ -121,7 +129,7 @@ class RunItem(Rounds):
     def _offer(self, token: Token) -> None:
         """The token's inputs are there: a map calls its node once for each element."""
         if token.at.node.over is None or token.gathering is not None:
-            super()._offer(token)
+            self._begun(token)
             return
         try:
             each = elements(token.at.node, token.payload)
@@ -130,22 +138,38 @@ class RunItem(Rounds):
             each = []
         if not each:
             self.memo.setdefault(self.key(token), [])
-            super()._offer(token)
+            self._begun(token)
             return
         gathering = Gathering(token, len(each))
         for i, element in enumerate(each):
             call = Token(self, token.at, element, 1, i)
             call.state, call.gathering = token.state, gathering
             self._open(call)
-            super()._offer(call)
+            self._begun(call)
+
+    def _begun(self, token: Token) -> None:
+        """Let a call start; while a run is taken up, its turn in the steps comes first."""
+        if self.replay is None:
+            super()._offer(token)
+        else:
+            self.replay.hold(token, functools.partial(super()._offer, token))
 
     # -- what comes of it ------------------------------------------------------
 
     def onward(self, token: Token, output: Any) -> tuple[Any, Collection[PlanEdge] | None]:
         """Fold what a node returned into the state, and choose its edges."""
+        token.said = output
+        passed, live = self._routed(token, output)
+        if self.loop.journal is not None:
+            self.loop.journal.note(token, live)
+        return passed, live
+
+    def _routed(self, token: Token, output: Any) -> tuple[Any, Collection[PlanEdge] | None]:
         if token.gathering is not None:
             return output, None
         plan, passed = token.at.plan, output
+        if plan.node.kind == "if" or token.at.passes:
+            token.said = None
         if self.states is not None and plan.node.kind != "if" and not token.at.passes:
             passed = self._update(token, output, self.states)
         live: Collection[PlanEdge] | None = None
@@ -160,7 +184,7 @@ class RunItem(Rounds):
         state, name, schema = token.state, token.at.name, self.once.schema
         if token.at.node.over is not None:
             output = {token.at.node.into or name: output}
-        update = schema.update(output, state.values, name)
+        token.said = update = schema.update(output, state.values, name)
         if update:
             token.state = states.updated(state, name, self._place(token), update)
         return schema.view(token.state.values) if token.at.plan.branches else None
@@ -175,6 +199,11 @@ class RunItem(Rounds):
 
     def ended(self, token: Token, output: Any, live: Collection[PlanEdge] | None) -> None:
         """Go on behind a node that ended well."""
+        if self.loop.journal is not None:
+            self.loop.journal.done(token)
+        self._ended(token, output, live)
+
+    def _ended(self, token: Token, output: Any, live: Collection[PlanEdge] | None) -> None:
         if token.gathering is not None:
             self._gathered(token, token.gathering, output, None)
             return
@@ -204,18 +233,25 @@ class RunItem(Rounds):
         """Take in one call of a map; the last one lets the node end."""
         token = gathering.token
         self.close(call)
-        if gathering.took(call.visit, output, error):
-            failure = gathering.error
-            if failure is None:
-                try:
-                    self.ended(token, *self.onward(token, gathering.results))
-                    return
-                except Exception as wrong:  # noqa: BLE001 - its update, or a condition
-                    failure = wrong
-            token.attempt = call.attempt
-            self.failed(token, failure)
-        else:
+        if not gathering.took(call.visit, output, error):
             self.check()
+            return
+        token.attempt = call.attempt
+        if self.replay is None:
+            self._collected(token, gathering)
+        else:
+            self.replay.hold(token, functools.partial(self._collected, token, gathering))
+
+    def _collected(self, token: Token, gathering: Gathering) -> None:
+        """Go on behind a node that was called for a whole list."""
+        failure = gathering.error
+        if failure is None:
+            try:
+                self.ended(token, *self.onward(token, gathering.results))
+                return
+            except Exception as wrong:  # noqa: BLE001 - its update, or a condition
+                failure = wrong
+        self.failed(token, failure)
 
     # -- failures --------------------------------------------------------------
 
@@ -232,6 +268,8 @@ class RunItem(Rounds):
         except Exception as wrong:  # noqa: BLE001 - the handler's own
             wrong.__cause__ = wrong.__cause__ or error
             error = wrong
+        if self.loop.journal is not None:
+            self.loop.journal.failed(token, error)
         if token.at.plan.knot >= 0:
             self.knots[token.at.plan.knot].failed = True
         super().failed(token, error)
@@ -258,6 +296,36 @@ class RunItem(Rounds):
             ]
         else:
             output, live = self.onward(token, says)
+        if self.loop.journal is not None:
+            self.loop.journal.continued(token, error, live)
         self.loop.ending.node_failed(token, error)
         self.tolerated[plan.index] = error
         self._go_on(token, output, live)
+
+    # -- what an earlier attempt had done already ------------------------------
+
+    def restored(
+        self,
+        token: Token,
+        output: Any,
+        live: Collection[PlanEdge] | None,
+        error: BaseException | None,
+    ) -> None:
+        """Go on behind a node as it went on then, after it ended or failed with *error*."""
+        if token.gathering is None and self.states is not None:
+            if output:
+                update = self.once.schema.loaded(output)
+                place = self._place(token)
+                token.state = self.states.updated(token.state, token.at.name, place, update)
+        elif token.at.plan.node.kind == "if" or token.at.passes:
+            output = token.payload
+        if error is None:
+            self._ended(token, output, live)
+        else:
+            self.tolerated[token.at.plan.index] = error
+            self._go_on(token, output, live)
+
+
+def works_on_state(once: Once, entry: Any) -> bool:
+    """Whether nodes work on a state, and not on what the node before them gave."""
+    return entry is None or bool(once.schema.model) or isinstance(entry, (Mapping, BaseModel))

@@ -8,6 +8,7 @@ running kernel. What nodes print is shown where the run was called.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import functools
 import queue
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from flownb.analysis.plan import LoopPlan
+    from flownb.engine.journal import Journal
+    from flownb.engine.replay import Replay
 
 
 class Execution:
@@ -47,6 +50,8 @@ class Execution:
         tools: Any = None,
         seed: int | None = None,
         tell: Callable[[Event], None] | None = None,
+        journal: Journal | None = None,
+        replay: Replay | None = None,
     ) -> None:
         self.plan, self.entry = plan, entry
         names = [n.name for n in plan.nodes]
@@ -67,15 +72,20 @@ class Execution:
             entry=entry,
         )
         self.manager.threads = Threads(plan.loop, self._fault)
+        self.manager.journal, self.manager.replay = journal, replay
+        self.journal = journal
 
     def _fault(self, error: BaseException) -> None:
-        self.manager.soon(self.manager.crash, error)
+        with contextlib.suppress(RuntimeError):  # the run is over, nobody listens any more
+            self.manager.soon(self.manager.crash, error)
 
     async def go(self) -> WorkflowRun:
         """Run to the end; raises what made it fail."""
         run, manager = self.run, self.manager
         run.status, run.started = "running", time.time()
         try:
+            if self.journal is not None:
+                await self.journal.open(manager)
             await manager.run(asyncio.get_running_loop().time())
         except asyncio.CancelledError:
             run.status = "cancelled"
@@ -83,6 +93,8 @@ class Execution:
         finally:
             manager.abandoned += await manager.threads.aclose(0.0)
             self._close()
+            if self.journal is not None:
+                await self.journal.close(run, self._kept_state())
         if run.error is not None:
             raise run.error
         return run
@@ -102,6 +114,13 @@ class Execution:
         if run.status != "cancelled":
             run.status = "completed" if error is None else "failed"
             run.error = self._told(error)
+
+    def _kept_state(self) -> Any:
+        """Give the state as a store keeps it."""
+        item, state = self.manager.only, self.run.state
+        return (
+            state if item is None or item.states is None else item.once.schema.dumped(dict(state))
+        )
 
     def _told(self, error: BaseException | None) -> BaseException | None:
         """Give the error to raise: the node's own, with the node named."""

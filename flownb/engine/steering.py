@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
     from flownb.analysis.plan import LoopPlan
+    from flownb.engine.journal import Journal
     from flownb.engine.memory import Memory
     from flownb.engine.observe import Stream
     from flownb.engine.produce import Source
+    from flownb.engine.replay import Replay
     from flownb.model.records import LoopState
     from flownb.queues.spec import QueueSpec
 
@@ -42,6 +44,8 @@ class Steered:
     skip: Callable[..., bool]  # see `VirtualLoop.skip`; real time passes by itself
     context: contextvars.Context  # in which prints go to the loop's log
     origin = 0.0
+    journal: Journal | None = None  # of a one-shot run that is kept
+    replay: Replay | None = None  # of one that is taken up again
 
     def __init__(self) -> None:
         self.state: LoopState = "created"

@@ -80,6 +80,8 @@ class Trail:
             self.lines.append(event.data)
             return
         self.events.append(event)
+        if event.kind == "skipped":
+            self.skipped.append(event.node)
         if event.kind in {"failed", "retry"}:
             self._note(event)
 

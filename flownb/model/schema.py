@@ -77,6 +77,29 @@ class Schema:
                 out[key] = reducer(values[key], update[key])
         return self._checked(out, f"what node {node!r} returned") if self.model else out
 
+    def dumped(self, update: Mapping[str, Any]) -> Any:
+        """Give an update as it is kept: the fields of a model as JSON types."""
+        if self.model is None:
+            return dict(update)
+        from pydantic_core import to_jsonable_python
+
+        return {k: to_jsonable_python(v) for k, v in update.items()}
+
+    def loaded(self, kept: Mapping[str, Any]) -> dict[str, Any]:
+        """Read back what `dumped` gave."""
+        return {k: self._field(k, v) for k, v in kept.items()}
+
+    def _field(self, name: str, value: Any) -> Any:
+        from pydantic import TypeAdapter
+
+        field = None if self.model is None else self.model.model_fields.get(name)
+        if field is None:
+            return value
+        try:
+            return TypeAdapter(field.rebuild_annotation()).validate_python(value)
+        except ValidationError:  # an update for a reducer may be of another type than the field
+            return value
+
     def _checked(self, values: dict[str, Any], what: str) -> dict[str, Any]:
         model: Any = self.model
         unknown = [k for k in values if k not in model.model_fields]

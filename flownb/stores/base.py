@@ -39,6 +39,8 @@ class Step:
     live: tuple[str, ...] | None = None
     """Where it went on to; None: along all its edges."""
     error: str | None = None
+    part: int = -1
+    """For one call of many over a list: which visit of the node they belong to; else -1."""
 
     @property
     def value(self) -> Any:
@@ -60,8 +62,8 @@ class RunRecord:
     updated: float
     attempt: int = 1
     error: str | None = None
-    input: Mapping[str, Any] = field(default_factory=dict)
-    state: Mapping[str, Any] | None = None
+    input: Any = None
+    state: Any = None
     shape: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     steps: tuple[Step, ...] = ()

@@ -37,7 +37,7 @@ def written_graph(document: Mapping[str, Any], max_bytes: int) -> str:
 
 def light(run: RunRecord) -> RunRecord:
     """Give a head without what may be large."""
-    return replace(run, input={}, state=None, shape={}, options={}, steps=())
+    return replace(run, input=None, state=None, shape={}, options={}, steps=())
 
 
 def graph_name(document: Mapping[str, Any]) -> str:
@@ -59,9 +59,13 @@ def unknown_graph(name: str, version: int | None, where: str) -> StoreError:
     return StoreError(f"there is no graph {name!r}{which} in {where}")
 
 
-def taken_over(run_id: str) -> StoreError:
+class RunTaken(StoreError):
+    """Somebody else goes on with a run."""
+
+
+def taken_over(run_id: str) -> RunTaken:
     """Say that somebody else goes on with this run."""
-    return StoreError(
+    return RunTaken(
         f"run {run_id!r} is carried on by somebody else: this one has ended here, "
         "what it did last was not kept"
     )

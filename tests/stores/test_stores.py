@@ -72,7 +72,7 @@ def test_runs_are_listed_newest_first_and_light(store):
         store.runs.save(run(f"r{i}", created=100.0 + i, input={"x": i}, state={"y": i}))
     heads = store.runs.list()
     assert [h.run_id for h in heads] == ["r4", "r3", "r2", "r1", "r0"]
-    assert (heads[0].input, heads[0].state, heads[0].steps) == ({}, None, ())
+    assert (heads[0].input, heads[0].state, heads[0].steps) == (None, None, ())
     assert [h.run_id for h in store.runs.list(limit=2)] == ["r4", "r3"]
 
 

@@ -1,0 +1,87 @@
+"""How does a run get a journal, and how is one that stopped taken up again?"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from flownb.analysis.same import differences, shape_of
+from flownb.engine.journal import Journal
+from flownb.engine.once import works_on_state
+from flownb.engine.replay import Replay
+from flownb.errors import GraphError, StoreError
+from flownb.stores import RunRecord, RunStore, Store, open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from flownb.analysis.plan import LoopPlan
+
+
+class Kept:
+    """Where a run is kept: the store, whether it is ours to close, and what is there of it."""
+
+    def __init__(self, store: Any, *, interval: float = 0.0) -> None:
+        if not interval >= 0:
+            msg = f"persistence_interval={interval}: seconds, 0 for at once"
+            raise GraphError(msg)
+        self.interval = interval
+        self.store, self._done = _opened(store)
+
+    def begin(
+        self, plan: LoopPlan, entry: Any, run_id: str | None, options: Mapping[str, Any]
+    ) -> Journal:
+        """Give the journal of a new run."""
+        now = time.time()
+        record = RunRecord(
+            run_id or uuid4().hex, plan.graph, "pending", now, now,
+            input=_kept(plan, entry), shape=shape_of(plan), options=dict(options),
+        )  # fmt: skip
+        return Journal(self.store, record, interval=self.interval, done=self._done)
+
+    def load(self, run_id: str) -> RunRecord:
+        """Give what is kept of a run."""
+        try:
+            return self.store.load(run_id)
+        except StoreError:
+            self._done()
+            raise
+
+    def take_up(self, plan: LoopPlan, record: RunRecord) -> tuple[Journal, Replay]:
+        """Give the journal of a run that goes on, and what it did so far."""
+        other = [f"it was graph {record.graph!r}"] if record.graph != plan.graph else []
+        changed = other + differences(dict(record.shape), shape_of(plan))
+        if changed:
+            self._done()
+            raise GraphError(
+                f"run {record.run_id!r} cannot be taken up by graph {plan.graph!r}, which has "
+                "changed since: " + "; ".join(changed)
+            )
+        again = replace(record, attempt=record.attempt + 1)
+        journal = Journal(self.store, again, interval=self.interval, done=self._done)
+        return journal, Replay(record.run_id, record.steps)
+
+
+def _opened(store: Any) -> tuple[RunStore, Callable[[], None]]:
+    """Give the store of runs, and what to do when it is no longer needed."""
+    if isinstance(store, Store):
+        return store.runs, lambda: None
+    if store is None or isinstance(store, (str, os.PathLike)):
+        opened = open_store(store)
+        return opened.runs, opened.close
+    if isinstance(store, RunStore):
+        return store, lambda: None
+    msg = (
+        f"store= is a {type(store).__name__}: give a path, a URL, what open_store() gave, or an "
+        "object with the methods of RunStore"
+    )
+    raise GraphError(msg)
+
+
+def _kept(plan: LoopPlan, entry: Any) -> Any:
+    if plan.once is not None and works_on_state(plan.once, entry):
+        return plan.once.schema.dumped(plan.once.schema.entry(entry))
+    return entry

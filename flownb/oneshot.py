@@ -1,0 +1,215 @@
+"""How is a graph without a producer run? Once: `run`, and `resume` after a crash.
+
+The verbs of `Graph` for one-shot runs, a file of their own. What they do is done below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from flownb.model.workflow import Workflow
+
+if TYPE_CHECKING:
+    from flownb.analysis.plan import LoopPlan
+    from flownb.engine.run import Execution, Shower
+    from flownb.model.policies import StartRule
+    from flownb.model.run import WorkflowRun
+    from flownb.model.tools import ToolRegistry
+
+    Made = tuple[Callable[..., Execution], Shower]
+
+
+class OneShot(Workflow):
+    """A workflow that can be run once."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        state_model: type | None = None,
+        reducers: Mapping[str, Callable[[Any, Any], Any]] | None = None,
+    ) -> None:
+        super().__init__(name, state_model=state_model, reducers=reducers)
+        self.using: list[Any] = []
+        self.last_run: WorkflowRun | None = None
+        self._once: tuple[Any, LoopPlan] | None = None
+        self._store: Any = None
+
+    def run(
+        self,
+        state: Any = None,
+        *,
+        max_concurrency: int | None = None,
+        max_iterations: int | None = None,
+        start_rule: StartRule = "dataflow",
+        on_error: str = "stop",
+        progress: bool = False,
+        tools: ToolRegistry | None = None,
+        store: Any = None,
+        run_id: str | None = None,
+        persistence_interval: float = 0.0,
+    ) -> WorkflowRun:
+        """Run a graph without a producer once, from *state* to its final state.
+
+        Each node gets the state as its ancestors left it, and the dict that it returns
+        is folded in. With a *state* that is no dict (a number, a list) each node gets
+        what the one before it returned. Works in a cell too: it uses a helper thread.
+
+        At most *max_concurrency* nodes work at a time, those with the longest way to go
+        first; a node in a cycle runs at most *max_iterations* times. *on_error* is what
+        happens when a node has failed for good and does not say so itself: "stop", or
+        "continue" (nodes behind it run; `ctx.failed` names it). *progress* shows a bar.
+
+        With a *store* (the path of a SQLite file, a URL, what `open_store` gave) every step
+        is kept, so that `resume` can take the run up after a crash: before and after each
+        node, or with a *persistence_interval* every so many seconds. States are kept as
+        JSON, secrets in them too: leave those out.
+
+        Raises GraphError for mistakes in the graph, IterationLimit, StateConflict, StoreError,
+        and what a node raised, with the node named; `last_run` then has the log and state.
+
+        >>> from flownb import Graph
+        >>> graph = Graph("g").add_node("double", lambda state: {"n": state["n"] * 2})
+        >>> graph.run({"n": 4}).state
+        {'n': 8}
+        """
+        from flownb.engine.run import run_in_thread
+
+        options = _options(start_rule, max_concurrency, max_iterations, on_error)
+        keep = None if store is None else (store, run_id, persistence_interval)
+        return run_in_thread(*self._new(state, options, keep, progress=progress, tools=tools))
+
+    async def arun(
+        self,
+        state: Any = None,
+        *,
+        max_concurrency: int | None = None,
+        max_iterations: int | None = None,
+        start_rule: StartRule = "dataflow",
+        on_error: str = "stop",
+        progress: bool = False,
+        tools: ToolRegistry | None = None,
+        store: Any = None,
+        run_id: str | None = None,
+        persistence_interval: float = 0.0,
+    ) -> WorkflowRun:
+        """Run once, as `run` does, on the event loop that awaits it; cancel it by its task."""
+        from flownb.engine.run import run_here
+
+        options = _options(start_rule, max_concurrency, max_iterations, on_error)
+        keep = None if store is None else (store, run_id, persistence_interval)
+        return await run_here(*self._new(state, options, keep, progress=progress, tools=tools))
+
+    def resume(
+        self,
+        run_id: str,
+        *,
+        store: Any = None,
+        persistence_interval: float = 0.0,
+        progress: bool = False,
+        tools: ToolRegistry | None = None,
+        **options: Any,
+    ) -> WorkflowRun:
+        """Take up a run that crashed, failed or was cancelled; nodes that ended do not run again.
+
+        What was under way when it stopped is started again. The graph must have the same
+        nodes and edges, else GraphError says what is different; a function may have been
+        mended. *options* are those of `run`, by default as they were. Without *store* it is
+        the one this graph used last, else `$FLOWNB_STORE` or `flownb-runs.sqlite`.
+
+        >>> from flownb import Graph
+        >>> from flownb.stores import open_store
+        >>> store = open_store("memory://")
+        >>> graph = Graph("g").add_node("inverse", lambda state: {"n": 1 / state["n"]})
+        >>> try:
+        ...     graph.run({"n": 0}, store=store, run_id="r1")
+        ... except ZeroDivisionError:
+        ...     graph.add_node("inverse", lambda state: {"n": None}).resume("r1").state
+        {'n': None}
+        """
+        from flownb.engine.run import run_in_thread
+
+        kept = run_id, store, persistence_interval
+        return run_in_thread(*self._taken_up(kept, options, progress=progress, tools=tools))
+
+    async def aresume(
+        self,
+        run_id: str,
+        *,
+        store: Any = None,
+        persistence_interval: float = 0.0,
+        progress: bool = False,
+        tools: ToolRegistry | None = None,
+        **options: Any,
+    ) -> WorkflowRun:
+        """Take up a run, as `resume` does, on the event loop that awaits it."""
+        from flownb.engine.run import run_here
+
+        kept = run_id, store, persistence_interval
+        return await run_here(*self._taken_up(kept, options, progress=progress, tools=tools))
+
+    # -- what both faces share -------------------------------------------------
+
+    def _new(
+        self, state: Any, options: Mapping[str, Any], keep: Any, *, progress: bool, tools: Any
+    ) -> Made:
+        plan, more = self._plan_once(options), {}
+        if keep is not None:
+            from flownb.engine.durable import Kept
+
+            self._store, run_id, interval = keep
+            journal = Kept(self._store, interval=interval).begin(plan, state, run_id, options)
+            more = {"journal": journal, "run_id": journal.record.run_id}
+        return self._made(plan, state, more, progress=progress, tools=tools)
+
+    def _taken_up(
+        self, kept: Any, options: Mapping[str, Any], *, progress: bool, tools: Any
+    ) -> Made:
+        from flownb.engine.durable import Kept
+
+        run_id, store, interval = kept
+        self._store = self._store if store is None else store
+        place = Kept(self._store, interval=interval)
+        record = place.load(run_id)
+        plan = self._plan_once(_options(**{**record.options, **options}))
+        journal, replay = place.take_up(plan, record)
+        more = {"journal": journal, "replay": replay, "run_id": run_id}
+        return self._made(plan, record.input, more, progress=progress, tools=tools)
+
+    def _made(
+        self, plan: LoopPlan, entry: Any, more: Mapping[str, Any], *, progress: bool, tools: Any
+    ) -> Made:
+        from flownb.engine.run import Execution, Shower
+
+        def make(**told: Any) -> Execution:
+            execution = Execution(plan, entry, using=self.using, tools=tools, **more, **told)
+            self.last_run = execution.run
+            return execution
+
+        return make, Shower(self.name, len(plan.nodes) - 1, progress=progress)
+
+    def _plan_once(self, options: Mapping[str, Any]) -> LoopPlan:
+        """Check and compile the graph for a run; remembered until it is edited."""
+        import os
+
+        from flownb.analysis.once import compile_once
+        from flownb.analysis.validate import check
+
+        asked = (self.version, options, os.environ.get("FLOWNB_MAX_ITERATIONS"))
+        if self._once is None or self._once[0] != asked:
+            check(self)
+            self._once = (asked, compile_once(self, **options))
+        return self._once[1]
+
+
+def _options(
+    start_rule: StartRule = "dataflow",
+    max_concurrency: int | None = None,
+    max_iterations: int | None = None,
+    on_error: str = "stop",
+) -> dict[str, Any]:
+    return {
+        "start_rule": start_rule, "max_concurrency": max_concurrency,
+        "max_iterations": max_iterations, "on_error": on_error,
+    }  # fmt: skip
