@@ -219,7 +219,7 @@ def _loop(
         pace.hold / free if free else 0.0,
         options.max_in_flight,
         limit,
-        not study.exact,
+        study.is_bound,
     )
 
 

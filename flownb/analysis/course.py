@@ -1,9 +1,9 @@
 """When does each node of one item start and end, if its ifs decide so?
 
 An item starts at 0 with its producer. A node starts when all its in-edges are settled
-and one is live, or when its `join=` is content earlier; a join="each" runs once for each
-live token, and of it the last run counts. Linear in nodes and edges, without recursion;
-`gated` answers the same where nodes share a `Limit`.
+and one is live; a join="each" runs once for each live token, and of it the last run
+counts. Linear in nodes and edges, without recursion; `rehearsal` answers the same where
+a join does not wait for all, nodes share a `Limit`, or a start rule holds nodes back.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from flownb.analysis.plan import LoopPlan, PlanEdge, PlanNode
+    from flownb.analysis.plan import LoopPlan, PlanEdge
     from flownb.analysis.verdicts import Choice
 
 NEVER = -1
@@ -24,8 +24,10 @@ class Course:
     """One item, by node number, in microseconds since its producer started.
 
     `end` is the end of the last run, -1 for a node that does not run; `runs` counts
-    them; `because` is the node whose end let this one start, -1 for the producer; `late`
-    are the edges along which something came when their join had run already.
+    them (0 with an end: it lost while it was open); `because` is the node whose end let
+    this one start, or lose, -1 for the producer; `late` are the edges along which
+    something came when their join had run already. `played`: a start rule or a limit may
+    have kept a run waiting for more than its inputs.
     """
 
     plan: LoopPlan
@@ -35,6 +37,7 @@ class Course:
     runs: list[int]
     because: list[int]
     late: frozenset[tuple[int, int]] = frozenset()
+    played: bool = False
 
     def live(self, v: int) -> Iterator[PlanEdge]:
         """Give the edges out of a node that ran along which something came in time."""
@@ -48,8 +51,9 @@ class Course:
 
     def chain(self, v: int) -> list[int]:
         """Give the nodes that ran one because of the other, from the producer to *v*."""
-        found = []
-        while v >= 0:
+        found, seen = [], set()
+        while v >= 0 and v not in seen:  # what ran twice may have let itself start
+            seen.add(v)
             if self.runs[v]:
                 found.append(v)
             v = self.because[v]
@@ -73,11 +77,8 @@ def course(plan: LoopPlan, lasts: Sequence[int], choice: Choice) -> Course:
     size = len(plan.nodes)
     start, runs = [0] * size, [0] * size
     end, because = [NEVER] * size, [NEVER] * size
-    early = {n.index: Early(n) for n in plan.nodes if n.join not in ("all", "each")}
     runs[0] = 1
     for v, node in enumerate(plan.nodes):
-        if v in early:
-            start[v], because[v], runs[v] = early[v].decided()
         settled = start[v]
         if runs[v]:
             settled = end[v] = start[v] + lasts[v]
@@ -85,47 +86,11 @@ def course(plan: LoopPlan, lasts: Sequence[int], choice: Choice) -> Course:
         for edge in node.outs:
             w = edge.target
             multi, alive = plan.nodes[w].multi, w in live
-            if w in early:
-                early[w].arrived.append((settled, v, alive))
             if alive:
                 runs[w] = runs[w] + runs[v] if multi else 1
             if (alive or not multi) and (because[w] < 0 or settled > start[w]):
                 start[w], because[w] = settled, v
-    for v, join in early.items():
-        join.stop_losers(start[v], start, end, runs)
-    late = frozenset((u, v) for v, join in early.items() for u in join.late())
-    return Course(plan, choice, lasts, end, runs, because, late)
-
-
-class Early:
-    """A join that does not wait for all: join="first", or the n-th live input."""
-
-    def __init__(self, node: PlanNode) -> None:
-        self.node = node
-        self.needed = node.join if isinstance(node.join, int) else 1
-        self.arrived: list[tuple[int, int, bool]] = []
-
-    def decided(self) -> tuple[int, int, int]:
-        """Give when it runs or is bypassed, because of whom, and how often it runs."""
-        live = sorted(a for a in self.arrived if a[2])
-        if len(live) >= self.needed:
-            when, source, _ = live[self.needed - 1]
-            return when, source, 1
-        dead = sorted(a for a in self.arrived if not a[2])
-        when, source, _ = dead[len(self.arrived) - self.needed]
-        return when, source, 0
-
-    def late(self) -> list[int]:
-        """Name the sources that came when the join had run."""
-        return [v for _, v, _ in sorted(a for a in self.arrived if a[2])[self.needed :]]
-
-    def stop_losers(self, now: int, start: list[int], end: list[int], runs: list[int]) -> None:
-        """Cancel at second *now* what only this join was interested in."""
-        if runs[self.node.index]:
-            for v in self.node.losers:
-                if runs[v] and start[v] >= now and end[v] > now:
-                    end[v], runs[v] = NEVER, 0
-                end[v] = min(end[v], now)
+    return Course(plan, choice, lasts, end, runs, because)
 
 
 def carried(
@@ -141,7 +106,8 @@ def carried(
         if v:
             if first[v] < 0:
                 continue
-            ends[v] = first[v] + lasts[v] if nodes[v].multi else it.end[v]
+            at_once = nodes[v].multi and not it.played
+            ends[v] = first[v] + lasts[v] if at_once else it.end[v]
             if stops(v):
                 continue
         came = ends[v] if v else it.end[0]

@@ -7,13 +7,15 @@ before anything runs. It names nodes, gives seconds, and says what it does not k
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from flownb.analysis.bottleneck import sentence, warnings
 from flownb.analysis.capacity import Capacity, figures
 from flownb.analysis.changes import Search
 from flownb.analysis.durations import MICRO, Durations
+from flownb.analysis.makespan import makespan
+from flownb.analysis.once import compile_once
 from flownb.analysis.plan import compile_plan
 from flownb.analysis.readings import Answer, Comparison, Reading, answer, read
 from flownb.analysis.shares import measured_shares
@@ -28,6 +30,7 @@ from flownb.model.workflow import Workflow
 
 if TYPE_CHECKING:
     from flownb.analysis.capacity import Figures
+    from flownb.analysis.makespan import Makespan
     from flownb.analysis.pace import Rates
     from flownb.analysis.verdicts import Verdicts
     from flownb.model.policies import AwaitPolicy
@@ -55,6 +58,19 @@ class Explanation(Shown):
     studies: Mapping[str, Study]
     durations: Durations
     measured: Mapping[str, LoopMetrics] = field(default_factory=dict)
+    once: Study | None = None
+
+    @property
+    def makespan(self) -> Makespan | None:
+        """How long a graph without producers takes, and why; None for loops.
+
+        >>> from flownb import Graph
+        >>> graph = Graph("once").add_node("a", takes=1).add_node("b", takes=2)
+        >>> span = graph.add_edge("a", "b").explain().makespan
+        >>> span.seconds, span.chain
+        (3.0, (('a', 1.0), ('b', 2.0)))
+        """
+        return None if self.once is None else makespan(self.once)
 
     @property
     def loops(self) -> tuple[str, ...]:
@@ -114,20 +130,31 @@ class Explanation(Shown):
         *verdicts* says what the ifs say, {"wet?": True}, and which conditions hold,
         {("check", "store"): False}; what they leave open counts with its worst case.
         """
-        study = self.study(loop)
+        study = self._under(loop, _known(policy))
         if verdicts:
             check_verdicts([study.plan], verdicts)
             study = Study.of(study.plan, self.durations, verdicts)
-        return study.worst(_known(policy)).us / MICRO
+        return study.worst(policy).us / MICRO
+
+    def _under(self, loop: str, policy: AwaitPolicy | None) -> Study:
+        """Study a loop under a policy: a start rule holds back whoever that one awaits."""
+        study = self.study(loop)
+        if policy in {None, study.plan.policy} or study.plan.options.start_rule == "dataflow":
+            return study
+        return Study.of(compile_plan(self.workflow, loop, policy), self.durations)
 
     def compare(self, loop: str | None = None) -> Comparison:
         """Read each loop, or one, under all six policies."""
-        chosen = self.studies.values() if loop is None else [self.study(loop)]
-        return Comparison(read(study, policy) for study in chosen for policy in AWAIT_POLICIES)
+        chosen = self.loops if loop is None else [loop]
+        return Comparison(
+            read(self._under(each, policy), policy, self.policy(each))
+            for each in chosen
+            for policy in AWAIT_POLICIES
+        )
 
     def reading(self, loop: str) -> Reading:
         """Read a loop under its own policy."""
-        return read(self.study(loop), self.policy(loop))
+        return read(self.study(loop), self.policy(loop), self.policy(loop))
 
     def answers(self, loop: str) -> tuple[Answer, ...]:
         """Go through everything that each node which decides may say."""
@@ -203,7 +230,21 @@ def explain(
 
 def _made(workflow: Workflow, metrics: Mapping[str, LoopMetrics]) -> Explanation:
     durations = Durations.of(workflow.nodes.values(), _means(metrics))
-    return Explanation(workflow, _studies(workflow, durations), durations, dict(metrics))
+    once = _once(workflow, durations)
+    return Explanation(workflow, _studies(workflow, durations), durations, dict(metrics), once)
+
+
+def _once(workflow: Workflow, durations: Durations) -> Study | None:
+    """Study a graph without producers as the one item it is; None if it goes in circles."""
+    if workflow.producers or not workflow.nodes:
+        return None
+    try:
+        plan = compile_once(workflow)
+    except GraphError:
+        return None
+    if any(node.knot >= 0 for node in plan.nodes):
+        return None
+    return Study.of(plan, replace(durations, us={**durations.us, plan.loop: 0}))
 
 
 def _means(metrics: Mapping[str, LoopMetrics]) -> dict[str, float]:

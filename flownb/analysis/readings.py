@@ -50,14 +50,13 @@ class Answer:
     at_most: bool = False
 
 
-def read(study: Study, policy: AwaitPolicy) -> Reading:
-    """Read a loop under a policy."""
+def read(study: Study, policy: AwaitPolicy, own: AwaitPolicy) -> Reading:
+    """Read a loop under a policy; *own* is that of the loop."""
     worst = study.worst(policy)
     names = study.names(worst.chain)
     chain = tuple((name, study.takes(name)) for name in names)
     seconds, waits_for = worst.us / MICRO, study.awaited(policy)
-    own = policy == study.plan.policy
-    return Reading(study.loop, policy, seconds, waits_for, chain, own, not study.exact)
+    return Reading(study.loop, policy, seconds, waits_for, chain, policy == own, study.is_bound)
 
 
 def answer(study: Study, option: Option) -> Answer:

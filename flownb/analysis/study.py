@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from flownb.analysis.course import Course, course, lasts_of
 from flownb.analysis.durations import MICRO
-from flownb.analysis.gated import gated, is_gated
+from flownb.analysis.rehearsal import needs_rehearsal, rehearse
 from flownb.analysis.releases import Release, release
 from flownb.analysis.verdicts import MOST, choices, options
 
@@ -47,13 +47,19 @@ class Study:
         most = min(MOST, _STEPS // len(plan.nodes))
         picked, exact = choices(left, most)
         lasts = lasts_of(plan, durations.us)
-        follow = gated if is_gated(plan) else course
+        follow = rehearse if needs_rehearsal(plan) else course
         courses = tuple(follow(plan, lasts, each) for each in picked)
         return cls(plan, durations, left, courses, exact)
 
     def only(self, courses: Sequence[Course]) -> Study:
         """Give the same study of fewer courses."""
         return Study(self.plan, self.durations, self.open, tuple(courses), self.exact)
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether what is read off it is "at most": too many courses, or runs that wait."""
+        waits = any(n.multi for n in self.plan.nodes) and self.courses[0].played
+        return waits or not self.exact
 
     @property
     def loop(self) -> str:

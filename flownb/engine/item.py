@@ -13,18 +13,18 @@ import copy
 import functools
 from typing import TYPE_CHECKING, Any
 
+from flownb.analysis.order import order_of
 from flownb.engine.joins import Join
-from flownb.engine.order import order_of
 from flownb.engine.overload import may_release
 from flownb.engine.routing import route
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from flownb.analysis.order import Order
     from flownb.analysis.plan import PlanEdge, PlanNode
     from flownb.engine.calling import Runner
     from flownb.engine.loop import LoopManager
-    from flownb.engine.order import Order
 
 
 class Token:
@@ -153,7 +153,7 @@ class Item:
         self.message: Any = None
         self.memo: dict[Any, Any] | None = None
         self.open: dict[Token, None] = {}
-        self.order: Order | None = order_of(loop.plan)
+        self.order: Order[Token] | None = order_of(loop.plan)
         self.lost: set[int] = set()
         self.popped: list[tuple[str, str]] = []
         self.awaited: Bits | LiveArms = loop.tally()

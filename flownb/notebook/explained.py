@@ -18,6 +18,7 @@ from flownb.notebook.words import brief, clean, seconds
 if TYPE_CHECKING:
     from flownb.analysis.capacity import Capacity
     from flownb.analysis.explain import Explanation
+    from flownb.analysis.makespan import Makespan
     from flownb.analysis.readings import Answer, Reading
     from flownb.model.policies import AwaitPolicy
 
@@ -41,6 +42,9 @@ def whole_text(why: Explanation) -> str:
     for loop in why.loops[:_ARMS]:
         lines += ["", f"loop {loop} (await policy {why.policy(loop)}: {_MEANS[why.policy(loop)]})"]
         lines += [f"  {line}" for line in _loop_lines(why, capacity, loop)]
+    if (span := why.makespan) is not None:
+        lines += [f"{mark:10}  {line}" for mark, line in _once(why, span)]
+        lines += ["", *text_table(_SPANS, _spans(span)).splitlines()]
     if len(why.loops) > _ARMS:
         lines += ["", f"and {len(why.loops) - _ARMS:,} more loops"]
     return "\n".join(clean(line).rstrip() for line in lines)
@@ -48,6 +52,8 @@ def whole_text(why: Explanation) -> str:
 
 def _title(why: Explanation) -> str:
     loops = "1 loop" if len(why.loops) == 1 else f"{len(why.loops)} loops"
+    if why.once is not None:
+        return f"{brief(why.workflow.name)}: runs once, no producer waits{_unknown(why)}"
     if not why.loops:
         return f"{brief(why.workflow.name)}: no producer, so nobody waits for anybody"
     return f"{brief(why.workflow.name)}: who waits for whom, {loops}{_unknown(why)}"
@@ -73,9 +79,6 @@ def _facts(why: Explanation, capacity: Capacity, loop: str) -> Iterator[tuple[st
     yield "waits for", named(why.await_set(loop), _NAMES)
     yield "detached", named(why.detached(loop), _NAMES)
     yield "released", _release(why, loop)
-    rule = why.study(loop).plan.options.start_rule
-    if rule != "dataflow":
-        yield "note", f"start_rule={rule!r} is not reckoned with: it can only be later than this"
     rate = rate_word(capacity.loops[loop].rate)
     yield "rate", f"{rate}: {capacity.bottlenecks[loop]}"
     if loop in capacity.changes:
@@ -113,6 +116,7 @@ def _arms(why: Explanation, loop: str) -> Iterator[tuple[str, str]]:
         yield "", f"and {len(arms) - _ARMS:,} more arms"
 
 
+_SPANS: Final = ("nodes at work", "start rule", "done after")
 _COMPARE: Final = ("policy", "released", "waits for")
 _ANSWERS: Final = ("if", "says", "released", "waits for")
 _MEASURED: Final = ("node", "declared s", "measured s", "longest s", "calls")
@@ -135,10 +139,31 @@ def _answered(answer: Answer) -> list[Any]:
 
 
 def _release(why: Explanation, loop: str) -> str:
-    """Write the release and the chain that takes so long; "?" where nobody knows."""
-    reading, unknown = why.reading(loop), set(why.unknown)
-    words = [f"{n} {'?' if n in unknown else seconds(t)}" for n, t in reading.chain]
-    return f"after {_after(reading)}: {chain_text(words)}"
+    """Write the release and the chain that takes so long."""
+    reading = why.reading(loop)
+    return f"after {_after(reading)}: {_links(why, reading.chain)}"
+
+
+def _links(why: Explanation, chain: Sequence[tuple[str, float]]) -> str:
+    """Write a chain with its seconds; "?" where nobody knows."""
+    unknown = set(why.unknown)
+    return chain_text([f"{n} {'?' if n in unknown else seconds(t)}" for n, t in chain])
+
+
+def _once(why: Explanation, span: Makespan) -> Iterator[tuple[str, str]]:
+    """Give what is to be said of a graph that runs once: (word, text) each."""
+    least = "at most " if span.at_most else ""
+    yield "done", f"after {least}{seconds(span.seconds)} s: {_links(why, span.chain)}"
+    if span.seconds:
+        mean = f"{span.work / span.seconds:.3g} nodes at work on average"
+        yield "work", f"{seconds(span.work)} s in all, so {mean}"
+
+
+def _spans(span: Makespan) -> list[list[Any]]:
+    """Give the makespan under each start rule, and with so many nodes at work at a time."""
+    rows = [["as many as can", rule, f"{seconds(s)} s"] for rule, s in span.rules.items()]
+    rows += [[f"at most {k}", "dataflow", f"{seconds(s)} s"] for k, s in span.at_once.items()]
+    return rows
 
 
 def tables(why: Explanation) -> list[tuple[str, str]]:
@@ -146,6 +171,9 @@ def tables(why: Explanation) -> list[tuple[str, str]]:
     capacity = why.capacity()
     said = [foreseen.boxed(capacity.warnings, "warn")]
     said += [_sentences(why, capacity, loop) for loop in why.loops[:_ARMS]]
+    if (span := why.makespan) is not None:
+        said += [table(["run once", "await policy all"], [*_once(why, span)])]
+        said += [table(_SPANS, _spans(span))]
     folded = [("under every policy" if len(why.loops) == 1 else f"{loop} under every policy",
                "".join(table(*each) for each in _loop_tables(why, loop)))
               for loop in why.loops[:_ARMS]]  # fmt: skip

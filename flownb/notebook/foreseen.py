@@ -39,6 +39,8 @@ Table = tuple[Sequence[str], list[list[Any]]]
 
 def whole_text(capacity: Capacity) -> str:
     """Write everything: the tables, the bottlenecks, the warnings, the advice."""
+    if not capacity.loops:
+        return f"{clean(capacity.name)}: no loop, so nothing has to keep up"
     lines = [f"{capacity.name}: can it keep up?{_unknown(capacity)}"]
     for columns, rows in all_tables(capacity):
         lines += ["", *text_table(columns, rows).splitlines()]

@@ -38,7 +38,7 @@ _LOOKS: Final = {
 
 
 def draw(why: Explanation) -> Picture | None:
-    """Draw the graph with what is awaited and the critical chain of each loop."""
+    """Draw the graph with what is awaited and the critical chain of each loop, or of the run."""
     if len(why.workflow.nodes) > _MOST:
         return None
     shapes = scene(why.workflow)
@@ -76,12 +76,13 @@ class _Marks:
     def of(cls, why: Explanation) -> _Marks:
         readings = [why.reading(loop) for loop in why.loops]
         awaited = frozenset(name for r in readings for name in r.waits_for)
-        links = frozenset(
-            (a, b) for r in readings for (a, _), (b, _) in pairwise(r.chain) if r.release
-        )
+        chains = [r.chain for r in readings if r.release]
+        if (span := why.makespan) is not None:
+            chains.append(span.chain)
+        links = frozenset((a, b) for chain in chains for (a, _), (b, _) in pairwise(chain))
         times: dict[str, str] = {}
-        for reading in readings:
-            times |= _times(reading.chain)
+        for chain in chains:
+            times |= _times(chain)
         return cls(awaited, links, times, frozenset(why.unknown))
 
 
@@ -153,4 +154,6 @@ def _said(why: Explanation) -> str:
         parts.append(
             f"{brief(loop)} waits for {names}, and is released after {seconds(reading.release)} s"
         )
+    if (span := why.makespan) is not None:
+        parts.append(f"It runs once and is done after {seconds(span.seconds)} s")
     return ". ".join(parts) + "."

@@ -13,14 +13,35 @@ import heapq
 import itertools
 import math
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from flownb.analysis.plan import LoopPlan, PlanNode
-    from flownb.engine.item import Token
 
 
-def order_of(plan: LoopPlan) -> Order | None:
+class At(Protocol):
+    """Where a call is to be made."""
+
+    @property
+    def plan(self) -> PlanNode:
+        """The node as it was compiled."""
+
+
+class Offered(Protocol):
+    """A call that may have to wait for its turn."""
+
+    admitted: bool
+    cancelled: bool
+
+    @property
+    def at(self) -> At:
+        """Its node."""
+
+
+Call = TypeVar("Call", bound=Offered)
+
+
+def order_of(plan: LoopPlan) -> Order[Any] | None:
     """Give what holds the nodes of a new item back, if anything does."""
     rule = plan.options.start_rule
     if rule == "dataflow" and plan.max_concurrency is None:
@@ -28,19 +49,19 @@ def order_of(plan: LoopPlan) -> Order | None:
     return Order(rule, 1 if rule == "sequential" else plan.max_concurrency)
 
 
-class Order:
-    """Holds the tokens of one item back until it is their turn."""
+class Order(Generic[Call]):
+    """Holds the calls of one item back until it is their turn."""
 
     def __init__(self, rule: str, at_once: int | None = None) -> None:
         self._rule = rule
         self._limit = math.inf if at_once is None else at_once
-        self._waiting: list[tuple[tuple[float, ...], int, Token]] = []
+        self._waiting: list[tuple[tuple[float, ...], int, Call]] = []
         self._count = itertools.count()
         self._at_work: Counter[float] = Counter()  # level: how many
 
-    def offer(self, token: Token) -> None:
-        """Keep a token whose inputs are there."""
-        heapq.heappush(self._waiting, (self._rank(token.at.plan), next(self._count), token))
+    def offer(self, call: Call) -> None:
+        """Keep a call whose inputs are there."""
+        heapq.heappush(self._waiting, (self._rank(call.at.plan), next(self._count), call))
 
     def _rank(self, plan: PlanNode) -> tuple[float, ...]:
         if self._rule == "sequential":
@@ -51,23 +72,23 @@ class Order:
     def _level(self, plan: PlanNode) -> float:
         return plan.level if self._rule == "level" else 0
 
-    def closed(self, token: Token) -> None:
-        """Count a token that has ended, if it had had its turn."""
-        if token.admitted:
-            level = self._level(token.at.plan)
+    def closed(self, call: Call) -> None:
+        """Count a call that has ended, if it had had its turn."""
+        if call.admitted:
+            level = self._level(call.at.plan)
             self._at_work[level] -= 1
             if not self._at_work[level]:
                 del self._at_work[level]
 
-    def turn(self) -> list[Token]:
-        """Give the tokens that may start now, when all that was offered is known."""
-        turn: list[Token] = []
+    def turn(self) -> list[Call]:
+        """Give the calls that may start now, when all that was offered is known."""
+        turn: list[Call] = []
         while self._waiting and self._may_start(self._waiting[0][0][0]):
-            token = heapq.heappop(self._waiting)[-1]
-            if not token.cancelled:
-                token.admitted = True
-                self._at_work[self._level(token.at.plan)] += 1
-                turn.append(token)
+            call = heapq.heappop(self._waiting)[-1]
+            if not call.cancelled:
+                call.admitted = True
+                self._at_work[self._level(call.at.plan)] += 1
+                turn.append(call)
         return turn
 
     def _may_start(self, level: float) -> bool:
