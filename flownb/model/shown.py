@@ -77,6 +77,10 @@ class Viewed(Shown):
         """Watch the figures of every loop and queue, and steer them: pause, step, stop."""
         return _views().open_view(self, "dashboard")
 
+    def live_timeline(self) -> Any:
+        """Watch who works and who waits, as a Gantt chart that grows."""
+        return _views().open_view(self, "timeline")
+
 
 def _painter() -> Any:
     return importlib.import_module("flownb.notebook.repr")

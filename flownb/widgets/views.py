@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 from flownb.widgets.base import Live
 from flownb.widgets.dag import Dag
 from flownb.widgets.dashboard import Dashboard
+from flownb.widgets.timeline import TimelineView
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _PARTS: Final[Mapping[str, tuple[type[Part], ...]]] = {
     "dag": (Dag,),
     "dashboard": (Dashboard,),
+    "timeline": (TimelineView,),
 }
 _in_cell: WeakValueDictionary[tuple[str, str, str], Live] = WeakValueDictionary()
 

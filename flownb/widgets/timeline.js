@@ -1,0 +1,294 @@
+// Who works and who waits, right now? A Gantt chart that follows the run, or lets one look back.
+import { attr, calm, duration, h, text } from "./base.js";
+import { painter } from "./paint.js";
+import { place, Reel, said, second, ticks, what } from "./reel.js";
+
+const SPANS = [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600]; // seconds in view
+const HEAD = 22; // pixels of a loop's name
+const BAR = 15;
+const GAP = 5;
+const FRAME = 50; // milliseconds between two pictures, at least
+const TABLE = 100; // rows
+
+/** Show the timeline. @param {HTMLElement} el @param {import("./base.js").Store} store */
+export function timeline(el, store) {
+  const reel = new Reel();
+  const view = { wide: 10, to: 0, follow: true, now: 0, at: 0, runs: false, open: [] };
+  const page = build(view, act);
+  const paint = painter(page.canvas);
+  let rows = [];
+  let [timer, drawn, shown, cost, high] = [0, 0, true, 0, 0];
+  el.append(page.element);
+
+  // -- what is known ---------------------------------------------------------------
+
+  function redraw() {
+    const { unit, kinds, looks } = store.scene;
+    reel.begin(store.scene, unit, kinds);
+    paint.use(looks);
+    arrange();
+    hear(store.state);
+  }
+  function hear(changed) {
+    const { unit, kinds } = store.scene;
+    const fresh = Object.keys(changed).filter((key) => /^c\d+$/.test(key) && changed[key]);
+    fresh.map((key) => Number(key.slice(1))).sort((a, b) => a - b).forEach((n) => reel.take(n, changed[`c${n}`], unit, kinds));
+    if (changed.now) tick(changed.now);
+    if (changed.open) view.open = changed.open;
+    const deep = rows.reduce((sum, row) => sum + reel.depth(row.id), 0);
+    if (deep !== arranged) arrange();
+    soon();
+  }
+  function tick([now, runs]) {
+    const here = clock();
+    // the clock of the run, as smooth as ours: jumps of a late message are spread
+    view.now = runs && view.runs && Math.abs(here - now) < 0.5 ? here + (now - here) * 0.1 : now;
+    [view.at, view.runs] = [performance.now(), runs];
+  }
+  function clock() {
+    return view.runs ? view.now + (performance.now() - view.at) / 1000 : view.now;
+  }
+
+  // -- where everything stands -------------------------------------------------------
+
+  let arranged = 0;
+  function arrange() {
+    let y = 0;
+    let loop = null;
+    arranged = 0;
+    rows = store.scene.rows.map((row) => {
+      if (row.loop !== loop) y += HEAD + (loop === null ? 0 : GAP);
+      loop = row.loop;
+      const deep = reel.depth(row.id);
+      arranged += deep;
+      const found = { ...row, y, deep, high: deep * (BAR + 1) - 1 };
+      y += found.high + GAP;
+      return found;
+    });
+    high = y + GAP;
+    page.name(rows, HEAD, high);
+    soon();
+  }
+  function windowNow() {
+    const to = view.follow ? clock() : view.to;
+    return [to - view.wide, to];
+  }
+
+  // -- drawing -------------------------------------------------------------------------
+
+  function soon() {
+    if (!timer && shown) timer = requestAnimationFrame(frame);
+  }
+  function frame() {
+    timer = 0;
+    if (!shown || !el.isConnected) return;
+    const wait = Math.max(calm() ? 500 : FRAME, 4 * cost);
+    if (performance.now() - drawn >= wait) draw();
+    if (view.follow && view.runs) timer = requestAnimationFrame(frame);
+    else if (performance.now() - drawn > 1) timer = setTimeout(() => ((timer = 0), soon()), wait) && 0;
+  }
+  function draw() {
+    const begin = performance.now();
+    const [from, to] = windowNow();
+    const wide = paint.resize(high);
+    if (!wide) return;
+    const x = (time) => ((time - from) / view.wide) * wide;
+    const axis = ticks(from, to, Math.max(2, wide / 90));
+    page.axis(axis, x);
+    paint.grid(axis.at.map(x), high);
+    const [top, bottom] = page.inView();
+    const open = openSpans(to);
+    view.boxes = [];
+    for (const row of rows) {
+      if (row.y > bottom || row.y + row.high < top) continue;
+      const spans = [...reel.visible(row.id, from, to), ...(open.get(row.id) ?? [])];
+      view.boxes.push(...paint.row(row, spans, x, { bar: BAR, reel, rows }));
+    }
+    page.tell(view, from, to, rows, reel);
+    drawn = performance.now();
+    cost = drawn - begin;
+  }
+  function openSpans(to) {
+    const found = new Map();
+    const end = Math.min(clock(), to);
+    const lines = new Map();
+    for (const [row, iteration, start, kind] of view.open) {
+      if (!lines.has(row)) lines.set(row, [...(reel.rows.get(row)?.ends ?? [])]);
+      const span = { row, iteration, start, end: Math.max(end, start), kind: store.scene.kinds[kind], open: true };
+      span.line = place(lines.get(row), span);
+      found.set(row, [...(found.get(row) ?? []), span]);
+    }
+    return found;
+  }
+
+  // -- what one may do -------------------------------------------------------------------
+
+  function act(what, value) {
+    if (what === "follow") view.follow = value ?? !view.follow;
+    if (what === "zoom") zoom(value.steps, value.share ?? 1);
+    if (what === "move") move(value * view.wide);
+    if (what === "rows") page.table(tableRows());
+    if (what === "hover") return hover(value);
+    if (!view.follow && !view.to) view.to = clock();
+    page.buttons(view);
+    soon();
+    return null;
+  }
+  function zoom(steps, share) {
+    const to = windowNow()[1];
+    const at = to - view.wide * (1 - share);
+    const i = SPANS.findIndex((wide) => wide >= view.wide);
+    view.wide = SPANS[Math.min(SPANS.length - 1, Math.max(0, i + steps))];
+    view.to = at + view.wide * (1 - share);
+  }
+  function move(seconds) {
+    const end = clock();
+    view.to = Math.min(end, Math.max(reel.start() + view.wide / 2, windowNow()[1] + seconds));
+    view.follow = view.to >= end - 1e-6;
+  }
+  function hover({ x, y }) {
+    const found = (view.boxes ?? []).findLast((b) => x >= b.x - 1 && x <= b.x + b.wide + 1 && y >= b.y && y <= b.y + BAR);
+    return found ? said(found.span, rows, reel) : "";
+  }
+  function tableRows() {
+    const [from, to] = windowNow();
+    return rows
+      .flatMap((row) => reel.visible(row.id, from, to).map((span) => [row, span]))
+      .sort((a, b) => b[1].start - a[1].start)
+      .slice(0, TABLE)
+      .map(([row, span]) => [row.loop, row.node, span.kind === "block" ? `${span.iteration} calls` : String(span.iteration), what(span, rows, reel), span.start.toFixed(3), span.end.toFixed(3)]);
+  }
+
+  const watch = new IntersectionObserver((seen) => ((shown = seen.at(-1).isIntersecting), soon()));
+  watch.observe(page.canvas);
+  const grown = new ResizeObserver(() => soon());
+  grown.observe(page.canvas.parentElement);
+  redraw();
+  page.buttons(view);
+  store.onScene(redraw);
+  store.onState(hear);
+  store.send({ do: "recall_timeline" });
+  return () => {
+    watch.disconnect();
+    grown.disconnect();
+    cancelAnimationFrame(timer);
+    shown = false;
+  };
+}
+
+function build(view, act) {
+  const follow = h("button", { type: "button", class: "flownb-button", "aria-pressed": "true", onclick: () => act("follow") }, "follow");
+  const plain = (label, words, press) => h("button", { type: "button", class: "flownb-button", "aria-label": label, title: label, onclick: press }, words);
+  const buttons = [
+    plain("earlier", "◂", () => act("move", -0.5)), plain("later", "▸", () => act("move", 0.5)),
+    plain("show more seconds", "−", () => act("zoom", { steps: 1 })), plain("show fewer seconds", "+", () => act("zoom", { steps: -1 })), follow,
+  ];
+  const words = h("span", { class: "flownb-dim" });
+  const bar = h("header", { class: "flownb-bar" }, h("strong", {}, "timeline"), words, h("div", { class: "flownb-tools", role: "group", "aria-label": "timeline" }, ...buttons));
+  const names = h("div", { class: "flownb-names" });
+  const canvas = h("canvas", { class: "flownb-chart", role: "img", tabindex: "0", "aria-label": "timeline" });
+  const tip = h("div", { class: "flownb-tip", role: "tooltip", hidden: "" });
+  const area = h("div", { class: "flownb-area" }, canvas, tip);
+  const scroll = h("div", { class: "flownb-scroll" }, names, area);
+  const axis = h("div", { class: "flownb-axis", "aria-hidden": "true" });
+  const body = h("tbody");
+  const heads = ["loop", "node", "iteration", "what", "start", "end"].map((name) => h("th", { scope: "col" }, name));
+  const table = h("table", { class: "fnb-table" }, h("thead", {}, h("tr", {}, ...heads)), body);
+  const twin = h("details", { ontoggle: () => act("rows") }, h("summary", {}, "as a table"), h("div", { class: "flownb-twin" }, table));
+  const keys = h("p", { class: "flownb-legend flownb-dim" }, ...legend());
+  const element = h("div", {}, bar, scroll, axis, keys, twin);
+  listen(canvas, tip, view, act);
+  let tabled = 0;
+  let labels = [];
+  return {
+    element, canvas,
+    buttons: ({ follow: on }) => attr(follow, "aria-pressed", String(on)),
+    inView: () => [scroll.scrollTop, scroll.scrollTop + scroll.clientHeight],
+    name: (rows, head, high) => nameRows(names, rows, head, high),
+    axis: ({ at, step }, x) => {
+      while (labels.length < at.length) axis.append((labels[labels.length] = h("span")));
+      labels.forEach((label, i) => {
+        label.hidden = i >= at.length;
+        if (label.hidden) return;
+        text(label, second(at[i], step));
+        label.style.transform = `translateX(${x(at[i]).toFixed(1)}px) translateX(-50%)`;
+      });
+    },
+    table: (rows) => {
+      if (twin.open) body.replaceChildren(...rows.map((row) => h("tr", {}, ...row.map((word) => h("td", {}, word)))));
+    },
+    tell: (now, from, to, rows, reel) => {
+      const late = now.follow ? "" : `, ${duration(Math.max(0, now.now - to))} ago`;
+      const left = reel.left ? `; ${reel.left.toLocaleString("en")} spans are not drawn` : "";
+      text(words, `${second(Math.max(0, from), 0.1)} to ${second(to, 0.1)} s${late}${left}`);
+      attr(canvas, "aria-label", `timeline of ${rows.length} nodes, ${duration(now.wide)} wide`);
+      if (twin.open && performance.now() - tabled > 2000) {
+        tabled = performance.now();
+        act("rows");
+      }
+    },
+  };
+}
+
+function nameRows(names, rows, head, high) {
+  names.style.height = `${high}px`;
+  const found = [];
+  let loop = null;
+  for (const row of rows) {
+    if (row.loop !== loop) found.push(label("flownb-loop-name", row.y - head, head, row.loop));
+    loop = row.loop;
+    found.push(label("flownb-node-name", row.y, row.high, row.node));
+  }
+  names.replaceChildren(...found);
+}
+
+function label(name, y, high, words) {
+  return h("span", { class: name, title: words, style: `top:${y}px;height:${high}px` }, words);
+}
+
+function legend() {
+  const keys = [["work", "works"], ["away", "works, nobody waits"], ["wait", "waits"], ["failed", "failed"]];
+  return keys.map(([kind, words]) => h("span", {}, h("i", { class: `flownb-key flownb-key-${kind}`, "aria-hidden": "true" }), words));
+}
+
+function listen(canvas, tip, view, act) {
+  let drag = null;
+  const at = (event) => {
+    const box = canvas.getBoundingClientRect();
+    return { x: event.clientX - box.left, y: event.clientY - box.top, wide: box.width };
+  };
+  canvas.addEventListener("wheel", (event) => {
+    if (!event.ctrlKey && !event.shiftKey && Math.abs(event.deltaX) <= Math.abs(event.deltaY)) return; // the page scrolls
+    event.preventDefault();
+    const { x, wide } = at(event);
+    if (event.ctrlKey) act("zoom", { steps: Math.sign(event.deltaY), share: view.follow ? 1 : x / wide });
+    else act("move", (event.deltaX || event.deltaY) / wide);
+  }, { passive: false });
+  canvas.addEventListener("pointerdown", (event) => {
+    drag = event.clientX;
+    canvas.setPointerCapture(event.pointerId);
+  });
+  canvas.addEventListener("pointerup", () => (drag = null));
+  canvas.addEventListener("pointermove", (event) => {
+    const here = at(event);
+    if (drag !== null) {
+      act("move", (drag - event.clientX) / here.wide);
+      drag = event.clientX;
+    }
+    const words = drag === null ? act("hover", here) : "";
+    tip.hidden = !words;
+    if (!words) return;
+    text(tip, words);
+    tip.style.left = `${Math.max(0, Math.min(here.x + 12, here.wide - tip.offsetWidth))}px`;
+    tip.style.top = `${here.y + 16}px`;
+  });
+  canvas.addEventListener("pointerleave", () => (tip.hidden = true));
+  canvas.addEventListener("keydown", (event) => {
+    const verbs = { ArrowLeft: ["move", -0.2], ArrowRight: ["move", 0.2], PageUp: ["move", -1], PageDown: ["move", 1], "+": ["zoom", { steps: -1 }], "-": ["zoom", { steps: 1 }], End: ["follow", true], f: ["follow", undefined] };
+    const verb = verbs[event.key];
+    if (!verb || event.altKey || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    event.stopPropagation(); // else the notebook takes the key
+    act(...verb);
+  });
+}

@@ -1,0 +1,156 @@
+"""Who works and who waits, right now? A Gantt chart that grows while loops run."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from flownb.engine.observe import newer
+from flownb.engine.underway import underway
+from flownb.notebook import gantt
+from flownb.notebook.gantt_bars import LOOKS as BARS
+from flownb.notebook.ink import INKS, LOOKS
+from flownb.notebook.reel import KINDS, UNIT, Rows, pieces, portion
+from flownb.notebook.repr import page
+from flownb.notebook.words import clean
+from flownb.widgets.feed import Feed
+from flownb.widgets.part import Part
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Mapping
+
+    from flownb.engine.orchestrator import Orchestrator
+    from flownb.engine.track import Track
+    from flownb.model.records import Failure
+    from flownb.widgets.part import Command
+
+_EVERY: Final = 0.2  # seconds between two portions
+_MOST: Final = 600  # spans in a portion: 3,000 a second
+_PAST: Final = 3_000  # spans that a new page gets
+_STILL: Final = 10.0  # seconds that the picture that stays shows
+_NAME: Final = 200
+_LOOKS: Final = (
+    "work-even", "work-odd", "away-even", "away-odd", "thin-work", "thin-away", "thin-wait",
+    "waiting", "hatch", "bar-number", "away-number", "grid", "axis", "tick",
+)  # fmt: skip
+
+
+class TimelineView(Part):
+    """The spans of a run, as they end."""
+
+    name: ClassVar[str] = "timeline"
+
+    def __init__(self, orch: Orchestrator) -> None:
+        self._orch = orch
+        self._feed, self._rows = Feed(), Rows()
+        self._last: dict[Track, Any] = {}
+        self._last_failure: dict[Track, Failure | None] = {}
+        self._next = 0.0
+        self._state: dict[str, Any] = {}
+
+    def version(self) -> Hashable:
+        """Change with the nodes, and when a page asks for what was before."""
+        plans = tuple(t.manager.plan.version for t in self._orch.tracks.values())
+        return tuple(self._orch.tracks), plans, self._feed.version
+
+    def commands(self) -> Mapping[str, Callable[[Command], Any]]:
+        """Let a page ask for what was before it was opened."""
+        return {"recall_timeline": self._feed.recall}
+
+    # -- what is drawn ---------------------------------------------------------
+
+    def scene(self) -> dict[str, Any]:
+        """Give the rows, the looks of bars, and the spans up to now."""
+        self._gather()
+        share = max(20, _PAST // (len(self._orch.tracks) or 1))
+        records = [r for t in self._orch.tracks.values() for r in list(t.history.records)[-share:]]
+        # (a batch is a block for each node: as many numbers as a few spans)
+        past = portion(sorted(pieces(records, self._rows), key=lambda p: p.end), _PAST)
+        looks = {name: _look({**LOOKS, **BARS}[name]) for name in _LOOKS}
+        marks = [m for t in self._orch.tracks.values() for m in self._marks(t, t.history.failures)]
+        past |= {"f": marks} if marks else {}
+        facts = {"unit": UNIT, "kinds": KINDS, "looks": looks, "rows": self._row_facts()}
+        return facts | self._feed.past(past)
+
+    def _row_facts(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "id": self._rows[track.name, node.name],
+                "loop": clean(track.name, _NAME),
+                "node": clean(node.name, _NAME),
+                "away": node.detached,
+            }
+            for track in list(self._orch.tracks.values())
+            for node in track.manager.plan.nodes
+        ]
+
+    # -- what is new -----------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """Give the clock, what is under way, and the spans that have ended since the last time."""
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + _EVERY
+            self._gather()
+            self._state = {"now": self._now(), "open": self._open()}
+        return self._state | self._feed.state()
+
+    def _gather(self) -> None:
+        records: list[Any] = []
+        marks: list[list[float]] = []
+        for track in list(self._orch.tracks.values()):
+            fresh, _ = newer(track.history.records, self._last.get(track))
+            if fresh:
+                self._last[track] = fresh[-1]
+                records += fresh
+            failed, _ = newer(track.history.failures, self._last_failure.get(track))
+            if failed:
+                self._last_failure[track] = failed[-1]
+                marks += self._marks(track, failed)
+        if records or marks:
+            content = portion(list(pieces(records, self._rows)), _MOST)
+            self._feed.add(content | ({"f": marks} if marks else {}))
+
+    def _marks(self, track: Track, failures: Any) -> list[list[float]]:
+        """Give [row, iteration, second] of items that failed."""
+        return [
+            [self._rows[track.name, f.node], f.iteration, round(f.time, 4)] for f in list(failures)
+        ]
+
+    def _now(self) -> list[Any]:
+        """Give the second of the run, and whether its clock goes on."""
+        times = [t.manager.now() for t in self._orch.tracks.values() if not t.has_ended]
+        if times:
+            return [round(max(times), 3), True]
+        ends = [t.meter.ended or 0.0 for t in self._orch.tracks.values()]
+        return [round(max(ends, default=0.0), 3), False]
+
+    def _open(self) -> list[list[float]]:
+        """Give [row, iteration, start, kind] of what is under way for some time already."""
+        found = [s for t in self._orch.tracks.values() for s in underway(t.manager, 50)]
+        return [
+            [self._rows[s.loop, s.node], s.iteration, round(s.start, 4), KINDS.index(s.kind)]
+            for s in found
+            if s.duration > _EVERY / 2
+        ]
+
+    # -- what stays ------------------------------------------------------------
+
+    def still(self) -> str:
+        """Give the last seconds as the static picture, and its table."""
+        whole = self._orch.timeline()
+        part = whole.of(since=max(whole.start, whole.end - _STILL)) if len(whole) else whole
+        if len(part) > gantt.MOST:  # the newest, not the first
+            first = sorted(s.start for s in part)[-gantt.MOST]
+            part = part.of(since=first)
+        folded = [("as a table", gantt.twin(part))] if len(part) else []
+        return page(gantt.draw(part), folded)
+
+
+def _look(look: Any) -> list[Any]:
+    """Give fill, stroke, width, dash and size of text, the inks as CSS variables."""
+    return [_ink(look.fill), _ink(look.stroke), look.width, list(look.dash), look.size]
+
+
+def _ink(name: str) -> str:
+    return f"--fnb-{name}" if name in INKS else name
