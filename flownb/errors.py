@@ -105,5 +105,12 @@ class QueueError(FlowError):
     """A message could not be pushed, read or settled."""
 
 
+class QueueUnavailable(QueueError):
+    """The Redis server does not answer: it is not there, or not any more.
+
+    Loops do not raise it, they wait until the server is back and say so in their status.
+    """
+
+
 class StoreError(FlowError):
     """A run or a graph could not be saved or loaded."""

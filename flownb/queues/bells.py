@@ -46,6 +46,13 @@ class BellBoard:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._bells: dict[str, list[Bell]] = {}
+        self.departures = 0
+        """How often somebody has stopped reading; what he held is there for others then."""
+
+    def depart(self) -> None:
+        """Note that somebody reads no more."""
+        with self._lock:
+            self.departures += 1
 
     @contextmanager
     def hung(self, name: str) -> Iterator[Bell]:

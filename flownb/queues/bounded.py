@@ -123,11 +123,11 @@ class BoundedPush:
 
     def _drop(self, group: Group, ids: list[str]) -> Job:
         if not ids:
-            return Job((), room_bell(self._key))
+            return Job((), (room_bell(self._key),))
         return ack_job(self._spec, self._key, group.name, ids)
 
     async def _cut_oldest(self, count: int) -> list[Job]:
         """Nobody reads this queue yet: nothing can be in anybody's hands."""
         entries = entries_from(await self._client.xrange(self._key, count=count))
         ids = [entry_id for entry_id, _ in entries]
-        return [Job((("XDEL", self._key, *ids),), room_bell(self._key))] if ids else []
+        return [Job((("XDEL", self._key, *ids),), (room_bell(self._key),))] if ids else []

@@ -1,37 +1,33 @@
 """How does a loop push to a queue, read from it and settle what it read?
 
-At least once: a message stays until it is acked, and who re-opens a queue under
-the same consumer name first gets what it had not acked. Each host opens a manager
-of its own on its own event loop; they meet in the server.
+At least once: a message stays until it is acked, and the next reader gets first what
+one that has died had not acked. Each host opens a manager of its own on its own event
+loop; they meet in the server. While the server is away a `patient` manager waits.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol, Self
 
 from flownb.errors import QueueError
 from flownb.queues.bounded import BoundedPush
+from flownb.queues.connection import Connection
 from flownb.queues.figures import figures
 from flownb.queues.inbox import Inbox
+from flownb.queues.keeper import Keeper
 from flownb.queues.lane import Lane
+from flownb.queues.letters import DeadLetters, Letters, dead_letter_job
+from flownb.queues.outbox import BoundedOutbox, Push, joined
 from flownb.queues.payload import dumps
-from flownb.queues.reader import StreamReader, dead_letter, dead_letter_job
-from flownb.queues.server import Link, open_server
-from flownb.queues.settle import Job, ack_job, data_bell, room_bell, transact
-from flownb.queues.spec import MANUAL, Message, QueueSpec, QueueStats
-from flownb.queues.streams import (
-    Keys,
-    clear_errors,
-    create_group,
-    create_groups,
-    entries_from,
-    groups_of,
-    xadd,
-)
+from flownb.queues.reader import StreamReader
+from flownb.queues.server import open_server
+from flownb.queues.settle import Job, ack_job, data_bell, room_bell
+from flownb.queues.spec import MANUAL, Lease, Message, QueueSpec, QueueStats
+from flownb.queues.streams import Keys, create_groups, groups_of
 
 _BATCH = 100
 
@@ -49,8 +45,9 @@ class Clock(Protocol):
 class QueueManager:
     """The queues of one graph, for one event loop.
 
-    `server` is what `open_server` returns or accepts. `consumer` names this host
-    towards Redis: unique among hosts that run at once, the same after a restart.
+    `server` is what `open_server` returns or accepts. `consumer` is what this host is
+    called in Redis. A `patient` manager waits while the server is away (`away` says so),
+    any other raises QueueUnavailable.
 
     >>> async def cell():
     ...     async with QueueManager(graph="g", specs=[QueueSpec("q")], consumer="me") as queues:
@@ -71,24 +68,34 @@ class QueueManager:
         namespace: str = "flownb",
         consumer: str,
         clock: Clock | None = None,
+        patient: bool = False,
     ) -> None:
-        self._server = server if hasattr(server, "connect") else open_server(server)
         self._graph = graph
         self._specs = {spec.name: spec for spec in specs}
         self._keys = Keys(namespace, graph)
         self._consumer = consumer
         self._clock = clock
         self._virtual = bool(getattr(clock, "virtual", False))
-        self._link: Link | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._closed = ""
+        server = server if hasattr(server, "connect") else open_server(server)
+        self._to = Connection(server, graph=graph, virtual=self._virtual, patient=patient)
+        self._to.came_back = self._groups_may_be_gone
         self._openings: set[asyncio.Future[None]] = set()
-        self._calls = 0
-        self._idle = asyncio.Event()
         self._groups: set[tuple[str, str]] = set()
-        self._common: Lane[Job, Any] = Lane(self._transact, limit=_BATCH)
+        self._common: Lane[Job, Any] = Lane(self._to.send, limit=_BATCH)
         self._bounded: dict[str, Lane[Job, Any]] = {}
+        self._streams: dict[tuple[str, str], StreamReader] = {}
         self._inboxes: dict[tuple[str, str], Inbox] = {}
+        self._keeper = Keeper(self._to, self._streams)
+        self.letters = Letters(self._to, self._keys, hold=self.hold, send=self._push_and_ack)
+
+    @property
+    def away(self) -> str:
+        """Since when the server is away, in words; "" while it is there. From any thread."""
+        return self._to.away
+
+    def on_absence(self, tell: Callable[[str], None]) -> None:
+        """Have *tell* called with a line of text when the server goes and when it is back."""
+        self._to.tell = tell
 
     async def push(self, queue: str, data: Any, *, meta: dict[str, Any] | None = None) -> str:
         """Push one message; its id, once Redis has acknowledged it.
@@ -97,57 +104,129 @@ class QueueManager:
         and what is pushed meanwhile, up to 100, goes with the next. That batches as
         much as a timer would and adds no latency. Returns "" for a message that
         `when_full="drop_newest"` dropped. Cancelled, or when the server went away, it may
-        or may not be in the queue.
+        or may not be in the queue; a patient manager pushes it again, maybe twice.
 
         Raises QueueError for what is not JSON (with the path of the field), does not
         fit `model`, or, with `when_full="error"`, does not fit into the queue.
         """
+        push = self.hold(queue, data, meta=meta)
+        with self._to.errors(f"queue {queue!r}"):
+            # The groups are made in the same MULTI. A round trip of its own before the
+            # first push would let the pushes behind it overtake it.
+            job = Job(tuple(push.commands(self._next_id())), (data_bell(push.key),))
+            reply = await self._lane(push.spec).submit(job)
+            self._groups |= {(queue, group) for group in push.groups}
+        return reply.decode() if isinstance(reply, bytes) else str(reply)
+
+    def hold(self, queue: str, data: Any, *, meta: dict[str, Any] | None = None) -> Push:
+        """Check a message now, for `settle` to push it later; raises what `push` raises."""
         spec = self._spec(queue)
         text = dumps(data, queue=queue, model=spec.model)
         about = dumps(meta, queue=queue, what="meta") if meta else None
-        with self._clear_errors(f"queue {queue!r}"):
-            key = self._keys.queue(queue)
-            add = xadd(key, self._next_id(), text, about)
-            # The groups are made in the same MULTI. A round trip of its own before the
-            # first push would let the pushes behind it overtake it.
-            make = [create_group(key, group) for group in self._not_open(spec, spec.known_groups)]
-            reply = await self._lane(spec).submit(Job((add, *make), data_bell(key)))
-            self._groups |= {(queue, group) for group in spec.known_groups}
-        return reply.decode() if isinstance(reply, bytes) else str(reply)
+        groups = tuple(self._not_open(spec, spec.known_groups))
+        return Push(spec, self._keys.queue(queue), text, about, groups)
+
+    async def settle(
+        self,
+        queue: str,
+        message: Message,
+        pushes: Sequence[Push],
+        *,
+        reader: str,
+        also: Sequence[tuple[str, str]] = (),
+    ) -> bool:
+        """Push what an item held back and ack its message, and others, in one MULTI.
+
+        `also` are further (queue, message id) to ack. False if the message is not ours any
+        more, because we were silent for longer than its lease: then nothing is pushed, who
+        has it now does that.
+        """
+        spec = self._spec(queue)
+        with self._to.errors(f"queue {queue!r}"):
+            stream = self._stream(spec, reader)
+            mine = await self._to.insist(partial(stream.still_holds, message.id))
+            if mine:
+                acks = [self._ack_job(spec, [message.id], reader)]
+                acks += [self._ack_job(self._spec(name), [id_], reader) for name, id_ in also]
+                await self._push_and_ack(pushes, acks, partial(stream.is_pending, message.id))
+                self._groups |= {(p.spec.name, group) for p in pushes for group in p.groups}
+        for name, id_ in ((queue, message.id), *also):
+            self._let_go(name, [id_], reader)
+        return mine
+
+    async def _push_and_ack(
+        self, pushes: Sequence[Push], acks: Sequence[Job], undone: Callable[[], Any]
+    ) -> None:
+        if all(push.spec.maxlen is None for push in pushes):
+            await self._common.submit(replace(joined(pushes, acks, self._next_id()), undone=undone))
+            return
+        outbox = BoundedOutbox(self._to.link, pushes)
+        await self._to.once(lambda: outbox.send(acks, self._next_id()), undone)
 
     async def pop(
-        self, queue: str, timeout: float | None = None, *, reader: str = MANUAL
+        self,
+        queue: str,
+        timeout: float | None = None,
+        *,
+        reader: str = MANUAL,
+        lease: Lease | None = None,
     ) -> Message | None:
         """One message, or None if there is none for `timeout` seconds (0: do not wait).
 
         It stays pending until it is acked. By hand from a cell, a broadcast queue is
         read beside its loops: what is popped there is missing nowhere else.
         """
-        messages = await self.read(queue, reader=reader, count=1, timeout=timeout)
+        messages = await self.read(queue, reader=reader, count=1, timeout=timeout, lease=lease)
         return messages[0] if messages else None
 
     async def read(
-        self, queue: str, *, reader: str, count: int, timeout: float | None
+        self,
+        queue: str,
+        *,
+        reader: str,
+        count: int,
+        timeout: float | None,
+        lease: Lease | None = None,
     ) -> list[Message]:
         """Up to `count` messages as soon as there is one, none after `timeout` seconds.
 
         May be cancelled at any moment: what had been on its way is kept for the next
-        read. `reader` is the reading loop.
+        read. `reader` is the reading loop. While the server is away no timeout ends.
         """
         spec = self._spec(queue)
         if count < 1:
             raise QueueError(f"queue {queue!r}: count={count}: read at least 1 message")
-        with self._clear_errors(f"queue {queue!r}"):
+        with self._to.errors(f"queue {queue!r}"):
             await self._open(spec, (*spec.known_groups, spec.group_of(reader)))
-            return await self._inbox(spec, reader).take(count, timeout)
+            stream = self._stream(spec, reader)
+            stream.lease = lease or stream.lease
+            self._keeper.start()
+            return await self._inboxes[queue, reader].take(count, timeout)
+
+    async def drained(self, queue: str, *, reader: str) -> None:
+        """Until the reader's group has been given everything and no other loop holds any of it."""
+        spec = self._spec(queue)
+        key = self._keys.queue(queue)
+        with self._to.errors(f"queue {queue!r}"):
+            await self._open(spec, (*spec.known_groups, spec.group_of(reader)))
+            others = self._stream(spec, reader).others_hold
+            while True:
+                # The bell hangs before we look, so no ack in between is missed.
+                with self._to.link.listen(room_bell(key)) as bell:
+                    stats = await self.stats(queue)
+                    lag = sum(g.lag for g in stats.groups if g.group == spec.group_of(reader))
+                    if not lag and not await self._to.insist(others):
+                        return
+                    await bell.wait(self._to.link.drain_poll)
 
     async def ack(self, queue: str, message_ids: Sequence[str], *, reader: str = MANUAL) -> None:
         """Settle messages: they are deleted (broadcast: with the last group's ack)."""
         spec = self._spec(queue)
         if not message_ids:
             return
-        with self._clear_errors(f"queue {queue!r}"):
+        with self._to.errors(f"queue {queue!r}"):
             await self._common.submit(self._ack_job(spec, message_ids, reader))
+        self._let_go(queue, message_ids, reader)
 
     async def dead_letter(
         self,
@@ -163,39 +242,45 @@ class QueueManager:
         The item of a source loop has no message: `message=None` only keeps it. What
         of `record` is not JSON is kept as its repr. Returns the dead letter's id.
         """
-        ack = None
+        ack = undone = None
         if message is not None:
-            ack = self._ack_job(self._spec(queue or message.queue), [message.id], reader)
-        with self._clear_errors(f"loop {loop!r}"):
+            spec = self._spec(queue or message.queue)
+            ack = self._ack_job(spec, [message.id], reader)
+            undone = partial(self._stream(spec, reader).is_pending, message.id)
+            record = record | {"queue": spec.name, "message_id": message.id}
+        with self._to.errors(f"loop {loop!r}"):
             job = dead_letter_job(self._keys, loop, self._next_id(), record, ack)
-            reply: bytes = await self._common.submit(job)
+            reply: bytes = await self._common.submit(replace(job, undone=undone))
+        if message is not None:
+            self._let_go(spec.name, [message.id], reader)
         return reply.decode()
 
-    async def dead(self, loop: str, count: int = 100) -> list[dict[str, Any]]:
+    async def dead(self, loop: str, count: int = 100) -> DeadLetters:
         """The last `count` dead letters of a loop, oldest first, each with its `id`."""
-        with self._clear_errors(f"loop {loop!r}"):
-            newest = await self._client().xrevrange(self._keys.dead(loop), count=count)
-        return [dead_letter(entry) for entry in entries_from(reversed(newest))]
+        return await self.letters.last(loop, count)
 
     async def stats(self, queue: str) -> QueueStats:
         """Depth, lag and pending of a queue, for each group too; see `QueueStats`."""
         spec = self._spec(queue)
-        with self._clear_errors(f"queue {queue!r}"):
-            return await figures(self._client(), spec, self._keys.queue(queue))
+        key = self._keys.queue(queue)
+        with self._to.errors(f"queue {queue!r}"):
+            return await self._to.insist(lambda: figures(self._client(), spec, key))
 
     async def clear(self, queue: str) -> int:
         """Drop all messages, delivered ones too; how many there were."""
         key = self._keys.queue(self._spec(queue).name)
-        with self._clear_errors(f"queue {queue!r}"):
-            groups = [group.name for group in await groups_of(self._client(), key)]
+        with self._to.errors(f"queue {queue!r}"):
+            found = await self._to.insist(lambda: groups_of(self._client(), key))
+            groups = [group.name for group in found]
             commands: list[tuple[str, ...]] = [("XLEN", key), ("XTRIM", key, "MAXLEN", "0")]
             # A new group is the one way to forget what is pending in a single step.
             for group in groups:
                 commands += [("XGROUP DESTROY", key, group), ("XGROUP CREATE", key, group, "$")]
-            dropped: int = await self._common.submit(Job(tuple(commands), room_bell(key)))
-        for (name, _), inbox in self._inboxes.items():
+            dropped: int = await self._common.submit(Job(tuple(commands), (room_bell(key),)))
+        for (name, reader), inbox in self._inboxes.items():
             if name == queue:
                 inbox.forget()
+                self._streams[name, reader].settled(tuple(self._streams[name, reader].hand))
         return dropped
 
     def know(self, specs: Iterable[QueueSpec]) -> None:
@@ -208,28 +293,23 @@ class QueueManager:
         Reads that wait, and pushes that wait for room, fail with QueueError. What was
         read and not acked stays pending: the same consumer gets it again.
         """
-        if self._closed:
+        if self._to.closed:
             return
         reason = f"graph {self._graph!r}: its queues are closed here: start the graph again"
-        self._closed = reason
+        await self._to.give_up(reason)
         if self._openings:
             await asyncio.wait(self._openings)
         for lane in self._bounded.values():
             await lane.aclose(reason, drain=False)
-        for (queue, _), inbox in self._inboxes.items():
+        for inbox in self._inboxes.values():
             await inbox.aclose(reason)
-            self._ring(data_bell(self._keys.queue(queue)))
+        await self._keeper.aclose()
         await self._common.aclose(reason, drain=True)
-        await self._let_calls_end()
-        if self._link is not None:
-            await self._link.client.aclose()
-
-    async def _let_calls_end(self) -> None:
-        """A call that is just connecting would leave its connection open behind us."""
-        if self._calls:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(1):
-                    await self._idle.wait()
+        for stream in self._streams.values():
+            await stream.leave()
+        for queue, _ in self._inboxes:
+            self._to.ring(data_bell(self._keys.queue(queue)))
+        await self._to.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -239,7 +319,7 @@ class QueueManager:
 
     def __repr__(self) -> str:
         names = ", ".join(self._specs) or "none"
-        return f"<QueueManager {self._graph!r} on {self._server.describe()}: {names}>"
+        return f"<QueueManager {self._graph!r} on {self._to.server.describe()}: {names}>"
 
     def _spec(self, queue: str) -> QueueSpec:
         spec = self._specs.get(queue)
@@ -249,52 +329,15 @@ class QueueManager:
         return spec
 
     def _client(self) -> Any:
-        return self._linked().client
-
-    def _linked(self) -> Link:
-        loop = asyncio.get_running_loop()
-        if self._closed:
-            raise QueueError(self._closed)
-        if self._link is None:
-            self._link, self._loop = self._connect(), loop
-        if self._loop is not loop:
-            raise QueueError(
-                f"graph {self._graph!r}: this manager belongs to another event loop: "
-                f"open one with server.manager(...)"
-            )
-        return self._link
-
-    def _connect(self) -> Link:
-        link: Link = self._server.connect()
-        if self._virtual and not link.can_be_virtual:
-            raise QueueError(
-                f"graph {self._graph!r}: {link.where} cannot follow virtual time: omit redis="
-            )
-        return link
-
-    @contextmanager
-    def _clear_errors(self, subject: str) -> Iterator[None]:
-        where = self._linked().where
-        self._calls += 1
-        try:
-            with clear_errors(subject, where):
-                yield
-        except Exception:
-            # Closing breaks the connection of who is still at it: that is the reason then.
-            if self._closed:
-                raise QueueError(self._closed) from None
-            raise
-        finally:
-            self._calls -= 1
-            if self._closed and not self._calls:
-                self._idle.set()
+        return self._to.link.client
 
     async def _open(self, spec: QueueSpec, groups: Iterable[str]) -> None:
         """Create the groups once per manager; later losses are seen by the readers."""
         missing = self._not_open(spec, groups)
         if missing:
             # shielded: redis-py may swallow a cancellation that hits it while it connects
-            work = create_groups(self._client(), self._keys.queue(spec.name), missing)
+            key = self._keys.queue(spec.name)
+            work = self._to.insist(lambda: create_groups(self._client(), key, missing))
             opening = asyncio.ensure_future(work)
             self._openings.add(opening)
             opening.add_done_callback(self._opened)
@@ -315,15 +358,14 @@ class QueueManager:
             return "*"
         return f"{int(round(self._clock.time() * 1000, 3))}-*"
 
-    async def _transact(self, jobs: Sequence[Job]) -> list[Any]:
-        return await transact(self._linked_for_closing(), jobs)
+    def _groups_may_be_gone(self) -> None:
+        """The server has come back: without persistence it has forgotten them."""
+        self._groups.clear()
 
-    def _linked_for_closing(self) -> Link:
-        return self._link if self._link is not None else self._linked()
-
-    def _ring(self, bell: str) -> None:
-        if self._link is not None:
-            self._link.ring(bell)
+    def _let_go(self, queue: str, ids: Sequence[str], reader: str) -> None:
+        stream = self._streams.get((queue, reader))
+        if stream is not None:
+            stream.settled(ids)
 
     def _ack_job(self, spec: QueueSpec, ids: Sequence[str], reader: str) -> Job:
         return ack_job(spec, self._keys.queue(spec.name), spec.group_of(reader), ids)
@@ -333,19 +375,23 @@ class QueueManager:
         if spec.maxlen is None:
             return self._common
         if spec.name not in self._bounded:
-            push = BoundedPush(self._linked(), spec, self._keys.queue(spec.name), spec.maxlen)
-            self._bounded[spec.name] = Lane(push.send, limit=min(_BATCH, spec.maxlen))
+            push = BoundedPush(self._to.link, spec, self._keys.queue(spec.name), spec.maxlen)
+            send = partial(self._insist_on, push.send)
+            self._bounded[spec.name] = Lane(send, limit=min(_BATCH, spec.maxlen))
         return self._bounded[spec.name]
 
-    def _inbox(self, spec: QueueSpec, reader: str) -> Inbox:
-        if (spec.name, reader) not in self._inboxes:
-            self._inboxes[spec.name, reader] = self._new_inbox(spec, reader)
-        return self._inboxes[spec.name, reader]
+    async def _insist_on(self, send: Callable[[Sequence[Job]], Any], jobs: Sequence[Job]) -> Any:
+        return await self._to.insist(lambda: send(jobs))
 
-    def _new_inbox(self, spec: QueueSpec, reader: str) -> Inbox:
-        link = self._linked()
-        stream = StreamReader(
+    def _stream(self, spec: QueueSpec, reader: str) -> StreamReader:
+        """The reader's side of a queue; with it comes the inbox that looks through it."""
+        known = self._streams.get((spec.name, reader))
+        if known is not None:
+            return known
+        link = self._to.link
+        stream = self._streams[spec.name, reader] = StreamReader(
             link,
+            self._to.presence,
             spec,
             self._keys,
             reader=reader,
@@ -354,4 +400,6 @@ class QueueManager:
             next_id=self._next_id,
         )
         listen = partial(link.listen, data_bell(self._keys.queue(spec.name)))
-        return Inbox(stream.look, listen=listen, patience=link.patience)
+        inbox = Inbox(stream.look, listen=listen, patience=link.patience)
+        self._inboxes[spec.name, reader] = inbox
+        return stream

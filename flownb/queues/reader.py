@@ -1,31 +1,36 @@
 """What does a reading loop get, in which order, and what happens to garbage?
 
-First what an earlier life of the same consumer left un-acked, then what is new.
-What cannot be decoded goes to the dead letters of the reading loop, and reading
-goes on: a stranger's message must not stop a graph.
+First what another consumer was given and will never ack, one message at a time, then
+what is new. What cannot be decoded, or was delivered too often, goes to the dead letters
+of the reading loop, and reading goes on: a stranger's message must not stop a graph.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Awaitable, Callable
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from flownb.queues.payload import lenient, loads
-from flownb.queues.settle import Job, ack_job, trim_settled
-from flownb.queues.spec import Message, QueueSpec
-from flownb.queues.streams import (
-    Entry,
-    Keys,
-    create_groups,
-    group_is_gone,
-    pending,
-    read,
-    xadd,
-)
+from flownb.queues import lives
+from flownb.queues.letters import dead_letter_job
+from flownb.queues.payload import loads
+from flownb.queues.rescue import Rescue
+from flownb.queues.settle import Job, ack_job, data_bell, trim_settled
+from flownb.queues.spec import Lease, Message, QueueSpec
+from flownb.queues.streams import Entry, Keys, create_groups, group_is_gone, is_away, read
 
 if TYPE_CHECKING:
+    from flownb.queues.presence import Presence
     from flownb.queues.server import Link
+
+_ROUND = 0.5  # seconds between two looks for the messages of others, on average
+
+_LONGEST_TEXT = 100_000  # characters of a message that cannot be read, in its dead letter
+
+Found = tuple[bool, list[Message]]
 
 
 class StreamReader:
@@ -34,6 +39,7 @@ class StreamReader:
     def __init__(
         self,
         link: Link,
+        presence: Presence,
         spec: QueueSpec,
         keys: Keys,
         *,
@@ -42,71 +48,192 @@ class StreamReader:
         submit: Callable[[Job], Awaitable[Any]],
         next_id: Callable[[], str],
     ) -> None:
-        self._client = link.client
+        self.lease = Lease()
+        self._link, self._presence, self._client = link, presence, link.client
         self._spec = spec
         self._keys = keys
         self._key = keys.queue(spec.name)
         self._reader = reader
         self._group = spec.group_of(reader)
         # Two loops of one host must not take each other's messages for their own.
-        self._consumer = f"{consumer}/{reader}"
+        self.name = lives.begin(f"{consumer}/{reader}")
+        self._rescue = Rescue(
+            self._client, self._key, self._group, self.name, leases=link.patience > 0
+        )
         self._submit = submit
         self._next_id = next_id
-        self._left_behind: str | None = "0"
-        """Up to where the own un-acked entries were read again; None when all were."""
+        self.hand: dict[str, float] = {}
+        """When each message came that was delivered to us and is not settled."""
+        self._empty = asyncio.Event()
+        self._renewed = time.monotonic()
+        self._unheard = self._orphaned = False
+        self._next_round = -1.0
+        self._departures = -1
 
-    async def look(self, count: int, patience: float) -> tuple[bool, list[Message]]:
+    # -- looking ---------------------------------------------------------------
+
+    async def look(self, count: int, patience: float) -> Found:
         """Up to `count` messages; False if there was nothing at all."""
+        return await self._presence.insist(lambda: self._look(count, patience))
+
+    async def _look(self, count: int, patience: float) -> Found:
         from redis.exceptions import ResponseError
 
         try:
-            deliveries, entries = await self._left_over(count)
-            if not entries:
-                entries = await self._read(">", count, patience)
+            return await self._next(count, patience)
         except ResponseError as error:
             if not group_is_gone(error):
                 raise
             await create_groups(self._client, self._key, (*self._spec.known_groups, self._group))
             return True, []
-        messages = [await self._open(entry, deliveries.get(entry[0], 1)) for entry in entries]
-        return bool(entries), [message for message in messages if message is not None]
+        except Exception as error:
+            self._unheard |= is_away(error)
+            raise
 
-    async def _read(self, after: str, count: int, patience: float = 0) -> list[Entry]:
-        return await read(
-            self._client,
-            self._key,
-            self._group,
-            self._consumer,
-            after=after,
-            count=count,
-            patience=patience,
-        )
+    async def _next(self, count: int, patience: float) -> Found:
+        if self._unheard and (lost := await self._never_heard()):
+            return True, lost
+        if self._is_time_for_a_round() and (taken := await self._from_others(patience)):
+            return taken
+        entries = await read(
+            self._client, self._key, self._group, self.name,
+            after=">", count=count, patience=patience,
+        )  # fmt: skip
+        return bool(entries), await self._opened((entry, 1) for entry in entries)
 
-    async def _left_over(self, count: int) -> tuple[dict[str, int], list[Entry]]:
-        """What this consumer was given before it was last closed, and how often."""
-        if self._left_behind is None:
-            return {}, []
-        if self._left_behind == "0" and self._spec.mode == "broadcast":
+    async def _opened(self, delivered: Iterable[tuple[Entry, int]]) -> list[Message]:
+        entries = list(delivered)
+        now = time.monotonic()
+        self.hand |= dict.fromkeys((entry[0] for entry, _ in entries), now)
+        try:
+            messages = [await self._open(entry, deliveries) for entry, deliveries in entries]
+        except Exception:
+            self._unheard = True
+            self.settled(entry[0] for entry, _ in entries)
+            raise
+        return [message for message in messages if message is not None]
+
+    async def _never_heard(self) -> list[Message]:
+        """What was delivered by an answer that got lost with its connection."""
+        rows = [row for row in await self._rescue.mine() if row.id not in self.hand]
+        entries = await self._rescue.fetch([row.id for row in rows]) if rows else []
+        self._unheard = False
+        return await self._opened(zip(entries, (row.deliveries for row in rows), strict=True))
+
+    # -- what others leave -----------------------------------------------------
+
+    def _is_time_for_a_round(self) -> bool:
+        """Every half second where leases run out, else when somebody here has closed."""
+        if self._orphaned:
+            return True
+        if self._link.patience:
+            return time.monotonic() >= self._next_round
+        return self._departures != self._link.departures
+
+    async def _from_others(self, patience: float) -> Found | None:
+        """One message of the dead; None if there is none."""
+        if self._departures < 0 and self._spec.mode == "broadcast":
             await trim_settled(self._client, self._key)
-        entries = await self._read(self._left_behind, count)
-        if not entries:
-            self._left_behind = None
-            return {}, []
-        first, last = entries[0][0], entries[-1][0]
-        self._left_behind = last
-        return await pending(self._client, self._key, self._group, first, last), entries
+        # Jitter: the readers of a group shall not all find the same message.
+        self._next_round = time.monotonic() + _ROUND * random.uniform(0.5, 1.5)
+        self._departures = self._link.departures
+        orphans = await self._rescue.orphans(self.lease)
+        self._orphaned = bool(orphans)
+        if not orphans:
+            return None
+        if self.lease.careful and self.hand:
+            await self._until_hand_is_empty(patience)
+            return False, []
+        claimed = await self._rescue.claim(orphans[0], self.lease)
+        if claimed is None:
+            return True, []
+        held, entry = claimed
+        return True, await self._opened([(entry, held.deliveries)])
+
+    async def _until_hand_is_empty(self, patience: float) -> None:
+        """Where waiting is done on a bell, `settled` rings it."""
+        self._empty.clear()
+        if patience:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._empty.wait(), patience)
+
+    def settled(self, ids: Iterable[str]) -> None:
+        """These messages are out of our hands."""
+        for entry_id in ids:
+            self.hand.pop(entry_id, None)
+        if not self.hand:
+            self._empty.set()
+            if self._orphaned:
+                self._link.ring(data_bell(self._key))
+
+    # -- leases ----------------------------------------------------------------
+
+    async def renew(self) -> None:
+        """Keep what is in hand, when a third of the lease is over."""
+        due = self._renewed + self.lease.visibility_timeout / 3
+        if not self.hand or time.monotonic() < due:
+            return
+        begun, before = time.monotonic(), set(self.hand)
+        ours = await self._rescue.renew()
+        self._renewed = begun
+        # What is ours and not in hand came with an answer that nobody heard, or comes just now.
+        self._unheard |= not ours <= self.hand.keys()
+        self.settled(before - ours)
+
+    async def still_holds(self, entry_id: str) -> bool:
+        """Whether a message is still ours: another may have it when we were silent too long."""
+        since = self.hand.get(entry_id)
+        if since is None:
+            return False
+        silent = time.monotonic() - max(since, self._renewed)
+        if not self._link.patience or silent < self.lease.visibility_timeout / 2:
+            return True
+        return await self.is_pending(entry_id)
+
+    async def is_pending(self, entry_id: str) -> bool:
+        """Whether Redis says that we hold a message, or has forgotten everybody who holds any."""
+        from redis.exceptions import ResponseError
+
+        try:
+            return await self._rescue.still_mine(entry_id)
+        except ResponseError as error:
+            if not group_is_gone(error):
+                raise
+            return True
+
+    async def others_hold(self) -> int:
+        """How many messages of the group other loops hold."""
+        return await self._rescue.others_hold()
+
+    async def leave(self) -> None:
+        """Read no more: what we hold is there for others at once."""
+        from redis.exceptions import RedisError
+
+        lives.end(self.name)
+        self._link.depart()
+        with suppress(RedisError, OSError):
+            await self._rescue.leave()
+
+    # -- opening ---------------------------------------------------------------
 
     async def _open(self, entry: Entry, deliveries: int) -> Message | None:
         entry_id, fields = entry
         if not fields:
             # Dropped or cleared while it was pending: only our claim is left of it.
             await self._submit(ack_job(self._spec, self._key, self._group, [entry_id]))
+            self.settled([entry_id])
             return None
         try:
-            return self._message(entry_id, fields, deliveries)
+            message = self._message(entry_id, fields, deliveries)
         except Exception as error:  # noqa: BLE001  a model's validators may raise anything
-            await self._bury(entry_id, fields, deliveries, error)
+            text = fields.get(b"data", repr(fields).encode()).decode(errors="backslashreplace")
+            await self._bury(entry_id, text[:_LONGEST_TEXT], deliveries, str(error), lossy=True)
             return None
+        if deliveries > self.lease.max_deliveries:
+            why = f"delivered {deliveries - 1} times and never settled: its readers died of it"
+            await self._bury(entry_id, message.payload, deliveries - 1, why)
+            return None
+        return message
 
     def _message(self, entry_id: str, fields: dict[bytes, bytes], deliveries: int) -> Message:
         if b"data" not in fields:
@@ -118,37 +245,21 @@ class StreamReader:
         return Message(entry_id, self._spec.name, payload, deliveries, meta)
 
     async def _bury(
-        self, entry_id: str, fields: dict[bytes, bytes], deliveries: int, error: Exception
+        self, entry_id: str, item: Any, deliveries: int, why: str, *, lossy: bool = False
     ) -> None:
         record = {
             "loop": self._reader,
             "node": None,
             "iteration": None,
-            "item": fields.get(b"data", repr(fields).encode()).decode(errors="backslashreplace"),
+            "item": item,
             "attempts": deliveries,
-            "error": f"queue {self._spec.name!r}, message {entry_id}: {error}",
+            "error": f"queue {self._spec.name!r}, message {entry_id}: {why}",
             "traceback": "",
+            "queue": self._spec.name,
+            "message_id": entry_id,
         }
+        if lossy:
+            record["lossy"] = True
         ack = ack_job(self._spec, self._key, self._group, [entry_id])
         await self._submit(dead_letter_job(self._keys, self._reader, self._next_id(), record, ack))
-
-
-def dead_letter_job(
-    keys: Keys, loop: str, entry_id: str, record: dict[str, Any], ack: Job | None
-) -> Job:
-    """Keep a failed item, and settle its message (`ack`) in the same MULTI."""
-    key = keys.dead(loop)
-    add = xadd(key, entry_id, lenient(record), None)
-    if ack is None:
-        return Job((add,), key)
-    return Job((add, *ack.commands), ack.ring, ack.sweep)
-
-
-def dead_letter(entry: Entry) -> dict[str, Any]:
-    """The record of a dead letter, with its `id`."""
-    entry_id, fields = entry
-    try:
-        record = json.loads(fields[b"data"])
-        return {"id": entry_id, **record}
-    except (KeyError, TypeError, ValueError, RecursionError):
-        return {"id": entry_id, "item": repr(fields), "error": "not a dead letter of flownb"}
+        self.settled([entry_id])

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 _SLICE = 0.5
 # How often a push looks for room at a real server, which has no bell for that.
 _ROOM_POLL = 0.05
+_DRAIN_POLL = 0.2
+# When an answer is given up: long for a server that thinks, short for one that is gone.
+_SOCKET_TIMEOUT = 5.0
 
 # What says where a server is; the rest of a client's options is how that client works.
 _KEPT_OPTIONS = frozenset(
@@ -47,6 +50,8 @@ class Link(Protocol):
     """How long one read may wait at the server; 0: never there, only on a bell."""
     room_poll: float | None
     """How often to look for room in a full queue; None: a bell tells."""
+    drain_poll: float | None
+    """How often to look whether other readers are done; None: a bell tells."""
     can_be_virtual: bool
 
     def listen(self, name: str) -> AbstractContextManager[Bell]:
@@ -54,6 +59,13 @@ class Link(Protocol):
 
     def ring(self, name: str) -> None:
         """Wake whoever listens."""
+
+    @property
+    def departures(self) -> int:
+        """How often somebody in this process has stopped reading here."""
+
+    def depart(self) -> None:
+        """Note that somebody reads no more."""
 
 
 class Server(Protocol):
@@ -79,6 +91,7 @@ class Server(Protocol):
         clock: Clock | None = None,
         *,
         namespace: str = "flownb",
+        patient: bool = True,
     ) -> QueueManager:
         """A manager of the graph's queues, for the event loop that uses it first."""
 
@@ -132,13 +145,15 @@ class _Opens:
         clock: Clock | None = None,
         *,
         namespace: str = "flownb",
+        patient: bool = True,
     ) -> QueueManager:
         """A manager of the graph's queues, for the event loop that uses it first."""
         from flownb.queues.manager import QueueManager
 
         return QueueManager(
-            self, graph=graph, specs=specs, namespace=namespace, consumer=consumer, clock=clock
-        )
+            self, graph=graph, specs=specs, namespace=namespace, consumer=consumer, clock=clock,
+            patient=patient,
+        )  # fmt: skip
 
 
 class LocalServer(_Opens):
@@ -168,7 +183,8 @@ class LocalServer(_Opens):
         if self._fake is None or not self._is_ours:
             return {}
         with fakeredis.FakeStrictRedis(server=self._fake) as client:
-            depths = {key.decode(): client.xlen(key) for key in sorted(client.keys("*"))}
+            streams = sorted(key for key in client.keys("*") if client.type(key) == b"stream")
+            depths = {key.decode(): client.xlen(key) for key in streams}
         return {key: depth for key, depth in depths.items() if depth}
 
     def close(self) -> None:
@@ -177,16 +193,27 @@ class LocalServer(_Opens):
             self._fake = None
 
 
-class _LocalLink:
-    patience = 0.0
-    room_poll: float | None = None
-    can_be_virtual = True
-    where = "fakeredis in this kernel"
+class _Link:
+    """What the links share: a client, and bells in this process."""
 
     def __init__(self, client: Any, bells: BellBoard) -> None:
         self.client = client
+        self._bells = bells
         self.listen = bells.hung
         self.ring = bells.ring
+        self.depart = bells.depart
+
+    @property
+    def departures(self) -> int:
+        return self._bells.departures
+
+
+class _LocalLink(_Link):
+    patience = 0.0
+    room_poll: float | None = None
+    drain_poll: float | None = None
+    can_be_virtual = True
+    where = "fakeredis in this kernel"
 
 
 class RemoteServer(_Opens):
@@ -221,17 +248,15 @@ class RemoteServer(_Opens):
         """Nothing to do: the server is not ours, and each manager closes its connections."""
 
 
-class _RemoteLink:
+class _RemoteLink(_Link):
     room_poll: float | None = _ROOM_POLL
+    drain_poll: float | None = _DRAIN_POLL
     can_be_virtual = False
 
     def __init__(self, client: Any, where: str, patience: float) -> None:
-        bells = BellBoard()
-        self.client = client
+        super().__init__(client, BellBoard())
         self.where = where
         self.patience = patience
-        self.listen = bells.hung
-        self.ring = bells.ring
 
 
 def remote_client(options: dict[str, Any]) -> Any:
@@ -243,8 +268,9 @@ def remote_client(options: dict[str, Any]) -> Any:
     options = dict(options)
     if "path" in options:
         options["unix_socket_path"] = options.pop("path")
+    limits = {"socket_timeout": _SOCKET_TIMEOUT, "socket_connect_timeout": _SOCKET_TIMEOUT}
     # No retries: a push whose answer was lost would be in the queue twice.
-    return Redis(**options, retry=Retry(NoBackoff(), 0))
+    return Redis(**{**limits, **options}, retry=Retry(NoBackoff(), 0))
 
 
 def _options_of_url(url: str) -> dict[str, Any]:

@@ -7,12 +7,12 @@ ack, so that of two readers that ack at once at least one sees itself as the las
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from flownb.queues.spec import MANUAL, QueueSpec
-from flownb.queues.streams import Group, group_exists, groups_of, order, pending
+from flownb.queues.streams import Group, group_exists, groups_of, is_away, order, pending
 
 if TYPE_CHECKING:
     from flownb.queues.server import Link
@@ -33,17 +33,19 @@ class Job:
     """Commands that go out in one MULTI, whom to wake then, and what to sweep."""
 
     commands: tuple[tuple[str, ...], ...]
-    ring: str
-    sweep: tuple[str, tuple[str, ...]] | None = None
+    rings: tuple[str, ...]
+    sweeps: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """(stream, entry ids) that are deleted if this was the last ack they waited for."""
+    undone: Callable[[], Awaitable[bool]] | None = None
+    """For what must not happen twice: whether it is still to be done, after a lost answer."""
 
 
 def ack_job(spec: QueueSpec, key: str, group: str, ids: Sequence[str]) -> Job:
     """What settles messages in one group."""
     ack = ("XACK", key, group, *ids)
     if spec.mode == "broadcast":
-        return Job((ack,), room_bell(key), sweep=(key, tuple(ids)))
-    return Job((ack, ("XDEL", key, *ids)), room_bell(key))
+        return Job((ack,), (room_bell(key),), sweeps=((key, tuple(ids)),))
+    return Job((ack, ("XDEL", key, *ids)), (room_bell(key),))
 
 
 async def transact(link: Link, jobs: Sequence[Job]) -> list[Any]:
@@ -53,11 +55,16 @@ async def transact(link: Link, jobs: Sequence[Job]) -> list[Any]:
     """
     try:
         answers = await _send(link.client, jobs)
-        await _sweep(link.client, jobs)
+        try:
+            await _sweep(link.client, jobs)
+        except Exception as error:
+            # It is done all the same; who opens the queue next sweeps what is left.
+            if not is_away(error):
+                raise
         return answers
     finally:
         # Also after an error: Redis may have done it all the same.
-        for bell in dict.fromkeys(job.ring for job in jobs):
+        for bell in dict.fromkeys(bell for job in jobs for bell in job.rings):
             link.ring(bell)
 
 
@@ -86,11 +93,10 @@ def _is_refusal(reply: object) -> bool:
 
 async def _sweep(client: Any, jobs: Iterable[Job]) -> None:
     acked: dict[str, list[str]] = {}
-    for job in jobs:
-        if job.sweep is not None:
-            acked.setdefault(job.sweep[0], []).extend(job.sweep[1])
-    for key, ids in acked.items():
-        done = await _settled_by_all(client, key, ids)
+    for key, ids in (sweep for job in jobs for sweep in job.sweeps):
+        acked.setdefault(key, []).extend(ids)
+    for key, waiting in acked.items():
+        done = await _settled_by_all(client, key, waiting)
         if done:
             await client.xdel(key, *done)
 

@@ -70,6 +70,21 @@ class QueueSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Lease:
+    """For how long a reader may keep a message, and what happens when it does not settle it.
+
+    A host that works renews its leases; who was silent for `visibility_timeout` seconds
+    loses what it holds to the next reader. After `max_deliveries` a message is dead. A
+    reader that is `careful` takes what was delivered before one message at a time, with
+    nothing else in hand, so that a message that kills its reader takes no other with it.
+    """
+
+    visibility_timeout: float = 30.0
+    max_deliveries: int = 5
+    careful: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One message in a reader's hands, to be acked when its item has settled.
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from flownb.errors import QueueError
+from flownb.errors import QueueError, QueueUnavailable
 
 Entry = tuple[str, dict[bytes, bytes]]
 
@@ -127,16 +127,39 @@ def entries_from(stream: Iterable[Any]) -> Iterator[Entry]:
             yield entry_id.decode(), fields or {}
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An entry that was delivered to a consumer and is not acked, as XPENDING shows it."""
+
+    id: str
+    consumer: str
+    deliveries: int
+
+
 async def pending(client: Any, key: str, group: str, first: str, last: str) -> dict[str, int]:
     """{id: deliveries} of the entries from `first` to `last` that a group has not acked."""
-    found: dict[str, int] = {}
-    start = first
+    rows = await held_by(client, key, group, None, first=first, last=last)
+    return {row.id: row.deliveries for row in rows}
+
+
+async def held_by(
+    client: Any, key: str, group: str, consumer: str | None, *, first: str = "-", last: str = "+"
+) -> list[Held]:
+    """What a consumer, or all of the group, was given and has not acked, oldest first."""
+    found: list[Held] = []
     while True:
-        page = await client.xpending_range(key, group, min=start, max=last, count=_PAGE)
-        found |= {row["message_id"].decode(): row["times_delivered"] for row in page}
+        page = await client.xpending_range(
+            key, group, min=first, max=last, count=_PAGE, consumername=consumer
+        )
+        found += map(held_from, page)
         if len(page) < _PAGE:
             return found
-        start = "(" + page[-1]["message_id"].decode()
+        first = f"({found[-1].id}"
+
+
+def held_from(row: dict[str, Any]) -> Held:
+    """One row of XPENDING."""
+    return Held(row["message_id"].decode(), row["consumer"].decode(), row["times_delivered"])
 
 
 def xadd(key: str, entry_id: str, text: str, meta: str | None) -> tuple[str, ...]:
@@ -145,19 +168,29 @@ def xadd(key: str, entry_id: str, text: str, meta: str | None) -> tuple[str, ...
     return ("XADD", key, entry_id, *fields)
 
 
+def is_away(error: BaseException) -> bool:
+    """Whether the server did not answer, or cannot just now: later it may."""
+    from redis import exceptions
+
+    if isinstance(error, exceptions.AuthenticationError | exceptions.AuthorizationError):
+        return False
+    return isinstance(
+        error,
+        exceptions.ConnectionError | exceptions.TimeoutError | exceptions.ReadOnlyError | OSError,
+    )
+
+
 @contextmanager
 def clear_errors(subject: str, where: str) -> Iterator[None]:
     """Say which server does not answer or refuses, and what to do about it."""
-    from redis.exceptions import ConnectionError as RedisConnectionError
-    from redis.exceptions import ResponseError
-    from redis.exceptions import TimeoutError as RedisTimeoutError
+    from redis.exceptions import RedisError
 
     try:
         yield
-    except (RedisConnectionError, RedisTimeoutError, OSError) as error:
-        raise QueueError(
-            f"{subject}: no usable Redis at {where} ({type(error).__name__}): start it there, "
-            f"correct redis=, or omit it to use the one inside this kernel"
-        ) from error
-    except ResponseError as error:
+    except (RedisError, OSError) as error:
+        if is_away(error):
+            raise QueueUnavailable(
+                f"{subject}: no usable Redis at {where} ({type(error).__name__}): start it there, "
+                f"correct redis=, or omit it to use the one inside this kernel"
+            ) from error
         raise QueueError(f"{subject}: {where} refused: {error}") from error

@@ -118,13 +118,13 @@ def test_what_was_not_acked_comes_again_after_a_restart_first_and_counted(server
             messages = await queues.read("q", reader="rank", count=3, timeout=0)
             await queues.ack("q", [messages[1].id], reader="rank")
         async with manager(server) as again:
-            found = await again.read("q", reader="rank", count=1, timeout=0)
-            found += await again.read("q", reader="rank", count=9, timeout=0)
-            found += await again.read("q", reader="rank", count=9, timeout=0)
+            found = []
+            for _ in range(3):
+                found += await again.read("q", reader="rank", count=9, timeout=0)
             seen = [(message.payload, message.deliveries) for message in found]
             assert seen == [(0, 2), (2, 2), (3, 1)]
         async with manager(server) as third:
-            found = await third.read("q", reader="rank", count=9, timeout=0)
+            found = [await third.pop("q", timeout=0, reader="rank") for _ in range(3)]
             assert [message.deliveries for message in found] == [3, 3, 2]
 
     asyncio.run(scenario())
@@ -211,7 +211,8 @@ def test_a_dead_letter_and_the_ack_of_its_message_happen_together(server):
                 "q", message, loop="rank", record=record, reader="rank"
             )
             assert (await queues.stats("q")).depth == 0
-            assert await queues.dead("rank") == [{"id": letter, **record}]
+            where = {"queue": "q", "message_id": message.id}
+            assert await queues.dead("rank") == [{"id": letter, **record, **where}]
 
     asyncio.run(scenario())
 

@@ -1,0 +1,171 @@
+"""How does a manager reach its server, and what does it say when it cannot?
+
+Connects when first used, on the event loop that uses it first; knows whether the server
+is there, whether calls are under way, and whether all is over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from flownb.errors import QueueError
+from flownb.queues.presence import Presence
+from flownb.queues.settle import Job, transact
+from flownb.queues.streams import clear_errors, is_away
+
+if TYPE_CHECKING:
+    from flownb.queues.server import Link, Server
+
+T = TypeVar("T")
+
+DONE = b""
+"""The reply to a job whose answer was lost, when it turned out to be done."""
+
+
+class Connection:
+    """The way of one manager, on one event loop, to its server."""
+
+    def __init__(self, server: Server, *, graph: str, virtual: bool, patient: bool) -> None:
+        self.server = server
+        self.closed = ""
+        self.tell: Callable[[str], None] = _silent
+        """Hears a line of text when the server goes and when it comes back."""
+        self.came_back: Callable[[], None] = _silent
+        self._graph, self._virtual, self._patient = graph, virtual, patient
+        self._link: Link | None = None
+        self._presence: Presence | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._calls = 0
+        self._idle = asyncio.Event()
+
+    @property
+    def link(self) -> Link:
+        """The link, made now if this is its first use."""
+        loop = asyncio.get_running_loop()
+        if self._link is None:
+            if self.closed:
+                raise QueueError(self.closed)
+            self._link, self._loop = self._connect(), loop
+        if self._loop is not loop:
+            raise QueueError(
+                f"graph {self._graph!r}: this manager belongs to another event loop: "
+                f"open one with server.manager(...)"
+            )
+        return self._link
+
+    def _connect(self) -> Link:
+        link: Link = self.server.connect()
+        if self._virtual and not link.can_be_virtual:
+            raise QueueError(
+                f"graph {self._graph!r}: {link.where} cannot follow virtual time: omit redis="
+            )
+        return link
+
+    @property
+    def presence(self) -> Presence:
+        """Whether the server is there."""
+        if self._presence is None:
+            link = self.link
+            self._presence = Presence(
+                link.client.ping, where=link.where, patient=self._patient,
+                back=self.came_back, tell=self.tell,
+            )  # fmt: skip
+        return self._presence
+
+    @property
+    def away(self) -> str:
+        """Since when the server is away, in words; "" while it is there. From any thread."""
+        return "" if self._presence is None else self._presence.away
+
+    def ring(self, bell: str) -> None:
+        """Wake who listens, if there was ever a link."""
+        if self._link is not None:
+            self._link.ring(bell)
+
+    @contextmanager
+    def errors(self, subject: str) -> Iterator[None]:
+        """Count a call, and turn what Redis says into a QueueError that names its subject."""
+        self._check_open()
+        where = self.link.where
+        self._calls += 1
+        try:
+            with clear_errors(subject, where):
+                yield
+        except Exception:
+            # Closing breaks the connection of who is still at it: that is the reason then.
+            if self.closed:
+                raise QueueError(self.closed) from None
+            raise
+        finally:
+            self._calls -= 1
+            if self.closed and not self._calls:
+                self._idle.set()
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise QueueError(self.closed)
+
+    async def insist(self, work: Callable[[], Awaitable[T]]) -> T:
+        """The result of `work`, begun again after each absence of the server."""
+        return await self.presence.insist(work)
+
+    async def send(self, jobs: Sequence[Job]) -> list[Any]:
+        """Send jobs in one MULTI until Redis has answered; a reply for each.
+
+        When the answer is lost, what must happen only once is looked at before it is sent
+        again; anything else is harmless twice, or is a push, which then is there twice.
+        """
+        left = [True] * len(jobs)
+        while any(left):
+            try:
+                answers = iter(await transact(self.link, _where(jobs, left)))
+                return [next(answers) if undone else DONE for undone in left]
+            except Exception as error:
+                if not is_away(error):
+                    raise
+                await self.presence.outlast(error)
+            left = [job.undone is None or await self.insist(job.undone) for job in jobs]
+        return [DONE] * len(jobs)
+
+    async def once(
+        self, work: Callable[[], Awaitable[None]], undone: Callable[[], Awaitable[bool]]
+    ) -> None:
+        """Do `work`; when its answer is lost, again only if it is still to be done."""
+        while True:
+            try:
+                return await work()
+            except Exception as error:
+                if not is_away(error):
+                    raise
+                await self.presence.outlast(error)
+            if not await self.insist(undone):
+                return None
+
+    async def give_up(self, reason: str) -> None:
+        """From now on nobody waits for the server any more."""
+        self.closed = reason
+        if self._presence is not None:
+            await self._presence.aclose(reason)
+
+    async def aclose(self) -> None:
+        """Close the connections, once the calls under way have ended.
+
+        A call that is just connecting would leave its connection open behind us.
+        """
+        if self._calls:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(1):
+                    await self._idle.wait()
+        if self._link is not None:
+            await self._link.client.aclose()
+
+
+def _silent(*_: str) -> None:
+    """Hear nothing."""
+
+
+def _where(jobs: Sequence[Job], undone: Sequence[bool]) -> list[Job]:
+    return [job for job, wanted in zip(jobs, undone, strict=True) if wanted]

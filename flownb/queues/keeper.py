@@ -1,0 +1,42 @@
+"""Who renews the leases while the nodes work? One task beside the loop, for all its readers.
+
+Only where leases run out: inside one process the dead are known for certain.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from flownb.queues.connection import Connection
+    from flownb.queues.reader import StreamReader
+
+_LONGEST_NAP = 1.0  # seconds; a reader with a shorter lease may come at any time
+
+
+class Keeper:
+    """Renews what the readers of one manager hold, a third of the lease before it is half over."""
+
+    def __init__(self, to: Connection, streams: Mapping[Any, StreamReader]) -> None:
+        self._to, self._streams = to, streams
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin, if it has not begun and leases run out here."""
+        if self._task is None and self._to.link.patience:
+            self._task = asyncio.create_task(self._keep())
+
+    async def _keep(self) -> None:
+        while True:
+            shortest = min(s.lease.visibility_timeout for s in self._streams.values())
+            await asyncio.sleep(min(_LONGEST_NAP, shortest / 6))
+            for stream in list(self._streams.values()):
+                await self._to.insist(stream.renew)
+
+    async def aclose(self) -> None:
+        """End it."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})

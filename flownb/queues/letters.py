@@ -1,0 +1,136 @@
+"""Where do the items end that nobody could deal with, and how do they come back?
+
+Each loop has a stream of dead letters, `<loop>.dead`. A letter is written in the MULTI
+that acks its message, and leaves the stream in the MULTI that pushes its item again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from flownb.errors import QueueError
+from flownb.queues.payload import dumps, lenient
+from flownb.queues.settle import Job
+from flownb.queues.streams import Entry, Keys, entries_from, xadd
+
+if TYPE_CHECKING:
+    from flownb.queues.connection import Connection
+    from flownb.queues.outbox import Push
+
+Replay = Callable[[list[dict[str, Any]]], Awaitable[int]]
+
+
+class DeadLetters(list[dict[str, Any]]):
+    """The dead letters of a loop, oldest first.
+
+    Each is a dict with `id`, `loop`, `node`, `iteration`, `item`, `attempts`, `error` and
+    `traceback`; one that came through a queue also says `queue` and `message_id`. `lossy`
+    marks an item that was not JSON: what is kept of it is a text.
+    """
+
+    def __init__(self, loop: str, letters: list[dict[str, Any]], replay: Replay) -> None:
+        super().__init__(letters)
+        self._loop, self._replay = loop, replay
+
+    async def replay(self, *ids: str) -> int:
+        """Offer the items of these letters (default: all in this list) to their loop again.
+
+        Returns how many. A letter is gone when its item was pushed to the queue it came from;
+        for a loop that makes its items itself, or reads a broadcast queue, when the item has
+        settled. Raises QueueError, and offers none, if one of them cannot be offered.
+        """
+        chosen = [letter for letter in self if not ids or letter["id"] in ids]
+        lossy = [letter["id"] for letter in chosen if letter.get("lossy")]
+        if lossy:
+            raise QueueError(
+                f"loop {self._loop!r}: dead letters {', '.join(lossy)} hold a text in place of "
+                f"an item that was not JSON: name the ids to replay, as in replay({lossy[0]!r})"
+            )
+        return await self._replay(chosen)
+
+
+class Letters:
+    """The dead letters of one graph's loops; `send` pushes and acks in one MULTI."""
+
+    def __init__(
+        self, to: Connection, keys: Keys, *, hold: Callable[..., Push], send: Callable[..., Any]
+    ) -> None:
+        self._to, self._keys, self._hold, self._send = to, keys, hold, send
+
+    async def last(self, loop: str, count: int) -> DeadLetters:
+        """The last `count` dead letters of a loop, oldest first."""
+        key = self._keys.dead(loop)
+        with self._to.errors(f"loop {loop!r}"):
+            newest = await self._to.insist(lambda: self._client.xrevrange(key, count=count))
+        letters = [dead_letter(entry) for entry in entries_from(reversed(newest))]
+        return DeadLetters(loop, letters, partial(self.replay, loop))
+
+    async def replay(self, loop: str, letters: Sequence[dict[str, Any]]) -> int:
+        """Push the items of letters to the queues they came from; how many there were.
+
+        Each leaves the dead letters in the MULTI that pushes it. Raises QueueError for an
+        item that came from no queue of this graph.
+        """
+        pushes = [self._hold(letter.get("queue") or "", letter["item"]) for letter in letters]
+        for push, letter in zip(pushes, letters, strict=True):
+            forget = forget_job(self._keys, loop, letter["id"])
+            with self._to.errors(f"loop {loop!r}"):
+                await self._send([push], [forget], partial(self._is_there, loop, letter["id"]))
+        return len(letters)
+
+    async def forget(self, loop: str, letter_id: str) -> None:
+        """Take a letter out of the dead letters of a loop."""
+        with self._to.errors(f"loop {loop!r}"):
+            await self._send([], [forget_job(self._keys, loop, letter_id)], None)
+
+    async def _is_there(self, loop: str, letter_id: str) -> bool:
+        return bool(await self._client.xrange(self._keys.dead(loop), letter_id, letter_id))
+
+    @property
+    def _client(self) -> Any:
+        return self._to.link.client
+
+
+def dead_letter_job(
+    keys: Keys, loop: str, entry_id: str, record: dict[str, Any], ack: Job | None
+) -> Job:
+    """Keep a failed item, and settle its message (`ack`) in the same MULTI."""
+    key = keys.dead(loop)
+    kept = record if _is_json(record.get("item")) else record | {"lossy": True}
+    add = xadd(key, entry_id, lenient(kept), None)
+    if ack is None:
+        return Job((add,), (key,))
+    return replace(ack, commands=(add, *ack.commands))
+
+
+def _is_json(item: Any) -> bool:
+    try:
+        dumps(item, queue="")
+    except QueueError:
+        return False
+    return True
+
+
+def forget_job(keys: Keys, loop: str, letter_id: str) -> Job:
+    """Take a letter out of the stream."""
+    key = keys.dead(loop)
+    return Job((("XDEL", key, letter_id),), (key,))
+
+
+def dead_letter(entry: Entry) -> dict[str, Any]:
+    """The record of a dead letter, with its `id`."""
+    entry_id, fields = entry
+    try:
+        record = json.loads(fields[b"data"])
+        return {"id": entry_id, **record}
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return {
+            "id": entry_id,
+            "item": repr(fields),
+            "error": "not a dead letter of flownb",
+            "lossy": True,
+        }

@@ -1,0 +1,103 @@
+"""What happens while the Redis server is away? Everybody waits, and goes on when it is back.
+
+One probe asks for it, ever more slowly, up to twice a second; who had something to do
+does it again then. A manager that is not `patient` (a person in a cell) gets the error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from flownb.errors import QueueError
+from flownb.queues.streams import is_away
+
+T = TypeVar("T")
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5  # seconds between two questions
+
+
+class Presence:
+    """Whether a server is there, as one event loop sees it.
+
+    `ping` asks it; `back` is called whenever it has come back, `tell` hears a line of text
+    about each absence.
+    """
+
+    def __init__(
+        self,
+        ping: Callable[[], Awaitable[object]],
+        *,
+        where: str,
+        patient: bool,
+        back: Callable[[], None],
+        tell: Callable[[str], None],
+    ) -> None:
+        self._ping, self._where, self._patient = ping, where, patient
+        self._back, self._tell = back, tell
+        self._since: float | None = None
+        self._probing: asyncio.Task[None] | None = None
+        self._closed = ""
+
+    async def insist(self, work: Callable[[], Awaitable[T]]) -> T:
+        """The result of `work`, begun again after each absence of the server."""
+        while True:
+            try:
+                return await work()
+            except Exception as error:
+                if not is_away(error):
+                    raise
+                await self.outlast(error)
+
+    async def outlast(self, error: Exception) -> None:
+        """Wait until the server answers again; raises `error` when that is not wanted."""
+        if self._closed:
+            raise QueueError(self._closed) from None
+        if not self._patient:
+            raise error
+        if self._probing is None or self._probing.done():
+            self._probing = asyncio.create_task(self._probe())
+        await asyncio.wait({self._probing})
+        if self._closed:
+            raise QueueError(self._closed) from None
+
+    async def _probe(self) -> None:
+        begun, pause = time.monotonic(), _FIRST_PAUSE
+        self._since = begun
+        told = False
+        while True:
+            # Jitter: a hundred loops shall not knock at the same moment.
+            await asyncio.sleep(pause * random.uniform(0.5, 1))
+            try:
+                await self._ping()
+                break
+            except Exception as error:  # noqa: BLE001  a refusal is an answer: it is there
+                if not is_away(error):
+                    break
+                if not told:
+                    told = True
+                    self._tell(f"redis is away ({self._where}): waiting for it")
+            pause = min(2 * pause, _LONGEST_PAUSE)
+        self._since = None
+        if told:
+            self._tell(f"redis is back after {time.monotonic() - begun:.1f} s")
+        self._back()
+
+    @property
+    def away(self) -> str:
+        """Since when the server is away, in words; "" while it is there. From any thread."""
+        since = self._since
+        if since is None:
+            return ""
+        return f"redis is away since {time.monotonic() - since:.0f} s ({self._where})"
+
+    async def aclose(self, reason: str) -> None:
+        """Whoever waits gets a QueueError."""
+        self._closed = reason
+        if self._probing is not None and not self._probing.done():
+            self._probing.cancel()
+            await asyncio.wait({self._probing})
+        self._since = None
