@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from flownb.queues.letters import DeadLetters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -24,9 +27,12 @@ class QueuesByHand:
     """The queues of a run: push, pop, ack, look; all methods are awaited."""
 
     def __init__(
-        self, make: Callable[[], QueueManager], event_loop: asyncio.AbstractEventLoop
+        self,
+        make: Callable[[], QueueManager],
+        event_loop: asyncio.AbstractEventLoop,
+        offer: Callable[[str, Sequence[dict[str, Any]]], None],
     ) -> None:
-        self._make, self._event_loop = make, event_loop
+        self._make, self._event_loop, self._offer = make, event_loop, offer
         self._manager: QueueManager | None = None
         self._closed = False
 
@@ -42,9 +48,24 @@ class QueuesByHand:
         """Settle messages that were popped by hand."""
         await self._use(lambda m: m.ack(queue, message_ids))
 
-    async def dead(self, loop: str, count: int = 100) -> list[dict[str, Any]]:
-        """The last *count* dead letters of a loop, oldest first, each with its `id`."""
-        return await self._use(lambda m: m.dead(loop, count))
+    async def dead(self, loop: str, count: int = 100) -> DeadLetters:
+        """The last *count* dead letters of a loop, oldest first; `await letters.replay()`.
+
+        Each is a dict: `id`, `loop`, `node`, `iteration`, `item`, `attempts`, `error`,
+        `traceback`, and `queue` and `message_id` if it came through one.
+        """
+        letters = await self._use(lambda m: m.dead(loop, count))
+        return DeadLetters(loop, letters, partial(self._replay, loop))
+
+    async def _replay(self, loop: str, letters: Sequence[dict[str, Any]]) -> int:
+        """Push again what came from a queue of one loop; any other item its loop must take."""
+        queued = [letter for letter in letters if await self._use(partial(_is_pushable, letter))]
+        others = [letter for letter in letters if letter not in queued]
+        if others:
+            self._offer(loop, others)
+        if queued:
+            await self._use(lambda m: m.letters.replay(loop, queued))
+        return len(letters)
 
     async def stats(self, queue: str) -> QueueStats:
         """Depth, lag and pending of a queue, for each group too."""
@@ -87,3 +108,8 @@ class QueuesByHand:
     async def _closing(self, manager: QueueManager) -> None:
         with contextlib.suppress(Exception):  # Redis may be gone by now
             await manager.aclose()
+
+
+async def _is_pushable(letter: dict[str, Any], manager: QueueManager) -> bool:
+    """Whether its item came from a queue of which each message goes to one loop only."""
+    return manager.is_competing(letter.get("queue"))

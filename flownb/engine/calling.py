@@ -31,6 +31,7 @@ from flownb.engine.signature import (
 from flownb.errors import SimulationError
 from flownb.model.nodes import BaseNode, NodeData
 from flownb.model.records import NOTHING, Span
+from flownb.queues.spec import Lease
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -277,7 +278,8 @@ class Runner:
     async def _push(self, token: Token) -> Any:
         queue = self.node.queue
         if queue is not None:
-            await self.loop.queues.push(queue.name, token.payload, meta=dict(self.meta(token)))
+            meta = dict(self.meta(token))
+            await self.loop.ending.push(token, queue.name, token.payload, meta)
         return token.payload
 
     async def _pop(self, token: Token) -> Popped:
@@ -286,7 +288,8 @@ class Runner:
         if reader is None:
             return Popped(verdict=False, payload=token.payload)
         queues = self.loop.queues
-        message = await queues.pop(reader.queue, reader.timeout, reader=self.loop.name)
+        lease = Lease(reader.visibility_timeout, reader.max_deliveries)
+        message = await queues.pop(reader.queue, reader.timeout, reader=self.loop.name, lease=lease)
         if message is None:
             return Popped(verdict=False, payload=token.payload)
         token.item.popped.append((reader.queue, message.id))
@@ -333,6 +336,7 @@ class Runner:
         self.loop.world.check_unchanged(token)
         if error is None:
             self.memory.streak, self.memory.worked = 0, True
+            token.item.outbox += token.outbox
             token.item.ended(token, output, live)
         else:
             token.item.failed(token, error)

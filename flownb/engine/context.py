@@ -95,9 +95,13 @@ class Context(BaseContext):
         await asyncio.sleep(seconds)
 
     async def push(self, queue: str, data: Any) -> str:
-        """Push to a queue; returns the message id once Redis has acknowledged it."""
+        """Push to a queue; returns the message id once Redis has acknowledged it.
+
+        In a loop with `transactional=True` the message leaves when the item has settled,
+        together with its ack: until then it has no id, so "" is returned.
+        """
         self._check()
-        return str(await self._loop.queues.push(queue, data, meta=dict(self.meta)))
+        return str(await self._loop.ending.push(self._token, queue, data, dict(self.meta)))
 
     async def pop(self, queue: str, timeout: float | None = None) -> Any:
         """Take one message's payload from a queue, or None after *timeout* seconds."""

@@ -37,6 +37,24 @@ class Ending:
         """Whether acks or dead letters are still on their way."""
         return bool(self._jobs)
 
+    @property
+    def crowded(self) -> bool:
+        """Whether so many are on their way that no new item should be made: Redis is slow."""
+        return len(self._jobs) >= self.loop.plan.options.max_in_flight
+
+    # -- pushes ----------------------------------------------------------------
+
+    def holds_back(self, item: Item) -> bool:
+        """Whether the item's pushes leave together with its ack, when it has settled."""
+        return self.loop.plan.options.transactional and item.message is not None
+
+    async def push(self, token: Token, queue: str, data: Any, meta: dict[str, Any]) -> str:
+        """Push for a node, now or with the item's ack; the message id, "" if it has none yet."""
+        if not self.holds_back(token.item):
+            return str(await self.loop.queues.push(queue, data, meta=meta))
+        token.outbox.append(self.loop.queues.hold_back(queue, data, meta=meta))
+        return ""
+
     # -- good ends -------------------------------------------------------------
 
     def received(self, item: Item) -> None:
@@ -55,10 +73,23 @@ class Ending:
             return
         if item.errors:
             self._failed(item)
+        elif self.holds_back(item):
+            self._job(self._push_and_ack(item))
         else:
             self._ack(item, "done")
             self._ack_popped(item)
         loop.event("settled", loop.name, item.iteration)
+
+    async def _push_and_ack(self, item: Item) -> None:
+        """Send what a transactional item held back, with its acks, in one MULTI."""
+        loop, message = self.loop, item.message
+        mine = await loop.queues.settle(message, item.outbox, reader=loop.name, also=item.popped)
+        if not mine:
+            loop.log(
+                loop.name, item.iteration, "warning",
+                f"was silent for longer than its lease, so message {message.id} went to another "
+                f"reader: what this item pushed was dropped",
+            )  # fmt: skip
 
     def _ack_popped(self, item: Item) -> None:
         """Ack what the item's nodes popped on its way."""
@@ -68,7 +99,12 @@ class Ending:
 
     def _ack(self, item: Item, when: str) -> None:
         reader = self.loop.plan.nodes[0].node.reader
-        if item.message is not None and reader is not None and reader.ack == when:
+        if item.message is None:
+            return
+        if item.message.letter:
+            if when == "done":
+                self._job(self.loop.queues.letters.forget(self.loop.name, item.message.id))
+        elif reader is not None and reader.ack == when:
             self._job(self.loop.queues.ack(reader.queue, [item.message.id], reader=self.loop.name))
 
     # -- bad ends --------------------------------------------------------------
@@ -124,7 +160,6 @@ class Ending:
             case "dead_letter":
                 self._ack_popped(item)
                 letter = loop.queues.dead_letter(
-                    loop.plan.reads,
                     item.message,
                     loop=loop.name,
                     record=failure.record(),

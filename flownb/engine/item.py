@@ -32,8 +32,8 @@ class Token:
 
     __slots__ = (
         "admitted", "asked", "at", "attempt", "before", "cancelled", "contexts", "entered",
-        "gathering", "granted", "in_thread", "item", "mask", "noted", "payload", "pushes",
-        "said", "start", "state", "task", "visit",
+        "gathering", "granted", "in_thread", "item", "mask", "noted", "outbox", "payload",
+        "pushes", "said", "start", "state", "task", "visit",
     )  # fmt: skip
 
     def __init__(self, item: Any, at: Runner, payload: Any, mask: int, visit: int = 0) -> None:
@@ -53,6 +53,7 @@ class Token:
         self.noted: Any = None
         self.admitted = self.entered = self.cancelled = self.in_thread = False
         self.pushes: list[Any] = []
+        self.outbox: list[Any] = []
         self.contexts: list[Any] = []
 
     @property
@@ -139,7 +140,7 @@ class Item:
 
     __slots__ = (
         "awaited", "errors", "idle_since", "iteration", "joins", "loop", "lost", "memo",
-        "message", "open", "order", "parked", "payload", "popped", "produced", "released",
+        "message", "open", "order", "outbox", "parked", "payload", "popped", "produced", "released",
         "runners", "settled", "shed", "slot", "throttled", "visits",
     )  # fmt: skip
 
@@ -156,6 +157,7 @@ class Item:
         self.order: Order[Token] | None = order_of(loop.plan)
         self.lost: set[int] = set()
         self.popped: list[tuple[str, str]] = []
+        self.outbox: list[Any] = []
         self.awaited: Bits | LiveArms = loop.tally()
         self.joins: dict[int, Join] = {}
         self.visits: dict[int, int] = {}

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import contextvars
 from collections import deque
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
@@ -101,6 +102,8 @@ class LoopManager(Steered):
         self.now = self.clock.time if origin else self.event_loop.time
         self.skip = getattr(self.event_loop, "skip", _never)
         HERE.set(self.spot)
+        if self.queues is not None:
+            self.queues.on_absence(partial(self.log, self.name, -1, "warning"))
         self.context = contextvars.copy_context()
         self._set("starting")
         try:

@@ -76,6 +76,7 @@ class Orchestrator(Viewed):
         self.needs_server = uses_queues(plans)
         away = any(plan.options.pool in AWAY for plan in plans)
         self.server = open_server(redis, need_other_process=away and self.needs_server)
+        self.server.check(f"graph {self.name!r}")
         self._kernel = _running()
         self._own: EventLoopThread | None = None
         if control == "thread" or self._kernel is None:
@@ -84,7 +85,7 @@ class Orchestrator(Viewed):
         else:
             self.home = self._kernel
         self.heartbeat = Heartbeat(self.home)
-        self.queues = QueuesByHand(self._manager_by_hand, self.home)
+        self.queues = QueuesByHand(self._manager_by_hand, self.home, self._offer)
         self._lock = threading.Lock()
         self._launched = self._ending = self._over = False
         self._before: Orchestrator | None = None
@@ -364,8 +365,17 @@ class Orchestrator(Viewed):
 
     def _manager_by_hand(self) -> QueueManager:
         return self.server.manager(
-            self.name, self.specs, consumer="notebook", namespace=self.namespace
+            self.name, self.specs, consumer="notebook", namespace=self.namespace, patient=False
         )
+
+    def _offer(self, loop: str, letters: Iterable[dict[str, Any]]) -> None:
+        """Have a loop take the items of dead letters that came from no queue of its own."""
+        (track,) = self._addressed(loop)
+        if track.has_ended:
+            msg = f"loop {loop!r} has ended: start the graph again, then replay its dead letters"
+            raise LoopStopped(msg)
+        for letter in letters:
+            track.host.post(track.manager.offer, letter["item"], letter["id"])
 
 
 def _running() -> asyncio.AbstractEventLoop | None:

@@ -15,6 +15,7 @@ from flownb.engine.item import Token
 from flownb.engine.routing import route
 from flownb.engine.signature import EXHAUSTED
 from flownb.model.records import Span
+from flownb.queues.spec import Lease
 
 if TYPE_CHECKING:
     from flownb.engine.loop import LoopManager
@@ -38,6 +39,7 @@ class Pull:
 
     memo = None
     message = None
+    outbox: Final[list[Any]] = []  # a producer's pushes are not held back
 
     def __init__(self, loop: LoopManager) -> None:
         self.loop = loop
@@ -73,6 +75,7 @@ class Source:
         self._tick = 0
         self._buffer: deque[Any] = deque()
         self._reading: Any = None
+        self._draining: Any = None
         self._closing = False
         if before is not None:
             self._follow(before)
@@ -83,6 +86,7 @@ class Source:
         old, new = before.node.reader, self.node.reader
         if old is not None and new is not None and old.queue == new.queue:
             self._buffer, self._reading = before._buffer, before._reading
+            self._draining = before._draining
         elif before._reading is not None:
             before._reading.cancel()
 
@@ -91,6 +95,9 @@ class Source:
     async def due(self) -> bool:
         """Wait for the next tick; False when something else has to be looked at first."""
         loop = self.loop
+        if loop.ending.crowded:
+            await loop.nap()
+            return False
         if self.again:
             return True
         if loop.most is not None and self.node.reader is None and loop.made >= loop.most:
@@ -186,7 +193,7 @@ class Source:
                 return _NOTHING
             if await self._read():
                 continue
-            if not self._closing:
+            if not self._closing or not self._is_drained():
                 await loop.nap()
             elif not await self._read_rest():
                 return EXHAUSTED, None, None
@@ -206,14 +213,35 @@ class Source:
         reader = self.node.reader
         if self._reading is None and reader is not None:
             work = self.loop.queues.read(
-                reader.queue, reader=self.loop.name, count=reader.prefetch, timeout=None
-            )
-            self._reading = self.loop.spawn(work)
-            self._reading.add_done_callback(lambda _: self.loop.wake())
+                reader.queue, reader=self.loop.name, count=reader.prefetch, timeout=None,
+                lease=Lease(reader.visibility_timeout, reader.max_deliveries, careful=True),
+            )  # fmt: skip
+            self._reading = self._beside(work)
         if not self._reading.done():
             return False
         reading, self._reading = self._reading, None
         self._buffer.extend(reading.result())
+        return True
+
+    def _beside(self, work: Any) -> Any:
+        """Wait for something beside the loop, which is woken when it is there."""
+        task = self.loop.spawn(work)
+        task.add_done_callback(lambda _: self.loop.wake())
+        return task
+
+    def _is_drained(self) -> bool:
+        """Whether nobody pushes any more, all was read, and no other loop holds any of it.
+
+        What another loop holds is ours if that loop dies.
+        """
+        reader = self.node.reader
+        if self._draining is None and reader is not None:
+            work = self.loop.queues.drained(reader.queue, reader=self.loop.name)
+            self._draining = self._beside(work)
+        if not self._draining.done():
+            return False
+        draining, self._draining = self._draining, None
+        draining.result()
         return True
 
     async def _read_rest(self) -> bool:

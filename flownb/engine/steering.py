@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from flownb.engine.capture import Spot
 from flownb.model.records import ENDED, Event, LogLine
+from flownb.queues.spec import Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -192,6 +193,12 @@ class Steered:
     def know(self, specs: Sequence[QueueSpec]) -> None:
         """Take in the queues of the next plan."""
         self.queues.know(specs)
+
+    def offer(self, item: Any, letter_id: str) -> None:
+        """Take an item of the dead letters again; when it has settled, it leaves them."""
+        if self.state not in ENDED:
+            self.source.again.append((item, Message(letter_id, "", item, letter=True)))
+            self.wake()
 
     def writers_done(self) -> None:
         """Everyone who pushes to the queue that drives this loop has completed."""

@@ -38,7 +38,6 @@ def _loops(workflow: Workflow, *, live: bool) -> Iterator[str]:
         refused = {
             f"pool={o.pool!r}": live and o.pool not in _POOLS,
             f"restart={o.restart!r}": o.restart != "never",
-            "transactional=True": o.transactional,
             "checkpoint=": o.checkpoint is not None,
         }
         yield from (

@@ -158,9 +158,14 @@ class Track:
         """Say where the loop stands."""
         m = self.metrics()
         return LoopStatus(
-            self.name, self.state, self.host.pool, self.manager.reason or self._why(), m.released,
+            self.name, self.state, self.host.pool, self._reason(), m.released,
             m.done, m.failed, m.in_flight, m.rate, self._last_error(),
         )  # fmt: skip
+
+    def _reason(self) -> str:
+        """Say why it is paused, that it waits for Redis, or why it has ended."""
+        away = "" if self.has_ended else self.manager.queues.away
+        return self.manager.reason or away or self._why()
 
     def _why(self) -> str:
         if self.manager.abandoned:

@@ -77,15 +77,22 @@ class Letters:
         """
         pushes = [self._hold(letter.get("queue") or "", letter["item"]) for letter in letters]
         for push, letter in zip(pushes, letters, strict=True):
-            forget = forget_job(self._keys, loop, letter["id"])
+            forget, undone = self.settling(loop, letter["id"])
             with self._to.errors(f"loop {loop!r}"):
-                await self._send([push], [forget], partial(self._is_there, loop, letter["id"]))
+                await self._send([push], [forget], undone)
         return len(letters)
 
     async def forget(self, loop: str, letter_id: str) -> None:
         """Take a letter out of the dead letters of a loop."""
         with self._to.errors(f"loop {loop!r}"):
-            await self._send([], [forget_job(self._keys, loop, letter_id)], None)
+            job, undone = self.settling(loop, letter_id)
+            await self._send([], [job], undone)
+
+    def settling(self, loop: str, letter_id: str) -> tuple[Job, Callable[[], Awaitable[bool]]]:
+        """What takes a letter out of the stream, and whether that is still to be done."""
+        key = self._keys.dead(loop)
+        undone = partial(self._is_there, loop, letter_id)
+        return Job((("XDEL", key, letter_id),), (key,)), undone
 
     async def _is_there(self, loop: str, letter_id: str) -> bool:
         return bool(await self._client.xrange(self._keys.dead(loop), letter_id, letter_id))
@@ -113,12 +120,6 @@ def _is_json(item: Any) -> bool:
     except QueueError:
         return False
     return True
-
-
-def forget_job(keys: Keys, loop: str, letter_id: str) -> Job:
-    """Take a letter out of the stream."""
-    key = keys.dead(loop)
-    return Job((("XDEL", key, letter_id),), (key,))
 
 
 def dead_letter(entry: Entry) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from flownb.errors import QueueError
 from flownb.queues.bounded import BoundedPush
@@ -21,25 +21,15 @@ from flownb.queues.inbox import Inbox
 from flownb.queues.keeper import Keeper
 from flownb.queues.lane import Lane
 from flownb.queues.letters import DeadLetters, Letters, dead_letter_job
-from flownb.queues.outbox import BoundedOutbox, Push, joined
+from flownb.queues.outbox import Outbox, Push
 from flownb.queues.payload import dumps
 from flownb.queues.reader import StreamReader
 from flownb.queues.server import open_server
 from flownb.queues.settle import Job, ack_job, data_bell, room_bell
-from flownb.queues.spec import MANUAL, Lease, Message, QueueSpec, QueueStats
+from flownb.queues.spec import MANUAL, Clock, Lease, Message, QueueSpec, QueueStats
 from flownb.queues.streams import Keys, create_groups, groups_of
 
 _BATCH = 100
-
-
-class Clock(Protocol):
-    """Seconds; a clock with a true attribute `virtual` also numbers the messages."""
-
-    def time(self) -> float:
-        """Seconds since the loop began."""
-
-    async def sleep(self, seconds: float) -> object:
-        """Wait that long."""
 
 
 class QueueManager:
@@ -86,7 +76,8 @@ class QueueManager:
         self._streams: dict[tuple[str, str], StreamReader] = {}
         self._inboxes: dict[tuple[str, str], Inbox] = {}
         self._keeper = Keeper(self._to, self._streams)
-        self.letters = Letters(self._to, self._keys, hold=self.hold, send=self._push_and_ack)
+        self._outbox = Outbox(self._to, submit=self._common.submit, next_id=self._next_id)
+        self.letters = Letters(self._to, self._keys, hold=self.hold, send=self._outbox.send)
 
     @property
     def away(self) -> str:
@@ -119,16 +110,26 @@ class QueueManager:
         return reply.decode() if isinstance(reply, bytes) else str(reply)
 
     def hold(self, queue: str, data: Any, *, meta: dict[str, Any] | None = None) -> Push:
-        """Check a message now, for `settle` to push it later; raises what `push` raises."""
+        """Check a message, and make it ready to go."""
         spec = self._spec(queue)
         text = dumps(data, queue=queue, model=spec.model)
         about = dumps(meta, queue=queue, what="meta") if meta else None
         groups = tuple(self._not_open(spec, spec.known_groups))
         return Push(spec, self._keys.queue(queue), text, about, groups)
 
+    def hold_back(self, queue: str, data: Any, *, meta: dict[str, Any] | None = None) -> Push:
+        """Check a message now, for `settle` to push it with an ack; raises what `push` raises."""
+        push = self.hold(queue, data, meta=meta)
+        if push.spec.maxlen is not None and push.spec.when_full in {"error", "drop_oldest"}:
+            raise QueueError(
+                f"queue {queue!r}: a loop with transactional=True pushes when its item has "
+                f"settled, too late for when_full={push.spec.when_full!r}: use 'block' or "
+                f"'drop_newest'"
+            )
+        return push
+
     async def settle(
         self,
-        queue: str,
         message: Message,
         pushes: Sequence[Push],
         *,
@@ -141,27 +142,26 @@ class QueueManager:
         more, because we were silent for longer than its lease: then nothing is pushed, who
         has it now does that.
         """
-        spec = self._spec(queue)
-        with self._to.errors(f"queue {queue!r}"):
-            stream = self._stream(spec, reader)
-            mine = await self._to.insist(partial(stream.still_holds, message.id))
+        with self._to.errors(f"loop {reader!r}"):
+            ack, undone = self._settling(message, reader)
+            mine = message.letter or await self._to.insist(
+                partial(self._stream(self._spec(message.queue), reader).still_holds, message.id)
+            )
             if mine:
-                acks = [self._ack_job(spec, [message.id], reader)]
-                acks += [self._ack_job(self._spec(name), [id_], reader) for name, id_ in also]
-                await self._push_and_ack(pushes, acks, partial(stream.is_pending, message.id))
+                more = [self._ack_job(self._spec(queue), [id_], reader) for queue, id_ in also]
+                await self._outbox.send(pushes, [ack, *more], undone)
                 self._groups |= {(p.spec.name, group) for p in pushes for group in p.groups}
-        for name, id_ in ((queue, message.id), *also):
-            self._let_go(name, [id_], reader)
+        for queue, id_ in ((message.queue, message.id), *also):
+            self._let_go(queue, [id_], reader)
         return mine
 
-    async def _push_and_ack(
-        self, pushes: Sequence[Push], acks: Sequence[Job], undone: Callable[[], Any]
-    ) -> None:
-        if all(push.spec.maxlen is None for push in pushes):
-            await self._common.submit(replace(joined(pushes, acks, self._next_id()), undone=undone))
-            return
-        outbox = BoundedOutbox(self._to.link, pushes)
-        await self._to.once(lambda: outbox.send(acks, self._next_id()), undone)
+    def _settling(self, message: Message, reader: str) -> tuple[Job, Callable[[], Any]]:
+        """What settles a message, and whether that is still to be done."""
+        if message.letter:
+            return self.letters.settling(reader, message.id)
+        spec = self._spec(message.queue)
+        undone = partial(self._stream(spec, reader).is_pending, message.id)
+        return self._ack_job(spec, [message.id], reader), undone
 
     async def pop(
         self,
@@ -229,13 +229,7 @@ class QueueManager:
         self._let_go(queue, message_ids, reader)
 
     async def dead_letter(
-        self,
-        queue: str | None,
-        message: Message | None,
-        *,
-        loop: str,
-        record: dict[str, Any],
-        reader: str = MANUAL,
+        self, message: Message | None, *, loop: str, record: dict[str, Any], reader: str = MANUAL
     ) -> str:
         """Keep a failed item in `<loop>.dead` and ack its message, in one MULTI.
 
@@ -243,21 +237,24 @@ class QueueManager:
         of `record` is not JSON is kept as its repr. Returns the dead letter's id.
         """
         ack = undone = None
-        if message is not None:
-            spec = self._spec(queue or message.queue)
-            ack = self._ack_job(spec, [message.id], reader)
-            undone = partial(self._stream(spec, reader).is_pending, message.id)
-            record = record | {"queue": spec.name, "message_id": message.id}
         with self._to.errors(f"loop {loop!r}"):
+            if message is not None:
+                ack, undone = self._settling(message, reader)
+                if not message.letter:
+                    record = record | {"queue": message.queue, "message_id": message.id}
             job = dead_letter_job(self._keys, loop, self._next_id(), record, ack)
             reply: bytes = await self._common.submit(replace(job, undone=undone))
         if message is not None:
-            self._let_go(spec.name, [message.id], reader)
+            self._let_go(message.queue, [message.id], reader)
         return reply.decode()
 
     async def dead(self, loop: str, count: int = 100) -> DeadLetters:
         """The last `count` dead letters of a loop, oldest first, each with its `id`."""
         return await self.letters.last(loop, count)
+
+    def is_competing(self, queue: str | None) -> bool:
+        """Whether there is such a queue, each message of which goes to one reader only."""
+        return queue in self._specs and self._specs[queue].mode == "competing"
 
     async def stats(self, queue: str) -> QueueStats:
         """Depth, lag and pending of a queue, for each group too; see `QueueStats`."""
@@ -280,7 +277,7 @@ class QueueManager:
         for (name, reader), inbox in self._inboxes.items():
             if name == queue:
                 inbox.forget()
-                self._streams[name, reader].settled(tuple(self._streams[name, reader].hand))
+                self._streams[name, reader].drop_all()
         return dropped
 
     def know(self, specs: Iterable[QueueSpec]) -> None:
@@ -363,9 +360,8 @@ class QueueManager:
         self._groups.clear()
 
     def _let_go(self, queue: str, ids: Sequence[str], reader: str) -> None:
-        stream = self._streams.get((queue, reader))
-        if stream is not None:
-            stream.settled(ids)
+        if (queue, reader) in self._streams:
+            self._streams[queue, reader].settled(ids)
 
     def _ack_job(self, spec: QueueSpec, ids: Sequence[str], reader: str) -> Job:
         return ack_job(spec, self._keys.queue(spec.name), spec.group_of(reader), ids)
@@ -385,9 +381,8 @@ class QueueManager:
 
     def _stream(self, spec: QueueSpec, reader: str) -> StreamReader:
         """The reader's side of a queue; with it comes the inbox that looks through it."""
-        known = self._streams.get((spec.name, reader))
-        if known is not None:
-            return known
+        if (spec.name, reader) in self._streams:
+            return self._streams[spec.name, reader]
         link = self._to.link
         stream = self._streams[spec.name, reader] = StreamReader(
             link,

@@ -8,15 +8,16 @@ WATCH, as for a single push.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from flownb.queues.settle import Job, data_bell, execute, room_bell
 from flownb.queues.streams import create_group, xadd
 
 if TYPE_CHECKING:
+    from flownb.queues.connection import Connection
     from flownb.queues.server import Link
     from flownb.queues.spec import QueueSpec
 
@@ -47,7 +48,33 @@ def joined(pushes: Sequence[Push], acks: Sequence[Job], entry_id: str) -> Job:
     return Job(tuple(commands), tuple(dict.fromkeys(rings)), sweeps)
 
 
-class BoundedOutbox:
+class Outbox:
+    """Sends pushes and acks together, in the lane of one manager when nothing can be full."""
+
+    def __init__(
+        self,
+        to: Connection,
+        *,
+        submit: Callable[[Job], Awaitable[Any]],
+        next_id: Callable[[], str],
+    ) -> None:
+        self._to, self._submit, self._next_id = to, submit, next_id
+
+    async def send(
+        self,
+        pushes: Sequence[Push],
+        acks: Sequence[Job],
+        undone: Callable[[], Awaitable[bool]],
+    ) -> None:
+        """Push and ack in one MULTI; `undone` is asked after a lost answer."""
+        if all(push.spec.maxlen is None for push in pushes):
+            await self._submit(replace(joined(pushes, acks, self._next_id()), undone=undone))
+            return
+        bounded = _BoundedOutbox(self._to.link, pushes)
+        await self._to.once(lambda: bounded.send(acks, self._next_id()), undone)
+
+
+class _BoundedOutbox:
     """Sends what belongs together when it fits into the queues that have a `maxlen`.
 
     What an item pushes to one queue beyond its `maxlen` can never fit at once: then an

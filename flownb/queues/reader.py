@@ -166,6 +166,10 @@ class StreamReader:
             if self._orphaned:
                 self._link.ring(data_bell(self._key))
 
+    def drop_all(self) -> None:
+        """The queue was cleared."""
+        self.settled(tuple(self.hand))
+
     # -- leases ----------------------------------------------------------------
 
     async def renew(self) -> None:

@@ -9,23 +9,25 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakKeyDictionary
 
-from flownb.errors import QueueError
+from flownb.errors import QueueError, QueueUnavailable
 from flownb.queues.bells import Bell, BellBoard
+from flownb.queues.streams import clear_errors
 
 if TYPE_CHECKING:
-    from flownb.queues.manager import Clock, QueueManager
-    from flownb.queues.spec import QueueSpec
+    from flownb.queues.manager import QueueManager
+    from flownb.queues.spec import Clock, QueueSpec
 
 # The longest a read waits at a real server: how late it may notice that nobody wants it.
 _SLICE = 0.5
 # How often a push looks for room at a real server, which has no bell for that.
 _ROOM_POLL = 0.05
 _DRAIN_POLL = 0.2
+_CHECK_TIMEOUT = 2.0
 # When an answer is given up: long for a server that thinks, short for one that is gone.
 _SOCKET_TIMEOUT = 5.0
 
@@ -77,6 +79,9 @@ class Server(Protocol):
     def describe(self) -> str:
         """What a person calls this server."""
 
+    def check(self, subject: str) -> None:
+        """Ask whether it is there; raises QueueUnavailable. Blocks for two seconds at most."""
+
     def left(self) -> dict[str, int]:
         """Messages, by key, that would be lost with it."""
 
@@ -101,13 +106,16 @@ def open_server(redis: Any = None, *, need_other_process: bool = False) -> Serve
 
     Nothing is connected or imported before the first queue is used. With
     `need_other_process` and no `redis` it is one that child processes reach, too: a
-    server of our own, or fakeredis over TCP where none is installed.
+    server of our own, or fakeredis over TCP where none is installed. Of a list of choices
+    the first that answers now is taken, None always does: `redis=["redis://db", None]`.
 
     >>> open_server().describe()
     'fakeredis in this kernel'
     >>> open_server("redis://:secret@example.org/2").describe()
     'redis://example.org:6379/2'
     """
+    if isinstance(redis, list | tuple):
+        return _first_that_answers(redis, need_other_process=need_other_process)
     if redis is None:
         return _own_server() if need_other_process else LocalServer()
     if isinstance(redis, str):
@@ -132,6 +140,18 @@ def _own_server() -> Server:
     from flownb.queues.loopback import LoopbackServer
 
     return LoopbackServer()
+
+
+def _first_that_answers(choices: Sequence[Any], *, need_other_process: bool) -> Server:
+    for choice in choices:
+        server = open_server(choice, need_other_process=need_other_process)
+        try:
+            server.check("redis=")
+        except QueueUnavailable:
+            continue
+        return server
+    tried = ", ".join(open_server(choice).describe() for choice in choices) or "nothing"
+    raise QueueUnavailable(f"redis=: nobody answers at {tried}: start one, or add None to the list")
 
 
 class _Opens:
@@ -175,6 +195,9 @@ class LocalServer(_Opens):
     def describe(self) -> str:
         """What a person calls this server."""
         return "fakeredis in this kernel"
+
+    def check(self, subject: str) -> None:
+        """It is always there."""
 
     def left(self) -> dict[str, int]:
         """Messages that are still in each queue, by key; nobody will read them after `close`."""
@@ -240,6 +263,20 @@ class RemoteServer(_Opens):
         database = self._options.get("db") or 0
         return f"{scheme}://{host}:{port}" + (f"/{database}" if database else "")
 
+    def check(self, subject: str) -> None:
+        """Ask whether it is there; raises QueueUnavailable. Blocks for two seconds at most."""
+        from redis import Redis
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
+
+        limits = {"socket_timeout": _CHECK_TIMEOUT, "socket_connect_timeout": _CHECK_TIMEOUT}
+        options = {**_with_path(self._options), **limits}
+        with (
+            clear_errors(subject, self.describe()),
+            Redis(**options, retry=Retry(NoBackoff(), 0)) as client,
+        ):
+            client.ping()
+
     def left(self) -> dict[str, int]:
         """None: they stay in Redis."""
         return {}
@@ -265,12 +302,17 @@ def remote_client(options: dict[str, Any]) -> Any:
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
 
-    options = dict(options)
-    if "path" in options:
-        options["unix_socket_path"] = options.pop("path")
+    options = _with_path(options)
     limits = {"socket_timeout": _SOCKET_TIMEOUT, "socket_connect_timeout": _SOCKET_TIMEOUT}
     # No retries: a push whose answer was lost would be in the queue twice.
     return Redis(**{**limits, **options}, retry=Retry(NoBackoff(), 0))
+
+
+def _with_path(options: dict[str, Any]) -> dict[str, Any]:
+    options = dict(options)
+    if "path" in options:
+        options["unix_socket_path"] = options.pop("path")
+    return options
 
 
 def _options_of_url(url: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ Plain values: a `QueueSpec` travels in a loop's plan to another process, a
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 
 from flownb.errors import QueueError
 
@@ -89,7 +89,8 @@ class Message:
     """One message in a reader's hands, to be acked when its item has settled.
 
     `deliveries` is 1 the first time, more when an earlier reader did not ack it.
-    `meta` is what the pusher said about itself, say loop, node and iteration.
+    `meta` is what the pusher said about itself, say loop, node and iteration. A `letter`
+    is a dead letter whose item was offered again: to settle it is to throw it away.
     """
 
     id: str
@@ -97,6 +98,7 @@ class Message:
     payload: Any
     deliveries: int = 1
     meta: dict[str, Any] = field(default_factory=dict)
+    letter: bool = False
 
     @property
     def origin(self) -> tuple[str, str, int, int] | None:
@@ -152,3 +154,13 @@ class QueueStats:
     def removed(self) -> int:
         """Messages that have left the queue: acked by all, dropped or cleared."""
         return max(0, self.pushed - self.depth)
+
+
+class Clock(Protocol):
+    """Seconds; a clock with a true attribute `virtual` also numbers the messages."""
+
+    def time(self) -> float:
+        """Seconds since the loop began."""
+
+    async def sleep(self, seconds: float) -> object:
+        """Wait that long."""

@@ -207,9 +207,7 @@ def test_a_dead_letter_and_the_ack_of_its_message_happen_together(server):
             await queues.push("q", {"rain": 3})
             (message,) = await queues.read("q", reader="rank", count=1, timeout=0)
             record = {"loop": "rank", "node": "n", "item": message.payload, "error": "ValueError"}
-            letter = await queues.dead_letter(
-                "q", message, loop="rank", record=record, reader="rank"
-            )
+            letter = await queues.dead_letter(message, loop="rank", record=record, reader="rank")
             assert (await queues.stats("q")).depth == 0
             where = {"queue": "q", "message_id": message.id}
             assert await queues.dead("rank") == [{"id": letter, **record, **where}]
@@ -221,9 +219,7 @@ def test_the_item_of_a_source_loop_becomes_a_dead_letter_even_if_it_is_not_json(
     async def scenario():
         async with manager(server) as queues:
             for n in range(3):
-                await queues.dead_letter(
-                    None, None, loop="days", record={"item": object, "attempts": n}
-                )
+                await queues.dead_letter(None, loop="days", record={"item": object, "attempts": n})
             letters = await queues.dead("days", count=2)
             assert [letter["attempts"] for letter in letters] == [1, 2]
             assert letters[0]["item"] == "<class 'object'>"

@@ -83,7 +83,7 @@ class Program:
         held = self.held.get((queue, reader), [])
         if held:
             await self.host(host).dead_letter(
-                queue, held.pop(), loop=reader, record={"n": len(self.seen)}, reader=reader
+                held.pop(), loop=reader, record={"n": len(self.seen)}, reader=reader
             )
         return [letter["n"] for letter in await self.host(host).dead(reader)]
 

@@ -61,7 +61,7 @@ def test_nobody_at_the_address_is_one_clear_error():
                 queues.stats("q"),
                 queues.clear("q"),
                 queues.dead("rank"),
-                queues.dead_letter(None, None, loop="rank", record={}),
+                queues.dead_letter(None, loop="rank", record={}),
             ):
                 with pytest.raises(
                     QueueError, match=r"no usable Redis at redis://127\.0\.0\.1:1 \("

@@ -71,7 +71,7 @@ def test_message_ids_come_from_the_virtual_clock_and_rise_within_one_instant():
             ids += [await queues.push("q", 2), await other.push("q", 3)]
             await asyncio.sleep(3600)
             ids += await asyncio.gather(*(queues.push("q", n) for n in range(3)))
-            letter = await queues.dead_letter(None, None, loop="days", record={})
+            letter = await queues.dead_letter(None, loop="days", record={})
             return ids, letter
 
     ids, letter = simulate(scenario)
