@@ -267,12 +267,11 @@ class QueueManager:
         """Drop all messages, delivered ones too; how many there were."""
         key = self._keys.queue(self._spec(queue).name)
         with self._to.errors(f"queue {queue!r}"):
-            found = await self._to.insist(lambda: groups_of(self._client(), key))
-            groups = [group.name for group in found]
+            groups = await self._to.insist(lambda: groups_of(self._client(), key))
             commands: list[tuple[str, ...]] = [("XLEN", key), ("XTRIM", key, "MAXLEN", "0")]
             # A new group is the one way to forget what is pending in a single step.
-            for group in groups:
-                commands += [("XGROUP DESTROY", key, group), ("XGROUP CREATE", key, group, "$")]
+            for name in [group.name for group in groups]:
+                commands += [("XGROUP DESTROY", key, name), ("XGROUP CREATE", key, name, "$")]
             dropped: int = await self._common.submit(Job(tuple(commands), (room_bell(key),)))
         for (name, reader), inbox in self._inboxes.items():
             if name == queue:
