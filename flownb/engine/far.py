@@ -29,7 +29,7 @@ from flownb.queues.server import open_server
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_VERBS: Final = frozenset({"pause", "resume", "step", "stop", "writers_done"})
+_VERBS: Final = frozenset({"pause", "resume", "step", "stop", "offer", "writers_done"})
 
 
 class Channel(Protocol):

@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import contextvars
 from collections import deque
-from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
@@ -103,7 +102,7 @@ class LoopManager(Steered):
         self.skip = getattr(self.event_loop, "skip", _never)
         HERE.set(self.spot)
         if self.queues is not None:
-            self.queues.on_absence(partial(self.log, self.name, -1, "warning"))
+            self.queues.on_absence(self.redis_away)
         self.context = contextvars.copy_context()
         self._set("starting")
         try:

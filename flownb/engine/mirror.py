@@ -88,6 +88,10 @@ class Mirror:
         """Take in the queues of the next plan."""
         self.specs = tuple(specs)
 
+    def offer(self, item: Any, letter_id: str) -> None:
+        """Take an item of the dead letters again."""
+        self.send("offer", item, letter_id)
+
     def writers_done(self) -> None:
         """Everyone who pushes to the queue that drives this loop has completed."""
         self.send("writers_done")

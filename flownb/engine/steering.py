@@ -194,6 +194,12 @@ class Steered:
         """Take in the queues of the next plan."""
         self.queues.know(specs)
 
+    def redis_away(self, where: str) -> None:
+        """Tell that the Redis *where* is away and waited for; "" when it is back."""
+        text = f"redis is away ({where}): waiting for it" if where else "redis is back"
+        self.log(self.name, -1, "warning", text)
+        self.event("away", data=where)
+
     def offer(self, item: Any, letter_id: str) -> None:
         """Take an item of the dead letters again; when it has settled, it leaves them."""
         if self.state not in ENDED:

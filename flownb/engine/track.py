@@ -33,6 +33,18 @@ class _Changes:
             self._requests.look()
 
 
+class _Absence:
+    """Remembers since when a loop waits for its Redis."""
+
+    def __init__(self) -> None:
+        self.where, self.since = "", 0.0
+
+    def on_event(self, event: Event) -> None:
+        """Look whether it went, or came back."""
+        if event.kind == "away":
+            self.where, self.since = event.data, event.time
+
+
 class Track:
     """One loop of a live run."""
 
@@ -43,6 +55,8 @@ class Track:
         names = [n.name for n in plan.nodes]
         self.meter, self.history = Meter(plan.loop, names), History()
         self.outputs = Outputs({n.name: n.node.keep for n in plan.nodes})
+        self._absence = _Absence()
+        self._watching = [_Changes(orchestrator), self._absence, *orchestrator.watching]
         self.host = self._begin(plan)
 
     def _begin(self, plan: LoopPlan) -> Host:
@@ -62,7 +76,7 @@ class Track:
         return LoopManager(
             plan,
             world=Live(),
-            stream=Stream([self.meter, self.history, self.outputs, _Changes(o), *o.watching]),
+            stream=Stream([self.meter, self.history, self.outputs, *self._watching]),
             gates=o.gates,
             queues=o.server.manager(o.name, o.specs, consumer=plan.loop, namespace=o.namespace),
             tools=o.tools,
@@ -70,8 +84,7 @@ class Track:
         )
 
     def _mirror(self, plan: LoopPlan) -> Mirror:
-        o = self._orchestrator
-        stream = Stream([self.meter, self.history, _Changes(o), *o.watching])
+        stream = Stream([self.meter, self.history, *self._watching])
         return Mirror(plan, stream, self.outputs)
 
     def _cargo(self, plan: LoopPlan) -> Cargo:
@@ -164,8 +177,13 @@ class Track:
 
     def _reason(self) -> str:
         """Say why it is paused, that it waits for Redis, or why it has ended."""
-        away = "" if self.has_ended else self.manager.queues.away
-        return self.manager.reason or away or self._why()
+        return self.manager.reason or self._away() or self._why()
+
+    def _away(self) -> str:
+        if self.has_ended or not self._absence.where:
+            return ""
+        since = self.manager.now() - self._absence.since
+        return f"redis is away since {since:.0f} s ({self._absence.where})"
 
     def _why(self) -> str:
         if self.manager.abandoned:

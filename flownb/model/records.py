@@ -66,7 +66,8 @@ class Event(NamedTuple):
     """Something that happened at one moment; `data` says more, by kind.
 
     Kinds: "state" (of the loop), "produced", "released", "settled", "failed" (a
-    node, for good), "retry", "timeout", "overrun", "log", "applied", "stepped", "received" (a
+    node, for good), "retry", "timeout", "overrun", "log", "applied", "stepped", "away" (its
+    Redis; `data` is where that is, "" when it is back), "received" (a
     message; `data` is the call that pushed it: loop, node, iteration, visit).
     """
 

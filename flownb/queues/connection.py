@@ -32,7 +32,7 @@ class Connection:
         self.server = server
         self.closed = ""
         self.tell: Callable[[str], None] = _silent
-        """Hears a line of text when the server goes and when it comes back."""
+        """Hears where the server is when it goes, and "" when it comes back."""
         self.came_back: Callable[[], None] = _silent
         self._graph, self._virtual, self._patient = graph, virtual, patient
         self._link: Link | None = None

@@ -25,7 +25,7 @@ class Keeper:
 
     def start(self) -> None:
         """Begin, if it has not begun and leases run out here."""
-        if self._task is None and self._to.link.patience:
+        if self._task is None and self._to.link.leases:
             self._task = asyncio.create_task(self._keep())
 
     async def _keep(self) -> None:

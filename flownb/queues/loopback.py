@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Final
 
 from flownb.queues.bells import Bell, BellBoard
-from flownb.queues.server import Link, LocalServer, RemoteServer, remote_client
+from flownb.queues.server import BaseLink, Link, LocalServer, RemoteServer, remote_client
 
 _LOOK: Final = 0.02
 
@@ -55,7 +55,8 @@ class LoopbackServer(LocalServer):
 
         host, port = self._address()
         with Redis(host=host, port=port) as client:
-            depths = {key.decode(): client.xlen(key) for key in sorted(client.keys("*"))}
+            streams = sorted(key for key in client.keys("*") if client.type(key) == b"stream")
+            depths = {key.decode(): client.xlen(key) for key in streams}
         return {key: depth for key, depth in depths.items() if depth}
 
     def close(self) -> None:
@@ -79,20 +80,18 @@ class LoopbackWay(RemoteServer):
         return _PollingLink(self._address)
 
 
-class _PollingLink:
+class _PollingLink(BaseLink):
     patience = 0.0
+    leases = True
     room_poll: float | None = _LOOK
+    drain_poll: float | None = 5 * _LOOK
     can_be_virtual = False
     where = "fakeredis in the kernel, over TCP"
 
     def __init__(self, address: tuple[str, int]) -> None:
-        self.client = remote_client({"host": address[0], "port": address[1]})
-        bells = BellBoard()
-        self._hung, self.ring = bells.hung, bells.ring
-
-    def listen(self, name: str) -> AbstractContextManager[Bell]:
-        """A bell that also rings by itself, every 20 ms."""
-        return _Ticking(self._hung(name))
+        super().__init__(remote_client({"host": address[0], "port": address[1]}), BellBoard())
+        hung = self.listen
+        self.listen = lambda name: _Ticking(hung(name))
 
 
 class _Ticking(AbstractContextManager[Bell]):

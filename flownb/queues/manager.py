@@ -85,7 +85,7 @@ class QueueManager:
         return self._to.away
 
     def on_absence(self, tell: Callable[[str], None]) -> None:
-        """Have *tell* called with a line of text when the server goes and when it is back."""
+        """Have `tell` called with the server's address when it goes, "" when it is back."""
         self._to.tell = tell
 
     async def push(self, queue: str, data: Any, *, meta: dict[str, Any] | None = None) -> str:

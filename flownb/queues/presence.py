@@ -23,8 +23,8 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5  # seconds between two questions
 class Presence:
     """Whether a server is there, as one event loop sees it.
 
-    `ping` asks it; `back` is called whenever it has come back, `tell` hears a line of text
-    about each absence.
+    `ping` asks it; `back` is called whenever it has come back; `tell` hears of each absence
+    that lasts, where the server is, and "" when it is over.
     """
 
     def __init__(
@@ -79,11 +79,11 @@ class Presence:
                     break
                 if not told:
                     told = True
-                    self._tell(f"redis is away ({self._where}): waiting for it")
+                    self._tell(self._where)
             pause = min(2 * pause, _LONGEST_PAUSE)
         self._since = None
         if told:
-            self._tell(f"redis is back after {time.monotonic() - begun:.1f} s")
+            self._tell("")
         self._back()
 
     @property

@@ -57,9 +57,7 @@ class StreamReader:
         self._group = spec.group_of(reader)
         # Two loops of one host must not take each other's messages for their own.
         self.name = lives.begin(f"{consumer}/{reader}")
-        self._rescue = Rescue(
-            self._client, self._key, self._group, self.name, leases=link.patience > 0
-        )
+        self._rescue = Rescue(self._client, self._key, self._group, self.name, leases=link.leases)
         self._submit = submit
         self._next_id = next_id
         self.hand: dict[str, float] = {}
@@ -126,7 +124,7 @@ class StreamReader:
         """Every half second where leases run out, else when somebody here has closed."""
         if self._orphaned:
             return True
-        if self._link.patience:
+        if self._link.leases:
             return time.monotonic() >= self._next_round
         return self._departures != self._link.departures
 
@@ -190,7 +188,7 @@ class StreamReader:
         if since is None:
             return False
         silent = time.monotonic() - max(since, self._renewed)
-        if not self._link.patience or silent < self.lease.visibility_timeout / 2:
+        if not self._link.leases or silent < self.lease.visibility_timeout / 2:
             return True
         return await self.is_pending(entry_id)
 

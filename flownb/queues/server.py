@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakKeyDictionary
@@ -50,6 +50,8 @@ class Link(Protocol):
     where: str
     patience: float
     """How long one read may wait at the server; 0: never there, only on a bell."""
+    leases: bool
+    """Whether readers may die unseen; inside one process the dead are known for certain."""
     room_poll: float | None
     """How often to look for room in a full queue; None: a bell tells."""
     drain_poll: float | None
@@ -216,23 +218,25 @@ class LocalServer(_Opens):
             self._fake = None
 
 
-class _Link:
+class BaseLink:
     """What the links share: a client, and bells in this process."""
 
     def __init__(self, client: Any, bells: BellBoard) -> None:
         self.client = client
         self._bells = bells
-        self.listen = bells.hung
+        self.listen: Callable[[str], AbstractContextManager[Bell]] = bells.hung
         self.ring = bells.ring
         self.depart = bells.depart
 
     @property
     def departures(self) -> int:
+        """How often somebody in this process has stopped reading here."""
         return self._bells.departures
 
 
-class _LocalLink(_Link):
+class _LocalLink(BaseLink):
     patience = 0.0
+    leases = False
     room_poll: float | None = None
     drain_poll: float | None = None
     can_be_virtual = True
@@ -285,7 +289,8 @@ class RemoteServer(_Opens):
         """Nothing to do: the server is not ours, and each manager closes its connections."""
 
 
-class _RemoteLink(_Link):
+class _RemoteLink(BaseLink):
+    leases = True
     room_poll: float | None = _ROOM_POLL
     drain_poll: float | None = _DRAIN_POLL
     can_be_virtual = False

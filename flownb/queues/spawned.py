@@ -65,6 +65,9 @@ class SpawnedServer(RemoteServer):
         self.start()
         return super().connect()
 
+    def check(self, subject: str) -> None:
+        """It comes up when it is needed."""
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel as the way to it: only this process may end it."""
         self.start()
