@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import hashlib
 import math
 import threading
 from typing import TYPE_CHECKING, Any, Final
@@ -24,10 +23,10 @@ from flownb.engine.links import Links, lanes, queue_specs
 from flownb.engine.loop import LoopManager
 from flownb.engine.metrics import Meter
 from flownb.engine.observe import Guarded, History, Observer, Outputs, Stream
+from flownb.engine.recording import Recording
 from flownb.engine.sandbox import sandboxed
 from flownb.engine.world import Simulated
 from flownb.errors import DeadlockError, GraphError
-from flownb.model.records import Event, Failure, LogLine, LoopMetrics, Span
 from flownb.model.shown import Shown
 from flownb.model.timeline import Timeline
 
@@ -36,40 +35,11 @@ if TYPE_CHECKING:
 
     from flownb.analysis.explain import Explanation
     from flownb.model.policies import AwaitPolicy, StartRule
+    from flownb.model.records import Event, Failure, LogLine, LoopMetrics
     from flownb.model.timeline import Lane
     from flownb.model.workflow import Workflow
 
 DEFAULT_UNTIL: Final = 10.0
-
-
-class Digest:
-    """The sha256 of the whole stream, whatever part of it the history keeps."""
-
-    def __init__(self) -> None:
-        self._hash = hashlib.sha256()
-        self._lines: list[str] = []
-
-    def on_span(self, span: Span, _: Any) -> None:
-        """Take in a span."""
-        self._add(repr(tuple(span)))
-
-    def on_event(self, event: Event) -> None:
-        """Take in an event."""
-        data = event.data
-        told = str(data) if isinstance(data, (str, int, tuple, Failure)) else type(data).__name__
-        self._add(f"{event[:5]} {told}")
-
-    def _add(self, line: str) -> None:
-        self._lines.append(line)
-        if len(self._lines) > 1000:  # noqa: PLR2004 - hash in large bites
-            self.hexdigest()
-
-    def hexdigest(self) -> str:
-        """Give the digest of all that came so far."""
-        if self._lines:
-            self._hash.update(("\n".join(self._lines) + "\n").encode("utf-8", "replace"))
-            self._lines.clear()
-        return self._hash.hexdigest()
 
 
 class Simulation(Shown):
@@ -188,7 +158,8 @@ class _Run:
     ) -> None:  # fmt: skip
         self.workflow, self.plans, self.seed = workflow, plans, seed
         self.world = world
-        self.history, self.digest = History(history), Digest()
+        self.meters: dict[str, Meter] = {}
+        self.recording = Recording(History(history), self.meters)
         self.tools, self.using = tools, using
         # one guard for all loops: an observer that raises is switched off everywhere
         self.watching = [Guarded(o) for o in using if isinstance(o, Observer)]
@@ -197,7 +168,6 @@ class _Run:
         self.payload: Any = None
         self.event_loop = VirtualLoop()
         self.managers: dict[str, LoopManager] = {}
-        self.meters: dict[str, Meter] = {}
         self.kept: dict[str, Outputs] = {}
         self.result: Simulation | None = None
         self.error: BaseException | None = None
@@ -254,13 +224,13 @@ class _Run:
         return open_server(None)
 
     def _make(self, plan: LoopPlan, gates: Gates, server: Any, specs: Any) -> None:
-        meter = self.meters[plan.loop] = Meter(plan.loop, [n.name for n in plan.nodes])
+        self.meters[plan.loop] = Meter(plan.loop, [n.name for n in plan.nodes])
         kept = self.kept[plan.loop] = Outputs({n.name: n.node.keep for n in plan.nodes})
         clock = Clock(self.event_loop, 0.0, virtual=True)
         self.managers[plan.loop] = LoopManager(
             plan,
             world=self.world,
-            stream=Stream([meter, kept, self.history, self.digest, *self.watching]),
+            stream=Stream([kept, self.recording, *self.watching]),
             gates=gates,
             queues=server.manager(plan.graph, specs, consumer=plan.loop, clock=clock),
             tools=self.tools,
@@ -314,11 +284,8 @@ class _Run:
 
     def _result(self) -> Simulation:
         now = min(self.event_loop.time(), self.until)
-        frozen = History(self.history.size)
-        frozen.__dict__.update(
-            {k: v.copy() if hasattr(v, "copy") else v for k, v in vars(self.history).items()}
-        )
-        result = Simulation(self.workflow.name, frozen, self.digest.hexdigest(), now)
+        self.recording.end()
+        result = Simulation(self.workflow.name, self.recording.history, self.recording.digest, now)
         if not self.workflow.producers:
             result.hidden = next(iter(self.meters))
         result._lanes = lanes(m.plan for m in self.managers.values())  # noqa: SLF001
