@@ -18,7 +18,8 @@ from flownb import Graph
 from flownb.errors import StoreError
 from flownb.stores import open_store
 from tests.engine.crashes import Dying, Wild
-from tests.servers import postgres_url, real_server_url
+from tests.postgres import postgres_url
+from tests.servers import real_server_url
 from tests.support import ROOT
 
 __all__ = ["postgres_url", "real_server_url"]
