@@ -84,6 +84,7 @@ class LoopManager(Steered):
         self.ready: deque[Token] = deque()
         self.made = self.done = 0
         self.abandoned: list[str] = []
+        self.cut: list[str] = []  # the nodes that were at work when it ended
         self.ending = Ending(self)
         self.runners: list[Runner] = []
         self._pumping = False
@@ -374,6 +375,7 @@ class LoopManager(Steered):
         self.slots.clear()
         cancelled, self.items = self.items, {}
         calls, self.calls = self.calls, {}
+        self.cut = [token.at.name for token in calls]
         for token in calls:
             token.cancelled = True
             token.disown()

@@ -103,7 +103,7 @@ class Execution:
         """Say how it ended, and in which state."""
         run, manager, item = self.run, self.manager, self.manager.only
         run.metrics = self._meter.snapshot(manager.now(), manager.slots)
-        error = manager.error
+        error, self.trail.cut = manager.error, manager.cut
         if run.status == "cancelled" or error is not None:
             run.state = None if item is None else item.result(partial=True)
         elif item is not None:

@@ -69,6 +69,7 @@ class Trail:
         self.errors: dict[int, str] = {}  # number of a failed attempt's span: why
         self.failed: dict[str, str] = {}  # node: why it failed for good
         self.skipped: list[str] = []
+        self.cut: list[str] = []  # at work when the run was ended
 
     def on_span(self, span: Span, output: Any) -> None:
         """Keep a call, with what it gave; a long run keeps everything."""
@@ -160,6 +161,8 @@ class WorkflowRun(Tabled):
     def _status_of(self, name: str, ran: set[str]) -> NodeStatus:
         if name in self._trail.failed:
             return "failed"
+        if name in self._trail.cut:
+            return "cancelled"
         if name in self._trail.skipped:
             return "skipped"
         if name in ran:
