@@ -22,13 +22,13 @@ from flownb.engine.ending import Ending
 from flownb.engine.inflight import Slots
 from flownb.engine.item import Bits, Item, LiveArms, Token
 from flownb.engine.lane import Lane
+from flownb.engine.leaving import Leaving
 from flownb.engine.memory import Memory
 from flownb.engine.once import RunItem
 from flownb.engine.overload import has_place
 from flownb.engine.produce import FAILED_TICK, Source
 from flownb.engine.setup import open_resources, set_up
 from flownb.engine.signature import EXHAUSTED
-from flownb.engine.steering import Steered
 from flownb.model.records import Span
 from flownb.model.tools import tools as global_tools
 
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 TURN: Final = 0.005
 
 
-class LoopManager(Steered):
+class LoopManager(Leaving):
     """One loop at work. Make it anywhere, run it once, on the event loop it shall live on."""
 
     def __init__(
@@ -84,7 +84,6 @@ class LoopManager(Steered):
         self.ready: deque[Token] = deque()
         self.made = self.done = 0
         self.abandoned: list[str] = []
-        self.cut: list[str] = []  # the nodes that were at work when it ended
         self.ending = Ending(self)
         self.runners: list[Runner] = []
         self._pumping = False
@@ -111,8 +110,8 @@ class LoopManager(Steered):
                 try:
                     await self._work()
                 finally:
-                    self._cancel_all()
-                    await self._settle_tasks()
+                    self.cancel_all()
+                    await self.settle_tasks()
                     self.close_in_time()
         except TimeoutError as error:
             self._over_time(error)
@@ -322,27 +321,6 @@ class LoopManager(Steered):
         token.at.run(token)
         self.pump()
 
-    def abandon(self, token: Token) -> None:
-        """End a call whose outcome nobody wants: cancel it, or leave a sync one behind."""
-        token.cancelled = True
-        token.disown()
-        if token in self.ready:
-            self.ready.remove(token)
-        if token in token.item.parked:
-            token.item.parked.remove(token)
-        if self.calls.pop(token, self) is self:
-            return
-        if token.task is not None:
-            token.task.cancel()
-            if not isinstance(token.task, asyncio.Task):
-                token.at.leave_gate(token)
-            if token.in_thread:
-                self.event("abandoned", token.at.name, token.iteration)
-        elif token.at.gate is not None and not token.entered:
-            token.at.gate.forget(token.granted)
-        else:
-            self.event("abandoned", token.at.name, token.iteration)
-
     @property
     def when_full(self) -> WhenFull:
         """What happens when all in-flight slots are taken."""
@@ -367,34 +345,6 @@ class LoopManager(Steered):
             self.slots.give_back()
         self.ending.settled(item)
         self.wake()
-
-    # -- the end ---------------------------------------------------------------
-
-    def _cancel_all(self) -> None:
-        self.ready.clear()
-        self.slots.clear()
-        cancelled, self.items = self.items, {}
-        calls, self.calls = self.calls, {}
-        self.cut = [token.at.name for token in calls]
-        for token in calls:
-            token.cancelled = True
-            token.disown()
-            if token.task is not None:
-                token.task.cancel()
-            elif token.at.gate is not None and not token.entered:
-                token.at.gate.forget(token.granted)
-        for item in cancelled.values():
-            self.event("cancelled", self.name, item.iteration)
-            self.event("settled", self.name, item.iteration)
-
-    async def _settle_tasks(self) -> None:
-        """Cancel the tasks left, oldest first, and wait a moment for them to end."""
-        left = [t for t in self.tasks if t is not asyncio.current_task()]
-        for task in left:
-            task.cancel()
-        if left:
-            await asyncio.wait(left, timeout=0.5)
-            self.abandoned += [t.get_name() for t in left if not t.done()]
 
 
 def _never(_: float | None = None) -> bool:

@@ -319,7 +319,7 @@ BREAK = pytest.mark.parametrize(
         "loop.LoopManager._pass",
         "loop.LoopManager._drain",
         "loop.LoopManager._adopt",
-        "loop.LoopManager._settle_tasks",
+        "leaving.Leaving.settle_tasks",
         "loop.LoopManager._start",
         "loop.LoopManager.released",
         "loop.LoopManager.settled",
