@@ -1,7 +1,8 @@
 """How long does each node take, and who says so?
 
-What `takes=` declares comes first, then what a run has measured. What nobody knows
-counts 0 seconds and is named, so that no prediction hides what it does not know. All
+What `takes=` declares comes first, then what a run has measured. Attempts that fail and
+the waits between them count as often as a run has measured, or as `fail=` says. What
+nobody knows counts 0 seconds and is named, so that no prediction hides it. All
 reckoning is in whole microseconds, like virtual time, so that a prediction can be
 exact.
 """
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from flownb.model.nodes import Node
+    from flownb.model.records import NodeMetrics
 
 MICRO: Final = 1_000_000
 _DRAWS: Final = 200  # of a `takes=` that is drawn: enough for its mean
@@ -30,8 +32,10 @@ class Durations:
     drawn: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, nodes: Iterable[Node], measured: Mapping[str, float] | None = None) -> Durations:
-        """Collect what is declared, then what is *measured* (mean seconds by name).
+    def of(
+        cls, nodes: Iterable[Node], measured: Mapping[str, NodeMetrics] | None = None
+    ) -> Durations:
+        """Collect what is declared, then what is *measured* (by name).
 
         >>> from flownb.model.nodes import Node
         >>> Durations.of([Node("a", "blocking", takes=0.5), Node("b", "blocking")])
@@ -39,16 +43,27 @@ class Durations:
         """
         us, unknown, found, drawn = {}, [], [], []
         for node in nodes:
-            declared = _declared(node)
-            if declared is None and measured and node.name in measured:
+            declared, seen = _declared(node), (measured or {}).get(node.name)
+            if declared is None and seen is not None:
                 found.append(node.name)
-                declared = measured[node.name]
+                declared = seen.mean
             if declared is None:
                 unknown.append(node.name)
             elif callable(node.takes):
                 drawn.append(node.name)
-            us[node.name] = round((declared or 0.0) * MICRO)
+            us[node.name] = round(_tried(node, declared or 0.0, seen) * MICRO)
         return cls(us, tuple(unknown), tuple(found), tuple(drawn))
+
+
+def _tried(node: Node, seconds: float, seen: NodeMetrics | None) -> float:
+    """Give the mean seconds of a call with all its attempts, if one takes *seconds*."""
+    if node.retry is None:
+        return seconds
+    if seen is not None and 0 < seen.retries < seen.calls:
+        return (seconds * seen.calls + seen.backoff) / (seen.calls - seen.retries)
+    fails = node.fail if isinstance(node.fail, float) else 0.0
+    waits = [node.retry.wait(n) + node.retry.wait_jitter / 2 for n in range(1, node.retry.attempts)]
+    return seconds + sum(fails ** (n + 1) * (wait + seconds) for n, wait in enumerate(waits))
 
 
 def _declared(node: Node) -> float | None:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from flownb.analysis.pace import Rates
     from flownb.analysis.verdicts import Verdicts
     from flownb.model.policies import AwaitPolicy
-    from flownb.model.records import LoopMetrics
+    from flownb.model.records import LoopMetrics, NodeMetrics
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -177,10 +177,10 @@ class Explanation(Shown):
             **{n: s for x in self.studies.values() for n, s in self._shares(x).items()},
             **(rates or {}),
         }
-        means = _means(self.measured)
+        seen = _seen(self.measured)
 
         def reckon(other: Workflow) -> Figures:
-            durations = Durations.of(other.nodes.values(), means)
+            durations = Durations.of(other.nodes.values(), seen)
             return figures(other, _studies(other, durations), known)
 
         found = figures(self.workflow, self.studies, known)
@@ -229,7 +229,7 @@ def explain(
 
 
 def _made(workflow: Workflow, metrics: Mapping[str, LoopMetrics]) -> Explanation:
-    durations = Durations.of(workflow.nodes.values(), _means(metrics))
+    durations = Durations.of(workflow.nodes.values(), _seen(metrics))
     once = _once(workflow, durations)
     return Explanation(workflow, _studies(workflow, durations), durations, dict(metrics), once)
 
@@ -247,8 +247,8 @@ def _once(workflow: Workflow, durations: Durations) -> Study | None:
     return Study.of(plan, replace(durations, us={**durations.us, plan.loop: 0}))
 
 
-def _means(metrics: Mapping[str, LoopMetrics]) -> dict[str, float]:
-    return {n.node: n.mean for m in metrics.values() for n in m.nodes.values() if n.calls}
+def _seen(metrics: Mapping[str, LoopMetrics]) -> dict[str, NodeMetrics]:
+    return {n.node: n for m in metrics.values() for n in m.nodes.values() if n.calls}
 
 
 def _studies(workflow: Workflow, durations: Durations) -> dict[str, Study]:

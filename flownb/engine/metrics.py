@@ -68,12 +68,15 @@ class Histogram:
 class NodeMeter:
     """The counters of one node."""
 
-    __slots__ = ("abandoned", "failed", "name", "retries", "state", "timeouts", "times")
+    __slots__ = (
+        "abandoned", "backoff", "failed", "name", "retries", "state", "timeouts", "times",
+    )  # fmt: skip
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.state: NodeState = "idle"
         self.times = Histogram()
+        self.backoff = 0.0
         self.failed = self.retries = self.timeouts = self.abandoned = 0
 
     def snapshot(self) -> NodeMetrics:
@@ -82,7 +85,7 @@ class NodeMeter:
         return NodeMetrics(
             self.name, self.state, t.count, self.failed, self.retries, self.timeouts,
             self.abandoned, total=t.total, p50=t.quantile(0.5), p99=t.quantile(0.99),
-            longest=t.longest,
+            longest=t.longest, backoff=self.backoff,
         )  # fmt: skip
 
 
@@ -125,6 +128,8 @@ class Meter:
             meter.state = "healthy"
             if span.node != self.loop:
                 return
+        elif span.kind == "retry":
+            self.node(span.node).backoff += span.end - span.start
         if span.kind in self.seconds and span.node == self.loop:
             self.seconds[span.kind] += span.end - span.start
 

@@ -177,7 +177,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class NodeMetrics:
-    """What one node did so far; durations in seconds."""
+    """What one node did so far; durations in seconds, `backoff` those between attempts."""
 
     node: str
     state: NodeState = "idle"
@@ -191,6 +191,7 @@ class NodeMetrics:
     p50: float = 0.0
     p99: float = 0.0
     longest: float = 0.0
+    backoff: float = 0.0
 
     @property
     def mean(self) -> float:

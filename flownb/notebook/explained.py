@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from flownb.analysis.capacity import Capacity
     from flownb.analysis.explain import Explanation
     from flownb.analysis.makespan import Makespan
+    from flownb.analysis.plan import PlanNode
     from flownb.analysis.readings import Answer, Reading
     from flownb.model.policies import AwaitPolicy
 
@@ -102,8 +103,13 @@ def _measured(why: Explanation, loop: str) -> Iterator[list[Any]]:
     for node in why.study(loop).plan.nodes[:_MOST] if seen is not None else ():
         found = seen.nodes.get(node.name) if seen is not None else None
         if found is not None and found.calls:
-            said = None if node.name in unknown else why.study(loop).takes(node.name)
+            said = None if node.name in unknown else _declared(why, loop, node)
             yield [node.name, said, round(found.mean, 6), round(found.longest, 6), found.calls]
+
+
+def _declared(why: Explanation, loop: str, node: PlanNode) -> float:
+    takes = node.node.takes  # of one attempt, as the measured mean is
+    return takes if isinstance(takes, int | float) else why.study(loop).takes(node.name)
 
 
 def _arms(why: Explanation, loop: str) -> Iterator[tuple[str, str]]:

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from flownb import Graph, Limit
+from flownb import Graph, Limit, Retry
+from flownb.errors import RunError
 from tests.analysis.capacities import GRAPHS, build, with_queue
 
 UNTIL = 240.0
@@ -192,6 +193,35 @@ def test_measured_shares_are_taken_from_the_run():
     capacity = branching(0.2).simulate(until=100).explain().capacity()
     assert capacity.loops["P"].period == pytest.approx(0.18, rel=0.02)
     assert not any("if every item" in w for w in capacity.warnings)
+
+
+def flaky(p, **options):
+    """A node whose attempts fail with probability *p* and are tried again."""
+    retry = Retry(on=RunError, attempts=8, wait_initial=0.05, wait_max=0.3)
+    graph = Graph("g").add_producer("P").add_node("a", takes=0.1, retry=retry, fail=p, **options)
+    return graph.add_edge("P", "a")
+
+
+def test_attempts_that_fail_and_the_waits_between_them_count():
+    graph = flaky(0.4)
+    predicted = graph.explain().capacity().loops["P"].period
+    assert measured_period(graph.simulate(until=2000), "P") == pytest.approx(predicted, rel=0.02)
+    assert predicted > 0.1 / 0.6
+
+
+def test_what_a_run_has_measured_of_them_counts_more():
+    """Every second attempt fails: 0.1 + 0.05 + 0.1."""
+    graph, turns = flaky(0.0, fake=None), iter(range(10**6))
+
+    def work(_):
+        if next(turns) % 2 == 0:
+            raise RunError("once more")
+
+    graph.nodes["a"] = replace(graph.nodes["a"], fn=work, fail=None)
+    assert graph.explain().capacity().loops["P"].period == pytest.approx(0.1)
+    why = graph.simulate(until=10).explain()
+    assert why.capacity().loops["P"].period == pytest.approx(0.25)
+    assert why.durations.us["a"] == 250_000
 
 
 def test_broadcast_readers_each_get_everything():
