@@ -45,10 +45,14 @@ class Host:
         self._finish()
 
     def _finish(self, error: BaseException | None = None) -> None:
-        if not self.ended.done():
-            self.manager.conclude(error)
+        if self.ended.done():
+            return
+        self.manager.conclude(error)
+        if not self.manager.restarting:
             self.ended.set_result(None)
         self._on_end(self)
+        if not self.ended.done():  # now that another host has taken its place
+            self.ended.set_result(None)
 
 
 class _Local(Host):

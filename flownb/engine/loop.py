@@ -118,7 +118,10 @@ class LoopManager(Leaving):
         except Exception as error:  # noqa: BLE001 - the end of the loop, told by its state
             self.crash(error)
         finally:
-            self._set(self._last_state())
+            if self.error is not None:
+                self.give_up(self.error)
+            else:
+                self._set(self._last_state())
 
     async def _work(self) -> None:
         try:
@@ -154,8 +157,6 @@ class LoopManager(Leaving):
             self.crash(error)
 
     def _last_state(self) -> LoopState:
-        if self.error is not None:
-            return "error"
         return "completed" if self.source_ended and not self._stopping else "stopped"
 
     @property

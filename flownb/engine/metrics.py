@@ -156,7 +156,7 @@ class Meter:
 
     def _on_state(self, event: Event) -> None:
         self.state = event.data[0]
-        if self.state == "starting":
+        if self.state == "starting" and not self.started:  # not anew after a crash
             self.started = event.time
         if self.state in {"stopped", "completed", "error"}:
             self.ended = event.time

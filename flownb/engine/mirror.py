@@ -36,7 +36,8 @@ class Mirror:
         self.abandoned: list[str] = []
         self.slots = Slots(plan.options.max_in_flight)
         self.made = 0
-        self.has_told = False
+        self.has_told = self._stopping = self.restarting = False
+        self.may_restart: Callable[[BaseException], bool] = lambda _: False
         self.send: Callable[..., None] = _nowhere
         self.specs: tuple[QueueSpec, ...] = ()
         self._origin: float | None = None
@@ -76,6 +77,7 @@ class Mirror:
 
     def stop(self, grace: float = 10.0) -> None:
         """Make no new item; give what is in flight *grace* seconds, then cancel it."""
+        self._stopping = True
         self.send("stop", grace)
 
     def apply(self, plan: LoopPlan) -> None:
@@ -144,7 +146,7 @@ class Mirror:
         self.abandoned += abandoned
         self.error = self.error or unpack_error(error)
         self.has_told = True
-        if self._last is not None:
+        if self._last is not None and (self.error is None or not self.may_restart(self.error)):
             self._event(self._last)
 
     # -- how it ends -----------------------------------------------------------
@@ -160,11 +162,19 @@ class Mirror:
     def conclude(self, error: BaseException | None = None) -> None:
         """See to it that the loop is in a final state."""
         self.lose()
-        if error is not None:
-            self.error = self.error or error
-            self._set("error")
+        self.error = self.error or error
+        if self.state not in ENDED and self.error is not None:
+            self.give_up(self.error)
         elif self.state not in ENDED:
             self._set("stopped")
+
+    def give_up(self, error: BaseException) -> None:
+        """End in state error, or, when another attempt is to follow, before it starts."""
+        self.restarting = not self._stopping and self.may_restart(error)
+        if self.restarting:
+            self._set("starting", f"after a crash: {type(error).__name__}: {error}")
+        else:
+            self._set("error")
 
     def _set(self, state: LoopState, reason: str = "") -> None:
         self.state, self.reason = state, reason

@@ -89,7 +89,7 @@ class Orchestrator(Viewed):
         self._lock = threading.Lock()
         self._launched = self._ending = self._over = False
         self._before: Orchestrator | None = None
-        self._origin = time.monotonic()
+        self.origin = time.monotonic()
         self.links = Links(plans)
         for plan in plans:
             self.tracks[plan.loop] = Track(self, plan)
@@ -123,12 +123,12 @@ class Orchestrator(Viewed):
         first.history.logs.append(LogLine(0.0, first.name, "", -1, "warning", text))
 
     def _launch(self) -> None:
-        self._origin = time.monotonic()
+        self.origin = time.monotonic()
         self._launched = True
         self.heartbeat.start()
         for track in list(self.tracks.values()):
             if not track.has_ended:
-                track.host.start(self._origin)
+                track.host.start(self.origin)
         self._look_whether_over()
 
     @property
@@ -142,7 +142,7 @@ class Orchestrator(Viewed):
         """Make no new item after the next release; what is in flight goes on."""
         tracks = self._addressed(loop)
         for track in tracks:
-            track.host.post(track.manager.pause)
+            track.pause()
         return self._request(
             "pause", loop, lambda: all(t.state in {"paused", *ENDED} for t in tracks)
         )
@@ -151,7 +151,7 @@ class Orchestrator(Viewed):
         """Go on after a pause, whoever ordered it."""
         tracks = self._addressed(loop)
         for track in tracks:
-            track.host.post(track.manager.resume)
+            track.resume()
         return self._request(
             "resume", loop, lambda: all(t.state in {"running", *ENDED} for t in tracks)
         )
@@ -170,10 +170,7 @@ class Orchestrator(Viewed):
         """Make no new item, give what is in flight *grace* seconds, then cancel it."""
         tracks = self._addressed(loop)
         for track in tracks:
-            if self._launched:
-                track.host.post(track.manager.stop, grace)
-            else:
-                track.host.never()
+            track.stop(grace, launched=self._launched)
         if loop is not None:
             return self._request("stop", loop, lambda: all(t.host.ended.done() for t in tracks))
         if (before := self._before) is not None:
@@ -232,7 +229,7 @@ class Orchestrator(Viewed):
     def _add(self, plan: LoopPlan) -> None:
         track = self.tracks[plan.loop] = Track(self, plan)
         if self._launched:
-            track.host.start(self._origin)
+            track.host.start(self.origin)
 
     def _add_behind(self, track: Track, plan: LoopPlan) -> None:
         """Start a loop that was removed and has come back, when the one before has ended."""
@@ -294,10 +291,11 @@ class Orchestrator(Viewed):
     def track_ended(self, host: Host) -> None:
         """Tell the readers of what this loop fed; close up behind the last loop."""
         manager = host.manager
+        if manager.restarting:
+            self.tracks[manager.name].renew()
         if manager.state == "completed":
             for reader in self.links.completed(manager.name):
-                other = self.tracks[reader]
-                other.host.post(other.manager.writers_done)
+                self.tracks[reader].writers_done()
         self._look_whether_over()
         self.requests.look()
 

@@ -63,6 +63,8 @@ class Steered:
         self._sleeper: asyncio.Future[None] | None = None
         self._next_plan: LoopPlan | None = None
         self.tasks: dict[asyncio.Task[Any], None] = {}
+        self.may_restart: Callable[[BaseException], bool] = lambda _: False
+        self.restarting = False  # it has ended, and another attempt follows
 
     # -- waiting ---------------------------------------------------------------
 
@@ -211,7 +213,7 @@ class Steered:
         if hasattr(self, "source"):
             self.source.writers_done()
         elif self.state not in ENDED:
-            self.event_loop.call_later(0.01, self.writers_done)
+            asyncio.get_running_loop().call_later(0.01, self.writers_done)
 
     def crash(self, error: BaseException) -> None:
         """End the loop in state error: not an item's failure, or one with on_error="stop"."""
@@ -231,11 +233,21 @@ class Steered:
 
     def conclude(self, error: BaseException | None = None) -> None:
         """See to it that the loop is in a final state, however its run ended."""
+        if self.restarting:
+            return
         if error is not None:
             self.error = self.error or error
-            self._set("error")
+            self.give_up(self.error)
         elif self.state not in ENDED:
             self._set("stopped")
+
+    def give_up(self, error: BaseException) -> None:
+        """End in state error, or, when another attempt is to follow, before it starts."""
+        self.restarting = not self._stopping and self.may_restart(error)
+        if self.restarting:
+            self._set("starting", f"after a crash: {type(error).__name__}: {error}")
+        else:
+            self._set("error")
 
     def spawn(
         self, work: Coroutine[Any, Any, Any], context: Any = None, name: str | None = None

@@ -37,7 +37,6 @@ def _loops(workflow: Workflow, *, live: bool) -> Iterator[str]:
         o = workflow.loop_options(loop)
         refused = {
             f"pool={o.pool!r}": live and o.pool not in _POOLS,
-            f"restart={o.restart!r}": o.restart != "never",
             "checkpoint=": o.checkpoint is not None,
         }
         yield from (

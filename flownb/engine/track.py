@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from flownb.engine.cargo import Cargo, environment
@@ -10,15 +12,16 @@ from flownb.engine.loop import LoopManager
 from flownb.engine.metrics import Meter
 from flownb.engine.mirror import Mirror
 from flownb.engine.observe import History, Outputs, Stream
+from flownb.engine.supervise import Supervisor
 from flownb.engine.world import Live
 from flownb.errors import NodeFailed, RunError
-from flownb.model.records import ENDED
+from flownb.model.records import ENDED, Event
 from flownb.model.status import LoopStatus
 
 if TYPE_CHECKING:
     from flownb.analysis.plan import LoopPlan
     from flownb.engine.orchestrator import Orchestrator
-    from flownb.model.records import Event, LoopMetrics, LoopState
+    from flownb.model.records import LoopMetrics, LoopState
 
 
 class _Changes:
@@ -57,10 +60,20 @@ class Track:
         self.outputs = Outputs({n.name: n.node.keep for n in plan.nodes})
         self._absence = _Absence()
         self._watching = [_Changes(orchestrator), self._absence, *orchestrator.watching]
+        self.supervisor = Supervisor(plan.options.restart)
+        self._lock = threading.Lock()
+        self._stopping = self._paused = self._fed_up = False
+        self._timer: threading.Timer | None = None
         self.host = self._begin(plan)
 
-    def _begin(self, plan: LoopPlan) -> Host:
-        """Make the host that the loop's pool asks for, with what it runs."""
+    def _begin(self, plan: LoopPlan, made: int = 0) -> Host:
+        """Make the host that the loop's pool asks for; *made* items were made before."""
+        host = self._host(plan, made)
+        host.manager.may_restart = self.supervisor.allows
+        host.manager.made = made
+        return host
+
+    def _host(self, plan: LoopPlan, made: int) -> Host:
         o = self._orchestrator
         match plan.options.pool:
             case "asyncio":
@@ -68,7 +81,7 @@ class Track:
             case "process":
                 from flownb.engine.process import ProcessHost
 
-                return ProcessHost(self._mirror(plan), o.track_ended, self._cargo(plan))
+                return ProcessHost(self._mirror(plan), o.track_ended, self._cargo(plan), made=made)
         return ThreadHost(self._manager(plan), o.track_ended)
 
     def _manager(self, plan: LoopPlan) -> LoopManager:
@@ -94,6 +107,70 @@ class Track:
             plan, server, tuple(o.specs), o.namespace, o.tools, o.middleware,
             watched=bool(o.watching), environ=environment(),
         )  # fmt: skip
+
+    # -- attempts --------------------------------------------------------------
+
+    def renew(self) -> None:
+        """Make another attempt after a crash, in a while; called by the one that ended."""
+        crashed = self.manager
+        with self._lock:
+            try:
+                self.host = self._begin(self._wanted, crashed.made)
+            except Exception as error:  # noqa: BLE001 - e.g. what cannot be pickled any more
+                crashed.restarting, crashed.may_restart = False, lambda _: False
+                crashed.give_up(error)
+                return
+            if self._stopping:
+                self.host.never()
+                return
+            self._remind()
+            self.host.manager.state, self.host.manager.reason = "starting", crashed.reason
+            self._timer = threading.Timer(self.supervisor.wait(), self._start_again)
+            self._timer.name, self._timer.daemon = f"flownb restart {self.name}", True
+            self._timer.start()
+
+    def _remind(self) -> None:
+        """Ask of the new attempt what was asked of the one that crashed."""
+        if self._fed_up:
+            self.host.post(self.manager.writers_done)
+        if self._paused:
+            self.host.post(self.manager.pause)
+
+    def pause(self) -> None:
+        """Make no new item after the next release, also not after a crash."""
+        self._paused = True
+        self.host.post(self.manager.pause)
+
+    def resume(self) -> None:
+        """Go on."""
+        self._paused = False
+        self.host.post(self.manager.resume)
+
+    def writers_done(self) -> None:
+        """Everyone who pushes to the queue that drives this loop has completed."""
+        self._fed_up = True
+        self.host.post(self.manager.writers_done)
+
+    def _start_again(self) -> None:
+        with self._lock:
+            if self._timer is None:
+                return
+            self._timer = None
+        now, attempt = self._now(), self.supervisor.attempt
+        self.manager.stream.event(Event(now, "restarted", self.name, data=attempt))
+        self.host.start(self._orchestrator.origin)
+
+    def stop(self, grace: float, *, launched: bool) -> None:
+        """Stop the loop, or see to it that it does not start any more."""
+        with self._lock:
+            self._stopping = True
+            timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+        if timer is not None or not launched:
+            self.host.never()
+        else:
+            self.host.post(self.manager.stop, grace)
 
     @property
     def manager(self) -> Any:
@@ -165,7 +242,11 @@ class Track:
 
     def metrics(self) -> LoopMetrics:
         """Freeze the counters."""
-        return self.meter.snapshot(float(self.manager.now()), self.manager.slots)
+        return self.meter.snapshot(self._now(), self.manager.slots)
+
+    def _now(self) -> float:
+        """Seconds since the run began, also for a loop that waits for its next attempt."""
+        return float(self.manager.now()) or time.monotonic() - self._orchestrator.origin
 
     def status(self) -> LoopStatus:
         """Say where the loop stands."""

@@ -68,7 +68,8 @@ class Event(NamedTuple):
     Kinds: "state" (of the loop), "produced", "released", "settled", "failed" (a
     node, for good), "retry", "timeout", "overrun", "log", "applied", "stepped", "away" (its
     Redis; `data` is where that is, "" when it is back), "received" (a
-    message; `data` is the call that pushed it: loop, node, iteration, visit).
+    message; `data` is the call that pushed it: loop, node, iteration, visit),
+    "restarted" (after a crash; `data` is the number of the attempt, from 2).
     """
 
     time: float
