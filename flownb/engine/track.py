@@ -17,6 +17,7 @@ from flownb.engine.world import Live
 from flownb.errors import NodeFailed, RunError
 from flownb.model.records import ENDED, Event
 from flownb.model.status import LoopStatus
+from flownb.model.tools import tools as global_tools
 
 if TYPE_CHECKING:
     from flownb.analysis.plan import LoopPlan
@@ -103,8 +104,9 @@ class Track:
     def _cargo(self, plan: LoopPlan) -> Cargo:
         o = self._orchestrator
         server = o.server if o.needs_server else None
+        tools = global_tools if o.tools is None else o.tools
         return Cargo(
-            plan, server, tuple(o.specs), o.namespace, o.tools, o.middleware,
+            plan, server, tuple(o.specs), o.namespace, tools, o.middleware,
             watched=bool(o.watching), environ=environment(),
         )  # fmt: skip
 
