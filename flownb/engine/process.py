@@ -52,7 +52,8 @@ class ProcessHost(Host):
         self._down: Connection | None = None
         self._early: list[bytes] = []
         self._lock = threading.Lock()
-        self._forced, self._due = False, 0.0
+        self._forced = self._over = False
+        self._due = 0.0
         self._deadline: threading.Timer | None = None
         self.process: Any = None
         manager.send = self._send
@@ -69,9 +70,11 @@ class ProcessHost(Host):
             verb(*args)
 
     def _send(self, verb: str, *args: Any) -> None:
-        if verb == "stop":
-            self._set_deadline(args[0] + _PATIENCE)
         with self._lock:
+            if self._over:
+                return
+            if verb == "stop":
+                self._set_deadline(args[0] + _PATIENCE)
             if verb == "apply":
                 args = (dump_plan(args[0], args[1], self._shared),)
             message = pickle.dumps((verb, *args))
@@ -104,6 +107,7 @@ class ProcessHost(Host):
                 error = self._reaped(here)
         except Exception as fault:  # noqa: BLE001 - told by the loop's state
             error = fault
+            self._over = True
         self._finish(error)
 
     def _launch(self, origin: float) -> tuple[Connection, Connection]:
@@ -153,9 +157,9 @@ class ProcessHost(Host):
     def _reaped(self, here: Connection) -> BaseException | None:
         """See the child out; give what its death was, if the loop had not ended before."""
         with self._lock:
-            self._down = None
-        if self._deadline is not None:
-            self._deadline.cancel()
+            self._down, self._over = None, True
+            if self._deadline is not None:
+                self._deadline.cancel()
         self.process.join(_EXIT if self.manager.has_told else 0.05)
         if self.process.exitcode is None:
             self.process.kill()
