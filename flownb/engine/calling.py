@@ -13,6 +13,7 @@ import contextvars
 import functools
 import inspect
 from copy import deepcopy
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from flownb.engine.attempts import Attempts
@@ -118,24 +119,24 @@ class Runner:
 
     def run(self, token: Token) -> None:
         """Call the node for *token*, now; the outcome reaches its item, maybe later."""
-        if self.loop.journal is not None and not self.loop.journal.may_start(token):
+        loop = self.loop
+        if loop.journal is not None and not loop.journal.may_start(token):
             return
-        token.start = self.loop.now()
-        self.loop.calls[token] = None
-        self.loop.world.called(self.loop, token.start)
-        token.before = self.loop.world.watched(token)
+        token.start = loop.now()
+        loop.calls[token] = None
+        loop.world.called(loop, token.start)
+        if self.plan.shares:
+            token.before = loop.world.watched(token)
         if token.item.memo and token.item.key(token) in token.item.memo:
             self._replay(token)
         elif self.is_async or self.careful:
             self._spawn(token)
         elif (
-            self.passes
-            or self.loop.inline
-            or (self.memory.short and self.loop.private and not self.ctx_name)
+            self.passes or loop.inline or (self.memory.short and loop.private and not self.ctx_name)
         ):
             self._inline(token)
         else:
-            self.loop.threads.submit(self.name, functools.partial(self._in_thread, token))
+            loop.threads.submit(self.name, functools.partial(self._in_thread, token))
 
     def _replay(self, token: Token) -> None:
         """Settle a call whose outcome is known: the fast lane made it, or an earlier attempt."""
@@ -145,7 +146,7 @@ class Runner:
 
     def _inline(self, token: Token) -> None:
         output, error = self.called(token)
-        if inspect.iscoroutine(output):
+        if isinstance(output, CoroutineType):
             self._spawn(token, output)
             return
         extra = self.extra(output)
@@ -172,7 +173,8 @@ class Runner:
         finally:
             if not self.loop.inline:
                 self.memory.timed(self.loop.now() - start)
-            spot.end()
+            if spot.buffer:
+                spot.end()
             spot.where = before
 
     def extra(self, output: Any) -> float:
@@ -207,7 +209,7 @@ class Runner:
         if token.cancelled:
             self.leave_gate(token)
             return
-        if inspect.iscoroutine(output):
+        if isinstance(output, CoroutineType):
             self.is_async = True
             self._spawn(token, output)
             return
@@ -308,17 +310,10 @@ class Runner:
             return
         if output is None and self.node.kind == "producer":
             output = NOTHING  # it had nothing now
-        span = Span(
-            self.loop.name,
-            self.name,
-            token.iteration,
-            token.visit,
-            kind,
-            start,
-            self.loop.now(),
-            token.attempt or 1,
-        )
-        self.loop.stream.span(span, output)
+        loop, iteration = self.loop, token.item.iteration
+        end, attempt = loop.now(), token.attempt or 1
+        span = Span(loop.name, self.name, iteration, token.visit, kind, start, end, attempt)
+        loop.stream.span(span, output)
 
     def _finish(self, token: Token, output: Any, error: BaseException | None) -> None:
         """Hand the outcome to the item: which edges are live, or that it failed."""
@@ -333,10 +328,12 @@ class Runner:
             except Exception as failure:  # noqa: BLE001 - a condition is the user's too
                 error = failure
         self.loop.calls.pop(token, None)
-        self.loop.world.check_unchanged(token)
+        if token.before is not None:
+            self.loop.world.check_unchanged(token)
         if error is None:
             self.memory.streak, self.memory.worked = 0, True
-            token.item.outbox += token.outbox
+            if token.outbox:
+                token.item.outbox += token.outbox
             token.item.ended(token, output, live)
         else:
             token.item.failed(token, error)

@@ -34,18 +34,21 @@ class Histogram:
     (100, 0.053, 0.1)
     """
 
-    __slots__ = ("buckets", "count", "longest", "total")
+    __slots__ = ("_bucket", "_last", "buckets", "count", "longest", "total")
 
     def __init__(self) -> None:
         self.buckets: dict[int, int] = {}
         self.count = 0
         self.total = 0.0
         self.longest = 0.0
+        self._last, self._bucket = 0.0, _ZERO
 
     def add(self, seconds: float, times: int = 1) -> None:
         """Count a duration *times* times."""
-        bucket = math.ceil(math.log2(seconds) * _FINE) if seconds > _NANO else _ZERO
-        self.buckets[bucket] = self.buckets.get(bucket, 0) + times
+        if seconds != self._last:  # in virtual time the same lengths come again and again
+            self._last = seconds
+            self._bucket = math.ceil(math.log2(seconds) * _FINE) if seconds > _NANO else _ZERO
+        self.buckets[self._bucket] = self.buckets.get(self._bucket, 0) + times
         self.count += times
         self.total += seconds * times
         self.longest = max(self.longest, seconds)
@@ -122,16 +125,15 @@ class Meter:
 
     def on_span(self, span: Span, _: Any) -> None:
         """Count a call or the producer's wait."""
-        if span.kind == "work":
-            meter = self.node(span.node)
-            meter.times.add(span.end - span.start)
+        _, node, _, _, kind, start, end, _ = span
+        if kind == "work":
+            meter = self.node(node)
+            meter.times.add(end - start)
             meter.state = "healthy"
-            if span.node != self.loop:
-                return
-        elif span.kind == "retry":
-            self.node(span.node).backoff += span.end - span.start
-        if span.kind in self.seconds and span.node == self.loop:
-            self.seconds[span.kind] += span.end - span.start
+        elif kind == "retry":
+            self.node(node).backoff += end - start
+        if node == self.loop and kind in self.seconds:
+            self.seconds[kind] += end - start
 
     def on_event(self, event: Event) -> None:
         """Count an event by its kind."""

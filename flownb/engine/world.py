@@ -92,7 +92,7 @@ class Simulated:
         if takes is None:
             return slept
         return slept + (
-            takes if isinstance(takes, int | float) else takes(self._rng("takes", runner))
+            takes if isinstance(takes, (int, float)) else takes(self._rng("takes", runner))
         )
 
     def may_fail(self, runner: Runner, token: Token) -> None:
@@ -114,7 +114,7 @@ class Simulated:
         self._calls = self._calls + 1 if now == self._instant else 1
         self._instant = now
         # one item of a huge graph is no livelock
-        if self._calls > max(CALLS_AT_ONE_INSTANT, 2 * len(loop.runners)):
+        if self._calls > CALLS_AT_ONE_INSTANT and self._calls > 2 * len(loop.runners):
             msg = (
                 f"loop {loop.name!r}: {CALLS_AT_ONE_INSTANT:,} calls at second {now:g} "
                 "and time does not pass: give its producer every=, a node takes=, "
@@ -144,14 +144,14 @@ class Simulated:
         add_sleep(seconds)
 
     def watched(self, token: Token) -> Any:
-        """Copy a payload that others may get too, if mutation is to be checked."""
-        if self._check_mutation and token.at.plan.shares:
+        """Copy a payload that others get too, if mutation is to be checked."""
+        if self._check_mutation:
             return copy.deepcopy(token.payload)
         return None
 
     def check_unchanged(self, token: Token) -> None:
         """Name a node that changed a payload it shares."""
-        if token.before is None or _equal(token.payload, token.before):
+        if _equal(token.payload, token.before):
             return
         msg = (
             f"node {token.at.name!r} (loop {token.at.loop.name!r}, iteration {token.iteration}) "
