@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import contextvars
 from collections import deque
-from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
 from flownb.engine.calling import Runner
@@ -275,7 +274,7 @@ class LoopManager(Leaving):
         memory = self.memory.get(plan.name)
         if memory is None:
             seed = None if self.seed is None else f"{self.seed}/{self.name}/{plan.name}"
-            memory = self.memory[plan.name] = Memory(Random(seed))
+            memory = self.memory[plan.name] = Memory(seed)
         same = old if old is not None and old.node is plan.node else None
         if same is None:
             memory.renewed()

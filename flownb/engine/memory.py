@@ -8,10 +8,9 @@ back to a thread, for 20 runs if that is rare, else for twice as many as the las
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
-
-if TYPE_CHECKING:
-    from random import Random
+import functools
+from random import Random
+from typing import Any, Final
 
 SHORT: Final = 0.0005
 PROBATION: Final = 20
@@ -21,13 +20,18 @@ RARE: Final = 50  # one longer run in as many times its probation is bad luck
 class Memory:
     """The memory of one node of one loop."""
 
-    def __init__(self, rng: Random) -> None:
+    def __init__(self, seed: str | None = None) -> None:
         self.state: dict[str, Any] = {}
-        self.rng = rng
+        self._seed = seed
         self.streak = 0
         self.worked = False
         self.short = False
         self._seen, self._needed, self._runs = 0, PROBATION, 0
+
+    @functools.cached_property
+    def rng(self) -> Random:
+        """The node's random numbers; few nodes want any, and making them is dear."""
+        return Random(self._seed)
 
     def renewed(self) -> None:
         """Forget what was learned of another function under the same name; keep `state`."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import AsyncIterable, Callable, Iterable
+from types import FunctionType
 from typing import Any, Final
 
 _CONTEXTS: Final = ("Context", "SyncContext")
@@ -37,12 +38,24 @@ def is_async(fn: Any) -> bool:
 
 def context_parameter(fn: Any) -> str | None:
     """Give the name of the parameter that takes the context, if there is one."""
+    if _surely_takes_none(fn):
+        return None
     for name, parameter in _parameters(fn).items():
         note = parameter.annotation
         text = note if isinstance(note, str) else getattr(note, "__name__", "")
         if name == "ctx" or str(text).split(".")[-1] in _CONTEXTS:
             return name
     return None
+
+
+def _surely_takes_none(fn: Any) -> bool:
+    """Whether that shows at a glance: a look at a whole signature costs as much as ten calls."""
+    return (
+        isinstance(fn, FunctionType)
+        and not fn.__annotations__
+        and not fn.__dict__  # no wrapper of another function
+        and "ctx" not in fn.__code__.co_varnames
+    )
 
 
 def _parameters(fn: Any) -> dict[str, inspect.Parameter]:

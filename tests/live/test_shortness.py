@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from random import Random
-
 from flownb.engine.memory import PROBATION, RARE, SHORT, Memory
 
 LONG = 2 * SHORT
 
 
 def memory(*runs):
-    made = Memory(Random(0))
+    made = Memory("0")
     for seconds in runs:
         made.timed(seconds)
     return made
