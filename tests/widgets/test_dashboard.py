@@ -104,7 +104,7 @@ async def test_a_run_that_is_over_is_shown_as_it_ended():
     await until(lambda: (key(view, "state") or [""])[0] == "completed")
     assert key(view, "items")[:2] == [3, 3]
     assert "✓ completed" in view.still()
-    assert not view._timer or view._timer.cancelled() or not view._ticking
+    await until(lambda: not view._ticking)
     view.close()
 
 
