@@ -208,6 +208,16 @@ class Graph(OneShot, Shown):
         )
         return orchestrator.start()
 
+    def explore(self) -> Any:
+        """Play with the graph: switch await policies, flip nodes, drag durations.
+
+        A widget that answers at once who waits for whom, how fast the loops are, and how a
+        few items would go. Nothing reaches the graph, or what runs, before "apply".
+        """
+        from flownb.widgets.views import open_explorer
+
+        return open_explorer(self)
+
     def draw(self) -> str:
         """Draw the graph as the text of an SVG file."""
         return self.svg()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _MOST: Final = 2000  # nodes: a larger picture shows nothing
 _HALO: Final = 7.0
 _LOW: Final = 4.5  # below the words in the box
-_LOOKS: Final = {
+LOOKS: Final = {
     "halo": Look("#56b4e938", "#56b4e9", 1),
     "critical": Look(stroke="#d55e00", width=4),
     "critical-head": Look("#d55e00"),
@@ -59,7 +59,7 @@ def draw(why: Explanation) -> Picture | None:
     title = f"Who waits for whom in {brief(why.workflow.name)}"
     return replace(
         base, title=title, description=words, width=wide, height=high,
-        groups=(*groups, *legend), looks=_LOOKS,
+        groups=(*groups, *legend), looks=LOOKS,
     )  # fmt: skip
 
 

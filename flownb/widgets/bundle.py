@@ -11,6 +11,7 @@ import re
 from functools import cache
 from pathlib import Path
 
+from flownb.notebook import gantt_bars, marked
 from flownb.notebook.svg import style
 from flownb.notebook.table import STYLE
 
@@ -50,6 +51,7 @@ def _gather(name: str, modules: dict[str, str]) -> None:
 def sheet(parts: tuple[str, ...]) -> str:
     """Give the style sheet of a widget: that of our static pictures, then each part's own."""
     own = [HERE / f"{name}.css" for name in ("base", *parts)]
+    pictures = style(looks={**marked.LOOKS, **gantt_bars.LOOKS})
     return "\n".join(
-        [style(), STYLE, *(path.read_text(encoding="utf-8") for path in own if path.exists())]
+        [pictures, STYLE, *(path.read_text(encoding="utf-8") for path in own if path.exists())]
     )

@@ -36,8 +36,11 @@ export function panel(close) {
 function figures(rows) {
   if (rows.length === 1) {
     const [[, ...values]] = rows;
-    const tiles = FIGURES.map((name, i) => h("div", {}, h("dt", {}, name), h("dd", {}, written(values, i))));
-    return h("dl", { class: "flownb-tiles" }, ...tiles);
+    const tiles = FIGURES.map((name, i) => h(
+      "div", { role: "listitem" }, h("span", { class: "flownb-label" }, name),
+      h("span", { class: "flownb-value" }, written(values, i)),
+    ));
+    return h("div", { class: "flownb-tiles", role: "list" }, ...tiles);
   }
   const head = h("tr", {}, h("th"), ...rows.map(([loop]) => h("th", { scope: "col" }, loop)));
   const lines = FIGURES.map((name, i) => h(

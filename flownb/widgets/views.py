@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
@@ -12,12 +13,14 @@ from weakref import WeakValueDictionary
 from flownb.widgets.base import Live
 from flownb.widgets.dag import Dag
 from flownb.widgets.dashboard import Dashboard
+from flownb.widgets.explore import Explore
 from flownb.widgets.timeline import TimelineView
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from flownb.engine.orchestrator import Orchestrator
+    from flownb.model.workflow import Workflow
     from flownb.widgets.part import Command, Part
 
 _PARTS: Final[Mapping[str, tuple[type[Part], ...]]] = {
@@ -37,6 +40,20 @@ def open_view(orch: Orchestrator, kind: str, **options: Any) -> Live:
     live = Live(parts, home=orch.home, over=orch.is_over, verbs=verbs(orch), title=orch.name)
     _replace(live, orch.name, kind)
     return live
+
+
+def open_explorer(graph: Workflow) -> Live:
+    """Make an explorer of a graph; it does not tick, it answers."""
+    live = Live([Explore(graph)], home=_event_loop(), over=lambda: True, title=graph.name)
+    _replace(live, graph.name, "explore")
+    return live
+
+
+def _event_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def verbs(orch: Orchestrator) -> dict[str, Callable[[Command], Any]]:

@@ -51,6 +51,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]
             _settings(home, "themes", f'{{"theme": "JupyterLab {theme}"}}')
             return f"{address}/lab/workspaces/{theme}/tree/{notebook.name}?reset"
 
+        opened.home = home  # type: ignore[attr-defined]  # where it saves
         yield opened
 
 

@@ -12,7 +12,8 @@ import pytest
 from flownb.widgets import views
 from flownb.widgets.bundle import HERE, script, sheet
 
-KINDS = {kind: tuple(p.name for p in parts) for kind, parts in views._PARTS.items()}
+KINDS = {k: tuple(p.name for p in parts) for k, parts in views._PARTS.items()}
+KINDS["explore"] = ("explore",)
 MODULES = sorted(path.stem for path in HERE.glob("*.js"))
 
 

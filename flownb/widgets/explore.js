@@ -1,0 +1,172 @@
+// What would happen if? Switch a policy, flip a node, drag a duration: all of it answers.
+import { attr, drawPicture, duration, h, rate, s, text } from "./base.js";
+import { stage } from "./stage.js";
+
+const SHORTEST = 0.001; // seconds: where the slider begins; its left end is 0
+const STEPS = 600;
+const OFTEN = 60; // milliseconds between two answers while one drags
+
+/** Say where on the slider a duration is: 0 at its left end, then on a log scale. */
+export function toSlider(seconds, longest) {
+  if (!(seconds > 0)) return 0;
+  const share = Math.log(Math.max(seconds, SHORTEST) / SHORTEST) / Math.log(longest / SHORTEST);
+  return Math.max(1, Math.round(share * STEPS));
+}
+
+/** Say which duration a place on the slider is, with two digits. */
+export function fromSlider(place, longest) {
+  if (place <= 0) return 0;
+  return Number((SHORTEST * (longest / SHORTEST) ** (place / STEPS)).toPrecision(2));
+}
+
+/** Say what a figure was and is. */
+export function changed([before, now], write) {
+  return before === now ? write(now) : `${write(before)} → ${write(now)}`;
+}
+
+const perSecond = (value) => (value === null ? "unlimited" : rate(value));
+
+/** Show the explorer. @param {HTMLElement} el @param {import("./base.js").Store} store */
+export function explore(el, store) {
+  const place = stage("the graph, to play with");
+  const title = h("strong", { class: "flownb-title" });
+  const edits = h("span", { class: "flownb-dim flownb-gap" });
+  const apply = button("apply", () => store.send({ do: "apply" }), "hand the edits to the graph, and to what runs");
+  const reset = button("reset", () => store.send({ do: "reset" }), "forget the edits");
+  const loops = h("div", { class: "flownb-loops" });
+  const gantt = h("div", { class: "flownb-gantt" });
+  const knobs = makeKnobs(store, () => choose(null));
+  el.append(
+    h("header", { class: "flownb-bar" }, title, edits, reset, apply),
+    h("div", { class: "flownb-try" }, h("div", {}, place.frame, knobs.el), loops),
+    gantt,
+  );
+  let chosen = null;
+  let size = "";
+
+  function draw() {
+    const { scene } = store;
+    const groups = drawPicture(place.world, scene.picture);
+    place.world.removeAttribute("role");
+    for (const box of scene.boxes) dress(groups.get(box.id), box);
+    const now = `${scene.picture.width} ${scene.picture.height}`;
+    if (now !== size) place.show(scene.picture);
+    size = now;
+    text(title, `${scene.title}: what if?`);
+    text(edits, scene.told || scene.edits.join(", ") || "click a node; nothing is changed before “apply”");
+    apply.disabled = reset.disabled = !scene.edits.length;
+    loops.replaceChildren(...scene.loops.map((loop) => card(loop, scene.policies)));
+    rehearse(scene.gantt);
+    choose(scene.boxes.some((box) => box.id === chosen) ? chosen : null);
+  }
+
+  function dress(group, box) {
+    group.classList.add("flownb-node");
+    for (const [name, value] of Object.entries({
+      role: "button", tabindex: "0", "aria-label": `${box.name}, ${box.kind.replace("_", "-")}. ${box.why}`,
+    })) attr(group, name, value);
+    group.addEventListener("click", () => choose(box.id));
+    group.addEventListener("dblclick", (event) => {
+      event.stopPropagation();
+      if (box.may_flip) store.send({ do: "flip", box: box.id });
+    });
+    group.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" && event.key !== " ") return;
+      event.preventDefault();
+      event.stopPropagation();
+      choose(box.id);
+    });
+  }
+
+  function choose(id) {
+    chosen = id;
+    for (const group of place.world.querySelectorAll("[data-id]")) {
+      group.classList.toggle("flownb-picked", group.getAttribute("data-id") === id);
+    }
+    knobs.show(store.scene.boxes.find((box) => box.id === id) ?? null, store.scene.longest);
+  }
+
+  function card(loop, policies) {
+    const choice = h(
+      "select", { "aria-label": `await policy of ${loop.loop}`, onchange: (event) => {
+        store.send({ do: "policy", loop: loop.loop, policy: event.target.value });
+      } },
+      ...policies.map((name) => h("option", { value: name, ...(name === loop.policy ? { selected: "" } : {}) }, name)),
+    );
+    const facts = [
+      ["released after", changed(loop.release, duration)], ["at most", changed(loop.ceiling, perSecond)],
+      ["waits for", loop.awaited.join(", ") || "nothing"], ["detached", loop.detached.join(", ") || "nothing"],
+    ];
+    return h(
+      "section", {}, h("h3", {}, loop.loop, h("label", {}, " awaits ", choice)),
+      h("table", { class: "flownb-figures" }, ...facts.map(([name, value]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, value)))),
+      h("ul", {}, ...loop.arms.map(([waits, because]) => h("li", { class: `flownb-arm-${waits.replace(" ", "-")}` }, because))),
+    );
+  }
+
+  function rehearse({ picture, words }) {
+    if (!picture) {
+      gantt.replaceChildren(h("p", { class: "flownb-dim" }, words ?? ""));
+      return;
+    }
+    const svg = s("svg", { class: "fnb fnb-picture", viewBox: `-4 -4 ${picture.width + 8} ${picture.height + 8}`, width: picture.width + 8 });
+    drawPicture(svg, picture);
+    gantt.replaceChildren(svg);
+  }
+
+  draw();
+  store.onScene(draw);
+  return () => place.end();
+}
+
+/** Make the knobs of one node: its kind and its duration. */
+function makeKnobs(store, close) {
+  const name = h("strong");
+  const why = h("p", { class: "flownb-dim" });
+  const flip = button("flip", () => store.send({ do: "flip", box: box.id }), "blocking or non-blocking");
+  const slider = h("input", { type: "range", min: 0, max: STEPS, "aria-label": "duration", oninput: drag });
+  const number = h("input", { type: "number", min: 0, step: "any", "aria-label": "duration in seconds", onchange: typed });
+  const el = h(
+    "div", { class: "flownb-knobs", hidden: "" }, name, flip,
+    h("label", {}, "takes ", slider, number, " s"), button("×", close, "close"), why,
+  );
+  let box = { id: "" };
+  let longest = 1;
+  let timer = 0;
+  let dragging = false;
+
+  function send(seconds) {
+    store.send({ do: "take", box: box.id, seconds });
+  }
+  function drag() {
+    dragging = true;
+    const seconds = fromSlider(Number(slider.value), longest);
+    number.value = seconds;
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      dragging = false;
+      send(seconds);
+    }, OFTEN);
+  }
+  function typed() {
+    if (number.value !== "") send(Number(number.value));
+  }
+  function show(next, most) {
+    el.hidden = !next;
+    if (!next) return;
+    longest = most;
+    box = next;
+    text(name, next.name);
+    text(why, next.why);
+    flip.hidden = !next.may_flip;
+    text(flip, next.kind === "blocking" ? "make it go on" : "make it wait");
+    if (dragging) return; // the hand is ahead of the answer
+    slider.value = toSlider(next.takes ?? 0, longest);
+    if (document.activeElement !== number) number.value = next.takes ?? "";
+  }
+  return { el, show };
+}
+
+function button(label, act, words) {
+  return h("button", { type: "button", title: words, onclick: act }, label);
+}
