@@ -113,15 +113,16 @@ def ladder(calls, kill_at=None):
 
     def node(name):
         def call(state):
-            with Path(calls).open("a") as file:
-                file.write(f"{name}\n")
-            if kill_at is not None and len(Path(calls).read_text().splitlines()) == kill_at:
-                os.kill(os.getpid(), signal.SIGKILL)
+            with one_by_one:
+                with Path(calls).open("a") as file:
+                    file.write(f"{name}\n")
+                if kill_at is not None and len(Path(calls).read_text().splitlines()) == kill_at:
+                    os.kill(os.getpid(), signal.SIGKILL)
             return {name: sum(v for v in state.values() if type(v) is int) % 1009}
 
         return call
 
-    graph = Graph("ladder")
+    graph, one_by_one = Graph("ladder"), threading.Lock()
     for i in range(12):
         for side in ("left", "right"):
             graph.add_node(f"{side} {i}", node(f"{side} {i}"))
