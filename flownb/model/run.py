@@ -163,10 +163,10 @@ class WorkflowRun(Tabled):
             return "failed"
         if name in self._trail.cut:
             return "cancelled"
-        if name in self._trail.skipped:
-            return "skipped"
         if name in ran:
             return "completed"
+        if name in self._trail.skipped:
+            return "skipped"
         return "bypassed" if self.status == "completed" else "pending"
 
     @property
