@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections import deque
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
@@ -78,6 +79,10 @@ class _Router:
 _lock = threading.Lock()
 _users = 0
 
+# `print` holds sys.stdout without a reference of its own (CPython before 3.14), so a stand-in
+# that is taken down by another thread in the middle of a print must outlive that print.
+_outlive: deque[_Router] = deque(maxlen=100)
+
 
 @contextmanager
 def captured() -> Iterator[None]:
@@ -113,7 +118,8 @@ def _stand_in() -> None:
     for name, level in (("stdout", "print"), ("stderr", "stderr")):
         stream = getattr(sys, name)
         if not isinstance(stream, _Router):
-            setattr(sys, name, _Router(stream, level))
+            _outlive.append(_Router(stream, level))
+            setattr(sys, name, _outlive[-1])
 
 
 def release() -> None:
