@@ -78,7 +78,8 @@ def _releases(timeline: Timeline, rows: Rows) -> Iterator[Group]:
         words = f"{seconds(e.time)} s"
         half = width(words, 11) / 2
         if x - half >= free.get(e.loop, 0.0):
-            parts.append(Writing(x, top + 13, words, "release-time"))
+            middle = max(x, rows.scale.left + half)  # beside the name of the pane, not in it
+            parts.append(Writing(middle, top + 13, words, "release-time"))
             free[e.loop] = x + half + 6
         tip = f"{brief(e.loop)}, iteration {e.iteration}: released at {words}"
         yield Group(tuple(parts), tip=tip)
