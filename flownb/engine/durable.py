@@ -14,6 +14,7 @@ from flownb.engine.once import works_on_state
 from flownb.engine.replay import Replay
 from flownb.errors import GraphError, StoreError
 from flownb.stores import RunRecord, RunStore, Store, open_store
+from flownb.stores.codec import decode, encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -38,9 +39,15 @@ class Kept:
         now = time.time()
         record = RunRecord(
             run_id or uuid4().hex, plan.graph, "pending", now, now,
-            input=_kept(plan, entry), shape=shape_of(plan), options=dict(options),
+            input=self._copy(plan, entry), shape=shape_of(plan), options=dict(options),
         )  # fmt: skip
         return Journal(self.store, record, interval=self.interval, done=self._done)
+
+    def _copy(self, plan: LoopPlan, entry: Any) -> Any:
+        """Copy the entry as it is now: nodes may change what is inside it."""
+        if plan.once is not None and works_on_state(plan.once, entry):
+            entry = plan.once.schema.dumped(plan.once.schema.entry(entry))
+        return decode(encode(entry, "the entry state", max_bytes=self.store.max_bytes))
 
     def load(self, run_id: str) -> RunRecord:
         """Give what is kept of a run."""
@@ -79,9 +86,3 @@ def _opened(store: Any) -> tuple[RunStore, Callable[[], None]]:
         "object with the methods of RunStore"
     )
     raise GraphError(msg)
-
-
-def _kept(plan: LoopPlan, entry: Any) -> Any:
-    if plan.once is not None and works_on_state(plan.once, entry):
-        return plan.once.schema.dumped(plan.once.schema.entry(entry))
-    return entry

@@ -13,6 +13,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from flownb.engine.inplace import InPlace
 from flownb.errors import StoreError
 from flownb.stores.base import Step
 from flownb.stores.codec import encode, lenient
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from flownb.analysis.plan import PlanEdge
     from flownb.engine.item import Token
     from flownb.engine.loop import LoopManager
+    from flownb.engine.state import State
     from flownb.model.run import WorkflowRun
     from flownb.stores.base import RunRecord, RunStatus, RunStore, StepKind
 
@@ -45,6 +47,7 @@ class Journal:
         self._waiting: list[Token] = []  # calls that start once their step is saved
         self._saving: asyncio.Task[None] | None = None
         self._due = self._broken = False
+        self._in_place: InPlace | None = None
         self._loop: LoopManager
         self._epoch = 0.0
 
@@ -85,6 +88,8 @@ class Journal:
         if token.noted is _SAVED:
             token.noted = None
             return True
+        if token.state is not None:
+            self._shared(token).look(token.state)
         self._add(self._step(token, "started"))
         if self.interval:
             return True
@@ -95,30 +100,45 @@ class Journal:
         self._save_aside()
         return False
 
-    def note(self, token: Token, live: Collection[PlanEdge] | None) -> None:
-        """Write down what a node gave, before anybody can change it; StoreError if it cannot be."""
+    def note(self, token: Token, live: Collection[PlanEdge] | None, seen: State | None) -> None:
+        """Write down what a node gave, before anybody can change it; StoreError if it cannot be.
+
+        *seen* is the state that the node got, in which it may have changed something.
+        """
         told = token.said
-        where = f"what node {token.at.name!r} returned"
-        schema = token.item.once.schema
         if told is not None and token.gathering is None and token.item.states is not None:
-            told = schema.dumped(told)
-        text = None if told is None else encode(told, where, max_bytes=self.store.max_bytes)
-        token.noted = text, self._names(token, live)
+            told = token.item.once.schema.dumped(told)
+        output = self._text(token, "returned", told)
+        token.noted = output, self._names(token, live), self._changed(token, seen)
 
     def done(self, token: Token) -> None:
         """Note that a call ended well."""
-        output, live = token.noted
-        self._add(self._step(token, "done", output=output, live=live))
+        output, live, changed = token.noted
+        self._add(self._step(token, "done", output=output, live=live, changed=changed))
+
+    def _changed(self, token: Token, seen: State | None) -> str | None:
+        changed = self._shared(token).changed(seen) if seen is not None else None
+        return self._text(token, "changed in place", changed) if changed else None
+
+    def _shared(self, token: Token) -> InPlace:
+        if self._in_place is None:
+            self._in_place = InPlace(token.item.once.schema)
+        return self._in_place
+
+    def _text(self, token: Token, what: str, value: Any) -> str | None:
+        where = f"what node {token.at.name!r} {what}"
+        return None if value is None else encode(value, where, max_bytes=self.store.max_bytes)
 
     def continued(
         self, token: Token, error: BaseException, live: Collection[PlanEdge] | None
     ) -> None:
         """Note that a node failed, and the run goes on with that."""
-        output = token.noted[0] if isinstance(token.noted, tuple) else None
-        live_names = self._names(token, live)
-        self._add(
-            self._step(token, "continued", output=output, live=live_names, error=_said(error))
-        )
+        if not isinstance(token.noted, tuple):
+            token.noted = None, None, self._changed(token, token.state)
+        output, _, changed = token.noted
+        names, said = self._names(token, live), _said(error)
+        more = {"output": output, "live": names, "error": said, "changed": changed}
+        self._add(self._step(token, "continued", **more))
 
     def failed(self, token: Token, error: BaseException) -> None:
         """Note that a node failed for good, with the state that it saw."""

@@ -158,10 +158,10 @@ class RunItem(Rounds):
 
     def onward(self, token: Token, output: Any) -> tuple[Any, Collection[PlanEdge] | None]:
         """Fold what a node returned into the state, and choose its edges."""
-        token.said = output
+        token.said, seen = output, token.state
         passed, live = self._routed(token, output)
         if self.loop.journal is not None:
-            self.loop.journal.note(token, live)
+            self.loop.journal.note(token, live, seen)
         return passed, live
 
     def _routed(self, token: Token, output: Any) -> tuple[Any, Collection[PlanEdge] | None]:

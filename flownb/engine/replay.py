@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from flownb.engine.inplace import change
 from flownb.errors import RunError
+from flownb.stores.codec import decode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -66,6 +68,8 @@ class Replay:
         item.loop.event("skipped", step.node, 0)
         item.memo.pop(item.key(token), None)
         token.attempt = step.attempts
+        if step.changed is not None:
+            change(token.state, item.once.schema.loaded(decode(step.changed)))
         error = RunError(step.error) if step.kind == "continued" else None
         item.restored(token, step.value, _edges(token, step.live), error)
 

@@ -41,6 +41,8 @@ class Step:
     error: str | None = None
     part: int = -1
     """For one call of many over a list: which visit of the node they belong to; else -1."""
+    changed: str | None = None
+    """What the node changed inside lists and dicts that it saw, as JSON text."""
 
     @property
     def value(self) -> Any:

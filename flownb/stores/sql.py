@@ -41,6 +41,7 @@ SCHEMA: Final = (
         run_id TEXT NOT NULL, seq INTEGER NOT NULL, node TEXT NOT NULL, visit INTEGER NOT NULL,
         kind TEXT NOT NULL, starts DOUBLE PRECISION NOT NULL, ends DOUBLE PRECISION NOT NULL,
         attempts INTEGER NOT NULL, output TEXT, live TEXT, error TEXT, part INTEGER NOT NULL,
+        changed TEXT,
         PRIMARY KEY (run_id, seq)) {slim}""",
     """CREATE TABLE IF NOT EXISTS flownb_graphs (
         name TEXT NOT NULL, version INTEGER NOT NULL, saved DOUBLE PRECISION NOT NULL,
@@ -54,9 +55,9 @@ _SAVE: Final = f"""INSERT INTO flownb_runs ({_HEAD}, input, state, shape, option
         created = excluded.created, updated = excluded.updated, attempt = excluded.attempt,
         error = excluded.error, input = excluded.input, state = excluded.state,
         shape = excluded.shape, options = excluded.options"""  # noqa: S608 - constants
-_STEP: Final = "seq, node, visit, kind, starts, ends, attempts, output, live, error, part"
+_STEP: Final = "seq, node, visit, kind, starts, ends, attempts, output, live, error, part, changed"
 _APPEND: Final = f"""INSERT INTO flownb_steps (run_id, {_STEP}) VALUES (:run_id, :seq, :node,
-    :visit, :kind, :start, :end, :attempts, :output, :live, :error, :part)"""  # noqa: S608 - constants
+    :visit, :kind, :start, :end, :attempts, :output, :live, :error, :part, :changed)"""  # noqa: S608 - constants
 _LAST: Final = "SELECT MAX(seq) FROM flownb_steps WHERE run_id = :run_id"
 _FILTERS: Final = {
     "graph": "graph = :graph", "status": "status = :status",
@@ -237,11 +238,12 @@ def _row(run_id: str, step: Step) -> dict[str, Any]:
         "run_id": run_id, "seq": step.seq, "node": step.node, "visit": step.visit,
         "kind": step.kind, "start": step.start, "end": step.end, "attempts": step.attempts,
         "output": step.output, "error": step.error, "part": step.part,
+        "changed": step.changed,
         "live": None if step.live is None else encode(list(step.live), "live"),
     }  # fmt: skip
 
 
 def _step(row: Sequence[Any]) -> Step:
-    seq, node, visit, kind, start, end, attempts, output, live, error, part = row
+    seq, node, visit, kind, start, end, attempts, output, live, error, part, changed = row
     onward = None if live is None else tuple(decode(live))
-    return Step(seq, node, visit, kind, start, end, attempts, output, onward, error, part)
+    return Step(seq, node, visit, kind, start, end, attempts, output, onward, error, part, changed)

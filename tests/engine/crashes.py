@@ -40,7 +40,7 @@ class Wild:
                 self.graph.add_edge(name, f"{name} yes", when=True)
 
     def _add(self, name, before):
-        kind = self.rng.choice(["sync", "sync", "async", "if", "map", "fails", "context"])
+        kind = self.rng.choice(["sync", "sync", "async", "if", "map", "fails", "context", "inside"])
         if kind == "if":
             self.graph.add_if(name, self._counting(name, lambda s: said(name, s) % 2 == 0))
         elif kind == "map":
@@ -78,6 +78,15 @@ class Wild:
 
         return node
 
+    def _inside(self, name):
+        """Changes a dict of the entry that all share, and returns the state or nothing."""
+
+        def node(state):
+            state["shared"][name] = [said(name, state)]
+            return state if said(name, state) % 2 else None
+
+        return self._counting(name, node)
+
     def _fails(self, name):
         def fail(state):
             if said(name, state) % 3 == 0:
@@ -109,7 +118,7 @@ class Wild:
         graph.add_edge("again", "turn", when=True).add_edge("again", "after", when=False)
 
     def entry(self):
-        return {"x": self.rng.randint(0, 9), "trail": [], "passes": 0}
+        return {"x": self.rng.randint(0, 9), "trail": [], "passes": 0, "shared": {}}
 
 
 class Dying:

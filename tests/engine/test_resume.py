@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import operator
+from datetime import date
+from typing import Annotated
 
 import pytest
+from pydantic import BaseModel
 
 from flownb import Graph
 from flownb.errors import GraphError, StoreError
@@ -238,6 +241,49 @@ def test_what_cannot_be_kept_fails_its_node_and_the_field_is_named(store):
         graph.run(store=store, run_id="r")
     assert "node 'a' of graph 'nan' failed" in told.value.__notes__[0]
     assert graph.add_node("a", lambda _: {"days": []}).resume("r").state == {"days": []}
+
+
+def test_what_a_node_changes_inside_a_list_without_returning_it_is_known_after_a_resume(store):
+    def note(state):
+        state["log"].append("note")
+        state["deep"]["a"]["b"] = 1
+        return state
+
+    last = Switch("last", fails=True)
+    graph = Graph("inside").add_node("note", note).add_node("last", last).add_edge("note", "last")
+    with pytest.raises(ValueError, match="last is broken"):
+        graph.run({"log": ["entry"], "deep": {"a": {}}}, store=store, run_id="r")
+    last.fails = False
+    run = graph.resume("r")
+    assert run.state == {"log": ["entry", "note"], "deep": {"a": {"b": 1}}, "last": 1}
+
+
+class Item(BaseModel):
+    name: str
+    day: date
+
+
+class Basket(BaseModel):
+    items: Annotated[list[Item], operator.add] = []
+    due: date | None = None
+    total: int = 0
+
+
+def test_a_state_of_a_model_is_a_model_again_after_a_resume(store):
+    def pick(basket):
+        return {"items": [Item(name="pear", day=date(2026, 1, 2))], "due": date(2026, 1, 3)}
+
+    last = Switch("last", lambda basket: {"total": basket.items[0].day.year}, fails=True)
+    graph = Graph("model", state_model=Basket).add_node("pick", pick).add_node("last", last)
+    graph.add_edge("pick", "last")
+    clean = Graph("model", state_model=Basket).add_node("pick", pick)
+    clean = clean.add_node("last", Switch("last", last.update)).add_edge("pick", "last").run()
+    with pytest.raises(ValueError, match="last is broken"):
+        graph.run(store=store, run_id="r")
+    last.fails = False
+    assert graph.resume("r").state == clean.state
+    assert clean.state.total == 2026
+    assert clean.state.items == [Item(name="pear", day=date(2026, 1, 2))]
 
 
 class Breaking:

@@ -35,7 +35,7 @@ def test_a_run_comes_back_as_it_was_saved(store):
 def test_steps_come_back_in_order_with_all_they_said(store):
     store.runs.save(run())
     first = step(0, kind="started", attempts=2)
-    second = step(1, output='{"x":[1,2]}', live=("b", "c"))
+    second = step(1, output='{"x":[1,2]}', live=("b", "c"), part=3, changed='{"y":[]}')
     third = step(2, node="b", kind="failed", error="ValueError: no", live=())
     store.runs.append("r1", [first, second])
     store.runs.append("r1", [third])
