@@ -30,6 +30,7 @@ from flownb.queues.spec import MANUAL, Clock, Lease, Message, QueueSpec, QueueSt
 from flownb.queues.streams import Keys, create_groups, groups_of
 
 _BATCH = 100
+_UNHURRIED = 0.02  # seconds between looks whether all was given out, while it was not
 
 
 class QueueManager:
@@ -217,6 +218,8 @@ class QueueManager:
                     lag = sum(g.lag for g in stats.groups if g.group == spec.group_of(reader))
                     if not lag and not await self._to.insist(others):
                         return
+                    if lag and not self._virtual:  # else each ack would have us look
+                        await asyncio.sleep(_UNHURRIED)
                     await bell.wait(self._to.link.drain_poll)
 
     async def ack(self, queue: str, message_ids: Sequence[str], *, reader: str = MANUAL) -> None:
