@@ -81,6 +81,10 @@ class Viewed(Shown):
         """Watch who works and who waits, as a Gantt chart that grows."""
         return _views().open_view(self, "timeline")
 
+    def logs_view(self) -> Any:
+        """Watch what nodes print, log and raise; filter it, search in it."""
+        return _views().open_view(self, "logs")
+
 
 def _painter() -> Any:
     return importlib.import_module("flownb.notebook.repr")

@@ -14,6 +14,7 @@ from flownb.widgets.base import Live
 from flownb.widgets.dag import Dag
 from flownb.widgets.dashboard import Dashboard
 from flownb.widgets.explore import Explore
+from flownb.widgets.logs import Logs
 from flownb.widgets.timeline import TimelineView
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ _PARTS: Final[Mapping[str, tuple[type[Part], ...]]] = {
     "dag": (Dag,),
     "dashboard": (Dashboard,),
     "timeline": (TimelineView,),
+    "logs": (Logs,),
 }
 _in_cell: WeakValueDictionary[tuple[str, str, str], Live] = WeakValueDictionary()
 
