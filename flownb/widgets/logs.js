@@ -87,12 +87,16 @@ function build(filter, again, follow) {
   const press = h("button", { type: "button", class: "flownb-button", "aria-pressed": "true", onclick: () => follow(press.getAttribute("aria-pressed") !== "true") }, "follow");
   const bar = h("header", { class: "flownb-bar" }, h("strong", {}, "log"), loop, node, level, search, words, h("div", { class: "flownb-tools" }, press));
   const list = h("div", { class: "flownb-lines", role: "log", "aria-live": "off", "aria-label": "log lines", tabindex: "0" });
-  let before = 0;
+  // only a person scrolls back: lines that go at the top move the rest as well
+  let [before, moved] = [0, -Infinity];
+  for (const kind of ["wheel", "keydown", "pointerdown", "touchmove"]) list.addEventListener(kind, () => (moved = performance.now()), { passive: true });
   list.addEventListener("scroll", () => {
     const up = list.scrollTop < before - 2;
     const bottom = list.scrollHeight - list.scrollTop - list.clientHeight < 8;
     before = list.scrollTop;
+    if (performance.now() - moved > 1000) return;
     if (up && !bottom) follow(false);
+    else if (bottom) follow(true);
   });
   return {
     element: h("div", {}, bar, list), list,
