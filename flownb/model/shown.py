@@ -69,6 +69,10 @@ class Viewed(Shown):
 
     __slots__ = ()
 
+    def view(self) -> Any:
+        """Watch all of it: the graph, the figures, the timeline and the logs in one view."""
+        return _views().open_view(self, "view")
+
     def dag(self) -> Any:
         """Watch the graph: what each node does, counts, rates, waits and queues."""
         return _views().open_view(self, "dag")
@@ -84,6 +88,10 @@ class Viewed(Shown):
     def logs_view(self) -> Any:
         """Watch what nodes print, log and raise; filter it, search in it."""
         return _views().open_view(self, "logs")
+
+    def snapshot(self) -> Any:
+        """Freeze what `view()` shows now as words, pictures and tables; `.save(path)` keeps it."""
+        return _views().snapshot(self)
 
 
 def _painter() -> Any:

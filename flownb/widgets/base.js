@@ -155,12 +155,13 @@ export function mount({ model, el }, parts) {
   );
   const root = h("div", { class: `flownb fnb flownb-of-${names.length}` });
   const stores = names.map((name) => makeStore(model, name));
+  const places = h("div", { class: "flownb-parts" });
   const ends = names.map((name, i) => {
     const place = h("section", { class: `flownb-part flownb-${name}` });
-    root.append(place);
+    places.append(place);
     return parts[name](place, stores[i]);
   });
-  root.append(error);
+  root.append(places, error);
   el.append(root);
   const quiet = hideStill(model.get("scene").still);
 

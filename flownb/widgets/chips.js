@@ -41,7 +41,7 @@ export function chip(box) {
   const bottom = box.y + box.height;
   const pill = s("rect", { class: "flownb-pill", y: bottom - 9, height: 18, rx: 9 });
   const level = s("rect", { class: "flownb-level", y: bottom - 9, height: 18, rx: 9, width: 0 });
-  const glyph = s("tspan", { class: "flownb-glyph" });
+  const glyph = s("tspan", { class: "flownb-mark" });
   const words = s("tspan", { dx: 4 });
   const label = s("text", { class: "flownb-small", x: middle, y: bottom + 4 }, glyph, words);
   const busyPill = s("rect", { class: "flownb-pill flownb-busy-pill", y: box.y - 9, height: 18, rx: 9 });
@@ -61,7 +61,7 @@ export function chip(box) {
     if (queue) {
       attr(level, "x", middle - wide / 2);
       attr(level, "width", (fullness(queue[0], queue[2]) * wide).toFixed(1));
-      level.classList.toggle("flownb-full", queue[2] > 0 && queue[0] >= queue[2]);
+      level.classList.toggle("flownb-brim", queue[2] > 0 && queue[0] >= queue[2]);
     }
     busy.classList.toggle("flownb-on", running > 0);
     if (!running) return;

@@ -7,7 +7,7 @@ export const GLYPHS = {
   stopping: "■", stopped: "■", completed: "✓", error: "✕",
 };
 
-const ICONS = {
+export const ICONS = {
   pause: "M4 3h3v10H4zM9 3h3v10H9z",
   resume: "M4 2.5l9 5.5-9 5.5z",
   step: "M3 2.5l7 5.5-7 5.5zM11 3h2.5v10H11z",

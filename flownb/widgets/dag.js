@@ -1,15 +1,12 @@
 // How does the graph look while it runs? Its picture, and on it what happens.
 import { attr, count, drawPicture, h, rate, s, text } from "./base.js";
 import { chip, spoken } from "./chips.js";
+import { GLYPHS, ICONS, button } from "./controls.js";
 import { crossed, dots } from "./flow.js";
 import { panel } from "./panel.js";
 import { stage } from "./stage.js";
 import { twin } from "./twin.js";
 
-const STATES = {
-  created: "○", starting: "○", running: "▶", pausing: "‖", paused: "‖", stopping: "■", stopped: "■",
-  completed: "✓", error: "✕",
-};
 const ENDED = new Set(["stopped", "completed", "error"]);
 const HELD = new Set(["paused", "pausing"]);
 const MANY = 80; // boxes: above this nothing glows by itself
@@ -20,28 +17,24 @@ export function dag(el, store) {
   const side = panel(() => choose(null));
   const table = twin();
   const waits = h("ul", { class: "flownb-waits" });
-  const title = h("strong", { class: "flownb-title" });
+  const title = h("strong");
   const sum = h("span", { class: "flownb-dim" });
   const asks = [
-    ["resume", "▶", "go on with every loop", HELD],
-    ["pause", "‖", "pause every loop", new Set(["running", "starting"])],
-    ["stop", "■", "stop every loop: no new items, the others end", new Set(["running", "starting", ...HELD])],
-  ].map(([verb, glyph, words, when]) => {
-    const el = button(glyph, words, () => store.send({ do: verb }));
-    el.append(h("span", { class: "flownb-verb" }, ` ${verb}`));
-    return { el, when };
-  });
+    ["resume", "go on with every loop", HELD],
+    ["pause", "pause every loop", new Set(["running", "starting"])],
+    ["stop", "stop every loop: no new items, the others end", new Set(["running", "starting", ...HELD])],
+  ].map(([verb, words, when]) => ({ el: button(verb, words, () => store.send({ do: verb }), verb), when }));
   const bar = h(
-    "header", { class: "flownb-bar" }, title, sum, h("span", { class: "flownb-gap" }), ...asks.map((ask) => ask.el),
+    "header", { class: "flownb-bar" }, title, sum, ...asks.map((ask) => ask.el),
     h("span", { class: "flownb-group" },
-      button("−", "zoom out", () => place.zoom(1 / 1.3)), button("fit", "show all of it", place.fit),
-      button("+", "zoom in", () => place.zoom(1.3))),
-    button("table", "the same as a table", () => {
+      plain("−", "zoom out", () => place.zoom(1 / 1.3)), plain("fit", "show all of it", place.fit),
+      plain("+", "zoom in", () => place.zoom(1.3))),
+    plain("table", "the same as a table", () => {
       table.el.hidden = !table.el.hidden;
       if (!table.el.hidden) table.show(store.scene.boxes, store.state);
     }),
   );
-  el.append(bar, h("div", { class: "flownb-split" }, place.frame, side.el), waits, table.el);
+  el.append(bar, h("div", { class: "flownb-dag-split" }, place.frame, side.el), waits, table.el);
 
   let groups = new Map();
   let boxes = new Map();
@@ -104,10 +97,10 @@ export function dag(el, store) {
   }
 
   function small(x, y) {
-    const glyph = s("text", { class: "flownb-small", x, y: y + 4 });
+    const icon = s("path", { transform: `translate(${x - 5.5} ${y - 5.5}) scale(0.7)` });
     const el = s("g", { class: "flownb-ask", role: "button", tabindex: "0" },
-      s("rect", { x: x - 11, y: y - 9, width: 22, height: 18, rx: 5 }), glyph);
-    const control = { el, act: () => {}, glyph };
+      s("rect", { x: x - 11, y: y - 9, width: 22, height: 18, rx: 5 }), icon);
+    const control = { el, act: () => {}, icon };
     el.addEventListener("click", (event) => {
       event.stopPropagation();
       control.act();
@@ -156,19 +149,19 @@ export function dag(el, store) {
     if (!lane) return;
     const flight = inFlight ? ` · ${inFlight}/${slots} in flight` : "";
     const done = ENDED.has(state) ? `${count(released)} items` : rate(perSecond);
-    text(lane.words, `${lane.name}${STATES[state]} ${state} · ${done}${flight}`);
+    text(lane.words, `${lane.name}${GLYPHS[state]} ${state} · ${done}${flight}`);
     attr(lane.words, "data-state", state);
     const held = HELD.has(state);
-    ask(lane.hold, held ? "resume" : "pause", name, held ? "▶" : "‖");
-    ask(lane.stop, "stop", name, "■");
+    ask(lane.hold, held ? "resume" : "pause", name);
+    ask(lane.stop, "stop", name);
     for (const control of [lane.hold, lane.stop]) {
       control.el.classList.toggle("flownb-gone", ENDED.has(state));
       attr(control.el, "tabindex", ENDED.has(state) ? "-1" : "0");
     }
   }
 
-  function ask(control, verb, name, glyph) {
-    text(control.glyph, glyph);
+  function ask(control, verb, name) {
+    attr(control.icon, "d", ICONS[verb]);
     attr(control.el, "aria-label", `${verb} ${name}`);
     control.act = () => store.send({ do: verb, loop: name });
   }
@@ -253,6 +246,6 @@ export function summary(loops) {
   return [...parts, ...(total ? [rate(total)] : [])].join(" · ");
 }
 
-function button(label, words, act) {
+function plain(label, words, act) {
   return h("button", { type: "button", title: words, "aria-label": words, onclick: act }, label);
 }

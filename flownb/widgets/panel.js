@@ -37,8 +37,8 @@ function figures(rows) {
   if (rows.length === 1) {
     const [[, ...values]] = rows;
     const tiles = FIGURES.map((name, i) => h(
-      "div", { role: "listitem" }, h("span", { class: "flownb-label" }, name),
-      h("span", { class: "flownb-value" }, written(values, i)),
+      "div", { role: "listitem" }, h("span", { class: "flownb-tile-name" }, name),
+      h("span", { class: "flownb-tile-value" }, written(values, i)),
     ));
     return h("div", { class: "flownb-tiles", role: "list" }, ...tiles);
   }

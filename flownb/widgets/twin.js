@@ -16,7 +16,7 @@ export function rows(boxes, state) {
 export function twin() {
   const body = h("tbody");
   const head = h("tr", {}, ...COLUMNS.map((name) => h("th", { scope: "col" }, name)));
-  const el = h("div", { class: "flownb-twin", hidden: "" }, h("table", { class: "fnb-table" }, h("thead", {}, head), body));
+  const el = h("div", { class: "flownb-dag-table", hidden: "" }, h("table", { class: "fnb-table" }, h("thead", {}, head), body));
   function show(boxes, state) {
     body.replaceChildren(...rows(boxes, state).map((cells) => h("tr", {}, ...cells.map((cell) => h("td", {}, cell)))));
   }

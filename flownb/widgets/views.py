@@ -15,6 +15,7 @@ from flownb.widgets.dag import Dag
 from flownb.widgets.dashboard import Dashboard
 from flownb.widgets.explore import Explore
 from flownb.widgets.logs import Logs
+from flownb.widgets.snapshot import Snapshot
 from flownb.widgets.timeline import TimelineView
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ _PARTS: Final[Mapping[str, tuple[type[Part], ...]]] = {
     "dashboard": (Dashboard,),
     "timeline": (TimelineView,),
     "logs": (Logs,),
+    "view": (Dag, Dashboard, TimelineView),
 }
 _in_cell: WeakValueDictionary[tuple[str, str, str], Live] = WeakValueDictionary()
 
@@ -42,6 +44,14 @@ def open_view(orch: Orchestrator, kind: str, **options: Any) -> Live:
     live = Live(parts, home=orch.home, over=orch.is_over, verbs=verbs(orch), title=orch.name)
     _replace(live, orch.name, kind)
     return live
+
+
+def snapshot(orch: Orchestrator) -> Snapshot:
+    """Freeze what `view()` would show now."""
+    parts = [part(orch) for part in _PARTS["view"]]  # type: ignore[call-arg]
+    for part in parts:
+        part.scene()
+    return Snapshot(repr(orch), "".join(part.still() for part in parts))
 
 
 def open_explorer(graph: Workflow) -> Live:
