@@ -189,5 +189,5 @@ def test_nbconvert_writes_the_last_picture(saved: Path, tmp_path: Path) -> None:
 def test_every_output_has_words_for_readers_that_draw_nothing(saved: Path) -> None:
     content = json.loads(saved.read_text())
     shown = [o["data"] for o in content["cells"][1]["outputs"]]
-    assert [o["text/plain"] for o in shown] == ["Live(dag of weather)"] * 2
+    assert ["".join(o["text/plain"]) for o in shown] == ["Live(dag of weather)"] * 2
     assert ["application/vnd.jupyter.widget-view+json" in o for o in shown] == [False, True]
