@@ -30,7 +30,7 @@ _PARTS: Final[Mapping[str, tuple[type[Part], ...]]] = {
     "dashboard": (Dashboard,),
     "timeline": (TimelineView,),
     "logs": (Logs,),
-    "view": (Dag, Dashboard, TimelineView),
+    "view": (Dag, Dashboard, TimelineView, Logs),
 }
 _in_cell: WeakValueDictionary[tuple[str, str, str], Live] = WeakValueDictionary()
 
