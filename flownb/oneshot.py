@@ -5,6 +5,7 @@ The verbs of `Graph` for one-shot runs, a file of their own. What they do is don
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from flownb.model.workflow import Workflow
 
 if TYPE_CHECKING:
     from flownb.analysis.plan import LoopPlan
+    from flownb.engine.calling import Runner
     from flownb.engine.run import Execution, Shower
     from flownb.model.policies import StartRule
     from flownb.model.run import WorkflowRun
@@ -33,7 +35,7 @@ class OneShot(Workflow):
         super().__init__(name, state_model=state_model, reducers=reducers)
         self.using: list[Any] = []
         self.last_run: WorkflowRun | None = None
-        self._once: tuple[Any, LoopPlan] | None = None
+        self._once: tuple[Any, LoopPlan, deque[list[Runner]]] | None = None
         self._store: Any = None
 
     def run(
@@ -183,11 +185,17 @@ class OneShot(Workflow):
         from flownb.engine.run import Execution, Shower
 
         def make(**told: Any) -> Execution:
-            execution = Execution(plan, entry, using=self.using, tools=tools, **more, **told)
+            execution = Execution(
+                plan, entry, using=self.using, tools=tools, idle=self._idle(plan), **more, **told
+            )
             self.last_run = execution.run
             return execution
 
         return make, Shower(self.name, len(plan.nodes) - 1, progress=progress)
+
+    def _idle(self, plan: LoopPlan) -> deque[list[Runner]] | None:
+        """Give what earlier runs of this plan have left in order."""
+        return self._once[2] if self._once is not None and self._once[1] is plan else None
 
     def _plan_once(self, options: Mapping[str, Any]) -> LoopPlan:
         """Check and compile the graph for a run; remembered until it is edited."""
@@ -196,10 +204,11 @@ class OneShot(Workflow):
         from flownb.analysis.once import compile_once
         from flownb.analysis.validate import check
 
-        asked = (self.version, options, os.environ.get("FLOWNB_MAX_ITERATIONS"))
+        extensions = list(map(id, self.using))
+        asked = (self.version, options, extensions, os.environ.get("FLOWNB_MAX_ITERATIONS"))
         if self._once is None or self._once[0] != asked:
             check(self)
-            self._once = (asked, compile_once(self, **options))
+            self._once = (asked, compile_once(self, **options), deque())
         return self._once[1]
 
 

@@ -20,6 +20,7 @@ from flownb.engine.attempts import Attempts
 from flownb.engine.capture import HERE, Spot
 from flownb.engine.context import Context, SyncContext
 from flownb.engine.routing import Popped
+from flownb.engine.segments import Row, Walk, fits, row_from
 from flownb.engine.signature import (
     EXHAUSTED,
     FAILS,
@@ -66,6 +67,7 @@ class Runner:
         self.passes = self.target is None
         plain = self.instance or self.is_async or self.node.kind == "producer" or self.ctx_name
         self.plain = not (plain or self.passes or self.node.fail)
+        self.row: Row = ()  # with which it is called in one go
         self.attempts = Attempts(self)
         self.careful = bool(self.node.retry or self.node.timeout or loop.middleware)
 
@@ -135,8 +137,17 @@ class Runner:
             self.passes or loop.inline or (self.memory.short and loop.private and not self.ctx_name)
         ):
             self._inline(token)
+        elif self.decides and token.item.in_rows and token.gathering is None:
+            self.row = self.row or (row_from(self) if fits(self) else (self,))
+            if len(self.row) > 1:
+                self.loop.threads.submit(self.name, Walk(self.row, token).in_thread)
+            else:
+                self._hop(token)
         else:
-            loop.threads.submit(self.name, functools.partial(self._in_thread, token))
+            self._hop(token)
+
+    def _hop(self, token: Token) -> None:
+        self.loop.threads.submit(self.name, functools.partial(self._in_thread, token))
 
     def _replay(self, token: Token) -> None:
         """Settle a call whose outcome is known: the fast lane made it, or an earlier attempt."""

@@ -167,6 +167,11 @@ class Item:
         self.idle_since: float | None = None
         self.released = self.settled = self.slot = self.throttled = self.shed = False
 
+    @property
+    def in_rows(self) -> bool:
+        """Whether a thread may call several of its nodes in one go."""
+        return False
+
     def key(self, token: Token) -> Any:
         """Say under what an outcome that is known already is kept in `memo`."""
         return token.at.plan.index

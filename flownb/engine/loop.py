@@ -64,6 +64,7 @@ class LoopManager(Leaving):
         most: int | None = None,
         until: float | None = None,
         entry: Any = None,
+        idle: deque[list[Runner]] | None = None,
     ) -> None:
         super().__init__()
         self.name, self.plan = plan.loop, plan
@@ -73,6 +74,7 @@ class LoopManager(Leaving):
         self.tools = global_tools if tools is None else tools
         self.inline, self.private, self.most, self.until = world.inline, private, most, until
         self.seed, self.entry = seed, entry
+        self._idle = idle
         self.only: RunItem | None = None
         self.resources: dict[str, Any] = {}
         self.memory: dict[str, Memory] = {}
@@ -126,7 +128,10 @@ class LoopManager(Leaving):
         try:
             async with self.opening:
                 await open_resources(self, self._stack)
-                await self._adopt(self.plan)
+                if self._idle:
+                    self._reuse(self._idle.pop())
+                else:
+                    await self._adopt(self.plan)
         except TimeoutError:
             if self.opening.expired():
                 return  # stopped before it was ready
@@ -269,6 +274,17 @@ class LoopManager(Leaving):
         self.lane = Lane(self)
         if old:
             self.event("applied", data=plan.version)
+
+    def _reuse(self, runners: list[Runner]) -> None:
+        """Take up what an earlier run of the same plan has left."""
+        for runner in runners:
+            runner.loop = self
+            if runner.gate is not None:
+                runner.gate = self.gates.gate(runner.node.limit, self.name)
+            if runner.memory.used:
+                runner.memory.fresh()
+        self.runners = runners
+        self.source = Source(self)
 
     def _runner(self, plan: Any, old: Runner | None) -> Runner:
         memory = self.memory.get(plan.name)

@@ -8,7 +8,6 @@ back to a thread, for 20 runs if that is rare, else for twice as many as the las
 
 from __future__ import annotations
 
-import functools
 from random import Random
 from typing import Any, Final
 
@@ -21,17 +20,32 @@ class Memory:
     """The memory of one node of one loop."""
 
     def __init__(self, seed: str | None = None) -> None:
-        self.state: dict[str, Any] = {}
         self._seed = seed
+        self._rng: Random | None = None
+        self._state: dict[str, Any] | None = None
+        self.used = False  # whether anybody has asked for `state` or `rng`
         self.streak = 0
         self.worked = False
         self.short = False
         self._seen, self._needed, self._runs = 0, PROBATION, 0
 
-    @functools.cached_property
+    @property
     def rng(self) -> Random:
-        """The node's random numbers; few nodes want any, and making them is dear."""
-        return Random(self._seed)
+        """The node's own random numbers; made when they are first asked for."""
+        if self._rng is None:
+            self._rng, self.used = Random(self._seed), True
+        return self._rng
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The node's own dict, its `ctx.state`."""
+        if self._state is None:
+            self._state, self.used = {}, True
+        return self._state
+
+    def fresh(self) -> None:
+        """Forget what one run kept for itself; how long calls take stays known."""
+        self._state, self._rng, self.used = None, None, False
 
     def renewed(self) -> None:
         """Forget what was learned of another function under the same name; keep `state`."""

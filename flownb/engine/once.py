@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from flownb.engine.joins import Join
     from flownb.engine.loop import LoopManager
     from flownb.engine.replay import Replay
+    from flownb.engine.segments import Walk
     from flownb.engine.state import Key
 
 
@@ -77,6 +78,13 @@ class RunItem(Rounds):
         failed = {self.runners[i].name for i in self.tolerated}
         return tuple(s for s in plan.sources if s in failed)
 
+    @property
+    def in_rows(self) -> bool:
+        """Whether a thread may call several nodes in one go: nobody wants to hear of each."""
+        loop = self.loop
+        kept = loop.journal is not None or loop.replay is not None
+        return self.order is None and not self.memo and not kept and not loop.stream.watched
+
     def key(self, token: Token) -> Any:
         """Say under what an outcome that is known already is kept in `memo`."""
         return token.at.plan.index, token.visit
@@ -87,7 +95,7 @@ class RunItem(Rounds):
         """Give a deep copy of what goes over an edge with `copy=True`."""
         if isinstance(payload, State):
             values = copy.deepcopy(payload.values)
-            return State(values, (payload,), key=payload.key, number=payload.number)
+            return State(values, (payload,), number=payload.number)
         return copy.deepcopy(payload)
 
     def _begin(self, target: Runner, payload: Any) -> None:
@@ -196,6 +204,15 @@ class RunItem(Rounds):
             return plan.index, 0, plan.index, token.visit
         knot = self.knots[plan.knot]
         return knot.members[0], knot.passes, plan.index, token.visit
+
+    def walked(self, token: Token, walk: Walk) -> None:
+        """Move a token along a row of nodes that one thread has called."""
+        if self.states is not None and walk.steps:
+            token.state = self.states.stepped(token.state, walk.values, walk.steps)
+        if self.tolerated:
+            for runner in walk.row[: walk.at]:
+                self.tolerated.pop(runner.plan.index, None)
+        token.at, token.payload = walk.row[walk.at], walk.payload
 
     def ended(self, token: Token, output: Any, live: Collection[PlanEdge] | None) -> None:
         """Go on behind a node that ended well."""

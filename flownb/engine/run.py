@@ -14,8 +14,8 @@ import functools
 import queue
 import threading
 import time
+from random import Random
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 from flownb.engine.capture import captured
 from flownb.engine.inflight import Gates
@@ -25,16 +25,27 @@ from flownb.engine.metrics import Meter
 from flownb.engine.observe import Guarded, Observer, Stream
 from flownb.engine.threads import Threads
 from flownb.engine.world import Live
-from flownb.errors import IterationLimit, NodeFailed
+from flownb.errors import IterationLimit, NodeFailed, RunError
 from flownb.model.records import Event
 from flownb.model.run import Trail, WorkflowRun
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Callable, Sequence
 
     from flownb.analysis.plan import LoopPlan
+    from flownb.engine.calling import Runner
     from flownb.engine.journal import Journal
     from flownb.engine.replay import Replay
+    from flownb.model.records import LoopMetrics
+
+
+_ids = Random()
+
+
+def new_run_id() -> str:
+    """Make a name for a run: later ones sort behind earlier ones."""
+    return f"{time.time_ns():016x}{_ids.getrandbits(64):016x}"
 
 
 class Execution:
@@ -50,30 +61,36 @@ class Execution:
         tools: Any = None,
         seed: int | None = None,
         tell: Callable[[Event], None] | None = None,
+        calls: bool = False,
         journal: Journal | None = None,
         replay: Replay | None = None,
+        idle: deque[list[Runner]] | None = None,
     ) -> None:
-        self.plan, self.entry = plan, entry
-        names = [n.name for n in plan.nodes]
+        self.plan, self.entry, self._idle = plan, entry, idle
         trail = self.trail = Trail([plan.loop])
-        self.run = WorkflowRun(plan.graph, run_id or uuid4().hex, names[1:], trail)
-        self.run._lanes = lanes([plan])  # noqa: SLF001
-        self._meter = Meter(plan.loop, names)
+        self.run = WorkflowRun(plan.graph, run_id or new_run_id(), self._names, trail)
+        self.run._lanes = functools.partial(lanes, [plan])  # noqa: SLF001
         watching = [Guarded(o) for o in using if isinstance(o, Observer)]
-        told = [] if tell is None else [_Told(tell)]
+        told = [] if tell is None else [(_Calls if calls else _Lines)(tell)]
         self.manager = LoopManager(
             plan,
             world=Live(),
-            stream=Stream([self._meter, trail, *told, *watching]),
+            stream=Stream([trail, *told, *watching]),
             gates=Gates(),
             tools=tools,
             middleware=[m for m in using if not isinstance(m, Observer)],
             seed=seed,
             entry=entry,
+            idle=idle,
+            queues=NoQueues(),
         )
+        self.run._metered = self._metered  # noqa: SLF001
         self.manager.threads = Threads(plan.loop, self._fault)
         self.manager.journal, self.manager.replay = journal, replay
         self.journal = journal
+
+    def _names(self) -> list[str]:
+        return [n.name for n in self.plan.nodes[1:]]
 
     def _fault(self, error: BaseException) -> None:
         with contextlib.suppress(RuntimeError):  # the run is over, nobody listens any more
@@ -95,6 +112,7 @@ class Execution:
             self._close()
             if self.journal is not None:
                 await self.journal.close(run, self._kept_state())
+            self._put_back()
         if run.error is not None:
             raise run.error
         return run
@@ -102,7 +120,6 @@ class Execution:
     def _close(self) -> None:
         """Say how it ended, and in which state."""
         run, manager, item = self.run, self.manager, self.manager.only
-        run.metrics = self._meter.snapshot(manager.now(), manager.slots)
         error, self.trail.cut = manager.error, manager.cut
         if run.status == "cancelled" or error is not None:
             run.state = None if item is None else item.result(partial=True)
@@ -122,6 +139,25 @@ class Execution:
             state if item is None or item.states is None else item.once.schema.dumped(dict(state))
         )
 
+    def _metered(self) -> LoopMetrics:
+        """Fold what was recorded into counters; nobody pays for them who does not look."""
+        plan, manager = self.plan, self.manager
+        meter = Meter(plan.loop, self._names())
+        self.trail.replay(meter)
+        return meter.snapshot(manager.now(), manager.slots)
+
+    def _put_back(self) -> None:
+        """Leave what a good end has left in order for the next run of this plan."""
+        manager = self.manager
+        clean = self.run.status == "completed" and not manager.abandoned
+        if self._idle is None or not clean or manager.threads.running or self._idle:
+            return
+        runners, manager.runners = manager.runners, []
+        if not any(r.instance or r.node.queue or r.node.reader for r in runners):
+            for runner in runners:
+                del runner.loop  # else it would keep this run and its state
+            self._idle.append(runners)
+
     def _told(self, error: BaseException | None) -> BaseException | None:
         """Give the error to raise: the node's own, with the node named."""
         if isinstance(error, IterationLimit):
@@ -137,16 +173,24 @@ class Execution:
         return own
 
 
-class _Told:
-    """Passes on, as they come, the events that somebody wants to hear of at once."""
+class NoQueues:
+    """What a run has instead of queues."""
+
+    def on_absence(self, _: Any) -> None:
+        """Nothing can be away that is not there."""
+
+    def __getattr__(self, verb: str) -> Any:
+        msg = (
+            "a graph that runs once has no queues: push and pop in a loop, or return what you have"
+        )
+        raise RunError(msg)
+
+
+class _Lines:
+    """Passes on, as they come, the lines that nodes print."""
 
     def __init__(self, tell: Callable[[Event], None]) -> None:
         self._tell = tell
-
-    def on_span(self, span: Any, _: Any) -> None:
-        """Tell of a call that has ended."""
-        if span.kind == "work":
-            self._tell(Event(span.end, "called", span.loop, span.node, span.iteration))
 
     def on_event(self, event: Event) -> None:
         """Tell of a line that a node printed."""
@@ -154,11 +198,21 @@ class _Told:
             self._tell(event)
 
 
+class _Calls(_Lines):
+    """Passes on the calls that have ended, too."""
+
+    def on_span(self, span: Any, _: Any) -> None:
+        """Tell of a call that has ended."""
+        if span.kind == "work":
+            self._tell(Event(span.end, "called", span.loop, span.node, span.iteration))
+
+
 class Shower:
     """Shows, where a run was called, what its nodes print, and a bar if one is wanted."""
 
     def __init__(self, graph: str, total: int, *, progress: bool) -> None:
         self._bar: Any = None
+        self.counts = progress
         if progress:
             from tqdm.auto import tqdm
 
@@ -182,7 +236,7 @@ class Shower:
 async def run_here(make: Callable[..., Execution], shower: Shower) -> WorkflowRun:
     """Run on the event loop that runs already, showing in the cell that awaits it."""
     context = contextvars.copy_context()
-    execution = make(tell=lambda event: context.run(shower.show, event))
+    execution = make(tell=lambda event: context.run(shower.show, event), calls=shower.counts)
     try:
         with captured():
             return await execution.go()
@@ -193,7 +247,7 @@ async def run_here(make: Callable[..., Execution], shower: Shower) -> WorkflowRu
 def run_in_thread(make: Callable[..., Execution], shower: Shower) -> WorkflowRun:
     """Run on an event loop of its own in a helper thread, and show meanwhile."""
     told: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
-    execution = make(tell=told.put)
+    execution = make(tell=told.put, calls=shower.counts)
     helper = _Helper(execution, functools.partial(told.put, None))
     helper.start()
     try:

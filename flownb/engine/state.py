@@ -15,30 +15,31 @@ from typing import TYPE_CHECKING, Any
 from flownb.errors import RunError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from flownb.model.schema import Schema
 
 Key = tuple[int, int, int, int]  # where an update stands in plan order
+Step = tuple[Key, str, "Mapping[str, Any]"]  # where, by which node, what
 
 
 class State:
-    """The values as they are behind one node; `parents` are the states it came from."""
+    """The values as they are behind a node; `parents` are the states it came from.
 
-    __slots__ = ("key", "node", "number", "parents", "update", "values")
+    `steps` are the updates that made it of its parents: one, or those of a row of nodes
+    that were called in one go; none where branches meet.
+    """
+
+    __slots__ = ("number", "parents", "steps", "values")
 
     def __init__(
         self,
         values: dict[str, Any],
         parents: tuple[State, ...] = (),
-        *,
-        update: Mapping[str, Any] | None = None,
-        node: str = "",
-        key: Key = (-1, 0, 0, 0),
+        steps: Sequence[Step] = (),
         number: int = 0,
     ) -> None:
-        self.values, self.parents, self.update = values, parents, update
-        self.node, self.key, self.number = node, key, number
+        self.values, self.parents, self.steps, self.number = values, parents, steps, number
 
 
 class States:
@@ -53,7 +54,11 @@ class States:
     def updated(self, before: State, node: str, key: Key, update: Mapping[str, Any]) -> State:
         """Give the state behind *node*, which saw *before* and returned *update*."""
         values = self.schema.folded(before.values, update, node)
-        return self._add(State(values, (before,), update=update, node=node, key=key))
+        return self.stepped(before, values, [(key, node, update)])
+
+    def stepped(self, before: State, values: dict[str, Any], steps: Sequence[Step]) -> State:
+        """Give the state behind nodes that made *values* of *before*, in these steps."""
+        return self._add(State(values, (before,), steps))
 
     def merged(self, states: Iterable[State]) -> State:
         """Give the state where branches meet; raises RunError when two wrote one key."""
@@ -84,23 +89,23 @@ class States:
         self._tips[state] = None
         return state
 
-    def _fold(self, base: State, since: Iterable[State]) -> dict[str, Any]:
+    def _fold(self, base: State, since: Iterable[tuple[Step, State]]) -> dict[str, Any]:
         values = dict(base.values)
-        for state in since:
-            values = self.schema.folded(values, state.update or {}, state.node)
+        for (_, node, update), _ in since:
+            values = self.schema.folded(values, update, node)
         return values
 
-    def _check(self, since: Iterable[State]) -> None:
+    def _check(self, since: Iterable[tuple[Step, State]]) -> None:
         """Refuse two writers of one key of which neither saw the other."""
-        last: dict[str, State] = {}
-        for state in since:
-            for name in state.update or ():
+        last: dict[str, tuple[str, State]] = {}
+        for (_, node, update), state in since:
+            for name in update:
                 if name in self.schema.reducers:
                     continue
                 before = last.get(name)
-                if before is not None and not _saw(state, before):
-                    raise StateConflict(name, before.node, state.node)
-                last[name] = state
+                if before is not None and not _saw(state, before[1]):
+                    raise StateConflict(name, before[0], node)
+                last[name] = node, state
 
 
 class StateConflict(RunError):
@@ -120,8 +125,8 @@ class StateConflict(RunError):
         return type(self), (self.key, *self.nodes)
 
 
-def _since_they_parted(states: list[State]) -> tuple[State, list[State]]:
-    """Give the last state that all *states* came through, and those since, in plan order.
+def _since_they_parted(states: list[State]) -> tuple[State, list[tuple[Step, State]]]:
+    """Give the last state that all *states* came through, and the steps since, in plan order.
 
     Numbers grow along every way, so taking the latest away again and again leaves, when
     one is left, the one that no way goes around.
@@ -137,11 +142,14 @@ def _since_they_parted(states: list[State]) -> tuple[State, list[State]]:
             if parent not in held:
                 held.add(parent)
                 heapq.heappush(heap, (-parent.number, parent))
-    return heap[0][1], sorted((s for s in since if s.update), key=lambda s: s.key)
+    steps = [(step, state) for state in since for step in state.steps]
+    return heap[0][1], sorted(steps, key=lambda pair: pair[0][0])
 
 
 def _saw(state: State, other: State) -> bool:
-    """Whether *other* is behind *state*."""
+    """Whether *state* is *other*, or came of it."""
+    if state is other:
+        return True
     stack, seen = list(state.parents), set(state.parents)
     while stack:
         one = stack.pop()

@@ -5,12 +5,12 @@ from __future__ import annotations
 import reprlib
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
-from flownb.model.records import NOTHING
+from flownb.model.records import NOTHING, Batch
 from flownb.model.shown import Tabled
 from flownb.model.timeline import Timeline
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from flownb.model.records import Event, Failure, LogLine, LoopMetrics, Span
     from flownb.model.timeline import Lane
@@ -63,17 +63,37 @@ class Trail:
 
     def __init__(self, hidden: Iterable[str]) -> None:
         self.hidden = frozenset(hidden)
-        self.spans: list[tuple[Span, Any]] = []
+        self.records: list[tuple[Span, Any] | Batch] = []
         self.events: list[Event] = []
         self.lines: list[LogLine] = []
-        self.errors: dict[int, str] = {}  # number of a failed attempt's span: why
+        self.errors: dict[int, str] = {}  # number of a failed attempt's record: why
         self.failed: dict[str, str] = {}  # node: why it failed for good
         self.skipped: list[str] = []
         self.cut: list[str] = []  # at work when the run was ended
 
     def on_span(self, span: Span, output: Any) -> None:
-        """Keep a call, with what it gave; a long run keeps everything."""
-        self.spans.append((span, output))
+        """Keep a call, with what it gave; a run keeps everything."""
+        self.records.append((span, output))
+
+    def on_batch(self, batch: Batch) -> None:
+        """Keep a row of calls as it is: most are never looked at."""
+        self.records.append(batch)
+
+    def calls(self) -> Iterator[tuple[Span, Any, str]]:
+        """Give every span, with what the call gave and why it failed."""
+        for i, record in enumerate(list(self.records)):
+            if isinstance(record, Batch):
+                for span, output in zip(record.spans(), record.outputs, strict=True):
+                    yield span, output, ""
+            else:
+                yield *record, self.errors.get(i, "")
+
+    def replay(self, subscriber: Any) -> None:
+        """Tell it all once more to somebody who comes late."""
+        for span, output, _ in self.calls():
+            subscriber.on_span(span, output)
+        for event in list(self.events):
+            subscriber.on_event(event)
 
     def on_event(self, event: Event) -> None:
         """Keep an event; what a node printed, and why an attempt failed, by themselves."""
@@ -89,26 +109,32 @@ class Trail:
     def _note(self, event: Event) -> None:
         if event.kind == "failed":
             self.failed[event.node] = event.data
-        for i in range(len(self.spans) - 1, -1, -1):
-            span = self.spans[i][0]
-            if span.node == event.node and span.kind == "work":
+        for i in range(len(self.records) - 1, -1, -1):
+            record = self.records[i]
+            if not isinstance(record, Batch) and _is_call(record[0], event.node):
                 self.errors.setdefault(i, event.data)
                 return
 
     def entries(self) -> list[LogEntry]:
         """Give one entry for each attempt of a node, in the order of their starts."""
-        found = []
-        for i, (span, output) in enumerate(list(self.spans)):
-            if span.kind != "work" or span.node in self.hidden:
-                continue
-            error = self.errors.get(i, "")
-            told = "" if output is NOTHING else summary(output)
-            status: Literal["completed", "failed"] = "failed" if error else "completed"
-            entry = LogEntry(
-                span.start, span.node, span.visit, span.attempt, span.duration, status, told, error
-            )
-            found.append((span.start, entry))
-        return [entry for _, entry in sorted(found, key=lambda pair: pair[0])]
+        found = [
+            _entry(span, output, error)
+            for span, output, error in self.calls()
+            if span.kind == "work" and span.node not in self.hidden
+        ]
+        return sorted(found, key=lambda entry: entry.time)
+
+
+def _is_call(span: Span, node: str) -> bool:
+    return span.node == node and span.kind == "work"
+
+
+def _entry(span: Span, output: Any, error: str) -> LogEntry:
+    told = "" if output is NOTHING else summary(output)
+    status: Literal["completed", "failed"] = "failed" if error else "completed"
+    return LogEntry(
+        span.start, span.node, span.visit, span.attempt, span.duration, status, told, error
+    )
 
 
 class WorkflowRun(Tabled):
@@ -121,16 +147,18 @@ class WorkflowRun(Tabled):
     (WorkflowRun('sums': completed, 1 call, state {'value': 20}), {'value': 20}, ['double'])
     """
 
-    def __init__(self, graph: str, run_id: str, nodes: Sequence[str], trail: Trail) -> None:
+    def __init__(
+        self, graph: str, run_id: str, names: Callable[[], Sequence[str]], trail: Trail
+    ) -> None:
         self.graph, self.run_id = graph, run_id
         self.status: RunStatus = "pending"
         self.state: Any = None
         self.error: BaseException | None = None
         self.failure: Failure | None = None
-        self.metrics: LoopMetrics | None = None
         self.started = 0.0  # seconds since 1970
-        self._names, self._trail = tuple(nodes), trail
-        self._lanes: tuple[Lane, ...] = ()
+        self._names, self._trail = names, trail
+        self._lanes: Callable[[], tuple[Lane, ...]] = tuple
+        self._metered: Callable[[], LoopMetrics | None] = lambda: None
 
     @property
     def logs(self) -> list[LogEntry]:
@@ -156,7 +184,7 @@ class WorkflowRun(Tabled):
     def nodes(self) -> dict[str, NodeStatus]:
         """Where each node stands; "bypassed" is one that no way led to."""
         ran = {e.node for e in self.logs}
-        return {name: self._status_of(name, ran) for name in self._names}
+        return {name: self._status_of(name, ran) for name in self._names()}
 
     def _status_of(self, name: str, ran: set[str]) -> NodeStatus:
         if name in self._trail.failed:
@@ -172,8 +200,13 @@ class WorkflowRun(Tabled):
     @property
     def timeline(self) -> Timeline:
         """Every call and wait, ordered by start."""
-        kept = (s for s, _ in list(self._trail.spans) if s.node not in self._trail.hidden)
-        return Timeline.of_spans(kept, self._trail.events, self._lanes)
+        kept = (s for s, _, _ in self._trail.calls() if s.node not in self._trail.hidden)
+        return Timeline.of_spans(kept, self._trail.events, self._lanes())
+
+    @property
+    def metrics(self) -> LoopMetrics | None:
+        """The counters of the run and of each node; durations in seconds."""
+        return self._metered()
 
     @property
     def duration(self) -> float:

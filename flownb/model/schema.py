@@ -33,6 +33,7 @@ class Schema:
     ) -> None:
         self.model = model if model is not None and issubclass(model, BaseModel) else None
         self.reducers: dict[str, Reducer] = {**_annotated(model), **(reducers or {})}
+        self._plain = self.model is None and not self.reducers
 
     @classmethod
     def of(cls, workflow: Workflow) -> Schema:
@@ -66,6 +67,16 @@ class Schema:
         return {
             k: v for k, v in output.items() if k in reducers or k not in seen or v is not seen[k]
         }
+
+    def stepped(
+        self, output: Any, values: dict[str, Any], node: str
+    ) -> tuple[Mapping[str, Any], dict[str, Any]]:
+        """Give the update that a node returned, and the values with it folded in."""
+        if self._plain and type(output) is dict:
+            update = {k: v for k, v in output.items() if k not in values or v is not values[k]}
+            return update, {**values, **update}
+        update = self.update(output, values, node)
+        return update, self.folded(values, update, node) if update else values
 
     def folded(
         self, values: Mapping[str, Any], update: Mapping[str, Any], node: str = ""

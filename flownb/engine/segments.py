@@ -1,0 +1,122 @@
+"""Must every sync node of a run hop to a thread? No: a row of them goes in one hop.
+
+Where plain sync nodes stand in a row, each behind the one before and nothing else, the
+thread that called the first calls the next ones too, folding the state between them, and
+tells of all of them at its end. Arms still run side by side, the event loop stays free.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+import inspect
+import time
+from typing import TYPE_CHECKING, Any
+
+from flownb.engine.capture import HERE, Spot
+from flownb.engine.signature import FAILS
+from flownb.model.records import Batch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flownb.engine.calling import Runner
+    from flownb.engine.item import Token
+    from flownb.engine.state import Step
+
+Row = tuple["Runner", ...]
+
+
+def row_from(first: Runner) -> Row:
+    """Give the nodes that one thread may call back to back, beginning with *first*."""
+    row, runner = [first], first
+    while (following := _following(runner)) is not None:
+        row.append(following)
+        runner = following
+    return tuple(row)
+
+
+def _following(runner: Runner) -> Runner | None:
+    plan, outs = runner.plan, runner.outs
+    if len(outs) != 1 or plan.branches or plan.handler >= 0 or outs[0].copy or outs[0].back:
+        return None
+    following = runner.loop.runners[outs[0].target]
+    return following if not following.counts and fits(following) else None
+
+
+def fits(runner: Runner) -> bool:
+    """Whether a node is so plain that nothing but its function has to be called."""
+    node, plan = runner.node, runner.plan
+    called = runner.is_async or runner.careful or runner.ctx_name or runner.instance or runner.gate
+    other = node.queue or node.reader or node.over is not None or plan.knot >= 0 or plan.multi
+    return not called and not other
+
+
+class Walk:
+    """One row being called; `steps` holds what each node but the last one changed."""
+
+    def __init__(self, row: Row, token: Token) -> None:
+        self.row, self.token, self.at = row, token, 0
+        self.steps: list[Step] = []
+        self.values: dict[str, Any] = {}
+        self.outputs: list[Any] = []
+        self.times: list[int] = []
+        self.error: BaseException | None = None
+        self.payload = token.payload
+
+    def in_thread(self) -> Callable[[], None]:
+        """Call the row; give what tells the event loop of it."""
+        context, spot = contextvars.Context(), Spot(self.row[0].loop.write_line)
+        spot.where = self._where
+        context.run(HERE.set, spot)
+        context.run(self._walk)
+        context.run(spot.end)
+        return functools.partial(self.row[0].loop.soon, self._landed)
+
+    def _where(self) -> tuple[str, int]:
+        return self.row[self.at].name, self.token.iteration
+
+    def _walk(self) -> None:
+        token, clock, last = self.token, time.monotonic_ns, len(self.row) - 1
+        item, steps, times, outputs = token.item, self.steps, self.times, self.outputs
+        stateful, schema = item.states is not None, item.once.schema
+        values = self.values = token.state.values if stateful else {}
+        times.append(clock())
+        try:
+            for at, runner in enumerate(self.row):
+                self.at, target = at, runner.target
+                output = self.payload if target is None else target(self.payload)
+                outputs.append(output)
+                times.append(clock())
+                if at == last or inspect.iscoroutine(output):
+                    return
+                if not stateful:
+                    self.payload = output
+                    continue
+                if target is not None and output is not None:
+                    update, values = schema.stepped(output, values, runner.name)
+                    if update:
+                        index, self.values = runner.plan.index, values
+                        steps.append(((index, 0, index, 0), runner.name, update))
+                self.payload = schema.view(values)
+        except FAILS as error:  # it becomes the node's failure
+            self.error = error
+            del self.outputs[self.at :]
+            del self.times[self.at + 1 :]
+
+    def _landed(self) -> None:
+        """Enter the row into the books; the node it ended with goes on as any other."""
+        token, row, count = self.token, self.row[: self.at + 1], self.at
+        if token.cancelled:
+            return
+        loop, last = row[0].loop, row[-1]
+        if count:
+            names, times = tuple(r.name for r in row[:-1]), self.times[: count + 1]
+            origin = int(loop.origin * 1e9)
+            loop.stream.batch(
+                Batch(loop.name, names, token.iteration, origin, times, self.outputs[:count])
+            )
+            token.item.walked(token, self)
+            token.start = times[-1] / 1e9 - loop.origin
+        output = self.outputs[count] if len(self.outputs) > count else None
+        last._landed(token, output, self.error)  # noqa: SLF001 - the second half of its call
