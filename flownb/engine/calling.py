@@ -246,7 +246,10 @@ class Runner:
         output: Any = None
         error: BaseException | None = None
         try:
-            output = await self.attempts.call(token, started)
+            if started is None and not (self.careful or self.loop.inline):
+                output = await self._simply(token)
+            else:
+                output = await self.attempts.call(token, started)
         except asyncio.CancelledError as gone:
             if token.cancelled:
                 self.leave_gate(token)
@@ -261,6 +264,16 @@ class Runner:
         spot.end()
         self.loop.guard(self._finish, token, output, error)
         self.loop.guard(self.loop.pump)
+
+    async def _simply(self, token: Token) -> Any:
+        """Await an async node that has no policy: its first attempt is its only one."""
+        token.attempt, output = 1, NOTHING
+        try:
+            output = await self.invoke(token)
+        finally:
+            if not token.cancelled:
+                self.span(token, "work", token.start, output)
+        return output
 
     # -- the function ----------------------------------------------------------
 
