@@ -216,7 +216,10 @@ class Shower:
         if progress:
             from tqdm.auto import tqdm
 
-            self._bar = tqdm(total=total, desc=graph, unit="node")
+            class Bar(tqdm):  # type: ignore[misc]
+                monitor_interval = 0  # no thread that stays behind
+
+            self._bar = Bar(total=total, desc=graph, unit="node")
 
     def show(self, event: Event) -> None:
         """Show one event."""

@@ -1,0 +1,222 @@
+"""What happens when a node of a run fails? Retries, handlers, going on, cancelling."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from flownb import Graph, NodeTimeout, Retry, RunError
+from flownb.errors import StoreError
+
+
+def boom(_: object) -> None:
+    raise ValueError("no")
+
+
+def failing(times: int, error: type[Exception] = ValueError):
+    """Make a node that fails that often, then works."""
+    left = [times]
+
+    def work(state):
+        if left[0]:
+            left[0] -= 1
+            raise error("not yet")
+        return {"ok": True}
+
+    return work
+
+
+def test_fail_fail_succeed_waits_with_growing_backoff_and_logs_each_attempt() -> None:
+    retry = Retry(on=ValueError, attempts=3, wait_initial=0.01, wait_exp_base=2)
+    graph = Graph("g").add_node("a", failing(2), retry=retry)
+    sim = graph.simulate()
+    waits = [round(s.duration, 6) for s in sim.timeline if s.kind == "retry"]
+    assert waits == [0.01, 0.02]
+    run = Graph("g").add_node("a", failing(2), retry=retry).run({})
+    assert [(e.attempt, e.status, e.error) for e in run.logs] == [
+        (1, "failed", "ValueError: not yet"),
+        (2, "failed", "ValueError: not yet"),
+        (3, "completed", ""),
+    ]
+    assert (run.state, run.visited) == ({"ok": True}, ["a"])
+    assert run.metrics is not None
+    assert run.metrics.nodes["a"].retries == 2
+
+
+def test_when_attempts_are_used_up_the_original_exception_is_raised() -> None:
+    retry = Retry(on=ValueError, attempts=2, wait_initial=0)
+    graph = Graph("g").add_node("a", failing(9), retry=retry)
+    with pytest.raises(ValueError, match="not yet") as error:
+        graph.run({})
+    assert "node 'a' of graph 'g' failed after 2 attempts" in error.value.__notes__[0]
+    other = Graph("g").add_node("a", failing(1, KeyError), retry=retry)
+    with pytest.raises(KeyError):
+        other.run({})
+
+
+def test_no_error_class_means_never_and_a_number_is_refused_where_it_is_written() -> None:
+    graph = Graph("g").add_node("a", failing(1), retry=Retry(on=(), attempts=5, wait_initial=0))
+    with pytest.raises(ValueError, match="not yet"):
+        graph.run({})
+    with pytest.raises(TypeError, match="give an exception class"):
+        Retry(on=123)  # type: ignore[arg-type]
+
+
+def test_a_timeout_cannot_be_swallowed_and_late_writes_are_dropped() -> None:
+    async def stubborn(_):
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            return {"late": True}
+
+    graph = Graph("g").add_node("a", stubborn, timeout=1)
+    with pytest.raises(NodeTimeout):
+        graph.simulate().timeline and graph.run({})
+    assert graph.last_run is not None
+    assert graph.last_run.state == {}
+
+
+def test_the_nodes_own_timeout_error_is_not_the_engines() -> None:
+    def own(_):
+        raise TimeoutError("mine")
+
+    with pytest.raises(TimeoutError, match="mine") as error:
+        Graph("g").add_node("a", own, timeout=5).run({})
+    assert not isinstance(error.value, NodeTimeout)
+
+
+def fork(**options) -> Graph:
+    """A: fails; its sibling b and its dependent c, which notes who failed."""
+    return (
+        Graph("fork")
+        .add_node("start", lambda _: {"x": 1})
+        .add_node("a", boom, **options)
+        .add_node("b", lambda _: {"b": 2})
+        .add_node("c", lambda _, ctx: {"failed": ctx.failed})
+        .add_edge("start", "a", "c")
+        .add_edge("start", "b")
+    )
+
+
+def test_going_on_runs_sibling_and_dependent_which_can_read_who_failed() -> None:
+    for run in (fork().run({}, on_error="continue"), fork(on_error="continue").run({})):
+        assert run.status == "completed"
+        assert run.state == {"x": 1, "b": 2, "failed": ("a",)}
+        assert run.nodes == {
+            "start": "completed",
+            "a": "failed",
+            "b": "completed",
+            "c": "completed",
+        }
+
+
+def test_without_it_the_dependent_does_not_run_and_the_log_and_state_are_kept() -> None:
+    graph = fork()
+    with pytest.raises(ValueError, match="no"):
+        graph.run({})
+    run = graph.last_run
+    assert run is not None
+    assert (run.status, run.state) == ("failed", {"x": 1, "b": 2})
+    assert run.nodes == {"start": "completed", "a": "failed", "b": "completed", "c": "pending"}
+    assert [e.error for e in run.logs if e.status == "failed"] == ["ValueError: no"]
+
+
+def test_of_a_tolerated_and_a_hard_failure_the_hard_one_is_reported() -> None:
+    def hard(_):
+        raise KeyError("hard")
+
+    graph = Graph("g").add_node("soft", boom, on_error="continue").add_node("hard", hard)
+    with pytest.raises(KeyError, match="hard"):
+        graph.run({})
+
+
+def test_a_handler_runs_once_after_the_retries_and_may_give_a_result() -> None:
+    asked = []
+
+    def handler(failure):
+        asked.append((failure.node, failure.attempts, str(failure.error)))
+        return {"ok": "instead"}
+
+    retry = Retry(on=ValueError, attempts=2, wait_initial=0)
+    graph = Graph("g").add_node("a", boom, retry=retry, on_error=handler)
+    graph.add_node("b", lambda s: {"seen": s["ok"]}).add_edge("a", "b")
+    assert graph.run({}).state == {"ok": "instead", "seen": "instead"}
+    assert asked == [("a", 2, "no")]
+
+
+def test_a_handler_may_send_the_run_another_way() -> None:
+    graph = Graph("pay").add_node("charge", boom, on_error="refund")
+    graph.add_node("refund", lambda _: {"refunded": True}).add_node("ship")
+    graph.add_edge("charge", "ship").add_edge("charge", "refund")
+    assert graph.run({}).visited == ["charge", "refund"]
+    graph.add_node("charge", lambda _: None, on_error="refund")
+    assert graph.run({}).visited == ["charge", "ship"]
+    graph.add_node("charge", boom, on_error=lambda _: "refund")
+    assert graph.run({}).visited == ["charge", "refund"]
+
+
+def test_a_handler_that_fails_or_names_no_way_fails_the_run() -> None:
+    def broken(_):
+        raise StoreError("broken handler")
+
+    with pytest.raises(StoreError) as error:
+        Graph("g").add_node("a", boom, on_error=broken).run({})
+    assert isinstance(error.value.__cause__, ValueError)
+    with pytest.raises(RunError, match="no edge leads there"):
+        Graph("g").add_node("a", boom, on_error=lambda _: "nowhere").run({})
+    wrong = Graph("g").add_node("a", boom, on_error="nowhere")
+    assert "choose a node behind it" in str(wrong.validate()[0])
+
+
+def test_a_verdict_without_an_edge_fails_the_run_and_the_first_match_wins() -> None:
+    graph = Graph("g").add_if("i", lambda s: s["v"]).add_node("x").add_node("y")
+    graph.add_edge("i", "x", when="x").add_edge("i", "y", when="y")
+    assert graph.run({"v": "x"}).visited == ["i", "x"]
+    with pytest.raises(LookupError, match="no edge for the verdict 'z'"):
+        graph.run({"v": "z"})
+
+
+async def cancelled(graph: Graph, started: asyncio.Event) -> None:
+    task = asyncio.create_task(graph.arun({}))
+    await started.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+def test_cancel_wins_over_a_failure_and_what_was_not_reached_stays_pending() -> None:
+    async def both() -> Graph:
+        started = asyncio.Event()
+
+        async def wait(_):
+            started.set()
+            try:
+                await asyncio.sleep(60)
+            finally:
+                raise ValueError("at the same moment")
+
+        graph = Graph("g").add_node("a", lambda _: {"a": 1}).add_node("w", wait).add_node("z")
+        await cancelled(graph.add_edge("a", "w", "z"), started)
+        return graph
+
+    run = asyncio.run(both()).last_run
+    assert run is not None
+    assert (run.status, run.state) == ("cancelled", {"a": 1})
+    assert run.nodes == {"a": "completed", "w": "cancelled", "z": "pending"}
+
+
+def test_a_node_that_ends_the_interpreter_only_fails_the_run() -> None:
+    def leave(_):
+        raise SystemExit(3)
+
+    with pytest.raises(SystemExit):
+        Graph("g").add_node("a", leave).run({})
+    assert threading.active_count() < 50
+
+
+def test_pushing_from_a_run_says_that_there_are_no_queues() -> None:
+    graph = Graph("g").add_node("a", lambda _, ctx: ctx.push("q", 1))
+    with pytest.raises(RunError, match="no queues"):
+        graph.run({})

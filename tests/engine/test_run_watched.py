@@ -1,0 +1,142 @@
+"""Who may watch a run, change its calls, and what does it show? Each with its effect."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from flownb import Graph, Observer, ToolRegistry
+
+
+class Notes(Observer):
+    """Notes the nodes that ended and the kinds of events."""
+
+    def __init__(self) -> None:
+        self.nodes: list[str] = []
+        self.kinds: list[str] = []
+
+    def on_span(self, span, output) -> None:
+        self.nodes.append(f"{span.node}={output}")
+
+    def on_event(self, event) -> None:
+        self.kinds.append(event.kind)
+
+
+def two() -> Graph:
+    graph = Graph("two").add_node("a", lambda s: {"n": s["n"] + 1})
+    return graph.add_node("b", lambda s: {"n": s["n"] * 2}).add_edge("a", "b")
+
+
+def test_an_observer_hears_of_every_call_and_of_the_lifecycle() -> None:
+    notes = Notes()
+    two().use(notes).run({"n": 1})
+    assert notes.nodes == ["a={'n': 2}", "b={'n': 4}"]
+    assert [k for k in notes.kinds if k in {"state", "produced", "settled"}] == [
+        "state", "state", "produced", "settled", "state",
+    ]  # fmt: skip
+
+
+def test_an_observer_that_raises_is_switched_off_and_hurts_nobody(caplog) -> None:
+    class Broken(Observer):
+        def on_span(self, span, output) -> None:
+            raise RuntimeError("observer")
+
+    assert two().use(Broken()).run({"n": 1}).state == {"n": 4}
+    assert "switched off" in caplog.text
+
+
+def test_middleware_may_change_skip_and_repeat_a_call() -> None:
+    async def change(call_next, node, data):
+        if node.name == "a":
+            return {"n": 100}
+        await call_next(data)
+        return await call_next(data)
+
+    calls = []
+    graph = two().add_node("b", lambda s: calls.append(s["n"])).use(change)
+    assert graph.run({"n": 1}).state == {"n": 100}
+    assert calls == [100, 100]
+
+
+def test_metrics_count_calls_failures_and_retries_of_each_node() -> None:
+    run = two().run({"n": 1})
+    metrics = run.metrics
+    assert metrics is not None
+    assert {n.node: (n.calls, n.failed) for n in metrics.nodes.values()} == {
+        "a": (1, 0), "b": (1, 0),
+    }  # fmt: skip
+    assert metrics.nodes["a"].total >= 0
+
+
+def test_what_nodes_print_is_shown_where_the_run_was_called_and_kept(capsys) -> None:
+    graph = Graph("g").add_node("a", lambda _: print("one\ntwo"))
+    run = graph.run({})
+    assert capsys.readouterr().out == "one\ntwo\n"
+    assert [(line.node, line.text) for line in run.lines] == [("a", "one"), ("a", "two")]
+
+    async def here() -> None:
+        await graph.arun({})
+
+    asyncio.run(here())
+    assert capsys.readouterr().out == "one\ntwo\n"
+
+
+def test_progress_is_a_bar_when_it_is_asked_for(capsys) -> None:
+    two().run({"n": 1})
+    assert capsys.readouterr().err == ""
+    two().run({"n": 1}, progress=True)
+    shown = capsys.readouterr().err
+    assert "two" in shown
+    assert "2/2" in shown
+
+
+def test_tools_are_found_in_ctx() -> None:
+    tools = ToolRegistry()
+    tools.register("twice", lambda x: 2 * x)
+    graph = Graph("g").add_node("a", lambda s, ctx: {"n": ctx.tools.call("twice", s["n"])})
+    assert graph.run({"n": 4}, tools=tools).state == {"n": 8}
+
+
+def test_a_run_shows_itself_without_times_and_ids() -> None:
+    graph = two()
+    shown = [graph.run({"n": 1})._repr_mimebundle_() for _ in range(2)]
+    assert shown[0] == shown[1]
+    assert shown[0]["text/plain"] == "WorkflowRun('two': completed, 2 calls, state {'n': 4})"
+    assert "<table" in shown[0]["text/html"]
+    run = graph.run({"n": 1})
+    assert run.run_id not in str(shown)
+    assert run.table().count("\n") == 1
+    assert "failed" not in run.table()
+
+
+def test_the_log_says_when_how_long_which_attempt_and_what_came_of_it() -> None:
+    entry = two().run({"n": 1}).logs[0]
+    assert (entry.node, entry.visit, entry.attempt, entry.status) == ("a", 0, 1, "completed")
+    assert entry.output == "{'n': 2}"
+    assert entry.time >= 0
+    assert entry.duration >= 0
+
+
+def test_the_timeline_of_a_run_has_a_span_for_each_call() -> None:
+    run = two().run({"n": 1})
+    assert [s.node for s in run.timeline.spans] == ["a", "b"]
+    assert run.duration == run.timeline.end
+
+
+async def in_a_running_event_loop() -> int:
+    return two().run({"n": 1}).state["n"]
+
+
+def test_the_sync_face_works_where_an_event_loop_runs_already() -> None:
+    assert asyncio.run(in_a_running_event_loop()) == 4
+
+
+def test_a_graph_with_a_producer_is_told_to_start() -> None:
+    from flownb import GraphError
+
+    loop = Graph("loop").add_producer("p", [1]).add_node("n").add_edge("p", "n")
+    with pytest.raises(GraphError, match=r"use start\(\), or simulate"):
+        loop.run({})
+    with pytest.raises(GraphError, match="for graphs without a producer"):
+        loop.add_node("n", len, over="xs").simulate()
