@@ -91,15 +91,18 @@ class Inbox:
         """Drop what was fetched and not taken: the queue was cleared."""
         self._kept.clear()
 
-    async def aclose(self, reason: str) -> None:
+    async def aclose(self, reason: str) -> bool:
         """End a look that is still out; what it was about to bring stays pending.
 
-        Readers that wait get a QueueError, once their bell has been rung.
+        Readers that wait get a QueueError, once their bell has been rung. True if no look
+        was out: then nothing can be delivered to us any more.
         """
         self._closed = reason
-        if self._looking is not None and not self._looking.done():
-            self._looking.cancel()
-            await asyncio.wait({self._looking})
+        if self._looking is None or self._looking.done():
+            return True
+        self._looking.cancel()
+        await asyncio.wait({self._looking})
+        return False
 
 
 def _heard(look: asyncio.Task[bool]) -> None:

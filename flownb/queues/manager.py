@@ -300,12 +300,11 @@ class QueueManager:
             await asyncio.wait(self._openings)
         for lane in self._bounded.values():
             await lane.aclose(reason, drain=False)
-        for inbox in self._inboxes.values():
-            await inbox.aclose(reason)
+        still = {name: await inbox.aclose(reason) for name, inbox in self._inboxes.items()}
         await self._keeper.aclose()
         await self._common.aclose(reason, drain=True)
-        for stream in self._streams.values():
-            await stream.leave()
+        for name, stream in self._streams.items():
+            await stream.leave(still=still[name])
         for queue, _ in self._inboxes:
             self._to.ring(data_bell(self._keys.queue(queue)))
         await self._to.aclose()

@@ -207,14 +207,19 @@ class StreamReader:
         """How many messages of the group other loops hold."""
         return await self._rescue.others_hold()
 
-    async def leave(self) -> None:
-        """Read no more: what we hold is there for others at once."""
+    async def leave(self, *, still: bool) -> None:
+        """Read no more: what we hold is there for others at once.
+
+        Our name goes with us if nothing can be delivered to it any more (`still`), else the
+        next reader removes it.
+        """
         from redis.exceptions import RedisError
 
         lives.end(self.name)
         self._link.depart()
-        with suppress(RedisError, OSError):
-            await self._rescue.leave()
+        if still:
+            with suppress(RedisError, OSError):
+                await self._rescue.leave()
 
     # -- opening ---------------------------------------------------------------
 

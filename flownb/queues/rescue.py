@@ -26,6 +26,8 @@ class Rescue:
         self._client, self._key, self._group, self._me = client, key, group, me
         self._leases = leases
         """Whether leases run out here; inside one process the dead are known for certain."""
+        self._fallen: set[str] = set()
+        """Who was known to be dead when the last round was over."""
 
     @property
     def _guard(self) -> str:
@@ -34,7 +36,10 @@ class Rescue:
     async def orphans(self, lease: Lease) -> list[Held]:
         """The oldest message of each consumer that has lost its own, oldest first."""
         holders, names = await self._others()
-        await self._bury(name for name in names if name not in holders and is_dead(name))
+        # Not those who have just died: Redis may still find in their sockets that they asked
+        # for a message, and a name that is removed takes what it holds with it.
+        await self._bury(name for name in names if name in self._fallen - set(holders))
+        self._fallen = {name for name in names if is_dead(name)}
         lost = [name for name in holders if self._leases or is_dead(name)]
         if not lost:
             return []
