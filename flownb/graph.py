@@ -194,7 +194,9 @@ class Graph(OneShot, Shown):
         """Start all loops in this kernel and return at once.
 
         A graph whose name already runs is replaced: the old generation is stopped
-        first. *redis*: a URL or client; without it queues live in this kernel.
+        first. *redis*: a URL or client; without it queues live in this kernel, or, when
+        loops live in other processes, in a Redis of its own. *cluster*: a
+        `distributed.Client`; loops for which no pool was set run on its workers.
         `async with graph.start() as orch:` stops at the end. Raises GraphError.
         """
         from flownb.analysis.validate import check
@@ -202,9 +204,15 @@ class Graph(OneShot, Shown):
         from flownb.engine.supported import check_supported
 
         check(self)
-        check_supported(self, live=True, cluster=cluster)
+        check_supported(self, live=True)
         orchestrator = Orchestrator(
-            self, redis=redis, control=control, namespace=namespace, tools=tools, using=self.using
+            self,
+            redis=redis,
+            cluster=cluster,
+            control=control,
+            namespace=namespace,
+            tools=tools,
+            using=self.using,
         )
         return orchestrator.start()
 

@@ -48,7 +48,7 @@ class Far:
     def __init__(
         self, cargo: Cargo, channel: Channel, *, made: int, on_orphaned: Callable[[], None]
     ) -> None:
-        self._cargo, self._channel, self._on_orphaned = cargo, channel, on_orphaned
+        self._cargo, self._channel, self.on_orphaned = cargo, channel, on_orphaned
         self._shared = Shared()
         self._shared.learn(cargo.plan)
         keep = {n.name: n.node.keep for n in cargo.plan.nodes}
@@ -93,7 +93,11 @@ class Far:
         with contextlib.suppress(EOFError, OSError):
             while True:
                 self._asked(*self._channel.receive())
-        self._on_orphaned()
+        self.on_orphaned()
+
+    def halt(self) -> None:
+        """Stop at once: nobody is there any more to ask for anything."""
+        self._post(self.manager.stop, 0.0)
 
     def _asked(self, verb: str, *args: Any) -> None:
         if verb == "apply":

@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from flownb.analysis.plan import compile_plan
 from flownb.analysis.validate import check
 from flownb.engine.byhand import QueuesByHand
 from flownb.engine.capture import capture, release
+from flownb.engine.cluster import NO_REDIS, client_of
 from flownb.engine.control import EventLoopThread, Request, Requests
 from flownb.engine.generations import register, unregister
 from flownb.engine.heartbeat import Heartbeat
@@ -54,6 +56,7 @@ class Orchestrator(Viewed):
         workflow: Workflow,
         *,
         redis: Any = None,
+        cluster: Any = None,
         control: str = "notebook",
         namespace: str = "flownb",
         tools: Any = None,
@@ -72,9 +75,14 @@ class Orchestrator(Viewed):
         self.specs = queue_specs(workflow)
         self.tracks: dict[str, Track] = {}
         self._version = workflow.version
-        plans = [compile_plan(workflow, loop) for loop in workflow.producers]
+        self._cluster = cluster
+        plans = [self._compile(loop) for loop in workflow.producers]
         self.needs_server = uses_queues(plans)
-        away = any(plan.options.pool in AWAY for plan in plans)
+        pools = {plan.options.pool for plan in plans}
+        self.client = client_of(cluster) if "dask" in pools else None
+        if "dask" in pools and self.needs_server and redis is None:
+            raise GraphError(NO_REDIS)
+        away = bool(pools & set(AWAY))
         self.server = open_server(redis, need_other_process=away and self.needs_server)
         self.server.check(f"graph {self.name!r}")
         self._kernel = _running()
@@ -93,6 +101,13 @@ class Orchestrator(Viewed):
         self.links = Links(plans)
         for plan in plans:
             self.tracks[plan.loop] = Track(self, plan)
+
+    def _compile(self, loop: str) -> LoopPlan:
+        """Compile a loop; on a cluster if one was given and no pool was set."""
+        plan = compile_plan(self.workflow, loop)
+        if self._cluster is None or "pool" in self.workflow.options.get(loop, {}):
+            return plan
+        return replace(plan, options=replace(plan.options, pool="dask"))
 
     # -- starting --------------------------------------------------------------
 
@@ -199,8 +214,6 @@ class Orchestrator(Viewed):
 
     def swap(self, name: str, fn: Any) -> Request:
         """Put another function behind a node of the graph, and apply."""
-        from dataclasses import replace
-
         known_node(name, self.workflow.nodes)
         self.workflow.nodes[name] = replace(self.workflow.nodes[name], fn=fn)
         self.workflow.version += 1
@@ -210,7 +223,7 @@ class Orchestrator(Viewed):
         self.specs = queue_specs(self.workflow)
         changed = []
         for loop in self.workflow.producers:
-            plan, track = compile_plan(self.workflow, loop), self.tracks.get(loop)
+            plan, track = self._compile(loop), self.tracks.get(loop)
             self.links.add(plan)
             if track is not None and track.removed:
                 self._add_behind(track, plan)

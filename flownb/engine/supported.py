@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 from flownb.analysis.paths import Flow, reach
 from flownb.engine.links import AWAY
@@ -14,16 +14,12 @@ if TYPE_CHECKING:
 
     from flownb.model.workflow import Workflow
 
-_POOLS: Final = ("asyncio", "thread", "process")
 
-
-def check_supported(workflow: Workflow, *, live: bool, cluster: Any = None) -> None:
+def check_supported(workflow: Workflow, *, live: bool) -> None:
     """Raise one GraphError that names every option this version cannot honour."""
-    problems = [*_loops(workflow, live=live), *_nodes(workflow)]
+    problems = [*_loops(workflow), *_nodes(workflow)]
     if live:
         problems += _limits(workflow)
-    if cluster is not None:
-        problems.append("start(cluster=...): loops on a Dask cluster are not built yet")
     if not workflow.producers and (live or not workflow.nodes):
         problems.append(
             f"graph {workflow.name!r} has no producer, so there is no loop to run: add_producer()"
@@ -32,16 +28,10 @@ def check_supported(workflow: Workflow, *, live: bool, cluster: Any = None) -> N
         raise GraphError(*problems)
 
 
-def _loops(workflow: Workflow, *, live: bool) -> Iterator[str]:
+def _loops(workflow: Workflow) -> Iterator[str]:
     for loop in workflow.producers:
-        o = workflow.loop_options(loop)
-        refused = {
-            f"pool={o.pool!r}": live and o.pool not in _POOLS,
-            "checkpoint=": o.checkpoint is not None,
-        }
-        yield from (
-            f"loop {loop!r}: {what} is not built yet" for what, bad in refused.items() if bad
-        )
+        if workflow.loop_options(loop).checkpoint is not None:
+            yield f"loop {loop!r}: checkpoint= is not built yet"
 
 
 def _nodes(workflow: Workflow) -> Iterator[str]:

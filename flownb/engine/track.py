@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from flownb.engine.cargo import Cargo, environment
@@ -83,6 +84,11 @@ class Track:
                 from flownb.engine.process import ProcessHost
 
                 return ProcessHost(self._mirror(plan), o.track_ended, self._cargo(plan), made=made)
+            case "dask":
+                from flownb.engine.cluster import DaskHost
+
+                cargo = replace(self._cargo(plan), environ={})  # the workers have their own
+                return DaskHost(self._mirror(plan), o.track_ended, cargo, o.client, made=made)
         return ThreadHost(self._manager(plan), o.track_ended)
 
     def _manager(self, plan: LoopPlan) -> LoopManager:

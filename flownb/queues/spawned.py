@@ -101,6 +101,11 @@ class SpawnedServer(RemoteServer):
         """What a person calls this server."""
         return "Redis of this kernel"
 
+    def address(self) -> str:
+        """The URL of the running server; starts it if it has not been."""
+        self.start()
+        return super().describe()
+
     def left(self) -> dict[str, int]:
         """Messages that are still in each queue, by key; nobody will read them after `close`."""
         if self._end is None:

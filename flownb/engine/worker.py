@@ -1,0 +1,95 @@
+"""What runs on a Dask worker? One attempt of one loop, as one long task.
+
+Dask runs a task again when its worker dies, without telling anybody. So an attempt first
+asks the notebook whether it may: only the first that asks gets a yes, and what to do after
+a death is decided there. It stops by itself when nothing is heard of the notebook.
+"""
+
+from __future__ import annotations
+
+import pickle
+import threading
+import time
+import uuid
+from typing import Any, Final
+
+from flownb.engine.capture import captured
+from flownb.engine.far import Far, refuse, unload
+
+SILENCE: Final = 60.0
+BYE: Final = ("bye",)
+
+
+def queue_name(run: str, uid: str = "") -> str:
+    """Name the queue that leads to the notebook, or to one attempt."""
+    return f"flownb-{run}-{uid or 'up'}"
+
+
+class Post:
+    """The channel of a Dask loop: two of Dask's own queues, through the scheduler."""
+
+    def __init__(self, client: Any, run: str, address: str) -> None:
+        from distributed import Queue
+
+        self.uid, self._address = uuid.uuid4().hex[:12], address
+        self._up = Queue(queue_name(run), client=client)
+        self._down = Queue(queue_name(run, self.uid), client=client)
+        self._heard = time.monotonic()
+        self._over = threading.Event()
+        threading.Thread(target=self._watch, name="flownb watch", daemon=True).start()
+
+    def _watch(self) -> None:
+        """End the waiting for a notebook that has fallen silent."""
+        while not self._over.wait(1):
+            if time.monotonic() > self._heard + SILENCE:
+                self._down.put(pickle.dumps(BYE))
+                return
+
+    def send(self, message: bytes) -> None:
+        """Send a message to the notebook."""
+        self._tell("told", message)
+
+    def _tell(self, what: str, message: Any = None) -> None:
+        self._up.put(pickle.dumps((self.uid, what, message)))
+
+    def may_run(self) -> bool:
+        """Ask the notebook whether this attempt is the one."""
+        self._tell("hello", self._address)
+        try:
+            return self.receive() == ("go",)
+        except EOFError:
+            return False
+
+    def receive(self) -> tuple[Any, ...]:
+        """Wait for what the notebook asks; EOFError after its last word, or much silence."""
+        while True:
+            # no timeout: Dask's scheduler would print it as an error
+            asked: tuple[Any, ...] = pickle.loads(self._down.get())  # noqa: S301
+            self._heard = time.monotonic()
+            if asked == BYE:
+                self._over.set()
+                raise EOFError
+            if asked != ("alive",):
+                return asked
+            self._tell("alive")
+
+
+def main(content: bytes, run: str, made: int, began: float) -> str:
+    """Run one loop; *began* is the wall-clock second at which the run began."""
+    from distributed import get_client, get_worker, secede
+
+    client, address = get_client(), get_worker().address
+    secede()  # a loop must not keep a worker from its other work
+    post = Post(client, run, address)
+    if not post.may_run():
+        return "superseded"
+    origin = time.monotonic() - (time.time() - began)
+    with captured():
+        try:
+            far = Far(unload(content), post, made=made, on_orphaned=lambda: None)
+        except Exception as error:  # noqa: BLE001 - e.g. a module that is not on this worker
+            refuse(post, error)
+            return "refused"
+        far.on_orphaned = far.halt
+        far.run(origin)
+    return "ended"

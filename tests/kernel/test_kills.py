@@ -1,0 +1,126 @@
+"""What is left when the kernel is interrupted, restarted or killed with all pools busy?"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import psutil
+import pytest
+
+pytestmark = [pytest.mark.kernel, pytest.mark.wallclock, pytest.mark.timeout(300)]
+
+# Loops in all local pools, some of them busy where Python cannot see a signal, and a
+# Redis of the kernel's own. The functions are defined here: in the notebook.
+BUSY = """
+import ctypes, os, time
+
+def sleeps(n):
+    time.sleep(0.05)
+    return os.getpid()
+
+def holds(n):
+    ctypes.PyDLL(None).usleep(200_000)  # C code that keeps Python's lock
+    return os.getpid()
+
+def hangs(n):
+    time.sleep(3600)
+
+graph = Graph("busy")
+for name, pool, fn in [
+    ("a", "asyncio", sleeps), ("t", "thread", sleeps), ("p", "process", sleeps),
+    ("c", "process", holds), ("h", "process", hangs),
+]:
+    graph.add_producer(name).add_node(name + "1", fn).add_queue(name + "q", external=True)
+    graph.add_edge(name, name + "1", name + "q").set_loop(name, pool=pool)
+orch = graph.start()
+for name in "atpc":
+    await orch.wait(iterations=2, loop=name, timeout=10)
+"""
+RELEASED = "[orch.metrics()[name].released for name in 'atpc']"
+
+
+def ours(kernel):
+    """Every process that the kernel has, of whatever depth, as psutil knows it."""
+    found = {p.pid: p for p in psutil.Process(kernel.pid).children(recursive=True)}
+    names = " ".join(" ".join(p.cmdline()) for p in found.values())
+    assert "forkserver" in names
+    assert "valkey-server" in names or "redis-server" in names
+    assert len(found) >= 6  # fork server, tracker, three loops, Redis, its guard
+    return list(found.values())
+
+
+def all_gone(processes, within=3.0):
+    _, alive = psutil.wait_procs(processes, timeout=within)
+    return [p for p in alive if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+
+
+def interrupted(kernel, times):
+    kernel(BUSY)
+    for n in range(times):
+        before = eval(kernel(RELEASED).result)
+        sent = kernel.send("import asyncio; await asyncio.sleep(30)" if n % 2 else "time.sleep(30)")
+        time.sleep(0.3)
+        start = time.monotonic()
+        os.killpg(os.getpgid(kernel.pid), signal.SIGINT)  # as Jupyter does: the whole group
+        ran = kernel.collect(sent)
+        assert ran.status == "error"
+        assert time.monotonic() - start < 2
+        time.sleep(0.3)
+        after = eval(kernel(RELEASED).result)
+        assert all(a > b for a, b in zip(after, before, strict=True)), (before, after)
+    states = eval(kernel("{s.loop: s.state for s in orch.status().loops}").result)
+    assert states == dict.fromkeys("atpch", "running")
+    assert not [line for line in kernel.strays if "Traceback" in line]
+    children = ours(kernel)
+    kernel("await orch.stop(grace=0.5); orch.server.close()")
+    status = eval(kernel("{s.loop: s.state for s in orch.status().loops}").result)
+    assert set(status.values()) == {"stopped"}
+    kernel("del orch")
+    helpers = [p for p in children if p.is_running() and "multiprocessing" in str(p.cmdline())]
+    assert not all_gone([p for p in children if p not in helpers])
+
+
+def killed(kernel):
+    kernel(BUSY)
+    children = ours(kernel)
+    os.kill(kernel.pid, signal.SIGKILL)
+    assert not all_gone(children)
+
+
+def restarted(kernel):
+    kernel(BUSY)
+    children = ours(kernel)
+    kernel.manager.restart_kernel(now=False)
+    kernel.client.wait_for_ready(timeout=30)
+    assert not all_gone(children)
+
+
+def test_an_interrupt_of_the_kernels_process_group_leaves_all_loops_alive(kernel):
+    interrupted(kernel, 4)
+
+
+def test_nothing_of_ours_outlives_a_kernel_that_was_killed(kernel):
+    killed(kernel)
+
+
+def test_nothing_of_ours_outlives_a_restart(kernel):
+    restarted(kernel)
+
+
+@pytest.mark.nightly
+def test_twenty_interrupts_leave_all_loops_alive(kernel):
+    interrupted(kernel, 20)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("_", range(5))
+def test_nothing_outlives_a_kill_five_times(kernel, _):
+    killed(kernel)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("_", range(5))
+def test_nothing_outlives_a_restart_five_times(kernel, _):
+    restarted(kernel)
