@@ -31,12 +31,6 @@ _PATIENCE: Final = 2.5
 _PARTING: Final = 2.0
 
 
-NO_REDIS: Final = (
-    "loops on a Dask cluster hand data on through a Redis that all workers reach: give its "
-    "address, graph.start(cluster=..., redis='redis://host:6379')"
-)
-
-
 def client_of(cluster: Any) -> Any:
     """Give the client to use: the given one, a cluster's own, or Dask's current one."""
     try:

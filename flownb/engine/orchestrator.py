@@ -13,17 +13,16 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
-from flownb.analysis.plan import compile_plan
 from flownb.analysis.validate import check
 from flownb.engine.byhand import QueuesByHand
 from flownb.engine.capture import capture, release
-from flownb.engine.cluster import NO_REDIS, client_of
 from flownb.engine.control import EventLoopThread, Request, Requests
 from flownb.engine.generations import register, unregister
 from flownb.engine.heartbeat import Heartbeat
 from flownb.engine.inflight import Gates
-from flownb.engine.links import AWAY, Links, known_node, lanes, queue_specs, uses_queues
+from flownb.engine.links import Links, known_node, lanes, queue_specs, uses_queues
 from flownb.engine.observe import Guarded, Observer
+from flownb.engine.placing import client_for, placed, server_for
 from flownb.engine.supported import check_supported
 from flownb.engine.track import Track
 from flownb.errors import GraphError, LoopStopped, RunError
@@ -62,8 +61,6 @@ class Orchestrator(Viewed):
         tools: Any = None,
         using: Sequence[Any] = (),
     ) -> None:
-        from flownb.queues.server import open_server
-
         if control not in {"notebook", "thread"}:
             msg = f"start(control={control!r}): choose 'notebook' or 'thread'"
             raise GraphError(msg)
@@ -76,15 +73,9 @@ class Orchestrator(Viewed):
         self.tracks: dict[str, Track] = {}
         self._version = workflow.version
         self._cluster = cluster
-        plans = [self._compile(loop) for loop in workflow.producers]
+        plans = [placed(workflow, loop, cluster) for loop in workflow.producers]
         self.needs_server = uses_queues(plans)
-        pools = {plan.options.pool for plan in plans}
-        self.client = client_of(cluster) if "dask" in pools else None
-        if "dask" in pools and self.needs_server and redis is None:
-            raise GraphError(NO_REDIS)
-        away = bool(pools & set(AWAY))
-        self.server = open_server(redis, need_other_process=away and self.needs_server)
-        self.server.check(f"graph {self.name!r}")
+        self.client, self.server = client_for(plans, cluster), server_for(plans, redis)
         self._kernel = _running()
         self._own: EventLoopThread | None = None
         if control == "thread" or self._kernel is None:
@@ -101,13 +92,6 @@ class Orchestrator(Viewed):
         self.links = Links(plans)
         for plan in plans:
             self.tracks[plan.loop] = Track(self, plan)
-
-    def _compile(self, loop: str) -> LoopPlan:
-        """Compile a loop; on a cluster if one was given and no pool was set."""
-        plan = compile_plan(self.workflow, loop)
-        if self._cluster is None or "pool" in self.workflow.options.get(loop, {}):
-            return plan
-        return replace(plan, options=replace(plan.options, pool="dask"))
 
     # -- starting --------------------------------------------------------------
 
@@ -223,7 +207,7 @@ class Orchestrator(Viewed):
         self.specs = queue_specs(self.workflow)
         changed = []
         for loop in self.workflow.producers:
-            plan, track = self._compile(loop), self.tracks.get(loop)
+            plan, track = placed(self.workflow, loop, self._cluster), self.tracks.get(loop)
             self.links.add(plan)
             if track is not None and track.removed:
                 self._add_behind(track, plan)

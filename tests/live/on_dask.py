@@ -57,7 +57,7 @@ async def like_others(client):
     await until(lambda: orch.outputs("also") and orch.outputs("also")[-1][0] == "new")
     await orch.stop(grace=2)
     status = orch.status()
-    word, n, seen, pid = orch.outputs("also")[-1]
+    _, n, seen, pid = orch.outputs("also")[-1]
     return {
         "pools": [s.pool for s in status.loops],
         "states": [s.state for s in status.loops],

@@ -1,0 +1,53 @@
+"""Where will the loops of a graph live, and where do their queues?
+
+A graph started with `cluster=` puts the loops for which no pool was set there. Loops in
+other processes need a Redis that they reach, those on a cluster one that was given.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from flownb.analysis.plan import compile_plan
+from flownb.engine.links import AWAY, uses_queues
+from flownb.errors import GraphError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from flownb.analysis.plan import LoopPlan
+    from flownb.model.workflow import Workflow
+    from flownb.queues.server import Server
+
+_NO_REDIS: Final = (
+    "loops on a Dask cluster hand data on through a Redis that all workers reach: give its "
+    "address, graph.start(cluster=..., redis='redis://host:6379')"
+)
+
+
+def placed(workflow: Workflow, loop: str, cluster: Any) -> LoopPlan:
+    """Compile a loop; on the cluster if one was given and no pool was set."""
+    plan = compile_plan(workflow, loop)
+    if cluster is None or "pool" in workflow.options.get(loop, {}):
+        return plan
+    return replace(plan, options=replace(plan.options, pool="dask"))
+
+
+def server_for(plans: Sequence[LoopPlan], redis: Any) -> Server:
+    """Open the server that all these loops reach."""
+    from flownb.queues.server import open_server
+
+    pools, needed = {plan.options.pool for plan in plans}, uses_queues(plans)
+    if "dask" in pools and needed and redis is None:
+        raise GraphError(_NO_REDIS)
+    return open_server(redis, need_other_process=needed and bool(pools & set(AWAY)))
+
+
+def client_for(plans: Sequence[LoopPlan], cluster: Any) -> Any:
+    """Give the Dask client, if a loop needs one."""
+    if not any(plan.options.pool == "dask" for plan in plans):
+        return None
+    from flownb.engine.cluster import client_of
+
+    return client_of(cluster)
