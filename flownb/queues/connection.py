@@ -112,6 +112,10 @@ class Connection:
         """The result of `work`, begun again after each absence of the server."""
         return await self.presence.insist(work)
 
+    async def insist_on(self, send: Callable[[Any], Awaitable[T]], jobs: Any) -> T:
+        """The result of `send(jobs)`, begun again after each absence of the server."""
+        return await self.insist(lambda: send(jobs))
+
     async def send(self, jobs: Sequence[Job]) -> list[Any]:
         """Send jobs in one MULTI until Redis has answered; a reply for each.
 

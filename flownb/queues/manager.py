@@ -373,12 +373,9 @@ class QueueManager:
             return self._common
         if spec.name not in self._bounded:
             push = BoundedPush(self._to.link, spec, self._keys.queue(spec.name), spec.maxlen)
-            send = partial(self._insist_on, push.send)
+            send = partial(self._to.insist_on, push.send)
             self._bounded[spec.name] = Lane(send, limit=min(_BATCH, spec.maxlen))
         return self._bounded[spec.name]
-
-    async def _insist_on(self, send: Callable[[Sequence[Job]], Any], jobs: Sequence[Job]) -> Any:
-        return await self._to.insist(lambda: send(jobs))
 
     def _stream(self, spec: QueueSpec, reader: str) -> StreamReader:
         """The reader's side of a queue; with it comes the inbox that looks through it."""
