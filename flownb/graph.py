@@ -105,6 +105,8 @@ class Graph(OneShot, Shown):
         payload: Any = None,
         start_rule: StartRule = "dataflow",
         max_concurrency: int | None = None,
+        max_iterations: int | None = None,
+        on_error: str = "stop",
         tools: ToolRegistry | None = None,
     ) -> Simulation:
         """Run all loops in virtual time, exactly the same every time.
@@ -116,8 +118,9 @@ class Graph(OneShot, Shown):
         *check_mutation* names a node that changes a payload it shares with others (a
         SimulationError), *history* is how many spans and events are kept.
 
-        A graph without producers runs once, with *payload*: all its nodes are awaited,
-        *max_concurrency* of them work at a time, in the order of *start_rule*.
+        A graph without producers runs once, with *payload* as its entry, as `run` would
+        (which says what *start_rule*, *max_concurrency*, *max_iterations* and *on_error*
+        mean); `.state` is its final state.
 
         Raises GraphError for a graph with mistakes, DeadlockError when somebody waits
         for what can never happen, LivelockError when time does not pass, and
@@ -132,7 +135,8 @@ class Graph(OneShot, Shown):
         return simulate(
             self, until=until, iterations=iterations, seed=seed, policy=policy, call=call,
             check_mutation=check_mutation, payload=payload, start_rule=start_rule,
-            max_concurrency=max_concurrency, history=history, tools=tools, using=self.using,
+            max_concurrency=max_concurrency, max_iterations=max_iterations, on_error=on_error,
+            history=history, tools=tools, using=self.using,
         )  # fmt: skip
 
     def compare(

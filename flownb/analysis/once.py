@@ -38,7 +38,7 @@ def entries(workflow: Workflow) -> list[str]:
     """
     if workflow.entry_points:
         return list(workflow.entry_points)
-    fed = {e.target for e in workflow.flow_edges()}
+    fed = {e.target for e in workflow.flow_edges() if e.source != e.target}
     return [name for name in workflow.nodes if name not in fed] or list(workflow.nodes)[:1]
 
 

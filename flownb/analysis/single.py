@@ -101,8 +101,8 @@ def _closed(subject: Subject) -> Iterator[Problem]:
         names = [name for name in flow.names if name in inside]
         if not any(_may_leave(subject.outs[name], inside) for name in names):
             yield error(
-                f"cycle of {listed(names)} has no exit: every way out of its ifs leads back;"
-                " add an edge that leaves it",
+                f"cycle of {listed(names)} has no exit: no edge leaves it, and no if in it has a"
+                " verdict without an edge",
                 names,
             )
         for name in names:

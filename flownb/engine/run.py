@@ -296,5 +296,6 @@ class _Helper(threading.Thread):
     def cancel(self) -> None:
         """Cancel the run, as an interrupt of the cell asks for, and wait a moment for its end."""
         if self._loop is not None and self._task is not None:
-            self._loop.call_soon_threadsafe(self._task.cancel)
+            with contextlib.suppress(RuntimeError):  # it ended in this very moment
+                self._loop.call_soon_threadsafe(self._task.cancel)
         self.join(2.0)

@@ -52,6 +52,7 @@ class Simulation(Shown):
         self._lanes: tuple[Lane, ...] = ()
         self._graph: Any = None  # the graph as it was, and under which policy
         self.hidden = ""  # the root of a graph without producers: no node of the user's
+        self.state: Any = None  # the final state of such a graph
 
     @property
     def timeline(self) -> Timeline:
@@ -105,13 +106,18 @@ def simulate(
     payload: Any = None,
     start_rule: StartRule = "dataflow",
     max_concurrency: int | None = None,
+    max_iterations: int | None = None,
+    on_error: str = "stop",
     tools: Any = None,
     using: Sequence[Any] = (),
 ) -> Simulation:
     """Run all loops of *workflow* in virtual time; `Graph.simulate` says more."""
     plans = [compile_plan(workflow, loop, policy) for loop in workflow.producers]
     if not plans:
-        once = compile_once(workflow, start_rule=start_rule, max_concurrency=max_concurrency)
+        once = compile_once(
+            workflow, start_rule=start_rule, max_concurrency=max_concurrency,
+            max_iterations=max_iterations, on_error=on_error,
+        )  # fmt: skip
         plans, iterations = [once], 1
     elif start_rule != "dataflow" or max_concurrency is not None or payload is not None:
         msg = (
@@ -287,7 +293,9 @@ class _Run:
         self.recording.end()
         result = Simulation(self.workflow.name, self.recording.history, self.recording.digest, now)
         if not self.workflow.producers:
-            result.hidden = next(iter(self.meters))
+            (once,) = self.managers.values()
+            result.hidden = once.name
+            result.state = None if once.only is None else once.only.result(partial=True)
         result._lanes = lanes(m.plan for m in self.managers.values())  # noqa: SLF001
         for name, meter in self.meters.items():
             result.metrics[name] = meter.snapshot(now, self.managers[name].slots)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flownb import END, START, Graph, GraphError, IterationLimit
+from flownb import END, START, Graph, GraphError, IterationLimit, ToolRegistry
 
 
 def visits(sim) -> list[str]:
@@ -107,7 +107,7 @@ def test_a_cycle_without_an_exit_is_an_error_and_so_is_one_in_a_loop() -> None:
     ]
     both = Graph("both").add_node("a").add_if("i").add_node("b")
     both.add_edge("a", "i").add_edge("i", "a", when=True).add_edge("i", "b", "a", when=False)
-    assert "every way out of its ifs leads back" in str(both.validate()[0])
+    assert "no edge leaves it" in str(both.validate()[0])
     loop = Graph("loop").add_producer("p", [1]).add_node("a").add_node("b")
     loop.add_edge("p", "a", "b", "a")
     assert "items of a loop flow one way" in str(loop.validate()[0])
@@ -154,3 +154,73 @@ def test_the_picture_of_a_cycle_is_drawn_and_explained() -> None:
     graph = review()
     assert graph.svg().count("<path") > 5
     assert "review" in repr(graph.explain())
+
+
+def test_a_node_that_leads_back_to_itself_needs_a_way_on() -> None:
+    graph = Graph("g").add_node("a", lambda s: {"n": s["n"] + 1}).add_node("end")
+    graph.add_edge("a", "a", condition=lambda s: s["n"] < 3)
+    assert "no edge leaves it" in str(graph.validate()[0])
+    graph.add_edge("a", "end", condition=lambda s: s["n"] >= 3)
+    assert graph.run({"n": 0}).visited == ["a", "a", "a", "end"]
+
+
+def test_a_run_and_its_simulation_end_in_the_same_state() -> None:
+    graph = review()
+    assert graph.simulate().state == graph.run({}).state
+    with pytest.raises(IterationLimit):
+        graph.simulate(max_iterations=2)
+
+
+def test_two_cycles_one_behind_the_other_and_one_inside_another() -> None:
+    graph = Graph("nested", reducers={"trail": lambda a, b: a + b})
+    for name in "abcd":
+        graph.add_node(name, lambda _, name=name: {"trail": name})
+    graph.add_if("inner", lambda s: s["trail"].count("b") % 2 == 1)
+    graph.add_if("outer", lambda s: s["trail"].count("a") < 2)
+    graph.add_if("last", lambda s: s["trail"].count("d") < 2)
+    graph.add_edge("a", "b", "inner").add_edge("inner", "b", when=True)
+    graph.add_edge("inner", "c", when=False).add_edge("c", "outer")
+    graph.add_edge("outer", "a", when=True).add_edge("outer", "d", when=False)
+    graph.add_edge("d", "last").add_edge("last", "d", when=True)
+    assert graph.run({"trail": ""}).state == {"trail": "abbcabbcdd"}
+    assert graph.simulate(payload={"trail": ""}).state == {"trail": "abbcabbcdd"}
+
+
+def test_a_cycle_that_is_bypassed_holds_nobody_up() -> None:
+    graph = Graph("g").add_if("work?", lambda s: s["work"]).add_node("a").add_node("end")
+    graph.add_if("more?", lambda _: False).add_node("after")
+    graph.add_edge("work?", "a", when=True).add_edge("a", "more?")
+    graph.add_edge("more?", "a", when=True).add_edge("more?", "end", when=False)
+    graph.add_edge("work?", "after", when=False).add_edge("after", "end")
+    assert graph.run({"work": False}).visited == ["work?", "after", "end"]
+    assert graph.run({"work": True}).visited == ["work?", "a", "more?", "end"]
+
+
+def test_a_failure_in_a_cycle_ends_it_and_tells_the_nodes_behind() -> None:
+    def third(s):
+        if s["n"] == 2:
+            raise ValueError("third")
+        return {"n": s["n"] + 1}
+
+    graph = Graph("g").add_node("a", third).add_if("more?", lambda _: True).add_node("end")
+    graph.add_edge("a", "more?").add_edge("more?", "a", when=True)
+    graph.add_edge("more?", "end", when=False)
+    with pytest.raises(ValueError, match="third"):
+        graph.run({"n": 0})
+    run = graph.last_run
+    assert run is not None
+    assert (run.state, run.nodes["end"]) == ({"n": 2}, "pending")
+
+
+def test_a_description_of_a_cyclic_graph_builds_the_same_graph() -> None:
+    tools = ToolRegistry()
+    for name, fn in (("inc", lambda s: {"n": s["n"] + 1}), ("less", lambda s: s["n"] < 3)):
+        tools.register(name, fn)
+    graph = Graph("g").add_node("a", tools.get("inc"), max_iterations=9, on_error="stop")
+    graph.add_conditional_edges("a", tools.get("less"), {True: "a", False: END})
+    graph.add_node("m", tools.get("inc"), over="xs", into="ys").add_edge(END, "m")
+    graph.set_entry_point("a")
+    again = Graph.from_dict(graph.to_dict(tools=tools), tools=tools)
+    assert again.to_dict(tools=tools) == graph.to_dict(tools=tools)
+    assert again.entry_points == ["a"]
+    assert again.run({"n": 0, "xs": []}).state == {"n": 3, "xs": [], "ys": []}
