@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, get_args
 
+from flownb.analysis.paths import Flow, reach
 from flownb.analysis.problems import Problem, error, warning
 from flownb.model.edges import did_you_mean
 from flownb.model.policies import Limit, Retry, WhenFull
@@ -13,6 +14,7 @@ from flownb.model.policies import Limit, Retry, WhenFull
 if TYPE_CHECKING:
     from flownb.analysis.problems import Subject
     from flownb.model.nodes import Node
+    from flownb.model.workflow import Workflow
 
 # option: (least value, whether it may be that value, what it counts)
 _NUMBERS: Final[dict[str, tuple[float, bool, str]]] = {
@@ -99,9 +101,35 @@ def loop_options(subject: Subject) -> Iterator[Problem]:
                 " leave it out",
                 (name,),
             )
+        elif options.get("transactional"):
+            yield from _transaction(name, workflow)
         if not isinstance(options.get("resources", {}), Mapping):
             given: Any = options["resources"]
             yield error(
                 f"loop {name!r}: resources={given!r}: give a dict, a name for each resource",
                 (name,),
+            )
+
+
+def _transaction(loop: str, workflow: Workflow) -> Iterator[Problem]:
+    """Find what cannot be done together with an ack when an item has settled."""
+    reader = workflow.nodes[loop].reader
+    if reader is not None and reader.ack != "done":
+        yield error(
+            f"loop {loop!r}: transactional=True pushes together with the ack, so the reader"
+            f" needs ack='done', not {reader.ack!r}",
+            (loop,),
+        )
+    flow = Flow.of(workflow)
+    mine = reach(flow.succ, [flow.index[loop]])
+    for node in workflow.nodes.values():
+        queue = node.queue
+        if queue is None or queue.maxlen is None or not mine[flow.index[node.name]]:
+            continue
+        if queue.when_full in {"error", "drop_oldest"}:
+            yield error(
+                f"node {node.name!r} (loop {loop!r}, transactional=True) pushes when its item has"
+                f" settled, too late for when_full={queue.when_full!r}: use 'block' or"
+                " 'drop_newest'",
+                (node.name,),
             )

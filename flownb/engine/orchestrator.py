@@ -76,6 +76,7 @@ class Orchestrator(Viewed):
         plans = [placed(workflow, loop, cluster) for loop in workflow.producers]
         self.needs_server = uses_queues(plans)
         self.client, self.server = client_for(plans, cluster), server_for(plans, redis)
+        self.server.check(f"graph {self.name!r}")
         self._kernel = _running()
         self._own: EventLoopThread | None = None
         if control == "thread" or self._kernel is None:

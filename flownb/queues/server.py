@@ -275,11 +275,14 @@ class RemoteServer(_Opens):
 
         limits = {"socket_timeout": _CHECK_TIMEOUT, "socket_connect_timeout": _CHECK_TIMEOUT}
         options = {**_with_path(self._options), **limits}
-        with (
-            clear_errors(subject, self.describe()),
-            Redis(**options, retry=Retry(NoBackoff(), 0)) as client,
-        ):
-            client.ping()
+        try:
+            with (
+                clear_errors(subject, self.describe()),
+                Redis(**options, retry=Retry(NoBackoff(), 0)) as client,
+            ):
+                client.ping()
+        except QueueError as error:
+            raise error from None  # what redis-py did meanwhile helps nobody
 
     def left(self) -> dict[str, int]:
         """None: they stay in Redis."""

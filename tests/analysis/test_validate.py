@@ -242,6 +242,24 @@ def test_loop_options_that_do_nothing_or_cannot_work_are_named():
     assert "resources=3: give a dict" in errors(graph.set_loop("p", resources=3))[0]
 
 
+def moving(**reader):
+    graph = Workflow("g").add_queue_reader("r", queue="in", external=True, **reader)
+    return graph.set_loop("r", transactional=True)
+
+
+def test_a_transactional_loop_acks_when_its_items_are_done():
+    (text,) = errors(moving(ack="awaited"))
+    assert "loop 'r': transactional=True" in text
+    assert "ack='done', not 'awaited'" in text
+
+
+def test_a_transactional_loop_cannot_be_told_later_that_a_queue_was_full():
+    graph = moving().add_queue("out", maxlen=3, when_full="error", external=True)
+    graph.add_edge("r", "out")
+    (text,) = errors(graph)
+    assert "node 'out' (loop 'r', transactional=True)" in text
+
+
 # -- functions -----------------------------------------------------------------
 
 

@@ -1,0 +1,132 @@
+"""Do live loops wait while their Redis is away, say so, and lose nothing?"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections import Counter
+
+import pytest
+
+from flownb import Graph
+from flownb.errors import QueueUnavailable
+from tests.live.support import live, until
+from tests.servers import RestartableServer
+
+pytestmark = [pytest.mark.wallclock, pytest.mark.redis]
+
+
+@pytest.fixture
+def durable():
+    """A real server of one test, with an append-only file."""
+    with RestartableServer() as server:
+        yield server
+
+
+def passing(name, numbers, seen, *, pool="thread", every=0.002):
+    graph = Graph(name).add_producer("count", numbers, every=every)
+    graph.add_queue("line", kind="blocking").add_edge("count", "line")
+    graph.add_queue_reader("read", queue="line").add_node("see", seen.append)
+    return graph.add_edge("read", "see").set_loop("read", pool=pool).set_loop("count", pool=pool)
+
+
+async def restarts(durable, times, *, hang=0.0):
+    """Kill (or hang) the server again and again under two loops; what they saw."""
+    seen, count = [], 150 * times
+    orch = passing("restarts", range(count), seen).start(redis=durable.url)
+    slowest = 0.0
+    for n in range(times):
+        await until(lambda n=n: len(seen) > 100 * n, "something seen", 20)
+        if hang:
+            durable.signal(signal.SIGSTOP)
+            await asyncio.sleep(hang)
+            durable.signal(signal.SIGCONT)
+        else:
+            durable.kill()
+            await asyncio.sleep(0.1)
+            durable.start()
+        back, before = time.monotonic(), len(seen)
+        await until(lambda before=before: len(seen) > before or len(seen) >= count, "more", 20)
+        slowest = max(slowest, time.monotonic() - back)
+    status = await orch.wait(timeout=60)
+    assert {s.state for s in status.loops} == {"completed"}
+    await orch.stop()
+    doubles = sum(n - 1 for n in Counter(seen).values())
+    print(f"{times} times: back after {slowest:.2f} s at most, {doubles} doubles of {count}")
+    assert set(seen) == set(range(count))
+    assert doubles <= 20 * times
+    assert slowest < 2
+
+
+@live
+async def test_of_five_restarts_loops_notice_nothing_but_the_wait(durable):
+    await restarts(durable, 5)
+
+
+@live
+async def test_a_server_that_hangs_is_waited_for(durable):
+    await restarts(durable, 1, hang=1)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(300)
+@live
+async def test_of_fifty_restarts_loops_notice_nothing_but_the_wait(durable):
+    await restarts(durable, 50)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(300)
+@live
+async def test_a_server_that_hangs_for_longer_than_any_timeout_is_waited_for(durable):
+    await restarts(durable, 4, hang=6)
+
+
+@pytest.mark.parametrize("pool", ["asyncio", "thread", "process"])
+@live
+async def test_the_status_says_since_when_redis_is_away(durable, pool):
+    seen = []
+    orch = passing(f"away {pool}", None, seen, pool=pool, every=0.01).start(redis=durable.url)
+    await until(lambda: orch.metrics()["read"].done > 3, "some items", 20)
+    durable.kill()
+    await until(lambda: all(s.reason for s in orch.status().loops), "reasons", 10)
+    for status in orch.status().loops:
+        assert status.state == "running"
+        assert status.reason.startswith("redis is away since ")
+        assert status.reason.endswith(f" s ({durable.url})")
+    durable.start()
+    await until(lambda: not any(s.reason for s in orch.status().loops), "no reasons", 10)
+    done = orch.metrics()["read"].done
+    await until(lambda: orch.metrics()["read"].done > done + 3, "more items", 10)
+    told = [line.text for line in orch.logs(loop="read") if "redis" in line.text]
+    assert told == [f"redis is away ({durable.url}): waiting for it", "redis is back"]
+    await orch.stop()
+
+
+@live
+async def test_stop_works_while_redis_is_away(durable):
+    orch = passing("stopped", None, [], every=0.01).start(redis=durable.url)
+    await until(lambda: orch.metrics()["read"].done > 3)
+    durable.kill()
+    await until(lambda: all(s.reason for s in orch.status().loops))
+    began = time.monotonic()
+    await orch.stop(grace=0.5)
+    assert time.monotonic() - began < 2.5
+    durable.start()
+
+
+@live
+async def test_an_absence_at_the_start_is_one_clear_error_or_the_fallback_asked_for():
+    graph = passing("absent", range(3), seen := [])
+    with pytest.raises(QueueUnavailable) as absent:
+        graph.start(redis="redis://:secret@127.0.0.1:1")
+    assert str(absent.value).startswith(
+        "graph 'absent': no usable Redis at redis://127.0.0.1:1 (ConnectionError): start it there"
+    )
+    orch = graph.start(redis=["redis://:secret@127.0.0.1:1", None])
+    assert orch.status().server == "fakeredis in this kernel"
+    await orch.wait(timeout=10)
+    assert seen == [0, 1, 2]
+    with pytest.raises(QueueUnavailable, match=r"nobody answers at redis://127\.0\.0\.1:1: start"):
+        graph.start(redis=["redis://:secret@127.0.0.1:1"])

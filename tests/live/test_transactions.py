@@ -1,0 +1,206 @@
+"""Do pushes leave with the ack, all or none, and do dead letters come back?"""
+
+from __future__ import annotations
+
+import pytest
+
+from flownb import Graph
+from flownb.errors import LoopStopped, QueueError
+from tests.live.support import live, until
+
+pytestmark = pytest.mark.wallclock
+
+
+@pytest.fixture(params=["fake", pytest.param("server", marks=pytest.mark.redis)])
+def redis(request: pytest.FixtureRequest):
+    """What to give start(redis=...)."""
+    return None if request.param == "fake" else request.getfixturevalue("real_server_url")
+
+
+def moving(name, work, *, transactional=True, on_error="skip", **out):
+    graph = Graph(name).add_queue_reader("move", queue="in", external=True)
+    graph.add_node("work", work).add_queue("out", external=True, **out)
+    graph.add_edge("move", "work", "out")
+    return graph.set_loop("move", transactional=transactional, on_error=on_error)
+
+
+async def popped(orch, queue):
+    """What is in a queue, in order."""
+    found = []
+    while (message := await orch.queues.pop(queue, 0)) is not None:
+        await orch.queues.ack(queue, [message.id])
+        found.append(message.payload)
+    return found
+
+
+async def settled(orch, count):
+    await until(lambda: orch.metrics()["move"].done + orch.metrics()["move"].failed >= count)
+    while (await orch.queues.stats("in")).depth:
+        await until(lambda: True)
+
+
+@live
+async def test_what_a_failed_item_pushed_is_not_there(redis):
+    async def work(n, ctx):
+        await ctx.push("out", -n)
+        if n == 2:
+            raise ValueError("no")
+        return n
+
+    for transactional, expected in ((True, [-1, 1, -3, 3]), (False, [-1, 1, -2, -3, 3])):
+        graph = moving(f"failed {transactional}", work, transactional=transactional)
+        orch = graph.start(redis=redis)
+        for n in (1, 2, 3):
+            await orch.queues.push("in", n)
+        await settled(orch, 3)
+        assert await popped(orch, "out") == expected
+        await orch.stop()
+
+
+@live
+async def test_what_a_failed_attempt_pushed_is_not_there(redis):
+    from flownb import Retry
+
+    attempts = []
+
+    def work(n, ctx):
+        attempts.append(n)
+        ctx.push("out", len(attempts))
+        if len(attempts) < 3:
+            raise ValueError("again")
+        return n
+
+    graph = moving("attempts", work)
+    graph.add_node("work", work, retry=Retry(on=ValueError, wait_initial=0.001, wait_max=0.001))
+    orch = graph.start(redis=redis)
+    await orch.queues.push("in", 9)
+    await settled(orch, 1)
+    assert await popped(orch, "out") == [3, 9]
+    await orch.stop()
+
+
+@live
+async def test_nothing_is_there_before_the_item_has_settled(redis):
+    import asyncio
+
+    gate = asyncio.Event()
+
+    async def slow(n):
+        await gate.wait()
+
+    graph = (
+        moving("held", None).add_node("slow", slow, kind="non_blocking").add_edge("move", "slow")
+    )
+    orch = graph.set_loop("move", transactional=True, pool="asyncio").start(redis=redis)
+    await orch.queues.push("in", 1)
+    await until(lambda: orch.metrics()["move"].nodes["out"].calls == 1)
+    assert (await orch.queues.stats("out")).depth == 0
+    gate.set()
+    await settled(orch, 1)
+    assert await popped(orch, "out") == [1]
+    await orch.stop()
+
+
+@live
+async def test_a_full_queue_holds_the_whole_loop_up(redis):
+    orch = moving("full", None, maxlen=5).start(redis=redis)
+    for n in range(200):
+        await orch.queues.push("in", n)
+    await until(lambda: orch.metrics()["move"].produced >= 60)
+    before = -1
+    while before != (before := orch.metrics()["move"].produced):
+        for _ in range(20):
+            await until(lambda: True)
+            import asyncio
+
+            await asyncio.sleep(0.01)
+    assert before < 100, "the loop went on although nobody reads"
+    assert (await orch.queues.stats("out")).depth == 5
+    got = []
+    while len(got) < 200:
+        message = await orch.queues.pop("out", 5)
+        got.append(message.payload)
+        await orch.queues.ack("out", [message.id])
+    assert sorted(got) == list(range(200))
+    await orch.stop()
+
+
+@pytest.mark.parametrize("transactional", [True, False])
+@live
+async def test_dead_letters_of_a_reading_loop_are_offered_again(redis, transactional):
+    broken = True
+
+    def work(n):
+        if broken:
+            raise ValueError(f"no {n}")
+        return n
+
+    name = f"replay {transactional}"
+    graph = moving(name, work, transactional=transactional, on_error="dead_letter")
+    orch = graph.start(redis=redis)
+    await orch.queues.push("in", 1)
+    await orch.queues.push("in", {"two": 2})
+    await settled(orch, 2)
+    letters = await orch.queues.dead("move")
+    assert [letter["item"] for letter in letters] == [1, {"two": 2}]
+    assert set(letters[0]) == {
+        "id", "loop", "node", "iteration", "item", "attempts", "error", "traceback", "queue",
+        "message_id",
+    }  # fmt: skip
+    assert (letters[0]["node"], letters[0]["error"]) == ("work", "ValueError: no 1")
+    assert "in work" in letters[0]["traceback"]
+    broken = False
+    orch.resume()
+    assert await letters.replay(letters[1]["id"]) == 1
+    await settled(orch, 3)
+    assert await popped(orch, "out") == [{"two": 2}]
+    assert [letter["item"] for letter in await orch.queues.dead("move")] == [1]
+    await orch.stop()
+    assert await (await orch.queues.dead("move")).replay() == 1
+    assert await orch.queues.dead("move") == []
+
+
+@live
+async def test_dead_letters_of_a_loop_that_makes_its_items_go_when_they_have_settled(redis):
+    fails = 2
+    seen = []
+
+    def work(n):
+        nonlocal fails
+        if fails:
+            fails -= 1
+            raise ValueError("no")
+        seen.append(n)
+
+    graph = Graph("source").add_producer("count", every=0.01).add_node("work", work)
+    graph.add_edge("count", "work").set_loop("count", on_error="dead_letter")
+    orch = graph.start(redis=redis)
+    await orch.wait(5, timeout=10)
+    letters = await orch.queues.dead("count")
+    assert [letter["item"] for letter in letters] == [0, 1]
+    fails = 1
+    assert await letters.replay() == 2
+    await until(lambda: len({0, 1} & set(seen)) == 1, "one of them works")
+    await until(lambda: orch.metrics()["count"].failed == 3, "the other fails again")
+    for _ in range(100):
+        left = await orch.queues.dead("count")
+        if len(left) == 1 and left[0]["id"] not in {letter["id"] for letter in letters}:
+            break
+        await until(lambda: True)
+    assert [letter["item"] for letter in left] == list({0, 1} - set(seen))
+    await orch.stop()
+    with pytest.raises(LoopStopped, match="loop 'count' has ended: start the graph again"):
+        await left.replay()
+
+
+@live
+async def test_what_was_not_json_cannot_be_offered_again(redis):
+    graph = Graph("lossy").add_producer("count", [{1, 2}], every=0.01)
+    graph.add_node("work", lambda _: 1 / 0).add_edge("count", "work")
+    orch = graph.set_loop("count", on_error="dead_letter").start(redis=redis)
+    await orch.wait(timeout=10)
+    letters = await orch.queues.dead("count")
+    assert letters[0]["lossy"]
+    with pytest.raises(QueueError, match="hold a text in place of an item that was not JSON"):
+        await letters.replay()
+    await orch.stop()
