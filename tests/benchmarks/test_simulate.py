@@ -1,4 +1,7 @@
-"""Is virtual time fast enough to be the way one works?"""
+"""Is virtual time fast enough to be the way one works?
+
+Seconds of the processor, not of the clock: a simulation waits for nobody.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from flownb import Graph
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.wallclock]
 
-ITEMS, LIMIT, ROUNDS = 10_000, 25.0, 3
+ITEMS, ROUNDS = 10_000, 3
 
 
 def hour(*takes):
@@ -31,31 +34,32 @@ def turns():
         for _ in range(4 * ITEMS):
             await asyncio.sleep(0)
 
-    started = time.perf_counter()
+    started = time.process_time()
     asyncio.run(bare())
-    return time.perf_counter() - started
+    return time.process_time() - started
 
 
-def best(graph):
-    """Seconds, and times a bare event loop, of the best of three rounds."""
-    rounds = []
-    for _ in range(ROUNDS):
-        reference, started = turns(), time.perf_counter()
+def best(graph, limit):
+    """Times a bare event loop, and seconds: the quickest of both, which have taken turns."""
+    bare, ours = [], []
+    while len(ours) < ROUNDS or (min(ours) / min(bare) > limit and len(ours) < 5 * ROUNDS):
+        bare.append(turns())
+        started = time.process_time()
         sim = graph.simulate(until=3600, history=1000)
-        seconds = time.perf_counter() - started
-        rounds.append((seconds / reference, seconds))
+        ours.append(time.process_time() - started)
         assert sim.metrics["p"].done == ITEMS
-    return min(rounds)
+    return min(ours) / min(bare), min(ours)
 
 
 @pytest.mark.parametrize(
-    ("name", "takes"), [("without durations", (None,) * 3), ("with durations", (0.1, 0.1, 0.1))]
+    ("name", "takes", "limit"),
+    [("without durations", (None,) * 3, 7.0), ("with durations", (0.1, 0.1, 0.1), 13.0)],
 )
 def test_an_hour_of_ten_thousand_items_costs_a_few_turns_of_the_event_loop_a_call(
-    name, takes, record_property
+    name, takes, limit, record_property
 ):
-    ratio, seconds = best(hour(*takes))
+    ratio, seconds = best(hour(*takes), limit)
     rate = 3 * ITEMS / seconds
     record_property("node executions per second", rate)
     print(f"{name}: {ratio:.1f} x a bare event loop, {seconds:.2f} s, {rate:,.0f} executions/s")
-    assert ratio < LIMIT
+    assert ratio <= limit
