@@ -2,7 +2,8 @@
 
 Where plain sync nodes stand in a row, each behind the one before and nothing else, the
 thread that called the first calls the next ones too, folding the state between them, and
-tells of all of them at its end. Arms still run side by side, the event loop stays free.
+tells of all of them at its end, or after 5 ms: who looks, or cancels, finds what is done.
+Arms still run side by side, the event loop stays free.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import contextvars
 import functools
 import inspect
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from flownb.engine.capture import HERE, Spot
 from flownb.engine.signature import FAILS
@@ -25,12 +26,14 @@ if TYPE_CHECKING:
     from flownb.engine.state import Step
 
 Row = tuple["Runner", ...]
+_TURN: Final = 5_000_000  # nanoseconds
+_LONGEST: Final = 1000  # nodes
 
 
 def row_from(first: Runner) -> Row:
     """Give the nodes that one thread may call back to back, beginning with *first*."""
     row, runner = [first], first
-    while (following := _following(runner)) is not None:
+    while len(row) < _LONGEST and (following := _following(runner)) is not None:
         row.append(following)
         runner = following
     return tuple(row)
@@ -87,8 +90,8 @@ class Walk:
                 self.at, target = at, runner.target
                 output = self.payload if target is None else target(self.payload)
                 outputs.append(output)
-                times.append(clock())
-                if at == last or inspect.iscoroutine(output):
+                times.append(now := clock())
+                if at == last or now - times[0] > _TURN or inspect.iscoroutine(output):
                     return
                 if not stateful:
                     self.payload = output

@@ -109,6 +109,32 @@ def test_rows_of_sync_nodes_share_a_thread_and_arms_do_not() -> None:
     assert threading.get_ident() not in threads.values()
 
 
+def test_a_row_of_longer_nodes_tells_of_each_and_a_cancelled_one_keeps_what_is_done() -> None:
+    hold, reached = threading.Event(), threading.Event()
+
+    def block(_):
+        reached.set()
+        hold.wait(5)
+
+    graph = Graph("g").add_node("a", lambda _: time.sleep(0.01) or {"a": 1})
+    graph.add_node("b", block).add_node("c").add_edge("a", "b", "c")
+
+    async def cancelled() -> None:
+        task = asyncio.create_task(graph.arun({}))
+        await asyncio.to_thread(reached.wait, 5)
+        task.cancel()
+        await asyncio.wait([task])
+
+    try:
+        asyncio.run(cancelled())
+    finally:
+        hold.set()
+    run = graph.last_run
+    assert run is not None
+    assert (run.status, run.state) == ("cancelled", {"a": 1})
+    assert run.nodes == {"a": "completed", "b": "cancelled", "c": "pending"}
+
+
 def test_a_row_that_fails_in_the_middle_keeps_what_was_done() -> None:
     def boom(_):
         raise ValueError("no")
