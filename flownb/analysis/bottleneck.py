@@ -18,7 +18,8 @@ def sentence(now: LoopCapacity, found: Figures) -> str:
     """Say what decides how fast a loop goes."""
     if now.rate == inf:
         return f"{now.loop} goes as fast as it can: no duration and no every= is known"
-    return _SAYS[now.paced_by](now, found)
+    maybe = "; more, when items meet at a limit" if now.at_least else ""
+    return f"{_SAYS[now.paced_by](now, found)}{maybe}"
 
 
 def _release(now: LoopCapacity, _: Figures) -> str:

@@ -31,7 +31,8 @@ class LoopCapacity:
     `paced_by`: "release" (its await set), "clock" (`every=`), "slots" (max_in_flight),
     "limit", "messages" (a reader that waits for some), "full queue". `ceiling` is the
     rate if nobody else held it up; `holds` how long an item keeps its slot, `needs` how
-    many slots that takes at the rate it could have without them.
+    many slots that takes at the rate it could have without them. `at_least`: items may
+    also meet at a limit at a bad moment, so the period may be longer than that.
     """
 
     loop: str
@@ -48,6 +49,7 @@ class LoopCapacity:
     max_in_flight: int
     limit: str = ""
     at_most: bool = False
+    at_least: bool = False
 
     @property
     def missed(self) -> float:
@@ -220,6 +222,7 @@ def _loop(
         options.max_in_flight,
         limit,
         study.is_bound,
+        pace.crowded,
     )
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from flownb.analysis.durations import MICRO
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from flownb.analysis.study import Study
     from flownb.analysis.verdicts import Option
     from flownb.model.policies import Limit
+
+_BUSY: Final = 0.5  # of the period: below that there is room to get out of the way
 
 Rates = Mapping[str, Any]  # if: the share of yes; or of each verdict, {"high": 0.2, ...}
 
@@ -47,6 +49,18 @@ class Pace:
     def settled(self) -> float:
         """Microseconds until the last node of the slowest item has ended."""
         return self.slowest.settled
+
+    @property
+    def crowded(self) -> bool:
+        """Whether a busy limit and something else that is busy may get in each other's way.
+
+        Only where items overlap: what one has begun is still going on when the next begins.
+        """
+        busy = [use for use in self.uses.values() if use > _BUSY * self.period]
+        others = [x for x in (self.slots, self.ticks) if x > _BUSY * self.period]
+        limits = [n.node.limit for n in self.slowest.plan.nodes if n.node.limit is not None]
+        overlap = self.settled > self.release or any(limit.per_second for limit in limits)
+        return overlap and bool(busy) and len(busy) + len(others) > 1
 
     @property
     def period(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from random import Random
 
 import pytest
 
@@ -251,3 +252,30 @@ def test_making_a_node_non_blocking_is_advised_when_it_helps():
     graph = build("check:B 0.2, audit:B 0.3", "P>check P>audit")
     change = graph.explain().capacity().changes["P"]
     assert str(change) == "make audit non-blocking: 3.33/s -> 5/s"
+
+
+def busy_limits(seed):
+    """A loop whose nodes share two or three limits, some of them detached."""
+    rng = Random(seed)
+    graph, names = Graph("limits").add_producer("P"), ["P"]
+    limits = [Limit(concurrency=rng.choice([1, 1, 2, 3])) for _ in range(rng.choice([2, 3]))]
+    for i in range(rng.randint(3, 8)):
+        kind, takes = rng.choice(["blocking", "non_blocking", "non_blocking"]), rng.randint(5, 60)
+        limit = rng.choice([None, *limits])
+        graph.add_node(f"n{i}", kind=kind, takes=takes / 100, limit=limit)
+        for source in rng.sample(names, min(len(names), rng.choice([1, 1, 2]))):
+            graph.add_edge(source, f"n{i}")
+        names.append(f"n{i}")
+    policy = rng.choice(["path", "path", "node", "blocking", "all", "none"])
+    return graph.set_loop("P", await_policy=policy, max_in_flight=rng.choice([2, 4, 8]))
+
+
+@pytest.mark.parametrize("first", range(0, 40, 10))
+def test_where_items_meet_at_several_limits_the_period_is_right_or_said_to_be_a_bound(first):
+    for seed in range(first, first + 10):
+        graph = busy_limits(seed)
+        capacity = graph.explain().capacity()
+        loop, seen = capacity.loops["P"], measured_period(graph.simulate(until=150), "P")
+        assert seen >= loop.period * 0.98, seed
+        assert loop.at_least or seen == pytest.approx(loop.period, rel=0.02), seed
+        assert loop.at_least == ("when items meet at a limit" in capacity.bottlenecks["P"])
