@@ -23,6 +23,7 @@ from flownb.engine.inflight import Gates
 from flownb.engine.links import Links, known_node, lanes, queue_specs, uses_queues
 from flownb.engine.observe import Guarded, Observer
 from flownb.engine.placing import client_for, placed, server_for
+from flownb.engine.progress import Progress
 from flownb.engine.supported import check_supported
 from flownb.engine.track import Track
 from flownb.errors import GraphError, LoopStopped, RunError
@@ -256,6 +257,7 @@ class Orchestrator(Viewed):
         *,
         loop: str | None = None,
         timeout: float | None = None,
+        progress: bool = False,
     ) -> Status:
         """Wait until every loop has completed, stopped, or been paused by an error.
 
@@ -263,15 +265,23 @@ class Orchestrator(Viewed):
         queue) has released that many items since it was started, or has ended. After
         *timeout* seconds it returns all the same, with `.timed_out`. Raises NodeFailed
         if a loop it waits for is in state error. An interrupt ends the wait, not the loops.
+        *progress* shows a bar for each of these loops.
         """
         tracks = self._addressed(loop)
         if iterations is not None and loop is None:
             tracks = [t for t in tracks if t.manager.plan.reads is None]
+        bars = Progress(tracks, iterations) if progress else None
         end = None if timeout is None else time.monotonic() + timeout
-        while not all(t.has_ended or t.is_stuck or t.has_released(iterations) for t in tracks):
-            if end is not None and time.monotonic() >= end:
-                return self.status(timed_out=True)
-            await asyncio.sleep(0.01)
+        try:
+            while not all(t.has_ended or t.is_stuck or t.has_released(iterations) for t in tracks):
+                if end is not None and time.monotonic() >= end:
+                    return self.status(timed_out=True)
+                if bars is not None:
+                    bars.look()
+                await asyncio.sleep(0.01)
+        finally:
+            if bars is not None:
+                bars.close()
         for track in tracks:
             track.raise_error()
         return self.status()
