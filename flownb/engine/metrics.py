@@ -200,7 +200,7 @@ class Meter:
             self.loop, self.state, c["produced"], c["released"], c["settled"] - failed - cancelled,
             failed, dropped, cancelled, c["produced"] - c["settled"],
             in_flight=slots.held, peak_in_flight=slots.peak, max_in_flight=slots.size,
-            overruns=c["overrun"], working=s["work"], waiting=s["wait"], throttled=s["throttled"],
+            overruns=c["overrun"], restarts=c["restarted"], working=s["work"], waiting=s["wait"], throttled=s["throttled"],
             elapsed=(now if self.ended is None else self.ended) - self.started,
             p50=self.items.quantile(0.5), p99=self.items.quantile(0.99),
             nodes={n.name: n.snapshot() for n in list(self.nodes.values())},

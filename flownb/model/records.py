@@ -207,7 +207,7 @@ class LoopMetrics:
     `produced = done + failed + dropped + open`. `working`, `waiting`, `throttled`
     are the producer's seconds: making items, waiting for its await set, waiting
     for an in-flight slot. `p50` and `p99`: seconds from when an item was made until
-    all of its work was done, detached work too.
+    all of its work was done, detached work too. `restarts`: attempts after a crash.
     """
 
     loop: str
@@ -223,6 +223,7 @@ class LoopMetrics:
     peak_in_flight: int = 0
     max_in_flight: int = 64
     overruns: int = 0
+    restarts: int = 0
     working: float = 0.0
     waiting: float = 0.0
     throttled: float = 0.0

@@ -14,7 +14,7 @@ from flownb import Graph
 from flownb.errors import GraphError
 from tests.support import require
 
-pytestmark = [pytest.mark.wallclock, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.wallclock, pytest.mark.timeout(600)]
 PROGRAM = Path(__file__).with_name("on_dask.py")
 
 
@@ -25,7 +25,7 @@ def found_on_dask(kills):
         check=False,
         capture_output=True,
         text=True,
-        timeout=220,
+        timeout=560,
     )
     assert ran.returncode == 0, ran.stderr[-3000:]
     return json.loads(ran.stdout.splitlines()[-1])
