@@ -220,6 +220,7 @@ class Runner:
         if token.cancelled:
             self.leave_gate(token)
             return
+        token.task = None  # a timer and its token would hold each other
         if isinstance(output, CoroutineType):
             self.is_async = True
             self._spawn(token, output)
