@@ -18,6 +18,7 @@ from flownb.notebook.repr import mimebundle, page, svg
 from flownb.notebook.scene import scene
 from flownb.notebook.svg import style
 from flownb.notebook.svg import svg as write
+from flownb.notebook.words import width
 from tests.notebook.samples import nasty, timeline, weather, worked
 
 SPACE = "{http://www.w3.org/2000/svg}"
@@ -157,3 +158,8 @@ def test_a_thousand_nodes_are_drawn_in_time():
     text = write(draw(scene(flow)))
     assert time.perf_counter() - start < 1.5
     assert text.count('data-id="n') == 1000
+
+
+def test_a_text_is_as_wide_under_every_python():
+    """From 3.12 on `sum` of floats rounds otherwise: the pictures were not the same bytes."""
+    assert (width("works", 11), width("the producer waits for it", 9)) == (35.7, 115.7)
