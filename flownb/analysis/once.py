@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from flownb.analysis.paths import Flow, reach
 from flownb.analysis.plan import Once, compile_plan
 from flownb.errors import GraphError
+from flownb.model.edges import Edge
 from flownb.model.schema import Schema
 from flownb.model.workflow import Workflow
 
@@ -65,6 +66,17 @@ def compile_once(
     schema, most = Schema.of(workflow), _most(max_iterations)
     once = Once(schema, _knots(plan), most, on_error)
     return replace(plan, version=workflow.version, max_concurrency=max_concurrency, once=once)
+
+
+def without_root(plan: LoopPlan) -> Workflow:
+    """Give back the graph that *plan* was made of, as far as it is drawn."""
+    names = [n.name for n in plan.nodes]
+    drawn = Workflow(plan.graph)
+    drawn.nodes = {n.name: n.node for n in plan.nodes[1:]}
+    for edge in (e for n in plan.nodes[1:] for e in n.outs):
+        pair = (names[edge.source], names[edge.target])
+        drawn.edges[pair] = Edge(*pair, when=edge.when, condition=edge.condition)
+    return drawn
 
 
 def unreached(workflow: Workflow) -> list[str]:

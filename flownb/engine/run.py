@@ -17,6 +17,7 @@ import time
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from flownb.analysis.once import without_root
 from flownb.engine.capture import captured
 from flownb.engine.inflight import Gates
 from flownb.engine.links import lanes
@@ -85,6 +86,7 @@ class Execution:
             queues=NoQueues(),
         )
         self.run._metered = self._metered  # noqa: SLF001
+        self.run._drawn = functools.partial(without_root, plan)  # noqa: SLF001
         self.manager.threads = Threads(plan.loop, self._fault)
         self.manager.journal, self.manager.replay = journal, replay
         self.journal = journal

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from flownb.model.records import Event, Failure, LogLine, LoopMetrics, Span
     from flownb.model.timeline import Lane
+    from flownb.model.workflow import Workflow
 
 RunStatus = Literal["pending", "running", "completed", "failed", "cancelled"]
 NodeStatus = Literal[
@@ -158,6 +159,7 @@ class WorkflowRun(Tabled):
         self.started = 0.0  # seconds since 1970
         self._names, self._trail = names, trail
         self._lanes: Callable[[], tuple[Lane, ...]] = tuple
+        self._drawn: Callable[[], Workflow] | None = None
         self._metered: Callable[[], LoopMetrics | None] = lambda: None
 
     @property
@@ -207,6 +209,11 @@ class WorkflowRun(Tabled):
     def metrics(self) -> LoopMetrics | None:
         """The counters of the run and of each node; durations in seconds."""
         return self._metered()
+
+    @property
+    def workflow(self) -> Workflow | None:
+        """The graph as it was when it was run, as far as a picture shows it."""
+        return None if self._drawn is None else self._drawn()
 
     @property
     def duration(self) -> float:

@@ -1,4 +1,4 @@
-"""How does a one-shot run show itself? Its end, its state, and which way it took.
+"""How does a one-shot run show itself? The way it took, its end, and its state.
 
 No times and no run id: what a cell shows is the same every time it is run. They are in
 `run.logs`, `run.table()` and `run.timeline`.
@@ -6,13 +6,39 @@ No times and no run id: what a cell shows is the same every time it is run. They
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
 from flownb.model.run import summary
+from flownb.notebook.draw import draw as draw_scene
+from flownb.notebook.scene import scene
 from flownb.notebook.table import table
 
 if TYPE_CHECKING:
-    from flownb.model.run import WorkflowRun
+    from flownb.model.run import NodeStatus, WorkflowRun
+    from flownb.notebook.ink import Picture
+
+_MOST: Final = 300  # nodes: of a larger graph the tables say more
+
+
+def draw(run: WorkflowRun) -> Picture | None:
+    """Draw the graph; in each box stands how often the node ran, or why it did not."""
+    workflow = run.workflow
+    if workflow is None or len(workflow.nodes) > _MOST:
+        return None
+    shapes, visits, nodes = scene(workflow), Counter(run.visited), run.nodes
+    words = {name: _word(status, visits[name]) for name, status in nodes.items()}
+    boxes = tuple(replace(box, word=words[box.name]) for box in shapes.boxes)
+    drawn = draw_scene(replace(shapes, boxes=boxes))
+    said = ", ".join(f"{name}: {word}" for name, word in words.items())
+    return replace(drawn, description=f"{drawn.description} {said}.")
+
+
+def _word(status: NodeStatus, visits: int) -> str:
+    if status != "completed":
+        return status
+    return "ran" if visits == 1 else f"ran {visits} times"
 
 
 def run_line(run: WorkflowRun) -> str:

@@ -25,11 +25,10 @@ from flownb.model.run import WorkflowRun
 from flownb.model.status import Status
 from flownb.model.timeline import Timeline, Timelines
 from flownb.model.workflow import Workflow
-from flownb.notebook import compared, explained, foreseen, gantt, gantt_stack, marked
+from flownb.notebook import compared, explained, foreseen, gantt, gantt_stack, marked, ran
 from flownb.notebook.draw import draw
 from flownb.notebook.facts import Facts, edge_label
 from flownb.notebook.live import simulation_tables, status_line, status_tables
-from flownb.notebook.ran import run_line, run_tables
 from flownb.notebook.scene import line_words, scene
 from flownb.notebook.svg import style
 from flownb.notebook.svg import svg as write_svg
@@ -290,7 +289,12 @@ def _(obj: Simulation) -> list[tuple[str, str]]:
 
 @text.register(WorkflowRun)
 def _(obj: WorkflowRun) -> str:
-    return run_line(obj)
+    return ran.run_line(obj)
+
+
+@picture.register(WorkflowRun)
+def _(obj: WorkflowRun) -> Picture | None:
+    return ran.draw(obj)
 
 
 @lines.register(WorkflowRun)
@@ -300,7 +304,7 @@ def _(obj: WorkflowRun) -> str:
 
 @details.register(WorkflowRun)
 def _(obj: WorkflowRun) -> list[tuple[str, str]]:
-    return run_tables(obj)
+    return ran.run_tables(obj)
 
 
 @text.register(Sweep)
