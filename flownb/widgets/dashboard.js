@@ -225,7 +225,7 @@ function troubleCell() {
   const element = cell("trouble", "trouble", words);
   let [failed, dropped, missed, retries] = [0, 0, 0, 0];
   const show = () => {
-    const found = [[failed, "failed"], [retries, retries === 1 ? "retry" : "retries"], [dropped, "dropped"], [missed, "late"]];
+    const found = [[failed, "failed"], [retries, retries === 1 ? "retry" : "retries"], [dropped, "dropped"], [missed, missed === 1 ? "tick missed" : "ticks missed"]];
     const said = found.filter(([n]) => n).map(([n, word]) => `${count(n)} ${word}`);
     text(words, said.join(", ") || "none");
     element.classList.toggle("flownb-dim", !said.length);
