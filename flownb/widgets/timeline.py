@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 _EVERY: Final = 0.2  # seconds between two portions
 _MOST: Final = 600  # spans in a portion: 3,000 a second
 _PAST: Final = 3_000  # spans that a new page gets
-_STILL: Final = 10.0  # seconds that the picture that stays shows
+_STILL: Final = 10.0  # seconds that the picture that stays shows,
+_STILL_SPANS: Final = 250  # and how many spans: it is sent again now and then
 _NAME: Final = 200
 _LOOKS: Final = (
     "work-even", "work-odd", "away-even", "away-odd", "thin-work", "thin-away", "thin-wait",
@@ -140,9 +141,8 @@ class TimelineView(Part):
         """Give the last seconds as the static picture, and its table."""
         whole = self._orch.timeline()
         part = whole.of(since=max(whole.start, whole.end - _STILL)) if len(whole) else whole
-        if len(part) > gantt.MOST:  # the newest, not the first
-            first = sorted(s.start for s in part)[-gantt.MOST]
-            part = part.of(since=first)
+        if len(part) > _STILL_SPANS:  # the newest, not the first
+            part = part.of(since=sorted(s.start for s in part)[-_STILL_SPANS])
         folded = [("as a table", gantt.twin(part))] if len(part) else []
         return page(gantt.draw(part), folded)
 

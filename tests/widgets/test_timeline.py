@@ -153,6 +153,16 @@ async def test_what_stays_is_the_picture_of_the_last_seconds():
         view.close()
 
 
+@live
+async def test_what_stays_is_small_however_much_happens():
+    async with one(every=0.001, fn=same).start() as orch:
+        view = orch.live_timeline()
+        await orch.wait(iterations=800, timeout=10)
+        assert len(orch.timeline()) > 1_000
+        assert len(view.still()) < 250_000
+        view.close()
+
+
 def test_portions_stay_for_a_second_and_keep_their_numbers(monkeypatch):
     now = [0.0]
     monkeypatch.setattr(feed.time, "monotonic", lambda: now[0])
