@@ -218,7 +218,8 @@ class Graph(OneShot, Shown):
             tools=tools,
             using=self.using,
         )
-        return orchestrator.start()
+        self.last_start = orchestrator.start()
+        return self.last_start
 
     def explore(self) -> Any:
         """Play with the graph: switch await policies, flip nodes, drag durations.

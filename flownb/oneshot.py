@@ -9,11 +9,13 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from flownb.model.records import NOTHING
 from flownb.model.workflow import Workflow
 
 if TYPE_CHECKING:
     from flownb.analysis.plan import LoopPlan
     from flownb.engine.calling import Runner
+    from flownb.engine.orchestrator import Orchestrator
     from flownb.engine.run import Execution, Shower
     from flownb.model.policies import StartRule
     from flownb.model.run import WorkflowRun
@@ -36,7 +38,9 @@ class OneShot(Workflow):
         self.using: list[Any] = []
         self.last_run: WorkflowRun | None = None
         self._once: tuple[Any, LoopPlan, deque[list[Runner]]] | None = None
+        self.last_start: Orchestrator | None = None
         self._store: Any = None
+        self.stepped: dict[str, Any] = {}  # what nodes tried by step() passed on last
 
     def run(
         self,
@@ -151,6 +155,23 @@ class OneShot(Workflow):
         kept = run_id, store, persistence_interval
         return await run_here(*self._taken_up(kept, options, progress=progress, tools=tools))
 
+    def step(self, node: str, item: Any = NOTHING, *, tools: ToolRegistry | None = None) -> Any:
+        """Call one node, and give what it returned; of an if its verdict.
+
+        Without *item* it gets what the nodes before it gave last: in a step, in the last
+        run, or in the loops that were started last. Retry, timeout and `ctx` are as in a
+        run; what it raises is raised here.
+
+        >>> from flownb import Graph
+        >>> graph = Graph("g").add_node("double", lambda s: {"n": s["n"] * 2})
+        >>> graph = graph.add_node("text", lambda s: {"t": f"n is {s['n']}"})
+        >>> graph.add_edge("double", "text").step("double", {"n": 4}), graph.step("text")
+        ({'n': 8}, {'t': 'n is 8'})
+        """
+        from flownb.engine.stepping import step
+
+        return step(self, node, item, tools)
+
     # -- what both faces share -------------------------------------------------
 
     def _new(
@@ -188,7 +209,7 @@ class OneShot(Workflow):
             execution = Execution(
                 plan, entry, using=self.using, tools=tools, idle=self._idle(plan), **more, **told
             )
-            self.last_run = execution.run
+            self.last_run, self.stepped = execution.run, {}
             return execution
 
         return make, Shower(self.name, len(plan.nodes) - 1, progress=progress)

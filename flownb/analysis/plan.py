@@ -49,13 +49,15 @@ class Once:
     """What a plan says of a run that happens once.
 
     `schema` holds the rules of its state; `knots` the numbers of the nodes of each knot,
-    in plan order; `most` is how often a node may run when it does not say so itself.
+    in plan order; `most` is how often a node may run when it does not say so itself. Not
+    `on_state`: a dict, too, is a payload that goes from node to node.
     """
 
     schema: Schema
     knots: tuple[tuple[int, ...], ...] = ()
     most: int = 1000
     on_error: str = "stop"
+    on_state: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 class RunItem(Rounds):
     """The one item of a one-shot run."""
 
-    __slots__ = ("ends", "replay", "states", "tolerated")
+    __slots__ = ("behind", "ends", "replay", "states", "tolerated")
 
     def __init__(
         self, loop: LoopManager, runners: Sequence[Runner], iteration: int, payload: Any, once: Once
@@ -45,6 +45,7 @@ class RunItem(Rounds):
         self.memo: dict[Any, Any] = {}
         self.tolerated: dict[int, BaseException] = {}
         self.ends: dict[str, Any] = {}
+        self.behind: dict[str, Any] = {}  # what each node passed on last
         self.replay: Replay | None = loop.replay
         schema, self.states = once.schema, None
         if works_on_state(once, payload):
@@ -228,7 +229,8 @@ class RunItem(Rounds):
         self._go_on(token, output, live)
 
     def _go_on(self, token: Token, output: Any, live: Collection[PlanEdge] | None) -> None:
-        super().ended(token, output if self.states is None else token.state, live)
+        self.behind[token.at.name] = passed = output if self.states is None else token.state
+        super().ended(token, passed, live)
 
     def _spread(
         self, runner: Runner, output: Any, mask: int, live: Collection[PlanEdge] | None
@@ -345,4 +347,5 @@ class RunItem(Rounds):
 
 def works_on_state(once: Once, entry: Any) -> bool:
     """Whether nodes work on a state, and not on what the node before them gave."""
-    return entry is None or bool(once.schema.model) or isinstance(entry, (Mapping, BaseModel))
+    said = entry is None or bool(once.schema.model) or isinstance(entry, (Mapping, BaseModel))
+    return once.on_state and said

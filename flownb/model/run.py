@@ -161,6 +161,12 @@ class WorkflowRun(Tabled):
         self._lanes: Callable[[], tuple[Lane, ...]] = tuple
         self._drawn: Callable[[], Workflow] | None = None
         self._metered: Callable[[], LoopMetrics | None] = lambda: None
+        self._behind: Callable[[], dict[str, Any]] = dict
+
+    @property
+    def behind(self) -> dict[str, Any]:
+        """What each node passed on last: the state behind it, or its payload."""
+        return self._behind()
 
     @property
     def logs(self) -> list[LogEntry]:
