@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 class RunItem(Rounds):
     """The one item of a one-shot run."""
 
-    __slots__ = ("behind", "ends", "replay", "states", "tolerated")
+    __slots__ = ("_passed", "_rows", "ends", "replay", "states", "tolerated")
 
     def __init__(
         self, loop: LoopManager, runners: Sequence[Runner], iteration: int, payload: Any, once: Once
@@ -45,7 +45,8 @@ class RunItem(Rounds):
         self.memo: dict[Any, Any] = {}
         self.tolerated: dict[int, BaseException] = {}
         self.ends: dict[str, Any] = {}
-        self.behind: dict[str, Any] = {}  # what each node passed on last
+        self._passed: dict[str, Any] = {}  # what each node passed on last
+        self._rows: list[tuple[Any, Sequence[Runner], list[Any]]] = []  # the same of rows
         self.replay: Replay | None = loop.replay
         schema, self.states = once.schema, None
         if works_on_state(once, payload):
@@ -73,6 +74,16 @@ class RunItem(Rounds):
             return next(iter(self.ends.values())) if len(self.ends) == 1 else dict(self.ends)
         values = self.states.snapshot() if partial else self.states.final().values
         return self.once.schema.view(values)
+
+    def behind(self) -> dict[str, Any]:
+        """Give what each node passed on last: the state behind it, or its payload."""
+        found = {n: x.values if self.states else x for n, x in self._passed.items()}
+        for values, row, outputs in self._rows:
+            for runner, output in zip(row, outputs, strict=False):
+                if self.states is not None and not runner.passes:
+                    _, values = self.once.schema.stepped(output, values, runner.name)  # noqa: PLW2901
+                found[runner.name] = output if self.states is None else values
+        return found
 
     def failed_sources(self, plan: PlanNode) -> tuple[str, ...]:
         """Name the nodes before this one that failed while the run went on."""
@@ -208,6 +219,8 @@ class RunItem(Rounds):
 
     def walked(self, token: Token, walk: Walk) -> None:
         """Move a token along a row of nodes that one thread has called."""
+        values = None if token.state is None else token.state.values
+        self._rows.append((values, walk.row[: walk.at], walk.outputs))
         if self.states is not None and walk.steps:
             token.state = self.states.stepped(token.state, walk.values, walk.steps)
         if self.tolerated:
@@ -229,7 +242,7 @@ class RunItem(Rounds):
         self._go_on(token, output, live)
 
     def _go_on(self, token: Token, output: Any, live: Collection[PlanEdge] | None) -> None:
-        self.behind[token.at.name] = passed = output if self.states is None else token.state
+        self._passed[token.at.name] = passed = output if self.states is None else token.state
         super().ended(token, passed, live)
 
     def _spread(

@@ -124,7 +124,7 @@ class Execution:
         run, manager, item = self.run, self.manager, self.manager.only
         error, self.trail.cut = manager.error, manager.cut
         if item is not None:
-            run._behind = functools.partial(_behind, item.behind, on_state=item.states is not None)  # noqa: SLF001
+            run._behind = item.behind  # noqa: SLF001
         if run.status == "cancelled" or error is not None:
             run.state = None if item is None else item.result(partial=True)
         elif item is not None:
@@ -175,10 +175,6 @@ class Execution:
             "graph.last_run has the state and the log up to there"
         )
         return own
-
-
-def _behind(passed: dict[str, Any], *, on_state: bool) -> dict[str, Any]:
-    return {n: x.values for n, x in passed.items()} if on_state else passed
 
 
 class NoQueues:

@@ -40,6 +40,20 @@ def test_after_a_run_each_node_gets_what_was_before_it_then():
     assert graph.step("tell") == {"text": {"n": 2, "of": 2}}
 
 
+@pytest.mark.parametrize("entry", [0, {"n": 0}])
+def test_a_node_in_a_row_gets_what_was_before_it_too(entry):
+    def add(given):
+        return given + 1 if type(given) is int else {"n": given["n"] + 1}
+
+    graph = Graph("row")
+    for i in range(5):
+        graph.add_node(f"n{i}", add)
+    graph.add_edge("n0", "n1", "n2", "n3", "n4")
+    graph.run(entry)
+    given = [graph.step(f"n{i}") for i in range(4, 0, -1)]
+    assert given == ([5, 4, 3, 2] if entry == 0 else [{"n": n} for n in (5, 4, 3, 2)])
+
+
 def test_a_join_gets_what_all_before_it_gave():
     graph = Graph("join").add_node("a", lambda _: {"a": 1}).add_node("b", lambda _: {"b": 2})
     graph.add_node("c", lambda s: {"c": s["a"] + s["b"]}).add_edge("a", "c").add_edge("b", "c")
