@@ -57,7 +57,7 @@ class Live(anywidget.AnyWidget):
         title: str = "",
     ) -> None:
         names = tuple(part.name for part in parts)
-        self._esm, self._css = script(names), sheet(names)
+        self._esm, self._css = script(names), sheet()
         self._parts, self._home, self._over = {part.name: part for part in parts}, home, over
         self._verbs, self._title = verbs or {}, title
         self._versions: dict[str, Hashable] = {}

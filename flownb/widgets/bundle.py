@@ -48,10 +48,12 @@ def _gather(name: str, modules: dict[str, str]) -> None:
 
 
 @cache
-def sheet(parts: tuple[str, ...]) -> str:
-    """Give the style sheet of a widget: that of our static pictures, then each part's own."""
-    own = [HERE / f"{name}.css" for name in ("base", *parts)]
+def sheet() -> str:
+    """Give the one style sheet of all widgets: that of our static pictures, then each part's.
+
+    One for all, because anywidget keeps one style sheet a class on the page: a view with
+    other parts would take away that of a view which stands above it.
+    """
+    own = [HERE / "base.css", *sorted(set(HERE.glob("*.css")) - {HERE / "base.css"})]
     pictures = style(looks={**marked.LOOKS, **gantt_bars.LOOKS})
-    return "\n".join(
-        [pictures, STYLE, *(path.read_text(encoding="utf-8") for path in own if path.exists())]
-    )
+    return "\n".join([pictures, STYLE, *(path.read_text(encoding="utf-8") for path in own)])

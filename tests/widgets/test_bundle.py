@@ -51,13 +51,26 @@ def test_no_module_makes_markup_of_text_or_reaches_for_the_network(name):
     assert not re.search(r"https?://(?!www\.w3\.org/)", source)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_rule_of_a_style_sheet_stays_inside_our_own_root(kind):
-    rules = re.sub(r"/\*.*?\*/", "", sheet(KINDS[kind]), flags=re.DOTALL)
+def selectors_of(css):
+    rules = re.sub(r"/\*.*?\*/", "", css, flags=re.DOTALL)
     for selectors in re.findall(r"(?:^|[{}])\s*([^{}@]+)\{", rules):
         for selector in selectors.split(","):
             if not re.fullmatch(r"\s*(from|to|[\d.]+%)\s*", selector):
-                assert "fnb" in selector or "flownb" in selector, selector
+                yield selector.strip()
+
+
+def test_every_rule_of_the_style_sheet_stays_inside_our_own_root():
+    for selector in selectors_of(sheet()):
+        assert "fnb" in selector or "flownb" in selector, selector
+
+
+def test_no_part_styles_what_another_part_shows():
+    owners = {}
+    for path in HERE.glob("*.css"):
+        for selector in selectors_of(path.read_text()):
+            first = re.split(r"[\s:\[>]", selector)[0]
+            if path.stem != "base" and first.startswith(".flownb-"):
+                assert owners.setdefault(first, path.stem) == path.stem, selector
 
 
 def test_the_pure_functions_of_the_modules():
