@@ -16,6 +16,8 @@ from flownb.model.jsonable import Refused, advice, key_text, scalar, short_repr,
 
 # Far from Python's recursion limit, so that what could be pushed can be popped.
 _DEEPEST = 100
+# Far more than a message should carry; a stranger's gigabyte must not fill a reader's memory.
+_LARGEST = 16_000_000
 
 
 def dumps(data: Any, *, queue: str, model: type | None = None, what: str = "payload") -> str:
@@ -33,7 +35,13 @@ def dumps(data: Any, *, queue: str, model: type | None = None, what: str = "payl
         plain = _plain(data if model is None else _through(model, data))
     except Refused as refused:
         raise QueueError(f"queue {queue!r}: {what}{refused.path}: {refused.reason}") from None
-    return json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
+    if len(text) > _LARGEST:
+        raise QueueError(
+            f"queue {queue!r}: {what} has {len(text) / 1e6:.1f} million characters, more than "
+            f"{_LARGEST / 1e6:g} million: pass a path or key to where it is kept"
+        )
+    return text
 
 
 def loads(text: bytes, *, model: type | None = None) -> Any:
@@ -44,6 +52,8 @@ def loads(text: bytes, *, model: type | None = None) -> Any:
     >>> loads(b'{"days":[1,2]}')
     {'days': [1, 2]}
     """
+    if len(text) > 4 * _LARGEST:  # bytes, of which a character has up to four
+        raise ValueError(f"payload: {len(text)} bytes are too many")
     try:
         value = json.loads(text.decode(), parse_constant=_no_constant)
         # Escapes are the one way to write what UTF-8 itself cannot carry; 1e999 reads as infinity.

@@ -1,11 +1,16 @@
-"""Which servers do the queue tests run against? Fakeredis, and a real one where there is one."""
+"""Which servers do the queue tests run against? Every kind that a graph may meet.
+
+Fakeredis in this process, fakeredis over TCP, and a real server by its unix socket and by
+TCP: one suite, because a queue must not behave differently.
+"""
 
 from __future__ import annotations
 
 import pytest
 
 from flownb.queues import open_server
-from tests.servers import real_server_url
+from flownb.queues.loopback import LoopbackServer
+from tests.servers import RestartableServer, real_server_url
 
 __all__ = ["real_server_url"]
 
@@ -17,13 +22,32 @@ def _flush(url: str) -> None:
         client.flushall()
 
 
-@pytest.fixture(params=["fake", pytest.param("server", marks=pytest.mark.redis)])
+@pytest.fixture(scope="module")
+def real_tcp_url():
+    """The address of a real server of our own, by TCP."""
+    with RestartableServer(durable=False, tcp=True) as server:
+        yield server.url
+
+
+@pytest.fixture(
+    params=[
+        "fake",
+        "fake by TCP",
+        pytest.param("server", marks=pytest.mark.redis),
+        pytest.param("server by TCP", marks=[pytest.mark.redis, pytest.mark.nightly]),
+    ]
+)
 def server(request: pytest.FixtureRequest):
-    """An empty server, once inside this process and once a real one."""
+    """An empty server of each kind."""
     if request.param == "fake":
         yield open_server()
-        return
-    url = request.getfixturevalue("real_server_url")
-    _flush(url)
-    yield open_server(url)
-    _flush(url)
+    elif request.param == "fake by TCP":
+        loopback = LoopbackServer()
+        yield loopback
+        loopback.close()
+    else:
+        by_tcp = request.param.endswith("TCP")
+        url = request.getfixturevalue("real_tcp_url" if by_tcp else "real_server_url")
+        _flush(url)
+        yield open_server(url)
+        _flush(url)

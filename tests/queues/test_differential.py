@@ -29,6 +29,8 @@ steps = st.one_of(
     st.tuples(st.just("read"), hosts, queues, readers, st.integers(1, 4)),
     st.tuples(st.just("ack"), hosts, queues, readers, st.integers(0, 3)),
     st.tuples(st.just("bury"), hosts, queues, readers),
+    st.tuples(st.just("replay"), hosts, readers),
+    st.tuples(st.just("settle"), hosts, queues, readers, queues),
     st.tuples(st.just("stats"), hosts, queues),
     st.tuples(st.just("reopen"), hosts),
     st.tuples(st.just("clear"), hosts, queues),
@@ -83,9 +85,25 @@ class Program:
         held = self.held.get((queue, reader), [])
         if held:
             await self.host(host).dead_letter(
-                held.pop(), loop=reader, record={"n": len(self.seen)}, reader=reader
+                held.pop(),
+                loop=reader,
+                record={"n": len(self.seen), "item": len(self.seen)},
+                reader=reader,
             )
         return [letter["n"] for letter in await self.host(host).dead(reader)]
+
+    async def replay(self, host, reader):
+        letters = await self.host(host).dead(reader)
+        return await letters.replay(*[letter["id"] for letter in letters[:2]])
+
+    async def settle(self, host, queue, reader, target):
+        """Ack a message and push another in one step, as a transactional loop does."""
+        held = self.held.get((queue, reader), [])
+        if held:
+            queues = self.host(host)
+            push = queues.hold(target, len(self.seen))
+            return await queues.settle(held.pop(), [push], reader=reader)
+        return None
 
     async def stats(self, host, queue):
         return await self.host(host).stats(queue)
@@ -104,15 +122,34 @@ def check(figures):
     assert all(group.lag >= 0 and group.pending >= 0 for group in figures.groups)
 
 
+def programs(count):
+    """Run a test over that many programs."""
+    own = settings(
+        max_examples=count,
+        derandomize=True,
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    )
+    return lambda test: own(given(program=st.lists(steps, max_size=25))(test))
+
+
 @pytest.mark.redis
-@settings(
-    max_examples=100,
-    derandomize=True,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-@given(program=st.lists(steps, max_size=25))
+@programs(200)
 def test_any_program_sees_the_same_on_both(real_server_url, program):
+    compare(real_server_url, program)
+
+
+@pytest.mark.redis
+@pytest.mark.nightly
+@pytest.mark.timeout(600)
+@programs(2_000)
+def test_two_thousand_programs_see_the_same_on_both(real_server_url, program):
+    compare(real_server_url, program)
+
+
+def compare(real_server_url, program):
+    """Run a program on both; nobody may see a difference."""
+
     async def both():
         real = open_server(real_server_url)
         link = real.connect()

@@ -225,3 +225,10 @@ def test_dead_letters_that_are_not_ours_are_shown_as_such(server):
             assert letter["error"] == "not a dead letter of flownb"
 
     asyncio.run(scenario())
+
+
+def test_what_is_far_too_large_is_refused_on_both_sides():
+    with pytest.raises(QueueError, match=r"queue 'q': payload has 17\.0 million characters, more"):
+        dumps("x" * 17_000_000, queue="q")
+    with pytest.raises(ValueError, match="bytes are too many"):
+        loads(b" " * 70_000_000)

@@ -42,8 +42,15 @@ def test_a_server_describes_itself_without_its_password(url, shown):
 
 def test_a_wrong_url_is_refused_without_its_password():
     with pytest.raises(QueueError, match="example") as refused:
-        open_server("http://me:secret@example.org")
+        open_server("http://me:secret@example.org?password=secret")
     assert "secret" not in str(refused.value)
+
+
+def test_a_refused_password_is_told_without_it(real_server_url):
+    with pytest.raises(QueueError, match="AUTH") as refused:
+        open_server(real_server_url.replace("unix://", "unix://me:secret@")).check("graph 'g'")
+    assert "secret" not in str(refused.value)
+    assert "secret" not in repr(refused.value.__cause__)
 
 
 def test_something_that_is_no_client_is_refused():

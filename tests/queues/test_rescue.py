@@ -1,0 +1,184 @@
+"""What becomes of the messages of a reader that died, hangs, or dies of them?"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+
+import pytest
+
+from flownb.queues import lives
+from flownb.queues.spec import Lease
+from tests.queues.support import NEWS, drain, manager
+
+
+def test_the_process_of_a_dead_consumer_is_known_to_be_gone():
+    code = "from flownb.queues import lives; print(lives.begin('it')); input()"
+    child = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    name = child.stdout.readline().strip()
+    assert not lives.is_dead(name)
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert lives.is_dead(name), "a process that nobody has waited for is dead, too"
+    child.communicate()
+    assert lives.is_dead(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "~dropper", "me/rank", "x@y-z", "it@000000000000-1-1-1", "it@{machine}-{pid}-{began}"],
+)
+def test_of_a_name_that_says_nothing_of_use_nobody_is_declared_dead(name):
+    mine = lives.begin("mine")
+    machine, pid, began, _ = mine.rpartition("@")[2].split("-")
+    assert not lives.is_dead(name.format(machine=machine, pid=pid, began=began))
+    lives.end(mine)
+
+
+def test_a_number_that_another_process_has_got_since_is_another_process():
+    mine = lives.begin("mine")
+    machine, pid, began, number = mine.rpartition("@")[2].split("-")
+    assert lives.is_dead(f"mine@{machine}-{pid}-{int(began) - 1}-{number}")
+    lives.end(mine)
+
+
+def test_what_a_closed_reader_held_goes_to_the_next_at_once_one_at_a_time(server):
+    async def scenario():
+        async with manager(server, consumer="other") as other:
+            waiting = asyncio.create_task(
+                other.read("q", reader="rank", count=9, timeout=None, lease=Lease(careful=True))
+            )
+            async with manager(server) as queues:
+                await asyncio.sleep(0)
+                ids = [await queues.push("q", n) for n in range(3)]
+                got = await asyncio.wait_for(waiting, 5)
+                await other.ack("q", [message.id for message in got], reader="rank")
+                rest = len(ids) - len(got)
+                if rest:
+                    await queues.read("q", reader="rank", count=9, timeout=0)
+                mine = [await queues.push("q", n) for n in "ab"]
+                held = await queues.read("q", reader="rank", count=9, timeout=0)
+                assert [message.id for message in held] == mine
+            seen = []
+            while len(seen) < rest + 2:
+                lease = Lease(careful=True)
+                found = await other.read("q", reader="rank", count=9, timeout=5, lease=lease)
+                assert len(found) == 1
+                seen.append((found[0].payload, found[0].deliveries))
+                assert await other.read("q", reader="rank", count=9, timeout=0) == []
+                await other.ack("q", [found[0].id], reader="rank")
+            assert seen[-2:] == [("a", 2), ("b", 2)]
+            assert (await other.stats("q")).depth == 0
+
+    asyncio.run(scenario())
+
+
+def test_a_message_of_which_its_readers_die_ends_as_a_dead_letter(server):
+    async def scenario():
+        lease = Lease(max_deliveries=3)
+        async with manager(server) as queues:
+            await queues.push("q", {"poison": True})
+            await queues.push("q", "neighbour")
+        for deliveries in (1, 2, 3):
+            async with manager(server) as queues:
+                message = await queues.pop("q", 5, reader="rank", lease=lease)
+                assert (message.payload, message.deliveries) == ({"poison": True}, deliveries)
+        async with manager(server) as queues:
+            message = await queues.pop("q", 5, reader="rank", lease=lease)
+            assert message.payload == "neighbour"
+            (letter,) = await queues.dead("rank")
+            assert letter["item"] == {"poison": True}
+            assert letter["attempts"] == 3
+            assert "delivered 3 times and never settled" in letter["error"]
+            assert (letter["queue"], letter["loop"]) == ("q", "rank")
+
+    asyncio.run(scenario())
+
+
+def test_a_dead_name_is_removed_when_it_holds_nothing(server):
+    async def scenario():
+        for _ in range(3):
+            async with manager(server) as queues:
+                await queues.push("q", 1)
+                await queues.read("q", reader="rank", count=1, timeout=0)
+        async with manager(server) as last:
+            assert len(await last._client().xinfo_consumers("flownb:g:q", "q")) >= 1
+            assert await drain(last, "q", "rank") == [1] * 3
+            rescue = last._streams["q", "rank"]._rescue
+            for _ in range(2):
+                assert await rescue.orphans(Lease()) == []
+            names = await last._client().xinfo_consumers("flownb:g:q", "q")
+            assert [row["name"].decode() for row in names] == [rescue._me]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.redis
+@pytest.mark.wallclock
+def test_who_works_keeps_its_lease_and_who_is_silent_loses_it(real_server_url, monkeypatch):
+    """Of another machine nobody knows who is dead: there only the lease counts."""
+    monkeypatch.setattr("flownb.queues.rescue.is_dead", lambda name: False)
+    lease = Lease(visibility_timeout=1.5)
+
+    async def scenario():
+        async with manager(real_server_url) as queues, manager(real_server_url) as other:
+            await queues._client().flushall()
+            await queues.push("q", "long")
+            message = await queues.pop("q", 1, reader="rank", lease=lease)
+            # It works for longer than its lease, and renews it meanwhile.
+            assert await other.pop("q", 3, reader="rank", lease=lease) is None
+            assert await queues.settle(message, [], reader="rank")
+
+            await queues.push("q", "hung")
+            message = await queues.pop("q", 1, reader="rank", lease=lease)
+            queues._keeper._task.cancel()
+            taken = await other.pop("q", 10, reader="rank", lease=lease)
+            assert (taken.payload, taken.deliveries) == ("hung", 2)
+            push = queues.hold("q", "twice")
+            assert not await queues.settle(message, [push], reader="rank")
+            assert (await other.stats("q")).depth == 1
+            await other.ack("q", [taken.id], reader="rank")
+
+    asyncio.run(scenario())
+
+
+def test_of_two_that_claim_at_once_one_gets_the_message(server):
+    async def scenario():
+        async with manager(server) as queues:
+            for n in range(20):
+                await queues.push("q", n)
+            await queues.read("q", reader="rank", count=20, timeout=0)
+        others = [manager(server) for _ in range(4)]
+
+        async def take(queues):
+            seen = []
+            while message := await queues.pop("q", 0, reader="rank"):
+                seen.append(message.payload)
+            return seen
+
+        seen = await asyncio.gather(*map(take, others))
+        more = await asyncio.gather(*map(take, others))
+        found = [n for mine in (*seen, *more) for n in mine]
+        assert sorted(found) == list(range(20))
+        for queues in others:
+            await queues.aclose()
+
+    asyncio.run(scenario())
+
+
+def test_a_broadcast_reader_takes_over_for_its_own_loop_only(server):
+    async def scenario():
+        async with manager(server, NEWS) as queues:
+            await queues.push("news", 1)
+            await queues.read("news", reader="a", count=1, timeout=0)
+        async with manager(server, NEWS) as queues:
+            message = await queues.pop("news", 5, reader="b")
+            assert (message.payload, message.deliveries) == (1, 1)
+            message = await queues.pop("news", 5, reader="a")
+            assert (message.payload, message.deliveries) == (1, 2)
+
+    asyncio.run(scenario())
