@@ -21,7 +21,21 @@ NodeStatus = Literal[
     "pending", "running", "completed", "failed", "cancelled", "skipped", "bypassed"
 ]
 
-_BRIEF: Final = reprlib.Repr()
+
+class _Brief(reprlib.Repr):
+    """Short texts of values; a dict keeps its order."""
+
+    def repr_dict(self, x: dict[Any, Any], level: int) -> str:
+        if x and level <= 0:
+            return "{...}"
+        shown = [
+            f"{self.repr1(k, level - 1)}: {self.repr1(v, level - 1)}"
+            for k, v in list(x.items())[: self.maxdict]
+        ]
+        return "{" + ", ".join(shown + ["..."] * (len(x) > self.maxdict)) + "}"
+
+
+_BRIEF: Final = _Brief()
 _BRIEF.maxstring = _BRIEF.maxother = 60
 _BRIEF.maxdict = _BRIEF.maxlist = _BRIEF.maxtuple = _BRIEF.maxset = 4
 _BRIEF.maxlevel = 3
