@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from flownb.errors import QueueError as QueueError
     from flownb.errors import RunError as RunError
     from flownb.errors import SimulationError as SimulationError
+    from flownb.errors import StateConflict as StateConflict
     from flownb.errors import StoreError as StoreError
     from flownb.graph import Graph as Graph
     from flownb.model.nodes import BaseNode as BaseNode
@@ -93,7 +94,7 @@ _HOMES: Final = {
     "flownb.errors": (
         "DeadlockError", "FlowError", "GraphError", "InFlightFull", "IterationLimit",
         "LivelockError", "LoopStopped", "NodeFailed", "NodeTimeout", "QueueError", "RunError",
-        "SimulationError", "StoreError",
+        "SimulationError", "StateConflict", "StoreError",
     ),
 }  # fmt: skip
 _HOME: Final = {name: module for module, names in _HOMES.items() for name in names}

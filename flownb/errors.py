@@ -81,6 +81,23 @@ class IterationLimit(RunError):
         )
 
 
+class StateConflict(RunError):
+    """Two parallel nodes wrote one key of the state, and it has no reducer."""
+
+    def __init__(self, key: str, *nodes: str) -> None:
+        self.key, self.nodes = key, nodes
+        who = " and ".join(map(repr, nodes))
+        super().__init__(
+            f"nodes {who} run in parallel and both wrote {key!r}: let one follow the other, "
+            f"let them write different keys, or give Graph(reducers={{{key!r}: ...}}), "
+            "for example operator.add"
+        )
+
+    def __reduce__(self) -> tuple[type[StateConflict], tuple[str, ...]]:
+        """Travel whole, although it was made of other words than its text."""
+        return type(self), (self.key, *self.nodes)
+
+
 class LoopStopped(RunError):
     """What was asked of a loop needs it running, and it has ended."""
 

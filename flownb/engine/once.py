@@ -323,9 +323,8 @@ class RunItem(Rounds):
                 msg = f"on_error of node {plan.name!r} says {says!r}, but no edge leads there"
                 raise RunError(msg)
         elif says == "continue":
-            live = [
-                e for e in plan.outs if not (e.when or e.condition) and e.target != plan.handler
-            ]
+            live = [e for e in plan.outs if e.when is None and e.condition is None]
+            live = [e for e in live if e.target != plan.handler]
         else:
             output, live = self.onward(token, says)
         if self.loop.journal is not None:

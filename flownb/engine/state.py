@@ -12,7 +12,7 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING, Any
 
-from flownb.errors import RunError
+from flownb.errors import StateConflict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -61,7 +61,7 @@ class States:
         return self._add(State(values, (before,), steps))
 
     def merged(self, states: Iterable[State]) -> State:
-        """Give the state where branches meet; raises RunError when two wrote one key."""
+        """Give the state where branches meet; raises StateConflict when two wrote one key."""
         different = list(dict.fromkeys(states))
         if len(different) == 1:
             return different[0]
@@ -70,7 +70,7 @@ class States:
         return self._add(State(self._fold(base, since), tuple(different)))
 
     def final(self) -> State:
-        """Give the state of the whole run so far; raises RunError as `merged` does."""
+        """Give the state of the whole run so far; raises StateConflict as `merged` does."""
         return self.merged(self._tips)
 
     def snapshot(self) -> dict[str, Any]:
@@ -106,23 +106,6 @@ class States:
                 if before is not None and not _saw(state, before[1]):
                     raise StateConflict(name, before[0], node)
                 last[name] = node, state
-
-
-class StateConflict(RunError):
-    """Two parallel nodes wrote one key of the state, and it has no reducer."""
-
-    def __init__(self, key: str, *nodes: str) -> None:
-        self.key, self.nodes = key, nodes
-        who = " and ".join(map(repr, nodes))
-        super().__init__(
-            f"nodes {who} run in parallel and both wrote {key!r}: let one follow the other, "
-            f"let them write different keys, or give Graph(reducers={{{key!r}: ...}}), "
-            "for example operator.add"
-        )
-
-    def __reduce__(self) -> tuple[type[StateConflict], tuple[str, ...]]:
-        """Travel whole, although it was made of other words than its text."""
-        return type(self), (self.key, *self.nodes)
 
 
 def _since_they_parted(states: list[State]) -> tuple[State, list[tuple[Step, State]]]:

@@ -19,12 +19,11 @@ from flownb.model.workflow import Workflow
 if TYPE_CHECKING:
     from flownb.model.nodes import Node
     from flownb.model.tools import ToolRegistry
-    from flownb.oneshot import OneShot
 
 _NOT_ALONE = ("producer", "queue", "queue_reader")
 
 
-def step(graph: OneShot, name: str, item: Any, tools: ToolRegistry | None) -> Any:
+def step(graph: Any, name: str, item: Any, tools: ToolRegistry | None) -> Any:
     """Call node *name* once; give what it returned, of an if its verdict."""
     node = graph.nodes[known_node(name, graph.nodes)]
     if node.kind in _NOT_ALONE:
@@ -40,7 +39,7 @@ def step(graph: OneShot, name: str, item: Any, tools: ToolRegistry | None) -> An
     return [output for span, output, _ in execution.trail.calls() if span.kind == "work"][-1]
 
 
-def _called(graph: OneShot, node: Node, entry: Any, tools: ToolRegistry | None) -> Execution:
+def _called(graph: Any, node: Node, entry: Any, tools: ToolRegistry | None) -> Execution:
     alone = Workflow(graph.name, state_model=graph.state_model, reducers=graph.reducers)
     alone.nodes[node.name] = replace(node, join="all", on_error=None)
     plan = compile_once(alone)
@@ -56,7 +55,7 @@ def _called(graph: OneShot, node: Node, entry: Any, tools: ToolRegistry | None) 
     return made[0]
 
 
-def upstream(graph: OneShot, name: str) -> Any:
+def upstream(graph: Any, name: str) -> Any:
     """Find what the nodes before this one gave last: in a step, a run, or a loop."""
     sources = [e.source for e in graph.flow_edges() if e.target == name]
     found = {source: _last(graph, source) for source in sources}
@@ -78,7 +77,7 @@ def _merged(states: dict[str, Any]) -> Any:
     return {key: value for state in states.values() for key, value in state.items()}
 
 
-def _last(graph: OneShot, source: str) -> Any:
+def _last(graph: Any, source: str) -> Any:
     if source in graph.stepped:
         return graph.stepped[source]
     if graph.last_run is not None and source in graph.last_run.behind:

@@ -170,6 +170,14 @@ def test_a_handler_that_fails_or_names_no_way_fails_the_run() -> None:
     assert "choose a node behind it" in str(wrong.validate()[0])
 
 
+def test_going_on_behind_an_if_that_failed_takes_none_of_its_ways() -> None:
+    graph = Graph("g").add_if("i", boom).add_node("yes").add_node("no").add_node("any")
+    graph.add_edge("i", "yes", when=True).add_edge("i", "no", when=False).add_edge("i", "any")
+    assert graph.run({}, on_error="continue").nodes == {
+        "i": "failed", "yes": "bypassed", "no": "bypassed", "any": "completed",
+    }  # fmt: skip
+
+
 def test_a_verdict_without_an_edge_fails_the_run_and_the_first_match_wins() -> None:
     graph = Graph("g").add_if("i", lambda s: s["v"]).add_node("x").add_node("y")
     graph.add_edge("i", "x", when="x").add_edge("i", "y", when="y")
