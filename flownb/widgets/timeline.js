@@ -82,10 +82,9 @@ export function timeline(el, store) {
   function frame() {
     timer = 0;
     if (!shown || !el.isConnected) return;
-    const wait = Math.max(calm() ? 500 : FRAME, 4 * cost);
-    if (performance.now() - drawn >= wait) draw();
-    if (view.follow && view.runs) timer = requestAnimationFrame(frame);
-    else if (performance.now() - drawn > 1) timer = setTimeout(() => ((timer = 0), soon()), wait) && 0;
+    const due = drawn + Math.max(calm() ? 500 : FRAME, 4 * cost) - performance.now();
+    if (due <= 0) draw();
+    if (due > 0 || (view.follow && view.runs)) timer = requestAnimationFrame(frame);
   }
   function draw() {
     const begin = performance.now();
