@@ -90,9 +90,11 @@ class Journal:
             return True
         if token.state is not None:
             self._shared(token).look(token.state)
-        self._add(self._step(token, "started"))
+        step = self._step(token, "started")
         if self.interval:
+            self._add(step)
             return True
+        self._unsaved.append(step)
         if self.store.quick:
             self._save_now()
             return not self._broken
