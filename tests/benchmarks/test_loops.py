@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.benchmark, pytest.mark.wallclock, pytest.mark.timeout(
 
 ITEMS, CHAIN, ROUNDS = 200_000, 10, 5
 STEP, SLICE, SLICES = 0.005, 40, 15  # one hop to a thread and back is 1 % of a step
+PROCESS_LIMIT = 1.3
 CHAIN_LIMIT, SHARE, ARM, MARGIN = 10.0, 0.97, 0.1, 0.05
 
 
@@ -65,6 +66,27 @@ def test_a_chain_of_ten_trivial_nodes_costs_at_most_ten_bare_loops(record_proper
     record_property("ratio", ratio)
     print(f"chain of {CHAIN}, {ITEMS:,} items: {ratio:.1f} x a bare loop")
     assert ratio <= CHAIN_LIMIT
+
+
+def elapsed(pool: str) -> float:
+    """Seconds the chain takes there, from the loop's start to its end."""
+    orch = chain().set_loop("days", pool=pool).start()
+    asyncio.run(orch.wait(timeout=100))
+    metrics = orch.metrics()["days"]
+    orch.stop().wait(10)
+    assert metrics.released == ITEMS
+    return metrics.elapsed
+
+
+def test_a_loop_in_a_process_is_about_as_fast_as_one_in_a_thread(record_property):
+    thread, process, ratio = [], [], PROCESS_LIMIT + 1
+    while len(process) < 3 or (ratio > PROCESS_LIMIT and len(process) < 4 * ROUNDS):
+        thread.append(elapsed("thread"))
+        process.append(elapsed("process"))
+        ratio = min(process) / min(thread)
+    record_property("ratio", ratio)
+    print(f"chain of {CHAIN} in a process: {ratio:.2f} x in a thread")
+    assert ratio <= PROCESS_LIMIT
 
 
 def branches() -> Graph:
