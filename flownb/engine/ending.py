@@ -124,6 +124,7 @@ class Ending:
         self.loop.event("tick_failed", token.at.name, token.iteration, failure)
         self.loop.step_taken()
         self._brake(token)
+        self.loop.world.tick_failed(self.loop, token.at.memory.streak)
 
     def _failed(self, item: Item) -> None:
         loop = self.loop

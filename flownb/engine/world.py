@@ -8,6 +8,7 @@ seconds, what it awaits on the clock, plus what it passes to `time.sleep` or
 from __future__ import annotations
 
 import copy
+import math
 import time
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 CALLS_AT_ONE_INSTANT: Final = 100_000
 HOPS_AT_ONE_INSTANT: Final = 1_000
+FAILED_TICKS: Final = 1_000
 
 
 class Live:
@@ -46,6 +48,9 @@ class Live:
 
     def progress(self) -> None:
         """Nothing to watch."""
+
+    def tick_failed(self, loop: LoopManager, times: int) -> None:
+        """Nothing to watch: a live loop may try for ever."""
 
     def hopped(self, loop: LoopManager, hops: int) -> None:
         """Nothing to watch."""
@@ -119,6 +124,16 @@ class Simulated:
                 f"loop {loop.name!r}: {CALLS_AT_ONE_INSTANT:,} calls at second {now:g} "
                 "and time does not pass: give its producer every=, a node takes=, "
                 "or the simulation iterations="
+            )
+            loop.crash(LivelockError(msg))
+
+    def tick_failed(self, loop: LoopManager, times: int) -> None:
+        """Watch a producer that has failed *times* times in a row: its items may never come."""
+        if times >= FAILED_TICKS and loop.until == math.inf:
+            msg = (
+                f"loop {loop.name!r}: its producer failed {times:,} times in a row and the "
+                "simulation waits for more items: end the source with StopIteration, "
+                "or give the simulation until="
             )
             loop.crash(LivelockError(msg))
 

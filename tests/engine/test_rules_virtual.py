@@ -329,6 +329,22 @@ def test_an_endless_producer_with_iterations_is_none(monkeypatch):
     assert chain("a").simulate(iterations=5000, history=10).metrics["p"].done == 5000
 
 
+def test_a_producer_that_only_fails_any_more_does_not_go_on_for_ever(monkeypatch):
+    monkeypatch.setattr(world, "FAILED_TICKS", 50)
+    days = iter([1, 2])
+
+    def read():
+        for day in days:
+            return day
+        raise OSError("the file has ended")
+
+    graph = Graph("g").add_producer("p", read).add_node("a").add_edge("p", "a")
+    with pytest.raises(LivelockError, match=r"loop 'p'.*failed 50 times in a row.*until="):
+        graph.simulate(iterations=3)
+    days = iter([1, 2])
+    assert graph.simulate(iterations=3, until=5).metrics["p"].done == 2
+
+
 def test_a_long_list_without_any_time_is_none(monkeypatch):
     monkeypatch.setattr(world, "CALLS_AT_ONE_INSTANT", 500)
     sim = chain("a", source=range(5000)).simulate(until=1, history=10)
