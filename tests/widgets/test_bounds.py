@@ -19,7 +19,7 @@ from flownb import Graph
 from tests.live.support import live
 
 pytestmark = [pytest.mark.wallclock, pytest.mark.timeout(120)]
-VIEWS = ("dashboard", "live_timeline", "logs_view")
+VIEWS = ("view", "dag", "dashboard", "live_timeline", "logs_view")
 LOOPS, RATE = 20, 20
 
 
