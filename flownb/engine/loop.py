@@ -243,6 +243,8 @@ class LoopManager(Leaving):
             await self.nap(self._deadline if self._stopping else None)
 
     async def _paused(self) -> None:
+        if self.state == "running":  # it was asked for before there was anything to end
+            self._set("pausing", self.reason)
         self._set("paused", self.reason)
         self.tell_steps()
         while self.pausing and not self._halted:
