@@ -86,13 +86,17 @@ class Pulse:
     def since(self, seconds: float, loop: str = "") -> Sample:
         """Give the sample from which on to count: the last that is *seconds* old, or the oldest.
 
-        With a *loop*: one that knows it.
+        With a *loop*: one that knows it, since it was started.
         """
-        known = [s for s in (*self._seconds, *self._samples) if not loop or loop in s.loops] or [
-            self.last
-        ]
+        every = (*self._seconds, *self._samples)
+        known = [s for s in every if not loop or self._counts(s, loop)] or [self.last]
         old = [s for s in known if s.time <= self.last.time - seconds + 1e-6]
         return max(old, key=_time) if old else min(known, key=_time)
+
+    def _counts(self, sample: Sample, loop: str) -> bool:
+        """Whether a sample knows the loop as it runs now: one that starts anew counts from 0."""
+        then = sample.loops.get(loop)
+        return then is not None and then.produced <= self.last.loops[loop].produced
 
     # -- what one moment is like -----------------------------------------------
 
@@ -109,7 +113,7 @@ class Pulse:
 
     def ring(self, loop: str) -> list[float]:
         """Give the rate of each of the last seconds, the newest last."""
-        known = [s for s in self._seconds if loop in s.loops]
+        known = [s for s in self._seconds if loop in s.loops and self._counts(s, loop)]
         return [
             _per(b.loops[loop].released - a.loops[loop].released, b.time - a.time)
             for a, b in zip(known, islice(known, 1, None), strict=False)

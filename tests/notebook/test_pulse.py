@@ -99,6 +99,14 @@ def test_a_loop_that_waits_for_its_clock_is_held_by_nobody():
     assert pulse.held_by("p") == ""
 
 
+def test_a_loop_that_starts_anew_counts_from_nothing():
+    at = [LoopMetrics("p", produced=n, released=n, failed=n) for n in (90, 100, 0, 10, 20)]
+    pulse = pulse_of(*(Sample(second, {"p": m}) for second, m in enumerate(at)))
+    assert pulse.rate("p") == 10
+    assert pulse.ring("p") == [10, 10]
+    assert words(pulse)[0].startswith("p: 20 of the last 20 items failed")
+
+
 @given(
     st.floats(0, 2, allow_subnormal=False),
     st.floats(0, 2, allow_subnormal=False),
