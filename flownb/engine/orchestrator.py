@@ -104,7 +104,8 @@ class Orchestrator(Viewed):
         if before is None:
             self._launch()
             return self
-        print(f"{self.name}: stopping the generation that runs, the new one follows")  # noqa: T201
+        if not all(track.has_ended for track in before.tracks.values()):
+            print(f"{self.name}: stopping the generation that runs, the new one follows")  # noqa: T201
         before.requests.add(before.is_over, lambda: None).add_done_callback(
             lambda _: self._follow(before)
         )

@@ -184,7 +184,8 @@ def tables(why: Explanation) -> list[tuple[str, str]]:
                "".join(table(*each) for each in _loop_tables(why, loop)))
               for loop in why.loops[:_ARMS]]  # fmt: skip
     figures = "".join(table(*each) for each in foreseen.all_tables(capacity))
-    return [("", f"<style>{foreseen.STYLE}</style>{''.join(said)}"), *folded, ("capacity", figures)]
+    folded += [("capacity", figures)] if figures else []
+    return [("", f"<style>{foreseen.STYLE}</style>{''.join(said)}"), *folded]
 
 
 def _sentences(why: Explanation, capacity: Capacity, loop: str) -> str:
