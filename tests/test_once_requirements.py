@@ -36,7 +36,7 @@ SHOWN = {
     "S3.18 failures are logged, manual retry": [(RESUME, "")],
     "S3.20 parallel independent branches": [(PARALLEL, "two_sleeps")],
     "S3.21 load: many, large, deep": [
-        (PARALLEL, "a_chain_of_100_000"), (PARALLEL, "deep_wide_and_many"),
+        (PARALLEL, "a_long_chain"), (PARALLEL, "deep_wide_and_many"),
     ],
     "S3.22 isolation of runs": [(RUN, "ten_runs_at_once"), (PARALLEL, "a_run_does_not_know")],
     "S3.23 MAX_ITERATIONS": [(CYCLES, "each_node_may_have_a_limit")],

@@ -58,9 +58,10 @@ def compile_once(
     """
     _check(workflow, max_concurrency, on_error)
     root, first = root_name(workflow), entries(workflow)
-    rooted = Workflow(workflow.name).add_producer(root).include(workflow)
-    for name in first:
-        rooted.add_edge(root, name)
+    rooted = Workflow(workflow.name).add_producer(root)
+    rooted.nodes.update(workflow.nodes)
+    rooted.edges.update(workflow.edges)
+    rooted.edges.update({(root, name): Edge(root, name) for name in first})
     rooted.set_loop(root, await_policy="all", start_rule=start_rule, on_error="stop")
     plan = compile_plan(rooted, root, may_go_round=True)
     schema, most = Schema.of(workflow), _most(max_iterations)
