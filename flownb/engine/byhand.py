@@ -12,6 +12,7 @@ import contextlib
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from flownb.errors import QueueError
 from flownb.queues.letters import DeadLetters
 
 if TYPE_CHECKING:
@@ -76,9 +77,18 @@ class QueuesByHand:
         return await self._use(lambda m: m.clear(queue))
 
     async def _use(self, call: Callable[[QueueManager], Coroutine[Any, Any, _T]]) -> _T:
-        if self._closed:
-            async with self._make() as manager:
-                return await call(manager)
+        if not self._closed:
+            try:
+                return await self._there(call)
+            except QueueError:
+                if not self._closed:
+                    raise
+                # the run has ended in the middle of it, and took its manager along
+        async with self._make() as manager:
+            return await call(manager)
+
+    async def _there(self, call: Callable[[QueueManager], Coroutine[Any, Any, _T]]) -> _T:
+        """Do it on the orchestrator's event loop."""
         if asyncio.get_running_loop() is self._event_loop:
             return await self._here(call)
         there = asyncio.run_coroutine_threadsafe(self._here(call), self._event_loop)

@@ -124,3 +124,19 @@ async def test_a_full_queue_pushes_back_on_its_producer(redis):
     assert orch.metrics()["reader"].done == 200
     assert deepest <= 6
     await orch.stop()
+
+
+@live
+async def test_what_is_asked_by_hand_while_the_run_ends_is_answered_all_the_same(redis):
+    graph = Graph("ending").add_producer("days", range(3), every=0.01)
+    graph.add_queue("out", external=True).add_edge("days", "out")
+    for _ in range(5):
+        orch = graph.start(redis=redis)
+        found = []
+        while len(found) < 3:
+            message = await orch.queues.pop("out", 5)
+            await orch.queues.ack("out", [message.id])
+            found.append(message.payload)
+        assert found == [0, 1, 2]
+        assert await orch.queues.pop("out", 0.05) is None
+        await orch.stop()
