@@ -70,7 +70,8 @@ class OneShot(Workflow):
         With a *store* (the path of a SQLite file, a URL, what `open_store` gave) every step
         is kept, so that `resume` can take the run up after a crash: before and after each
         node, or with a *persistence_interval* every so many seconds. States are kept as
-        JSON, secrets in them too: leave those out.
+        JSON, secrets in them too: leave those out. *run_id* names the run; one of the same
+        name that is completed is replaced, one that can be taken up is not.
 
         Raises GraphError for mistakes in the graph, IterationLimit, StateConflict, StoreError,
         and what a node raised, with the node named; `last_run` then has the log and state.

@@ -35,13 +35,32 @@ class Kept:
     def begin(
         self, plan: LoopPlan, entry: Any, run_id: str | None, options: Mapping[str, Any]
     ) -> Journal:
-        """Give the journal of a new run."""
+        """Give the journal of a new run; under the name of a completed one it replaces that."""
+        try:
+            if run_id is not None:
+                self._make_room(run_id)
+            entry = self._copy(plan, entry)
+        except BaseException:
+            self._done()
+            raise
         now = time.time()
         record = RunRecord(
             run_id or uuid4().hex, plan.graph, "pending", now, now,
-            input=self._copy(plan, entry), shape=shape_of(plan), options=dict(options),
+            input=entry, shape=shape_of(plan), options=dict(options),
         )  # fmt: skip
         return Journal(self.store, record, interval=self.interval, done=self._done)
+
+    def _make_room(self, run_id: str) -> None:
+        try:
+            status = self.store.load(run_id).status
+        except StoreError:  # there is none; if it is for another reason, the run will say so
+            return
+        if status != "completed":
+            raise StoreError(
+                f"run {run_id!r} is kept already, as {status}: resume({run_id!r}) goes on with "
+                f"it, store.runs.delete({run_id!r}) forgets it, another run_id= begins a new one"
+            )
+        self.store.delete(run_id)
 
     def _copy(self, plan: LoopPlan, entry: Any) -> Any:
         """Copy the entry as it is now: nodes may change what is inside it."""

@@ -81,6 +81,33 @@ def test_a_completed_run_is_given_back_without_a_call(store):
     assert set(again.nodes.values()) == {"skipped"}
 
 
+def test_a_completed_run_is_replaced_by_one_of_its_name_and_one_to_be_taken_up_is_not(store):
+    graph, nodes = fork()
+    graph.run({"x": 0}, store=store, run_id="r")
+    assert graph.run({"x": 1}, store=store, run_id="r").state["x"] == 1
+    assert store.runs.load("r").input == {"x": 1}
+    nodes["c"].fails = True
+    with pytest.raises(ValueError, match="broken"):
+        graph.run({"x": 2}, store=store, run_id="r")
+    with pytest.raises(StoreError, match=r"run 'r' is kept already, as failed: resume\('r'\)"):
+        graph.run({"x": 3}, store=store, run_id="r")
+    nodes["c"].fails = False
+    assert graph.resume("r").state["x"] == 2
+
+
+def test_a_path_is_opened_for_the_run_and_closed_with_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FLOWNB_STORE", raising=False)
+    graph, nodes = fork(c=True)
+    with pytest.raises(ValueError, match="broken"):
+        graph.run(store="flownb-runs.sqlite", run_id="r")
+    assert [p.name for p in tmp_path.iterdir()] == ["flownb-runs.sqlite"]
+    again, nodes = fork()
+    assert again.resume("r").status == "completed"
+    assert calls(nodes) == {"a": 0, "b": 0, "c": 1, "d": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["flownb-runs.sqlite"]
+
+
 @pytest.mark.parametrize(
     ("edit", "said"),
     [
