@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _RULES: Final[tuple[StartRule, ...]] = ("dataflow", "level", "sequential")
 _AT_ONCE: Final = (1, 2, 4, 8)
-_MOST: Final = 20_000  # nodes: of a larger graph only the critical chain is told
+_MOST: Final = 2_000  # nodes: of a larger graph only the critical chain is told
 
 
 @dataclass(frozen=True, slots=True)

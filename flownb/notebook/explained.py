@@ -55,6 +55,10 @@ def _title(why: Explanation) -> str:
     loops = "1 loop" if len(why.loops) == 1 else f"{len(why.loops)} loops"
     if why.once is not None:
         return f"{brief(why.workflow.name)}: runs once, no producer waits{_unknown(why)}"
+    if not why.loops and why.workflow.nodes:
+        return (
+            f"{brief(why.workflow.name)}: runs once, how often round and how long only a run tells"
+        )
     if not why.loops:
         return f"{brief(why.workflow.name)}: no producer, so nobody waits for anybody"
     return f"{brief(why.workflow.name)}: who waits for whom, {loops}{_unknown(why)}"
@@ -163,6 +167,9 @@ def _once(why: Explanation, span: Makespan) -> Iterator[tuple[str, str]]:
     if span.seconds:
         mean = f"{span.work / span.seconds:.3g} nodes at work on average"
         yield "work", f"{seconds(span.work)} s in all, so {mean}"
+    maps = [name for name, node in why.workflow.nodes.items() if node.over is not None]
+    if maps:
+        yield "note", f"for how many elements {named(maps)} works only a run can tell: 1 counts"
 
 
 def _spans(span: Makespan) -> list[list[Any]]:

@@ -59,7 +59,14 @@ def test_a_loop_has_no_makespan_and_a_ring_is_not_played():
     assert Graph("loop").add_producer("p").explain().makespan is None
     ring = Graph("ring").add_node("first").add_node("a").add_if("again?", bool).add_node("end")
     ring.add_edge("first", "a", "again?").add_edge("again?", "a", when=True)
-    assert ring.add_edge("again?", "end", when=False).explain().makespan is None
+    why = ring.add_edge("again?", "end", when=False).explain()
+    assert why.makespan is None
+    assert why.text == "ring: runs once, how often round and how long only a run tells"
+
+
+def test_what_works_element_by_element_counts_once_and_says_so():
+    graph = Graph("g").add_node("read", takes=2, over="papers", into="notes")
+    assert "for how many elements read works only a run can tell: 1 counts" in graph.explain().text
 
 
 def test_what_was_measured_stands_for_what_is_not_declared():
