@@ -9,6 +9,7 @@ const BAR = 15;
 const GAP = 5;
 const FRAME = 50; // milliseconds between two pictures, at least
 const TABLE = 100; // rows
+const AHEAD = 1; // seconds that the clock goes on without news: a busy kernel sends none
 
 /** Show the timeline. @param {HTMLElement} el @param {import("./base.js").Store} store */
 export function timeline(el, store) {
@@ -46,7 +47,7 @@ export function timeline(el, store) {
     [view.at, view.runs] = [performance.now(), runs];
   }
   function clock() {
-    return view.runs ? view.now + (performance.now() - view.at) / 1000 : view.now;
+    return view.runs ? view.now + Math.min(AHEAD, (performance.now() - view.at) / 1000) : view.now;
   }
 
   // -- where everything stands -------------------------------------------------------
@@ -218,8 +219,10 @@ function build(view, act) {
     },
     tell: (now, from, to, rows, reel) => {
       const late = now.follow ? "" : `, ${duration(Math.max(0, now.now - to))} ago`;
+      const silent = (performance.now() - now.at) / 1000;
+      const quiet = now.runs && silent > 2 ? `; no news for ${duration(Math.round(silent))}: the kernel is busy` : "";
       const left = reel.left ? `; ${reel.left.toLocaleString("en")} spans are not drawn` : "";
-      text(words, `${second(Math.max(0, from), 0.1)} to ${second(to, 0.1)} s${late}${left}`);
+      text(words, `${second(Math.max(0, from), 0.1)} to ${second(to, 0.1)} s${late}${left}${quiet}`);
       attr(canvas, "aria-label", `timeline of ${rows.length} nodes, ${duration(now.wide)} wide`);
       if (twin.open && performance.now() - tabled > 2000) {
         tabled = performance.now();
