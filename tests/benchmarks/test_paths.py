@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from random import Random
 
@@ -13,7 +12,7 @@ from flownb.model.policies import AWAIT_POLICIES
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.wallclock]
 
-NODES, EDGES, REACH, ROUNDS = 200_000, 1_000_000, 1_000, 7
+NODES, EDGES, REACH, ROUNDS = 200_000, 1_000_000, 1_000, 3
 PATH_LIMIT, ALL_LIMIT = 3.0, 10.0
 
 
@@ -48,23 +47,21 @@ def plain_reverse_search(flow: Flow) -> bytearray:
 
 
 def seconds(call) -> float:
-    started = time.perf_counter()
+    started = time.process_time()
     call()
-    return time.perf_counter() - started
+    return time.process_time() - started
 
 
 @pytest.mark.timeout(300)
 def test_the_policies_cost_a_few_searches_over_a_million_edges(record_property):
     flow = random_flow()
     assert sum(may_be_awaited(flow, 0, "all")) > NODES * 0.9
-    path, everything = [], []
+    plain, path, everything = [], [], []
     for _ in range(ROUNDS):
-        base = seconds(lambda: plain_reverse_search(flow))
-        path.append(seconds(lambda: may_be_awaited(flow, 0, "path")) / base)
-        everything.append(
-            seconds(lambda: [may_be_awaited(flow, 0, p) for p in AWAIT_POLICIES]) / base
-        )
-    ratios = {"path": statistics.median(path), "all six": statistics.median(everything)}
+        plain.append(seconds(lambda: plain_reverse_search(flow)))
+        path.append(seconds(lambda: may_be_awaited(flow, 0, "path")))
+        everything.append(seconds(lambda: [may_be_awaited(flow, 0, p) for p in AWAIT_POLICIES]))
+    ratios = {"path": min(path) / min(plain), "all six": min(everything) / min(plain)}
     for name, ratio in ratios.items():
         record_property(name, ratio)
         print(f"{name}: {ratio:.2f} x a plain reverse search")
