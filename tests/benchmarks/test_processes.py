@@ -45,11 +45,11 @@ def rate(graph):
 
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one processor is one processor")
 def test_two_computing_process_loops_do_1_6_times_as_much_as_one():
-    rate(loops(["a"], "process", 3))  # the first child starts slowly
+    rate(loops(["a"], "process", 300))  # the first child starts slowly
     ratios = []
     for _ in range(5):
-        one = rate(loops(["a"], "process", 150))
-        two = rate(loops(["a", "b"], "process", 150))
+        one = rate(loops(["a"], "process", 300))
+        two = rate(loops(["a", "b"], "process", 300))
         ratios.append(two / one)
     print("two process loops:", ", ".join(f"{r:.2f}" for r in ratios))
     assert max(ratios) >= 1.6
