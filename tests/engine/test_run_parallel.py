@@ -92,11 +92,12 @@ def test_a_shared_limit_serialises_two_nodes() -> None:
 
 def test_rows_of_sync_nodes_share_a_thread_and_arms_do_not() -> None:
     threads: dict[str, int] = {}
+    together = threading.Barrier(2)
 
     def work(name: str):
         def call(_):
             threads[name] = threading.get_ident()
-            time.sleep(0.02)
+            together.wait(5)  # at work at the same time: each arm has a thread
 
         return call
 
