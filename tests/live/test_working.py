@@ -490,10 +490,10 @@ async def test_a_short_node_that_becomes_long_hops_and_the_private_loop_stays_al
 async def test_parallel_blocking_arms_run_at_the_same_time():
     graph = one([1], lambda _: time.sleep(0.2))
     graph.add_node("other", lambda _: time.sleep(0.2)).add_edge("days", "other")
-    orch = graph.start()
     with Stopwatch() as run:
+        orch = graph.start()
         await orch.wait(timeout=5)
-    assert 0.2 <= run.seconds < 0.38
+    assert 0.2 <= run.seconds < 0.4
     await orch.stop()
 
 
