@@ -33,7 +33,10 @@ class Memory:
     def rng(self) -> Random:
         """The node's own random numbers; made when they are first asked for."""
         if self._rng is None:
-            self._rng, self.used = Random(self._seed), True
+            self._rng, self.used = (
+                Random(self._seed and self._seed.encode("utf-8", "surrogatepass")),
+                True,
+            )
         return self._rng
 
     @property

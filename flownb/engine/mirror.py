@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from flownb.engine.inflight import Slots
 from flownb.engine.parcels import unpack, unpack_error
+from flownb.engine.supervise import Restartable
 from flownb.model.records import ENDED, NOTHING, Batch, Event, LogLine, Span
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from flownb.queues.spec import QueueSpec
 
 
-class Mirror:
+class Mirror(Restartable):
     """One loop that lives elsewhere, as the notebook sees it."""
 
     def __init__(self, plan: LoopPlan, stream: Stream, outputs: Outputs) -> None:
@@ -167,14 +168,6 @@ class Mirror:
             self.give_up(self.error)
         elif self.state not in ENDED:
             self._set("stopped")
-
-    def give_up(self, error: BaseException) -> None:
-        """End in state error, or, when another attempt is to follow, before it starts."""
-        self.restarting = not self._stopping and self.may_restart(error)
-        if self.restarting:
-            self._set("starting", f"after a crash: {type(error).__name__}: {error}")
-        else:
-            self._set("error")
 
     def _set(self, state: LoopState, reason: str = "") -> None:
         self.state, self.reason = state, reason

@@ -12,6 +12,7 @@ import contextvars
 from typing import TYPE_CHECKING, Any, Final
 
 from flownb.engine.capture import Spot
+from flownb.engine.supervise import Restartable
 from flownb.model.records import ENDED, Event, LogLine
 from flownb.queues.spec import Message
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 CLOSE: Final = 1.0  # seconds that closing gets even when the grace of a stop is over
 
 
-class Steered:
+class Steered(Restartable):
     """The half of `LoopManager` that is told what to do and tells what happens."""
 
     name: str
@@ -240,14 +241,6 @@ class Steered:
             self.give_up(self.error)
         elif self.state not in ENDED:
             self._set("stopped")
-
-    def give_up(self, error: BaseException) -> None:
-        """End in state error, or, when another attempt is to follow, before it starts."""
-        self.restarting = not self._stopping and self.may_restart(error)
-        if self.restarting:
-            self._set("starting", f"after a crash: {type(error).__name__}: {error}")
-        else:
-            self._set("error")
 
     def spawn(
         self, work: Coroutine[Any, Any, Any], context: Any = None, name: str | None = None

@@ -24,6 +24,23 @@ _FIRST: Final = 0.1
 _LONGEST: Final = 5.0
 
 
+class Restartable:
+    """A loop that crashes, wherever it lives, as `Supervisor` decides."""
+
+    restarting: bool  # it has ended, and another attempt follows
+    may_restart: Callable[[BaseException], bool]
+    _stopping: bool
+    _set: Callable[..., None]
+
+    def give_up(self, error: BaseException) -> None:
+        """End in state error, or, when another attempt is to follow, before it starts."""
+        self.restarting = not self._stopping and self.may_restart(error)
+        if self.restarting:
+            self._set("starting", f"after a crash: {type(error).__name__}: {error}")
+        else:
+            self._set("error")
+
+
 class Supervisor:
     """Remembers the crashes of one loop; *now* gives seconds.
 

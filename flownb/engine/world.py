@@ -177,7 +177,8 @@ class Simulated:
     def _rng(self, what: str, runner: Runner) -> Random:
         key = (what, runner.name)
         if key not in self._rngs:
-            self._rngs[key] = Random(f"{self._seed}/{runner.loop.name}/{runner.name}/{what}")
+            text = f"{self._seed}/{runner.loop.name}/{runner.name}/{what}"
+            self._rngs[key] = Random(text.encode("utf-8", "surrogatepass"))  # any name will do
         return self._rngs[key]
 
 

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from flownb import Graph
 from tests.engine.cases import graph_of, random_case
 from tests.engine.deterministic import build
 
@@ -64,3 +65,9 @@ def test_the_order_in_which_equal_things_happen_is_the_same_too():
         graph = graph_of(random_case(seed, most=20))
         first, second = (list(graph.simulate(iterations=2).timeline) for _ in range(2))
         assert first == second
+
+
+def test_a_name_that_is_no_proper_text_has_random_numbers_too():
+    graph = Graph("g").add_producer("p", [1]).add_node("a\udcff", lambda _, ctx: ctx.rng.random())
+    graph.add_edge("p", "a\udcff")
+    assert graph.simulate().outputs("a\udcff") == graph.simulate().outputs("a\udcff") != []
