@@ -95,6 +95,7 @@ class LeakCheck:
         """Fail the test that leaves a thread, child, file, event loop or task behind."""
         if request.node.get_closest_marker("kernel"):
             _wake_jupyter()
+        request.node.stash[_failed] = False  # it may be a second try
         before = Census.take()
         grumbles.clear()
         yield
@@ -152,6 +153,19 @@ def pytest_fixture_setup(fixturedef: pytest.FixtureDef) -> object:
     result = yield
     _resident |= Census.take() - before
     return result
+
+
+_REAL_TIME = ("wallclock", "browser", "kernel", "benchmark")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What looks at a real clock may be held up by the machine: it is broken if it fails thrice.
+
+    A second try is counted and named in pytest's summary. Virtual time gets no second try.
+    """
+    for item in items:
+        if any(item.get_closest_marker(name) for name in _REAL_TIME):
+            item.add_marker(pytest.mark.flaky(reruns=2))
 
 
 def pytest_configure(config: pytest.Config) -> None:
