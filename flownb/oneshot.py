@@ -182,8 +182,10 @@ class OneShot(Workflow):
         if keep is not None:
             from flownb.engine.durable import Kept
 
-            self._store, run_id, interval = keep
-            journal = Kept(self._store, interval=interval).begin(plan, state, run_id, options)
+            store, run_id, interval = keep
+            with Kept(store, interval=interval) as place:
+                journal = place.begin(plan, state, run_id, options)
+            self._store = store
             more = {"journal": journal, "run_id": journal.record.run_id}
         return self._made(plan, state, more, progress=progress, tools=tools)
 
@@ -193,11 +195,12 @@ class OneShot(Workflow):
         from flownb.engine.durable import Kept
 
         run_id, store, interval = kept
-        self._store = self._store if store is None else store
-        place = Kept(self._store, interval=interval)
-        record = place.load(run_id)
-        plan = self._plan_once(_options(**{**record.options, **options}))
-        journal, replay = place.take_up(plan, record)
+        store = self._store if store is None else store
+        with Kept(store, interval=interval) as place:
+            record = place.load(run_id)
+            plan = self._plan_once(_options(**{**record.options, **_known(options)}))
+            journal, replay = place.take_up(plan, record)
+        self._store = store
         more = {"journal": journal, "replay": replay, "run_id": run_id}
         return self._made(plan, record.input, more, progress=progress, tools=tools)
 
@@ -244,3 +247,14 @@ def _options(
         "start_rule": start_rule, "max_concurrency": max_concurrency,
         "max_iterations": max_iterations, "on_error": on_error,
     }  # fmt: skip
+
+
+def _known(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    known = list(_options())
+    for name in options:
+        if name not in known:
+            from flownb.model.edges import did_you_mean
+
+            near = did_you_mean(name, known)
+            raise TypeError(f"resume(): there is no option {name!r}{near}")
+    return options

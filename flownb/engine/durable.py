@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
 from flownb.analysis.same import differences, shape_of
@@ -32,17 +32,21 @@ class Kept:
         self.interval = interval
         self.store, self._done = _opened(store)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, error: object, *_: object) -> None:
+        """Let go of the store if nothing came of it; else the journal does, at the end."""
+        if error is not None:
+            self._done()
+
     def begin(
         self, plan: LoopPlan, entry: Any, run_id: str | None, options: Mapping[str, Any]
     ) -> Journal:
         """Give the journal of a new run; under the name of a completed one it replaces that."""
-        try:
-            if run_id is not None:
-                self._make_room(run_id)
-            entry = self._copy(plan, entry)
-        except BaseException:
-            self._done()
-            raise
+        if run_id is not None:
+            self._make_room(run_id)
+        entry = self._copy(plan, entry)
         now = time.time()
         record = RunRecord(
             run_id or uuid4().hex, plan.graph, "pending", now, now,
@@ -70,18 +74,13 @@ class Kept:
 
     def load(self, run_id: str) -> RunRecord:
         """Give what is kept of a run."""
-        try:
-            return self.store.load(run_id)
-        except StoreError:
-            self._done()
-            raise
+        return self.store.load(run_id)
 
     def take_up(self, plan: LoopPlan, record: RunRecord) -> tuple[Journal, Replay]:
         """Give the journal of a run that goes on, and what it did so far."""
         other = [f"it was graph {record.graph!r}"] if record.graph != plan.graph else []
         changed = other + differences(dict(record.shape), shape_of(plan))
         if changed:
-            self._done()
             raise GraphError(
                 f"run {record.run_id!r} cannot be taken up by graph {plan.graph!r}, which has "
                 "changed since: " + "; ".join(changed)

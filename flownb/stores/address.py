@@ -40,7 +40,7 @@ def sqlite_path(address: str) -> str:
     """
     _, found, rest = address.partition("://")
     path = rest.removeprefix("/") if found else address
-    if not path:
+    if path in {"", ":memory:"}:
         raise StoreError(f"{address!r} names no file: 'runs.sqlite', or 'memory://' for none")
     return str(Path(path).expanduser())
 

@@ -50,7 +50,10 @@ def graph_name(document: Mapping[str, Any]) -> str:
 
 def unknown_run(run_id: str, where: str) -> StoreError:
     """Say that there is no such run."""
-    return StoreError(f"there is no run {run_id!r} in {where}: .runs.list() shows those it keeps")
+    return StoreError(
+        f"there is no run {run_id!r} in {where}: .runs.list() shows those it keeps; "
+        "store= says where else to look"
+    )
 
 
 def unknown_graph(name: str, version: int | None, where: str) -> StoreError:

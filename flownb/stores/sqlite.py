@@ -50,10 +50,14 @@ class SqliteFile:
         return changed
 
     def rows(self, sql: str, params: Params) -> list[Any]:
-        """Give the rows of a query."""
+        """Give the rows of a query; looking for something makes no file."""
         with self._lock:
             try:
+                if self._connection is None:
+                    Path(self.where).stat()  # unlike Path.exists: a path that cannot be is an error
                 return (self._connection or self._open()).execute(sql, params).fetchall()
+            except FileNotFoundError:
+                return []
             except (sqlite3.Error, OSError) as error:
                 raise self._told(error) from None
 

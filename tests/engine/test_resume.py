@@ -108,6 +108,36 @@ def test_a_path_is_opened_for_the_run_and_closed_with_it(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["flownb-runs.sqlite"]
 
 
+def test_what_is_refused_leaves_no_file_behind_and_is_not_the_store_of_the_next(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FLOWNB_STORE", raising=False)
+    graph, _ = fork()
+    with pytest.raises(StoreError, match="there is no run 'nope' in flownb-runs"):
+        graph.resume("nope")
+    with pytest.raises(StoreError, match="is not JSON"):
+        graph.run({"x": object()}, store="a.sqlite", run_id="r")
+    with pytest.raises(GraphError, match="max_concurrency=0"):
+        graph.run({}, store="b.sqlite", max_concurrency=0)
+    with pytest.raises(GraphError, match="store= is a int"):
+        graph.run({}, store=5)
+    with pytest.raises(StoreError, match="there is no run 'r' in flownb-runs"):
+        asyncio.run(graph.aresume("r"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_resume_that_is_refused_lets_go_of_its_file(tmp_path):
+    graph, _ = fork(c=True)
+    with pytest.raises(ValueError, match="broken"):
+        graph.run({}, store=tmp_path / "r.sqlite", run_id="r")
+    with pytest.raises(GraphError, match="max_concurrency=0"):
+        graph.resume("r", max_concurrency=0)
+    with pytest.raises(TypeError, match="max_concurency"):
+        graph.resume("r", max_concurency=2)
+    assert [p.name for p in tmp_path.iterdir()] == ["r.sqlite"]  # no write-ahead log is left
+
+
 @pytest.mark.parametrize(
     ("edit", "said"),
     [

@@ -60,8 +60,9 @@ def test_the_default_is_a_file_here_or_what_the_environment_says(monkeypatch):
 
 
 def test_a_sqlite_address_without_a_file_says_what_to_write():
-    with pytest.raises(StoreError, match="names no file"):
-        sqlite_path("sqlite://")
+    for address in ("sqlite://", ":memory:", "sqlite:///:memory:"):
+        with pytest.raises(StoreError, match="names no file"):
+            sqlite_path(address)
 
 
 def test_nothing_is_made_before_the_first_use(tmp_path):
