@@ -20,6 +20,7 @@ import anywidget
 import traitlets
 
 from flownb.notebook.words import brief
+from flownb.widgets import budget
 from flownb.widgets.bundle import script, sheet
 from flownb.widgets.still import Still
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 INTERVAL: Final = 0.1
 _WHOLE: Final = 5.0  # seconds after which all of the state is sent once more
 _PATIENCE: Final = 1.0  # seconds until a part that raised is asked again
-_BYTES: Final = 100_000  # per second, that a view may send over the connection
 _SHARE: Final = 0.05  # of the event loop's time, that a view may take
 _NOWHERE: Final = object()
 
@@ -63,7 +63,7 @@ class Live(anywidget.AnyWidget):
         self._versions: dict[str, Hashable] = {}
         self._pages: set[str] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self._whole_at, self._sent, self._error, self._ticking = 0.0, 0, "", False
+        self._whole_at, self._error, self._ticking = 0.0, "", False
         self._still = Still(self.still)
         super().__init__(scene=self._scenes(), state=self._found())
         self.on_msg(self._heard)
@@ -88,6 +88,7 @@ class Live(anywidget.AnyWidget):
         """Send what has changed since it was last sent."""
         if any(part.version() != self._versions[name] for name, part in self._parts.items()):
             self.scene = self._scenes()
+            budget.shared.spend(_size(self.scene))
         found = self._found()
         patch = {k: v for k, v in found.items() if self.state.get(k, _NOWHERE) != v}
         patch |= dict.fromkeys(self.state.keys() - found.keys())
@@ -100,7 +101,7 @@ class Live(anywidget.AnyWidget):
             self._tell({"patch": patch})
 
     def _tell(self, message: dict[str, Any]) -> None:
-        self._sent += len(json.dumps(message, default=str))
+        budget.shared.spend(_size(message))
         self.send(message)
 
     def still(self) -> str:
@@ -124,12 +125,12 @@ class Live(anywidget.AnyWidget):
     def _tick(self) -> None:
         if not self._ticking:
             return
-        last, start, self._sent = self._over(), time.perf_counter(), 0
+        last, start = self._over(), time.perf_counter()
         try:
             self.refresh()
             self._still.refresh(repr(self), last=last)
             took = time.perf_counter() - start
-            pause = max(INTERVAL, self._sent / _BYTES, took / _SHARE)
+            pause = max(INTERVAL, budget.shared.wait(), took / _SHARE)
         except Exception as error:  # noqa: BLE001 - a view must not hurt what it shows
             self._complain(error)
             pause = _PATIENCE
@@ -223,3 +224,7 @@ class Live(anywidget.AnyWidget):
         """Show the present picture, which stays, and over it what lives."""
         self._still.show(super()._repr_mimebundle_(), repr(self))
         self.start()
+
+
+def _size(message: dict[str, Any]) -> int:
+    return len(json.dumps(message, default=str))

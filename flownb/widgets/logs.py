@@ -44,7 +44,14 @@ class Logs(Part):
         self._next = 0.0
 
     def version(self) -> Hashable:
-        """Change with the loops and nodes that speak, and when a page asks for the past."""
+        """Change with the loops and nodes that speak, and when a page asks for the past.
+
+        Who may speak is named before anybody does: a scene is large, and one name more
+        would send it again.
+        """
+        for track in list(self._orch.tracks.values()):
+            for node in ("", *(node.name for node in track.manager.plan.nodes)):
+                self._rows[track.name, node]
         return tuple(self._orch.tracks), len(self._rows.numbers), self._feed.version
 
     def commands(self) -> Mapping[str, Callable[[Command], Any]]:
@@ -54,9 +61,6 @@ class Logs(Part):
     def scene(self) -> dict[str, Any]:
         """Name who speaks, and give the last entries."""
         self._gather()
-        for track in self._orch.tracks.values():
-            for node in track.manager.plan.nodes:
-                self._rows[track.name, node.name]
         past = self._sent(self._entries(_PAST), _PAST, 10 * _SIZE)
         names = [
             {"id": i, "loop": clean(loop, 200), "node": clean(node, 200)}
