@@ -44,6 +44,9 @@ def _of_node(node: Node) -> Iterator[str]:
 def _producer(source: Any) -> Iterator[str]:
     if isinstance(source, (str, bytes)):
         yield f"its source is text, {source!r:.40}: give a function or a list of items"
+    elif hasattr(source, "columns") and hasattr(source, "to_dict"):
+        kind = type(source).__name__
+        yield f"its source is a {kind}, which gives its columns: give .to_dict('records') for rows"
     elif isinstance(source, BaseNode):
         yield from _called(source)
     elif not callable(source) and not isinstance(source, (Iterable, AsyncIterable)):

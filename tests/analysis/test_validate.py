@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 
+import pandas
 import pytest
 
 from flownb.analysis.shape import rings
@@ -299,6 +300,12 @@ def test_a_source_is_a_function_without_arguments_or_an_iterable(source):
 @pytest.mark.parametrize("source", [two, "text", 5])
 def test_any_other_source_is_an_error(source):
     assert len(errors(Workflow("g").add_producer("p", source))) == 1
+
+
+def test_a_table_as_source_is_told_how_to_give_its_rows():
+    table = pandas.DataFrame({"rain": [1, 2]})
+    [error] = errors(Workflow("g").add_producer("p", table))
+    assert "is a DataFrame, which gives its columns: give .to_dict('records') for rows" in error
 
 
 def test_class_nodes_conditions_fakes_and_durations_are_looked_at_too():
