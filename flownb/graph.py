@@ -61,6 +61,26 @@ class Graph(OneShot, Shown):
         self.using += [e for e in extensions if e not in self.using]
         return self
 
+    def clear_cache(self, *nodes: str) -> int:
+        """Forget what these nodes, or all of this graph, keep with `cache=`; say how much.
+
+        Results are kept by graph and node name in the process in which the node ran: they
+        outlive a run, and a cell that builds the graph again. They are given only to the
+        same function: redefine it, a function it calls, or a constant that it reads, and it
+        is called. What it reads from a file, or out of a dict that has changed in place, is
+        not seen: that is when to call this.
+
+        >>> graph = Graph("g").add_node("load", lambda state: {"rows": 3}, cache=True)
+        >>> [graph.run({"file": "a.csv"}).logs[0].status for _ in range(2)]
+        ['completed', 'cached']
+        >>> graph.clear_cache()
+        1
+        """
+        from flownb.engine.cached import cache
+        from flownb.engine.links import known_node
+
+        return cache.clear(self.name, tuple(known_node(n, self.nodes) for n in nodes))
+
     def validate(self) -> tuple[Problem, ...]:
         """Find every mistake at once; `str()` of each is a sentence. Empty: all is well."""
         from flownb.analysis.validate import validate

@@ -35,6 +35,7 @@ SHOWN = {
     "S3.17 dangling edges, state snapshot": [(FAILURES, "without_it_the_dependent")],
     "S3.18 failures are logged, manual retry": [(RESUME, "")],
     "S3.20 parallel independent branches": [(PARALLEL, "two_sleeps")],
+    "S3.20 cached node results": [("engine/test_cache.py", "an_equal_input_gives")],
     "S3.21 load: many, large, deep": [
         (PARALLEL, "a_long_chain"), (PARALLEL, "deep_wide_and_many"),
     ],

@@ -1,4 +1,4 @@
-"""How is a node with policies called? As middleware( retry( timeout( function ))).
+"""How is a node with policies called? As middleware( cache( retry( timeout( function )))).
 
 Each attempt is a span of its own; waiting for the next one is another. An attempt that
 timed out is left behind: what it still does, and what it pushes, is discarded.
@@ -12,6 +12,7 @@ import functools
 import inspect
 from typing import TYPE_CHECKING, Any
 
+from flownb.engine.cached import Cached
 from flownb.engine.signature import FAILS
 from flownb.errors import NodeTimeout
 from flownb.model.nodes import NodeData
@@ -29,16 +30,21 @@ class Attempts:
 
     def __init__(self, runner: Runner) -> None:
         self.runner = runner
+        self._cached = Cached(self) if runner.node.cache else None
 
     async def call(self, token: Token, started: Any) -> Any:
         """Call the node for *token*; *started* is a call that turned out to be a coroutine."""
-        call: Any = functools.partial(self._with_retry, token, started)
+        call: Any = functools.partial(self._with_cache, token, started)
         for middleware in reversed(self.runner.loop.middleware):
             call = functools.partial(middleware, call, self.runner.node)
         return await call(NodeData(token.payload, self.runner.meta(token)))
 
-    async def _with_retry(self, token: Token, started: Any, data: NodeData) -> Any:
+    async def _with_cache(self, token: Token, started: Any, data: NodeData) -> Any:
         token.payload = data.payload
+        call = functools.partial(self._with_retry, token, started)
+        return await (call() if self._cached is None else self._cached.call(token, call))
+
+    async def _with_retry(self, token: Token, started: Any) -> Any:
         retry = self.runner.node.retry
         if retry is None:
             return await self._attempt(token, started)
@@ -133,7 +139,19 @@ class Attempts:
             await asyncio.sleep(extra)
 
     async def _thread_future(self, token: Token) -> Any:
-        future = self.runner.loop.event_loop.create_future()
+        token.in_thread = True
+        output, error = await self.aside(functools.partial(self.runner.called, token))
+        token.in_thread = False
+        if error is not None:
+            raise error
+        return output
+
+    async def aside(self, call: Callable[[], tuple[Any, Any]]) -> tuple[Any, Any]:
+        """Do what may take its time in a thread; in virtual time nothing does."""
+        loop = self.runner.loop
+        if loop.inline:
+            return call()
+        future = loop.event_loop.create_future()
         context = contextvars.copy_context()
 
         def land(output: Any, error: BaseException | None) -> None:
@@ -141,13 +159,8 @@ class Attempts:
                 future.set_result((output, error))
 
         def work() -> Callable[[], None]:
-            outcome = context.run(self.runner.called, token)
-            return functools.partial(self.runner.loop.soon, land, *outcome)
+            return functools.partial(loop.soon, land, *context.run(call))
 
-        token.in_thread = True
-        self.runner.loop.threads.submit(self.runner.name, work)
+        loop.threads.submit(self.runner.name, work)
         output, error = await future
-        token.in_thread = False
-        if error is not None:
-            raise error
-        return output
+        return output, error

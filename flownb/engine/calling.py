@@ -1,6 +1,6 @@
 """How is one node called? The only place where user functions are called.
 
-A call is middleware( retry( timeout( function ))). A *runner* knows one node of one
+A call is middleware( cache( retry( timeout( function )))). A *runner* knows one node of one
 loop and picks the cheapest honest way: a *short* sync node inline, another sync node
 in a thread, an async node or one with policies as a task; in virtual time everything
 inline.
@@ -69,7 +69,8 @@ class Runner:
         self.plain = not (plain or self.passes or self.node.fail)
         self.row: Row = ()  # with which it is called in one go
         self.attempts = Attempts(self)
-        self.careful = bool(self.node.retry or self.node.timeout or loop.middleware)
+        policies = self.node.retry or self.node.timeout or self.node.cache
+        self.careful = bool(policies or loop.middleware)
 
     def _take_over(self, same: Runner) -> None:
         """Go on with what the last generation of an unchanged node had opened."""

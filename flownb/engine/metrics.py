@@ -72,7 +72,7 @@ class NodeMeter:
     """The counters of one node."""
 
     __slots__ = (
-        "abandoned", "backoff", "failed", "name", "retries", "state", "timeouts", "times",
+        "abandoned", "backoff", "cached", "failed", "name", "retries", "state", "timeouts", "times",
     )  # fmt: skip
 
     def __init__(self, name: str) -> None:
@@ -80,7 +80,7 @@ class NodeMeter:
         self.state: NodeState = "idle"
         self.times = Histogram()
         self.backoff = 0.0
-        self.failed = self.retries = self.timeouts = self.abandoned = 0
+        self.failed = self.retries = self.timeouts = self.abandoned = self.cached = 0
 
     def snapshot(self) -> NodeMetrics:
         """Freeze what is known now."""
@@ -88,7 +88,7 @@ class NodeMeter:
         return NodeMetrics(
             self.name, self.state, t.count, self.failed, self.retries, self.timeouts,
             self.abandoned, total=t.total, p50=t.quantile(0.5), p99=t.quantile(0.99),
-            longest=t.longest, backoff=self.backoff,
+            longest=t.longest, backoff=self.backoff, cached=self.cached,
         )  # fmt: skip
 
 
@@ -125,11 +125,14 @@ class Meter:
 
     def on_span(self, span: Span, _: Any) -> None:
         """Count a call or the producer's wait."""
-        _, node, _, _, kind, start, end, _ = span
+        _, node, _, _, kind, start, end, attempt = span
         if kind == "work":
             meter = self.node(node)
-            meter.times.add(end - start)
             meter.state = "healthy"
+            if attempt:
+                meter.times.add(end - start)
+            else:
+                meter.cached += 1
         elif kind == "retry":
             self.node(node).backoff += end - start
         if node == self.loop and kind in self.seconds:

@@ -13,6 +13,7 @@ import time
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
+from flownb.engine.cached import Cache, cache
 from flownb.engine.capture import HERE
 from flownb.errors import LivelockError, RunError, SimulationError
 
@@ -31,6 +32,7 @@ class Live:
     """The real world."""
 
     inline = False
+    cache = cache
 
     def calls(self, node: Node) -> bool:  # noqa: ARG002
         """Every node is called."""
@@ -82,6 +84,7 @@ class Simulated:
         self._calls, self._instant = 0, -1.0
         self._first_hop, self._hop_instant = 0, -1.0
         self._rngs: dict[tuple[str, str], Random] = {}
+        self.cache = Cache()  # of this simulation alone: it is the same every time
 
     def calls(self, node: Node) -> bool:
         """Whether node functions are called; a `fake=` always is."""

@@ -124,6 +124,7 @@ class NodeDoc(_Doc):
     over: str | ToolRef | None = None
     into: str | None = None
     max_iterations: int | None = None
+    cache: bool | int | ToolRef = False
 
 
 class EdgeDoc(_Doc):

@@ -58,10 +58,20 @@ def make_node(name: object, kind: Kind, fn: Any, options: dict[str, Any]) -> Nod
     if isinstance(fn, type) and issubclass(fn, BaseNode):
         msg = f"node {known!r}: {fn.__name__} is a class: give an instance, {fn.__name__}(...)"
         raise GraphError(msg)
+    _check_cache(known, fn, options.get("cache", False))
     if isinstance(fn, BaseNode):
         _check_kind(known, kind, fn)
         options = {**options, **_class_options(fn, options)}
     return Node(known, kind, fn, **options)
+
+
+def _check_cache(name: str, fn: Any, cache: Any) -> None:
+    if not (callable(cache) or (isinstance(cache, int) and cache >= 0)):
+        msg = f"node {name!r}: cache={cache!r}: give True, how many results, or a function"
+        raise GraphError(msg)
+    if cache and fn is None:
+        msg = f"node {name!r}: cache= has no meaning where there is no function to call"
+        raise GraphError(msg)
 
 
 def _check_kind(name: str, kind: Kind, fn: BaseNode) -> None:

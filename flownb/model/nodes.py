@@ -186,6 +186,7 @@ class Node:
     over: str | Callable[[Any], Any] | None = None
     into: str | None = None
     max_iterations: int | None = None
+    cache: bool | int | Callable[[Any], Any] = False
 
     @property
     def is_blocking(self) -> bool:

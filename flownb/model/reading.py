@@ -117,6 +117,7 @@ class _Reader:
         options["fake"] = self._tool(doc.fake, f"{where}, fake")
         options["on_error"] = self._or_tool(doc.on_error, f"{where}, on_error")
         options["over"] = self._or_tool(doc.over, f"{where}, over")
+        options["cache"] = self._or_tool(doc.cache, f"{where}, cache")
         options["retry"] = self._retry(doc.retry, where) if doc.retry else None
         options["limit"] = self._shared(doc.limit)
         options["queue"] = self._queue(doc, where)

@@ -43,6 +43,9 @@ class Span(NamedTuple):
     "wait": the producer waits for its await set; "throttled": for an in-flight
     slot; "limited": for a `Limit`; "retry": for the next attempt.
 
+    `attempt` counts from 1; 0 is a call of which there was no attempt, because its result
+    was in the cache.
+
     >>> Span("days", "check", 0, 0, "work", 1.0, 1.5, 1).duration
     0.5
     """
@@ -178,7 +181,10 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class NodeMetrics:
-    """What one node did so far; durations in seconds, `backoff` those between attempts."""
+    """What one node did so far; durations in seconds, `backoff` those between attempts.
+
+    `calls` counts attempts; `cached` how often a kept result was given instead (`cache=`).
+    """
 
     node: str
     state: NodeState = "idle"
@@ -193,6 +199,7 @@ class NodeMetrics:
     p99: float = 0.0
     longest: float = 0.0
     backoff: float = 0.0
+    cached: int = 0
 
     @property
     def mean(self) -> float:

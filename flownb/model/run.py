@@ -54,7 +54,8 @@ class LogEntry(NamedTuple):
     """One attempt of one node; `time` and `duration` are seconds, `time` from the run's start.
 
     `visit` counts from 0 how often the node had run before, `attempt` counts its tries
-    from 1; `output` says in brief what it returned, `error` why it failed.
+    from 1; `output` says in brief what it returned, `error` why it failed. Where the result
+    was in the node's cache, `status` is "cached" and `attempt` 0: it was not called.
     """
 
     time: float
@@ -62,7 +63,7 @@ class LogEntry(NamedTuple):
     visit: int
     attempt: int
     duration: float
-    status: Literal["completed", "failed"]
+    status: Literal["completed", "failed", "cached"]
     output: str = ""
     error: str = ""
 
@@ -70,6 +71,7 @@ class LogEntry(NamedTuple):
         again = f"#{self.visit}" if self.visit else ""
         tried = f" (attempt {self.attempt})" if self.attempt > 1 else ""
         what = f"failed: {self.error}" if self.error else self.output or self.status
+        what = f"cached: {what}" if self.status == "cached" else what
         return f"{self.time:9.3f} {self.duration:8.3f} {self.node}{again}{tried}: {what}"
 
 
@@ -146,7 +148,8 @@ def _is_call(span: Span, node: str) -> bool:
 
 def _entry(span: Span, output: Any, error: str) -> LogEntry:
     told = "" if output is NOTHING else summary(output)
-    status: Literal["completed", "failed"] = "failed" if error else "completed"
+    good: Literal["completed", "cached"] = "completed" if span.attempt else "cached"
+    status: Literal["completed", "failed", "cached"] = "failed" if error else good
     return LogEntry(
         span.start, span.node, span.visit, span.attempt, span.duration, status, told, error
     )
@@ -199,8 +202,8 @@ class WorkflowRun(Tabled):
 
     @property
     def visited(self) -> list[str]:
-        """The names of the nodes that were called, once for each visit, in order of start."""
-        return [e.node for e in self.logs if e.attempt == 1]
+        """The names of the nodes that ran, once for each visit, in order of start."""
+        return [e.node for e in self.logs if e.attempt <= 1]
 
     @property
     def nodes(self) -> dict[str, NodeStatus]:

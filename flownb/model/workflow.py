@@ -89,15 +89,9 @@ class Workflow(Topology):
             msg = f"producer {node_name(name)!r}: every={every} must be above 0 seconds"
             raise GraphError(msg)
         return self._put(
-            name,
-            "producer",
-            source,
-            every=every,
-            takes=takes,
-            fake=fake,
-            retry=retry,
+            name, "producer", source, every=every, takes=takes, fake=fake, retry=retry,
             timeout=timeout,
-        )
+        )  # fmt: skip
 
     def add_node(
         self,
@@ -119,17 +113,20 @@ class Workflow(Topology):
         over: str | Callable[[Any], Iterable[Any]] | None = None,
         into: str | None = None,
         max_iterations: int | None = None,
+        cache: bool | int | Callable[[Any], Any] = False,
     ) -> Self:
         """Add a node: a name and a function, a function alone, or a class node.
 
-        Without a function the payload passes on. *takes* declares the length in
-        seconds, *fake* stands in for the function in simulations, *timeout* is per
-        attempt, *keep* says how many last outputs are kept for `outputs()`.
+        Without a function the payload passes on. *takes* declares the length in seconds,
+        *fake* stands in for the function in simulations, *timeout* is per attempt, *keep*
+        says how many last outputs are kept for `outputs()`. With *cache* it is not called
+        again for an equal input: True keeps 128 results, a number so many, a function says
+        what of the input matters (see `clear_cache`).
 
         Only for one-shot runs: *over* names a key of the state (or is a function of it),
         and the node is called for each element of that list, in parallel; the list of what
-        it gave goes *into* that key (the node's name, if not given). *max_iterations*: how
-        often it may run when it is in a cycle.
+        it gave goes *into* that key (default: the node's name). *max_iterations*: how often
+        it may run when it is in a cycle.
         """
         if fn is None and not isinstance(name, str):
             fn = name
@@ -141,7 +138,8 @@ class Workflow(Topology):
         return self._put(
             name, actual, fn, takes=takes, fake=fake, fail=fail, retry=retry, timeout=timeout,
             on_error=on_error, join=join, limit=limit, config=config, keep=keep,
-            description=description, over=over, into=into, max_iterations=max_iterations,
+            description=description, over=over, into=into, cache=cache,
+            max_iterations=max_iterations,
         )  # fmt: skip
 
     def add_if(

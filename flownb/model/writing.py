@@ -96,7 +96,7 @@ class _Writer:
         for option, encode in self._encoders().items():
             value = getattr(node, option)
             # a class node brings its own limit along
-            if value is not None and not isinstance(value, OwnLimit):
+            if value is not None and value is not False and not isinstance(value, OwnLimit):
                 given[option] = encode(value, f"{where}, {option}=")
         return self._made(NodeDoc, given, where)
 
@@ -108,6 +108,7 @@ class _Writer:
             "retry": self._retry,
             "on_error": self._word_or_tool,
             "over": self._word_or_tool,
+            "cache": self._number_or_tool,
             "limit": self._limit_number,
             "queue": self._queue,
             "reader": lambda reader, where: self._made(ReaderDoc, _changed(reader), where),

@@ -1,0 +1,164 @@
+"""When need a node not be called? When it has `cache=` and was called with an equal input.
+
+What it gave is kept in the process in which it ran, under its graph's and its own name, so
+that it is still there when the cell that builds the graph is run again; a node whose
+function is another one now is called. What a call gave is copied, in and out: nobody can
+change what is kept. A failure is not kept. A simulation has results of its own.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import threading
+import weakref
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, Final
+
+from flownb.engine.likeness import Likeness
+from flownb.engine.signature import FAILS
+from flownb.model.records import NOTHING, Span
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from flownb.engine.attempts import Attempts
+    from flownb.engine.item import Token
+    from flownb.model.nodes import Node
+
+RESULTS: Final = 128  # of each node, if it does not say how many
+_NODES: Final = 1000
+
+
+class Results:
+    """What one node gave; at most *size* results, those asked for least recently go first."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[bytes, tuple[Any, list[Any]]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def get(self, key: bytes) -> Any:
+        """Give what is kept under a key, else NOTHING."""
+        with self._lock:
+            if key not in self._kept:
+                return NOTHING
+            self._kept.move_to_end(key)
+            return self._kept[key][0]
+
+    def put(self, key: bytes, result: Any, held: list[Any], size: int) -> None:
+        """Keep a result, and what its key knows by identity."""
+        with self._lock:
+            self._kept[key] = result, held
+            self._kept.move_to_end(key)
+            while len(self._kept) > size:
+                self._kept.popitem(last=False)
+
+
+class Cache:
+    """The results of all nodes that have `cache=`, by graph and node."""
+
+    def __init__(self) -> None:
+        self._nodes: OrderedDict[tuple[str, str], Results] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, graph: str, node: str) -> Results:
+        """Give the results of a node."""
+        with self._lock:
+            results = self._nodes.setdefault((graph, node), Results())
+            self._nodes.move_to_end((graph, node))
+            if len(self._nodes) > _NODES:
+                self._nodes.popitem(last=False)
+            return results
+
+    def clear(self, graph: str, nodes: tuple[str, ...] = ()) -> int:
+        """Forget the results of some nodes of a graph, or of all; say how many there were."""
+        with self._lock:
+            gone = [k for k in self._nodes if k[0] == graph and (not nodes or k[1] in nodes)]
+            return sum(len(self._nodes.pop(key)) for key in gone)
+
+
+cache: Final = Cache()
+
+
+class Cached:
+    """Calls one node, or gives what it gave for an equal input."""
+
+    def __init__(self, attempts: Attempts) -> None:
+        runner = attempts.runner
+        self._attempts, self._runner, node = attempts, runner, runner.node
+        self._of = node.cache if callable(node.cache) else None
+        size: Any = node.cache
+        self._size: int = RESULTS if self._of or size is True else size
+        self._told: Callable[[], Any] = lambda: None
+
+    async def call(self, token: Token, call: Callable[[], Awaitable[Any]]) -> Any:
+        """Give the kept result, else *call* and keep what comes of it."""
+        seen = await self._seen(token)
+        world, held = self._runner.loop.world, list[Any]()
+        results = world.cache.of(self._runner.loop.plan.graph, self._runner.name)
+        key, error = await self._aside(self._key, token, seen, held)
+        if error is None:
+            found, error = await self._aside(_copied, results.get(key))
+            if error is None and found is not NOTHING:
+                self._say(token, found)
+                return found
+        output = await call()
+        if error is None:
+            kept, error = await self._aside(_copied, output)
+        if error is None:
+            results.put(key, kept, held, self._size)
+        else:
+            self._warn(token, error)
+        return output
+
+    async def _aside(self, call: Callable[..., Any], *args: Any) -> tuple[Any, Any]:
+        return await self._attempts.aside(functools.partial(_tried, call, *args))
+
+    async def _seen(self, token: Token) -> Any:
+        """Give what of the input matters; what the user's function raises fails the node."""
+        if self._of is None:
+            return token.payload
+        seen, error = await self._aside(self._of, token.payload)
+        if error is not None:
+            raise error
+        return seen
+
+    def _key(self, token: Token, seen: Any, held: list[Any]) -> bytes:
+        runner, likeness = self._runner, Likeness(held)
+        likeness.reads((_called(runner.node, virtual=runner.loop.inline), self._of))
+        likeness.value((runner.config, token.item.failed_sources(runner.plan), seen))
+        return likeness.digest()
+
+    def _say(self, token: Token, output: Any) -> None:
+        """Publish a call of which there was no attempt."""
+        loop = self._runner.loop
+        token.start = now = loop.now()
+        span = Span(loop.name, self._runner.name, token.iteration, token.visit, "work", now, now, 0)
+        loop.stream.span(span, output)
+
+    def _warn(self, token: Token, error: BaseException) -> None:
+        loop = self._runner.loop
+        if self._told() is loop:
+            return
+        self._told = weakref.ref(loop)  # once for each run or loop
+        why = f"{type(error).__name__}: {error}"
+        text = f"cache= has no effect here, this cannot be compared or copied: {why}"
+        loop.log(self._runner.name, token.iteration, "warning", text)
+
+
+def _called(node: Node, *, virtual: bool) -> Any:
+    return node.fake if virtual and node.fake else node.fn
+
+
+def _copied(value: Any) -> Any:
+    return value if value is NOTHING else copy.deepcopy(value)
+
+
+def _tried(call: Callable[..., Any], *args: Any) -> tuple[Any, BaseException | None]:
+    try:
+        return call(*args), None
+    except FAILS as error:
+        return None, error
