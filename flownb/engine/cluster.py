@@ -1,8 +1,10 @@
 """How does a loop live on a Dask cluster? `DaskHost`: one task for each attempt.
 
 All traffic goes through the scheduler, the only place that the notebook and the workers
-both reach. The notebook decides which attempt is the one that counts, sends a sign of
-life every second, and misses the worker's answer to it when the worker is gone.
+both reach. The notebook decides which attempt is the one that counts. It asks the scheduler for
+the worker twice a second, so it knows of a death at once, also when no other worker is
+left; then the loop says so and starts as soon as a worker comes. A worker that is there
+and has nothing to say answers a sign of life every second.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from flownb.engine.cargo import Cargo, Shared, dump_plan, load
 from flownb.engine.hosts import Host
-from flownb.engine.worker import BYE, main, queue_name
+from flownb.engine.worker import BYE, MAIL, main, queue_name
+from flownb.engine.workers import PAUSE, workers_of
 from flownb.errors import GraphError, RunError
 
 if TYPE_CHECKING:
@@ -25,8 +28,9 @@ if TYPE_CHECKING:
     from flownb.engine.mirror import Mirror
 
 _BEAT: Final = 1.0
-_SILENCE: Final = 15.0  # without an answer, before a worker counts as gone
+_SILENCE: Final = 60  # looks without an answer, before a worker counts as gone
 _LOOK: Final = 0.25
+_USUAL: Final = 5.0  # seconds in which a cluster with a free thread has begun a task
 _PATIENCE: Final = 2.5
 _PARTING: Final = 2.0
 
@@ -72,12 +76,13 @@ class DaskHost(Host):
         self._shared.learn(cargo.plan)
         self._run = uuid.uuid4().hex[:12]
         self._uid = self.worker = ""
+        self._workers = workers_of(client)
         self._event_loop: asyncio.AbstractEventLoop = client.loop.asyncio_loop
         self._asked: asyncio.Queue[tuple[Any, ...]] = asyncio.Queue()
         self._admitted = asyncio.Event()
         self._downs: list[Any] = []
         self._getting: asyncio.Future[Any] | None = None
-        self._heard = time.monotonic()
+        self._silent, self._lost, self._leaving = 0, False, False
         self._deadline = float("inf")
         manager.send = self._send
 
@@ -96,6 +101,7 @@ class DaskHost(Host):
         if verb == "apply":
             args = (dump_plan(args[0], args[1], self._shared),)
         elif verb == "stop":
+            self._leaving = self._leaving or not self._uid
             self._deadline = min(self._deadline, time.monotonic() + args[0] + _PATIENCE)
         with contextlib.suppress(RuntimeError):  # the client's event loop has closed
             self._event_loop.call_soon_threadsafe(self._asked.put_nowait, (verb, *args))
@@ -105,25 +111,34 @@ class DaskHost(Host):
     async def _life(self, origin: float) -> BaseException | None:
         from distributed import Queue
 
-        self._heard = time.monotonic()
-        up = await Queue(queue_name(self._run), client=self._client)
+        if self._client.status in {"closing", "closed"}:
+            return RunError(f"loop {self.manager.name!r}: its Dask client is closed")
+        up = await Queue(queue_name(self._run), client=self._client, maxsize=MAIL)
         future = self._submit(origin)
-        speaking = asyncio.create_task(self._speak())
+        beside = [asyncio.create_task(self._speak()), asyncio.create_task(self._watch())]
         try:
             return await self._listen(up, future)
         finally:
-            speaking.cancel()
+            for task in beside:
+                task.cancel()
             with contextlib.suppress(Exception):  # the cluster may be gone
                 await asyncio.wait_for(self._part(up, future), _PARTING)
 
     async def _part(self, up: Any, future: Any) -> None:
-        """Leave nobody waiting: neither the worker nor a question of ours to the scheduler."""
+        """Leave nobody waiting: no attempt, and no question of ours to the scheduler."""
+        self._leaving = True
+        await self._client.cancel([future], force=True)
         for down in self._downs:
             await down.put(pickle.dumps(BYE))
-        if self._getting is not None:
-            await up.put(b"")
-            await self._getting
-        await self._client.cancel([future], force=True)
+        last = asyncio.ensure_future(up.put(b""))
+        while content := await self._get(up):
+            uid, what, message = pickle.loads(content)  # noqa: S301 - from our own worker
+            if what == "hello":
+                await self._admit(uid, message)
+        await last
+        if self.manager.has_told:  # nobody writes any more
+            for queue in (up, *self._downs):
+                queue.close()
 
     def _submit(self, origin: float) -> Any:
         """Submit the task; where it runs is for Dask to say.
@@ -140,7 +155,11 @@ class DaskHost(Host):
         """Take what attempts tell until the loop has ended; give what broke it."""
         while not self.manager.has_told:
             content = await self._next(up)
-            if content is not None:
+            if self._leaving and not self._uid:
+                return None  # stopped before it had a worker
+            if content is None:
+                self._silent += 1
+            else:
                 uid, what, message = pickle.loads(content)  # noqa: S301 - from our own worker
                 if what == "hello" and not await self._admit(uid, message):
                     return self._gone()
@@ -148,10 +167,10 @@ class DaskHost(Host):
             if time.monotonic() > self._deadline:
                 self.manager.abandoned.append(f"its task on {self.worker}, which did not obey")
                 return None
-            if self._uid and time.monotonic() > self._heard + _SILENCE:
+            if content is None and self._uid and (self._lost or self._silent > _SILENCE):
                 return self._gone()
             if future.status in {"error", "lost", "cancelled"}:
-                return RunError(f"loop {self.manager.name!r}: its Dask task is {future.status}")
+                return await self._broken(future)
         return None
 
     async def _next(self, up: Any) -> bytes | None:
@@ -162,14 +181,16 @@ class DaskHost(Host):
         if self._getting is None:
             self._getting = asyncio.ensure_future(up.get())
         done, _ = await asyncio.wait({self._getting}, timeout=_LOOK)
-        if not done:
-            return None
-        getting, self._getting = self._getting, None
-        return bytes(getting.result())
+        return await self._get(up) if done else None
+
+    async def _get(self, up: Any) -> bytes:
+        getting = self._getting or up.get()
+        self._getting = None
+        return bytes(await getting)
 
     def _take(self, uid: str, what: str, message: Any) -> None:
         if uid == self._uid:
-            self._heard = time.monotonic()
+            self._silent = 0
             if what == "told":
                 self.manager.take(message)
 
@@ -178,27 +199,46 @@ class DaskHost(Host):
         from distributed import Queue
 
         down = await Queue(queue_name(self._run, uid), client=self._client)
-        first = not self._uid
+        first = not self._uid and not self._leaving
         await down.put(pickle.dumps(("go",) if first else ("no",)))
-        self._downs.append(down)
         if first:
             self._uid, self.worker = uid, address
+            self._downs.append(down)
             self._admitted.set()
         return first
 
     async def _speak(self) -> None:
         """Send what is asked, in order, and a sign of life every second."""
         await self._admitted.wait()
+        with contextlib.suppress(OSError):  # the scheduler is gone: who listens will hear
+            while True:
+                try:
+                    asked = await asyncio.wait_for(self._asked.get(), _BEAT)
+                except TimeoutError:
+                    asked = ("alive",)
+                await self._downs[0].put(pickle.dumps(asked))
+
+    async def _watch(self) -> None:
+        """See whether the worker is still there, or what the loop waits for."""
+        begin = time.monotonic()
         while True:
-            try:
-                asked = await asyncio.wait_for(self._asked.get(), _BEAT)
-            except TimeoutError:
-                asked = ("alive",)
-            await self._downs[0].put(pickle.dumps(asked))
+            there = await self._workers.look(self._client)
+            if there is not None and self._uid:
+                self._lost = self.worker not in there
+            elif there is not None and not there:
+                self.manager.wait_for(f"waits for a Dask worker: {self._workers.counted(there)}")
+            elif there is not None and time.monotonic() > begin + _USUAL:
+                found = self._workers.counted(there)
+                self.manager.wait_for(f"waits for a Dask worker with a free thread: {found}")
+            await asyncio.sleep(PAUSE)
 
     def _gone(self) -> RunError:
         where = f"loop {self.manager.name!r}: its Dask worker {self.worker}"
         return RunError(f"{where} is gone")
+
+    async def _broken(self, future: Any) -> RunError:
+        why = f": {await future.exception()}" if future.status == "error" else ""
+        return RunError(f"loop {self.manager.name!r}: its Dask task is {future.status}{why}")
 
 
 def _result_of(done: Any) -> BaseException | None:

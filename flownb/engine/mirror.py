@@ -150,6 +150,12 @@ class Mirror(Restartable):
         if self._last is not None and (self.error is None or not self.may_restart(self.error)):
             self._event(self._last)
 
+    def wait_for(self, what: str) -> None:
+        """Say what the loop waits for before it can start; once, and as a warning."""
+        if what != self.reason and not self.has_told:
+            self._set("starting", what)
+            self.event("log", data=LogLine(self.now(), self.name, "", -1, "warning", what))
+
     # -- how it ends -----------------------------------------------------------
 
     def lose(self) -> None:

@@ -17,6 +17,7 @@ from flownb.engine.capture import captured
 from flownb.engine.far import Far, refuse, unload
 
 SILENCE: Final = 60.0
+MAIL: Final = 16  # messages at the scheduler that the notebook has not fetched
 BYE: Final = ("bye",)
 
 
@@ -32,7 +33,7 @@ class Post:
         from distributed import Queue
 
         self.uid, self._address = uuid.uuid4().hex[:12], address
-        self._up = Queue(queue_name(run), client=client)
+        self._up = Queue(queue_name(run), client=client, maxsize=MAIL)
         self._down = Queue(queue_name(run, self.uid), client=client)
         self._heard = time.monotonic()
         self._over = threading.Event()
@@ -50,7 +51,7 @@ class Post:
         self._tell("told", message)
 
     def _tell(self, what: str, message: Any = None) -> None:
-        self._up.put(pickle.dumps((self.uid, what, message)))
+        self._up.put(pickle.dumps((self.uid, what, message)), timeout=SILENCE)
 
     def may_run(self) -> bool:
         """Ask the notebook whether this attempt is the one."""
@@ -60,6 +61,13 @@ class Post:
         except EOFError:
             return False
 
+    def close(self) -> None:
+        """Give the scheduler its queues back; nothing is sent or received any more."""
+        if not self._over.is_set():
+            self._over.set()
+            self._up.close()
+            self._down.close()
+
     def receive(self) -> tuple[Any, ...]:
         """Wait for what the notebook asks; EOFError after its last word, or much silence."""
         while True:
@@ -67,7 +75,7 @@ class Post:
             asked: tuple[Any, ...] = pickle.loads(self._down.get())  # noqa: S301
             self._heard = time.monotonic()
             if asked == BYE:
-                self._over.set()
+                self.close()
                 raise EOFError
             if asked != ("alive",):
                 return asked
@@ -82,6 +90,7 @@ def main(content: bytes, run: str, made: int, began: float) -> str:
     secede()  # a loop must not keep a worker from its other work
     post = Post(client, run, address)
     if not post.may_run():
+        post.close()
         return "superseded"
     origin = time.monotonic() - (time.time() - began)
     with captured():
@@ -89,6 +98,7 @@ def main(content: bytes, run: str, made: int, began: float) -> str:
             far = Far(unload(content), post, made=made, on_orphaned=lambda: None)
         except Exception as error:  # noqa: BLE001 - e.g. a module that is not on this worker
             refuse(post, error)
+            post.close()
             return "refused"
         far.on_orphaned = far.halt
         far.run(origin)

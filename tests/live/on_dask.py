@@ -6,17 +6,24 @@ A program of its own: Dask's threads and sockets would look like leaks of the te
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import json
 import os
 import signal
+import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
+import dask
 from distributed import Client, LocalCluster
 
 from flownb import Graph
 from flownb.errors import GraphError
 from flownb.queues import spawned
+from tests.live.support import one
 
 
 async def until(true, orch=None, patience=90.0):
@@ -71,53 +78,133 @@ async def like_others(client):
     }
 
 
-def work(n):
-    time.sleep(0.01)
-    return [n, os.getpid()]
+def deadly(flag):
+    """Give a node that kills its worker in the middle of an item, once for each flag it finds."""
+
+    def work(n):
+        time.sleep(0.005)
+        with contextlib.suppress(FileNotFoundError):
+            flag.unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return n
+
+    return work
 
 
-async def killed(client, url, times):
-    """Kill the worker of a reading loop in the middle of an item, *times* times in all."""
-    total = 100 * times
+def relay(name, url, flag, enough, *, transactional):
+    """Two loops on the cluster carry numbers from one queue to another."""
     graph = (
-        Graph("killed")
-        .add_producer("make", range(total))
-        .add_queue("numbers")
+        Graph(name)
+        .add_producer("make", itertools.takewhile(lambda _: not enough, itertools.count()))
+        .add_queue("numbers", maxlen=200)
         .add_edge("make", "numbers")
         .add_queue_reader("gather", queue="worked")
-        .add_node("all", keep=10 * total)
+        .add_node("all", keep=100_000)
         .add_edge("gather", "all")
         .set_loop("make", pool="thread")
         .set_loop("gather", pool="thread")
     )
-    for name in ("one", "two"):
-        graph.add_queue_reader(name, queue="numbers", prefetch=4, visibility_timeout=2)
-        graph.add_node(f"work {name}", work).add_queue(f"out {name}", queue="worked")
-        graph.add_edge(name, f"work {name}", f"out {name}").set_loop(name, restart="on_crash")
-    orch = graph.start(cluster=client, redis=url)
-    for n in range(times):
-        name = ("one", "two")[n % 2]
-        await until(lambda: all(map(may_crash, orch.tracks.values())), orch, patience=90)
-        await until(lambda name=name: orch.status()[name].state == "running", orch)
-        before = orch.metrics()[name].produced
-        await until(lambda name=name, n=before: orch.metrics()[name].produced > n + 2)
-        os.kill(orch.outputs(f"work {name}")[-1][1], signal.SIGKILL)
-        await until(lambda name=name: orch.status()[name].state != "running")
-    status = await orch.wait(timeout=60)
-    found = [n for n, _ in orch.outputs("all")]
+    for loop in ("one", "two"):
+        graph.add_queue_reader(loop, queue="numbers", prefetch=4, visibility_timeout=2)
+        graph.add_node(f"work {loop}", deadly(flag)).add_queue(f"out {loop}", queue="worked")
+        graph.add_edge(loop, f"work {loop}", f"out {loop}")
+        graph.set_loop(loop, restart="on_crash", transactional=transactional)
+    return graph
+
+
+async def killed(client, url, times, *, transactional):
+    """Kill the worker of a reading loop in the middle of an item, *times* times in all."""
+    enough = []
+    with tempfile.TemporaryDirectory() as folder:
+        flag = Path(folder) / "die"
+        name = f"killed {transactional}"
+        graph = relay(name, url, flag, enough, transactional=transactional)
+        orch = graph.start(cluster=client, redis=url)
+        for _ in range(times):
+            await until(lambda: working(orch), orch)
+            flag.touch()
+            await until(lambda: not flag.exists(), orch)
+        await until(lambda: working(orch), orch)
+        enough.append(True)
+        status = await orch.wait(timeout=60)
+    total, found = orch.metrics()["make"].produced, orch.outputs("all")
     await orch.stop()
-    events = [e for t in orch.tracks.values() for e in t.history.events]
     return {
         "states": [s.state for s in status.loops],
         "lost": total - len(set(found)),
         "twice": len(found) - len(set(found)),
-        "restarts": sum(e.kind == "restarted" for e in events),
+        "crashed": sum(m.restarts for m in orch.metrics().values()) >= times,
     }
 
 
-def may_crash(track):
-    """Whether it would start again: a worker takes all its loops with it."""
-    return len(track.supervisor._recent()) < 5
+def working(orch):
+    """Whether all loops run, and the two on the cluster have begun an item since they do."""
+    if any(s.state != "running" for s in orch.status().loops):
+        return False
+    for name in ("one", "two"):
+        events = list(orch.tracks[name].history.events)
+        last = [e.kind for e in events if e.kind in {"restarted", "produced"}][-1:]
+        if last != ["produced"]:
+            return False
+    return True
+
+
+async def without_workers(url):
+    """The only worker of a cluster dies, and another comes: what does the loop say and do?"""
+    with (
+        LocalCluster(n_workers=0, dashboard_address=":0", silence_logs=50) as cluster,
+        Client(cluster) as client,
+    ):
+        graph = Graph("alone")
+        graph.add_queue_reader("read", queue="in", external=True, visibility_timeout=2)
+        graph.add_node("work", lambda n: [n, os.getpid()], keep=100).add_edge("read", "work")
+        graph.set_loop("read", restart="on_crash")
+        orch, said = graph.start(cluster=client, redis=url), []
+        workers, numbers = [], []
+        for begin in (0, 50):
+            await until(lambda: "a Dask worker" in orch.status()["read"].reason, orch)
+            said.append(orch.status()["read"].reason)
+            workers.append(a_worker(cluster.scheduler_address))
+            for n in range(begin, begin + 50):
+                await orch.queues.push("in", n)
+            await until(lambda b=begin: numbers_of(orch) >= set(range(b, b + 50)), orch)
+            numbers += numbers_of(orch)
+            workers[-1].kill()
+            workers[-1].wait()
+        await until(lambda: "0 of 1 left" in orch.status()["read"].reason, orch)
+        stopping = time.monotonic()
+        status = await orch.stop(grace=5)
+        return {
+            "said": said,
+            "lost": 100 - len(set(numbers)),
+            "state": status["read"].state,
+            "restarts": orch.metrics()["read"].restarts,
+            "warned": [line.text for line in orch.logs() if line.level == "warning"],
+            "stopped at once": time.monotonic() - stopping < 4,
+        }
+
+
+async def given_up(client):
+    """An item that kills every worker it comes to: how often is that tried?"""
+    graph = one(fn=lambda _: os.kill(os.getpid(), signal.SIGKILL), restart="on_crash")
+    orch = graph.start(cluster=client)
+    await until(lambda: orch.status()["days"].state == "error", orch)
+    await orch.stop()
+    return [orch.metrics()["days"].restarts, orch.status()["days"].reason]
+
+
+def numbers_of(orch):
+    return {n for n, _ in orch.outputs("work")}
+
+
+def a_worker(address):
+    """Start a worker as a person would, without a nanny that brings it back."""
+    command = ["-m", "distributed.cli.dask_worker", address, "--no-nanny", "--nthreads", "2"]
+    return subprocess.Popen(
+        [sys.executable, *command, "--no-dashboard"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
 
 
 def refused(client):
@@ -130,18 +217,25 @@ def refused(client):
 
 
 async def main():
+    kills, all_of_it = int(sys.argv[1]), len(sys.argv) > 2
+    # LocalCluster gives a worker up for good that is away 15 s after one of its deaths
+    dask.config.set({"distributed.deploy.lost-worker-timeout": "1h"})
     server = spawned.SpawnedServer(spawned.binary())
+    url = server.address()
     with (
         LocalCluster(
-            n_workers=2, threads_per_worker=2, dashboard_address=None, silence_logs=50
+            n_workers=2, threads_per_worker=2, dashboard_address=":0", silence_logs=50
         ) as cluster,
         Client(cluster) as client,
     ):
         found = {
             "likes": await like_others(client),
-            "killed": await killed(client, server.address(), int(sys.argv[1])),
+            "killed": await killed(client, url, kills - kills // 2, transactional=False),
+            "transactional": await killed(client, url, kills // 2, transactional=True),
             "refused": refused(client),
+            "given up": await given_up(client) if all_of_it else None,
         }
+    found["alone"] = await without_workers(url)
     print(json.dumps(found))
 
 
