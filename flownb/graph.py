@@ -238,7 +238,7 @@ class Graph(OneShot, Shown):
             tools=tools,
             using=self.using,
         )
-        self.last_start = orchestrator.start()
+        self.last_start = orchestrator.launch()
         return self.last_start
 
     def explore(self) -> Any:

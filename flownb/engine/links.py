@@ -43,6 +43,13 @@ class Links:
         with self._lock:
             self._plans[plan.loop] = plan
 
+    def again(self, plan: LoopPlan) -> None:
+        """Take in a loop that starts once more: it has not completed yet."""
+        with self._lock:
+            self._plans[plan.loop] = plan
+            self._completed.discard(plan.loop)
+            self._told.discard(plan.loop)
+
     def _fed_up(self, plan: LoopPlan) -> bool:
         reader = plan.nodes[0].node.reader
         if reader is None or reader.external:

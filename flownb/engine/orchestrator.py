@@ -12,42 +12,41 @@ import threading
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
+from weakref import WeakSet
 
 from flownb.analysis.validate import check
+from flownb.engine.again import plans_again
+from flownb.engine.answers import Answers
 from flownb.engine.byhand import QueuesByHand
 from flownb.engine.capture import capture, release
 from flownb.engine.control import EventLoopThread, Request, Requests
 from flownb.engine.generations import register, unregister
 from flownb.engine.heartbeat import Heartbeat
 from flownb.engine.inflight import Gates
-from flownb.engine.links import Links, known_node, lanes, queue_specs, uses_queues
+from flownb.engine.links import Links, known_node, queue_specs, uses_queues
 from flownb.engine.observe import Guarded, Observer
 from flownb.engine.placing import client_for, placed, server_for
 from flownb.engine.progress import Progress
 from flownb.engine.supported import check_supported
 from flownb.engine.track import Track
-from flownb.errors import GraphError, LoopStopped, RunError
-from flownb.model.edges import did_you_mean
-from flownb.model.records import ENDED, Failure, LogLine, LoopMetrics
-from flownb.model.shown import Viewed
-from flownb.model.status import Status
-from flownb.model.timeline import Timeline
+from flownb.errors import GraphError, LoopStopped
+from flownb.model.records import ENDED, LogLine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from flownb.analysis.explain import Explanation
     from flownb.analysis.plan import LoopPlan
     from flownb.engine.hosts import Host
+    from flownb.model.status import Status
     from flownb.model.workflow import Workflow
     from flownb.queues.manager import QueueManager
 
 
-class Orchestrator(Viewed):
+class Orchestrator(Answers):
     """A running graph. Made by `graph.start()`, which returns at once.
 
-    Asking (`pause`, `resume`, `step`, `stop`, `cancel`, `apply`, `swap`) acts at once and
-    returns a `Request` you may await; questions (`status`, `metrics`, `logs`,
+    Asking (`start`, `pause`, `resume`, `step`, `stop`, `cancel`, `apply`, `swap`) acts at
+    once and returns a `Request` you may await; questions (`status`, `metrics`, `logs`,
     `failures`, `outputs`, `timeline`) are answered from what is known now.
     """
 
@@ -85,20 +84,24 @@ class Orchestrator(Viewed):
             self.home = self._own.event_loop
         else:
             self.home = self._kernel
-        self.heartbeat = Heartbeat(self.home)
-        self.queues = QueuesByHand(self._manager_by_hand, self.home, self._offer)
+        self._open_up()
         self._lock = threading.Lock()
         self._launched = self._ending = self._over = False
         self._before: Orchestrator | None = None
+        self.followers: WeakSet[Any] = WeakSet()  # `follow(event loop)`: it runs once more
         self.origin = time.monotonic()
         self.links = Links(plans)
         for plan in plans:
             self.tracks[plan.loop] = Track(self, plan)
 
+    def _open_up(self) -> None:
+        self.heartbeat = Heartbeat(self.home)
+        self.queues = QueuesByHand(self._manager_by_hand, self.home, self._offer)
+
     # -- starting --------------------------------------------------------------
 
-    def start(self) -> Self:
-        """Start all loops, after a generation of the same graph that still runs has ended."""
+    def launch(self) -> Self:
+        """Begin, once a generation of the same graph that still runs has ended."""
         capture()
         self._before = before = register(self)
         if before is None:
@@ -140,6 +143,54 @@ class Orchestrator(Viewed):
 
     # -- asking ----------------------------------------------------------------
 
+    def start(self, loop: str | None = None) -> Request:
+        """Start loops that have ended once more, as the graph is now; those that run go on.
+
+        A loop counts from 0 again and its producer begins anew; queues keep what is in
+        them. One that is stopping starts when it has stopped. Raises GraphError for a graph
+        with mistakes, and LoopStopped when the graph runs in another generation.
+        """
+        plans = plans_again(self, loop, self._cluster)
+        ended = {plan.loop: self.tracks.get(plan.loop) for plan in plans}
+        if self._ending and not self._over:  # it closes up behind the last loop: a moment
+            closed = self.requests.add(self.is_over, lambda: None)
+            closed.add_done_callback(lambda _: self._begin_again(plans, ended))
+        else:
+            self._begin_again(plans, ended)
+        return self._request("start", loop, lambda: all(map(self._is_up, ended, ended.values())))
+
+    def _begin_again(self, plans: Sequence[LoopPlan], ended: Mapping[str, Track | None]) -> None:
+        if self._over:
+            self._reopen()
+        self.specs = queue_specs(self.workflow)
+        for plan in plans:
+            track = self.tracks.get(plan.loop)
+            if track is not ended[plan.loop]:  # somebody else was faster
+                continue
+            self.links.again(plan)
+            self._add_behind(track, plan)
+        if len(plans) == len(self.workflow.producers):
+            self._version = self.workflow.version
+        self.requests.look()
+
+    def _reopen(self) -> None:
+        """Be a run again, after every loop had ended."""
+        capture()
+        register(self)
+        self.tracks = {n: t for n, t in self.tracks.items() if n in self.workflow.producers}
+        if self._own is not None:
+            self._own = EventLoopThread(f"flownb {self.name}")
+            self.home = self._own.event_loop
+        self._open_up()
+        self._ending = self._over = False
+        self.heartbeat.start()
+        for view in list(self.followers):
+            view.follow(self.home)
+
+    def _is_up(self, loop: str, old: Track | None) -> bool:
+        now = self.tracks.get(loop)
+        return now not in {None, old} and now.state not in {"created", "starting"}
+
     def pause(self, loop: str | None = None) -> Request:
         """Make no new item after the next release; what is in flight goes on."""
         tracks = self._addressed(loop)
@@ -172,6 +223,7 @@ class Orchestrator(Viewed):
         """Make no new item, give what is in flight *grace* seconds, then cancel it."""
         tracks = self._addressed(loop)
         for track in tracks:
+            track.next = None
             track.stop(grace, launched=self._launched)
         if loop is not None:
             return self._request("stop", loop, lambda: all(t.host.ended.done() for t in tracks))
@@ -213,6 +265,7 @@ class Orchestrator(Viewed):
             plan, track = placed(self.workflow, loop, self._cluster), self.tracks.get(loop)
             self.links.add(plan)
             if track is not None and track.removed:
+                track.removed = False
                 self._add_behind(track, plan)
             elif track is not None and not track.differs_from(plan):
                 continue
@@ -231,18 +284,14 @@ class Orchestrator(Viewed):
         if self._launched:
             track.host.start(self.origin)
 
-    def _add_behind(self, track: Track, plan: LoopPlan) -> None:
-        """Start a loop that was removed and has come back, when the one before has ended."""
-        track.removed = False
-        track.host.ended.add_done_callback(lambda _: self._add(plan))
-
-    def _addressed(self, loop: str | None) -> list[Track]:
-        if loop is None:
-            return list(self.tracks.values())
-        if loop not in self.tracks:
-            msg = f"there is no loop {loop!r}{did_you_mean(loop, self.tracks)}"
-            raise RunError(msg)
-        return [self.tracks[loop]]
+    def _add_behind(self, track: Track | None, plan: LoopPlan) -> None:
+        """Start a loop when the one before it has ended, if nobody stops it until then."""
+        if track is None:
+            return self._add(plan)
+        track.next = plan
+        return track.host.ended.add_done_callback(
+            lambda _: self._add(plan) if track.next is plan else None
+        )
 
     def _request(self, verb: str, loop: str | None, fulfilled: Callable[[], bool]) -> Request:
         what = f"{verb} {loop or self.name}"
@@ -325,51 +374,6 @@ class Orchestrator(Viewed):
         if self._own is not None:
             self._own.stop()
 
-    # -- questions -------------------------------------------------------------
-
-    def status(self, *, timed_out: bool = False) -> Status:
-        """Say where each loop stands."""
-        loops = tuple(t.status() for t in self.tracks.values())
-        unapplied = self.workflow.version - self._version
-        busy = self.heartbeat.busy
-        return Status(self.name, loops, timed_out, busy, unapplied, self.server.describe())
-
-    def metrics(self) -> dict[str, LoopMetrics]:
-        """Give the counters of each loop; reading them never stops a loop."""
-        return {name: track.metrics() for name, track in self.tracks.items()}
-
-    def logs(
-        self, *, loop: str | None = None, node: str | None = None, last: int | None = None
-    ) -> list[LogLine]:
-        """Give the last lines that nodes printed or logged, oldest first."""
-        lines = [
-            x for t in self._addressed(loop) for x in list(t.history.logs) if node in {None, x.node}
-        ]
-        return _last(sorted(lines, key=lambda x: x.time), last)
-
-    def failures(self, loop: str | None = None, *, last: int | None = None) -> list[Failure]:
-        """Give the last items that failed, oldest first; each loop keeps 100."""
-        found = [f for t in self._addressed(loop) for f in list(t.history.failures)]
-        return _last(sorted(found, key=lambda f: f.time), last)
-
-    def outputs(self, node: str, last: int | None = None) -> list[Any]:
-        """Give the last outputs of a node, oldest first; its `keep=` says how many are kept."""
-        kept = {n: t.outputs.kept[n] for t in self.tracks.values() for n in t.outputs.kept}
-        return _last(list(kept[known_node(node, kept)]), last)
-
-    def explain(self) -> Explanation:
-        """Say who waits for whom, and put what was measured so far beside what is predicted."""
-        from flownb.analysis.explain import explain
-
-        return explain(self.workflow, measured=self.metrics())
-
-    def timeline(self, loop: str | None = None) -> Timeline:
-        """Give the last node calls and waits of each loop."""
-        tracks = self._addressed(loop)
-        spans = [s for t in tracks for s in t.history.spans()]
-        events = [e for t in tracks for e in list(t.history.events)]
-        return Timeline.of_spans(spans, events, lanes(t.manager.plan for t in tracks))
-
     def _manager_by_hand(self) -> QueueManager:
         return self.server.manager(
             self.name, self.specs, consumer="notebook", namespace=self.namespace, patient=False
@@ -390,8 +394,3 @@ def _running() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
-
-
-def _last(found: Iterable[Any], last: int | None) -> list[Any]:
-    kept = list(found)
-    return kept if last is None else kept[-last:] if last else []

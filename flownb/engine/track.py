@@ -57,6 +57,7 @@ class Track:
         self.name = plan.loop
         self._orchestrator = orchestrator
         self._wanted, self.removed, self._steps = plan, False, 0
+        self.next: LoopPlan | None = None  # what starts behind it
         names = [n.name for n in plan.nodes]
         self.meter, self.history = Meter(plan.loop, names), History()
         self.outputs = Outputs({n.name: n.node.keep for n in plan.nodes})
@@ -219,6 +220,11 @@ class Track:
     def has_ended(self) -> bool:
         """Whether it is in a final state."""
         return self.state in ENDED
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether it makes no item any more, and no other attempt follows."""
+        return not self.manager.restarting and (self.has_ended or self.state == "stopping")
 
     @property
     def is_stuck(self) -> bool:

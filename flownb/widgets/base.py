@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import anywidget
@@ -25,7 +26,7 @@ from flownb.widgets.bundle import script, sheet
 from flownb.widgets.still import Still
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Sequence
+    from collections.abc import Callable, Hashable, Mapping, Sequence
 
     from flownb.widgets.part import Command, Part
 
@@ -40,7 +41,8 @@ class Live(anywidget.AnyWidget):
     """Parts in a browser, fed from *home*, the event loop on which they are asked.
 
     *over* tells when there will be nothing new any more; *verbs* are commands that may
-    be called in any thread. Without *home* it changes only when it is told to.
+    be called in any thread, *chores* those that must be called at *home*. Without *home* it
+    changes only when it is told to.
     """
 
     scene = traitlets.Dict().tag(sync=True)
@@ -53,13 +55,14 @@ class Live(anywidget.AnyWidget):
         *,
         home: asyncio.AbstractEventLoop | None = None,
         over: Callable[[], bool] = lambda: False,
-        verbs: dict[str, Callable[[Command], Any]] | None = None,
+        verbs: Mapping[str, Callable[[Command], Any]] = MappingProxyType({}),
+        chores: Mapping[str, Callable[[Command], Any]] = MappingProxyType({}),
         title: str = "",
     ) -> None:
         names = tuple(part.name for part in parts)
         self._esm, self._css = script(names), sheet()
         self._parts, self._home, self._over = {part.name: part for part in parts}, home, over
-        self._verbs, self._title = verbs or {}, title
+        self._verbs, self._chores, self._title = verbs, chores, title
         self._versions: dict[str, Hashable] = {}
         self._pages: set[str] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -116,6 +119,12 @@ class Live(anywidget.AnyWidget):
             self._ticking = True
             self._post(self._tick)
 
+    def follow(self, home: asyncio.AbstractEventLoop) -> None:
+        """What had ended runs once more, on that event loop."""
+        self._home = home
+        if self.comm is not None:
+            self.start()
+
     def _post(self, step: Callable[..., Any], *args: Any) -> None:
         if self._home is None or self._home.is_closed():
             step(*args)
@@ -167,7 +176,9 @@ class Live(anywidget.AnyWidget):
             self._post(self._asked, command)
 
     def _asked(self, command: Command) -> None:
-        every = {verb: do for part in self._parts.values() for verb, do in part.commands().items()}
+        every = dict(self._chores)
+        for part in self._parts.values():
+            every |= part.commands()
         self._guarded(every.get(str(command.get("do")), self._unknown), command)
         self._refresh_if_still()
 

@@ -7,9 +7,13 @@ export const GLYPHS = {
   stopping: "■", stopped: "■", completed: "✓", error: "✕",
 };
 
+/** The states in which a loop does nothing any more, unless it is started. */
+export const ENDED = new Set(["stopped", "completed", "error"]);
+
 export const ICONS = {
+  start: "M4 2.5l9 5.5-9 5.5z",
   pause: "M4 3h3v10H4zM9 3h3v10H9z",
-  resume: "M4 2.5l9 5.5-9 5.5z",
+  resume: "M2.5 3H5v10H2.5zM6.5 2.5l7.5 5.5-7.5 5.5z",
   step: "M3 2.5l7 5.5-7 5.5zM11 3h2.5v10H11z",
   stop: "M3.5 3.5h9v9h-9z",
 };

@@ -1,13 +1,12 @@
 // How does the graph look while it runs? Its picture, and on it what happens.
 import { attr, count, drawPicture, h, rate, s, text } from "./base.js";
 import { chip, spoken } from "./chips.js";
-import { GLYPHS, ICONS, button } from "./controls.js";
+import { ENDED, GLYPHS, ICONS, button } from "./controls.js";
 import { crossed, dots } from "./flow.js";
 import { panel } from "./panel.js";
 import { stage } from "./stage.js";
 import { twin } from "./twin.js";
 
-const ENDED = new Set(["stopped", "completed", "error"]);
 const HELD = new Set(["paused", "pausing"]);
 const MANY = 80; // boxes: above this nothing glows by itself
 
@@ -20,6 +19,7 @@ export function dag(el, store) {
   const title = h("strong");
   const sum = h("span", { class: "flownb-dim" });
   const asks = [
+    ["start", "start every loop that has ended", ENDED],
     ["resume", "go on with every loop", HELD],
     ["pause", "pause every loop", new Set(["running", "starting"])],
     ["stop", "stop every loop: no new items, the others end", new Set(["running", "starting", ...HELD])],
@@ -151,13 +151,10 @@ export function dag(el, store) {
     const done = ENDED.has(state) ? `${count(released)} items` : rate(perSecond);
     text(lane.words, `${lane.name}${GLYPHS[state]} ${state} · ${done}${flight}`);
     attr(lane.words, "data-state", state);
-    const held = HELD.has(state);
-    ask(lane.hold, held ? "resume" : "pause", name);
+    ask(lane.hold, ENDED.has(state) ? "start" : HELD.has(state) ? "resume" : "pause", name);
     ask(lane.stop, "stop", name);
-    for (const control of [lane.hold, lane.stop]) {
-      control.el.classList.toggle("flownb-gone", ENDED.has(state));
-      attr(control.el, "tabindex", ENDED.has(state) ? "-1" : "0");
-    }
+    lane.stop.el.classList.toggle("flownb-gone", ENDED.has(state));
+    attr(lane.stop.el, "tabindex", ENDED.has(state) ? "-1" : "0");
   }
 
   function ask(control, verb, name) {

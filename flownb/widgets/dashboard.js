@@ -1,10 +1,10 @@
 // Is it keeping up, and who holds it back? A row for each loop, a row for each queue.
 import { attr, count, duration, h, rate, s, text } from "./base.js";
-import { button, GLYPHS } from "./controls.js";
+import { button, ENDED, GLYPHS } from "./controls.js";
 
 const COLUMNS = ["state", "loop", "per second", "last minute", "producer's time", "in flight", "p50 · p99", "trouble", ""];
 const QUEUE_COLUMNS = ["queue", "depth", "not delivered", "not acked", "grows"];
-const ENDED = ["stopped", "completed", "error"];
+const VERBS = ["start", "pause", "resume", "step", "stop"];
 const PATIENCE = 2000; // milliseconds until a button that changed nothing may be pressed again
 
 /** Show the dashboard. @param {HTMLElement} el @param {import("./base.js").Store} store */
@@ -80,7 +80,7 @@ function header(store) {
   const title = h("strong");
   const words = h("span", { class: "flownb-dim" });
   const kernel = h("span", { class: "flownb-dim", title: "how often the notebook's event loop was late in the last seconds" });
-  const all = ["pause", "resume", "step", "stop"].map((verb) =>
+  const all = VERBS.map((verb) =>
     button(verb, `${verb} all loops`, () => store.send({ do: verb }), verb),
   );
   const tools = h("div", { class: "flownb-tools", role: "group", "aria-label": "all loops" }, ...all);
@@ -99,11 +99,11 @@ function header(store) {
   };
 }
 
-/** Say whether [pause, resume, step, stop] make sense for loops in these states. */
+/** Say whether [start, pause, resume, step, stop] make sense for loops in these states. */
 export function possible(states) {
   const some = (...wanted) => states.some((state) => wanted.includes(state));
-  const alive = states.some((state) => !ENDED.includes(state));
-  return [some("running", "starting"), some("paused", "pausing"), some("paused"), alive && !states.every((x) => x === "stopping" || ENDED.includes(x))];
+  const going = states.some((state) => state !== "stopping" && !ENDED.has(state));
+  return [some(...ENDED), some("running", "starting"), some("paused", "pausing"), some("paused"), going];
 }
 
 function tell(list, alarms) {
@@ -248,14 +248,14 @@ function toolsCell(loop, store) {
     setTimeout(() => ((waiting = ""), allow()), PATIENCE);
     allow();
   };
-  const verbs = ["pause", "resume", "step", "stop"];
-  const all = verbs.map((verb) => button(verb, `${verb} ${loop.shown}`, ask(verb)));
+  const all = VERBS.map((verb) => button(verb, `${verb} ${loop.shown}`, ask(verb)));
   let [state, waiting] = ["", ""];
   const allow = () => {
     const can = possible(state ? [state] : []);
+    const first = ENDED.has(state) ? "start" : can[2] ? "resume" : "pause"; // one of three has room
     all.forEach((element, i) => {
-      element.disabled = !can[i] || (waiting === verbs[i] && waiting !== "step");
-      if (i < 2) element.hidden = i === 0 ? state === "paused" || state === "pausing" : !(state === "paused" || state === "pausing");
+      element.disabled = !can[i] || (waiting === VERBS[i] && waiting !== "step");
+      element.hidden = i < 3 && VERBS[i] !== first;
     });
   };
   allow();

@@ -19,7 +19,7 @@ export function crossed(lines, seen, ended, begun, before) {
   for (const line of lines) {
     const [gone, come] = [ended(line.source), begun(line.target)];
     const last = seen.get(line.id);
-    if (last === undefined) seen.set(line.id, gone);
+    if (last === undefined || gone < last) seen.set(line.id, gone); // new, or started once more
     else if (gone > last && come > (before.get(line.target) ?? come)) {
       seen.set(line.id, gone);
       found.push(line.id);

@@ -41,7 +41,11 @@ def open_view(orch: Orchestrator, kind: str, **options: Any) -> Live:
     *options* go to each part.
     """
     parts = [part(orch, **options) for part in _PARTS[kind]]  # type: ignore[call-arg]
-    live = Live(parts, home=orch.home, over=orch.is_over, verbs=verbs(orch), title=orch.name)
+    live = Live(
+        parts, home=orch.home, over=orch.is_over, verbs=verbs(orch), title=orch.name,
+        chores={"start": partial(_ask, orch.start)},
+    )  # fmt: skip
+    orch.followers.add(live)
     _replace(live, orch.name, kind)
     return live
 
@@ -69,7 +73,7 @@ def _event_loop() -> asyncio.AbstractEventLoop | None:
 
 
 def verbs(orch: Orchestrator) -> dict[str, Callable[[Command], Any]]:
-    """Give what may be asked in every view; each only posts to the mailbox of a loop."""
+    """Give what may be asked in any thread: each only posts to the mailbox of a loop."""
     names = ("pause", "resume", "step", "stop", "cancel")
     return {name: partial(_ask, getattr(orch, name)) for name in names}
 

@@ -99,6 +99,26 @@ def test_stop_and_a_click_that_makes_no_sense(kernel, comm):
     assert kernel("view._ticking").result == "False"
 
 
+def test_start_makes_a_run_that_was_stopped_go_on_and_the_view_follows_it(kernel, comm):
+    for loop in ({}, {"loop": "days"}):
+        kernel("await orch.stop()")
+        click(kernel, comm, do="start", **loop)
+        kernel.quiet(0.3)
+        kernel("await orch.wait(iterations=3, timeout=10)")
+        assert kernel("orch.status()['days'].state, view._ticking").result == "('running', True)"
+
+
+@pytest.mark.parametrize("cell", ["await asyncio.sleep(0.8)", "time.sleep(0.8)"])
+def test_step_makes_one_item_whatever_the_kernel_does(kernel, comm, cell):
+    kernel("import asyncio; await orch.pause(); made = orch.metrics()['days'].produced")
+    sent = kernel.send(cell)
+    click(kernel, comm, do="step", loop="days")
+    kernel.collect(sent)
+    kernel("await orch.wait(timeout=0.3)")
+    assert kernel("orch.metrics()['days'].produced - made").result == "1"
+    assert kernel("orch.status()['days'].state").result == "'paused'"
+
+
 def test_a_view_beside_a_cell_says_nothing_into_it(kernel, comm):
     ran = kernel("await asyncio.sleep(0.5)")
     assert (ran.out, ran.err) == ("", "")

@@ -101,6 +101,13 @@ def test_the_graph_moves_and_obeys_while_a_cell_awaits_and_after_a_sync_cell(
     state_is(page, "paused")
     page.locator("[aria-label^='stop every loop']").click()
     page.wait_for_selector(".flownb-bar:has-text('2 loops stopped')")
+    page.locator("[aria-label='start days']").click()
+    state_is(page, "running")
+    page.locator("[aria-label^='start every loop']").click()
+    page.wait_for_selector(".flownb-bar:has-text('2 loops running')")
+    page.wait_for_function(f"() => ({CALLS})('rank') > 2")
+    page.locator("[aria-label^='stop every loop']").click()
+    page.wait_for_selector(".flownb-bar:has-text('2 loops stopped')")
     assert not any(still.is_visible() for still in page.locator(".flownb-still").all())
     assert errors == []
     assert page.evaluate("window.alerted") == 0

@@ -37,6 +37,8 @@ test("something went over an edge when its source ended and its target began", (
   assert.deepEqual(at({ a: 1 }, { b: 1, c: 0 }), ["e0"]); // c is a dead arm
   assert.deepEqual(at({ a: 1 }, { b: 2, c: 0 }), []); // b has another source
   assert.deepEqual(at({ a: 3 }, { b: 3, c: 1 }), ["e0", "e1"]);
+  assert.deepEqual(at({ a: 0 }, { b: 0, c: 0 }), []); // its loop was started once more
+  assert.deepEqual(at({ a: 1 }, { b: 1, c: 0 }), ["e0"]);
 });
 
 test("a picture is fitted into its frame, and never shrunk until nobody can read it", () => {

@@ -25,14 +25,14 @@ test("the producer's time is said in words", () => {
   assert.equal(whereTimeGoes([1, 5, 90], ""), "works 1%, waits 5%, throttled 90%");
 });
 
-test("only what makes sense may be asked: pause, resume, step, stop", () => {
-  assert.deepEqual(possible(["running"]), [true, false, false, true]);
-  assert.deepEqual(possible(["pausing"]), [false, true, false, true]);
-  assert.deepEqual(possible(["paused"]), [false, true, true, true]);
-  assert.deepEqual(possible(["stopping"]), [false, false, false, false]);
-  assert.deepEqual(possible(["completed", "error", "stopped"]), [false, false, false, false]);
-  assert.deepEqual(possible(["paused", "running", "stopped"]), [true, true, true, true]);
-  assert.deepEqual(possible([]), [false, false, false, false]);
+test("only what makes sense may be asked: start, pause, resume, step, stop", () => {
+  assert.deepEqual(possible(["running"]), [false, true, false, false, true]);
+  assert.deepEqual(possible(["pausing"]), [false, false, true, false, true]);
+  assert.deepEqual(possible(["paused"]), [false, false, true, true, true]);
+  assert.deepEqual(possible(["stopping"]), [false, false, false, false, false]);
+  assert.deepEqual(possible(["completed", "error", "stopped"]), [true, false, false, false, false]);
+  assert.deepEqual(possible(["paused", "running", "stopped"]), [true, true, true, true, true]);
+  assert.deepEqual(possible([]), [false, false, false, false, false]);
 });
 
 test("growth has a sign", () => {

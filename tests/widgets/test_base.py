@@ -172,6 +172,13 @@ async def test_clicks_in_a_foreign_thread_reach_the_loops():
     view._heard(view, {"do": "stop"}, [])
     await until(orch.is_over)
     await until(lambda: not view._ticking)  # a last look, then it rests
+    view._heard(view, {"do": "start", "loop": "nonsense"}, [])
+    await until(lambda: "no loop 'nonsense'" in view.state.get("error", ""))
+    thread.join()
+    thread = threading.Thread(target=view._heard, args=(view, {"do": "start"}, []))
+    thread.start()
+    await until(lambda: view.state["dag/loop 0"][1] == "running")  # and it follows again
+    await orch.stop()
     thread.join()
     view.close()
 

@@ -1,0 +1,36 @@
+"""Which loops of a run can be started once more, and may this run do it?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flownb.analysis.validate import check
+from flownb.engine.generations import running
+from flownb.engine.placing import placed
+from flownb.engine.supported import check_supported
+from flownb.errors import LoopStopped, RunError
+from flownb.model.edges import did_you_mean
+
+if TYPE_CHECKING:
+    from flownb.analysis.plan import LoopPlan
+    from flownb.engine.orchestrator import Orchestrator
+
+
+def plans_again(orch: Orchestrator, loop: str | None, cluster: Any) -> list[LoopPlan]:
+    """Compile the loops that have ended, or are about to; of one name, or all.
+
+    Raises GraphError for a graph with mistakes, LoopStopped when another generation of
+    it runs, and RunError when it has no such loop.
+    """
+    if running().get(orch.name) not in {None, orch}:
+        msg = f"graph {orch.name!r} runs in a newer generation: start its loops there"
+        raise LoopStopped(msg)
+    check(orch.workflow)
+    check_supported(orch.workflow, live=True)
+    known = orch.workflow.producers
+    if loop is not None and loop not in known:
+        msg = f"there is no loop {loop!r}{did_you_mean(loop, known)}"
+        raise RunError(msg)
+    asked = known if loop is None else [loop]
+    idle = [name for name in asked if name not in orch.tracks or orch.tracks[name].is_ending]
+    return [placed(orch.workflow, name, cluster) for name in idle]
