@@ -92,7 +92,11 @@ def test_the_dashboard_counts_and_obeys_also_while_a_cell_awaits(
     run_cell(page, 3)
     page.locator("[aria-label='stop all loops']").click()
     page.wait_for_selector(".flownb-dashboard .flownb-bar:has-text('2 loops stopped')")
-    assert page.locator(f"{ROW} button:enabled").count() == 0
+    assert page.locator(f"{ROW} button:enabled").count() == 1
+    page.locator("[aria-label='start days']").click()
+    page.wait_for_selector(f"{ROW} [data-state=running]", timeout=5_000)
+    page.locator("[aria-label='stop days']").click()
+    page.wait_for_selector(f"{ROW} [data-state=stopped]", timeout=5_000)
     assert errors == []
     assert page.evaluate("window.alerted") == 0
     assert page.locator(".flownb img").count() == 0
