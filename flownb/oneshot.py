@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from flownb.model.run import WorkflowRun
     from flownb.model.tools import ToolRegistry
 
+    Given = Mapping[str, Any]
     Made = tuple[Callable[..., Execution], Shower]
 
 
@@ -52,6 +53,7 @@ class OneShot(Workflow):
         on_error: str = "stop",
         progress: bool = False,
         tools: ToolRegistry | None = None,
+        redis: Any = None,
         store: Any = None,
         run_id: str | None = None,
         persistence_interval: float = 0.0,
@@ -73,6 +75,10 @@ class OneShot(Workflow):
         JSON, secrets in them too: leave those out. *run_id* names the run; one of the same
         name that is completed is replaced, one that can be taken up is not.
 
+        Nodes push to queues as in a loop: to those named in this graph, on *redis* (a URL or
+        client; without it in this kernel, where `run.queues` finds them), or to those of
+        loops that run, if *redis* is what `start()` gave.
+
         Raises GraphError for mistakes in the graph, IterationLimit, StateConflict, StoreError,
         and what a node raised, with the node named; `last_run` then has the log and state.
 
@@ -85,7 +91,8 @@ class OneShot(Workflow):
 
         options = _options(start_rule, max_concurrency, max_iterations, on_error)
         keep = None if store is None else (store, run_id, persistence_interval)
-        return run_in_thread(*self._new(state, options, keep, progress=progress, tools=tools))
+        given = {"tools": tools, "redis": redis}
+        return run_in_thread(*self._new(state, options, keep, given, progress=progress))
 
     async def arun(
         self,
@@ -97,6 +104,7 @@ class OneShot(Workflow):
         on_error: str = "stop",
         progress: bool = False,
         tools: ToolRegistry | None = None,
+        redis: Any = None,
         store: Any = None,
         run_id: str | None = None,
         persistence_interval: float = 0.0,
@@ -106,7 +114,8 @@ class OneShot(Workflow):
 
         options = _options(start_rule, max_concurrency, max_iterations, on_error)
         keep = None if store is None else (store, run_id, persistence_interval)
-        return await run_here(*self._new(state, options, keep, progress=progress, tools=tools))
+        given = {"tools": tools, "redis": redis}
+        return await run_here(*self._new(state, options, keep, given, progress=progress))
 
     def resume(
         self,
@@ -116,6 +125,7 @@ class OneShot(Workflow):
         persistence_interval: float = 0.0,
         progress: bool = False,
         tools: ToolRegistry | None = None,
+        redis: Any = None,
         **options: Any,
     ) -> WorkflowRun:
         """Take up a run that crashed, failed or was cancelled; nodes that ended do not run again.
@@ -137,8 +147,8 @@ class OneShot(Workflow):
         """
         from flownb.engine.run import run_in_thread
 
-        kept = run_id, store, persistence_interval
-        return run_in_thread(*self._taken_up(kept, options, progress=progress, tools=tools))
+        kept, given = (run_id, store, persistence_interval), {"tools": tools, "redis": redis}
+        return run_in_thread(*self._taken_up(kept, options, given, progress=progress))
 
     async def aresume(
         self,
@@ -148,20 +158,21 @@ class OneShot(Workflow):
         persistence_interval: float = 0.0,
         progress: bool = False,
         tools: ToolRegistry | None = None,
+        redis: Any = None,
         **options: Any,
     ) -> WorkflowRun:
         """Take up a run, as `resume` does, on the event loop that awaits it."""
         from flownb.engine.run import run_here
 
-        kept = run_id, store, persistence_interval
-        return await run_here(*self._taken_up(kept, options, progress=progress, tools=tools))
+        kept, given = (run_id, store, persistence_interval), {"tools": tools, "redis": redis}
+        return await run_here(*self._taken_up(kept, options, given, progress=progress))
 
     def step(self, node: str, item: Any = NOTHING, *, tools: ToolRegistry | None = None) -> Any:
         """Call one node, and give what it returned; of an if its verdict.
 
         Without *item* it gets what the nodes before it gave last: in a step, in the last
-        run, or in the loops that were started last. Retry, timeout and `ctx` are as in a
-        run; what it raises is raised here.
+        run, or in the loops that were started last. Retry, timeout, cache and `ctx` are as in
+        a run; what it raises is raised here, what it pushes is checked and thrown away.
 
         >>> from flownb import Graph
         >>> graph = Graph("g").add_node("double", lambda s: {"n": s["n"] * 2})
@@ -176,7 +187,7 @@ class OneShot(Workflow):
     # -- what both faces share -------------------------------------------------
 
     def _new(
-        self, state: Any, options: Mapping[str, Any], keep: Any, *, progress: bool, tools: Any
+        self, state: Any, options: Mapping[str, Any], keep: Any, given: Given, *, progress: bool
     ) -> Made:
         plan, more = self._plan_once(options), {}
         if keep is not None:
@@ -187,10 +198,10 @@ class OneShot(Workflow):
                 journal = place.begin(plan, state, run_id, options)
             self._store = store
             more = {"journal": journal, "run_id": journal.record.run_id}
-        return self._made(plan, state, more, progress=progress, tools=tools)
+        return self._made(plan, state, more, given, progress=progress)
 
     def _taken_up(
-        self, kept: Any, options: Mapping[str, Any], *, progress: bool, tools: Any
+        self, kept: Any, options: Mapping[str, Any], given: Given, *, progress: bool
     ) -> Made:
         from flownb.engine.durable import Kept
 
@@ -202,17 +213,21 @@ class OneShot(Workflow):
             journal, replay = place.take_up(plan, record)
         self._store = store
         more = {"journal": journal, "replay": replay, "run_id": run_id}
-        return self._made(plan, record.input, more, progress=progress, tools=tools)
+        return self._made(plan, record.input, more, given, progress=progress)
 
     def _made(
-        self, plan: LoopPlan, entry: Any, more: Mapping[str, Any], *, progress: bool, tools: Any
+        self, plan: LoopPlan, entry: Any, more: Mapping[str, Any], given: Given, *, progress: bool
     ) -> Made:
+        from flownb.engine.outlets import Outlet
         from flownb.engine.run import Execution, Shower
+
+        tools, outlet = given["tools"], Outlet(plan, given["redis"], among=self)
 
         def make(**told: Any) -> Execution:
             execution = Execution(
-                plan, entry, using=self.using, tools=tools, idle=self._idle(plan), **more, **told
-            )
+                plan, entry, using=self.using, tools=tools, idle=self._idle(plan), outlet=outlet,
+                **more, **told,
+            )  # fmt: skip
             self.last_run, self.stepped = execution.run, {}
             return execution
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from flownb.engine.item import Token
 from flownb.engine.maps import Gathering, elements
 from flownb.engine.passes import Rounds
-from flownb.engine.routing import route
+from flownb.engine.routing import Popped, route
 from flownb.engine.state import State, States
 from flownb.errors import RunError
 
@@ -187,12 +187,17 @@ class RunItem(Rounds):
     def _routed(self, token: Token, output: Any) -> tuple[Any, Collection[PlanEdge] | None]:
         if token.gathering is not None:
             return output, None
-        plan, passed = token.at.plan, output
-        if plan.node.kind == "if" or token.at.passes:
+        plan, passed, said = token.at.plan, output, output
+        if isinstance(output, Popped):
+            came = output.verdict or self.states is None
+            token.said = said = output.payload if came else None
+        if passes_on(token.at):
             token.said = None
-        if self.states is not None and plan.node.kind != "if" and not token.at.passes:
-            passed = self._update(token, output, self.states)
+        elif self.states is not None:
+            passed = self._update(token, said, self.states)
         live: Collection[PlanEdge] | None = None
+        if isinstance(output, Popped):
+            passed = Popped(output.verdict, output.payload if self.states is None else passed)
         if plan.branches:
             passed, live = route(plan, token.payload, passed)
         if plan.handler >= 0:
@@ -348,13 +353,18 @@ class RunItem(Rounds):
                 update = self.once.schema.loaded(output)
                 place = self._place(token)
                 token.state = self.states.updated(token.state, token.at.name, place, update)
-        elif token.at.plan.node.kind == "if" or token.at.passes:
+        elif passes_on(token.at):
             output = token.payload
         if error is None:
             self._ended(token, output, live)
         else:
             self.tolerated[token.at.plan.index] = error
             self._go_on(token, output, live)
+
+
+def passes_on(runner: Runner) -> bool:
+    """Whether a node changes nothing: an if, one that pushes, one without a function."""
+    return runner.node.kind in {"if", "queue"} or runner.passes
 
 
 def works_on_state(once: Once, entry: Any) -> bool:

@@ -24,9 +24,10 @@ from flownb.engine.links import lanes
 from flownb.engine.loop import LoopManager
 from flownb.engine.metrics import Meter
 from flownb.engine.observe import Guarded, Observer, Stream
+from flownb.engine.outlets import Outlet, RunQueues
 from flownb.engine.threads import Threads
 from flownb.engine.world import Live
-from flownb.errors import IterationLimit, NodeFailed, RunError
+from flownb.errors import IterationLimit, NodeFailed
 from flownb.model.records import Event
 from flownb.model.run import Trail, WorkflowRun
 
@@ -66,11 +67,14 @@ class Execution:
         journal: Journal | None = None,
         replay: Replay | None = None,
         idle: deque[list[Runner]] | None = None,
+        outlet: Outlet | None = None,
     ) -> None:
         self.plan, self.entry, self._idle = plan, entry, idle
         trail = self.trail = Trail([plan.loop])
         self.run = WorkflowRun(plan.graph, run_id or new_run_id(), self._names, trail)
         self.run._lanes = functools.partial(lanes, [plan])  # noqa: SLF001
+        outlet = Outlet(plan) if outlet is None else outlet
+        self.run._outlet = outlet.by_hand  # noqa: SLF001
         watching = [Guarded(o) for o in using if isinstance(o, Observer)]
         told = [] if tell is None else [(_Calls if calls else _Lines)(tell)]
         self.manager = LoopManager(
@@ -83,7 +87,7 @@ class Execution:
             seed=seed,
             entry=entry,
             idle=idle,
-            queues=NoQueues(),
+            queues=RunQueues(outlet, plan.loop),
         )
         self.run._metered = self._metered  # noqa: SLF001
         self.run._drawn = functools.partial(without_root, plan)  # noqa: SLF001
@@ -111,6 +115,8 @@ class Execution:
             raise
         finally:
             manager.abandoned += await manager.threads.aclose(0.0)
+            with contextlib.suppress(Exception):  # Redis may be gone by now
+                await manager.queues.aclose()
             self._close()
             if self.journal is not None:
                 await self.journal.close(run, self._kept_state())
@@ -175,19 +181,6 @@ class Execution:
             "graph.last_run has the state and the log up to there"
         )
         return own
-
-
-class NoQueues:
-    """What a run has instead of queues."""
-
-    def on_absence(self, _: Any) -> None:
-        """Nothing can be away that is not there."""
-
-    def __getattr__(self, verb: str) -> Any:
-        msg = (
-            "a graph that runs once has no queues: push and pop in a loop, or return what you have"
-        )
-        raise RunError(msg)
 
 
 class _Lines:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from flownb.analysis.once import compile_once
 from flownb.engine.links import known_node
+from flownb.engine.outlets import Outlet
 from flownb.engine.run import Execution, Shower, run_in_thread
 from flownb.errors import RunError
 from flownb.model.records import NOTHING
@@ -48,7 +49,8 @@ def _called(graph: Any, node: Node, entry: Any, tools: ToolRegistry | None) -> E
     made: list[Execution] = []
 
     def make(**told: Any) -> Execution:
-        made.append(Execution(plan, entry, using=graph.using, tools=tools, **told))
+        outlet = Outlet(plan, among=graph)
+        made.append(Execution(plan, entry, using=graph.using, tools=tools, outlet=outlet, **told))
         return made[0]
 
     run_in_thread(make, Shower(graph.name, 1, progress=False))

@@ -179,6 +179,7 @@ class WorkflowRun(Tabled):
         self._drawn: Callable[[], Workflow] | None = None
         self._metered: Callable[[], LoopMetrics | None] = lambda: None
         self._behind: Callable[[], dict[str, Any]] = dict
+        self._outlet: Callable[[], Any] = lambda: None
 
     @property
     def behind(self) -> dict[str, Any]:
@@ -227,6 +228,14 @@ class WorkflowRun(Tabled):
         """Every call and wait, ordered by start."""
         kept = (s for s, _, _ in self._trail.calls() if s.node not in self._trail.hidden)
         return Timeline.of_spans(kept, self._trail.events, self._lanes())
+
+    @property
+    def queues(self) -> Any:
+        """The queues its nodes pushed to, by hand: `await run.queues.pop("wet_days")`.
+
+        Without `redis=` they are in this kernel, and last as long as this object.
+        """
+        return self._outlet()
 
     @property
     def metrics(self) -> LoopMetrics | None:

@@ -222,9 +222,3 @@ def test_a_node_that_ends_the_interpreter_only_fails_the_run() -> None:
     with pytest.raises(SystemExit):
         Graph("g").add_node("a", leave).run({})
     assert threading.active_count() < 50
-
-
-def test_pushing_from_a_run_says_that_there_are_no_queues() -> None:
-    graph = Graph("g").add_node("a", lambda _, ctx: ctx.push("q", 1))
-    with pytest.raises(RunError, match="no queues"):
-        graph.run({})
