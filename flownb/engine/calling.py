@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from flownb.engine.attempts import Attempts
 from flownb.engine.capture import HERE, Spot
 from flownb.engine.context import Context, SyncContext
+from flownb.engine.pushing import Pushing
 from flownb.engine.routing import Popped
 from flownb.engine.segments import Row, Walk, fits, row_from
 from flownb.engine.signature import (
@@ -60,6 +61,7 @@ class Runner:
         self.instance: BaseNode | None = None
         self.ctx_name: str | None = None
         self.is_async = self.is_set_up = False
+        self.pushing = Pushing(self, self.node.queue.name) if self.node.queue else None
         if same is None:
             self.target = self._target()
         else:
@@ -81,9 +83,9 @@ class Runner:
         """Find what is called: the function, its stand-in, a class node's run, a push."""
         node, virtual = self.node, self.loop.inline
         fn = node.fake if virtual and node.fake else node.fn
-        if node.queue or (node.reader and self.plan.index):
+        if self.pushing is not None or (node.reader and self.plan.index):
             self.is_async = True
-            return self._push if node.queue else self._pop
+            return self._pop if self.pushing is None else self.pushing.awaited
         called = self.loop.world.calls(node)
         if isinstance(fn, BaseNode) and called:
             self.instance = deepcopy(fn)
@@ -132,6 +134,8 @@ class Runner:
             token.before = loop.world.watched(token)
         if token.item.memo and token.item.key(token) in token.item.memo:
             self._replay(token)
+        elif self.pushing is not None and not (self.careful or loop.inline):
+            self.pushing.post(token)
         elif self.is_async or self.careful:
             self._spawn(token)
         elif (
@@ -167,8 +171,7 @@ class Runner:
         elif extra > 0:
             token.task = self.loop.event_loop.call_later(extra, self._landed, token, output, error)
         else:
-            self._record(token, output, error)
-            self._finish(token, output, error)
+            self.ended(token, output, error)
 
     def called(self, token: Token) -> tuple[Any, BaseException | None]:
         """Call the function with its prints going to its log; give output and error."""
@@ -226,8 +229,7 @@ class Runner:
             self.is_async = True
             self._spawn(token, output)
             return
-        self._record(token, output, error)
-        self._finish(token, output, error)
+        self.ended(token, output, error)
         self.loop.pump()
 
     def _spawn(self, token: Token, started: Any = None) -> None:
@@ -303,13 +305,6 @@ class Runner:
         fn = self.node.fake if self.loop.inline and self.node.fake else self.node.fn
         return is_async(fn) or inspect.isasyncgenfunction(fn)
 
-    async def _push(self, token: Token) -> Any:
-        queue = self.node.queue
-        if queue is not None:
-            meta = dict(self.meta(token))
-            await self.loop.ending.push(token, queue.name, token.payload, meta)
-        return token.payload
-
     async def _pop(self, token: Token) -> Popped:
         """Read one message in the middle of a loop; it is acked with the item."""
         reader = self.node.reader
@@ -326,9 +321,11 @@ class Runner:
 
     # -- the outcome -----------------------------------------------------------
 
-    def _record(self, token: Token, output: Any, error: BaseException | None) -> None:
+    def ended(self, token: Token, output: Any, error: BaseException | None) -> None:
+        """Record a call that has ended, and let its item go on."""
         token.attempt = token.attempt or 1
         self.span(token, "work", token.start, NOTHING if error is not None else output)
+        self._finish(token, output, error)
 
     def span(self, token: Token, kind: SpanKind, start: float, output: Any = NOTHING) -> None:
         """Publish a span of this node that ends now; finding a source at its end is no call."""

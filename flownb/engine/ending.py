@@ -17,7 +17,7 @@ from flownb.model.records import Failure
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from flownb.engine.item import Item, Token
     from flownb.engine.loop import LoopManager
@@ -31,16 +31,17 @@ class Ending:
     def __init__(self, loop: LoopManager) -> None:
         self.loop = loop
         self._jobs: dict[asyncio.Task[Any], None] = {}
+        self._acks = 0
 
     @property
     def busy(self) -> bool:
         """Whether acks or dead letters are still on their way."""
-        return bool(self._jobs)
+        return bool(self._jobs or self._acks)
 
     @property
     def crowded(self) -> bool:
         """Whether so many are on their way that no new item should be made: Redis is slow."""
-        return len(self._jobs) >= self.loop.plan.options.max_in_flight
+        return len(self._jobs) + self._acks >= self.loop.plan.options.max_in_flight
 
     # -- pushes ----------------------------------------------------------------
 
@@ -54,6 +55,16 @@ class Ending:
             return str(await self.loop.queues.push(queue, data, meta=meta))
         token.outbox.append(self.loop.queues.hold_back(queue, data, meta=meta))
         return ""
+
+    def post(
+        self, token: Token, queue: str, meta: dict[str, Any], heard: Callable[..., None]
+    ) -> Any:
+        """Push a token's payload without waiting; None if it leaves with the item's ack."""
+        queues, data = self.loop.queues, token.payload
+        if not self.holds_back(token.item):
+            return queues.posts.push(queues.hold(queue, data, meta=meta), heard)
+        token.outbox.append(queues.hold_back(queue, data, meta=meta))
+        return None
 
     # -- good ends -------------------------------------------------------------
 
@@ -94,7 +105,7 @@ class Ending:
     def _ack_popped(self, item: Item) -> None:
         """Ack what the item's nodes popped on its way."""
         for queue, message in item.popped:
-            self._job(self.loop.queues.ack(queue, [message], reader=self.loop.name))
+            self._settle(queue, message)
         item.popped.clear()
 
     def _ack(self, item: Item, when: str) -> None:
@@ -105,7 +116,21 @@ class Ending:
             if when == "done":
                 self._job(self.loop.queues.letters.forget(self.loop.name, item.message.id))
         elif reader is not None and reader.ack == when:
-            self._job(self.loop.queues.ack(reader.queue, [item.message.id], reader=self.loop.name))
+            self._settle(reader.queue, item.message.id)
+
+    def _settle(self, queue: str, message_id: str) -> None:
+        """Ack a message beside the loop; if that fails, the loop must not go on."""
+        if self.loop.inline:  # each in a turn of its own: recorded timelines stay as they are
+            self._job(self.loop.queues.ack(queue, [message_id], reader=self.loop.name))
+            return
+        self._acks += 1
+        self.loop.queues.posts.ack(queue, message_id, self.loop.name, self._settled)
+
+    def _settled(self, error: Exception | None) -> None:
+        self._acks -= 1
+        if error is not None:
+            self.loop.crash(error)
+        self.loop.wake()
 
     # -- bad ends --------------------------------------------------------------
 

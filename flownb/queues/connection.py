@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from flownb.errors import QueueError
 from flownb.queues.presence import Presence
 from flownb.queues.settle import Job, transact
-from flownb.queues.streams import clear_errors, is_away
+from flownb.queues.streams import clear_errors, cleared, is_away
 
 if TYPE_CHECKING:
     from flownb.queues.server import Link, Server
@@ -88,7 +88,7 @@ class Connection:
     @contextmanager
     def errors(self, subject: str) -> Iterator[None]:
         """Count a call, and turn what Redis says into a QueueError that names its subject."""
-        self._check_open()
+        self.check_open()
         where = self.link.where
         self._calls += 1
         try:
@@ -104,9 +104,20 @@ class Connection:
             if self.closed and not self._calls:
                 self._idle.set()
 
-    def _check_open(self) -> None:
+    def check_open(self) -> None:
+        """Raise QueueError if all is over."""
         if self.closed:
             raise QueueError(self.closed)
+
+    def cleared(self, error: Exception, subject: str) -> Exception:
+        """What `errors` would raise in place of an error."""
+        if self.closed:
+            return QueueError(self.closed)
+        if isinstance(error, QueueError):
+            return error
+        clear = cleared(error, subject, self.link.where)
+        clear.__cause__ = error
+        return clear
 
     async def insist(self, work: Callable[[], Awaitable[T]]) -> T:
         """The result of `work`, begun again after each absence of the server."""
@@ -164,7 +175,7 @@ class Connection:
                 async with asyncio.timeout(1):
                     await self._idle.wait()
         if self._link is not None:
-            await self._link.client.aclose()
+            await self._link.aclose()
 
 
 def _silent(*_: str) -> None:

@@ -1,8 +1,8 @@
 """How do a hundred pushes become one round trip, without waiting for each other?
 
-A lane has at most one batch on its way. What is submitted meanwhile goes with the
-next one, up to `limit` at once. So an idle lane sends at once and a busy one
-batches as much as the server's own pace allows: no timer, no added latency.
+A lane has at most one batch on its way. What is posted meanwhile goes with the next
+one, up to `limit` at once. So an idle lane sends at once and a busy one batches as much
+as the server's own pace allows: no timer, no added latency, and one task for all.
 """
 
 from __future__ import annotations
@@ -18,8 +18,33 @@ Work = TypeVar("Work")
 Reply = TypeVar("Reply")
 
 
+class Posted(Generic[Work, Reply]):
+    """Work that was posted to a lane; `done` hears the reply, or the error in its place."""
+
+    __slots__ = ("done", "waiter", "work")
+
+    def __init__(self, work: Work, done: Callable[[Reply | Exception], None] | None) -> None:
+        self.work, self.done = work, done
+        self.waiter: asyncio.Future[Reply] | None = None
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anybody still waits for it."""
+        return self.done is not None and (self.waiter is None or not self.waiter.done())
+
+    def cancel(self) -> None:
+        """Do not send it, if that has not begun; nobody hears of it any more."""
+        self.done = None
+
+    def end(self, reply: Reply | Exception) -> None:
+        """Tell who waits for it."""
+        done, self.done = self.done, None
+        if done is not None:
+            done(reply)
+
+
 class Lane(Generic[Work, Reply]):
-    """Sends submitted work in order, in batches, one batch at a time.
+    """Sends posted work in order, in batches, one batch at a time.
 
     `send` replies for the first of the batch, in order; an exception in place of a
     reply fails that one only. It may leave the end of a batch for the next round.
@@ -33,51 +58,57 @@ class Lane(Generic[Work, Reply]):
     ) -> None:
         self._send = send
         self._limit = limit
-        self._waiting: deque[tuple[Work, asyncio.Future[Reply]]] = deque()
-        self._sending: deque[tuple[Work, asyncio.Future[Reply]]] = deque()
+        self._waiting: deque[Posted[Work, Reply]] = deque()
+        self._sending: deque[Posted[Work, Reply]] = deque()
         self._task: asyncio.Task[None] | None = None
         self._closed = ""
 
-    async def submit(self, work: Work) -> Reply:
-        """The reply to `work`. Cancelled before it was sent, it is not sent."""
+    def post(self, work: Work, done: Callable[[Reply | Exception], None]) -> Posted[Work, Reply]:
+        """Have work sent soon, and `done` called with the reply to it."""
         if self._closed:
             raise QueueError(self._closed)
-        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._waiting.append((work, future))
+        posted: Posted[Work, Reply] = Posted(work, done)
+        self._waiting.append(posted)
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._drain())
+            self._task = asyncio.get_running_loop().create_task(self._drain())
+        return posted
+
+    async def submit(self, work: Work) -> Reply:
+        """The reply to `work`. Cancelled before it was sent, it is not sent."""
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self.post(work, lambda reply: _settle(future, reply)).waiter = future
         return await future
 
     async def _drain(self) -> None:
         while self._take_batch():
-            replies = await self._replies([work for work, _ in self._sending])
+            replies = await self._replies([posted.work for posted in self._sending])
             for reply in replies:
-                _settle(self._sending.popleft()[1], reply)
+                self._sending.popleft().end(reply)
             self._waiting.extendleft(reversed(self._sending))
             self._sending.clear()
 
     async def _replies(self, batch: list[Work]) -> Sequence[Reply | Exception]:
         try:
             return await self._send(batch)
-        except Exception as error:  # noqa: BLE001  whoever submitted it gets to see it
+        except Exception as error:  # noqa: BLE001  whoever posted it gets to see it
             return [error] * len(batch)
 
     def _take_batch(self) -> bool:
         while self._waiting and len(self._sending) < self._limit:
-            entry = self._waiting.popleft()
-            if not entry[1].done():
-                self._sending.append(entry)
+            posted = self._waiting.popleft()
+            if posted.is_wanted:
+                self._sending.append(posted)
         return bool(self._sending)
 
     async def aclose(self, reason: str, *, drain: bool) -> None:
-        """Let what is submitted go out (`drain`), or fail it; then take no more."""
+        """Let what was posted go out (`drain`), or fail it; then take no more."""
         self._closed = reason
         if self._task is not None and not self._task.done():
             if not drain:
                 self._task.cancel()
             await asyncio.wait({self._task})
-        for _, future in (*self._sending, *self._waiting):
-            _settle(future, QueueError(reason))
+        for posted in (*self._sending, *self._waiting):
+            posted.end(QueueError(reason))
         self._sending.clear()
         self._waiting.clear()
 

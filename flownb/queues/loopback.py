@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Final
 
 from flownb.queues.bells import Bell, BellBoard
-from flownb.queues.server import BaseLink, Link, LocalServer, RemoteServer, remote_client
+from flownb.queues.server import Link, LocalServer, RemoteServer, WiredLink, remote_client
 
 _LOOK: Final = 0.02
 
@@ -80,7 +80,7 @@ class LoopbackWay(RemoteServer):
         return _PollingLink(self._address)
 
 
-class _PollingLink(BaseLink):
+class _PollingLink(WiredLink):
     patience = 0.0
     leases = True
     room_poll: float | None = _LOOK

@@ -17,17 +17,19 @@ from flownb.errors import QueueError
 from flownb.queues.bounded import BoundedPush
 from flownb.queues.connection import Connection
 from flownb.queues.figures import figures
+from flownb.queues.groups import Groups
 from flownb.queues.inbox import Inbox
 from flownb.queues.keeper import Keeper
 from flownb.queues.lane import Lane
 from flownb.queues.letters import DeadLetters, Letters, dead_letter_job
 from flownb.queues.outbox import Outbox, Push
 from flownb.queues.payload import dumps
+from flownb.queues.posts import Posts, Ways, push_job
 from flownb.queues.reader import StreamReader
 from flownb.queues.server import open_server
 from flownb.queues.settle import Job, ack_job, data_bell, room_bell
 from flownb.queues.spec import MANUAL, Clock, Lease, Message, QueueSpec, QueueStats
-from flownb.queues.streams import Keys, create_groups, groups_of
+from flownb.queues.streams import Keys, groups_of
 
 _BATCH = 100
 _UNHURRIED = 0.02  # seconds between looks whether all was given out, while it was not
@@ -69,15 +71,18 @@ class QueueManager:
         self._virtual = bool(getattr(clock, "virtual", False))
         server = server if hasattr(server, "connect") else open_server(server)
         self._to = Connection(server, graph=graph, virtual=self._virtual, patient=patient)
-        self._to.came_back = self._groups_may_be_gone
-        self._openings: set[asyncio.Future[None]] = set()
-        self._groups: set[tuple[str, str]] = set()
+        self._groups = Groups(self._to, self._keys)
+        self._to.came_back = self._groups.forget
         self._common: Lane[Job, Any] = Lane(self._to.send, limit=_BATCH)
         self._bounded: dict[str, Lane[Job, Any]] = {}
         self._streams: dict[tuple[str, str], StreamReader] = {}
         self._inboxes: dict[tuple[str, str], Inbox] = {}
         self._keeper = Keeper(self._to, self._streams)
         self._outbox = Outbox(self._to, submit=self._common.submit, next_id=self._next_id)
+        ways = Ways(
+            self._lane, self._common, self._next_id, self._groups.learn, self._ack_job, self._let_go
+        )
+        self.posts = Posts(self._to, ways)
         self.letters = Letters(self._to, self._keys, hold=self.hold, send=self._outbox.send)
 
     @property
@@ -103,11 +108,8 @@ class QueueManager:
         """
         push = self.hold(queue, data, meta=meta)
         with self._to.errors(f"queue {queue!r}"):
-            # The groups are made in the same MULTI. A round trip of its own before the
-            # first push would let the pushes behind it overtake it.
-            job = Job(tuple(push.commands(self._next_id())), (data_bell(push.key),))
-            reply = await self._lane(push.spec).submit(job)
-            self._groups |= {(queue, group) for group in push.groups}
+            reply = await self._lane(push.spec).submit(push_job(push, self._next_id()))
+            self._groups.learn(push)
         return reply.decode() if isinstance(reply, bytes) else str(reply)
 
     def hold(self, queue: str, data: Any, *, meta: dict[str, Any] | None = None) -> Push:
@@ -115,7 +117,7 @@ class QueueManager:
         spec = self._spec(queue)
         text = dumps(data, queue=queue, model=spec.model)
         about = dumps(meta, queue=queue, what="meta") if meta else None
-        groups = tuple(self._not_open(spec, spec.known_groups))
+        groups = self._groups.missing(spec, spec.known_groups)
         return Push(spec, self._keys.queue(queue), text, about, groups)
 
     def hold_back(self, queue: str, data: Any, *, meta: dict[str, Any] | None = None) -> Push:
@@ -149,9 +151,10 @@ class QueueManager:
                 partial(self._stream(self._spec(message.queue), reader).still_holds, message.id)
             )
             if mine:
-                more = [self._ack_job(self._spec(queue), [id_], reader) for queue, id_ in also]
+                more = [self._ack_job(queue, [id_], reader) for queue, id_ in also]
                 await self._outbox.send(pushes, [ack, *more], undone)
-                self._groups |= {(p.spec.name, group) for p in pushes for group in p.groups}
+                for push in pushes:
+                    self._groups.learn(push)
         for queue, id_ in ((message.queue, message.id), *also):
             self._let_go(queue, [id_], reader)
         return mine
@@ -162,7 +165,7 @@ class QueueManager:
             return self.letters.settling(reader, message.id)
         spec = self._spec(message.queue)
         undone = partial(self._stream(spec, reader).is_pending, message.id)
-        return self._ack_job(spec, [message.id], reader), undone
+        return self._ack_job(spec.name, [message.id], reader), undone
 
     async def pop(
         self,
@@ -198,7 +201,7 @@ class QueueManager:
         if count < 1:
             raise QueueError(f"queue {queue!r}: count={count}: read at least 1 message")
         with self._to.errors(f"queue {queue!r}"):
-            await self._open(spec, (*spec.known_groups, spec.group_of(reader)))
+            await self._groups.make(spec, (*spec.known_groups, spec.group_of(reader)))
             stream = self._stream(spec, reader)
             stream.lease = lease or stream.lease
             self._keeper.start()
@@ -209,7 +212,7 @@ class QueueManager:
         spec = self._spec(queue)
         key = self._keys.queue(queue)
         with self._to.errors(f"queue {queue!r}"):
-            await self._open(spec, (*spec.known_groups, spec.group_of(reader)))
+            await self._groups.make(spec, (*spec.known_groups, spec.group_of(reader)))
             others = self._stream(spec, reader).others_hold
             while True:
                 # The bell hangs before we look, so no ack in between is missed.
@@ -224,11 +227,10 @@ class QueueManager:
 
     async def ack(self, queue: str, message_ids: Sequence[str], *, reader: str = MANUAL) -> None:
         """Settle messages: they are deleted (broadcast: with the last group's ack)."""
-        spec = self._spec(queue)
         if not message_ids:
             return
         with self._to.errors(f"queue {queue!r}"):
-            await self._common.submit(self._ack_job(spec, message_ids, reader))
+            await self._common.submit(self._ack_job(queue, message_ids, reader))
         self._let_go(queue, message_ids, reader)
 
     async def dead_letter(
@@ -296,12 +298,12 @@ class QueueManager:
             return
         reason = f"graph {self._graph!r}: its queues are closed here: start the graph again"
         await self._to.give_up(reason)
-        if self._openings:
-            await asyncio.wait(self._openings)
+        await self._groups.aclose()
         for lane in self._bounded.values():
             await lane.aclose(reason, drain=False)
         still = {name: await inbox.aclose(reason) for name, inbox in self._inboxes.items()}
         await self._keeper.aclose()
+        self.posts.flush()
         await self._common.aclose(reason, drain=True)
         for name, stream in self._streams.items():
             await stream.leave(still=still[name])
@@ -329,42 +331,18 @@ class QueueManager:
     def _client(self) -> Any:
         return self._to.link.client
 
-    async def _open(self, spec: QueueSpec, groups: Iterable[str]) -> None:
-        """Create the groups once per manager; later losses are seen by the readers."""
-        missing = self._not_open(spec, groups)
-        if missing:
-            # shielded: redis-py may swallow a cancellation that hits it while it connects
-            key = self._keys.queue(spec.name)
-            work = self._to.insist(lambda: create_groups(self._client(), key, missing))
-            opening = asyncio.ensure_future(work)
-            self._openings.add(opening)
-            opening.add_done_callback(self._opened)
-            await asyncio.shield(opening)
-            self._groups |= {(spec.name, group) for group in missing}
-
-    def _opened(self, opening: asyncio.Future[None]) -> None:
-        self._openings.discard(opening)
-        if not opening.cancelled():
-            opening.exception()  # whoever waited has met it
-
-    def _not_open(self, spec: QueueSpec, groups: Iterable[str]) -> list[str]:
-        return [group for group in groups if (spec.name, group) not in self._groups]
-
     def _next_id(self) -> str:
         """Redis numbers messages by its own clock, in virtual time by ours."""
         if self._clock is None or not self._virtual:
             return "*"
         return f"{int(round(self._clock.time() * 1000, 3))}-*"
 
-    def _groups_may_be_gone(self) -> None:
-        """The server has come back: without persistence it has forgotten them."""
-        self._groups.clear()
-
     def _let_go(self, queue: str, ids: Sequence[str], reader: str) -> None:
         if (queue, reader) in self._streams:
             self._streams[queue, reader].settled(ids)
 
-    def _ack_job(self, spec: QueueSpec, ids: Sequence[str], reader: str) -> Job:
+    def _ack_job(self, queue: str, ids: Sequence[str], reader: str) -> Job:
+        spec = self._spec(queue)
         return ack_job(spec, self._keys.queue(spec.name), spec.group_of(reader), ids)
 
     def _lane(self, spec: QueueSpec) -> Lane[Job, Any]:

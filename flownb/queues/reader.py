@@ -58,6 +58,7 @@ class StreamReader:
         # Two loops of one host must not take each other's messages for their own.
         self.name = lives.begin(f"{consumer}/{reader}")
         self._rescue = Rescue(self._client, self._key, self._group, self.name, leases=link.leases)
+        self._wire = link.wire()
         self._submit = submit
         self._next_id = next_id
         self.hand: dict[str, float] = {}
@@ -95,7 +96,7 @@ class StreamReader:
             return taken
         entries = await read(
             self._client, self._key, self._group, self.name,
-            after=">", count=count, patience=patience,
+            after=">", count=count, patience=patience, wire=self._wire,
         )  # fmt: skip
         return bool(entries), await self._opened((entry, 1) for entry in entries)
 

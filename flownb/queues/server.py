@@ -21,6 +21,7 @@ from flownb.queues.streams import clear_errors
 if TYPE_CHECKING:
     from flownb.queues.manager import QueueManager
     from flownb.queues.spec import Clock, QueueSpec
+    from flownb.queues.wire import Wire
 
 # The longest a read waits at a real server: how late it may notice that nobody wants it.
 _SLICE = 0.5
@@ -57,6 +58,14 @@ class Link(Protocol):
     drain_poll: float | None
     """How often to look whether other readers are done; None: a bell tells."""
     can_be_virtual: bool
+    line: Wire | None
+    """Over which pushes and acks go; None: through the client."""
+
+    def wire(self) -> Wire | None:
+        """Another connection, as for a reader; None where there is none to be had."""
+
+    async def aclose(self) -> None:
+        """Close all connections."""
 
     def listen(self, name: str) -> AbstractContextManager[Bell]:
         """A bell for what is called `name`."""
@@ -227,11 +236,35 @@ class BaseLink:
         self.listen: Callable[[str], AbstractContextManager[Bell]] = bells.hung
         self.ring = bells.ring
         self.depart = bells.depart
+        self._wires: list[Wire] = []
+        self.line = self.wire()
+
+    def wire(self) -> Wire | None:
+        """Another connection; None where there is none to be had."""
+        return None
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        for wire in self._wires:
+            await wire.aclose()
+        await self.client.aclose()
 
     @property
     def departures(self) -> int:
         """How often somebody in this process has stopped reading here."""
         return self._bells.departures
+
+
+class WiredLink(BaseLink):
+    """A link whose server is reached by connections."""
+
+    def wire(self) -> Wire | None:
+        """Another connection."""
+        from flownb.queues.wire import Wire
+
+        options = self.client.connection_pool.connection_kwargs
+        self._wires.append(Wire(self.client, limit=options.get("socket_timeout")))
+        return self._wires[-1]
 
 
 class _LocalLink(BaseLink):
@@ -292,7 +325,7 @@ class RemoteServer(_Opens):
         """Nothing to do: the server is not ours, and each manager closes its connections."""
 
 
-class _RemoteLink(BaseLink):
+class _RemoteLink(WiredLink):
     leases = True
     room_poll: float | None = _ROOM_POLL
     drain_poll: float | None = _DRAIN_POLL

@@ -7,8 +7,9 @@ ack, so that of two readers that ack at once at least one sees itself as the las
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from flownb.queues.spec import MANUAL, QueueSpec
@@ -38,6 +39,13 @@ class Job:
     """(stream, entry ids) that are deleted if this was the last ack they waited for."""
     undone: Callable[[], Awaitable[bool]] | None = None
     """For what must not happen twice: whether it is still to be done, after a lost answer."""
+    apart: bool = False
+    """Many commands that have nothing to do with each other, and a reply for each."""
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether it needs no MULTI."""
+        return self.apart or len(self.commands) == 1
 
 
 def ack_job(spec: QueueSpec, key: str, group: str, ids: Sequence[str]) -> Job:
@@ -49,12 +57,13 @@ def ack_job(spec: QueueSpec, key: str, group: str, ids: Sequence[str]) -> Job:
 
 
 async def transact(link: Link, jobs: Sequence[Job]) -> list[Any]:
-    """Send all jobs in one MULTI; the reply to each is that to its first command.
+    """Send all jobs in one go; the reply to each is that to its first command.
 
-    A job one of whose commands was refused has that exception as its reply.
+    The commands of one job are done together or not at all. A job one of whose commands
+    was refused has that exception as its reply, one that goes `apart` a list of all replies.
     """
     try:
-        answers = await _send(link.client, jobs)
+        answers = await _send(link, jobs)
         try:
             await _sweep(link.client, jobs)
         except Exception as error:
@@ -68,11 +77,40 @@ async def transact(link: Link, jobs: Sequence[Job]) -> list[Any]:
             link.ring(bell)
 
 
-async def _send(client: Any, jobs: Sequence[Job]) -> list[Any]:
+async def _send(link: Link, jobs: Sequence[Job]) -> list[Any]:
+    if link.line is not None:
+        return _answers(jobs, iter(await link.line.exchange(list(_wrapped(jobs)))))
     if len(jobs) > 1 or len(jobs[0].commands) > 1:
-        return await execute(client.pipeline(transaction=True), jobs)
+        return await execute(link.client.pipeline(transaction=True), jobs)
     # One command is a transaction already, and cheaper without MULTI around it.
-    return [await client.execute_command(*jobs[0].commands[0])]
+    return [_said(jobs[0], [await link.client.execute_command(*jobs[0].commands[0])])]
+
+
+def _wrapped(jobs: Iterable[Job]) -> Iterator[tuple[str, ...]]:
+    """The commands of all jobs, each job that has several in a MULTI of its own."""
+    for job in jobs:
+        if job.is_alone:
+            yield from job.commands
+        else:
+            yield ("MULTI",)
+            yield from job.commands
+            yield ("EXEC",)
+
+
+def _answers(jobs: Iterable[Job], replies: Iterator[Any]) -> list[Any]:
+    return [
+        _said(job, list(islice(replies, len(job.commands))))
+        if job.is_alone
+        else _executed(job, list(islice(replies, len(job.commands) + 2)))
+        for job in jobs
+    ]
+
+
+def _executed(job: Job, replies: list[Any]) -> Any:
+    """The reply to what was sent in a MULTI: +OK, +QUEUED for each, then what EXEC says."""
+    if isinstance(replies[-1], list):
+        return _said(job, replies[-1])
+    return next((reply for reply in replies if isinstance(reply, Exception)), replies[-1])
 
 
 async def execute(pipe: Any, jobs: Sequence[Job]) -> list[Any]:
@@ -80,10 +118,12 @@ async def execute(pipe: Any, jobs: Sequence[Job]) -> list[Any]:
     for command in (command for job in jobs for command in job.commands):
         pipe.execute_command(*command)
     replies = iter(await pipe.execute(raise_on_error=False))
-    return [_answer([next(replies) for _ in job.commands]) for job in jobs]
+    return [_said(job, [next(replies) for _ in job.commands]) for job in jobs]
 
 
-def _answer(replies: list[Any]) -> Any:
+def _said(job: Job, replies: list[Any]) -> Any:
+    if job.apart:
+        return replies
     return next((reply for reply in replies if _is_refusal(reply)), replies[0])
 
 

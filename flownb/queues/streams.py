@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flownb.errors import QueueError, QueueUnavailable
+
+if TYPE_CHECKING:
+    from flownb.queues.wire import Wire
 
 Entry = tuple[str, dict[bytes, bytes]]
 
@@ -106,7 +109,15 @@ def group_from(info: dict[str, Any]) -> Group:
 
 
 async def read(
-    client: Any, key: str, group: str, consumer: str, *, after: str, count: int, patience: float = 0
+    client: Any,
+    key: str,
+    group: str,
+    consumer: str,
+    *,
+    after: str,
+    count: int,
+    patience: float = 0,
+    wire: Wire | None = None,
 ) -> list[Entry]:
     """XREADGROUP: new entries (`after=">"`), or our own un-acked ones after an id.
 
@@ -114,9 +125,29 @@ async def read(
     would wait for ever, nor BLOCK to fakeredis, which loses messages by it.
     """
     block = max(1, round(patience * 1000)) if patience else None
+    if wire is not None:
+        where = ("STREAMS", key, after)
+        wait = () if block is None else ("BLOCK", str(block))
+        command = ("XREADGROUP", "GROUP", group, consumer, "COUNT", str(count), *wait, *where)
+        return _read_from((await wire.exchange([command], patience=patience))[0])
     reply = await client.xreadgroup(group, consumer, {key: after}, count=count, block=block)
     streams = reply.values() if isinstance(reply, dict) else (part[1] for part in reply or ())
     return [entry for stream in streams for entry in entries_from(stream)]
+
+
+def _read_from(reply: Any) -> list[Entry]:
+    """The entries of an answer as it came over a wire."""
+    if isinstance(reply, Exception):
+        raise reply
+    if not reply:
+        return []
+    # RESP3 has a map of streams, read flat; RESP2 a list of pairs.
+    stream = reply[1] if isinstance(reply[0], bytes) else reply[0][1]
+    return [(entry_id.decode(), _fields(flat)) for entry_id, flat in stream]
+
+
+def _fields(flat: list[bytes] | None) -> dict[bytes, bytes]:
+    return dict(zip(flat[::2], flat[1::2], strict=True)) if flat else {}
 
 
 def entries_from(stream: Iterable[Any]) -> Iterator[Entry]:
@@ -188,9 +219,14 @@ def clear_errors(subject: str, where: str) -> Iterator[None]:
     try:
         yield
     except (RedisError, OSError) as error:
-        if is_away(error):
-            raise QueueUnavailable(
-                f"{subject}: no usable Redis at {where} ({type(error).__name__}): start it there, "
-                f"correct redis=, or omit it to use the one inside this kernel"
-            ) from error
-        raise QueueError(f"{subject}: {where} refused: {error}") from error
+        raise cleared(error, subject, where) from error
+
+
+def cleared(error: Exception, subject: str, where: str) -> QueueError:
+    """The error to raise for one of Redis, or of the way to it."""
+    if is_away(error):
+        return QueueUnavailable(
+            f"{subject}: no usable Redis at {where} ({type(error).__name__}): start it there, "
+            f"correct redis=, or omit it to use the one inside this kernel"
+        )
+    return QueueError(f"{subject}: {where} refused: {error}")

@@ -44,7 +44,7 @@ MOST = {
     "after the read": 3,
     "in the MULTI": 9,
     "after the MULTI": 9,
-    "in a reclaim": 3,
+    "in a reclaim": 2,
     "in a renewal": 2,
 }
 LONGEST = 40  # messages after which a life ends whether it has come to its point or not
@@ -68,11 +68,20 @@ class Fuse:
     def lay(self):
         """Lay it through what flownb does with a message."""
         self.around(reader.StreamReader, "_opened", after="after the read")
-        self.around(ending.Ending, "push", before="between node and push")
+        self.before(ending.Ending, "post", "between node and push")
         self.around(attempts.Attempts, "_backoff", before="in a retry's sleep")
         self.around(rescue.Rescue, "claim", before="in a reclaim", after="in a reclaim")
         self.around(rescue.Rescue, "renew", before="in a renewal", after="in a renewal")
         self.around(connection, "transact", during="in the MULTI", after="after the MULTI")
+
+    def before(self, owner, name, point):
+        original = getattr(owner, name)
+
+        def wrapped(*args, **options):
+            self.reached(point)
+            return original(*args, **options)
+
+        setattr(owner, name, wrapped)
 
     def around(self, owner, name, *, before="", during="", after=""):
         original, rng = getattr(owner, name), random.Random(self.left)

@@ -8,6 +8,7 @@ import pytest
 
 from flownb.errors import QueueError
 from flownb.queues.lane import Lane
+from flownb.queues.wire import Wire
 from tests.queues.support import manager
 
 
@@ -18,6 +19,7 @@ def test_a_hundred_pushes_at_once_take_two_pipelines(server, monkeypatch):
     sizes = []
     execute = Pipeline.execute
     execute_command = Redis.execute_command
+    exchange = Wire.exchange
 
     async def counting(self, *args, **options):
         sizes.append(len(self.command_stack))
@@ -27,9 +29,14 @@ def test_a_hundred_pushes_at_once_take_two_pipelines(server, monkeypatch):
         sizes.append(1)
         return await execute_command(self, *args, **options)
 
+    async def counting_all(self, commands, **options):
+        sizes.append(len(commands))
+        return await exchange(self, commands, **options)
+
     async def scenario():
         async with manager(server) as queues:
             await queues.push("q", "first")
+            monkeypatch.setattr(Wire, "exchange", counting_all)
             monkeypatch.setattr(Pipeline, "execute", counting)
             monkeypatch.setattr(Redis, "execute_command", counting_one)
             await asyncio.gather(*(queues.push("q", n) for n in range(100)))

@@ -1,0 +1,46 @@
+"""How does a queue node push? Without a task: the queue tells when Redis has the message.
+
+Only where something else must go on around the push, a retry, a timeout, middleware, or
+virtual time, is it awaited as any other async call.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+from flownb.errors import QueueError
+
+if TYPE_CHECKING:
+    from flownb.engine.calling import Runner
+    from flownb.engine.item import Token
+
+
+class Pushing:
+    """The pushes of one queue node."""
+
+    def __init__(self, runner: Runner, queue: str) -> None:
+        self._runner, self._queue = runner, queue
+
+    async def awaited(self, token: Token) -> Any:
+        """Push, and wait until Redis has it."""
+        meta = dict(self._runner.meta(token))
+        await self._runner.loop.ending.push(token, self._queue, token.payload, meta)
+        return token.payload
+
+    def post(self, token: Token) -> None:
+        """Push soon; the token ends when Redis has it, or at once if it leaves with an ack."""
+        loop, meta = self._runner.loop, dict(self._runner.meta(token))
+        heard = functools.partial(loop.context.run, loop.guard, self._heard, token)
+        try:
+            token.task = loop.ending.post(token, self._queue, meta, heard)
+        except QueueError as error:
+            self._runner.ended(token, token.payload, error)
+        else:
+            if token.task is None:
+                self._runner.ended(token, token.payload, None)
+
+    def _heard(self, token: Token, error: Exception | None) -> None:
+        token.task = None
+        self._runner.ended(token, token.payload, error)
+        self._runner.loop.pump()

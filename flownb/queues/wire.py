@@ -1,0 +1,183 @@
+"""How do many commands cross to a server for the price of one round trip?
+
+redis-py connects, speaks TLS and knows who we are. What it does for each command of a
+pipeline costs more than the command, so here commands are packed in one go, and replies
+are read out of what has arrived without a coroutine for each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
+
+Command = tuple[str, ...]
+
+_CHUNK: Final = 1 << 18
+_FEW: Final = b"*%d\r\n"
+_BULK: Final = b"$%d\r\n%b\r\n"
+
+
+def pack(commands: Iterable[Command]) -> bytes:
+    r"""Write commands as a server reads them; a name may have two words, as "XGROUP CREATE".
+
+    >>> pack([("XLEN", "q")])
+    b'*2\r\n$4\r\nXLEN\r\n$1\r\nq\r\n'
+    """
+    parts: list[bytes] = []
+    for command in commands:
+        words = (*command[0].split(), *command[1:]) if " " in command[0] else command
+        parts.append(_FEW % len(words))
+        for word in words:
+            data = word.encode()
+            parts.append(_BULK % (len(data), data))
+    return b"".join(parts)
+
+
+class Short(Exception):
+    """The reply goes on: it ends when there are `need` bytes, or later."""
+
+    def __init__(self, need: int) -> None:
+        super().__init__(need)
+        self.need = need
+
+
+def parse(data: bytes, at: int, refusal: Callable[[str], Exception]) -> tuple[Any, int]:
+    r"""Read the reply that begins at a byte: what it says, and where the next one begins.
+
+    An error is no exception here but a value, made by `refusal` of its text. Raises
+    `Short` if the end has not come yet.
+
+    >>> parse(b"*2\r\n$1\r\nq\r\n:7\r\n", 0, ValueError)
+    ([b'q', 7], 15)
+    """
+    end = data.find(b"\r\n", at)
+    if end < 0:
+        raise Short(len(data) + 1)
+    kind, text, after = data[at], data[at + 1 : end], end + 2
+    if kind in _TEXTS:
+        return _bulk(data, after, int(text))
+    if kind in _MANY:
+        return _many(data, after, int(text) * _MANY[kind], refusal)
+    if kind == _REFUSAL:
+        return refusal(text.decode(errors="replace")), after
+    if kind == _LONG_REFUSAL:
+        said, after = _bulk(data, after, int(text))
+        return refusal(said.decode(errors="replace")), after
+    return _PLAIN.get(kind, bytes)(text), after
+
+
+def _bulk(data: bytes, start: int, size: int) -> tuple[Any, int]:
+    if size < 0:
+        return None, start
+    end = start + size
+    if len(data) < end + 2:
+        raise Short(end + 2)
+    return data[start:end], end + 2
+
+
+def _many(
+    data: bytes, at: int, count: int, refusal: Callable[[str], Exception]
+) -> tuple[list[Any] | None, int]:
+    if count < 0:
+        return None, at
+    found = []
+    for _ in range(count):
+        value, at = parse(data, at, refusal)
+        found.append(value)
+    return found, at
+
+
+_TEXTS: Final = frozenset(b"$=")
+_REFUSAL, _LONG_REFUSAL = ord("-"), ord("!")
+_MANY: Final = {ord("*"): 1, ord("~"): 1, ord(">"): 1, ord("%"): 2}
+"""What holds several values, and how many for each that it counts; a map is read flat."""
+_PLAIN: Final[dict[int, Callable[[bytes], Any]]] = {
+    ord(":"): int,
+    ord("("): int,
+    ord(","): float,
+    ord("#"): lambda text: text == b"t",
+    ord("_"): lambda _: None,
+}
+
+
+class Wire:
+    """One connection of a client, for one exchange at a time."""
+
+    def __init__(self, client: Any, *, limit: float | None) -> None:
+        self._pool, self._limit = client.connection_pool, limit
+        self._connection: Any = None
+        self._busy = asyncio.Lock()
+
+    async def exchange(self, commands: Sequence[Command], *, patience: float = 0.0) -> list[Any]:
+        """Send commands, give a reply for each; an error of one is its reply.
+
+        Raises what redis-py raises when the server is away: then they may have been done or
+        not. `patience` is how long the server was asked to wait (seconds).
+        """
+        packed = pack(commands)
+        async with self._busy:
+            await self._connect()
+            try:
+                async with asyncio.timeout(self._limit and self._limit + patience):
+                    self._connection._writer.write(packed)  # noqa: SLF001  see the module
+                    return await self._replies(len(commands))
+            except BaseException as error:
+                # Half an exchange is left on the line.
+                await self._connection.disconnect(nowait=True)
+                raise _as_redis_says(error) from error
+
+    async def _connect(self) -> None:
+        if self._connection is None:
+            self._connection = await self._pool.get_connection()
+        elif not self._connection.is_connected:
+            await self._connection.connect()
+
+    async def _replies(self, count: int) -> list[Any]:
+        from redis._parsers import BaseParser
+        from redis.exceptions import ConnectionError as Gone
+
+        reader, refusal = self._connection._reader, BaseParser.parse_error  # noqa: SLF001
+        data, at = await _more(reader, b"", 1), 0
+        found: list[Any] = []
+        while len(found) < count:
+            try:
+                news = data[at : at + 1] == b">"
+                reply, at = parse(data, at, refusal)
+            except Short as short:
+                data, at = await _more(reader, data[at:], short.need - at), 0
+                continue
+            if isinstance(reply, Gone):  # "it is loading its data", or somebody closed us
+                raise reply
+            if not news:
+                found.append(reply)
+        return found
+
+    async def aclose(self) -> None:
+        """Let go of the connection."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.disconnect(nowait=True)
+            await self._pool.release(connection)
+
+
+async def _more(reader: asyncio.StreamReader, data: bytes, need: int) -> bytes:
+    """`data` and what came behind it, at least `need` bytes together."""
+    parts, size = [data], len(data)
+    while size < need:
+        part = await reader.read(_CHUNK)
+        if not part:
+            raise ConnectionResetError("the server closed the connection")
+        parts.append(part)
+        size += len(part)
+    return b"".join(parts)
+
+
+def _as_redis_says(error: BaseException) -> BaseException:
+    from redis import exceptions
+
+    if isinstance(error, TimeoutError):
+        return exceptions.TimeoutError("the server did not answer in time")
+    if isinstance(error, OSError):
+        return exceptions.ConnectionError(str(error))
+    return error
