@@ -52,7 +52,7 @@ class Far:
         self._shared = Shared()
         self._shared.learn(cargo.plan)
         keep = {n.name: n.node.keep for n in cargo.plan.nodes}
-        self._relay = Relay(channel.send, keep, watched=cargo.watched)
+        self._relay = Relay(cargo.plan.loop, channel.send, keep, watched=cargo.watched)
         self.manager = self._manager(made)
         self._relay.loop = self.manager
         self._event_loop = asyncio.new_event_loop()

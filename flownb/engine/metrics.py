@@ -12,13 +12,14 @@ from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
-from flownb.model.records import LoopMetrics, NodeMetrics
+from flownb.model.records import Event, LoopMetrics, NodeMetrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from flownb.engine.inflight import Slots
-    from flownb.model.records import Batch, Event, LoopState, NodeState, Span
+    from flownb.engine.missed import Missed
+    from flownb.model.records import Batch, LoopState, NodeState, Span
 
 _FINE: Final = 8
 _NANO: Final = 1e-9
@@ -58,6 +59,14 @@ class Histogram:
         for ns, times in Counter(nanoseconds).items():
             self.add(ns * _NANO, times)
 
+    def merge(self, other: Histogram) -> None:
+        """Add all that another has counted."""
+        for bucket, times in other.buckets.items():
+            self.buckets[bucket] = self.buckets.get(bucket, 0) + times
+        self.count += other.count
+        self.total += other.total
+        self.longest = max(self.longest, other.longest)
+
     def quantile(self, q: float) -> float:
         """Give the duration that a share *q* of all did not exceed; 0 when there is none."""
         need = q * self.count
@@ -82,6 +91,13 @@ class NodeMeter:
         self.backoff = 0.0
         self.failed = self.retries = self.timeouts = self.abandoned = self.cached = 0
 
+    def merge(self, other: NodeMeter) -> None:
+        """Add all that another has counted of the same node."""
+        self.state = other.state
+        self.times.merge(other.times)
+        for name in ("backoff", "failed", "retries", "timeouts", "abandoned"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
     def snapshot(self) -> NodeMetrics:
         """Freeze what is known now."""
         t = self.times
@@ -99,12 +115,13 @@ class Meter:
         self.loop = loop
         self.nodes = {name: NodeMeter(name) for name in nodes}
         self.items = Histogram()
-        self._made: dict[int, float] = {}
+        self.began: dict[int, float] = {}
         self.state: LoopState = "created"
         self.counts: Counter[str] = Counter()
         self.seconds = {"work": 0.0, "wait": 0.0, "throttled": 0.0}
         self.started = 0.0
         self.ended: float | None = None
+        self.missed = 0
         self._on: dict[str, Callable[[Event], None]] = {
             "state": self._on_state,
             "produced": self._on_produced,
@@ -159,6 +176,19 @@ class Meter:
         self.seconds["work"] += (sum(ends[1]) - sum(ends[0])) * _NANO
         self.seconds["wait"] += (sum(ends[-1]) - sum(ends[1])) * _NANO
 
+    def on_missed(self, missed: Missed) -> None:
+        """Count what a loop elsewhere could only tell as a sum."""
+        self.missed += missed.records
+        for name, meter in missed.nodes.items():
+            self.node(name).merge(meter)
+        for iteration, time in missed.ends:
+            self._on_settled(Event(time, "settled", self.loop, "", iteration))
+        self.began.update(missed.began)
+        self.items.merge(missed.items)
+        self.counts.update(missed.counts)
+        for kind, seconds in missed.seconds.items():
+            self.seconds[kind] += seconds
+
     def _on_state(self, event: Event) -> None:
         self.state = event.data[0]
         if self.state == "starting" and not self.started:  # not anew after a crash
@@ -167,15 +197,15 @@ class Meter:
             self.ended = event.time
 
     def _on_produced(self, event: Event) -> None:
-        self._made[event.iteration] = event.time
+        self.began[event.iteration] = event.time
 
     def _on_settled(self, event: Event) -> None:
-        made = self._made.pop(event.iteration, None)
+        made = self.began.pop(event.iteration, None)
         if made is not None:
             self.items.add(event.time - made)
 
     def _on_cancelled(self, event: Event) -> None:
-        self._made.pop(event.iteration, None)
+        self.began.pop(event.iteration, None)
 
     def _on_failed(self, event: Event) -> None:
         meter = self.node(event.node)
@@ -203,7 +233,7 @@ class Meter:
             self.loop, self.state, c["produced"], c["released"], c["settled"] - failed - cancelled,
             failed, dropped, cancelled, c["produced"] - c["settled"],
             in_flight=slots.held, peak_in_flight=slots.peak, max_in_flight=slots.size,
-            overruns=c["overrun"], restarts=c["restarted"],
+            overruns=c["overrun"], restarts=c["restarted"], missed=self.missed,
             working=s["work"], waiting=s["wait"], throttled=s["throttled"],
             elapsed=(now if self.ended is None else self.ended) - self.started,
             p50=self.items.quantile(0.5), p99=self.items.quantile(0.99),

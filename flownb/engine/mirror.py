@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from flownb.analysis.plan import LoopPlan
+    from flownb.engine.missed import Missed
     from flownb.engine.observe import Outputs, Stream
     from flownb.model.records import LoopState
     from flownb.queues.spec import QueueSpec
@@ -37,7 +38,7 @@ class Mirror(Restartable):
         self.abandoned: list[str] = []
         self.slots = Slots(plan.options.max_in_flight)
         self.made = 0
-        self.has_told = self._stopping = self.restarting = False
+        self.has_told = self._stopping = self.restarting = self._has_warned = False
         self.may_restart: Callable[[BaseException], bool] = lambda _: False
         self.send: Callable[..., None] = _nowhere
         self.specs: tuple[QueueSpec, ...] = ()
@@ -45,12 +46,15 @@ class Mirror(Restartable):
         self._plans = {plan.version: plan}
         self._open: dict[int, None] = {}
         self._last: tuple[Any, ...] | None = None
+        self.underway: dict[tuple[Any, ...], Span] = {}
         self._takes: Final[dict[str, Callable[..., None]]] = {
             "span": self._span,
             "event": self._event,
             "batch": self._batch,
             "outputs": self._outputs,
             "slots": self._slots,
+            "underway": self._underway,
+            "missed": self._missed,
             "ended": self._ended,
         }
 
@@ -107,7 +111,23 @@ class Mirror(Restartable):
             self._takes[kind](*rest)
 
     def _span(self, span: tuple[Any, ...], has_output: bool, output: Any) -> None:  # noqa: FBT001
+        if self.underway:
+            self.underway.pop(span[1:5], None)  # it is over
         self.stream.span(Span._make(span), unpack(output) if has_output else NOTHING)
+
+    def _underway(self, spans: list[tuple[Any, ...]]) -> None:
+        self.underway = {span[1:5]: Span._make(span) for span in spans}
+
+    def _missed(self, missed: Missed) -> None:
+        """Take in the sum of what was not fetched in time."""
+        for iteration, _ in missed.ends:
+            self._open.pop(iteration, None)
+        self._open.update(dict.fromkeys(missed.began))
+        self.made = max(self.made, missed.made)
+        self.stream.missed(missed)
+        if not self._has_warned:
+            self._has_warned = True
+            self._warn("the notebook did not keep up: its timeline of this loop has a gap")
 
     def _event(self, event: tuple[Any, ...]) -> None:
         at, kind, loop, node, iteration, data = event
@@ -154,13 +174,17 @@ class Mirror(Restartable):
         """Say what the loop waits for before it can start; once, and as a warning."""
         if what != self.reason and not self.has_told:
             self._set("starting", what)
-            self.event("log", data=LogLine(self.now(), self.name, "", -1, "warning", what))
+            self._warn(what)
+
+    def _warn(self, text: str) -> None:
+        self.event("log", data=LogLine(self.now(), self.name, "", -1, "warning", text))
 
     # -- how it ends -----------------------------------------------------------
 
     def lose(self) -> None:
         """Count what was open when its process ended as cancelled: nobody works on it."""
         self.slots.held = 0
+        self.underway = {}
         for iteration in list(self._open):
             self.event("cancelled", self.name, iteration)
             self.event("settled", self.name, iteration)

@@ -18,6 +18,8 @@ from flownb.model.records import NOTHING, Batch, Event, Failure, LogLine, Span
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from flownb.engine.missed import Missed
+
 log = logging.getLogger("flownb")
 _T = TypeVar("_T")
 _FIRST_LOOK: Final = 64  # records: what a view finds new each time
@@ -72,6 +74,12 @@ class Stream:
             elif _implements(subscriber, "on_span"):
                 for span in batch.spans():
                     subscriber.on_span(span, NOTHING)
+
+    def missed(self, missed: Missed) -> None:
+        """Publish the sum of what is known of no more than that."""
+        for subscriber in self._all:
+            if hasattr(subscriber, "on_missed"):
+                subscriber.on_missed(missed)
 
     @property
     def watched(self) -> bool:

@@ -1,8 +1,10 @@
 """How does a loop that lives elsewhere tell what happens? In batches, through one pipe.
 
 A `Relay` subscribes to the loop's stream as metrics and history do at home, keeps what
-it hears for a few milliseconds and sends it in one message. The last outputs ride along,
-unless they are costly: then they are sent so seldom that they cost 5 % at most.
+it hears for a few milliseconds and sends it in one message; what nobody fetches is added
+up after a while (see `missed`). The last outputs ride along, unless they are costly: then
+they are sent so seldom that they cost 5 % at most. What is under way rides along ten times
+a second, if it has changed.
 """
 
 from __future__ import annotations
@@ -11,11 +13,12 @@ import pickle
 import threading
 import time
 from array import array
-from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
+from flownb.engine.missed import Backlog
 from flownb.engine.observe import Outputs
-from flownb.engine.parcels import pack, portable_failure
+from flownb.engine.parcels import Parcel, pack, portable_failure
+from flownb.engine.underway import open_spans
 from flownb.model.records import NOTHING, Batch, Event, Failure, LogLine, Span
 
 if TYPE_CHECKING:
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     from flownb.engine.loop import LoopManager
 
 GATHER: Final = 0.01
+LOOK: Final = 0.1
+_SPANS: Final = 200  # under way, at most: 15 kB
 _SHARE: Final = 20  # outputs may take this part of the time
 _URGENT: Final = frozenset({"state", "applied", "stepped"})
 
@@ -31,20 +36,23 @@ _URGENT: Final = frozenset({"state", "applied", "stepped"})
 class Relay:
     """The one subscriber of a loop that lives elsewhere; it sends from a thread of its own.
 
-    *watched*: observers in the notebook want to see the output of every call.
+    *name*: of the loop; *watched*: observers in the notebook want to see the output of every call.
     """
 
     def __init__(
-        self, send: Callable[[bytes], Any], keep: dict[str, int], *, watched: bool
+        self, name: str, send: Callable[[bytes], Any], keep: dict[str, int], *, watched: bool
     ) -> None:
         self._send, self._watched = send, watched
         self.outputs = Outputs(keep)
         self.loop: LoopManager | None = None
-        self._records: deque[tuple[Any, ...]] = deque()
+        self._backlog = Backlog(name)
         self._some, self._urgent = threading.Event(), threading.Event()
         self._closed = False
         self._next_outputs = 0.0
         self._stale = False
+        self._next_look = 0.0
+        self._looking = False
+        self._underway: list[tuple[Any, ...]] = []
         self._thread = threading.Thread(target=self._work, name="flownb relay", daemon=True)
         self._thread.start()
 
@@ -55,7 +63,7 @@ class Relay:
         self.outputs.on_span(span, output)
         shown = pack(output) if self._watched and output is not NOTHING else None
         has_output = self._watched and output is not NOTHING
-        self._note(("span", tuple(span), has_output, shown))
+        self._note(("span", tuple(span), has_output, shown), shown)
 
     def on_event(self, event: Event) -> None:
         """Note an event; a change of state is sent at once."""
@@ -66,7 +74,7 @@ class Relay:
             data = tuple(data)
         elif not isinstance(data, tuple):
             data = pack(data)
-        self._note(("event", (*event[:5], data)))
+        self._note(("event", (*event[:5], data)), data)
         if event.kind in _URGENT:
             self._urgent.set()
 
@@ -74,10 +82,10 @@ class Relay:
         """Note many short iterations; their outputs travel apart."""
         self.outputs.on_batch(batch)
         times = array("q", batch.times).tobytes()
-        self._note(("batch", batch.loop, batch.nodes, batch.first, batch.origin, times))
+        self._note(("batch", batch.loop, batch.nodes, batch.first, batch.origin, times), times)
 
-    def _note(self, record: tuple[Any, ...]) -> None:
-        self._records.append(record)
+    def _note(self, record: tuple[Any, ...], content: Any) -> None:
+        self._backlog.add(record, _size(content))
         if not self._some.is_set():
             self._some.set()
 
@@ -85,34 +93,52 @@ class Relay:
 
     def _work(self) -> None:
         while not self._closed:
-            self._some.wait()
+            self._some.wait(self._pause())
             self._urgent.wait(GATHER)
             self._some.clear()
             self._urgent.clear()
             if not self._flush():
                 return
 
-    def _flush(self, *, last: bool = False) -> bool:
+    def _pause(self) -> float | None:
+        """Give the seconds until there is something to tell although nothing happens."""
+        due = [self._next_outputs] if self._stale else []
+        due += [self._next_look] if self._looking else []
+        return max(0.0, min(due) - time.monotonic()) if due else None
+
+    def _flush(self, *, last: tuple[Any, ...] = ()) -> bool:
         """Send what was noted; False when nobody listens any more."""
-        records = [self._records.popleft() for _ in range(len(self._records))]
+        records = self._backlog.take()
         self._stale = self._stale or bool(records)
-        outputs = self._packed_outputs(now=last)  # behind the events, so never older than they
+        outputs = self._packed_outputs(now=bool(last))  # after the events: never older than they
+        records += [] if self.loop is None or last else self._look()
+        if outputs:
+            records.append(("outputs", outputs))
+        if not records and not last:
+            return True
         if self.loop is not None:
             slots = self.loop.slots
             records.append(("slots", slots.held, slots.peak, slots.size))
-        if outputs:
-            records.append(("outputs", outputs))
         try:
-            self._send(pickle.dumps(records, pickle.HIGHEST_PROTOCOL))
+            self._send(pickle.dumps([*records, *last], pickle.HIGHEST_PROTOCOL))
         except OSError:
             return False
-        if self._stale and not outputs:
-            self._some.set()  # come back for the outputs
         return True
+
+    def _look(self) -> list[tuple[Any, ...]]:
+        """Give what is under way, ten times a second while something is, if it has changed."""
+        now = time.monotonic()
+        if now < self._next_look:
+            self._looking = True
+            return []
+        found = [tuple(span) for span in open_spans(self.loop, _SPANS)]
+        self._next_look, self._looking = now + LOOK, bool(found)
+        same, self._underway = found == self._underway, found
+        return [] if same else [("underway", found)]
 
     def _packed_outputs(self, *, now: bool) -> dict[str, list[Any]]:
         start = time.monotonic()
-        if start < self._next_outputs and not now:
+        if not now and (not self._stale or start < self._next_outputs):
             return {}
         kept = {name: [pack(x) for x in list(q)] for name, q in self.outputs.kept.items() if q}
         end = time.monotonic()
@@ -126,5 +152,13 @@ class Relay:
         self._some.set()
         self._urgent.set()
         self._thread.join()
-        self._records += last
-        self._flush(last=True)
+        self._flush(last=last)
+
+
+def _size(content: Any) -> int:
+    """Give the bytes of what a record carries, about."""
+    if isinstance(content, Parcel):
+        content = content.content
+    elif isinstance(content, tuple):
+        content = str(content[-1])  # the text of a log line, the reason of a state
+    return len(content) if isinstance(content, (bytes, str)) else 0

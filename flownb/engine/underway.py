@@ -6,6 +6,7 @@ here they are spans that end now. Reading changes nothing and may be done in any
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from flownb.model.records import Span
@@ -18,10 +19,18 @@ if TYPE_CHECKING:
 
 
 def underway(loop: Any, most: int = 1_000) -> list[Span]:
-    """Give what a loop in this process has under way, at most *most* spans.
+    """Give what a loop has under way, at most *most* spans; *loop*: its manager or mirror."""
+    found = open_spans(loop, most)
+    now = loop.now() if found else 0.0
+    ended = [span._replace(end=min(span.end, now)) for span in found]
+    return [span for span in ended if span.end >= span.start]
 
-    *loop* is a `LoopManager`; of a loop that lives elsewhere nothing is known.
-    """
+
+def open_spans(loop: Any, most: int) -> list[Span]:
+    """Give the same as spans without an end; of a loop elsewhere what it has last told."""
+    told = getattr(loop, "underway", None)
+    if told is not None:
+        return list(told.values())[:most]
     tokens = list(getattr(loop, "calls", ()))[:most]
     found = [_of_call(loop, token) for token in tokens]
     items = list(getattr(loop, "items", {}).values())
@@ -29,7 +38,7 @@ def underway(loop: Any, most: int = 1_000) -> list[Span]:
         found += [_span(loop, t, "throttled", t.asked) for t in list(item.parked)]
     if items and not items[-1].released:
         found += _of_producer(loop, items[-1])
-    return [span for span in found if span.end >= span.start]
+    return found
 
 
 def _of_call(loop: Any, token: Token) -> Span:
@@ -42,18 +51,15 @@ def _of_call(loop: Any, token: Token) -> Span:
 
 def _span(loop: Any, token: Token, kind: SpanKind, start: float) -> Span:
     attempt = token.attempt or 1
-    return Span(
-        loop.name, token.at.name, token.iteration, token.visit, kind, start, loop.now(), attempt
-    )
+    return Span(loop.name, token.at.name, token.iteration, token.visit, kind, start, inf, attempt)
 
 
 def _of_producer(loop: Any, item: Any) -> Iterator[Span]:
     """Give the producer's wait for its await set, then for a slot."""
-    now, name = loop.now(), loop.name
-    turn = now if item.idle_since is None else item.idle_since
-    yield Span(name, name, item.iteration, 0, "wait", item.produced, turn)
-    if item.idle_since is not None:
-        yield Span(name, name, item.iteration, 0, "throttled", turn, now)
+    name, turn = loop.name, item.idle_since
+    yield Span(name, name, item.iteration, 0, "wait", item.produced, inf if turn is None else turn)
+    if turn is not None:
+        yield Span(name, name, item.iteration, 0, "throttled", turn, inf)
 
 
 def open_seconds(loop: Any) -> tuple[dict[str, float], dict[str, float]]:

@@ -215,6 +215,8 @@ class LoopMetrics:
     are the producer's seconds: making items, waiting for its await set, waiting
     for an in-flight slot. `p50` and `p99`: seconds from when an item was made until
     all of its work was done, detached work too. `restarts`: attempts after a crash.
+    `missed`: spans and events of a loop elsewhere that the timeline does not show, because
+    the notebook did not fetch them in time; the counters know of them.
     """
 
     loop: str
@@ -231,6 +233,7 @@ class LoopMetrics:
     max_in_flight: int = 64
     overruns: int = 0
     restarts: int = 0
+    missed: int = 0
     working: float = 0.0
     waiting: float = 0.0
     throttled: float = 0.0
