@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Final
 
+from flownb.model.policies import retries
+
 if TYPE_CHECKING:
     from flownb.model.nodes import Node
     from flownb.model.records import NodeMetrics
@@ -57,12 +59,13 @@ class Durations:
 
 def _tried(node: Node, seconds: float, seen: NodeMetrics | None) -> float:
     """Give the mean seconds of a call with all its attempts, if one takes *seconds*."""
-    if node.retry is None:
+    if not node.retry:
         return seconds
     if seen is not None and 0 < seen.retries < seen.calls:
         return (seconds * seen.calls + seen.backoff) / (seen.calls - seen.retries)
     fails = node.fail if isinstance(node.fail, float) else 0.0
-    waits = [node.retry.wait(n) + node.retry.wait_jitter / 2 for n in range(1, node.retry.attempts)]
+    retry = retries(node.retry)[0]  # which one will count nobody knows before
+    waits = [retry.wait(n) + retry.wait_jitter / 2 for n in range(1, retry.attempts)]
     return seconds + sum(fails ** (n + 1) * (wait + seconds) for n, wait in enumerate(waits))
 
 

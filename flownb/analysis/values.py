@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 from flownb.analysis.paths import Flow, reach
 from flownb.analysis.problems import Problem, error, warning
 from flownb.model.edges import did_you_mean
-from flownb.model.policies import Limit, Retry, WhenFull
+from flownb.model.policies import Limit, Retry, WhenFull, retries
 
 if TYPE_CHECKING:
     from flownb.analysis.problems import Subject
@@ -49,9 +49,8 @@ def _wrong(node: Node) -> Iterator[str]:
     for option in _NODE:
         if option != "takes":
             yield from _number(node, option)
-    retry: object = node.retry
-    if retry is not None and not isinstance(retry, Retry):
-        yield f"retry={retry!r}: write Retry(on=..., attempts=...)"
+    if node.retry and not all(isinstance(retry, Retry) for retry in retries(node.retry)):
+        yield f"retry={node.retry!r}: write Retry(on=..., attempts=...), or several"
     limit: object = node.limit
     if limit is not None and not isinstance(limit, Limit):
         yield f"limit={limit!r}: write Limit(concurrency=...)"

@@ -16,6 +16,7 @@ from flownb.engine.cached import Cached
 from flownb.engine.signature import FAILS
 from flownb.errors import NodeTimeout
 from flownb.model.nodes import NodeData
+from flownb.model.policies import retries
 from flownb.model.records import NOTHING
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from flownb.engine.calling import Runner
     from flownb.engine.item import Token
+    from flownb.model.policies import Retry
 
 
 class Attempts:
@@ -30,6 +32,7 @@ class Attempts:
 
     def __init__(self, runner: Runner) -> None:
         self.runner = runner
+        self._retries = retries(runner.node.retry)
         self._cached = Cached(self) if runner.node.cache else None
 
     async def call(self, token: Token, started: Any) -> Any:
@@ -45,20 +48,28 @@ class Attempts:
         return await (call() if self._cached is None else self._cached.call(token, call))
 
     async def _with_retry(self, token: Token, started: Any) -> Any:
-        retry = self.runner.node.retry
-        if retry is None:
+        if not self._retries:
             return await self._attempt(token, started)
-        from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt
+        from tenacity import AsyncRetrying, retry_if_exception
 
         retrying = AsyncRetrying(
-            retry=retry_if_exception(retry.catches),
-            stop=stop_after_attempt(retry.attempts),
-            wait=lambda state: retry.wait(state.attempt_number, self.runner.memory.rng),
+            retry=retry_if_exception(lambda error: self._which(error) is not None),
+            stop=lambda state: state.attempt_number >= self._of(state).attempts,
+            wait=lambda state: self._of(state).wait(state.attempt_number, self.runner.memory.rng),
             before_sleep=functools.partial(self._will_retry, token),
             sleep=functools.partial(self._backoff, token),
             reraise=True,
         )
         return await retrying(self._attempt, token, None)
+
+    def _which(self, error: BaseException) -> Retry | None:
+        return next((retry for retry in self._retries if retry.catches(error)), None)
+
+    def _of(self, state: Any) -> Retry:
+        """Give the policy for what an attempt raised; asked only where there is one."""
+        found = self._which(state.outcome.exception())
+        assert found is not None  # noqa: S101
+        return found
 
     def _will_retry(self, token: Token, state: Any) -> None:
         error = state.outcome.exception()

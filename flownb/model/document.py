@@ -111,7 +111,7 @@ class NodeDoc(_Doc):
     takes: float | ToolRef | None = None
     fake: str | None = None
     fail: bool | float | str | ToolRef | None = None
-    retry: RetryDoc | None = None
+    retry: RetryDoc | list[RetryDoc] | None = None
     timeout: float | None = None
     on_error: str | ToolRef | None = None
     join: Literal["all", "each", "first"] | int = "all"

@@ -59,6 +59,8 @@ def make_node(name: object, kind: Kind, fn: Any, options: dict[str, Any]) -> Nod
         msg = f"node {known!r}: {fn.__name__} is a class: give an instance, {fn.__name__}(...)"
         raise GraphError(msg)
     _check_cache(known, fn, options.get("cache", False))
+    if isinstance(options.get("retry"), list):
+        options = {**options, "retry": tuple(options["retry"])}
     if isinstance(fn, BaseNode):
         _check_kind(known, kind, fn)
         options = {**options, **_class_options(fn, options)}
@@ -110,4 +112,5 @@ def _equal(a: Any, b: Any) -> bool:
         isinstance(a, OwnLimit)
         or type(a) in _ADDED_BY_NAME
         or (isinstance(a, _PLAIN) and bool(a == b))
+        or (isinstance(a, tuple) and len(a) == len(b) and all(map(_equal, a, b)))
     )

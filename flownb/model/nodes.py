@@ -173,7 +173,7 @@ class Node:
     takes: Takes | None = None
     fake: Callable[..., Any] | None = None
     fail: Any = None
-    retry: Retry | None = None
+    retry: Retry | tuple[Retry, ...] | None = None
     timeout: float | None = None
     on_error: Any = None
     join: Join = "all"

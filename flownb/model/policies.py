@@ -97,6 +97,11 @@ class Retry:
         return backoff + (rng.uniform(0, self.wait_jitter) if rng and self.wait_jitter else 0)
 
 
+def retries(retry: Retry | tuple[Retry, ...] | None) -> tuple[Retry, ...]:
+    """Give what a node's `retry=` says as policies: of several the first that catches counts."""
+    return () if retry is None else retry if isinstance(retry, tuple) else (retry,)
+
+
 def _is_error(value: object) -> bool:
     return isinstance(value, type) and issubclass(value, BaseException)
 

@@ -118,7 +118,7 @@ class _Reader:
         options["on_error"] = self._or_tool(doc.on_error, f"{where}, on_error")
         options["over"] = self._or_tool(doc.over, f"{where}, over")
         options["cache"] = self._or_tool(doc.cache, f"{where}, cache")
-        options["retry"] = self._retry(doc.retry, where) if doc.retry else None
+        options["retry"] = self._retries(doc.retry, where)
         options["limit"] = self._shared(doc.limit)
         options["queue"] = self._queue(doc, where)
         options["reader"] = ReaderOptions(**doc.reader.model_dump()) if doc.reader else None
@@ -149,6 +149,11 @@ class _Reader:
         # `queue` is a word of the constructor, not of the Config.
         queue = doc.queue.name if doc.queue else doc.reader.queue if doc.reader else None
         return cls(doc.name, **({"queue": queue} if queue else {}), **named.settings)
+
+    def _retries(self, doc: RetryDoc | list[RetryDoc] | None, where: str) -> Any:
+        if isinstance(doc, list):
+            return tuple(self._retry(one, where) for one in doc)
+        return self._retry(doc, where) if doc else None
 
     def _retry(self, doc: RetryDoc, where: str) -> Retry:
         many = isinstance(doc.on, list)

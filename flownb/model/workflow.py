@@ -9,7 +9,7 @@ graph itself.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
@@ -73,7 +73,7 @@ class Workflow(Topology):
         every: float | None = None,
         takes: Takes | None = None,
         fake: Callable[..., Any] | None = None,
-        retry: Retry | None = None,
+        retry: Retry | Sequence[Retry] | None = None,
         timeout: float | None = None,
     ) -> Self:
         """Add the node that makes the items of a loop.
@@ -102,7 +102,7 @@ class Workflow(Topology):
         takes: Takes | None = None,
         fake: Callable[..., Any] | None = None,
         fail: Any = None,
-        retry: Retry | None = None,
+        retry: Retry | Sequence[Retry] | None = None,
         timeout: float | None = None,
         on_error: Any = None,
         join: Join = "all",
@@ -118,10 +118,11 @@ class Workflow(Topology):
         """Add a node: a name and a function, a function alone, or a class node.
 
         Without a function the payload passes on. *takes* declares the length in seconds,
-        *fake* stands in for the function in simulations, *timeout* is per attempt, *keep*
-        says how many last outputs are kept for `outputs()`. With *cache* it is not called
-        again for an equal input: True keeps 128 results, a number so many, a function says
-        what of the input matters (see `clear_cache`).
+        *fake* stands in for the function in simulations, *timeout* is per attempt, of several
+        *retry* the first that catches the error counts, *keep* says how many last outputs are
+        kept for `outputs()`. With *cache* it is not called again for an equal input: True
+        keeps 128 results, a number so many, a function says what of the input matters (see
+        `clear_cache`).
 
         Only for one-shot runs: *over* names a key of the state (or is a function of it),
         and the node is called for each element of that list, in parallel; the list of what

@@ -136,7 +136,9 @@ class _Writer:
         self._checked(settings, f"{where}, Config")
         return self._made(ClassDoc, {"name": name, **({"settings": settings} if settings else {})})
 
-    def _retry(self, retry: Any, where: str) -> RetryDoc:
+    def _retry(self, retry: Any, where: str) -> Any:
+        if isinstance(retry, tuple):
+            return [self._retry(one, where) for one in retry]
         given = _changed(retry)
         on = retry.on
         many = isinstance(on, tuple)

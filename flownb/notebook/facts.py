@@ -12,7 +12,7 @@ from flownb.analysis.layout import components
 from flownb.analysis.paths import Flow, detached, may_be_awaited, reach
 from flownb.analysis.plan import topological
 from flownb.errors import GraphError
-from flownb.model.policies import OTHERWISE
+from flownb.model.policies import OTHERWISE, retries
 from flownb.notebook.words import seconds, shorten
 
 if TYPE_CHECKING:
@@ -162,8 +162,8 @@ class Facts:
         parts = [f"{name}: {node.kind.replace('_', '-')}"]
         if node.timeout is not None:
             parts.append(f"timeout {seconds(node.timeout)} s")
-        if node.retry is not None:
-            parts.append(f"{node.retry.attempts} attempts")
+        if node.retry:
+            parts.append(f"{max(r.attempts for r in retries(node.retry))} attempts")
         if node.limit is not None:
             parts.append(f"at most {node.limit!r}")
         if self.entering[self.index[name]] > 1:

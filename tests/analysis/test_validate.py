@@ -458,14 +458,13 @@ def test_rings_are_found_in_the_order_of_the_graph():
     assert rings([[1], [2], []]) == []
 
 
-@pytest.mark.wallclock
 def test_a_chain_of_100_000_nodes_is_validated_in_two_seconds():
     graph = Workflow("g").add_producer("n0")
     for i in range(1, 100_001):
         graph.add_node(f"n{i}", lambda x: x).add_edge(f"n{i - 1}", f"n{i}")
-    started = time.perf_counter()
+    started = time.process_time()
     assert validate(graph) == ()
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
     (problem,) = validate(graph.add_edge("n100000", "n1"))
     assert len(problem.nodes) == 100_000
     assert len(str(problem)) < 500

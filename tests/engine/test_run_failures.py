@@ -9,6 +9,7 @@ import pytest
 
 from flownb import Graph, NodeTimeout, Retry, RunError
 from flownb.errors import StoreError
+from flownb.model.tools import ToolRegistry
 
 
 def boom(_: object) -> None:
@@ -62,6 +63,52 @@ def test_no_error_class_means_never_and_a_number_is_refused_where_it_is_written(
         graph.run({})
     with pytest.raises(TypeError, match="give an exception class"):
         Retry(on=123)  # type: ignore[arg-type]
+
+
+def test_of_several_policies_the_first_that_catches_the_error_counts() -> None:
+    rules = [
+        Retry(on=ValueError, attempts=2, wait_initial=0.01),
+        Retry(on=(KeyError, LookupError), attempts=3, wait_initial=0.02),
+        Retry(on=LookupError, attempts=9, wait_initial=0),
+    ]
+
+    class Mine(ValueError):
+        """A subclass is caught as its base is."""
+
+    def tried(error: type[Exception], times: int) -> tuple[int, str]:
+        graph = Graph("g").add_node("a", failing(times, error), retry=rules)
+        try:
+            graph.run({})
+        except Exception:  # noqa: BLE001
+            assert graph.last_run is not None
+        run = graph.last_run
+        assert run is not None
+        return len(run.logs), run.status
+
+    assert tried(ValueError, 1) == tried(Mine, 1) == (2, "completed")
+    assert tried(ValueError, 2) == tried(Mine, 2) == (2, "failed")
+    assert tried(KeyError, 2) == tried(IndexError, 2) == (3, "completed")
+    assert tried(KeyError, 3) == (3, "failed")
+    assert tried(OSError, 1) == (1, "failed")
+    sim = Graph("g").add_node("a", failing(2, KeyError), retry=rules).simulate()
+    assert [round(s.duration, 6) for s in sim.timeline if s.kind == "retry"] == [0.02, 0.04]
+
+
+def test_a_list_of_policies_is_no_edit_when_the_cell_runs_again_and_travels_as_json() -> None:
+    def graph() -> Graph:
+        rules = [Retry(on=ValueError, attempts=2), Retry(on=KeyError)]
+        return Graph("g").add_node("a", boom, retry=rules)
+
+    tools = ToolRegistry()
+    tools.register("boom", boom)
+    one = graph()
+    before = one.version
+    one.add_node("a", boom, retry=[Retry(on=ValueError, attempts=2), Retry(on=KeyError)])
+    assert one.version == before
+    again = Graph.from_dict(one.to_dict(tools=tools), tools=tools)
+    assert again.nodes["a"].retry == one.nodes["a"].retry
+    wrong = Graph("g").add_node("a", boom, retry=[Retry(on=ValueError), 3])  # type: ignore[list-item]
+    assert "write Retry(on=..., attempts=...)" in str(wrong.validate()[0])
 
 
 def test_a_timeout_cannot_be_swallowed_and_late_writes_are_dropped() -> None:
