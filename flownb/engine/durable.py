@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self, cast
 from uuid import uuid4
 
 from flownb.analysis.same import differences, shape_of
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from flownb.analysis.plan import LoopPlan
+
+# Asked for by name: since Python 3.12 isinstance() does not see what a proxy hands on.
+_PARTS: Final = ("save", "append", "load", "list", "delete", "close", "quick", "max_bytes")
 
 
 class Kept:
@@ -97,8 +100,8 @@ def _opened(store: Any) -> tuple[RunStore, Callable[[], None]]:
     if store is None or isinstance(store, (str, os.PathLike)):
         opened = open_store(store)
         return opened.runs, opened.close
-    if isinstance(store, RunStore):
-        return store, lambda: None
+    if all(hasattr(store, part) for part in _PARTS):
+        return cast("RunStore", store), lambda: None
     msg = (
         f"store= is a {type(store).__name__}: give a path, a URL, what open_store() gave, or an "
         "object with the methods of RunStore"

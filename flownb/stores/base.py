@@ -11,7 +11,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Literal, Protocol, TypeAlias
 
 from flownb.stores.codec import decode
 
@@ -81,7 +81,6 @@ class GraphRecord:
     document: Mapping[str, Any] = field(default_factory=dict)
 
 
-@runtime_checkable
 class RunStore(Protocol):
     """Where runs are kept. All methods may be called from any thread; they raise StoreError."""
 
@@ -117,7 +116,6 @@ class RunStore(Protocol):
         """Let go of connections; what is kept stays."""
 
 
-@runtime_checkable
 class GraphStore(Protocol):
     """Where graphs are kept, each in all its versions."""
 
