@@ -15,7 +15,7 @@ from flownb.engine.item import Token
 from flownb.engine.memory import SHORT
 from flownb.engine.produce import Pull
 from flownb.engine.signature import EXHAUSTED, FAILS
-from flownb.model.records import Batch
+from flownb.model.records import NOTHING, Batch, Span
 
 if TYPE_CHECKING:
     from flownb.engine.loop import LoopManager
@@ -90,7 +90,9 @@ class Lane:
                     values.append(fn(values[source]))
                     times.append(clock())
             except FAILS as error:  # it becomes the item's failure
+                row = [*times[-1 - len(values) :], clock()]
                 self._flush(last)
+                self._tell(row, values)
                 self._broken(values, error)
                 return bool(values)
             last, end = values, times[-1]
@@ -122,6 +124,15 @@ class Lane:
             for runner in loop.runners:
                 runner.memory.ran(batch.iterations)
         times.clear()  # who keeps an error keeps the frame of these rows, but not the rows
+
+    def _tell(self, row: list[int], values: list[Any]) -> None:
+        """Publish the calls of a row that failed, the last one is that which did."""
+        loop = self.loop
+        seconds = [reading / 1e9 - loop.origin for reading in row]
+        calls = zip(self.names, seconds, seconds[1:], [*values, NOTHING], strict=False)
+        for name, start, end, output in calls:
+            span = Span(loop.name, name, loop.made, 0, "work", start, end)
+            loop.stream.span(span, output)
 
     def _broken(self, values: list[Any], error: BaseException) -> None:
         """Let a row that failed go on as an item: what has run is not run again."""

@@ -128,6 +128,27 @@ async def stops(pool, times, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("pool", ["asyncio", "thread", "process"])
+@live
+async def test_each_call_is_counted_and_on_the_timeline_also_of_short_items_that_fail(pool):
+    def pick(n):
+        if n % 2:
+            raise ValueError(n)
+        return n
+
+    graph = Graph("short").add_producer("make", range(100)).add_node("pass on", lambda n: n)
+    graph.add_node("pick", pick).add_edge("make", "pass on", "pick").set_loop("make", pool=pool)
+    orch = graph.start()
+    await orch.wait(timeout=20)
+    await orch.stop()
+    m, spans = orch.metrics()["make"], orch.timeline().spans
+    assert {n.node: (n.calls, n.failed) for n in m.nodes.values()} == {
+        "make": (100, 0), "pass on": (100, 0), "pick": (100, 50),
+    }  # fmt: skip
+    calls = [s.iteration for s in spans if s.node == "pick" and s.kind == "work"]
+    assert sorted(calls) == list(range(100))
+
+
 @live
 async def test_process_loops_stop_within_their_grace_at_any_moment_and_say_nothing(capfd):
     await stops("process", 20, capfd)

@@ -7,6 +7,7 @@ process to kill, kills. In between it holds the books; at its end nothing may be
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
 import signal
@@ -85,8 +86,10 @@ class Life(RuleBasedStateMachine):
         if self.pool == "process" and found and self.kills < 2:
             self.kills += 1
             pid = found[-1][1]
-            if self.orch.tracks["read"].host.process.pid == pid:
-                os.kill(pid, signal.SIGKILL)
+            process = self.orch.tracks["read"].host.process
+            with contextlib.suppress(ValueError):  # it has just ended, and is closed
+                if process is not None and process.pid == pid:
+                    os.kill(pid, signal.SIGKILL)
 
     def _ask(self, request, *, await_it):
         self.asked.append(request)
