@@ -40,7 +40,13 @@ class Attempts:
         call: Any = functools.partial(self._with_cache, token, started)
         for middleware in reversed(self.runner.loop.middleware):
             call = functools.partial(middleware, call, self.runner.node)
-        return await call(NodeData(token.payload, self.runner.meta(token)))
+        output = NOTHING
+        try:
+            output = await call(NodeData(token.payload, self.runner.meta(token)))
+        finally:
+            if not token.attempt and not token.cancelled:  # the cache, or a middleware, answered
+                self.runner.answered(token, output)
+        return output
 
     async def _with_cache(self, token: Token, started: Any, data: NodeData) -> Any:
         token.payload = data.payload

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from flownb.engine.likeness import Likeness
 from flownb.engine.signature import FAILS
-from flownb.model.records import NOTHING, Span
+from flownb.model.records import NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -103,7 +103,6 @@ class Cached:
         if error is None:
             found, error = await self._aside(_copied, results.get(key))
             if error is None and found is not NOTHING:
-                self._say(token, found)
                 return found
         output = await call()
         if error is None:
@@ -131,13 +130,6 @@ class Cached:
         likeness.reads((_called(runner.node, virtual=runner.loop.inline), self._of))
         likeness.value((runner.config, token.item.failed_sources(runner.plan), seen))
         return likeness.digest()
-
-    def _say(self, token: Token, output: Any) -> None:
-        """Publish a call of which there was no attempt."""
-        loop = self._runner.loop
-        token.start = now = loop.now()
-        span = Span(loop.name, self._runner.name, token.iteration, token.visit, "work", now, now, 0)
-        loop.stream.span(span, output)
 
     def _warn(self, token: Token, error: BaseException) -> None:
         loop = self._runner.loop

@@ -338,6 +338,11 @@ class Runner:
         span = Span(loop.name, self.name, iteration, token.visit, kind, start, end, attempt)
         loop.stream.span(span, output)
 
+    def answered(self, token: Token, output: Any) -> None:
+        """Publish a call of which there was no attempt: somebody knew the answer."""
+        loop, place = self.loop, (self.loop.name, self.name, token.iteration, token.visit)
+        loop.stream.span(Span(*place, "work", token.start, loop.now(), 0), output)
+
     def _finish(self, token: Token, output: Any, error: BaseException | None) -> None:
         """Hand the outcome to the item: which edges are live, or that it failed."""
         if self.gate is not None:

@@ -90,10 +90,14 @@ class Execution:
             queues=RunQueues(outlet, plan.loop),
         )
         self.run._metered = self._metered  # noqa: SLF001
+        self.run._at_work = self._at_work  # noqa: SLF001
         self.run._drawn = functools.partial(without_root, plan)  # noqa: SLF001
         self.manager.threads = Threads(plan.loop, self._fault)
         self.manager.journal, self.manager.replay = journal, replay
         self.journal = journal
+
+    def _at_work(self) -> set[str]:
+        return {token.at.name for token in list(self.manager.calls)}
 
     def _names(self) -> list[str]:
         return [n.name for n in self.plan.nodes[1:]]

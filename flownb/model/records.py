@@ -44,7 +44,7 @@ class Span(NamedTuple):
     slot; "limited": for a `Limit`; "retry": for the next attempt.
 
     `attempt` counts from 1; 0 is a call of which there was no attempt, because its result
-    was in the cache.
+    was in the cache, or a middleware gave one.
 
     >>> Span("days", "check", 0, 0, "work", 1.0, 1.5, 1).duration
     0.5
@@ -183,7 +183,8 @@ class Failure:
 class NodeMetrics:
     """What one node did so far; durations in seconds, `backoff` those between attempts.
 
-    `calls` counts attempts; `cached` how often a kept result was given instead (`cache=`).
+    `calls` counts attempts; `cached` how often a kept result was given instead (`cache=`,
+    or a middleware that answers itself).
     """
 
     node: str

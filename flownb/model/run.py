@@ -55,7 +55,8 @@ class LogEntry(NamedTuple):
 
     `visit` counts from 0 how often the node had run before, `attempt` counts its tries
     from 1; `output` says in brief what it returned, `error` why it failed. Where the result
-    was in the node's cache, `status` is "cached" and `attempt` 0: it was not called.
+    was in the node's cache, or a middleware gave one, `status` is "cached" and `attempt` 0:
+    it was not called.
     """
 
     time: float
@@ -180,6 +181,7 @@ class WorkflowRun(Tabled):
         self._metered: Callable[[], LoopMetrics | None] = lambda: None
         self._behind: Callable[[], dict[str, Any]] = dict
         self._outlet: Callable[[], Any] = lambda: None
+        self._at_work: Callable[[], set[str]] = set
 
     @property
     def behind(self) -> dict[str, Any]:
@@ -210,7 +212,11 @@ class WorkflowRun(Tabled):
     def nodes(self) -> dict[str, NodeStatus]:
         """Where each node stands; "bypassed" is one that no way led to."""
         ran = {e.node for e in self.logs}
-        return {name: self._status_of(name, ran) for name in self._names()}
+        working = self._at_work() if self.status == "running" else set()
+        return {
+            name: "running" if name in working else self._status_of(name, ran)
+            for name in self._names()
+        }
 
     def _status_of(self, name: str, ran: set[str]) -> NodeStatus:
         if name in self._trail.failed:

@@ -28,23 +28,31 @@ def draw(run: WorkflowRun) -> Picture | None:
     if workflow is None or len(workflow.nodes) > _MOST:
         return None
     shapes, visits, nodes = scene(workflow), Counter(run.visited), run.nodes
-    words = {name: _word(status, visits[name]) for name, status in nodes.items()}
+    called = {e.node for e in run.logs if e.attempt}
+    words = {
+        name: _word(status, visits[name], called=name in called) for name, status in nodes.items()
+    }
     boxes = tuple(replace(box, word=words[box.name]) for box in shapes.boxes)
     drawn = draw_scene(replace(shapes, boxes=boxes))
     said = ", ".join(f"{name}: {word}" for name, word in words.items())
     return replace(drawn, description=f"{drawn.description} {said}.")
 
 
-def _word(status: NodeStatus, visits: int) -> str:
+def _word(status: NodeStatus, visits: int, *, called: bool) -> str:
     if status != "completed":
         return status
+    if not called:
+        return "cached"
     return "ran" if visits == 1 else f"ran {visits} times"
 
 
 def run_line(run: WorkflowRun) -> str:
     """Give the line that stands for a run."""
-    calls = len(run.logs)
+    cached = sum(entry.status == "cached" for entry in run.logs)
+    calls = len(run.logs) - cached
     parts = [run.status, f"{calls:,} call{'' if calls == 1 else 's'}"]
+    if cached:
+        parts.append(f"{cached:,} cached")
     if run.error is not None:
         parts.append(f"{type(run.error).__name__}: {run.error}".splitlines()[0])
     parts.append(f"state {summary(run.state)}")

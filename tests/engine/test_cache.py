@@ -44,6 +44,8 @@ def test_an_equal_input_gives_the_kept_result_and_log_and_metrics_say_so():
     run = graph.run({"x": 2})
     assert (run.state, double.calls) == ({"x": 2, "n": 4}, 1)
     assert (run.status, run.visited, run.nodes) == ("completed", ["n"], {"n": "completed"})
+    assert repr(run) == "WorkflowRun('one': completed, 0 calls, 1 cached, state {'x': 2, 'n': 4})"
+    assert "cached" in run.svg()
     (entry,) = run.logs
     assert (entry.status, entry.attempt, entry.output) == ("cached", 0, "{'n': 4}")
     assert "n: cached: {'n': 4}" in str(entry)

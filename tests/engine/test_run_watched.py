@@ -55,8 +55,39 @@ def test_middleware_may_change_skip_and_repeat_a_call() -> None:
 
     calls = []
     graph = two().add_node("b", lambda s: calls.append(s["n"])).use(change)
-    assert graph.run({"n": 1}).state == {"n": 100}
+    run = graph.run({"n": 1})
+    assert run.state == {"n": 100}
     assert calls == [100, 100]
+    assert run.nodes == {"a": "completed", "b": "completed"}
+    assert [(e.node, e.attempt, e.status) for e in run.logs] == [
+        ("a", 0, "cached"), ("b", 1, "completed"), ("b", 2, "completed"),
+    ]  # fmt: skip
+
+
+def test_what_middleware_raises_fails_the_node_and_is_in_the_log() -> None:
+    async def refuse(call_next, node, data):
+        raise PermissionError(node.name)
+
+    graph = two().use(refuse)
+    with pytest.raises(PermissionError, match="a"):
+        graph.run({"n": 1})
+    assert graph.last_run is not None
+    assert [(e.node, e.status, e.error) for e in graph.last_run.logs] == [
+        ("a", "failed", "PermissionError: a")
+    ]
+
+
+def test_while_a_run_goes_on_it_says_where_each_node_stands() -> None:
+    seen = {}
+
+    def look(state):
+        seen.update(graph.last_run.nodes)
+        seen["run"] = graph.last_run.status
+
+    graph = two().add_node("b", look).add_node("c").add_edge("b", "c")
+    run = graph.use(Notes()).run({"n": 1})  # who is watched goes node by node
+    assert seen == {"a": "completed", "b": "running", "c": "pending", "run": "running"}
+    assert run.nodes == {"a": "completed", "b": "completed", "c": "completed"}
 
 
 def test_metrics_count_calls_failures_and_retries_of_each_node() -> None:
