@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import operator
+from dataclasses import replace
 from datetime import date
 from typing import Annotated
 
@@ -370,3 +371,68 @@ def test_a_store_that_fails_fails_the_run_which_can_be_taken_up(store, quick):
     assert nodes["d"].calls == 0
     run = graph.resume("r", store=store)
     assert run.state == {"a": 1, "b": 1, "c": 1, "d": 1}
+
+
+class Own:
+    """A store of one's own: any object with the methods of `RunStore`."""
+
+    quick, max_bytes = True, 1_000_000
+
+    def __init__(self):
+        self.heads, self.steps, self.told = {}, {}, []
+
+    def save(self, run):
+        self.heads[run.run_id] = run
+        self.told.append(run.status)
+
+    def append(self, run_id, steps):
+        self.steps.setdefault(run_id, []).extend(steps)
+        self.told.append([(step.node, step.kind) for step in steps])
+
+    def load(self, run_id):
+        if run_id not in self.heads:
+            raise StoreError(f"there is no run {run_id!r} here")
+        return replace(self.heads[run_id], steps=tuple(self.steps.get(run_id, ())))
+
+    def list(self, **_):
+        return list(self.heads.values())
+
+    def delete(self, run_id):
+        self.steps.pop(run_id, None)
+        return self.heads.pop(run_id, None) is not None
+
+    def close(self):
+        pass
+
+
+def test_a_step_is_kept_before_its_call_after_it_and_at_the_end_in_a_store_of_ones_own():
+    own, seen = Own(), {}
+
+    def look(name):
+        def node(state):
+            seen[name] = [(s.node, s.kind) for s in own.steps["r"]]
+
+        return node
+
+    graph = Graph("kept").add_node("a", look("a")).add_node("b", look("b")).add_edge("a", "b")
+    graph.run({}, store=own, run_id="r")
+    assert seen["a"] == [("a", "started")]
+    assert seen["b"] == [("a", "started"), ("a", "done"), ("b", "started")]
+    assert own.told[0] == "running"
+    assert own.told[-1] == "completed"
+    assert own.steps["r"][-1].kind == "done"
+    with pytest.raises(ValueError, match="b is broken"):
+        graph.add_node("b", Switch("b", fails=True)).run({}, store=own, run_id="x")
+    assert own.told[-1] == "failed"
+    assert own.steps["x"][-1].kind == "failed"
+
+
+def test_with_a_persistence_interval_steps_are_kept_together():
+    own = Own()
+    graph, _ = fork()
+    graph.run({}, store=own, run_id="r", persistence_interval=60)
+    assert [type(told) for told in own.told] == [str, list, str]
+    assert len(own.steps["r"]) == 8
+    own = Own()
+    graph.run({}, store=own, run_id="r")
+    assert len(own.told) > 5

@@ -9,6 +9,7 @@ import pytest
 
 from flownb.errors import StoreError
 from flownb.stores import GraphStore, RunRecord, RunStore, Step, open_store
+from flownb.stores.sqlite import SqliteFile
 
 
 def run(run_id="r1", graph="weather", status="running", created=100.0, **more):
@@ -196,5 +197,25 @@ def test_a_document_without_a_name_is_refused(store):
 
 
 def test_each_store_has_the_methods_that_the_protocols_name(store):
-    assert isinstance(store.runs, RunStore)
-    assert isinstance(store.graphs, GraphStore)
+    for kept, protocol in ((store.runs, RunStore), (store.graphs, GraphStore)):
+        named = [*vars(protocol), *protocol.__annotations__]
+        public = [name for name in named if not name.startswith("_")]
+        assert [name for name in public if not hasattr(kept, name)] == []
+        assert len(public) >= 4
+
+
+@pytest.mark.parametrize(
+    "filters", [{"graph": "weather"}, {"status": "failed"}, {"since": 1.0}, {"until": 9.0}]
+)
+def test_runs_are_looked_up_by_an_index_not_one_by_one(tmp_path, monkeypatch, filters):
+    store = open_store(tmp_path / "runs.sqlite")
+    store.runs.save(run())
+    asked = []
+    rows = SqliteFile.rows
+    monkeypatch.setattr(SqliteFile, "rows", lambda *a: asked.append(a) or rows(*a))
+    store.runs.list(**filters)
+    store.runs.load("r1")
+    for database, sql, params in asked:
+        plan = [row[-1] for row in rows(database, f"EXPLAIN QUERY PLAN {sql}", params)]
+        assert all("USING" in line for line in plan if "flownb_" in line), plan
+    store.close()
