@@ -5,7 +5,7 @@ The live view draws the same chips at the same places, and keeps them moving.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -26,6 +26,9 @@ NODE_GLYPH: Final[Mapping[NodeState, str]] = {
     "retrying": "↻",
     "failing": "✕",
 }
+_CHIP: Final = 18.0  # pixels: how high a chip is,
+_BETWEEN: Final = 4.0  # what stays free between two,
+_FREE: Final = 200.0  # and how far one may stand out where it has no neighbour
 _LOOKS: Final = {
     "live": Look("bg", "frame", 1),
     "live-text": Look("fg", size=11),
@@ -91,17 +94,18 @@ def draw_running(scene: Scene, now: Now) -> Picture:
     held = {name for wait in now.waits for name in wait.nodes}
     groups = [*base.groups]
     groups += [_halo(box) for box in scene.boxes if box.name in held]
-    groups += [_chip(box, now) for box in scene.boxes if box.name in now.nodes]
+    wide = rooms(scene.boxes)
+    groups += [_chip(box, now, wide[box.id]) for box in scene.boxes if box.name in now.nodes]
     groups += [_status(lane, now) for lane in scene.lanes if lane.loops]
     waits = [str(wait) for wait in now.waits]
     high = base.height
     for i, words in enumerate(waits[:4]):
         high = base.height + 20 * (i + 1)
         groups.append(Group((Writing(2, high - 6, words, "live-failing", "start"),)))
-    wide = max([base.width, *(width(words, 11) for words in waits[:4])])
+    broad = max([base.width, *(width(words, 11) for words in waits[:4])])
     said = ". ".join([base.description, *waits, *_said(now)])
     return replace(
-        base, groups=tuple(groups), description=said, width=wide, height=high, looks=_LOOKS
+        base, groups=tuple(groups), description=said, width=broad, height=high, looks=_LOOKS
     )
 
 
@@ -124,11 +128,25 @@ def short(number: float) -> str:
     return f"{number:.3g}"
 
 
-def _chip(box: Box, now: Now) -> Group:
+def rooms(boxes: Sequence[Box]) -> dict[str, float]:
+    """Give for each box how wide its chip may be: half way to its neighbours in a row."""
+    bands: dict[int, list[Box]] = {}
+    for box in boxes:
+        for band in (-1, 0, 1):
+            bands.setdefault(int(box.frame.bottom // _CHIP) + band, []).append(box)
+    return {box.id: _room(box, bands[int(box.frame.bottom // _CHIP)]) for box in boxes}
+
+
+def _room(box: Box, band: Sequence[Box]) -> float:
+    f = box.frame
+    gaps = [max(o.frame.x - f.right, f.x - o.frame.right) for o in band if o is not box]
+    return f.width + max(0.0, min(gaps, default=_FREE) - _BETWEEN)
+
+
+def _chip(box: Box, now: Now, room: float) -> Group:
     node, queue = now.nodes[box.name], now.queues.get(box.name)
-    words = short(node.calls) if queue is None else f"{short(queue[0])} deep"
-    words += f" · {short(node.rate)}/s" if node.rate else ""
-    words += f" · {short(node.failed)} failed" if node.failed else ""
+    every = _chip_words(node, queue)
+    words = next((w for w in every if width(w, 11) + 28 <= room), every[-1])
     wide = width(words, 11) + 28
     x, y = box.frame.middle[0] - wide / 2, box.frame.bottom
     shape = Mark(round_box(Rect(x, y - 9, wide, 18), 9), "live", closed=True)
@@ -137,6 +155,16 @@ def _chip(box: Box, now: Now) -> Group:
         (shape, glyph, Writing(x + 21, y + 4, words, "live-text", "start")),
         tip=f"{brief(box.name)}: {node.state}",
     )
+
+
+def _chip_words(node: NodeNow, queue: tuple[int, int, int] | None) -> list[str]:
+    """Say how a node stands: in full, and shorter and shorter."""
+    many = short(node.calls) if queue is None else f"{short(queue[0])} deep"
+    rate = f" · {short(node.rate)}/s" if node.rate else ""
+    failed = short(node.failed) if node.failed else ""
+    if not failed:
+        return [many + rate, many]
+    return [f"{many}{rate} · {failed} failed", f"{many}{rate} · {failed} ✕", f"{many} · {failed} ✕"]
 
 
 def _halo(box: Box) -> Group:

@@ -27,6 +27,7 @@ TITLE_SIZE: Final = 12.0
 QUEUED: Final = "queued"
 SPARE: Final = 224.0  # pixels beside a title: state, rate, in flight, and two buttons
 _HEIGHT: Final = (48.0, 58.0)  # still, live: a chip covers the lower edge
+_WIDTH: Final = (84.0, 104.0)  # at least; a chip is as wide as the room between its neighbours
 _ROOM: Final = (180.0, 190.0)  # for the name, for the words under it
 _SIDE: Final = {"if": 22.0, "queue": 20.0, "queue_reader": 20.0, "producer": 20.0}
 _LINE_WORDS: Final = {
@@ -157,7 +158,9 @@ def scene(
 def _size(facts: Facts, name: str, *, live: bool) -> tuple[float, float]:
     label, word = _texts(facts, name)
     text = max(width(label, NAME_SIZE), width(word, WORD_SIZE))
-    return float(round(max(84.0, text + 2 * _SIDE.get(facts.kind(name), 14.0)))), _HEIGHT[live]
+    return float(round(max(_WIDTH[live], text + 2 * _SIDE.get(facts.kind(name), 14.0)))), _HEIGHT[
+        live
+    ]
 
 
 def _texts(facts: Facts, name: str) -> tuple[str, str]:

@@ -5,16 +5,22 @@ export const GLYPHS = { idle: "○", healthy: "●", retrying: "↻", failing: "
 const LETTER = 6.3; // pixels of an 11 pixel letter, on the wide side
 
 /**
- * Say what the chip of a node says.
+ * Say what the chip of a node says: all of it, or what there is room for.
  * @param {Array} now [state, calls, failed, rate, running]
  * @param {Array} [queue] [depth, pending, greatest length or 0]
  */
-export function chipWords([, calls, failed, perSecond], queue) {
+export function chipWords([, calls, failed, perSecond], queue, room = Infinity) {
   const [depth, , maxlen] = queue ?? [];
   const many = queue ? `${count(depth)}${maxlen ? `/${count(maxlen)}` : ""} deep` : count(calls);
-  return [
-    many, ...(perSecond ? [rate(perSecond)] : []), ...(failed ? [`${count(failed)} failed`] : []),
-  ].join(" · ");
+  const all = [many, ...(perSecond ? [rate(perSecond)] : [])].join(" · ");
+  const ways = failed
+    ? [`${all} · ${count(failed)} failed`, `${all} · ${count(failed)} ✕`, `${many} · ${count(failed)} ✕`]
+    : [all, many];
+  return ways.find((words) => chipWidth(words) <= room) ?? ways.at(-1);
+}
+
+function chipWidth(words) {
+  return Math.ceil((words.length + 2) * LETTER + 14);
 }
 
 /** Say how a node stands, for those who do not see it. */
@@ -34,7 +40,7 @@ export function fullness(depth, maxlen) {
 
 /**
  * Make what is written on a box.
- * @param {{x: number, y: number, width: number, height: number}} box
+ * @param {{x: number, y: number, width: number, height: number, room: number}} box
  */
 export function chip(box) {
   const middle = box.x + box.width / 2;
@@ -51,11 +57,11 @@ export function chip(box) {
 
   function show(now, queue) {
     const [state, , , , running] = now;
-    const written = chipWords(now, queue);
+    const written = chipWords(now, queue, box.room);
     attr(group, "data-state", state);
     text(glyph, GLYPHS[state] ?? "");
     text(words, written);
-    const wide = Math.ceil((written.length + 2) * LETTER + 14);
+    const wide = chipWidth(written);
     attr(pill, "width", wide);
     attr(pill, "x", middle - wide / 2);
     if (queue) {

@@ -4,7 +4,7 @@ import { chip, spoken } from "./chips.js";
 import { ENDED, GLYPHS, ICONS, button } from "./controls.js";
 import { crossed, dots } from "./flow.js";
 import { panel } from "./panel.js";
-import { stage } from "./stage.js";
+import { near, stage } from "./stage.js";
 import { twin } from "./twin.js";
 
 const HELD = new Set(["paused", "pausing"]);
@@ -12,7 +12,7 @@ const MANY = 80; // boxes: above this nothing glows by itself
 
 /** Show the graph. @param {HTMLElement} el @param {import("./base.js").Store} store */
 export function dag(el, store) {
-  const place = stage("the graph");
+  const place = stage("the graph", () => soon());
   const side = panel(() => choose(null));
   const table = twin();
   const waits = h("ul", { class: "flownb-waits" });
@@ -40,21 +40,26 @@ export function dag(el, store) {
   let boxes = new Map();
   let chips = new Map();
   let lanes = new Map();
+  let ends = new Map();
   let flow = null;
   let chosen = null;
   const seen = new Map();
   const begun = new Map();
+  const late = new Set(); // boxes on which other figures are to be written
+  let frame = 0;
 
   // -- the picture, once and after edits --------------------------------------
 
   function draw() {
     const { picture } = store.scene;
+    late.clear();
     flow?.end();
     groups = drawPicture(place.world, picture);
     place.world.removeAttribute("role");
     boxes = new Map(store.scene.boxes.map((box) => [box.id, box]));
     place.svg.classList.toggle("flownb-many", boxes.size > MANY);
-    flow = dots(place.world);
+    flow = dots(place.frame, place.at);
+    ends = new Map(store.scene.lines.map((line) => [line.id, line]));
     for (const line of store.scene.lines) {
       const path = groups.get(line.id)?.querySelector("path");
       if (path) flow.know(line.id, path);
@@ -62,7 +67,6 @@ export function dag(el, store) {
     chips = new Map();
     for (const box of boxes.values()) dress(box);
     lanes = new Map(store.scene.lanes.flatMap(titled));
-    flow.raise();
     text(title, store.scene.title);
     place.show(picture);
     rove(boxes.keys().next().value);
@@ -119,10 +123,11 @@ export function dag(el, store) {
   function show(changed) {
     for (const [key, value] of Object.entries(changed)) {
       if (!value) continue;
-      if (boxes.has(key)) node(key, value);
-      else if (key.startsWith("gauge ")) node(key.slice(6), store.state[key.slice(6)]);
+      if (boxes.has(key)) late.add(key);
+      else if (key.startsWith("gauge ")) late.add(key.slice(6));
       else if (key.startsWith("loop ")) loop(value);
     }
+    soon();
     move();
     if ("waits" in changed) hold(changed.waits ?? []);
     if ("detail" in changed) side.show(chosen ? changed.detail : null);
@@ -132,16 +137,30 @@ export function dag(el, store) {
     for (const { el: ask, when } of asks) ask.disabled = !loops.some(([, state]) => when.has(state));
   }
 
+  /** Write with the next frame: what nobody sees is written when somebody does. */
+  function soon() {
+    if (!frame && late.size) frame = requestAnimationFrame(write);
+  }
+  function write() {
+    frame = 0;
+    const window = place.seen();
+    for (const id of late) {
+      if (boxes.has(id) && !near(boxes.get(id), window)) continue;
+      if (!place.isFar()) late.delete(id);
+      if (store.state[id] && boxes.has(id)) node(id, store.state[id]);
+    }
+  }
+
   function node(id, now) {
-    if (!now || !boxes.has(id)) return;
+    groups.get(id).classList.toggle("flownb-works", now[4] > 0);
+    attr(groups.get(id), "aria-label", spoken(boxes.get(id), now));
+    if (place.isFar()) return;
     if (!chips.has(id)) {
       const made = chip(boxes.get(id));
       chips.set(id, made);
       groups.get(id).append(made.group);
     }
     chips.get(id).show(now, store.state[`gauge ${id}`]);
-    groups.get(id).classList.toggle("flownb-works", now[4] > 0);
-    attr(groups.get(id), "aria-label", spoken(boxes.get(id), now));
   }
 
   function loop([name, state, released, perSecond, inFlight, slots]) {
@@ -167,8 +186,14 @@ export function dag(el, store) {
     const ended = (id) => store.state[id]?.[1] ?? 0;
     const started = (id) => ended(id) + (store.state[id]?.[4] ?? 0);
     for (const id of crossed(store.scene.lines, seen, ended, started, begun)) {
-      flow.send(id, id.startsWith("q"));
+      if (seesLine(id)) flow.send(id, id.startsWith("q"));
     }
+  }
+
+  function seesLine(id) {
+    const { source, target } = ends.get(id);
+    const window = place.seen();
+    return near(boxes.get(source), window) || near(boxes.get(target), window);
   }
 
   function hold(found) {
@@ -213,6 +238,7 @@ export function dag(el, store) {
   store.onScene(draw);
   store.onState(show);
   return () => {
+    cancelAnimationFrame(frame);
     flow?.end();
     place.end();
   };

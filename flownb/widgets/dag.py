@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from flownb.notebook.draw import draw
 from flownb.notebook.repr import page
-from flownb.notebook.running import draw_running
+from flownb.notebook.running import draw_running, rooms
 from flownb.notebook.scene import SPARE, Box, Line, scene
 from flownb.notebook.words import brief
 from flownb.widgets.detail import detail
@@ -44,12 +44,12 @@ class Dag(Part):
     def scene(self) -> dict[str, Any]:
         """Give the picture, and what its shapes stand for."""
         self._scene = found = scene(self._orch.workflow, live=True)
-        ids = {box.name: box.id for box in found.boxes}
+        ids, wide = {box.name: box.id for box in found.boxes}, rooms(found.boxes)
         return {
             "title": brief(self._orch.name),
             "spare": SPARE,
             "picture": shapes(draw(found)),
-            "boxes": [_box(box) for box in found.boxes],
+            "boxes": [_box(box, wide[box.id]) for box in found.boxes],
             "lines": [_line(line, ids) for line in found.lines],
             "lanes": [
                 {"id": lane.id, "loops": list(lane.loops), **asdict(lane.frame)}
@@ -92,9 +92,9 @@ class Dag(Part):
         return page(draw_running(found, self._reading.now()), [])
 
 
-def _box(box: Box) -> dict[str, Any]:
+def _box(box: Box, room: float) -> dict[str, Any]:
     kind = box.kind.replace("_", "-")
-    about = {"id": box.id, "name": brief(box.name), "kind": kind, "word": box.word}
+    about = {"id": box.id, "name": brief(box.name), "kind": kind, "word": box.word, "room": room}
     return about | asdict(box.frame)
 
 

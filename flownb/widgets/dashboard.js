@@ -5,6 +5,7 @@ import { button, ENDED, GLYPHS } from "./controls.js";
 const COLUMNS = ["state", "loop", "per second", "last minute", "producer's time", "in flight", "p50 · p99", "trouble", ""];
 const QUEUE_COLUMNS = ["queue", "depth", "not delivered", "not acked", "grows"];
 const VERBS = ["start", "pause", "resume", "step", "stop"];
+const FIRST = 4; // warnings that are seen at once
 const PATIENCE = 2000; // milliseconds until a button that changed nothing may be pressed again
 
 /** Show the dashboard. @param {HTMLElement} el @param {import("./base.js").Store} store */
@@ -107,11 +108,13 @@ export function possible(states) {
 }
 
 function tell(list, alarms) {
-  list.replaceChildren(
-    ...alarms.map(([level, words]) =>
-      h("li", { class: `flownb-${level}` }, h("span", { "aria-hidden": "true" }, level === "bad" ? "✕" : "▲"), h("span", {}, words)),
-    ),
+  const open = list.querySelector("details")?.open ?? false;
+  const items = alarms.map(([level, words]) =>
+    h("li", { class: `flownb-${level}` }, h("span", { "aria-hidden": "true" }, level === "bad" ? "✕" : "▲"), h("span", {}, words)),
   );
+  const more = items.splice(items.length > FIRST + 1 ? FIRST : items.length);
+  const rest = h("details", open ? { open: "" } : {}, h("summary", {}, `and ${more.length} more`), h("ul", { class: "flownb-says" }, ...more));
+  list.replaceChildren(...items, ...(more.length ? [h("li", { class: "flownb-rest" }, rest)] : []));
 }
 
 // -- a loop ----------------------------------------------------------------------

@@ -2,6 +2,7 @@
 import { attr, h, s } from "./base.js";
 
 const MARGIN = 8;
+const EDGE = 12; // what is cut off less than this is not missed
 const LEAST = 0.05;
 const MOST = 3;
 const TALLEST = 560; // pixels; the user may drag the lower edge
@@ -31,11 +32,17 @@ export function zoomed(at, factor, px, py) {
   return { k, x: px - (px - at.x) * ratio, y: py - (py - at.y) * ratio };
 }
 
+/** Say whether a box is inside a window, or less than its own size away from it. */
+export function near(box, window) {
+  const { x, y, width, height } = box;
+  return x + 2 * width > window.left && x - width < window.right && y + 2 * height > window.top && y - height < window.bottom;
+}
+
 /**
  * Make a stage: a frame, the SVG in it, and the world that is moved.
- * @param {string} label
+ * @param {string} label @param {() => void} [moved] called when another part of the picture is seen
  */
-export function stage(label) {
+export function stage(label, moved = () => {}) {
   const world = s("g", { class: "flownb-world" });
   const svg = s("svg", {
     class: "fnb fnb-picture flownb-stage", role: "group", "aria-label": label,
@@ -49,7 +56,20 @@ export function stage(label) {
   function move(next) {
     at = next;
     attr(world, "transform", `translate(${at.x} ${at.y}) scale(${at.k})`);
-    svg.classList.toggle("flownb-far", at.k < LEGIBLE * 0.75);
+    svg.classList.toggle("flownb-far", isFar());
+    const { right, bottom, left, top } = seen();
+    const beyond = { left: left > EDGE, right: right < picture.width - EDGE, top: top > EDGE, bottom: bottom < picture.height - EDGE };
+    attr(frame, "data-beyond", Object.keys(beyond).filter((side) => beyond[side]).join(" ") || null);
+    moved();
+  }
+  /** Whether nobody could read what is written. */
+  function isFar() {
+    return at.k < LEGIBLE * 0.75;
+  }
+  /** Give the part of the picture that is seen. */
+  function seen() {
+    const [left, top] = [-at.x / at.k, -at.y / at.k];
+    return { left, top, right: left + frame.clientWidth / at.k, bottom: top + frame.clientHeight / at.k };
   }
   function fit() {
     touched = false;
@@ -103,10 +123,11 @@ export function stage(label) {
 
   let width = 0;
   const sizes = new ResizeObserver(() => {
+    moved(); // the user may have drawn it higher
     if (frame.clientWidth === width) return;
     width = frame.clientWidth;
     if (!touched) show(picture);
   });
   sizes.observe(frame);
-  return { frame, svg, world, show, fit, zoom, pan, reveal, end: () => sizes.disconnect() };
+  return { frame, svg, world, show, fit, zoom, pan, reveal, isFar, seen, at: () => at, end: () => sizes.disconnect() };
 }

@@ -71,7 +71,7 @@ export function timeline(el, store) {
     soon();
   }
   function windowNow() {
-    const to = view.follow ? clock() : view.to;
+    const to = view.follow ? Math.max(clock(), view.wide) : view.to; // a young run begins at the left
     return [to - view.wide, to];
   }
 
@@ -222,7 +222,7 @@ function build(view, act) {
       const silent = (performance.now() - now.at) / 1000;
       const quiet = now.runs && silent > 2 ? `; no news for ${duration(Math.round(silent))}: the kernel is busy` : "";
       const left = reel.left ? `; ${reel.left.toLocaleString("en")} spans are not drawn` : "";
-      text(words, `${second(Math.max(0, from), 0.1)} to ${second(to, 0.1)} s${late}${left}${quiet}`);
+      text(words, `${second(Math.max(0, from), 0.1)} to ${second(Math.min(to, now.now), 0.1)} s${late}${left}${quiet}`);
       attr(canvas, "aria-label", `timeline of ${rows.length} nodes, ${duration(now.wide)} wide`);
       if (twin.open && performance.now() - tabled > 2000) {
         tabled = performance.now();

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { chipWords, fullness, spoken } from "../../flownb/widgets/chips.js";
 import { neighbour, summary } from "../../flownb/widgets/dag.js";
-import { crossed } from "../../flownb/widgets/flow.js";
-import { fitted, frameHeight, zoomed } from "../../flownb/widgets/stage.js";
+import { along, crossed } from "../../flownb/widgets/flow.js";
+import { fitted, frameHeight, near, zoomed } from "../../flownb/widgets/stage.js";
 import { rows } from "../../flownb/widgets/twin.js";
 
 const box = (id, x, y) => ({ id, name: id, kind: "blocking", word: "waits", x, y, width: 80, height: 50 });
@@ -20,6 +20,26 @@ test("a node is spoken in full", () => {
     spoken(box("check", 0, 0), ["failing", 3, 1, 2.5, 1]),
     "check, blocking, waits, failing, 3 calls, 2.5/s, 1 failed, 1 running",
   );
+});
+
+test("a chip says what there is room for, its failures always", () => {
+  const now = ["failing", 1234, 25, 10.3, 1];
+  assert.equal(chipWords(now), "1.23k · 10.3/s · 25 failed");
+  assert.equal(chipWords(now, undefined, 160), "1.23k · 10.3/s · 25 ✕");
+  assert.equal(chipWords(now, undefined, 20), "1.23k · 25 ✕");
+  assert.equal(chipWords(["healthy", 7, 0, 2, 0], undefined, 20), "7");
+});
+
+test("what is near the window is written, what is far from it is not", () => {
+  const window = { left: 0, top: 0, right: 100, bottom: 100 };
+  assert.ok(near({ x: 110, y: 0, width: 20, height: 20 }, window));
+  assert.ok(!near({ x: 150, y: 0, width: 20, height: 20 }, window));
+  assert.ok(!near({ x: 0, y: -60, width: 20, height: 20 }, window));
+});
+
+test("a dot is at both ends of its path when it should be", () => {
+  const points = [[0, 0], [10, 0], [10, 10]];
+  assert.deepEqual([0, 0.5, 1].map((t) => along(points, t)), [[0, 0], [10, 0], [10, 10]]);
 });
 
 test("a queue is as full as its greatest length says, else on a log scale", () => {
