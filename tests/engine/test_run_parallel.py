@@ -84,6 +84,12 @@ def test_level_by_level_is_slower_and_keeps_the_barrier() -> None:
     assert graph.run({}, start_rule="level").visited[:2] == ["a", "b"]
 
 
+def test_sequential_is_one_after_the_other() -> None:
+    graph = Graph("g").add_node("a", takes=1).add_node("b", takes=5).add_node("c", takes=2)
+    assert graph.simulate(start_rule="sequential").duration == 8
+    assert graph.run({}, start_rule="sequential").visited == ["a", "b", "c"]
+
+
 def test_a_shared_limit_serialises_two_nodes() -> None:
     limit = Limit(concurrency=1)
     graph = Graph("g").add_node("a", takes=2, limit=limit).add_node("b", takes=3, limit=limit)

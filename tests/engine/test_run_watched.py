@@ -113,6 +113,26 @@ def test_what_nodes_print_is_shown_where_the_run_was_called_and_kept(capsys) -> 
     assert capsys.readouterr().out == "one\ntwo\n"
 
 
+def test_a_line_has_its_level_its_node_and_its_time() -> None:
+    def talk(_, ctx):
+        ctx.log("careful", 3, level="warning")
+        print("plain")
+
+    run = Graph("g").add_node("a", talk).run({})
+    assert [(x.loop, x.node, x.level, x.text) for x in run.lines] == [
+        ("g", "a", "warning", "careful 3"), ("g", "a", "print", "plain"),
+    ]  # fmt: skip
+    assert all(line.time >= 0 for line in run.lines)
+
+
+def test_lines_are_there_while_the_run_goes_on() -> None:
+    seen = []
+    graph = two().add_node("a", lambda _: print("first"))
+    graph.add_node("b", lambda _: seen.extend(line.text for line in graph.last_run.lines))
+    graph.use(Notes()).run({"n": 1})
+    assert seen == ["first"]
+
+
 def test_progress_is_a_bar_when_it_is_asked_for(capsys) -> None:
     two().run({"n": 1})
     assert capsys.readouterr().err == ""
