@@ -18,7 +18,7 @@ async def run(manager: LoopManager, origin: float) -> None:
     try:
         await manager.run(origin)
     finally:
-        manager.abandoned += await manager.threads.aclose()
+        manager.abandoned += await manager.threads.aclose(manager.moment)
         with contextlib.suppress(Exception):  # Redis may be gone by now
             await manager.queues.aclose()
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from flownb.queues.spec import QueueSpec
 
 CLOSE: Final = 1.0  # seconds that closing gets even when the grace of a stop is over
+MOMENT: Final = 0.5  # seconds that calls have had at least before they are left behind
+_LEAST: Final = 0.1
 
 
 class Steered(Restartable):
@@ -61,6 +63,7 @@ class Steered(Restartable):
         self._steps = self._stepped = 0  # items to make although it is paused, and made so
         self.last_step = -1  # the iteration of the last of them
         self._deadline: float | None = None
+        self.moment = MOMENT  # that sync calls still get when the loop has ended
         self._sleeper: asyncio.Future[None] | None = None
         self._next_plan: LoopPlan | None = None
         self.tasks: dict[asyncio.Task[Any], None] = {}
@@ -168,6 +171,7 @@ class Steered(Restartable):
             return
         deadline = self.now() + grace
         self._deadline = deadline if self._deadline is None else min(self._deadline, deadline)
+        self.moment = max(_LEAST, MOMENT - grace)
         self._stopping = True
         if self.state == "starting":
             self._reschedule(self.opening, self._deadline)

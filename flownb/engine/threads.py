@@ -57,7 +57,7 @@ class Threads:
                 self._fault(error)
             del tell
 
-    async def aclose(self, grace: float = 0.5) -> list[str]:
+    async def aclose(self, grace: float) -> list[str]:
         """End all threads; return the labels of the calls that did not end in *grace* seconds."""
         for _ in self._threads:
             self._jobs.put(None)

@@ -61,6 +61,18 @@ async def test_a_call_that_cannot_be_ended_is_abandoned_and_named(pool):
         gate.set()
 
 
+@pytest.mark.parametrize("pool", ["thread", "asyncio", "process"])
+@live
+async def test_a_call_that_goes_on_and_on_holds_a_stop_up_for_its_grace_and_no_longer(pool):
+    orch = one(fn=lambda _: time.sleep(4), pool=pool).start()
+    await until(lambda: orch.metrics()["days"].produced == 1, patience=20)
+    with Stopwatch() as stop:
+        status = await orch.stop(grace=2)
+    assert 2 <= stop.seconds < 2.4  # 2.1 where nothing else goes on
+    assert status["days"].reason == "abandoned: check"
+    await until(lambda: not [t for t in threading.enumerate() if t.name.startswith("flownb")])
+
+
 @POOLS
 @live
 async def test_cancel_does_not_wait(pool):
