@@ -143,7 +143,7 @@ export function timeline(el, store) {
   }
   function move(seconds) {
     const end = clock();
-    view.to = Math.min(end, Math.max(reel.start() + view.wide / 10, windowNow()[1] + seconds));
+    view.to = Math.min(end, Math.max(reel.start() + view.wide / 10, Math.min(end, windowNow()[1]) + seconds));
     view.follow = view.to >= end - 1e-6;
   }
   function hover({ x, y }) {
