@@ -2,8 +2,8 @@
 
 A call is middleware( cache( retry( timeout( function )))). A *runner* knows one node of one
 loop and picks the cheapest honest way: a *short* sync node inline, another sync node
-in a thread, an async node or one with policies as a task; in virtual time everything
-inline.
+in a thread, an async node in a task of the crew, one with policies in a task of its own;
+in virtual time everything inline.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from flownb.engine.attempts import Attempts
 from flownb.engine.capture import HERE, Spot
 from flownb.engine.context import Context, SyncContext
 from flownb.engine.pushing import Pushing
-from flownb.engine.routing import Popped
+from flownb.engine.routing import Popped, straight
 from flownb.engine.segments import Row, Walk, fits, row_from
 from flownb.engine.signature import (
     EXHAUSTED,
@@ -56,6 +56,7 @@ class Runner:
         self.name, self.node, self.outs = plan.name, plan.node, plan.outs
         self.counts = len(plan.sources) > 1 and plan.join != "each"
         self.decides = plan.branches or loop.plan.once is not None
+        self.straight = loop.plan.once is not None and straight(plan, loop.plan.nodes)
         self.gate = loop.gates.gate(self.node.limit, loop.name)
         self.config = self.node.config
         self.instance: BaseNode | None = None
@@ -67,12 +68,18 @@ class Runner:
         else:
             self._take_over(same)
         self.passes = self.target is None
+        special = self.passes or self.node.over or self.node.queue or self.node.reader
+        self.smooth = self.straight and not special
         plain = self.instance or self.is_async or self.node.kind == "producer" or self.ctx_name
         self.plain = not (plain or self.passes or self.node.fail)
         self.row: Row = ()  # with which it is called in one go
         self.attempts = Attempts(self)
         policies = self.node.retry or self.node.timeout or self.node.cache
         self.careful = bool(policies or loop.middleware)
+        other = self.instance or self.ctx_name or self.passes or self.node.queue or self.node.reader
+        self.bare = not (other or self.node.kind == "producer")
+        alone = self.careful or self.gate or self.pushing or loop.inline
+        self.crewed = self.is_async and not alone
 
     def _take_over(self, same: Runner) -> None:
         """Go on with what the last generation of an unchanged node had opened."""
@@ -120,21 +127,17 @@ class Runner:
             meta["hops"] = message.meta.get("hops", 0) + 1
         return meta
 
-    # -- three ways to run -----------------------------------------------------
+    # -- the ways to run -----------------------------------------------------
 
     def run(self, token: Token) -> None:
         """Call the node for *token*, now; the outcome reaches its item, maybe later."""
         loop = self.loop
-        if loop.journal is not None and not loop.journal.may_start(token):
+        if self.is_async and not (self.careful or self.pushing or loop.inline):
+            loop.crew.take(token)
             return
-        token.start = loop.now()
-        loop.calls[token] = None
-        loop.world.called(loop, token.start)
-        if self.plan.shares:
-            token.before = loop.world.watched(token)
-        if token.item.memo and token.item.key(token) in token.item.memo:
-            self._replay(token)
-        elif self.pushing is not None and not (self.careful or loop.inline):
+        if not self.begins(token):
+            return
+        if self.pushing is not None and not (self.careful or loop.inline):
             self.pushing.post(token)
         elif self.is_async or self.careful:
             self._spawn(token)
@@ -150,6 +153,22 @@ class Runner:
                 self._hop(token)
         else:
             self._hop(token)
+
+    def begins(self, token: Token) -> bool:
+        """Enter a call into the books; False: it must wait, or its outcome was known."""
+        loop = self.loop
+        if loop.journal is not None and not loop.journal.may_start(token):
+            return False
+        token.start = loop.now()
+        loop.calls[token] = None
+        if loop.inline:
+            loop.world.called(loop, token.start)
+            if self.plan.shares:
+                token.before = loop.world.watched(token)
+        if token.item.memo and token.item.key(token) in token.item.memo:
+            self._replay(token)
+            return False
+        return True
 
     def _hop(self, token: Token) -> None:
         self.loop.threads.submit(self.name, functools.partial(self._in_thread, token))
@@ -200,7 +219,7 @@ class Runner:
         self, token: Token, extra: float, output: Any, error: BaseException | None
     ) -> Any:
         """Let a simulated sync call take its time; what it pushed appears at its end."""
-        pushes, token.pushes = token.pushes, []  # the next attempt has pushes of its own
+        pushes, token.pushes = token.pushes, ()  # the next attempt has pushes of its own
         try:
             await asyncio.sleep(extra)
         except asyncio.CancelledError:  # it timed out: what it pushed is dropped
@@ -236,7 +255,7 @@ class Runner:
         """Run as a task of the loop, in a context of its own."""
         context = contextvars.copy_context()
         spot = Spot(self.loop.write_line)
-        if started is not None and (here := HERE.get()) is not None:
+        if started is not None and self.loop.inline and (here := HERE.get()) is not None:
             # what it slept before it gave its coroutine belongs to this call
             spot.slept, here.slept = here.slept, 0.0
         context.run(HERE.set, spot)
@@ -250,10 +269,7 @@ class Runner:
         output: Any = None
         error: BaseException | None = None
         try:
-            if started is None and not (self.careful or self.loop.inline):
-                output = await self._simply(token)
-            else:
-                output = await self.attempts.call(token, started)
+            output = await self.attempts.call(token, started)
         except asyncio.CancelledError as gone:
             if token.cancelled:
                 self.leave_gate(token)
@@ -268,16 +284,6 @@ class Runner:
         spot.end()
         self.loop.guard(self._finish, token, output, error)
         self.loop.guard(self.loop.pump)
-
-    async def _simply(self, token: Token) -> Any:
-        """Await an async node that has no policy: its first attempt is its only one."""
-        token.attempt, output = 1, NOTHING
-        try:
-            output = await self.invoke(token)
-        finally:
-            if not token.cancelled:
-                self.span(token, "work", token.start, output)
-        return output
 
     # -- the function ----------------------------------------------------------
 
@@ -298,7 +304,7 @@ class Runner:
 
     def _context(self, token: Token) -> Any:
         made = (Context if self.is_async or self._is_async_function() else SyncContext)(self, token)
-        token.contexts.append(made)
+        token.contexts = [*token.contexts, made]
         return made
 
     def _is_async_function(self) -> bool:
@@ -335,8 +341,8 @@ class Runner:
             output = NOTHING  # it had nothing now
         loop, iteration = self.loop, token.item.iteration
         end, attempt = loop.now(), token.attempt or 1
-        span = Span(loop.name, self.name, iteration, token.visit, kind, start, end, attempt)
-        loop.stream.span(span, output)
+        told = loop.name, self.name, iteration, token.visit, kind, start, end, attempt
+        loop.stream.span(_made(Span, told), output)
 
     def answered(self, token: Token, output: Any) -> None:
         """Publish a call of which there was no attempt: somebody knew the answer."""
@@ -371,6 +377,9 @@ class Runner:
         if token.entered and self.gate is not None:
             token.entered = False
             self.gate.leave()
+
+
+_made = tuple.__new__  # twice as fast as by name
 
 
 def _drop(started: Any, _: Any) -> None:

@@ -18,7 +18,25 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
-class Spot:
+class Printing:
+    """What prints: a `Spot`, or a single call."""
+
+    __slots__ = ()  # `buffer`, `write_line`, and `where`: gives node and iteration
+
+    def write(self: Any, text: str, level: str) -> None:
+        """Log the complete lines of *text*; keep the rest for the next write."""
+        node, iteration = self.where() if self.where else ("", -1)
+        *lines, self.buffer = (self.buffer + text).split("\n")
+        for line in lines:
+            self.write_line(node, iteration, level, line)
+
+    def end(self: Any) -> None:
+        """Log what was printed without a line end."""
+        if self.buffer:
+            self.write("\n", "print")
+
+
+class Spot(Printing):
     """Where in a loop the code that now runs belongs: asked when something prints."""
 
     __slots__ = ("buffer", "slept", "where", "write_line")
@@ -28,13 +46,6 @@ class Spot:
         self.where: Callable[[], tuple[str, int]] | None = None
         self.buffer = ""
         self.slept = 0.0
-
-    def write(self, text: str, level: str) -> None:
-        """Log the complete lines of *text*; keep the rest for the next write."""
-        node, iteration = self.where() if self.where else ("", -1)
-        *lines, self.buffer = (self.buffer + text).split("\n")
-        for line in lines:
-            self.write_line(node, iteration, level, line)
 
     @contextmanager
     def at(self, node: str) -> Iterator[None]:
@@ -46,13 +57,8 @@ class Spot:
             self.end()
             self.where = None
 
-    def end(self) -> None:
-        """Log what was printed without a line end."""
-        if self.buffer:
-            self.write("\n", "print")
 
-
-HERE: Final[ContextVar[Spot | None]] = ContextVar("flownb_here", default=None)
+HERE: Final[ContextVar[Any]] = ContextVar("flownb_here", default=None)
 
 
 class _Router:

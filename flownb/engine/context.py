@@ -9,7 +9,8 @@ methods block. What an attempt does after it timed out, or was cancelled, is dis
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from flownb.errors import NodeTimeout, SimulationError
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
 class Clock:
     """The run's own clock: seconds since it began, virtual in a simulation."""
 
-    __slots__ = ("_event_loop", "origin", "virtual")
+    __slots__ = ("_event_loop", "origin", "time", "virtual")
+
+    time: Callable[[], float]
+    """Seconds since the run began."""
 
     def __init__(
         self, event_loop: asyncio.AbstractEventLoop, origin: float, *, virtual: bool = False
@@ -32,10 +36,9 @@ class Clock:
         self._event_loop = event_loop
         self.origin = origin
         self.virtual = virtual
-
-    def time(self) -> float:
-        """Seconds since the run began."""
-        return self._event_loop.time() - self.origin
+        of_loop = type(event_loop).time is not asyncio.BaseEventLoop.time
+        time = event_loop.time if of_loop else monotonic  # the same, less one call
+        self.time = (lambda: time() - origin) if origin else time
 
     async def sleep(self, seconds: float) -> None:
         """Wait on this clock."""
@@ -125,7 +128,7 @@ class SyncContext(BaseContext):
         self._check()
         push = Context.push(self, queue, data)  # type: ignore[arg-type]
         if self._loop.inline:
-            self._token.pushes.append(push)
+            self._token.pushes = [*self._token.pushes, push]
         else:
             self._wait(push)
 

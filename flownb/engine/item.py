@@ -14,6 +14,7 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from flownb.analysis.order import order_of
+from flownb.engine.capture import Printing
 from flownb.engine.joins import Join
 from flownb.engine.overload import may_release
 from flownb.engine.routing import route
@@ -27,13 +28,13 @@ if TYPE_CHECKING:
     from flownb.engine.loop import LoopManager
 
 
-class Token:
+class Token(Printing):
     """One node call to come, running, or waiting at a join; one attempt or several."""
 
     __slots__ = (
-        "admitted", "asked", "at", "attempt", "before", "cancelled", "contexts", "entered",
-        "gathering", "granted", "in_thread", "item", "mask", "noted", "outbox", "payload",
-        "pushes", "said", "start", "state", "task", "visit",
+        "admitted", "asked", "at", "attempt", "before", "buffer", "cancelled", "contexts",
+        "entered", "gathering", "granted", "in_thread", "item", "mask", "noted", "outbox",
+        "payload", "pushes", "said", "start", "state", "task", "visit",
     )  # fmt: skip
 
     def __init__(self, item: Any, at: Runner, payload: Any, mask: int, visit: int = 0) -> None:
@@ -42,7 +43,7 @@ class Token:
         self.payload = payload
         self.mask = mask
         self.visit = visit
-        self.attempt = 0
+        self.attempt, self.buffer = 0, ""
         self.start = self.asked = 0.0
         self.task: Any = None
         self.before: Any = None
@@ -52,9 +53,9 @@ class Token:
         self.said: Any = None
         self.noted: Any = None
         self.admitted = self.entered = self.cancelled = self.in_thread = False
-        self.pushes: list[Any] = []
+        self.pushes: Sequence[Any] = ()  # hardly any call has these two
         self.outbox: list[Any] = []
-        self.contexts: list[Any] = []
+        self.contexts: Sequence[Any] = ()
 
     @property
     def iteration(self) -> int:
@@ -67,12 +68,15 @@ class Token:
             context.alive = False
         for push in self.pushes:
             push.close()
-        self.contexts.clear()
-        self.pushes.clear()
+        self.contexts = self.pushes = ()
 
     def where(self) -> tuple[str, int]:
         """Say where a print of this call belongs."""
         return self.at.name, self.item.iteration
+
+    def write_line(self, node: str, iteration: int, level: str, text: str) -> None:
+        """Log a line that this call printed."""
+        self.at.loop.write_line(node, iteration, level, text)
 
 
 class Bits:
@@ -308,6 +312,8 @@ class Item:
             join.token.mask |= new
             self.awaited.opened(new, target.plan)
         join.live[self.runners[edge.source].name] = payload
+        if join.left and join.patient:
+            return
         if self._decided(target, join) is False:
             self._kill(target.outs, failed=join.failed)
 

@@ -17,15 +17,21 @@ if TYPE_CHECKING:
 class Join:
     """What a join node has heard so far in this iteration."""
 
-    __slots__ = ("_needed", "_plan", "decided", "failed", "left", "live", "token")
+    __slots__ = ("_needed", "_plan", "decided", "failed", "left", "live", "patient", "token")
 
     def __init__(self, plan: PlanNode) -> None:
         self._plan = plan
         self._needed = {"all": None, "first": 1}.get(plan.join, plan.join)  # type: ignore[arg-type]
+        self.patient = self._needed is None  # it waits for all of them
         self.left = len(plan.sources)
         self.live: dict[str, Any] = {}
         self.failed = self.decided = False
         self.token: Token | None = None
+
+    @property
+    def expects_more(self) -> bool:
+        """Whether it has a token already, and one more live edge decides nothing."""
+        return self.patient and self.left > 1 and self.token is not None
 
     def decide(self) -> bool | None:
         """Say, once, that it runs (True) or is bypassed (False); None while it waits."""

@@ -10,6 +10,7 @@ from flownb.engine.steering import Steered
 if TYPE_CHECKING:
     from collections import deque
 
+    from flownb.engine.crew import Crew
     from flownb.engine.inflight import Slots
     from flownb.engine.item import Item, Token
 
@@ -19,6 +20,7 @@ class Leaving(Steered):
 
     calls: dict[Token, None]
     ready: deque[Token]
+    crew: Crew
     items: dict[int, Item]
     slots: Slots
     abandoned: list[str]
@@ -35,6 +37,11 @@ class Leaving(Steered):
             self.ready.remove(token)
         if token in token.item.parked:
             token.item.parked.remove(token)
+        if token in self.crew.waiting:
+            self.crew.waiting.remove(token)
+            self.calls.pop(token, None)
+            token.at.leave_gate(token)
+            return
         if self.calls.pop(token, self) is self:
             return
         if token.task is not None:
@@ -51,6 +58,7 @@ class Leaving(Steered):
     def cancel_all(self) -> None:
         """Cancel every call, and close the books on every item."""
         self.ready.clear()
+        self.crew.waiting.clear()
         self.slots.clear()
         cancelled, self.items = self.items, {}
         calls, self.calls = self.calls, {}

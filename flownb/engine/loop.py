@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from flownb.engine.calling import Runner
 from flownb.engine.capture import HERE
 from flownb.engine.context import Clock
+from flownb.engine.crew import Crew
 from flownb.engine.ending import Ending
 from flownb.engine.inflight import Slots
 from flownb.engine.item import Bits, Item, LiveArms, Token
@@ -83,6 +84,7 @@ class LoopManager(Leaving):
         self.items: dict[int, Item] = {}
         self.calls: dict[Token, None] = {}
         self.ready: deque[Token] = deque()
+        self.crew = Crew(self)
         self.made = self.done = 0
         self.abandoned: list[str] = []
         self.ending = Ending(self)
@@ -99,7 +101,7 @@ class LoopManager(Leaving):
         """Run to the end; *origin* is the event loop's time at which the run began."""
         self.event_loop, self.origin = asyncio.get_running_loop(), origin
         self.clock = Clock(self.event_loop, origin, virtual=self.inline)
-        self.now = self.clock.time if origin else self.event_loop.time
+        self.now = self.clock.time
         self.skip = getattr(self.event_loop, "skip", _never)
         HERE.set(self.spot)
         if self.queues is not None:
@@ -311,6 +313,7 @@ class LoopManager(Leaving):
                 if self.private and self.event_loop.time() - since > TURN:
                     self.soon(self.pump)
                     return
+            self.crew.look()
         finally:
             self._pumping = False
 

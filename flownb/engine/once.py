@@ -16,15 +16,14 @@ from pydantic import BaseModel
 
 from flownb.engine.item import Token
 from flownb.engine.maps import Gathering, elements
-from flownb.engine.passes import Rounds
 from flownb.engine.routing import Popped, route
 from flownb.engine.state import State, States
-from flownb.errors import RunError
+from flownb.engine.tolerance import Tolerant
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from flownb.analysis.plan import Once, PlanEdge, PlanNode
+    from flownb.analysis.plan import Once, PlanEdge
     from flownb.engine.calling import Runner
     from flownb.engine.joins import Join
     from flownb.engine.loop import LoopManager
@@ -33,17 +32,16 @@ if TYPE_CHECKING:
     from flownb.engine.state import Key
 
 
-class RunItem(Rounds):
+class RunItem(Tolerant):
     """The one item of a one-shot run."""
 
-    __slots__ = ("_passed", "_rows", "ends", "replay", "states", "tolerated")
+    __slots__ = ("_passed", "_rows", "ends", "replay", "states")
 
     def __init__(
         self, loop: LoopManager, runners: Sequence[Runner], iteration: int, payload: Any, once: Once
     ) -> None:
         super().__init__(loop, runners, iteration, payload, once)
         self.memo: dict[Any, Any] = {}
-        self.tolerated: dict[int, BaseException] = {}
         self.ends: dict[str, Any] = {}
         self._passed: dict[str, Any] = {}  # what each node passed on last
         self._rows: list[tuple[Any, Sequence[Runner], list[Any]]] = []  # the same of rows
@@ -85,11 +83,6 @@ class RunItem(Rounds):
                 found[runner.name] = output if self.states is None else values
         return found
 
-    def failed_sources(self, plan: PlanNode) -> tuple[str, ...]:
-        """Name the nodes before this one that failed while the run went on."""
-        failed = {self.runners[i].name for i in self.tolerated}
-        return tuple(s for s in plan.sources if s in failed)
-
     @property
     def in_rows(self) -> bool:
         """Whether a thread may call several nodes in one go: nobody wants to hear of each."""
@@ -118,8 +111,9 @@ class RunItem(Rounds):
 
     def _give(self, token: Token, payload: Any) -> None:
         """Let a node see the state as a dict of its own; a payload comes as it is."""
-        token.payload = payload
-        if self.states is not None:
+        if self.states is None:
+            token.payload = payload
+        else:
             token.state = payload
             token.payload = self.once.schema.view(payload.values)
 
@@ -169,7 +163,9 @@ class RunItem(Rounds):
 
     def _begun(self, token: Token) -> None:
         """Let a call start; while a run is taken up, its turn in the steps comes first."""
-        if self.replay is None:
+        if self.replay is None and self.order is None:
+            (self.loop.crew.waiting if token.at.crewed else self.loop.ready).append(token)
+        elif self.replay is None:
             super()._offer(token)
         else:
             self.replay.hold(token, functools.partial(super()._offer, token))
@@ -179,7 +175,10 @@ class RunItem(Rounds):
     def onward(self, token: Token, output: Any) -> tuple[Any, Collection[PlanEdge] | None]:
         """Fold what a node returned into the state, and choose its edges."""
         token.said, seen = output, token.state
-        passed, live = self._routed(token, output)
+        if output is None and token.at.smooth:
+            passed, live = output, None
+        else:
+            passed, live = self._routed(token, output)
         if self.loop.journal is not None:
             self.loop.journal.note(token, live, seen)
         return passed, live
@@ -188,6 +187,10 @@ class RunItem(Rounds):
         if token.gathering is not None:
             return output, None
         plan, passed, said = token.at.plan, output, output
+        if token.at.smooth:
+            if self.states is not None:
+                self._update(token, output, self.states)
+            return output, None
         if isinstance(output, Popped):
             came = output.verdict or self.states is None
             token.said = said = output.payload if came else None
@@ -237,32 +240,53 @@ class RunItem(Rounds):
         """Go on behind a node that ended well."""
         if self.loop.journal is not None:
             self.loop.journal.done(token)
-        self._ended(token, output, live)
+        if self.tolerated or token.gathering is not None:
+            self._ended(token, output, live)
+        else:
+            self._go_on(token, output, live)
 
     def _ended(self, token: Token, output: Any, live: Collection[PlanEdge] | None) -> None:
         if token.gathering is not None:
             self._gathered(token, token.gathering, output, None)
             return
-        self.tolerated.pop(token.at.plan.index, None)
+        if self.tolerated:
+            self.tolerated.pop(token.at.plan.index, None)
         self._go_on(token, output, live)
 
     def _go_on(self, token: Token, output: Any, live: Collection[PlanEdge] | None) -> None:
         self._passed[token.at.name] = passed = output if self.states is None else token.state
-        super().ended(token, passed, live)
+        self._spread(token.at, passed, 1, live)
+        self.close(token)
+        if self._over or not self.open or self.order is not None:
+            self.check()
 
     def _spread(
         self, runner: Runner, output: Any, mask: int, live: Collection[PlanEdge] | None
     ) -> None:
-        super()._spread(runner, output, mask, live)
+        if live is None and runner.straight and self.order is None and not self.lost:
+            self._fan_out(runner, output)
+        else:
+            super()._spread(runner, output, mask, live)
         if self.states is None and not (runner.outs if live is None else live):
             self.ends[runner.name] = output
 
-    def close(self, token: Token) -> None:
-        """Take a token out of the books; one call of a map does not settle its node."""
-        if token.gathering is None:
-            super().close(token)
-        else:
-            super(Rounds, self).close(token)
+    def _fan_out(self, runner: Runner, output: Any) -> None:
+        """Do the same where nothing but plain edges lead on: all that most runs have."""
+        runners, joins = self.runners, self.joins
+        for edge in runner.outs:
+            target = runners[edge.target]
+            if target.counts:
+                join = joins.get(edge.target)
+                if join is not None and join.expects_more:
+                    join.left -= 1
+                    join.live[runner.name] = output
+                else:
+                    self._arrive(self._join(target), edge, output, 1)
+            else:
+                token = Token(self, target, output, 1)
+                self._give(token, output)
+                self.open[token] = None
+                self._begun(token)
 
     def _gathered(
         self, call: Token, gathering: Gathering, output: Any, error: BaseException | None
@@ -289,54 +313,6 @@ class RunItem(Rounds):
             except Exception as wrong:  # noqa: BLE001 - its update, or a condition
                 failure = wrong
         self.failed(token, failure)
-
-    # -- failures --------------------------------------------------------------
-
-    def failed(self, token: Token, error: BaseException) -> None:
-        """Go on behind a node that failed for good, as its handler or the run says."""
-        if token.gathering is not None:
-            self._gathered(token, token.gathering, None, error)
-            return
-        try:
-            says = self._asked(token, error)
-            if says != "stop":
-                self._go_on_failed(token, error, says)
-                return
-        except Exception as wrong:  # noqa: BLE001 - the handler's own
-            wrong.__cause__ = wrong.__cause__ or error
-            error = wrong
-        if self.loop.journal is not None:
-            self.loop.journal.failed(token, error)
-        if token.at.plan.knot >= 0:
-            self.knots[token.at.plan.knot].failed = True
-        super().failed(token, error)
-
-    def _asked(self, token: Token, error: BaseException) -> Any:
-        """Ask the node's `on_error`, or else the run's."""
-        says = token.at.node.on_error
-        if callable(says):
-            says = says(self.loop.ending.failure(token, error))
-        return self.once.on_error if says is None else says
-
-    def _go_on_failed(self, token: Token, error: BaseException, says: Any) -> None:
-        """Go on with the node's input, or with what its handler gave instead of an output."""
-        plan, output = token.at.plan, None
-        live: Collection[PlanEdge] | None
-        if isinstance(says, str) and says != "continue":
-            live = [e for e in plan.outs if self.runners[e.target].name == says]
-            if not live:
-                msg = f"on_error of node {plan.name!r} says {says!r}, but no edge leads there"
-                raise RunError(msg)
-        elif says == "continue":
-            live = [e for e in plan.outs if e.when is None and e.condition is None]
-            live = [e for e in live if e.target != plan.handler]
-        else:
-            output, live = self.onward(token, says)
-        if self.loop.journal is not None:
-            self.loop.journal.continued(token, error, live)
-        self.loop.ending.node_failed(token, error)
-        self.tolerated[plan.index] = error
-        self._go_on(token, output, live)
 
     # -- what an earlier attempt had done already ------------------------------
 

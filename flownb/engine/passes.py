@@ -106,10 +106,20 @@ class Rounds(Item):
 
     def check(self) -> None:
         """Go on with the knots whose pass is over; then release and settle as ever."""
-        for knot in self._over:
-            self._pass_over(knot)
-        self._over.clear()
-        super().check()
+        if self._over:
+            for knot in self._over:
+                self._pass_over(knot)
+            self._over.clear()
+        if not self.open or self.order is not None:
+            super().check()
+
+    def _release(self) -> None:
+        if not self.open:
+            self.released = True
+            self.loop.released(self)
+
+    def _open(self, token: Token) -> None:
+        self.open[token] = None
 
     def _knot_of(self, edge: PlanEdge) -> Knot | None:
         """Give the knot that holds an edge back until its pass is over."""
@@ -151,10 +161,11 @@ class Rounds(Item):
         return self.knots[target.plan.knot].wanted[target.plan.index] > 1
 
     def _join(self, target: Runner) -> Join:
-        known = target.plan.index in self.joins
-        join = super()._join(target)
-        if not known and target.plan.knot >= 0 and self.knots[target.plan.knot].passes:
-            join.left = self.knots[target.plan.knot].wanted[target.plan.index]
+        join = self.joins.get(target.plan.index)
+        if join is None:
+            join = super()._join(target)
+            if target.plan.knot >= 0 and self.knots[target.plan.knot].passes:
+                join.left = self.knots[target.plan.knot].wanted[target.plan.index]
         return join
 
     def _visit(self, target: Runner) -> int:
@@ -200,9 +211,14 @@ class Rounds(Item):
         return passed
 
     def close(self, token: Token) -> None:
-        """Take a token out of the books, and out of the pass of its knot."""
-        super().close(token)
-        self._settle(token.at)
+        """Take a token out of the books, and out of the pass of its knot.
+
+        One call of many over a list does not settle its node.
+        """
+        if self.open.pop(token, self) is not self and self.order is not None:
+            self.order.closed(token)
+        if token.at.plan.knot >= 0 and token.gathering is None:
+            self._settle(token.at)
 
     def _settle(self, runner: Runner) -> None:
         """Count a node that ended or is bypassed; the last one ends the pass."""

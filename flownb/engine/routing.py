@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from flownb.model.policies import OTHERWISE
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from flownb.analysis.plan import PlanEdge, PlanNode
 
@@ -43,6 +43,17 @@ def route(plan: PlanNode, payload: Any, output: Any) -> tuple[Any, Collection[Pl
         )
         raise LookupError(msg)
     return passed, live
+
+
+def straight(plan: PlanNode, nodes: Sequence[PlanNode]) -> bool:
+    """Whether what a node gives goes on as it is, along all its edges, to nodes outside cycles."""
+    if plan.branches or plan.handler >= 0 or plan.knot >= 0:
+        return False
+    return not any(e.copy or _is_special(nodes[e.target]) for e in plan.outs)
+
+
+def _is_special(target: PlanNode) -> bool:
+    return target.knot >= 0 or target.multi or target.node.over is not None
 
 
 def _is_live(edge: PlanEdge, verdict: Any, payload: Any) -> bool:

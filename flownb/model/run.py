@@ -135,12 +135,16 @@ class Trail:
 
     def entries(self) -> list[LogEntry]:
         """Give one entry for each attempt of a node, in the order of their starts."""
+        return [_entry(*told) for told in self.worked()]
+
+    def worked(self) -> list[tuple[Span, Any, str]]:
+        """Give what `entries` tells of, as raw as it came."""
         found = [
-            _entry(span, output, error)
-            for span, output, error in self.calls()
-            if span.kind == "work" and span.node not in self.hidden
+            told
+            for told in self.calls()
+            if told[0].kind == "work" and told[0].node not in self.hidden
         ]
-        return sorted(found, key=lambda entry: entry.time)
+        return sorted(found, key=lambda told: told[0].start)
 
 
 def _is_call(span: Span, node: str) -> bool:
@@ -194,6 +198,16 @@ class WorkflowRun(Tabled):
         return self._trail.entries()
 
     @property
+    def calls(self) -> int:
+        """How many attempts of nodes there were so far."""
+        return sum(span.attempt > 0 for span, _, _ in self._trail.worked())
+
+    @property
+    def cached(self) -> int:
+        """How many nodes were answered by a cache, or a middleware, so far."""
+        return sum(span.attempt == 0 for span, _, _ in self._trail.worked())
+
+    @property
     def lines(self) -> list[LogLine]:
         """What nodes printed and logged."""
         return list(self._trail.lines)
@@ -206,12 +220,12 @@ class WorkflowRun(Tabled):
     @property
     def visited(self) -> list[str]:
         """The names of the nodes that ran, once for each visit, in order of start."""
-        return [e.node for e in self.logs if e.attempt <= 1]
+        return [span.node for span, _, _ in self._trail.worked() if span.attempt <= 1]
 
     @property
     def nodes(self) -> dict[str, NodeStatus]:
         """Where each node stands; "bypassed" is one that no way led to."""
-        ran = {e.node for e in self.logs}
+        ran = {span.node for span, _, _ in self._trail.worked()}
         working = self._at_work() if self.status == "running" else set()
         return {
             name: "running" if name in working else self._status_of(name, ran)

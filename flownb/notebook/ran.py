@@ -48,8 +48,7 @@ def _word(status: NodeStatus, visits: int, *, called: bool) -> str:
 
 def run_line(run: WorkflowRun) -> str:
     """Give the line that stands for a run."""
-    cached = sum(entry.status == "cached" for entry in run.logs)
-    calls = len(run.logs) - cached
+    calls, cached = run.calls, run.cached
     parts = [run.status, f"{calls:,} call{'' if calls == 1 else 's'}"]
     if cached:
         parts.append(f"{cached:,} cached")

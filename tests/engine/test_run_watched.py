@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from flownb import Graph, Observer, ToolRegistry
+from flownb import Graph, Observer, Retry, ToolRegistry
+from flownb.model.run import Trail
 
 
 class Notes(Observer):
@@ -191,3 +192,17 @@ def test_a_graph_with_a_producer_is_told_to_start() -> None:
         loop.run({})
     with pytest.raises(GraphError, match="for graphs without a producer"):
         loop.add_node("n", len, over="xs").simulate()
+
+
+def test_the_line_of_a_run_counts_its_calls_without_writing_an_entry_for_each(monkeypatch) -> None:
+    """Python asks for it, too: `asyncio.run(graph.arun())` in a script does, twice."""
+
+    async def once(state):
+        return {"n": state["n"] + 1}
+
+    graph = two().add_node("c", once).add_edge("b", "c")
+    run = graph.add_node("d", once, retry=Retry(on=ValueError)).add_edge("c", "d").run({"n": 1})
+    assert run.calls == len(run.logs) == 4
+    monkeypatch.setattr(Trail, "entries", lambda _: pytest.fail("entries were made"))
+    assert repr(run) == "WorkflowRun('two': completed, 4 calls, state {'n': 6})"
+    assert run.visited == ["a", "b", "c", "d"]

@@ -1,0 +1,94 @@
+"""What if a node of a one-shot run has failed for good? What its handler says, or the run.
+
+"stop" ends the run; "continue" goes on along the plain edges with what the node got; the
+name of a node goes on there; anything else goes on as if the node had returned it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flownb.engine.passes import Rounds
+from flownb.errors import RunError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from flownb.analysis.plan import Once, PlanEdge, PlanNode
+    from flownb.engine.calling import Runner
+    from flownb.engine.item import Token
+    from flownb.engine.loop import LoopManager
+    from flownb.engine.maps import Gathering
+
+
+class Tolerant(Rounds):
+    """An item that may go on behind a node that failed; `tolerated` says why, by node."""
+
+    __slots__ = ("tolerated",)
+
+    def __init__(
+        self, loop: LoopManager, runners: Sequence[Runner], iteration: int, payload: Any, once: Once
+    ) -> None:
+        super().__init__(loop, runners, iteration, payload, once)
+        self.tolerated: dict[int, BaseException] = {}
+
+    def failed_sources(self, plan: PlanNode) -> tuple[str, ...]:
+        """Name the nodes before this one that failed while the run went on."""
+        failed = {self.runners[i].name for i in self.tolerated}
+        return tuple(s for s in plan.sources if s in failed)
+
+    def failed(self, token: Token, error: BaseException) -> None:
+        """Go on behind a node that failed for good, as its handler or the run says."""
+        if token.gathering is not None:
+            self._gathered(token, token.gathering, None, error)
+            return
+        try:
+            says = self._asked(token, error)
+            if says != "stop":
+                self._go_on_failed(token, error, says)
+                return
+        except Exception as wrong:  # noqa: BLE001 - the handler's own
+            wrong.__cause__ = wrong.__cause__ or error
+            error = wrong
+        if self.loop.journal is not None:
+            self.loop.journal.failed(token, error)
+        if token.at.plan.knot >= 0:
+            self.knots[token.at.plan.knot].failed = True
+        super().failed(token, error)
+
+    def _asked(self, token: Token, error: BaseException) -> Any:
+        """Ask the node's `on_error`, or else the run's."""
+        says = token.at.node.on_error
+        if callable(says):
+            says = says(self.loop.ending.failure(token, error))
+        return self.once.on_error if says is None else says
+
+    def _go_on_failed(self, token: Token, error: BaseException, says: Any) -> None:
+        """Go on with the node's input, or with what its handler gave instead of an output."""
+        plan, output = token.at.plan, None
+        live: Collection[PlanEdge] | None
+        if isinstance(says, str) and says != "continue":
+            live = [e for e in plan.outs if self.runners[e.target].name == says]
+            if not live:
+                msg = f"on_error of node {plan.name!r} says {says!r}, but no edge leads there"
+                raise RunError(msg)
+        elif says == "continue":
+            live = [e for e in plan.outs if e.when is None and e.condition is None]
+            live = [e for e in live if e.target != plan.handler]
+        else:
+            output, live = self.onward(token, says)
+        if self.loop.journal is not None:
+            self.loop.journal.continued(token, error, live)
+        self.loop.ending.node_failed(token, error)
+        self.tolerated[plan.index] = error
+        self._go_on(token, output, live)
+
+    def _go_on(self, token: Token, output: Any, live: Collection[PlanEdge] | None) -> None:
+        """Go on behind a node, with what it gave."""
+        raise NotImplementedError
+
+    def _gathered(
+        self, call: Token, gathering: Gathering, output: Any, error: BaseException | None
+    ) -> None:
+        """Take in one call of many over a list."""
+        raise NotImplementedError
