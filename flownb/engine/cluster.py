@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _BEAT: Final = 1.0
 _SILENCE: Final = 60  # looks without an answer, before a worker counts as gone
 _LOOK: Final = 0.25
-_USUAL: Final = 5.0  # seconds in which a cluster with a free thread has begun a task
+_USUAL: Final = 10.0  # seconds in which a cluster with a free thread has begun a task
 _PATIENCE: Final = 2.5
 _PARTING: Final = 2.0
 
@@ -109,11 +109,27 @@ class DaskHost(Host):
     # -- on the client's event loop --------------------------------------------
 
     async def _life(self, origin: float) -> BaseException | None:
+        if self._client.status in {"closing", "closed"}:
+            return self._error("its Dask client is closed")
+        opening = asyncio.ensure_future(self._queue())
+        while not (await asyncio.wait({opening}, timeout=_LOOK))[0]:
+            if self._leaving:  # a scheduler that is gone is tried for half a minute
+                opening.cancel()
+                return None
+        try:
+            return await self._attempt(opening.result(), origin)
+        except OSError as error:
+            return self._error(f"its Dask scheduler is gone: {error}")
+
+    async def _queue(self, uid: str = "") -> Any:
+        """Open one of Dask's queues, at the scheduler."""
         from distributed import Queue
 
-        if self._client.status in {"closing", "closed"}:
-            return RunError(f"loop {self.manager.name!r}: its Dask client is closed")
-        up = await Queue(queue_name(self._run), client=self._client, maxsize=MAIL)
+        queue = Queue(queue_name(self._run, uid), client=self._client, maxsize=0 if uid else MAIL)
+        await getattr(queue, "_started", queue)  # `await queue` alone would open it twice
+        return queue
+
+    async def _attempt(self, up: Any, origin: float) -> BaseException | None:
         future = self._submit(origin)
         beside = [asyncio.create_task(self._speak()), asyncio.create_task(self._watch())]
         try:
@@ -196,9 +212,7 @@ class DaskHost(Host):
 
     async def _admit(self, uid: str, address: str) -> bool:
         """Answer an attempt that asks; a second one means that the first has died."""
-        from distributed import Queue
-
-        down = await Queue(queue_name(self._run, uid), client=self._client)
+        down = await self._queue(uid)
         first = not self._uid and not self._leaving
         await down.put(pickle.dumps(("go",) if first else ("no",)))
         if first:
@@ -225,20 +239,21 @@ class DaskHost(Host):
             there = await self._workers.look(self._client)
             if there is not None and self._uid:
                 self._lost = self.worker not in there
-            elif there is not None and not there:
-                self.manager.wait_for(f"waits for a Dask worker: {self._workers.counted(there)}")
-            elif there is not None and time.monotonic() > begin + _USUAL:
-                found = self._workers.counted(there)
-                self.manager.wait_for(f"waits for a Dask worker with a free thread: {found}")
+            elif there is not None and (not there or time.monotonic() > begin + _USUAL):
+                what = "with a free thread" if there else ""
+                found = f"waits for a Dask worker {what}".rstrip()
+                self.manager.wait_for(f"{found}: {self._workers.counted(there)}", warn=not there)
             await asyncio.sleep(PAUSE)
 
     def _gone(self) -> RunError:
-        where = f"loop {self.manager.name!r}: its Dask worker {self.worker}"
-        return RunError(f"{where} is gone")
+        return self._error(f"its Dask worker {self.worker} is gone")
 
     async def _broken(self, future: Any) -> RunError:
         why = f": {await future.exception()}" if future.status == "error" else ""
-        return RunError(f"loop {self.manager.name!r}: its Dask task is {future.status}{why}")
+        return self._error(f"its Dask task is {future.status}{why}")
+
+    def _error(self, what: str) -> RunError:
+        return RunError(f"loop {self.manager.name!r}: {what}")
 
 
 def _result_of(done: Any) -> BaseException | None:

@@ -170,11 +170,12 @@ class Mirror(Restartable):
         if self._last is not None and (self.error is None or not self.may_restart(self.error)):
             self._event(self._last)
 
-    def wait_for(self, what: str) -> None:
-        """Say what the loop waits for before it can start; once, and as a warning."""
+    def wait_for(self, what: str, *, warn: bool = False) -> None:
+        """Say what the loop waits for before it can start; *warn*: in its log, too."""
         if what != self.reason and not self.has_told:
             self._set("starting", what)
-            self._warn(what)
+            if warn:
+                self._warn(what)
 
     def _warn(self, text: str) -> None:
         self.event("log", data=LogLine(self.now(), self.name, "", -1, "warning", text))

@@ -46,6 +46,8 @@ def _of_loop(status: LoopStatus, pulse: Pulse) -> Iterator[Alarm]:
         yield Alarm("bad", f"{who} has ended: {brief(status.reason, 200)}", name)
     elif status.state in {"paused", "pausing"} and status.reason:
         yield Alarm("bad", f"{who} is paused: {brief(status.reason, 200)}", name)
+    elif status.state == "starting" and status.reason:  # after a crash, or without a worker
+        yield Alarm("warn", f"{who} does not run: {brief(status.reason, 200)}", name)
     if status.state != "running":
         return
     for words in (

@@ -23,6 +23,7 @@ from distributed import Client, LocalCluster
 from flownb import Graph
 from flownb.errors import GraphError
 from flownb.queues import spawned
+from flownb.widgets.reading import Reading
 from tests.live.support import one
 
 
@@ -49,12 +50,16 @@ async def like_others(client):
         .add_node("count", count, keep=1000)
         .add_node("also")
         .add_edge("a", "count", "also")
+        .add_node("nap", lambda _: time.sleep(0.05))
+        .add_edge("a", "nap")
         .add_producer("b", range(20))
         .add_node("where", lambda _: os.getpid())
         .add_edge("b", "where")
     )
     orch = graph.start(cluster=client)
     await orch.wait(iterations=10, timeout=30)
+    reading = Reading(orch)
+    await until(lambda: [(w.loop, w.nodes) for w in reading.now().waits] == [("a", ("nap",))], orch)
     await orch.pause("a")
     paused = orch.metrics()["a"].released
     await asyncio.sleep(0.2)
@@ -76,6 +81,13 @@ async def like_others(client):
         "log": orch.logs(node="count")[0].text,
         "spans": len(orch.timeline("b").spans) >= 40,
     }
+
+
+async def no_queues(cluster):
+    """What is left at the scheduler of loops that have ended?"""
+    queues = cluster.scheduler.extensions["queues"].queues
+    await until(lambda: not queues)
+    return len(queues)
 
 
 def deadly(flag):
@@ -230,6 +242,7 @@ async def main():
     ):
         found = {
             "likes": await like_others(client),
+            "queues left": await no_queues(cluster),
             "killed": await killed(client, url, kills - kills // 2, transactional=False),
             "transactional": await killed(client, url, kills // 2, transactional=True),
             "refused": refused(client),

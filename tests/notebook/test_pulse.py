@@ -203,6 +203,12 @@ def test_a_pause_by_hand_is_no_alarm():
     assert words(pulse_of(Sample(0, {"p": LoopMetrics("p")})), status(state="paused")) == []
 
 
+def test_a_loop_that_cannot_start_says_what_it_waits_for():
+    waits = status(state="starting", reason="waits for a Dask worker: 0 of 2 left")
+    said = words(pulse_of(Sample(0, {"p": LoopMetrics("p")})), waits)
+    assert said == ["p does not run: waits for a Dask worker: 0 of 2 left"]
+
+
 def test_edits_that_are_not_applied_are_told():
     pulse = pulse_of(Sample(0, {"p": LoopMetrics("p")}))
     said = words(pulse, Status("g", status().loops, unapplied=2))
