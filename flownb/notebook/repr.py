@@ -12,7 +12,7 @@ does not register it does not show.
 from __future__ import annotations
 
 import base64
-from functools import singledispatch
+from functools import singledispatch, wraps
 from typing import TYPE_CHECKING, Any
 
 from flownb.analysis.capacity import Capacity
@@ -33,13 +33,16 @@ from flownb.notebook.scene import line_words, scene
 from flownb.notebook.svg import style
 from flownb.notebook.svg import svg as write_svg
 from flownb.notebook.table import STYLE, table
-from flownb.notebook.words import brief, seconds, xml
+from flownb.notebook.words import brief, is_real, rounded, seconds, xml
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from matplotlib.figure import Figure
 
     from flownb.notebook.ink import Picture
 
+_SOME = 50  # spans tell which clock it was
 _PAGE_STYLE = (
     ".fnb .fnb-scroll{display:block!important;overflow-x:auto}"
     ".fnb .fnb-still{display:none}"
@@ -136,6 +139,24 @@ def count(number: int, thing: str) -> str:
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
+def _fitly(show: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Let what a real clock has measured be written with the digits that mean something."""
+
+    @wraps(show)
+    def shown(obj: Any) -> Any:
+        with rounded(on=_is_measured(obj)):
+            return show(obj)
+
+    return shown
+
+
+def _is_measured(obj: Timeline | Explanation | Capacity) -> bool:
+    if isinstance(obj, Timeline):
+        return is_real(span.end for span in obj.spans[:_SOME])
+    nodes = (node for loop in obj.measured.values() for node in loop.nodes.values())
+    return is_real(node.total for node in nodes)
+
+
 @text.register(Workflow)
 def _(obj: Workflow) -> str:
     nodes, edges = count(len(obj.nodes), "node"), count(len(obj.edges), "edge")
@@ -171,6 +192,7 @@ def _(obj: Workflow) -> list[tuple[str, str]]:
 
 
 @text.register(Timeline)
+@_fitly
 def _(obj: Timeline) -> str:
     if not obj.spans:
         return f"{type(obj).__name__}(0 spans)"
@@ -179,16 +201,19 @@ def _(obj: Timeline) -> str:
 
 
 @picture.register(Timeline)
+@_fitly
 def _(obj: Timeline) -> Picture:
     return gantt.draw(obj)
 
 
 @details.register(Timeline)
+@_fitly
 def _(obj: Timeline) -> list[tuple[str, str]]:
     return [(f"{count(len(obj), 'span')} as a table", gantt.twin(obj))] if obj.spans else []
 
 
 @lines.register(Timeline)
+@_fitly
 def _(obj: Timeline) -> str:
     return gantt.twin_lines(obj)
 
@@ -214,16 +239,19 @@ def _(obj: Timelines) -> str:
 
 
 @text.register(Explanation)
+@_fitly
 def _(obj: Explanation) -> str:
     return explained.whole_text(obj)
 
 
 @picture.register(Explanation)
+@_fitly
 def _(obj: Explanation) -> Picture | None:
     return marked.draw(obj)
 
 
 @details.register(Explanation)
+@_fitly
 def _(obj: Explanation) -> list[tuple[str, str]]:
     return explained.tables(obj)
 
@@ -244,11 +272,13 @@ def _(obj: Comparison) -> list[tuple[str, str]]:
 
 
 @text.register(Capacity)
+@_fitly
 def _(obj: Capacity) -> str:
     return foreseen.whole_text(obj)
 
 
 @details.register(Capacity)
+@_fitly
 def _(obj: Capacity) -> list[tuple[str, str]]:
     return foreseen.tables(obj)
 

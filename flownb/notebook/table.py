@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from flownb.notebook.words import clean, xml
+from flownb.notebook.words import clean, seconds, xml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -67,7 +67,7 @@ def text_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def cell(value: Any) -> str:
-    """Write one value: nothing for None, numbers with six digits at most.
+    """Write one value: nothing for None, numbers as seconds are, with six digits at most.
 
     >>> [cell(v) for v in (None, 0.1 + 0.2, 12, True, "x")]
     ['', '0.3', '12', 'yes', 'x']
@@ -76,7 +76,7 @@ def cell(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    text = seconds(value) if isinstance(value, float) else str(value)
     return text if len(text) <= _LIMIT else text[: _LIMIT - 1] + "…"
 
 

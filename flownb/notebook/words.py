@@ -9,12 +9,23 @@ face, so that a text fits in any.
 from __future__ import annotations
 
 import unicodedata
+from contextlib import contextmanager
+from contextvars import ContextVar
 from html import escape
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 _NARROW = frozenset("iljI.,:;'|!()[]{}ft/\\- ·r\"")
 _PLANE = 0xFFFF
 _NO_LETTER = 0xFFFE  # the last two code points of every plane are no letters
 _ENOUGH = 500  # letters: no room is wider
+_EXACT: Final = 6  # digits of seconds that are exact,
+_ROUND: Final = 3  # of those that were measured,
+_LONG: Final = 100.0  # and from how many on these have one decimal
+_OFF: Final = 1e-3  # microseconds: less is how floats are
+_DIGITS: ContextVar[int] = ContextVar("flownb digits", default=_EXACT)
 _BROAD = frozenset("mwMW@%—…")
 
 
@@ -113,5 +124,28 @@ def seconds(value: float) -> str:
 
     >>> [seconds(v) for v in (0.1 + 0.2, 12.0, 0.0000012)]
     ['0.3', '12', '1.2e-06']
+    >>> with rounded():
+    ...     [seconds(v) for v in (0.0654043, 5.12345, 3600.4567)]
+    ['0.0654', '5.12', '3600.5']
     """
-    return f"{value:.6g}"
+    digits = _DIGITS.get()
+    return f"{value:.{digits}g}" if digits >= _EXACT or abs(value) < _LONG else f"{value:.1f}"
+
+
+@contextmanager
+def rounded(*, on: bool = True) -> Iterator[None]:
+    """Write seconds with three digits in here: more of a real clock's are noise."""
+    token = _DIGITS.set(_ROUND if on else _DIGITS.get())
+    try:
+        yield
+    finally:
+        _DIGITS.reset(token)
+
+
+def is_real(times: Iterable[float]) -> bool:
+    """Whether a real clock gave these seconds: a virtual one counts whole microseconds.
+
+    >>> is_real([0.1 + 0.2, 1e-6, 7.0]), is_real([0.1, 0.06540431])
+    (False, True)
+    """
+    return any(abs(t * 1e6 - round(t * 1e6)) > _OFF for t in times)

@@ -11,7 +11,7 @@ from flownb.notebook.draw import draw
 from flownb.notebook.repr import page
 from flownb.notebook.scene import Scene, scene
 from flownb.notebook.table import table
-from flownb.notebook.words import brief, clean
+from flownb.notebook.words import brief, clean, rounded
 from flownb.widgets.part import Command, Part, shapes
 from flownb.widgets.sketch import LONGEST, Answered, Sketch
 
@@ -68,6 +68,10 @@ class Explore(Part):
 
     def scene(self) -> dict[str, Any]:
         """Give the graph with its await set and critical chain, and what follows."""
+        with rounded(on=self.sketch.is_measured):
+            return self._scene()
+
+    def _scene(self) -> dict[str, Any]:
         found = self._shapes()
         return {
             "title": brief(self.sketch.graph.name),
@@ -125,6 +129,10 @@ class Explore(Part):
 
     def still(self) -> str:
         """Give the picture of the sketch, and what follows as a table."""
+        with rounded(on=self.sketch.is_measured):
+            return self._still()
+
+    def _still(self) -> str:
         rows = [
             [a.loop, a.policy, a.release, _finite(a.ceiling), ", ".join(map(brief, a.awaited))]
             for a in self.sketch.answers()

@@ -71,6 +71,7 @@ class Sketch:
         self._kept = snapshot(self.graph)
         orch = running().get(self.graph.name)
         means = _means(orch) if orch is not None and orch.workflow is self.graph else {}
+        self.is_measured = bool(means)
         for name, node in self._kept.nodes.items():
             if node.takes is None and name in means:
                 self._kept.nodes[name] = replace(node, takes=means[name])

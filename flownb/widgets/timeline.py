@@ -12,7 +12,7 @@ from flownb.notebook.gantt_bars import LOOKS as BARS
 from flownb.notebook.ink import INKS, LOOKS
 from flownb.notebook.reel import KINDS, UNIT, Rows, pieces, portion
 from flownb.notebook.repr import page
-from flownb.notebook.words import clean
+from flownb.notebook.words import clean, rounded
 from flownb.widgets.feed import Feed
 from flownb.widgets.part import Part
 
@@ -143,8 +143,9 @@ class TimelineView(Part):
         part = whole.of(since=max(whole.start, whole.end - _STILL)) if len(whole) else whole
         if len(part) > _STILL_SPANS:  # the newest, not the first
             part = part.of(since=sorted(s.start for s in part)[-_STILL_SPANS])
-        folded = [("as a table", gantt.twin(part))] if len(part) else []
-        return page(gantt.draw(part), folded)
+        with rounded():
+            folded = [("as a table", gantt.twin(part))] if len(part) else []
+            return page(gantt.draw(part), folded)
 
 
 def _look(look: Any) -> list[Any]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.kernel.support import PREPARE, Kernel, pythons
+from tests.kernel.support import PREPARE, Kernel, pythons, short
 
 
-@pytest.fixture(params=pythons(), ids=lambda path: "/".join(path.split("/")[-3:]))
+@pytest.fixture(params=pythons(), ids=short)
 def bare(request: pytest.FixtureRequest):
     """A kernel in which nothing has run yet."""
     kernel = Kernel(request.param)

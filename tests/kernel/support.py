@@ -49,10 +49,19 @@ def one(name="live", source=None, fn=None, *, every=None, **loop):
 """
 
 
-def pythons() -> list[str]:
-    """Return the interpreters whose kernels are tried: ours, and those CI has made."""
-    others = os.environ.get("FLOWNB_KERNEL_PYTHONS", "").split(os.pathsep)
+def pythons(*, clicks: bool = False) -> list[str]:
+    """Return the interpreters whose kernels are tried: ours, and those CI has made.
+
+    Some of them are there for *clicks* only: what a click does differs among ipykernel 7.x.
+    """
+    names = ["FLOWNB_KERNEL_PYTHONS", *(["FLOWNB_CLICK_PYTHONS"] if clicks else [])]
+    others = [path for name in names for path in os.environ.get(name, "").split(os.pathsep)]
     return [sys.executable, *filter(None, others)]
+
+
+def short(path: str) -> str:
+    """Name an interpreter in a test's id."""
+    return "/".join(path.split("/")[-3:])
 
 
 @dataclass

@@ -9,6 +9,8 @@ import time
 
 import pytest
 
+from tests.kernel.support import PREPARE, Kernel, pythons, short
+
 pytestmark = [pytest.mark.kernel, pytest.mark.wallclock]
 
 SHOWN = """
@@ -52,9 +54,21 @@ def click(kernel, comm: str, **command: str) -> None:
     kernel.client.shell_channel.send(message)
 
 
+@pytest.fixture(scope="module", params=pythons(clicks=True), ids=short)
+def kernel(request):
+    """One kernel for all clicks: a new one takes longer than what is tried."""
+    kernel = Kernel(request.param)
+    try:
+        kernel(PREPARE)
+        yield kernel
+    finally:
+        kernel.close()
+
+
 @pytest.fixture
 def comm(kernel) -> str:
     """Show a view of a running graph; its address."""
+    kernel.strays.clear()
     kernel(SHOWN)
     found = kernel("view.comm.comm_id").result.strip("'")
     kernel("from IPython.display import display; display(view)")

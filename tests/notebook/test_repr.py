@@ -9,6 +9,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from flownb import Graph as Whole
+from flownb.model.records import LoopMetrics, NodeMetrics, Span
 from flownb.model.shown import Shown
 from flownb.model.timeline import Timeline
 from flownb.model.workflow import Workflow
@@ -125,3 +127,21 @@ def test_the_text_of_a_table_lines_up():
     text = text_table(["loop", "n"], [["days", 7], ["a", 12]])
     assert text.splitlines() == ["loop   n", "days   7", "a     12"]
     assert text_table(["loop"], []) == "loop"
+
+
+def test_what_a_real_clock_has_measured_is_written_with_three_digits():
+    spans = [Span("l", "n", i, 0, "work", i + 0.06540431, i + 0.0999999 / 3) for i in range(2)]
+    shown = Timeline(tuple(spans))
+    assert repr(shown) == "Timeline(2 spans, 1 node, 0.0654..1.03 s)"
+    assert "0.0654" in str(shown)
+    assert "0.06540" not in shown._repr_mimebundle_()["text/html"]
+    exact = Timeline((Span("l", "n", 0, 0, "work", 0.123456, 1.234567),))
+    assert repr(exact) == "Timeline(1 span, 1 node, 0.123456..1.23457 s)"
+
+
+def test_a_prediction_from_measured_durations_has_three_digits():
+    graph = Whole("g").add_producer("p", [1]).add_node("n").add_edge("p", "n")
+    seen = LoopMetrics("p", nodes={"n": NodeMetrics("n", calls=3, total=0.1234567891)})
+    assert "after 0.0412 s" in str(graph.explain(measured={"p": seen}))
+    seen = LoopMetrics("p", nodes={"n": NodeMetrics("n", calls=3, total=0.123456)})
+    assert "after 0.041152 s" in str(graph.explain(measured={"p": seen}))
