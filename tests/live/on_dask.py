@@ -25,6 +25,7 @@ from flownb.errors import GraphError
 from flownb.queues import spawned
 from flownb.widgets.reading import Reading
 from tests.live.support import one
+from tests.live.test_equality import everything, story
 
 
 async def until(true, orch=None, patience=90.0):
@@ -81,6 +82,16 @@ async def like_others(client):
         "log": orch.logs(node="count")[0].text,
         "spans": len(orch.timeline("b").spans) >= 40,
     }
+
+
+async def equal(client):
+    """Outputs, and the order of each item's events, as in the simulation."""
+    sim, orch = everything().simulate(), everything(pool="dask").start(cluster=client)
+    await orch.wait(timeout=60)
+    await orch.stop()
+    history = orch.tracks["make"].history
+    found = story(history.spans(), history.events, orch.outputs)
+    return found == story(sim.timeline.spans, sim.events, sim.outputs)
 
 
 async def no_queues(cluster):
@@ -242,6 +253,7 @@ async def main():
     ):
         found = {
             "likes": await like_others(client),
+            "equal": await equal(client),
             "queues left": await no_queues(cluster),
             "killed": await killed(client, url, kills - kills // 2, transactional=False),
             "transactional": await killed(client, url, kills // 2, transactional=True),

@@ -46,6 +46,8 @@ def check(found):
         "log": "item 0",
         "spans": True,
     }
+    assert found["equal"]
+    assert found["queues left"] == 0
     for pushed in ("killed", "transactional"):
         assert found[pushed]["lost"] == 0
         assert found[pushed]["states"] == ["completed"] * 4

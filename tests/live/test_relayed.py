@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 import re
 import threading
 import time
+from math import inf
 from pathlib import Path
 
 import pytest
 
+from flownb.engine.inflight import Slots
 from flownb.engine.process import ProcessHost
+from flownb.engine.relay import Relay
 from flownb.engine.underway import underway
+from flownb.model.records import Event, Span
 from flownb.widgets.reading import Reading
 from tests.live.support import live, one, until
 
@@ -119,3 +124,45 @@ async def test_a_loop_whose_notebook_looks_away_goes_on_within_bounds(tmp_path, 
     assert m.missed > 500
     assert orch.failures()[-1].iteration == 1999
     assert "did not keep up" in orch.logs(loop="days")[0].text
+
+
+class Busy:
+    """A loop whose calls are others each time one looks."""
+
+    def __init__(self, count):
+        self.slots, self.looks, self.count = Slots(1), 0, count
+
+    @property
+    def underway(self):
+        self.looks += 1
+        calls = range(self.looks, self.looks + self.count)
+        return {n: Span("p", "a node of some name", n, 0, "work", 0.1, inf) for n in calls}
+
+
+def relayed(busy, seconds):
+    """Give what a relay sends of it, while something happens every millisecond."""
+    sent = []
+    relay = Relay("p", sent.append, {}, watched=False)
+    relay.loop = busy
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        relay.on_event(Event(0.0, "released", "p"))
+        time.sleep(0.001)
+    relay.close(("end",))
+    return [record for message in sent for record in pickle.loads(message)]
+
+
+def test_what_is_under_way_is_told_ten_times_a_second_and_is_not_much():
+    told = [r for r in relayed(Busy(5_000), 0.65) if r[0] == "underway"]
+    assert 1 <= len(told) <= 7
+    assert max(len(pickle.dumps(r)) for r in told) < 20_000
+
+
+def test_of_a_loop_that_rests_nothing_is_sent():
+    busy = Busy(0)
+    sent = []
+    relay = Relay("p", sent.append, {}, watched=False)
+    relay.loop = busy
+    time.sleep(0.3)
+    assert (sent, busy.looks) == ([], 0)
+    relay.close()
