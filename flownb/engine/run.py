@@ -229,11 +229,15 @@ class Shower:
                 print(event.data.text)  # noqa: T201 - the node's own print
         elif self._bar is not None:
             self._bar.set_postfix_str(event.node, refresh=False)
+            self._bar.total = max(self._bar.total, self._bar.n + 1)  # a cycle calls more often
             self._bar.update()
 
-    def close(self) -> None:
-        """End the bar."""
+    def close(self, run: WorkflowRun) -> None:
+        """End the bar: a run that has completed is whole, also if it bypassed some nodes."""
         if self._bar is not None:
+            if run.status == "completed":
+                self._bar.total = self._bar.n
+            self._bar.refresh()
             self._bar.close()
 
 
@@ -245,7 +249,7 @@ async def run_here(make: Callable[..., Execution], shower: Shower) -> WorkflowRu
         with captured():
             return await execution.go()
     finally:
-        shower.close()
+        shower.close(execution.run)
 
 
 def run_in_thread(make: Callable[..., Execution], shower: Shower) -> WorkflowRun:
@@ -262,7 +266,7 @@ def run_in_thread(make: Callable[..., Execution], shower: Shower) -> WorkflowRun
         helper.cancel()
         raise
     finally:
-        shower.close()
+        shower.close(execution.run)
     if helper.error is not None:
         raise helper.error
     return execution.run

@@ -133,9 +133,9 @@ class Trail:
                 self.errors.setdefault(i, event.data)
                 return
 
-    def entries(self) -> list[LogEntry]:
+    def entries(self, most: int | None = None) -> list[LogEntry]:
         """Give one entry for each attempt of a node, in the order of their starts."""
-        return [_entry(*told) for told in self.worked()]
+        return [_entry(*told) for told in self.worked()[:most]]
 
     def worked(self) -> list[tuple[Span, Any, str]]:
         """Give what `entries` tells of, as raw as it came."""
@@ -206,6 +206,15 @@ class WorkflowRun(Tabled):
     def cached(self) -> int:
         """How many nodes were answered by a cache, or a middleware, so far."""
         return sum(span.attempt == 0 for span, _, _ in self._trail.worked())
+
+    def first_logs(self, most: int) -> list[LogEntry]:
+        """Give the first *most* entries of `logs`, without making all the others."""
+        return self._trail.entries(most)
+
+    @property
+    def called(self) -> set[str]:
+        """The names of the nodes that were called, and not only answered by a cache."""
+        return {span.node for span, _, _ in self._trail.worked() if span.attempt}
 
     @property
     def lines(self) -> list[LogLine]:

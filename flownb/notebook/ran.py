@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from flownb.notebook.ink import Picture
 
 _MOST: Final = 300  # nodes: of a larger graph the tables say more
+_ROWS: Final = 1_000  # of a table: `run.logs` and `run.nodes` have all
 
 
 def draw(run: WorkflowRun) -> Picture | None:
@@ -28,7 +29,7 @@ def draw(run: WorkflowRun) -> Picture | None:
     if workflow is None or len(workflow.nodes) > _MOST:
         return None
     shapes, visits, nodes = scene(workflow), Counter(run.visited), run.nodes
-    called = {e.node for e in run.logs if e.attempt}
+    called = run.called
     words = {
         name: _word(status, visits[name], called=name in called) for name, status in nodes.items()
     }
@@ -61,12 +62,15 @@ def run_line(run: WorkflowRun) -> str:
 def run_tables(run: WorkflowRun) -> list[tuple[str, str]]:
     """Give the final state, the way the run took, and where each node stands."""
     state = run.state if isinstance(run.state, dict) else {"result": run.state}
-    found: list[tuple[str, str]] = [
+    more = run.calls + run.cached - _ROWS
+    rows = [*map(_row, run.first_logs(_ROWS)), *([[f"... {more:,} more"] + [""] * 4] * (more > 0))]
+    nodes: list[list[str]] = [[name, status] for name, status in run.nodes.items()]
+    left = [[f"... {len(nodes) - _ROWS:,} more", ""]] * (len(nodes) > _ROWS)
+    return [
         (run_line(run), table(["key", "value"], [[k, summary(v)] for k, v in state.items()])),
-        ("calls", table(["node", "visit", "attempt", "status", "gave"], map(_row, run.logs))),
+        ("calls", table(["node", "visit", "attempt", "status", "gave"], rows)),
+        ("nodes", table(["node", "status"], nodes[:_ROWS] + left)),
     ]
-    nodes = [[name, status] for name, status in run.nodes.items()]
-    return [*found, ("nodes", table(["node", "status"], nodes))]
 
 
 def _row(entry: Any) -> list[Any]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import base64
 from functools import singledispatch, wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from flownb.analysis.capacity import Capacity
 from flownb.analysis.explain import Explanation
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from flownb.notebook.ink import Picture
 
 _SOME = 50  # spans tell which clock it was
+_LARGE: Final = 3_000  # nodes
+_ROWS: Final = 1_000  # of a table of so many nodes
 _PAGE_STYLE = (
     ".fnb .fnb-scroll{display:block!important;overflow-x:auto}"
     ".fnb .fnb-still{display:none}"
@@ -77,11 +79,16 @@ def lines(obj: Any) -> str:
 
 def mimebundle(obj: Any) -> dict[str, str]:
     """Give all that a front end can choose from; "text/plain" is always there."""
-    drawn, folded = picture(obj), details(obj)
+    drawn, folded = None if _is_large(obj) else picture(obj), details(obj)
     bundle = {"text/plain": text(obj)}
     if drawn or folded:
         bundle["text/html"] = page(drawn, folded)
     return bundle
+
+
+def _is_large(obj: Any) -> bool:
+    """Whether its picture would be too much for a page; `svg()` and `plot()` draw it still."""
+    return isinstance(obj, Workflow) and len(obj.nodes) > _LARGE
 
 
 def page(drawn: Picture | None, folded: list[tuple[str, str]]) -> str:
@@ -173,6 +180,10 @@ def _(obj: Workflow) -> Picture:
 def _(obj: Workflow) -> list[tuple[str, str]]:
     if not obj.nodes:
         return []
+    if _is_large(obj):
+        rows = [[n.name, n.kind.replace("_", "-")] for n in list(obj.nodes.values())[:_ROWS]]
+        said = f"{text(obj)}: too large for a picture here, the first {_ROWS:,} nodes"
+        return [(said, table(["node", "kind"], rows))]
     facts = Facts(obj)
     nodes = [
         [n, facts.kind(n).replace("_", "-"), facts.word(n), facts.badge(n)] for n in facts.names

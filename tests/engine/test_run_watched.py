@@ -143,6 +143,36 @@ def test_progress_is_a_bar_when_it_is_asked_for(capsys) -> None:
     assert "2/2" in shown
 
 
+def test_the_bar_of_a_completed_run_is_full_however_many_calls_there_were(capsys) -> None:
+    graph = two().add_if("more?", lambda s: s["n"] < 9).add_node("never")
+    graph.add_edge("b", "more?").add_edge("more?", "a", when=True)
+    graph.add_if("no", lambda _: False).add_edge("no", "never", when=True)
+    graph.set_entry_point("a", "no")
+    run = graph.run({"n": 0}, progress=True)
+    calls = len(run.logs)
+    assert (calls, run.nodes["never"]) == (10, "bypassed")
+    assert f"100%|██████████| {calls}/{calls}" in capsys.readouterr().err
+    with pytest.raises(ZeroDivisionError):
+        two().add_node("a", lambda _: 1 / 0).run({"n": 1}, progress=True)
+    assert "100%" not in capsys.readouterr().err
+
+
+def test_a_huge_run_and_its_graph_are_shown_in_a_page_that_can_be_opened() -> None:
+    graph = Graph("huge")
+    for i in range(4000):
+        graph.add_node(f"n{i}", lambda s: {"n": s["n"] + 1})
+        if i:
+            graph.add_edge(f"n{i - 1}", f"n{i}")
+    run = graph.run({"n": 0})
+    for shown in (graph, run):
+        html = shown._repr_mimebundle_()["text/html"]
+        assert len(html) < 300_000
+        assert "<td>n999</td>" in html
+        assert "<td>n1000</td>" not in html
+    assert "... 3,000 more" in html
+    assert repr(run) == "WorkflowRun('huge': completed, 4,000 calls, state {'n': 4000})"
+
+
 def test_tools_are_found_in_ctx() -> None:
     tools = ToolRegistry()
     tools.register("twice", lambda x: 2 * x)
