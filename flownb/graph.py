@@ -214,6 +214,7 @@ class Graph(OneShot, Shown):
         control: str = "notebook",
         namespace: str = "flownb",
         tools: ToolRegistry | None = None,
+        fresh: bool = False,
     ) -> Orchestrator:
         """Start all loops in this kernel and return at once.
 
@@ -222,6 +223,25 @@ class Graph(OneShot, Shown):
         loops live in other processes, in a Redis of its own. *cluster*: a
         `distributed.Client`; loops for which no pool was set run on its workers.
         `async with graph.start() as orch:` stops at the end. Raises GraphError.
+
+        A loop with `set_loop(checkpoint="loops.sqlite")` goes on where it stopped, also in a
+        restarted kernel; *fresh* begins anew. Kept are, each `persistence_interval` seconds
+        (1; 0: after each item, before the next is made), at a pause and at the end: which
+        items of its producer are done, the `ctx.state` of its nodes, its counters. Then:
+
+        - An iterable or a generator function is read again from its beginning, and as many
+          items as are done are dropped. A function is told where to go on, `ctx.position`,
+          and finds its `ctx.state` as it was before the first item that is not done; a
+          generator function that uses one of the two begins there by itself.
+        - Items that were under way are made again: each is done at least once, its effect on
+          a `ctx.state` too, so keep there what may be said twice. Nothing is lost, but what a
+          function cannot make again: let it ask for `ctx.position`, or read a queue.
+        - A queue keeps its messages itself; one that changed a `ctx.state` is acked when that
+          is kept. Values in `ctx.state` are JSON, as in a queue; others end the loop.
+        - A store that is away is told in `orch.status()` and tried again; the loop goes on.
+
+        StoreError: the store is away now, or what it keeps is broken. GraphError: the graph
+        has changed since, and how. RunError: another process runs with this checkpoint.
         """
         from flownb.analysis.validate import check
         from flownb.engine.orchestrator import Orchestrator
@@ -237,6 +257,7 @@ class Graph(OneShot, Shown):
             namespace=namespace,
             tools=tools,
             using=self.using,
+            fresh=fresh,
         )
         self.last_start = orchestrator.launch()
         return self.last_start

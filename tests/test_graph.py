@@ -54,9 +54,9 @@ def test_a_graph_without_a_producer_says_what_is_missing() -> None:
         Graph("empty").simulate()
 
 
-def test_what_is_not_built_yet_is_refused_by_name() -> None:
+def test_what_is_no_store_is_refused_by_name() -> None:
     graph = weather().set_loop("days", checkpoint=object())
-    with pytest.raises(GraphError, match="loop 'days': checkpoint= is not built yet"):
+    with pytest.raises(GraphError, match=r"checkpoint=\) is a object: give a path"):
         graph.start()
     graph.set_loop("days", checkpoint=None, pool="dask").simulate(iterations=1)  # as any pool
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _POOLS: Final = ("process", "dask")
 _CARRIED: Final = ("fn", "fake", "takes", "fail", "retry", "on_error", "config")
 _LONGEST: Final = 120
-_LOOP: Final = ("resources", "on_error", "checkpoint")
+_LOOP: Final = ("resources", "on_error")
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,6 +94,10 @@ def loop_options(subject: Subject) -> Iterator[Problem]:
                 (name,),
             )
             continue
+        if "persistence_interval" in options and options.get("checkpoint") is None:
+            yield warning(
+                f"loop {name!r}: persistence_interval= does nothing without checkpoint=", (name,)
+            )
         if options.get("transactional") and workflow.nodes[name].reader is None:
             yield warning(
                 f"loop {name!r}: transactional=True does nothing, no queue drives this loop;"

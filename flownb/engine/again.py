@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from flownb.analysis.validate import check
 from flownb.engine.generations import running
+from flownb.engine.keeper import check_kept
 from flownb.engine.placing import placed
 from flownb.engine.supported import check_supported
 from flownb.errors import LoopStopped, RunError
@@ -20,7 +21,7 @@ def plans_again(orch: Orchestrator, loop: str | None, cluster: Any) -> list[Loop
     """Compile the loops that have ended, or are about to; of one name, or all.
 
     Raises GraphError for a graph with mistakes, LoopStopped when another generation of
-    it runs, and RunError when it has no such loop.
+    it runs, RunError when it has no such loop, and what a checkpoint has against it.
     """
     if running().get(orch.name) not in {None, orch}:
         msg = f"graph {orch.name!r} runs in a newer generation: start its loops there"
@@ -33,4 +34,6 @@ def plans_again(orch: Orchestrator, loop: str | None, cluster: Any) -> list[Loop
         raise RunError(msg)
     asked = known if loop is None else [loop]
     idle = [name for name in asked if name not in orch.tracks or orch.tracks[name].is_ending]
-    return [placed(orch.workflow, name, cluster) for name in idle]
+    plans = [placed(orch.workflow, name, cluster) for name in idle]
+    check_kept(orch.workflow, plans, fresh=False)
+    return plans

@@ -86,10 +86,14 @@ class Runner:
         self.target, self.is_async, self.is_set_up = same.target, same.is_async, same.is_set_up
         self.instance, self.config, self.ctx_name = same.instance, same.config, same.ctx_name
 
+    @property
+    def called_fn(self) -> Any:
+        """The function, or its stand-in in a simulation."""
+        return self.node.fake if self.loop.inline and self.node.fake else self.node.fn
+
     def _target(self) -> Any:
         """Find what is called: the function, its stand-in, a class node's run, a push."""
-        node, virtual = self.node, self.loop.inline
-        fn = node.fake if virtual and node.fake else node.fn
+        node, fn = self.node, self.called_fn
         if self.pushing is not None or (node.reader and self.plan.index):
             self.is_async = True
             return self._pop if self.pushing is None else self.pushing.awaited
@@ -125,6 +129,8 @@ class Runner:
         if message is not None:
             meta |= {"message_id": message.id, "deliveries": message.deliveries}
             meta["hops"] = message.meta.get("hops", 0) + 1
+        if self.node.kind == "producer" and not self.plan.index:
+            meta["position"] = self.loop.next_item
         return meta
 
     # -- the ways to run -----------------------------------------------------
@@ -297,10 +303,14 @@ class Runner:
         if self.node.queue or self.node.reader:
             return self.target(token)
         if self.node.kind == "producer":
-            return self.target(**({self.ctx_name: self._context(token)} if self.ctx_name else {}))
+            return self.target(**self.context_argument(token))
         if self.ctx_name:
             return self.target(token.payload, self._context(token))
         return self.target(token.payload)
+
+    def context_argument(self, token: Token) -> dict[str, Any]:
+        """Give the context of a producer under the name that its function has for it."""
+        return {self.ctx_name: self._context(token)} if self.ctx_name else {}
 
     def _context(self, token: Token) -> Any:
         made = (Context if self.is_async or self._is_async_function() else SyncContext)(self, token)

@@ -24,11 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Cargo:
-    """Everything a loop needs where it will live.
-
-    *origin*: when the run began, as a wall-clock second and, on the same machine, also
-    on the monotonic clock; *made*: how many items earlier attempts have made.
-    """
+    """Everything a loop needs where it will live."""
 
     plan: LoopPlan
     server: Any

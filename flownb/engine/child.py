@@ -21,6 +21,8 @@ from flownb.engine.far import Far, refuse, unload
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
+    from flownb.engine.checkpoint import Beginning
+
 
 class Pipe:
     """The channel of a process loop: one pipe."""
@@ -38,7 +40,7 @@ class Pipe:
         return asked
 
 
-def main(connection: Connection, lifeline: Connection, made: int, origin: float) -> None:
+def main(connection: Connection, lifeline: Connection, beginning: Beginning, origin: float) -> None:
     """Run one loop; called in the child."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _unblock_interrupts()
@@ -50,7 +52,7 @@ def main(connection: Connection, lifeline: Connection, made: int, origin: float)
     pipe = Pipe(connection)
     try:
         cargo = unload(connection.recv_bytes())
-        far = Far(cargo, pipe, made=made, on_orphaned=_vanish)
+        far = Far(cargo, pipe, beginning=beginning, on_orphaned=_vanish)
     except Exception as error:  # noqa: BLE001 - e.g. a module that cannot be imported here
         refuse(pipe, error)
         return

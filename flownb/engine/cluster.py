@@ -66,11 +66,9 @@ class DaskHost(Host):
         on_end: Callable[[Host], None],
         cargo: Cargo,
         client: Any,
-        *,
-        made: int = 0,
     ) -> None:
         super().__init__(manager, on_end)
-        self._client, self._made = client, made
+        self._client = client
         self._content = load(cargo, "a Dask cluster")
         self._shared = Shared()
         self._shared.learn(cargo.plan)
@@ -164,7 +162,14 @@ class DaskHost(Host):
         began = time.time() - (time.monotonic() - origin)
         name = f"flownb-{self.manager.name}-{self._run}"
         return self._client.submit(
-            main, self._content, self._run, self._made, began, key=name, pure=False, retries=0
+            main,
+            self._content,
+            self._run,
+            self.manager.beginning,
+            began,
+            key=name,
+            pure=False,
+            retries=0,
         )
 
     async def _listen(self, up: Any, future: Any) -> BaseException | None:

@@ -63,6 +63,18 @@ class BaseContext:
         return self._loop.clock
 
     @property
+    def position(self) -> int | None:
+        """The number of this item in its source, from 0; of a message None.
+
+        A producer is told the number of the item to make. It goes on with a checkpoint, so
+        this is where a producer that can begin anywhere begins after a restart.
+        """
+        if self._runner.plan.index:
+            number: int | None = self._token.item.index
+            return number
+        return int(self._loop.tell_position())
+
+    @property
     def tools(self) -> Any:
         """The registry given to the run (`tools=`), else the one of `flownb.model.tools`."""
         return self._loop.tools

@@ -104,3 +104,11 @@ class EventLoopThread:
         """End it, from any thread."""
         if not self.event_loop.is_closed():
             self.event_loop.call_soon_threadsafe(self.event_loop.stop)
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """Give the event loop that runs here, as in a notebook; None in a script."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, Self, cast
+from typing import TYPE_CHECKING, Any, Final, Self
 from uuid import uuid4
 
 from flownb.analysis.same import differences, shape_of
@@ -13,7 +13,7 @@ from flownb.engine.journal import Journal
 from flownb.engine.once import works_on_state
 from flownb.engine.replay import Replay
 from flownb.errors import GraphError, StoreError
-from flownb.stores import RunRecord, RunStore, Store, open_store
+from flownb.stores import RunRecord, Store, open_store
 from flownb.stores.codec import decode, encode
 
 if TYPE_CHECKING:
@@ -22,7 +22,13 @@ if TYPE_CHECKING:
     from flownb.analysis.plan import LoopPlan
 
 # Asked for by name: since Python 3.12 isinstance() does not see what a proxy hands on.
-_PARTS: Final = ("save", "append", "load", "list", "delete", "close", "quick", "max_bytes")
+_FACES: Final = {
+    "runs": (
+        "RunStore",
+        ("save", "append", "load", "list", "delete", "close", "quick", "max_bytes"),
+    ),
+    "loops": ("LoopStore", ("save", "find", "list", "delete", "close", "max_bytes")),
+}
 
 
 class Kept:
@@ -33,7 +39,7 @@ class Kept:
             msg = f"persistence_interval={interval}: seconds, 0 for at once"
             raise GraphError(msg)
         self.interval = interval
-        self.store, self._done = _opened(store)
+        self.store, self._done = opened(store, "runs", "store=")
 
     def __enter__(self) -> Self:
         return self
@@ -77,7 +83,8 @@ class Kept:
 
     def load(self, run_id: str) -> RunRecord:
         """Give what is kept of a run."""
-        return self.store.load(run_id)
+        record: RunRecord = self.store.load(run_id)
+        return record
 
     def take_up(self, plan: LoopPlan, record: RunRecord) -> tuple[Journal, Replay]:
         """Give the journal of a run that goes on, and what it did so far."""
@@ -93,17 +100,18 @@ class Kept:
         return journal, Replay(record.run_id, record.steps)
 
 
-def _opened(store: Any) -> tuple[RunStore, Callable[[], None]]:
-    """Give the store of runs, and what to do when it is no longer needed."""
+def opened(store: Any, part: str, where: str) -> tuple[Any, Callable[[], None]]:
+    """Give a part of a store, "runs" or "loops", and what to do when it is not needed."""
     if isinstance(store, Store):
-        return store.runs, lambda: None
+        return getattr(store, part), lambda: None
     if store is None or isinstance(store, (str, os.PathLike)):
-        opened = open_store(store)
-        return opened.runs, opened.close
-    if all(hasattr(store, part) for part in _PARTS):
-        return cast("RunStore", store), lambda: None
+        made = open_store(store)
+        return getattr(made, part), made.close
+    face, names = _FACES[part]
+    if all(hasattr(store, name) for name in names):
+        return store, lambda: None
     msg = (
-        f"store= is a {type(store).__name__}: give a path, a URL, what open_store() gave, or an "
-        "object with the methods of RunStore"
+        f"{where} is a {type(store).__name__}: give a path, a URL, what open_store() gave, or an "
+        f"object with the methods of {face}"
     )
     raise GraphError(msg)

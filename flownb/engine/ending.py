@@ -35,12 +35,16 @@ class Ending:
 
     @property
     def busy(self) -> bool:
-        """Whether acks or dead letters are still on their way."""
-        return bool(self._jobs or self._acks)
+        """Whether acks or dead letters are still on their way, or wait for a checkpoint."""
+        keeping = self.loop.keeping
+        return bool(self._jobs or self._acks) or (keeping is not None and keeping.owing > 0)
 
     @property
     def crowded(self) -> bool:
         """Whether so many are on their way that no new item should be made: Redis is slow."""
+        keeping = self.loop.keeping
+        if keeping is not None and keeping.holds_back:
+            return True
         return len(self._jobs) + self._acks >= self.loop.plan.options.max_in_flight
 
     # -- pushes ----------------------------------------------------------------
@@ -82,14 +86,28 @@ class Ending:
         loop = self.loop
         if loop.items.pop(item.iteration, None) is None:
             return
-        if item.errors:
-            self._failed(item)
-        elif self.holds_back(item):
+        done = not item.errors or self._failed(item)
+        if not item.errors:
+            self._when_kept(item, lambda: self._done_well(item))
+        loop.event("settled", loop.name, item.iteration)
+        if loop.keeping is not None:
+            loop.keeping.settled(item, done=done)
+
+    def _when_kept(self, item: Item, settle: Callable[[], None]) -> None:
+        """Settle the messages of an item now, or when what it has changed is kept."""
+        keeping, message = self.loop.keeping, item.message
+        late = item.popped or (message is not None and not message.letter)
+        if keeping is None or not late:
+            settle()
+        else:
+            keeping.when_kept(settle)
+
+    def _done_well(self, item: Item) -> None:
+        if self.holds_back(item):
             self._job(self._push_and_ack(item))
         else:
             self._ack(item, "done")
             self._ack_popped(item)
-        loop.event("settled", loop.name, item.iteration)
 
     async def _push_and_ack(self, item: Item) -> None:
         """Send what a transactional item held back, with its acks, in one MULTI."""
@@ -151,13 +169,16 @@ class Ending:
         self._brake(token)
         self.loop.world.tick_failed(self.loop, token.at.memory.streak)
 
-    def _failed(self, item: Item) -> None:
+    def _failed(self, item: Item) -> bool:
+        """Deal with an item that failed; say whether it is done with."""
         loop = self.loop
         failure = _failure(loop, item.payload, item.errors, item.iteration)
         loop.event("item_failed", failure.node, item.iteration, failure)
-        self._deal(item, failure, self._policy(item, failure))
+        policy = self._policy(item, failure)
+        self._deal(item, failure, policy)
         for token in {t.at.name: t for t, _ in item.errors}.values():
             self._brake(token)
+        return policy == "skip"
 
     def _policy(self, item: Item, failure: Failure) -> str:
         if self.loop.plan.once is not None:
@@ -180,9 +201,7 @@ class Ending:
         loop = self.loop
         match policy:
             case "skip":
-                self._ack_popped(item)
-                self._ack(item, "done")
-                self._ack(item, "awaited")
+                self._when_kept(item, lambda: self._let_go(item))
             case "dead_letter":
                 self._ack_popped(item)
                 letter = loop.queues.dead_letter(
@@ -191,14 +210,27 @@ class Ending:
                     record=failure.record(),
                     reader=loop.name,
                 )
-                self._job(letter)
+                self._job(self._buried(item, letter))
             case "pause":
                 # what fails while it pauses comes again behind what made it pause
                 again, behind = loop.source.again, loop.pausing and item.iteration != loop.last_step
-                (again.append if behind else again.appendleft)((item.payload, item.message))
+                offered = item.payload, item.message, item.index
+                (again.append if behind else again.appendleft)(offered)
                 loop.pause(f"node {failure.node!r} failed: {_short(failure.error)}")
             case _:
                 loop.crash(node_failed(failure))
+
+    def _let_go(self, item: Item) -> None:
+        """Ack an item that failed and is skipped."""
+        self._ack_popped(item)
+        self._ack(item, "done")
+        self._ack(item, "awaited")
+
+    async def _buried(self, item: Item, letter: Coroutine[Any, Any, Any]) -> None:
+        """See an item into the dead letters; only then it is done with."""
+        await letter
+        if self.loop.keeping is not None:
+            self.loop.keeping.settled(item, done=True)
 
     def _brake(self, token: Token) -> None:
         """Pause the loop when a node has failed ten items in a row and never worked."""

@@ -29,7 +29,9 @@ from flownb.queues.server import open_server
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_VERBS: Final = frozenset({"pause", "resume", "step", "stop", "offer", "writers_done"})
+    from flownb.engine.checkpoint import Beginning
+
+_VERBS: Final = frozenset({"pause", "resume", "step", "stop", "offer", "writers_done", "kept"})
 
 
 class Channel(Protocol):
@@ -46,18 +48,24 @@ class Far:
     """One attempt of a loop, where it lives."""
 
     def __init__(
-        self, cargo: Cargo, channel: Channel, *, made: int, on_orphaned: Callable[[], None]
+        self,
+        cargo: Cargo,
+        channel: Channel,
+        *,
+        beginning: Beginning,
+        on_orphaned: Callable[[], None],
     ) -> None:
         self._cargo, self._channel, self.on_orphaned = cargo, channel, on_orphaned
         self._shared = Shared()
         self._shared.learn(cargo.plan)
         keep = {n.name: n.node.keep for n in cargo.plan.nodes}
         self._relay = Relay(cargo.plan.loop, channel.send, keep, watched=cargo.watched)
-        self.manager = self._manager(made)
+        self.manager = self._manager()
+        self.manager.beginning = beginning
         self._relay.loop = self.manager
         self._event_loop = asyncio.new_event_loop()
 
-    def _manager(self, made: int) -> LoopManager:
+    def _manager(self) -> LoopManager:
         cargo, plan = self._cargo, self._cargo.plan
         subscribers = [self._relay, *([Guarded(Observer())] if cargo.watched else [])]
         server = open_server() if cargo.server is None else cargo.server
@@ -73,7 +81,6 @@ class Far:
             middleware=cargo.middleware,
             private=True,
         )
-        manager.made = made
         manager.threads = Threads(manager.name, self._fault)
         return manager
 

@@ -36,6 +36,10 @@ class Host:
         """Start the loop; *origin* is the monotonic second at which the run began."""
         raise NotImplementedError
 
+    def refuse(self, error: BaseException) -> None:
+        """The loop cannot even be started."""
+        self._finish(error)
+
     def post(self, verb: Callable[..., Any], *args: Any) -> None:
         """Have a verb of the manager called where the loop lives, from any thread."""
         raise NotImplementedError

@@ -143,7 +143,7 @@ class Item:
     """One iteration: what the producer made, and everything that comes of it."""
 
     __slots__ = (
-        "awaited", "errors", "idle_since", "iteration", "joins", "loop", "lost", "memo",
+        "awaited", "errors", "idle_since", "index", "iteration", "joins", "loop", "lost", "memo",
         "message", "open", "order", "outbox", "parked", "payload", "popped", "produced", "released",
         "runners", "settled", "shed", "slot", "throttled", "visits",
     )  # fmt: skip
@@ -155,6 +155,7 @@ class Item:
         self.runners = runners
         self.iteration = iteration
         self.payload = payload
+        self.index: int | None = None  # its number in the source; a message has none
         self.message: Any = None
         self.memo: dict[Any, Any] | None = None
         self.open: dict[Token, None] = {}

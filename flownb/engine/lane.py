@@ -55,7 +55,7 @@ class Lane:
         """Whether the next items may take the fast lane."""
         return (
             self._fits
-            and not self.loop.source.again
+            and self.loop.source.rows_allowed
             and all(r.memory.short or r.passes for r in self.loop.runners)
         )
 
@@ -121,6 +121,7 @@ class Lane:
             batch = Batch(loop.name, self.names, loop.made, origin, times, last)
             loop.stream.batch(batch)
             loop.made += batch.iterations
+            loop.source.passed(batch.iterations)
             for runner in loop.runners:
                 runner.memory.ran(batch.iterations)
         times.clear()  # who keeps an error keeps the frame of these rows, but not the rows
@@ -141,7 +142,8 @@ class Lane:
             self.loop.ending.tick_failed(token, error)
             return
         memo = {i: value for i, value in enumerate(values) if i}
-        self.loop.begin(values[0], memo={**memo, len(values): error})
+        number = self.loop.source.count()
+        self.loop.begin(values[0], memo={**memo, len(values): error}, index=number)
 
 
 def _pass(payload: Any) -> Any:

@@ -22,11 +22,10 @@ from flownb.engine.ending import Ending
 from flownb.engine.inflight import Slots
 from flownb.engine.item import Bits, Item, LiveArms, Token
 from flownb.engine.lane import Lane
-from flownb.engine.leaving import Leaving
-from flownb.engine.memory import Memory
+from flownb.engine.lasting import Lasting
 from flownb.engine.once import RunItem
 from flownb.engine.overload import has_place
-from flownb.engine.produce import FAILED_TICK, Source
+from flownb.engine.produce import FAILED_TICK, SAME, Source
 from flownb.engine.setup import open_resources, set_up
 from flownb.engine.signature import EXHAUSTED
 from flownb.model.records import Span
@@ -37,16 +36,16 @@ if TYPE_CHECKING:
 
     from flownb.analysis.plan import LoopPlan, Once
     from flownb.engine.inflight import Gates
+    from flownb.engine.memory import Memory
     from flownb.engine.observe import Stream
     from flownb.engine.threads import Threads
     from flownb.engine.world import Live, Simulated
     from flownb.model.policies import WhenFull
-    from flownb.model.records import LoopState
 
 TURN: Final = 0.005
 
 
-class LoopManager(Leaving):
+class LoopManager(Lasting):
     """One loop at work. Make it anywhere, run it once, on the event loop it shall live on."""
 
     def __init__(
@@ -85,7 +84,7 @@ class LoopManager(Leaving):
         self.calls: dict[Token, None] = {}
         self.ready: deque[Token] = deque()
         self.crew = Crew(self)
-        self.made = self.done = 0
+        self.made = 0
         self.abandoned: list[str] = []
         self.ending = Ending(self)
         self.runners: list[Runner] = []
@@ -109,6 +108,7 @@ class LoopManager(Leaving):
         self.context = contextvars.copy_context()
         self._set("starting")
         try:
+            self.go_on()
             async with self.closing, contextlib.AsyncExitStack() as self._stack:
                 try:
                     await self._work()
@@ -121,10 +121,11 @@ class LoopManager(Leaving):
         except Exception as error:  # noqa: BLE001 - the end of the loop, told by its state
             self.crash(error)
         finally:
+            await self.keep_last()
             if self.error is not None:
                 self.give_up(self.error)
             else:
-                self._set(self._last_state())
+                self._set(self.last_state())
 
     async def _work(self) -> None:
         try:
@@ -138,12 +139,12 @@ class LoopManager(Leaving):
             if self.opening.expired():
                 return  # stopped before it was ready
             raise
-        if not self._halted:
+        if not self.halted:
             self._set("running")
         if self.plan.once is not None:
             await self._once(self.plan.once)
             return
-        while not self._halted:
+        while not self.halted:
             await self._iterate()
             await self._drain()
             if not self.source.again:
@@ -162,16 +163,8 @@ class LoopManager(Leaving):
         else:
             self.crash(error)
 
-    def _last_state(self) -> LoopState:
-        return "completed" if self.source_ended and not self._stopping else "stopped"
-
-    @property
-    def source_ended(self) -> bool:
-        """Whether the producer will make no more items."""
-        return hasattr(self, "source") and self.source.exhausted
-
     async def _iterate(self) -> None:
-        while not self._halted and (self.source.again or not self.source.exhausted):
+        while not self.halted and (self.source.again or not self.source.exhausted):
             if self._next_plan is not None:
                 await self._adopt(self._next_plan)
             if self.pausing:
@@ -192,20 +185,24 @@ class LoopManager(Leaving):
             await self.source.rest()
             return
         self.step_taken()
-        item = self.begin(made, live, message)
+        item = self.begin(made, live, message, index=self.source.index)
         ended = self.now()
-        while not item.released and not self._halted:
+        while not item.released and not self.halted:
             await self.nap()
         self._waited(item, ended)
         await self._give_turn()
 
-    @property
-    def _halted(self) -> bool:
-        return self.error is not None or self._stopping
-
-    def begin(self, payload: Any, live: Any = None, message: Any = None, memo: Any = None) -> Item:
+    def begin(
+        self,
+        payload: Any,
+        live: Any = None,
+        message: Any = None,
+        memo: Any = None,
+        index: int | None = None,
+    ) -> Item:
         """Let a new item flow as far as it goes without waiting."""
         item = Item(self, self.runners, self.made, payload)
+        item.index = index
         item.message, item.memo = message, memo
         self.launch(item, live)
         return item
@@ -237,8 +234,9 @@ class LoopManager(Leaving):
 
     async def _drain(self) -> None:
         """Wait for what is in flight: to the end, or after stop() until its grace is over."""
+        self.keep_now()
         while (self.items or self.ending.busy) and self.error is None:
-            if self._stopping and self._deadline is not None and self.now() >= self._deadline:
+            if self._stopping and self.now() >= self.deadline - SAME:
                 return
             if self._next_plan is not None:
                 await self._adopt(self._next_plan)
@@ -248,13 +246,14 @@ class LoopManager(Leaving):
         if self.state == "running":  # it was asked for before there was anything to end
             self._set("pausing", self.reason)
         self._set("paused", self.reason)
+        self.keep_now()
         self.tell_steps()
-        while self.pausing and not self._halted:
+        while self.pausing and not self.halted:
             if self._next_plan is not None:
                 await self._adopt(self._next_plan)
             else:
                 await self.nap()
-        if not self._halted:
+        if not self.halted:
             self.source.skip_to_now()
             self._set("running")
 
@@ -291,10 +290,7 @@ class LoopManager(Leaving):
         self.source = Source(self)
 
     def _runner(self, plan: Any, old: Runner | None) -> Runner:
-        memory = self.memory.get(plan.name)
-        if memory is None:
-            seed = None if self.seed is None else f"{self.seed}/{self.name}/{plan.name}"
-            memory = self.memory[plan.name] = Memory(seed)
+        memory = self.memory_of(plan.name)
         same = old if old is not None and old.node is plan.node else None
         if same is None:
             memory.renewed()

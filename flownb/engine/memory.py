@@ -46,6 +46,11 @@ class Memory:
             self._state, self.used = {}, True
         return self._state
 
+    @property
+    def kept(self) -> dict[str, Any]:
+        """What is in `state`; empty, and not made, if nobody has put anything there."""
+        return self._state or {}
+
     def fresh(self) -> None:
         """Forget what one run kept for itself; how long calls take stays known."""
         self._state, self._rng, self.used = None, None, False

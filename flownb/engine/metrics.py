@@ -119,7 +119,7 @@ class Meter:
         self.state: LoopState = "created"
         self.counts: Counter[str] = Counter()
         self.seconds = {"work": 0.0, "wait": 0.0, "throttled": 0.0}
-        self.started = 0.0
+        self.started = self.before = 0.0  # `before`: the seconds it ran before a restart
         self.ended: float | None = None
         self.missed = 0
         self._on: dict[str, Callable[[Event], None]] = {
@@ -192,7 +192,7 @@ class Meter:
     def _on_state(self, event: Event) -> None:
         self.state = event.data[0]
         if self.state == "starting" and not self.started:  # not anew after a crash
-            self.started = event.time
+            self.started = event.time - self.before
         if self.state in {"stopped", "completed", "error"}:
             self.ended = event.time
 

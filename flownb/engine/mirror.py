@@ -12,6 +12,7 @@ import time
 from array import array
 from typing import TYPE_CHECKING, Any, Final
 
+from flownb.engine.checkpoint import Beginning, Snapshot
 from flownb.engine.inflight import Slots
 from flownb.engine.parcels import unpack, unpack_error
 from flownb.engine.supervise import Restartable
@@ -38,6 +39,7 @@ class Mirror(Restartable):
         self.abandoned: list[str] = []
         self.slots = Slots(plan.options.max_in_flight)
         self.made = 0
+        self.beginning = Beginning()
         self.has_told = self._stopping = self.restarting = self._has_warned = False
         self.may_restart: Callable[[BaseException], bool] = lambda _: False
         self.send: Callable[..., None] = _nowhere
@@ -55,6 +57,7 @@ class Mirror(Restartable):
             "slots": self._slots,
             "underway": self._underway,
             "missed": self._missed,
+            "checkpoint": self._checkpoint,
             "ended": self._ended,
         }
 
@@ -102,6 +105,10 @@ class Mirror(Restartable):
     def writers_done(self) -> None:
         """Everyone who pushes to the queue that drives this loop has completed."""
         self.send("writers_done")
+
+    def kept(self, number: int, taken: str = "") -> None:
+        """The store has the checkpoints up to that one."""
+        self.send("kept", number, taken)
 
     # -- what it tells ---------------------------------------------------------
 
@@ -162,6 +169,9 @@ class Mirror(Restartable):
 
     def _slots(self, held: int, peak: int, size: int) -> None:
         self.slots.held, self.slots.peak, self.slots.size = held, peak, size
+
+    def _checkpoint(self, snapshot: tuple[Any, ...]) -> None:
+        self.stream.checkpoint(Snapshot._make(snapshot))
 
     def _ended(self, abandoned: list[str], error: Any) -> None:
         self.abandoned += abandoned

@@ -68,6 +68,7 @@ class Backlog:
         self._records: deque[tuple[int, tuple[Any, ...]]] = deque()
         self._rare: deque[tuple[int, tuple[Any, ...]]] = deque()
         self._states: list[tuple[Any, ...]] = []
+        self._checkpoint: list[tuple[Any, ...]] = []
         self._size = self._rare_size = 0
         self._sum: Missed | None = None
 
@@ -83,7 +84,9 @@ class Backlog:
     def _make_room(self) -> None:
         size, record = self._records.popleft()
         self._size -= size
-        if record[0] != "event" or record[1][1] in _FREQUENT:
+        if record[0] == "checkpoint":
+            self._checkpoint = [record]  # instead of the one before
+        elif record[0] != "event" or record[1][1] in _FREQUENT:
             self._forget(record)
         elif record[1][1] == "state":
             self._states.append(record)
@@ -105,8 +108,9 @@ class Backlog:
         with self._lock:
             missed = [] if self._sum is None else [("missed", self._sum)]
             rare = [*self._states, *(record for _, record in self._rare)]
-            found = [*missed, *rare, *(record for _, record in self._records)]
+            found = [*missed, *rare, *self._checkpoint, *(record for _, record in self._records)]
             self._states, self._sum, self._size, self._rare_size = [], None, 0, 0
             self._rare.clear()
+            self._checkpoint.clear()
             self._records.clear()
         return found

@@ -18,6 +18,7 @@ from flownb.model.records import NOTHING, Batch, Event, Failure, LogLine, Span
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from flownb.engine.checkpoint import Snapshot
     from flownb.engine.missed import Missed
 
 log = logging.getLogger("flownb")
@@ -80,6 +81,12 @@ class Stream:
         for subscriber in self._all:
             if hasattr(subscriber, "on_missed"):
                 subscriber.on_missed(missed)
+
+    def checkpoint(self, snapshot: Snapshot) -> None:
+        """Publish a checkpoint, for whoever keeps it."""
+        for subscriber in self._all:
+            if hasattr(subscriber, "on_checkpoint"):
+                subscriber.on_checkpoint(snapshot)
 
     @property
     def watched(self) -> bool:

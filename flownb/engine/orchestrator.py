@@ -19,10 +19,11 @@ from flownb.engine.again import plans_again
 from flownb.engine.answers import Answers
 from flownb.engine.byhand import QueuesByHand
 from flownb.engine.capture import capture, release
-from flownb.engine.control import EventLoopThread, Request, Requests
+from flownb.engine.control import EventLoopThread, Request, Requests, running_loop
 from flownb.engine.generations import register, unregister
 from flownb.engine.heartbeat import Heartbeat
 from flownb.engine.inflight import Gates
+from flownb.engine.keeper import check_kept
 from flownb.engine.links import Links, known_node, queue_specs, uses_queues
 from flownb.engine.observe import Guarded, Observer
 from flownb.engine.placing import client_for, placed, server_for
@@ -30,7 +31,7 @@ from flownb.engine.progress import Progress
 from flownb.engine.supported import check_supported
 from flownb.engine.track import Track
 from flownb.errors import GraphError, LoopStopped
-from flownb.model.records import ENDED, LogLine
+from flownb.model.records import ENDED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -60,6 +61,7 @@ class Orchestrator(Answers):
         namespace: str = "flownb",
         tools: Any = None,
         using: Sequence[Any] = (),
+        fresh: bool = False,
     ) -> None:
         if control not in {"notebook", "thread"}:
             msg = f"start(control={control!r}): choose 'notebook' or 'thread'"
@@ -74,10 +76,11 @@ class Orchestrator(Answers):
         self._version = workflow.version
         self._cluster = cluster
         plans = [placed(workflow, loop, cluster) for loop in workflow.producers]
+        check_kept(workflow, plans, fresh=fresh)
         self.needs_server = uses_queues(plans)
         self.client, self.server = client_for(plans, cluster), server_for(plans, redis)
         self.server.check(f"graph {self.name!r}")
-        self._kernel = _running()
+        self._kernel = running_loop()
         self._own: EventLoopThread | None = None
         if control == "thread" or self._kernel is None:
             self._own = EventLoopThread(f"flownb {self.name}")
@@ -92,7 +95,7 @@ class Orchestrator(Answers):
         self.origin = time.monotonic()
         self.links = Links(plans)
         for plan in plans:
-            self.tracks[plan.loop] = Track(self, plan)
+            self.tracks[plan.loop] = Track(self, plan, fresh=fresh)
 
     def _open_up(self) -> None:
         self.heartbeat = Heartbeat(self.home)
@@ -118,22 +121,18 @@ class Orchestrator(Answers):
     def _follow(self, before: Orchestrator) -> None:
         for key, count in before.server.left().items():
             queue = key.removeprefix(f"{before.namespace}:{before.name}:")
-            self._note(f"queue {queue!r}: {count} messages were dropped with the generation before")
+            text = f"queue {queue!r}: {count} messages were dropped with the generation before"
+            next(iter(self.tracks.values())).say("warning", text)
         before.server.close()
         self._before = None
         self._launch()
-
-    def _note(self, text: str) -> None:
-        first = next(iter(self.tracks.values()))
-        first.history.logs.append(LogLine(0.0, first.name, "", -1, "warning", text))
 
     def _launch(self) -> None:
         self.origin = time.monotonic()
         self._launched = True
         self.heartbeat.start()
         for track in list(self.tracks.values()):
-            if not track.has_ended:
-                track.host.start(self.origin)
+            track.start()
         self._look_whether_over()
 
     @property
@@ -146,9 +145,9 @@ class Orchestrator(Answers):
     def start(self, loop: str | None = None) -> Request:
         """Start loops that have ended once more, as the graph is now; those that run go on.
 
-        A loop counts from 0 again and its producer begins anew; queues keep what is in
-        them. One that is stopping starts when it has stopped. Raises GraphError for a graph
-        with mistakes, and LoopStopped when the graph runs in another generation.
+        A loop counts from 0 again and its producer begins anew, unless it has a checkpoint:
+        then it goes on. Queues keep what is in them. One that is stopping starts when it has
+        stopped. Raises GraphError as `Graph.start`, LoopStopped when another generation runs.
         """
         plans = plans_again(self, loop, self._cluster)
         ended = {plan.loop: self.tracks.get(plan.loop) for plan in plans}
@@ -270,7 +269,7 @@ class Orchestrator(Answers):
             elif track is not None and not track.differs_from(plan):
                 continue
             elif track is None or track.has_ended:
-                self._add(plan)
+                self._add(plan, fresh=track is not None)
             else:
                 track.apply(plan)
                 changed.append(track)
@@ -279,10 +278,10 @@ class Orchestrator(Answers):
             self.stop(loop)
         return changed
 
-    def _add(self, plan: LoopPlan) -> None:
-        track = self.tracks[plan.loop] = Track(self, plan)
+    def _add(self, plan: LoopPlan, *, fresh: bool = False) -> None:
+        track = self.tracks[plan.loop] = Track(self, plan, fresh=fresh)
         if self._launched:
-            track.host.start(self.origin)
+            track.start()
 
     def _add_behind(self, track: Track | None, plan: LoopPlan) -> None:
         """Start a loop when the one before it has ended, if nobody stops it until then."""
@@ -394,3 +393,8 @@ def _running() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
+
+
+def _last(found: Iterable[Any], last: int | None) -> list[Any]:
+    kept = list(found)
+    return kept if last is None else kept[-last:] if last else []

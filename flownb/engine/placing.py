@@ -26,9 +26,19 @@ _NO_REDIS: Final = (
 )
 
 
+def without_checkpoint(plan: LoopPlan) -> LoopPlan:
+    """Give the plan of a loop that keeps nothing: a simulation begins at nothing, and leaves it."""
+    return replace(plan, options=replace(plan.options, checkpoint=None))
+
+
 def placed(workflow: Workflow, loop: str, cluster: Any) -> LoopPlan:
-    """Compile a loop; on the cluster if one was given and no pool was set."""
+    """Compile a loop; on the cluster if one was given and no pool was set.
+
+    Of the store only that there is one travels: a `Keeper` in the notebook writes to it.
+    """
     plan = compile_plan(workflow, loop)
+    if plan.options.checkpoint is not None:
+        plan = replace(plan, options=replace(plan.options, checkpoint=True))
     if cluster is None or "pool" in workflow.options.get(loop, {}):
         return plan
     return replace(plan, options=replace(plan.options, pool="dask"))

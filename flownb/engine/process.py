@@ -41,11 +41,9 @@ class ProcessHost(Host):
     pool = "process"
     manager: Mirror
 
-    def __init__(
-        self, manager: Mirror, on_end: Callable[[Host], None], cargo: Cargo, *, made: int = 0
-    ) -> None:
+    def __init__(self, manager: Mirror, on_end: Callable[[Host], None], cargo: Cargo) -> None:
         super().__init__(manager, on_end)
-        self.cargo, self._made = cargo, made
+        self.cargo = cargo
         self._content = load(cargo, "a process pool")
         self._shared = Shared()
         self._shared.learn(cargo.plan)
@@ -118,7 +116,7 @@ class ProcessHost(Host):
         with there, watched:
             self.process = context.Process(  # type: ignore[attr-defined]
                 target=main,
-                args=(there, watched, self._made, origin),
+                args=(there, watched, self.manager.beginning, origin),
                 name=f"flownb {self.manager.name}",
                 daemon=True,
             )

@@ -11,17 +11,19 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
+from flownb.engine.catchup import CatchUp
 from flownb.engine.item import Token
 from flownb.engine.routing import route
-from flownb.engine.signature import EXHAUSTED
+from flownb.engine.signature import EXHAUSTED, can_be_replayed
 from flownb.model.records import Span
 from flownb.queues.spec import Lease
 
 if TYPE_CHECKING:
+    from flownb.engine.checkpoint import Keeping
     from flownb.engine.loop import LoopManager
 
 REST: Final = 0.05
-_SAME: Final = 1e-6
+SAME: Final = 1e-6
 
 
 class _FailedTick:
@@ -70,7 +72,10 @@ class Source:
         self.node = self.runner.node
         self.every = self.node.every
         self.exhausted = False
-        self.again: deque[tuple[Any, Any]] = deque()
+        self.again: deque[tuple[Any, Any, int | None]] = deque()
+        self.pulled = 0  # items that this source has made, or that were made before
+        self.index: int | None = None  # the number of the last one
+        self.catch_up: CatchUp | None = None
         self._epoch = loop.now()
         self._tick = 0
         self._buffer: deque[Any] = deque()
@@ -79,16 +84,29 @@ class Source:
         self._closing = False
         if before is not None:
             self._follow(before)
+        elif loop.keeping is not None and self.node.reader is None:
+            self.catch_up = CatchUp(self, loop.keeping)
 
     def _follow(self, before: Source) -> None:
         """Take over from a source that was edited: items to offer again, messages at hand."""
         self.again, self._closing = before.again, before._closing
+        if not can_be_replayed(self.runner.called_fn):
+            self.pulled = before.pulled
+        elif self.loop.keeping is not None:
+            self._begin_anew(self.loop.keeping)
         old, new = before.node.reader, self.node.reader
         if old is not None and new is not None and old.queue == new.queue:
             self._buffer, self._reading = before._buffer, before._reading
             self._draining = before._draining
         elif before._reading is not None:
             before._reading.cancel()
+
+    def _begin_anew(self, keeping: Keeping) -> None:
+        """Another source counts from 0; what the old one made has no number any more."""
+        keeping.renewed()
+        self.again = deque((payload, message, None) for payload, message, _ in self.again)
+        for item in self.loop.items.values():
+            item.index = None
 
     # -- when ------------------------------------------------------------------
 
@@ -110,7 +128,7 @@ class Source:
 
     def _is_over(self, when: float) -> bool:
         """Whether no item may be made any more at that second of a simulation."""
-        return self.loop.until is not None and when >= self.loop.until - _SAME
+        return self.loop.until is not None and when >= self.loop.until - SAME
 
     async def _ticked(self, every: float) -> bool:
         missed = self._first_tick(every) - self._tick
@@ -119,9 +137,9 @@ class Source:
             for _ in range(missed):
                 self.loop.event("overrun", self.loop.name)
         when = self._when(every)
-        if self.loop.now() < when - _SAME:
+        if self.loop.now() < when - SAME:
             await self.loop.nap(when if self.loop.until is None else min(when, self.loop.until))
-        if self.loop.now() < when - _SAME or self._is_over(when):
+        if self.loop.now() < when - SAME or self._is_over(when):
             return False
         self._tick += 1
         return True
@@ -131,7 +149,7 @@ class Source:
 
     def _first_tick(self, every: float) -> int:
         """Give the number of the first tick that is not yet over."""
-        return math.ceil((self.loop.now() - self._epoch - _SAME) / every)
+        return math.ceil((self.loop.now() - self._epoch - SAME) / every)
 
     def skip_to_now(self) -> None:
         """Forget the ticks of a pause: they do not count."""
@@ -142,7 +160,7 @@ class Source:
         """Wait a moment after a producer had nothing to give; ticks come by themselves."""
         if (self.every is None or self.loop.stepping) and self.node.reader is None:
             end = self.loop.now() + REST
-            while self.loop.now() < end - _SAME and not self.loop.stopping and not self.loop.error:
+            while self.loop.now() < end - SAME and not self.loop.stopping and not self.loop.error:
                 await self.loop.nap(end)
 
     # -- what ------------------------------------------------------------------
@@ -150,29 +168,67 @@ class Source:
     async def make(self) -> Made:
         """Give (item, live arms, message); the item may be None, EXHAUSTED, FAILED_TICK."""
         if self.again:
-            payload, message = self.again.popleft()
+            payload, message, self.index = self.again.popleft()
             return payload, None, message
+        if self.catch_up is not None and self.catch_up.pending and not await self.catch_up.go():
+            return (EXHAUSTED, None, None) if self.exhausted else _NOTHING
         made = await (self._pull() if self.node.reader is None else self._message())
         if made[0] is EXHAUSTED:
             self.exhausted = True
+        elif self.node.reader is None and _is_item(made):
+            self.index = self.count()
         return made
+
+    def count(self) -> int:
+        """Count an item that was made; give its number."""
+        self.pulled += 1
+        return self.pulled - 1
+
+    def passed(self, count: int) -> None:
+        """Count items that went through the fast lane."""
+        start, self.pulled = self.pulled, self.pulled + count
+        if self.loop.keeping is not None:
+            self.loop.keeping.passed(start, self.pulled)
+
+    @property
+    def rows_allowed(self) -> bool:
+        """Whether the next items may take the fast lane."""
+        keeping = self.loop.keeping
+        return not self.again and (keeping is None or keeping.rows_allowed(self.pulled))
+
+    def token(self) -> Token:
+        """Make the token of a producer call."""
+        return Token(Pull(self.loop), self.runner, None, 0)
+
+    def first_arguments(self) -> dict[str, Any]:
+        """Give what the source's function is called with."""
+        return self.runner.context_argument(self.token())
+
+    def tick_failed(self, error: BaseException) -> None:
+        """Report a failed producer call."""
+        self.loop.ending.tick_failed(self.token(), error)
 
     async def _pull(self) -> Made:
         pull = Pull(self.loop)
         token = Token(pull, self.runner, None, 0)
         if self.loop.most is not None or hasattr(self.node.fn, "__len__"):
             self.loop.world.progress()
+        keeping = self.loop.keeping
+        if keeping is not None:
+            keeping.before(self.pulled)
         self.runner.run(token)
         while pull.made is None and not self.loop.stopping and self.loop.error is None:
             await self.loop.nap()
         if pull.made is None:
             await self._give_up(pull, token)
+        if keeping is not None and not _is_item(pull.made):
+            keeping.made_nothing(self.pulled)
         return pull.made or _NOTHING
 
     async def _give_up(self, pull: Pull, token: Token) -> None:
         """End a producer call at a stop: an async one now, a sync one gets half a second."""
         end = self.loop.now() + 0.5
-        while token.task is None and pull.made is None and self.loop.now() < end - _SAME:
+        while token.task is None and pull.made is None and self.loop.now() < end - SAME:
             await self.loop.nap(end)
         if pull.made is None:
             token.cancelled = True
@@ -267,3 +323,11 @@ class Source:
     def reading(self) -> bool:
         """Whether it waits for a message, with nothing at hand."""
         return self.node.reader is not None and not self._buffer and not self.again
+
+
+def _is_item(made: Made | None) -> bool:
+    """Whether that is anything at all."""
+    if made is None:
+        return False
+    what = made[0]
+    return not (what is None or what is EXHAUSTED or what is FAILED_TICK)

@@ -22,7 +22,7 @@ class Progress:
     def look(self) -> None:
         """Bring every bar up to date; tqdm decides when to draw."""
         for track, bar in self._bars:
-            released = track.meter.counts["released"]
+            released = track.released
             bar.update((released if bar.total is None else min(released, bar.total)) - bar.n)
 
     def close(self) -> None:

@@ -24,6 +24,7 @@ from flownb.model.records import NOTHING, Batch, Event, Failure, LogLine, Span
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from flownb.engine.checkpoint import Snapshot
     from flownb.engine.loop import LoopManager
 
 GATHER: Final = 0.01
@@ -83,6 +84,11 @@ class Relay:
         self.outputs.on_batch(batch)
         times = array("q", batch.times).tobytes()
         self._note(("batch", batch.loop, batch.nodes, batch.first, batch.origin, times), times)
+
+    def on_checkpoint(self, snapshot: Snapshot) -> None:
+        """Pass a checkpoint on, in its place among the events; the notebook keeps it."""
+        self._note(("checkpoint", tuple(snapshot)), snapshot.content)
+        self._urgent.set()
 
     def _note(self, record: tuple[Any, ...], content: Any) -> None:
         self._backlog.add(record, _size(content))

@@ -100,6 +100,16 @@ def puller(source: Any) -> tuple[Callable[..., Any], str | None]:
     raise TypeError(msg)
 
 
+def can_be_replayed(source: Any) -> bool:
+    """Whether a producer's source, begun anew, gives the same items again.
+
+    A function is asked for the next one, whatever that is.
+    """
+    if source is None or isinstance(source, (Iterable, AsyncIterable)):
+        return True
+    return inspect.isgeneratorfunction(source) or inspect.isasyncgenfunction(source)
+
+
 def _counter() -> Callable[[], int]:
     count = iter(range(1 << 62))
     return lambda: next(count)

@@ -23,6 +23,7 @@ from flownb.engine.links import Links, lanes, queue_specs
 from flownb.engine.loop import LoopManager
 from flownb.engine.metrics import Meter
 from flownb.engine.observe import Guarded, History, Observer, Outputs, Stream
+from flownb.engine.placing import without_checkpoint
 from flownb.engine.recording import Recording
 from flownb.engine.sandbox import sandboxed
 from flownb.engine.world import Simulated
@@ -112,7 +113,7 @@ def simulate(
     using: Sequence[Any] = (),
 ) -> Simulation:
     """Run all loops of *workflow* in virtual time; `Graph.simulate` says more."""
-    plans = [compile_plan(workflow, loop, policy) for loop in workflow.producers]
+    plans = [without_checkpoint(compile_plan(workflow, x, policy)) for x in workflow.producers]
     if not plans:
         once = compile_once(
             workflow, start_rule=start_rule, max_concurrency=max_concurrency,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import math
 from typing import TYPE_CHECKING, Any, Final
 
 from flownb.engine.capture import Spot
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
     from flownb.analysis.plan import LoopPlan
+    from flownb.engine.checkpoint import Keeping
     from flownb.engine.journal import Journal
     from flownb.engine.memory import Memory
     from flownb.engine.observe import Stream
@@ -48,6 +50,7 @@ class Steered(Restartable):
     skip: Callable[..., bool]  # see `VirtualLoop.skip`; real time passes by itself
     context: contextvars.Context  # in which prints go to the loop's log
     origin = 0.0
+    keeping: Keeping | None = None  # of a loop with checkpoints
     journal: Journal | None = None  # of a one-shot run that is kept
     replay: Replay | None = None  # of one that is taken up again
 
@@ -210,7 +213,8 @@ class Steered(Restartable):
     def offer(self, item: Any, letter_id: str) -> None:
         """Take an item of the dead letters again; when it has settled, it leaves them."""
         if self.state not in ENDED:
-            self.source.again.append((item, Message(letter_id, "", item, letter=True)))
+            letter = Message(letter_id, "", item, letter=True)
+            self.source.again.append((item, letter, None))
             self.wake()
 
     def writers_done(self) -> None:
@@ -224,6 +228,16 @@ class Steered(Restartable):
         """End the loop in state error: not an item's failure, or one with on_error="stop"."""
         self.error = self.error or error
         self.wake()
+
+    def kept(self, number: int, taken: str = "") -> None:
+        """The store has the checkpoints up to that one; *taken*: somebody else goes on."""
+        if self.keeping is not None and self.state not in ENDED:
+            self.keeping.kept(number, taken)
+
+    @property
+    def deadline(self) -> float:
+        """The second at which the grace of a stop is over."""
+        return math.inf if self._deadline is None else self._deadline
 
     def soon(self, step: Callable[..., Any], *args: Any) -> None:
         """Have a step of the engine taken on the loop's event loop; from any thread."""

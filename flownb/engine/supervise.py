@@ -2,7 +2,8 @@
 
 With `restart="on_crash"`: yes, after a short wait that doubles from crash to crash, until
 it has crashed five times within a minute. A crash is the death of its process or worker,
-or a fault that is no item's; an item that failed under `on_error="stop"` is none.
+or a fault that is no item's; an item that failed under `on_error="stop"` is none, and what
+cannot be kept by a checkpoint could not be kept by the next attempt either.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from flownb.errors import NodeFailed
+from flownb.errors import GraphError, NodeFailed, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +59,7 @@ class Supervisor:
         """Whether the loop starts again after this error."""
         return (
             self.restart == "on_crash"
-            and not isinstance(error, NodeFailed)
+            and not isinstance(error, (NodeFailed, GraphError, StoreError))
             and len(self._recent()) < LIMIT
         )
 

@@ -1,4 +1,4 @@
-"""What of the design is not built yet? Said at the start, never ignored in silence."""
+"""What cannot be done, though each part of it is in order? Said at the start, never ignored."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 def check_supported(workflow: Workflow, *, live: bool) -> None:
-    """Raise one GraphError that names every option this version cannot honour."""
-    problems = [*_loops(workflow), *_nodes(workflow)]
+    """Raise one GraphError that names every option that cannot be honoured."""
+    problems = list(_nodes(workflow))
     if live:
         problems += _limits(workflow)
     if not workflow.producers and (live or not workflow.nodes):
@@ -26,12 +26,6 @@ def check_supported(workflow: Workflow, *, live: bool) -> None:
         )
     if problems:
         raise GraphError(*problems)
-
-
-def _loops(workflow: Workflow) -> Iterator[str]:
-    for loop in workflow.producers:
-        if workflow.loop_options(loop).checkpoint is not None:
-            yield f"loop {loop!r}: checkpoint= is not built yet"
 
 
 def _nodes(workflow: Workflow) -> Iterator[str]:

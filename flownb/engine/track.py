@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from flownb.engine.cargo import Cargo, environment
+from flownb.engine.checkpoint import Beginning
 from flownb.engine.hosts import AsyncioHost, Host, ThreadHost
 from flownb.engine.loop import LoopManager
 from flownb.engine.metrics import Meter
@@ -16,12 +17,13 @@ from flownb.engine.observe import History, Outputs, Stream
 from flownb.engine.supervise import Supervisor
 from flownb.engine.world import Live
 from flownb.errors import NodeFailed, RunError
-from flownb.model.records import ENDED, Event
+from flownb.model.records import ENDED, Event, LogLine
 from flownb.model.status import LoopStatus
 from flownb.model.tools import tools as global_tools
 
 if TYPE_CHECKING:
     from flownb.analysis.plan import LoopPlan
+    from flownb.engine.keeper import Keeper
     from flownb.engine.orchestrator import Orchestrator
     from flownb.model.records import LoopMetrics, LoopState
 
@@ -53,7 +55,7 @@ class _Absence:
 class Track:
     """One loop of a live run."""
 
-    def __init__(self, orchestrator: Orchestrator, plan: LoopPlan) -> None:
+    def __init__(self, orchestrator: Orchestrator, plan: LoopPlan, *, fresh: bool = False) -> None:
         self.name = plan.loop
         self._orchestrator = orchestrator
         self._wanted, self.removed, self._steps = plan, False, 0
@@ -62,21 +64,34 @@ class Track:
         self.meter, self.history = Meter(plan.loop, names), History()
         self.outputs = Outputs({n.name: n.node.keep for n in plan.nodes})
         self._absence = _Absence()
-        self._watching = [_Changes(orchestrator), self._absence, *orchestrator.watching]
+        self.keeper = self._keeper(plan, fresh=fresh)
+        keepers = [] if self.keeper is None else [self.keeper]
+        self._watching = [_Changes(orchestrator), self._absence, *keepers, *orchestrator.watching]
+        self._released = 0  # before this start
         self.supervisor = Supervisor(plan.options.restart)
         self._lock = threading.Lock()
-        self._stopping = self._paused = self._fed_up = False
+        self._stopping = self._paused = self._fed_up = self._claiming = False
         self._timer: threading.Timer | None = None
-        self.host = self._begin(plan)
+        self.host = self._begin(plan, Beginning())
 
-    def _begin(self, plan: LoopPlan, made: int = 0) -> Host:
-        """Make the host that the loop's pool asks for; *made* items were made before."""
-        host = self._host(plan, made)
+    def _begin(self, plan: LoopPlan, beginning: Beginning) -> Host:
+        """Make the host that the loop's pool asks for."""
+        host = self._host(plan)
         host.manager.may_restart = self.supervisor.allows
-        host.manager.made = made
+        self._set_beginning(host, beginning)
+        host.ended.add_done_callback(lambda _: self._let_go(host))
         return host
 
-    def _host(self, plan: LoopPlan, made: int) -> Host:
+    def _let_go(self, host: Host) -> None:
+        """Close the checkpoint behind the last attempt."""
+        if self.keeper is not None and host is self.host:
+            self.keeper.close()
+
+    @staticmethod
+    def _set_beginning(host: Host, beginning: Beginning) -> None:
+        host.manager.beginning, host.manager.made = beginning, beginning.made
+
+    def _host(self, plan: LoopPlan) -> Host:
         o = self._orchestrator
         match plan.options.pool:
             case "asyncio":
@@ -84,12 +99,12 @@ class Track:
             case "process":
                 from flownb.engine.process import ProcessHost
 
-                return ProcessHost(self._mirror(plan), o.track_ended, self._cargo(plan), made=made)
+                return ProcessHost(self._mirror(plan), o.track_ended, self._cargo(plan))
             case "dask":
                 from flownb.engine.cluster import DaskHost
 
                 cargo = replace(self._cargo(plan), environ={})  # the workers have their own
-                return DaskHost(self._mirror(plan), o.track_ended, cargo, o.client, made=made)
+                return DaskHost(self._mirror(plan), o.track_ended, cargo, o.client)
         return ThreadHost(self._manager(plan), o.track_ended)
 
     def _manager(self, plan: LoopPlan) -> LoopManager:
@@ -117,6 +132,55 @@ class Track:
             watched=bool(o.watching), environ=environment(),
         )  # fmt: skip
 
+    # -- starting --------------------------------------------------------------
+
+    def _keeper(self, plan: LoopPlan, *, fresh: bool) -> Keeper | None:
+        """Make the keeper of the loop's checkpoint, if it has one and can go on from it."""
+        store = self._orchestrator.workflow.loop_options(plan.loop).checkpoint
+        if store is None:
+            return None
+        from flownb.engine.keeper import Keeper
+
+        return Keeper(
+            store, plan, self.meter, say=self.say, on_kept=self._kept, fresh=fresh, now=self._now
+        )
+
+    def say(self, level: str, text: str) -> None:
+        """Write a line into the loop's log."""
+        self.history.logs.append(LogLine(self._now(), self.name, "", -1, level, text))
+
+    def start(self) -> None:
+        """Start the loop where its checkpoint says, unless it was stopped; returns at once."""
+        if self.has_ended:
+            return
+        if self.keeper is None:
+            self.host.start(self._orchestrator.origin)
+            return
+        self._claiming = True
+        name = f"flownb claim {self.name}"
+        threading.Thread(
+            target=self._start_where, args=(self.keeper,), name=name, daemon=True
+        ).start()
+
+    def _start_where(self, keeper: Keeper) -> None:
+        try:
+            beginning = keeper.claim()
+        except Exception as error:  # noqa: BLE001 - a store of the user's may raise anything
+            self._claiming = False
+            self.host.refuse(error)
+            return
+        with self._lock:
+            self._released = self.meter.counts["released"]
+            self._claiming = False
+            self._set_beginning(self.host, beginning)
+            if not self._stopping:
+                self.host.start(self._orchestrator.origin)
+
+    def _kept(self, number: int, attempt: int, trouble: str) -> None:
+        """Tell the loop that its checkpoint is in the store."""
+        if self.keeper is not None and attempt == self.keeper.attempt:
+            self.host.post(self.manager.kept, number, trouble)
+
     # -- attempts --------------------------------------------------------------
 
     def renew(self) -> None:
@@ -124,7 +188,8 @@ class Track:
         crashed = self.manager
         with self._lock:
             try:
-                self.host = self._begin(self._wanted, crashed.made)
+                again = None if self.keeper is None else self.keeper.again()
+                self.host = self._begin(self._wanted, again or Beginning(crashed.made))
             except Exception as error:  # noqa: BLE001 - e.g. what cannot be pickled any more
                 crashed.restarting, crashed.may_restart = False, lambda _: False
                 crashed.give_up(error)
@@ -176,7 +241,7 @@ class Track:
             timer, self._timer = self._timer, None
         if timer is not None:
             timer.cancel()
-        if timer is not None or not launched:
+        if timer is not None or not launched or self._claiming:
             self.host.never()
         else:
             self.host.post(self.manager.stop, grace)
@@ -233,7 +298,12 @@ class Track:
 
     def has_released(self, iterations: int | None) -> bool:
         """Whether that many items have been released since the start."""
-        return iterations is not None and self.meter.counts["released"] >= iterations
+        return iterations is not None and self.released >= iterations
+
+    @property
+    def released(self) -> int:
+        """How many items have been released since this start."""
+        return 0 if self._claiming else self.meter.counts["released"] - self._released
 
     def step(self) -> int:
         """Have the paused loop make one item; give the number of this step."""
@@ -271,8 +341,9 @@ class Track:
         )  # fmt: skip
 
     def _reason(self) -> str:
-        """Say why it is paused, that it waits for Redis, or why it has ended."""
-        return self.manager.reason or self._away() or self._why()
+        """Say why it is paused, what it waits for, or why it has ended."""
+        trouble = "" if self.keeper is None else self.keeper.told
+        return self.manager.reason or self._away() or self._why() or trouble
 
     def _away(self) -> str:
         if self.has_ended or not self._absence.where:

@@ -11,10 +11,13 @@ import pickle
 import threading
 import time
 import uuid
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from flownb.engine.capture import captured
 from flownb.engine.far import Far, refuse, unload
+
+if TYPE_CHECKING:
+    from flownb.engine.checkpoint import Beginning
 
 SILENCE: Final = 60.0
 MAIL: Final = 16  # messages at the scheduler that the notebook has not fetched
@@ -82,7 +85,7 @@ class Post:
             self._tell("alive")
 
 
-def main(content: bytes, run: str, made: int, began: float) -> str:
+def main(content: bytes, run: str, beginning: Beginning, began: float) -> str:
     """Run one loop; *began* is the wall-clock second at which the run began."""
     from distributed import get_client, get_worker, secede
 
@@ -95,7 +98,7 @@ def main(content: bytes, run: str, made: int, began: float) -> str:
     origin = time.monotonic() - (time.time() - began)
     with captured():
         try:
-            far = Far(unload(content), post, made=made, on_orphaned=lambda: None)
+            far = Far(unload(content), post, beginning=beginning, on_orphaned=lambda: None)
         except Exception as error:  # noqa: BLE001 - e.g. a module that is not on this worker
             refuse(post, error)
             post.close()

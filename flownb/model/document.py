@@ -151,6 +151,7 @@ class LoopDoc(_Doc):
     restart: Restart = "never"
     transactional: bool = False
     checkpoint: JsonValue = None
+    persistence_interval: float = Field(1.0, ge=0)
     resources: dict[str, str] = Field(default_factory=dict)
 
 

@@ -154,6 +154,7 @@ class LoopOptions:
     restart: Restart = "never"
     transactional: bool = False
     checkpoint: Any = None
+    persistence_interval: float = 1.0
     resources: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -166,6 +167,11 @@ class LoopOptions:
         if not isinstance(self.max_in_flight, int) or self.max_in_flight < 1:
             given = f"max_in_flight={self.max_in_flight!r}"
             msg = f"set_loop({given}): at least 1 item must be allowed in flight"
+            raise GraphError(msg)
+        seconds = self.persistence_interval
+        if not isinstance(seconds, (int, float)) or not 0 <= seconds < float("inf"):
+            given = f"persistence_interval={seconds!r}"
+            msg = f"set_loop({given}): seconds between two checkpoints, 0 for one after each item"
             raise GraphError(msg)
         check_on_error(self.on_error, "set_loop")
 

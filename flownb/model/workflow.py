@@ -356,8 +356,9 @@ class Workflow(Topology):
 
         *pool* ("thread", "asyncio", "process", "dask"), *await_policy*, *start_rule*,
         *max_in_flight*, *when_full*, *on_error*, *restart*, *transactional*,
-        *checkpoint*, *resources* (a name for each context manager that nodes find
-        as `ctx.resources[name]`). What is not named keeps its value.
+        *checkpoint* (a store's path, URL or object: `graph.start` says what is kept) each
+        *persistence_interval* seconds, *resources* (a name for each context manager that
+        nodes find as `ctx.resources[name]`). What is not named keeps its value.
         """
         unknown = [o for o in options if o not in _OPTIONS]
         if unknown:

@@ -57,6 +57,18 @@ def is_dead(name: str) -> bool:
     return _has_gone(pid, home[2])
 
 
+def lives_in(name: str) -> int:
+    """Give the process of a consumer that certainly lives, on this machine; 0 if not sure."""
+    home = name.rpartition("@")[2].split("-")
+    near = len(home) == 4 and home[0] == _machine() and home[1].isdigit()  # noqa: PLR2004
+    return int(home[1]) if near and os.name == "posix" and not is_dead(name) else 0
+
+
+def is_here(name: str) -> bool:
+    """Whether that consumer lives in this very process."""
+    return lives_in(name) == os.getpid()
+
+
 def _has_gone(pid: int, began: str) -> bool:
     if os.name != "posix":
         return False  # elsewhere os.kill(pid, 0) is no harmless question

@@ -1,4 +1,4 @@
-"""Where are runs and graphs kept? In memory, SQLite, PostgreSQL or Redis.
+"""Where are runs, graphs and loops kept? In memory, SQLite, PostgreSQL or Redis.
 
 `open_store` takes a path or a URL. A store of your own is any object with the methods of
 `RunStore`; `graph.run(state, store=...)` takes that, too.
@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 
 from flownb.errors import StoreError
 from flownb.stores.address import default_address, scheme_of, shown, sqlite_path
-from flownb.stores.base import GraphRecord, GraphStore, RunRecord, RunStore, Step, Store
+from flownb.stores.base import (
+    GraphRecord,
+    GraphStore,
+    LoopRecord,
+    LoopStore,
+    RunRecord,
+    RunStore,
+    Step,
+    Store,
+)
 from flownb.stores.codec import MAX_BYTES
 
 if TYPE_CHECKING:
@@ -19,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = [
     "GraphRecord",
     "GraphStore",
+    "LoopRecord",
+    "LoopStore",
     "RunRecord",
     "RunStore",
     "Step",
@@ -58,19 +69,22 @@ def open_store(address: str | PathLike[str] | None = None, *, max_bytes: int = M
 
 
 def _redis(place: str, max_bytes: int) -> Store:
+    from flownb.stores.loops import RedisLoops
     from flownb.stores.redis import RedisGraphs, RedisRuns, RedisServer
 
     server = RedisServer(place)
     runs, graphs = RedisRuns(server, max_bytes=max_bytes), RedisGraphs(server, max_bytes=max_bytes)
-    return Store(runs, graphs, shown(place))
+    return Store(runs, graphs, RedisLoops(server, max_bytes=max_bytes), shown(place))
 
 
 def _sql(place: str, scheme: str, max_bytes: int) -> Store:
     from flownb.stores.alchemy import DatabaseServer
+    from flownb.stores.loops import SqlLoops
     from flownb.stores.sql import Database, SqlGraphs, SqlRuns
     from flownb.stores.sqlite import SqliteFile
 
     quick = scheme == "sqlite"
     database: Database = SqliteFile(sqlite_path(place)) if quick else DatabaseServer(place)
     runs = SqlRuns(database, quick=quick, max_bytes=max_bytes)
-    return Store(runs, SqlGraphs(database, max_bytes=max_bytes), shown(place))
+    graphs = SqlGraphs(database, max_bytes=max_bytes)
+    return Store(runs, graphs, SqlLoops(database, max_bytes=max_bytes), shown(place))

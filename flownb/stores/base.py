@@ -1,9 +1,10 @@
-"""What is kept of a run and of a graph, and what must a store be able to do?
+"""What is kept of a run, a graph and a loop, and what must a store be able to do?
 
 A run is a *head* (who, of which graph, in which state) and its *steps*: what happened, in
 order, only ever added to. A resumed run goes through the steps again without calling
-anybody, and is then exactly where the first one was. Whoever can keep the two, under the
-methods below, is a store: memory, SQLite, PostgreSQL and Redis are built in.
+anybody, and is then exactly where the first one was. A loop never ends, so of a loop only
+the last word is kept: one record, replaced again and again. Whoever can keep them, under
+the methods below, is a store: memory, SQLite, PostgreSQL and Redis are built in.
 """
 
 from __future__ import annotations
@@ -81,6 +82,30 @@ class GraphRecord:
     document: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class LoopRecord:
+    """Where a loop stands, so that a restarted notebook goes on from there.
+
+    `list()` leaves *content* and *counts* out: they may be large.
+    """
+
+    graph: str
+    loop: str
+    number: int
+    """Of this save, from 1; it counts on through all restarts."""
+    owner: str
+    """Who goes on with the loop: one start in one process."""
+    saved: float
+    """Seconds since 1970."""
+    status: str
+    position: int = 0
+    """So many items of the loop's producer are done, from the first one on."""
+    content: str = ""
+    """What else a restart needs, `ctx.state` for one, as JSON text."""
+    counts: str = ""
+    """The loop's counters, as JSON text."""
+
+
 class RunStore(Protocol):
     """Where runs are kept. All methods may be called from any thread; they raise StoreError."""
 
@@ -135,12 +160,38 @@ class GraphStore(Protocol):
         """Forget a graph or one of its versions; tell whether there was one."""
 
 
+class LoopStore(Protocol):
+    """Where checkpoints of loops are kept, one of each. Any thread; they raise StoreError."""
+
+    max_bytes: int
+    """The largest checkpoint kept, in bytes of JSON."""
+
+    def save(self, record: LoopRecord) -> None:
+        """Replace the record whose number is one lower, or be the first with number 1.
+
+        LoopTaken if another is there: two processes cannot both go on with a loop.
+        """
+
+    def find(self, graph: str, loop: str) -> LoopRecord | None:
+        """Give what is kept of a loop, None if nothing is."""
+
+    def list(self, *, graph: str | None = None) -> list[LoopRecord]:
+        """Give the records by graph and loop, without what may be large."""
+
+    def delete(self, graph: str, loop: str | None = None) -> bool:
+        """Forget a loop, or all loops of a graph; tell whether there was one."""
+
+    def close(self) -> None:
+        """Let go of connections; what is kept stays."""
+
+
 @dataclass(frozen=True, slots=True)
 class Store:
-    """The two stores of one place."""
+    """The three stores of one place."""
 
     runs: RunStore
     graphs: GraphStore
+    loops: LoopStore
     where: str
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""How are runs kept without any file? In this process, as text, like everywhere else.
+"""How are runs and loops kept without any file? In this process, as text, like everywhere else.
 
 What is kept is written and read as by the other stores, so that nobody can change it
 behind the store's back, and what this one takes the others take too.
@@ -12,11 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from flownb.stores.base import GraphRecord, RunRecord, RunStatus, Step, Store
+from flownb.stores.base import GraphRecord, LoopRecord, RunRecord, RunStatus, Step, Store
 from flownb.stores.codec import MAX_BYTES, decode
 from flownb.stores.records import (
     graph_name,
     light,
+    light_loop,
+    loop_taken,
     now,
     taken_over,
     unknown_graph,
@@ -32,7 +34,8 @@ def memory_store(*, max_bytes: int = MAX_BYTES) -> Store:
     >>> memory_store().runs.list()
     []
     """
-    return Store(MemoryRuns(max_bytes=max_bytes), MemoryGraphs(max_bytes=max_bytes), "memory://")
+    runs, graphs = MemoryRuns(max_bytes=max_bytes), MemoryGraphs(max_bytes=max_bytes)
+    return Store(runs, graphs, MemoryLoops(max_bytes=max_bytes), "memory://")
 
 
 class MemoryRuns:
@@ -150,3 +153,42 @@ class MemoryGraphs:
             if version is None:
                 return bool(self._kept.pop(name, None))
             return self._kept.get(name, {}).pop(version, None) is not None
+
+
+class MemoryLoops:
+    """Checkpoints of loops in this process."""
+
+    def __init__(self, *, max_bytes: int = MAX_BYTES) -> None:
+        self.max_bytes = max_bytes
+        self._kept: dict[tuple[str, str], LoopRecord] = {}
+        self._lock = threading.Lock()
+
+    def save(self, record: LoopRecord) -> None:
+        """Replace the record whose number is one lower."""
+        key = record.graph, record.loop
+        with self._lock:
+            if (self._kept[key].number if key in self._kept else 0) != record.number - 1:
+                raise loop_taken(record)
+            self._kept[key] = record
+
+    def find(self, graph: str, loop: str) -> LoopRecord | None:
+        """Give what is kept of a loop, None if nothing is."""
+        with self._lock:
+            return self._kept.get((graph, loop))
+
+    def list(self, *, graph: str | None = None) -> builtins.list[LoopRecord]:
+        """Give the records by graph and loop, without what may be large."""
+        with self._lock:
+            kept = sorted(self._kept.items())
+        return [light_loop(record) for key, record in kept if graph in {None, key[0]}]
+
+    def delete(self, graph: str, loop: str | None = None) -> bool:
+        """Forget a loop, or all loops of a graph; tell whether there was one."""
+        with self._lock:
+            found = [key for key in self._kept if key[0] == graph and loop in {None, key[1]}]
+            for key in found:
+                del self._kept[key]
+        return bool(found)
+
+    def close(self) -> None:
+        """Nothing is open; what is kept stays as long as this object."""

@@ -11,7 +11,7 @@ from flownb.errors import StoreError
 from flownb.stores.codec import encode
 
 if TYPE_CHECKING:
-    from flownb.stores.base import RunRecord
+    from flownb.stores.base import LoopRecord, RunRecord
 
 PARTS: Final = ("input", "state", "shape", "options")
 
@@ -38,6 +38,11 @@ def written_graph(document: Mapping[str, Any], max_bytes: int) -> str:
 def light(run: RunRecord) -> RunRecord:
     """Give a head without what may be large."""
     return replace(run, input=None, state=None, shape={}, options={}, steps=())
+
+
+def light_loop(record: LoopRecord) -> LoopRecord:
+    """Give a record without what may be large."""
+    return replace(record, content="", counts="")
 
 
 def graph_name(document: Mapping[str, Any]) -> str:
@@ -71,4 +76,16 @@ def taken_over(run_id: str) -> RunTaken:
     return RunTaken(
         f"run {run_id!r} is carried on by somebody else: this one has ended here, "
         "what it did last was not kept"
+    )
+
+
+class LoopTaken(StoreError):
+    """Somebody else goes on with a loop."""
+
+
+def loop_taken(record: LoopRecord) -> LoopTaken:
+    """Say that somebody else goes on with this loop."""
+    return LoopTaken(
+        f"loop {record.loop!r} of graph {record.graph!r} is carried on by somebody else with the "
+        "same checkpoint: it has ended here, what it did last was not kept"
     )

@@ -1,4 +1,4 @@
-"""How are runs and graphs kept in a database? Three tables, the same SQL for all.
+"""How are runs and graphs kept in a database? A few tables, the same SQL for all.
 
 SQLite is reached through Python's own module, every other database through SQLAlchemy:
 both take `:name` for a value, and nothing below is special to one of them.
@@ -46,6 +46,10 @@ SCHEMA: Final = (
     """CREATE TABLE IF NOT EXISTS flownb_graphs (
         name TEXT NOT NULL, version INTEGER NOT NULL, saved DOUBLE PRECISION NOT NULL,
         document TEXT NOT NULL, PRIMARY KEY (name, version))""",
+    """CREATE TABLE IF NOT EXISTS flownb_loops (
+        graph TEXT NOT NULL, loop TEXT NOT NULL, number BIGINT NOT NULL, owner TEXT NOT NULL,
+        saved DOUBLE PRECISION NOT NULL, status TEXT NOT NULL, position BIGINT NOT NULL,
+        content TEXT NOT NULL, counts TEXT NOT NULL, PRIMARY KEY (graph, loop))""",
 )
 _HEAD: Final = "run_id, graph, status, created, updated, attempt, error"
 _SAVE: Final = f"""INSERT INTO flownb_runs ({_HEAD}, input, state, shape, options)
@@ -99,7 +103,7 @@ class SqlRuns:
         """Keep the head of a run, or replace it."""
         texts = written(run, max_bytes=self.max_bytes)
         head = {name: getattr(run, name) for name in _HEAD.split(", ")}
-        _again(lambda: self._database.write((_SAVE, head | texts)))
+        again(lambda: self._database.write((_SAVE, head | texts)))
 
     def append(self, run_id: str, steps: Sequence[Step]) -> None:
         """Add steps, all or none."""
@@ -126,11 +130,11 @@ class SqlRuns:
         sql = (
             f"SELECT {_HEAD}, input, state, shape, options FROM flownb_runs WHERE run_id = :run_id"  # noqa: S608
         )
-        heads = _again(lambda: self._database.rows(sql, of))
+        heads = again(lambda: self._database.rows(sql, of))
         if not heads:
             raise unknown_run(run_id, self._database.where)
         sql = f"SELECT {_STEP} FROM flownb_steps WHERE run_id = :run_id ORDER BY seq"  # noqa: S608
-        steps = _again(lambda: self._database.rows(sql, of))
+        steps = again(lambda: self._database.rows(sql, of))
         head = dict(zip(_HEAD.split(", "), heads[0], strict=False))
         parts = dict(zip(PARTS, map(decode, heads[0][len(head) :]), strict=True))
         return RunRecord(**(head | parts | {"steps": tuple(map(_step, steps))}))
@@ -152,7 +156,7 @@ class SqlRuns:
             f"SELECT {_HEAD} FROM flownb_runs WHERE {where} "  # noqa: S608 - of constants only
             "ORDER BY created DESC, run_id LIMIT :most"
         )
-        rows = _again(lambda: self._database.rows(sql, {**given, "most": limit}))
+        rows = again(lambda: self._database.rows(sql, {**given, "most": limit}))
         return [RunRecord(*row) for row in rows]
 
     def delete(self, run_id: str) -> bool:
@@ -160,7 +164,7 @@ class SqlRuns:
         of = {"run_id": run_id}
         steps = ("DELETE FROM flownb_steps WHERE run_id = :run_id", of)
         head = ("DELETE FROM flownb_runs WHERE run_id = :run_id", of)
-        return bool(_again(lambda: self._database.write(steps, head)))
+        return bool(again(lambda: self._database.write(steps, head)))
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -205,24 +209,24 @@ class SqlGraphs:
             "SELECT name, version, saved FROM flownb_graphs g WHERE version = (SELECT MAX(version) "
             "FROM flownb_graphs WHERE name = g.name) ORDER BY name"
         )
-        return [GraphRecord(*row) for row in _again(lambda: self._database.rows(sql, {}))]
+        return [GraphRecord(*row) for row in again(lambda: self._database.rows(sql, {}))]
 
     def delete(self, name: str, version: int | None = None) -> bool:
         """Forget a graph or one of its versions; tell whether there was one."""
         one = "" if version is None else " AND version = :version"
         params = {"name": name} if version is None else {"name": name, "version": version}
         sql = f"DELETE FROM flownb_graphs WHERE name = :name{one}"  # noqa: S608 - constants
-        return bool(_again(lambda: self._database.write((sql, params))))
+        return bool(again(lambda: self._database.write((sql, params))))
 
     def _versions(self, name: str, columns: str, limit: str) -> builtins.list[Any]:
         sql = (
             f"SELECT {columns} FROM flownb_graphs WHERE name = :name "  # noqa: S608 - constants
             f"ORDER BY version DESC {limit}"
         )
-        return _again(lambda: self._database.rows(sql, {"name": name}))
+        return again(lambda: self._database.rows(sql, {"name": name}))
 
 
-def _again(ask: Callable[[], T]) -> T:
+def again(ask: Callable[[], T]) -> T:
     """Ask once more if the connection broke: nothing asked like this minds being asked twice."""
     try:
         return ask()

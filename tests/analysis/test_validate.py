@@ -240,6 +240,12 @@ def test_loop_options_belong_to_a_producer():
 def test_loop_options_that_do_nothing_or_cannot_work_are_named():
     graph = chain("a").set_loop("p", transactional=True)
     assert "transactional=True does nothing" in warned(graph)[0]
+
+
+def test_an_interval_for_a_checkpoint_that_is_not_kept_is_a_warning():
+    graph = chain("a").set_loop("p", persistence_interval=2)
+    assert "persistence_interval= does nothing without checkpoint=" in warned(graph)[0]
+    assert not warned(graph.set_loop("p", checkpoint="loops.sqlite"))
     assert "resources=3: give a dict" in errors(graph.set_loop("p", resources=3))[0]
 
 

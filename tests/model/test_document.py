@@ -77,7 +77,8 @@ def full() -> Workflow:
     graph.add_edge("p", "w", condition=check, copy=True, description="all of them")
     graph.node(check, name="after", after="r", kind="non_blocking")
     graph.set_loop("p", pool="process", on_error=on_failure, resources={"db": seconds})
-    return graph.set_loop("r", on_error="pause", transactional=True, checkpoint="here")
+    graph.set_loop("r", checkpoint="here", persistence_interval=0)
+    return graph.set_loop("r", on_error="pause", transactional=True)
 
 
 def again(doc: dict, **options) -> Workflow:

@@ -41,4 +41,6 @@ def empty(url: str) -> None:
             kept.runs.delete(run.run_id)
     for graph in kept.graphs.list():
         kept.graphs.delete(graph.name)
+    for loop in kept.loops.list():
+        kept.loops.delete(loop.graph)
     kept.close()

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from flownb.errors import StoreError
-from flownb.stores import GraphStore, RunRecord, RunStore, Step, open_store
+from flownb.stores import GraphStore, LoopStore, RunRecord, RunStore, Step, open_store
 from flownb.stores.sqlite import SqliteFile
 
 
@@ -197,7 +197,8 @@ def test_a_document_without_a_name_is_refused(store):
 
 
 def test_each_store_has_the_methods_that_the_protocols_name(store):
-    for kept, protocol in ((store.runs, RunStore), (store.graphs, GraphStore)):
+    faces = (store.runs, RunStore), (store.graphs, GraphStore), (store.loops, LoopStore)
+    for kept, protocol in faces:
         named = [*vars(protocol), *protocol.__annotations__]
         public = [name for name in named if not name.startswith("_")]
         assert [name for name in public if not hasattr(kept, name)] == []
