@@ -40,6 +40,7 @@ _LAST: Final = 0.5  # the same when the grace of a stop is over
 _MOST_OWED: Final = 10_000  # acks that wait for a store that is away, before reading stops
 _TRIES: Final = 5
 _TICK: Final = 1e-6
+_NOTHING: Final = "{}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +117,6 @@ class Keeping:
         self.position = Position(found["position"], found["beyond"])
         for name, state in found["states"]:
             loop.memory_of(name).state.update(state)
-        if loop.memory_of(loop.name).kept:  # it goes on by itself, and makes these again
-            self.position.beyond.clear()
         reads = loop.plan.reads is not None
         loop.made = found["made"] if reads else self.position.first + found["again"]
 
@@ -125,10 +124,10 @@ class Keeping:
 
     def before(self, number: int) -> None:
         """The producer is about to make that item: remember what it knew before."""
-        memory = self.loop.memory_of(self.loop.name)
-        if memory.kept:
+        if self.loop.source.may_keep_state:
             with self._telling():
-                self._before[number] = self._state_text(self.loop.name, memory.kept)
+                own = self.loop.memory_of(self.loop.name).kept
+                self._before[number] = self._state_text(self.loop.name, own) if own else _NOTHING
 
     def made_nothing(self, number: int) -> None:
         """The producer had nothing, or failed."""
@@ -262,15 +261,17 @@ class Keeping:
             for name, memory in loop.memory.items()
             if memory.kept and name != loop.name
         }
-        mine = self._before.get(first)
-        if mine is None and (own := loop.memory_of(loop.name)).kept:
-            mine = self._state_text(loop.name, own.kept)
-        if mine is not None:
+        own, mine = loop.memory_of(loop.name).kept, self._before.get(first)
+        if mine is None and own:
+            mine = self._state_text(loop.name, own)
+        if mine is not None and mine != _NOTHING:
             states[loop.name] = mine
         listed = ",".join(f"[{json.dumps(name)},{text}]" for name, text in states.items())
         again = max(0, loop.made - loop.next_item)
+        # a producer that has state goes on from there, and makes what is beyond again
+        beyond = [] if own else self.position.beyond
         facts = {
-            "format": FORMAT, "position": first, "beyond": self.position.beyond,
+            "format": FORMAT, "position": first, "beyond": beyond,
             "made": loop.made, "again": again,
         }  # fmt: skip
         head = json.dumps(facts)[:-1]

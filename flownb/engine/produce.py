@@ -196,6 +196,11 @@ class Source:
         keeping = self.loop.keeping
         return not self.again and (keeping is None or keeping.rows_allowed(self.pulled))
 
+    @property
+    def may_keep_state(self) -> bool:
+        """Whether what makes items has a `ctx.state`."""
+        return self.runner.ctx_name is not None or self.runner.instance is not None
+
     def token(self) -> Token:
         """Make the token of a producer call."""
         return Token(Pull(self.loop), self.runner, None, 0)

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from flownb import Graph
@@ -331,7 +331,7 @@ def test_a_checkpoint_of_a_newer_flownb_is_refused():
 # -- the law ---------------------------------------------------------------------
 
 
-@given(
+LAW = given(
     crashes=st.lists(st.floats(0.01, 12).map(lambda s: round(s, 2)), max_size=4),
     lengths=st.lists(st.sampled_from([0.0, 0.4, 1.0, 2.7, 6.3]), min_size=FEW, max_size=FEW),
     interval=st.sampled_from([0, 0.5, 2.0]),
@@ -340,9 +340,11 @@ def test_a_checkpoint_of_a_newer_flownb_is_refused():
     takes=st.sampled_from([0.2, 1.0]),
     policy=st.sampled_from(["path", "none", "all"]),
 )
-def test_whenever_it_crashes_no_item_is_lost_and_the_state_is_that_of_a_clean_run(
-    *, crashes, lengths, interval, answers, source, takes, policy
-):
+
+
+def survives(*, crashes, lengths, interval, answers, source, takes, policy):
+    """No item is lost or made twice in one life, the last state is that of a clean run."""
+
     def make():
         return looped(
             SOURCES[source], seen=seen, takes=takes, audit=lambda n: lengths[n],
@@ -364,3 +366,20 @@ def test_whenever_it_crashes_no_item_is_lost_and_the_state_is_that_of_a_clean_ru
     assert states_of(life)["fold"] == {str(n): n * n for n in range(FEW)}
     assert states_of(life)["look"] == {str(n): -n for n in range(FEW)}
     assert read(kept, "p")["position"] == FEW
+
+
+@settings(max_examples=100, deadline=None)
+@LAW
+@example(
+    crashes=[1.0], lengths=[1.0, 0, 0, 0, 0, 0, 0], interval=0, answers=0.0, source="by_cursor",
+    takes=0.2, policy="path",
+)  # fmt: skip
+def test_whenever_it_crashes_no_item_is_lost_and_the_state_is_that_of_a_clean_run(**case):
+    survives(**case)
+
+
+@pytest.mark.nightly
+@settings(max_examples=5000, deadline=None)
+@LAW
+def test_the_same_of_5_000_lives(**case):
+    survives(**case)
