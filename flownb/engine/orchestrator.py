@@ -310,11 +310,10 @@ class Orchestrator(Answers):
     ) -> Status:
         """Wait until every loop has completed, stopped, or been paused by an error.
 
-        With *iterations*: until each addressed loop (default: all that do not read a
-        queue) has released that many items since it was started, or has ended. After
-        *timeout* seconds it returns all the same, with `.timed_out`. Raises NodeFailed
-        if a loop it waits for is in state error. An interrupt ends the wait, not the loops.
-        *progress* shows a bar for each of these loops.
+        With *iterations*: until each addressed loop (default: all that do not read a queue) has
+        released that many items since it was started, or has ended. After *timeout* seconds it
+        returns all the same, with `.timed_out`. Raises NodeFailed if a loop it waits for is in
+        state error. An interrupt ends the wait, not the loops. *progress* shows a bar for each.
         """
         tracks = self._addressed(loop)
         if iterations is not None and loop is None:
