@@ -13,6 +13,7 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 const SELECT_AFTER = 120; // milliseconds
+const HERE_EVERY = 15000; // milliseconds: Python takes a page that says nothing for gone
 
 /**
  * Make an HTML element: properties starting with "on" are listeners, others attributes.
@@ -177,7 +178,12 @@ export function mount({ model, el }, parts) {
     stores.forEach((store) => store.changed(changed));
     if ("error" in changed) complain(changed.error);
   }
+  let told = performance.now();
   function heard(message) {
+    if (performance.now() - told > HERE_EVERY && !document.hidden) {
+      told = performance.now();
+      model.send({ do: "here", view });
+    }
     const state = model.get("state");
     const changed = message.patch ?? difference(state, message.state ?? state);
     merge(state, changed); // in place: nothing goes back, and what is saved is the last state
@@ -185,15 +191,18 @@ export function mount({ model, el }, parts) {
   }
   const redraw = () => stores.forEach((store) => store.redrawn());
   const leave = () => model.send({ do: "hide", view });
+  const back = () => document.hidden || model.send({ do: "here", view });
   model.on("msg:custom", heard);
   model.on("change:scene", redraw);
   globalThis.addEventListener?.("pagehide", leave);
+  document.addEventListener?.("visibilitychange", back);
   complain(model.get("state").error);
   model.send({ do: "show", view });
   return () => {
     model.off("msg:custom", heard);
     model.off("change:scene", redraw);
     globalThis.removeEventListener?.("pagehide", leave);
+    document.removeEventListener?.("visibilitychange", back);
     quiet();
     stores.forEach((store) => store.end());
     ends.forEach((end) => end?.());

@@ -7,6 +7,9 @@ arrive in any thread, so a handler only posts.
 
 `state` is filled in place and never sent as a trait after the start: what has changed
 travels as a message, all of it every 5 seconds, for a page that was not there yet.
+
+A page says now and then that it is there. One that was reloaded or has died cannot say
+good-bye: a view of which nobody has heard for a while only keeps its still up to date.
 """
 
 from __future__ import annotations
@@ -34,6 +37,8 @@ INTERVAL: Final = 0.1
 _WHOLE: Final = 5.0  # seconds after which all of the state is sent once more
 _PATIENCE: Final = 1.0  # seconds until a part that raised is asked again
 _SHARE: Final = 0.05  # of the event loop's time, that a view may take
+_AWAY: Final = 45.0  # seconds without a word, after which a page is taken for gone
+_DOZE: Final = 10.0  # seconds between two looks when nobody is there
 _NOWHERE: Final = object()
 
 
@@ -64,7 +69,7 @@ class Live(anywidget.AnyWidget):
         self._parts, self._home, self._over = {part.name: part for part in parts}, home, over
         self._verbs, self._chores, self._title = verbs, chores, title
         self._versions: dict[str, Hashable] = {}
-        self._pages: set[str] = set()
+        self._pages: dict[str, float] = {}  # when each was last heard of; "" is yet to come
         self._timer: asyncio.TimerHandle | None = None
         self._whole_at, self._error, self._ticking = 0.0, "", False
         self._still = Still(self.still)
@@ -117,6 +122,8 @@ class Live(anywidget.AnyWidget):
         """Begin to follow what runs; any thread may ask."""
         if self._home is not None and not self._ticking:
             self._ticking = True
+            if not self._pages:
+                self._pages[""] = time.monotonic()
             self._post(self._tick)
 
     def follow(self, home: asyncio.AbstractEventLoop) -> None:
@@ -136,7 +143,8 @@ class Live(anywidget.AnyWidget):
             return
         last, start = self._over(), time.perf_counter()
         try:
-            self.refresh()
+            if last or self._is_watched():
+                self.refresh()
             self._still.refresh(repr(self), last=last)
             took = time.perf_counter() - start
             pause = max(INTERVAL, budget.shared.wait(), took / _SHARE)
@@ -146,7 +154,11 @@ class Live(anywidget.AnyWidget):
         if last:
             self._ticking = False
         elif self._home is not None:
+            pause = pause if self._is_watched() else _DOZE
             self._timer = self._home.call_later(pause, self._tick)
+
+    def _is_watched(self) -> bool:
+        return any(time.monotonic() - heard < _AWAY for heard in self._pages.values())
 
     def pause(self) -> None:
         """Follow no more: nobody looks."""
@@ -166,7 +178,12 @@ class Live(anywidget.AnyWidget):
     def _heard(self, _: Any, command: Command, __: Any) -> None:
         """Take a command in whatever thread it comes: post it, and wait for nothing."""
         verb = str(command.get("do"))
-        own = {"show": self._show, "hide": self._hide, "dismiss": self._dismiss}
+        own: dict[str, Callable[[Command], None]] = {
+            "show": self._show,
+            "here": self._here,
+            "hide": self._hide,
+            "dismiss": self._dismiss,
+        }
         if verb in own:
             self._post(self._guarded, own[verb], command)
         elif verb in self._verbs:
@@ -205,15 +222,25 @@ class Live(anywidget.AnyWidget):
         raise ValueError(msg)
 
     def _show(self, command: Command) -> None:
-        self._pages.add(str(command.get("view")))
+        self._pages.pop("", None)
+        self._pages[str(command.get("view"))] = time.monotonic()
         self._whole_at = 0.0
         if self._home is None or self._ticking:
             self.refresh()
         self.start()
 
+    def _here(self, command: Command) -> None:
+        """A page is there: it was all the time, or a cell has kept its words back."""
+        if self._is_watched():
+            self._pages[str(command.get("view"))] = time.monotonic()
+            return
+        self.pause()
+        self._show(command)
+
     def _hide(self, command: Command) -> None:
-        self._pages.discard(str(command.get("view")))
-        if not self._pages:
+        self._pages.pop(str(command.get("view")), None)
+        if not self._is_watched():
+            self._pages.clear()
             self.pause()
 
     def _chosen(self, change: Any) -> None:

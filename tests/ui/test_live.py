@@ -120,7 +120,7 @@ def test_a_view_whose_output_is_cleared_leaves_nothing_in_the_kernel(
     cells = [
         GRAPH + "graph.start()",
         "from flownb.engine.generations import running\nview = running()['weather'].dag(); view",
-        "print('pages', view._pages, 'ticking', view._ticking)",
+        "print('pages', [*view._pages], 'ticking', view._ticking)",
         "await running()['weather'].stop()",
     ]
     opened(page, lab(written(tmp_path / "cleared.ipynb", *cells)))
@@ -131,7 +131,7 @@ def test_a_view_whose_output_is_cleared_leaves_nothing_in_the_kernel(
     page.click("text=Edit >> nth=0")
     page.click("text=Clear Cell Output")
     page.wait_for_selector(".flownb-node", state="detached")
-    run_cell(page, 2, f"{INSIDE}:has-text('pages set() ticking False')")
+    run_cell(page, 2, f"{INSIDE}:has-text('pages [] ticking False')")
     run_cell(page, 3)
 
 

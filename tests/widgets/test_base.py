@@ -145,6 +145,46 @@ async def test_a_view_that_nobody_looks_at_stops_and_goes_on_when_it_is_shown_ag
 
 
 @live
+async def test_a_page_that_has_gone_without_a_word_is_sent_nothing_more(monkeypatch):
+    monkeypatch.setattr(base, "_AWAY", 0.2)
+    monkeypatch.setattr(base, "_DOZE", 0.05)
+    part = Counter()
+    view = Live([part], home=asyncio.get_running_loop())
+    stills = []
+    view._still.refresh = lambda *_, **__: stills.append(part.values["a"])
+    view._heard(view, {"do": "show", "view": "reloaded"}, [])
+    sent = noted(view)
+    await until(view._is_watched)
+    await until(lambda: not view._is_watched())
+    part.values["a"] = 7
+    sent.clear()
+    await until(lambda: 7 in stills)  # what stays in the notebook goes on
+    assert sent == []
+    view._heard(view, {"do": "here", "view": "back"}, [])
+    await until(lambda: {"state": {"dag/a": 7}} in sent)
+    part.values["a"] = 8
+    await until(lambda: {"patch": {"dag/a": 8}} in sent)
+    view._heard(view, {"do": "hide", "view": "back"}, [])
+    await until(lambda: not view._ticking)  # the one that was reloaded holds it no longer
+    view.close()
+
+
+@live
+async def test_a_page_that_says_that_it_is_there_is_told_on(monkeypatch):
+    monkeypatch.setattr(base, "_AWAY", 0.5)
+    part = Counter()
+    view = Live([part], home=asyncio.get_running_loop())
+    view._heard(view, {"do": "show", "view": "x"}, [])
+    sent = noted(view)
+    for n in range(12):
+        await asyncio.sleep(0.1)
+        part.values["a"] = n
+        view._heard(view, {"do": "here", "view": "x"}, [])
+    await until(lambda: {"dag/a": 11} in [next(iter(message.values())) for message in sent])
+    view.close()
+
+
+@live
 async def test_a_part_that_raises_is_told_and_asked_again(monkeypatch):
     monkeypatch.setattr(base, "_PATIENCE", 0.01)
     part = Counter()
