@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from flownb.model.records import NOTHING
@@ -213,7 +214,8 @@ class OneShot(Workflow):
             journal, replay = place.take_up(plan, record)
         self._store = store
         more = {"journal": journal, "replay": replay, "run_id": run_id}
-        return self._made(plan, record.input, more, given, progress=progress)
+        entry = deepcopy(record.input)  # a node may change what is inside it
+        return self._made(plan, entry, more, given, progress=progress)
 
     def _made(
         self, plan: LoopPlan, entry: Any, more: Mapping[str, Any], given: Given, *, progress: bool

@@ -28,16 +28,16 @@ class InPlace:
         self._schema = schema
         self._known: dict[int, tuple[Any, str | None]] = {}
 
-    def look(self, state: State) -> None:
+    def look(self, values: Mapping[str, Any]) -> None:
         """Remember what a node is about to see."""
-        for name, value in state.values.items():
+        for name, value in values.items():
             if type(value) in {list, dict} and id(value) not in self._known:
                 self._known[id(value)] = value, self._text(name, value)
 
-    def changed(self, state: State) -> dict[str, Any]:
+    def changed(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Give what is different by now, as it is kept."""
         found = {}
-        for name, value in state.values.items():
+        for name, value in values.items():
             before = self._known.get(id(value))
             if before is None or before[1] is None:
                 continue

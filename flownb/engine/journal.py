@@ -4,11 +4,13 @@ Everything that happens to a node is one step, added to the run's steps in its s
 `persistence_interval=0` a step is saved before the next call starts; above 0 steps are
 saved together every so many seconds, and a crash may repeat the last of them. Where a
 write takes its time (a server), a thread writes, and only the calls that wait for it wait.
+A thread that calls a row of nodes writes down itself that one has ended and the next begins.
 """
 
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -20,11 +22,13 @@ from flownb.stores.codec import encode, lenient
 from flownb.stores.records import RunTaken
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Mapping
 
     from flownb.analysis.plan import PlanEdge
     from flownb.engine.item import Token
     from flownb.engine.loop import LoopManager
+    from flownb.engine.once import RunItem
+    from flownb.engine.segments import Walk
     from flownb.engine.state import State
     from flownb.model.run import WorkflowRun
     from flownb.stores.base import RunRecord, RunStatus, RunStore, StepKind
@@ -46,7 +50,8 @@ class Journal:
         self._unsaved: list[Step] = []
         self._waiting: list[Token] = []  # calls that start once their step is saved
         self._saving: asyncio.Task[None] | None = None
-        self._due = self._broken = False
+        self._due = self._broken = self._closed = False
+        self._lock = threading.Lock()  # steps are numbered, and reach the store, in one order
         self._in_place: InPlace | None = None
         self._loop: LoopManager
         self._epoch = 0.0
@@ -60,6 +65,8 @@ class Journal:
 
     async def close(self, run: WorkflowRun, state: Any) -> None:
         """Save what is left, and how the run ended; what cannot be saved is the run's error."""
+        with self._lock:
+            self._closed = True  # what a thread left behind still does is not kept
         try:
             while self._saving is not None:
                 await asyncio.wait([self._saving])
@@ -89,12 +96,11 @@ class Journal:
             token.noted = None
             return True
         if token.state is not None:
-            self._shared(token).look(token.state)
-        step = self._step(token, "started")
+            self._shared(token.item).look(token.state.values)
+        self._note(token, "started")
         if self.interval:
-            self._add(step)
+            self._save_later()
             return True
-        self._unsaved.append(step)
         if self.store.quick:
             self._save_now()
             return not self._broken
@@ -107,56 +113,95 @@ class Journal:
 
         *seen* is the state that the node got, in which it may have changed something.
         """
-        told = token.said
-        if told is not None and token.gathering is None and token.item.states is not None:
-            told = token.item.once.schema.dumped(told)
-        output = self._text(token, "returned", told)
-        token.noted = output, self._names(token, live), self._changed(token, seen)
+        whole = token.gathering is None
+        output = self._output(token.item, token.at.name, token.said, on_state=whole)
+        changed = None if seen is None else self._changed(token.item, token.at.name, seen.values)
+        token.noted = output, self._names(token, live), changed
 
     def done(self, token: Token) -> None:
         """Note that a call ended well."""
         output, live, changed = token.noted
-        self._add(self._step(token, "done", output=output, live=live, changed=changed))
+        self._note(token, "done", output=output, live=live, changed=changed)
+        self._save_later()
 
-    def _changed(self, token: Token, seen: State | None) -> str | None:
-        changed = self._shared(token).changed(seen) if seen is not None else None
-        return self._text(token, "changed in place", changed) if changed else None
+    @property
+    def in_rows(self) -> bool:
+        """Whether the thread that calls a row of nodes may write down what happens in it."""
+        return self.store.quick or self.interval > 0
 
-    def _shared(self, token: Token) -> InPlace:
+    def passed(self, walk: Walk, said: Any, seen: Mapping[str, Any]) -> bool:
+        """Note, in the thread of a row, that a node ended and the next begins; False: it may not.
+
+        Raises StoreError when what the node gave, or changed in *seen*, cannot be kept.
+        """
+        item, name = walk.token.item, walk.row[walk.at].name
+        output = self._output(item, name, said)
+        changed = self._changed(item, name, seen)
+        start, end = (self._epoch + t / 1e9 - self._loop.origin for t in walk.times[-2:])
+        following = walk.row[walk.at + 1].name
+        with self._lock:
+            if self._closed or self._broken or walk.token.cancelled:
+                return False
+            self._unsaved += [
+                Step(self._next, name, 0, "done", start, end, output=output, changed=changed),
+                Step(self._next + 1, following, 0, "started", end),
+            ]
+            self._next += 2
+            if not self.interval:
+                self._append()
+        if self.interval:
+            self._loop.soon(self._save_later)
+        return not self._broken
+
+    def look(self, item: RunItem, values: Mapping[str, Any]) -> None:
+        """Remember what the next node of a row is about to see."""
+        self._shared(item).look(values)
+
+    def _output(self, item: RunItem, name: str, said: Any, *, on_state: bool = True) -> str | None:
+        if said is not None and on_state and item.states is not None:
+            said = item.once.schema.dumped(said)
+        return None if said is None else self._text(name, "returned", said)
+
+    def _changed(self, item: RunItem, name: str, seen: Mapping[str, Any]) -> str | None:
+        changed = self._shared(item).changed(seen)
+        return self._text(name, "changed in place", changed) if changed else None
+
+    def _shared(self, item: RunItem) -> InPlace:
         if self._in_place is None:
-            self._in_place = InPlace(token.item.once.schema)
+            self._in_place = InPlace(item.once.schema)
         return self._in_place
 
-    def _text(self, token: Token, what: str, value: Any) -> str | None:
-        where = f"what node {token.at.name!r} {what}"
-        return None if value is None else encode(value, where, max_bytes=self.store.max_bytes)
+    def _text(self, name: str, what: str, value: Any) -> str:
+        return encode(value, f"what node {name!r} {what}", max_bytes=self.store.max_bytes)
 
     def continued(
         self, token: Token, error: BaseException, live: Collection[PlanEdge] | None
     ) -> None:
         """Note that a node failed, and the run goes on with that."""
         if not isinstance(token.noted, tuple):
-            token.noted = None, None, self._changed(token, token.state)
+            seen = {} if token.state is None else token.state.values
+            token.noted = None, None, self._changed(token.item, token.at.name, seen)
         output, _, changed = token.noted
         names, said = self._names(token, live), _said(error)
         more = {"output": output, "live": names, "error": said, "changed": changed}
-        self._add(self._step(token, "continued", **more))
+        self._note(token, "continued", **more)
+        self._save_later()
 
     def failed(self, token: Token, error: BaseException) -> None:
         """Note that a node failed for good, with the state that it saw."""
         seen = lenient(token.payload, max_bytes=self.store.max_bytes)
-        self._add(self._step(token, "failed", output=seen, error=_said(error)))
+        self._note(token, "failed", output=seen, error=_said(error))
+        self._save_later()
 
-    def _step(self, token: Token, kind: StepKind, **more: Any) -> Step:
+    def _note(self, token: Token, kind: StepKind, **more: Any) -> None:
         now = self._epoch + self._loop.now()
         start = now if kind == "started" else self._epoch + token.start
-        step = Step(
-            self._next, token.at.name, token.visit, kind, start, now,
-            part=-1 if token.gathering is None else token.gathering.token.visit,
-            attempts=token.attempt or 1, **more,
-        )  # fmt: skip
-        self._next += 1
-        return step
+        part = -1 if token.gathering is None else token.gathering.token.visit
+        more |= {"part": part, "attempts": token.attempt or 1}
+        with self._lock:
+            step = Step(self._next, token.at.name, token.visit, kind, start, now, **more)
+            self._unsaved.append(step)
+            self._next += 1
 
     def _names(self, token: Token, live: Collection[PlanEdge] | None) -> tuple[str, ...] | None:
         if live is None:
@@ -166,8 +211,7 @@ class Journal:
 
     # -- saving ----------------------------------------------------------------
 
-    def _add(self, step: Step) -> None:
-        self._unsaved.append(step)
+    def _save_later(self) -> None:
         if not self._due:
             self._due = True
             loop = self._loop.event_loop
@@ -184,17 +228,23 @@ class Journal:
             self._save_aside()
 
     def _taken(self) -> list[Step]:
-        steps, self._unsaved = self._unsaved, []
-        return steps
+        with self._lock:
+            steps, self._unsaved = self._unsaved, []
+            return steps
 
     def _save_now(self) -> None:
-        steps = self._taken()
+        with self._lock:
+            self._append()
+
+    def _append(self) -> None:
+        """Save what is there; the lock is held."""
+        steps, self._unsaved = self._unsaved, []
         if steps and not self._broken:
             try:
                 self.store.append(self.record.run_id, steps)
             except StoreError as error:
                 self._broken = True
-                self._loop.crash(error)
+                self._loop.soon(self._loop.crash, error)
 
     def _save_aside(self) -> None:
         if self._saving is None and self._unsaved:

@@ -86,9 +86,9 @@ class RunItem(Tolerant):
     @property
     def in_rows(self) -> bool:
         """Whether a thread may call several nodes in one go: nobody wants to hear of each."""
-        loop = self.loop
-        kept = loop.journal is not None or loop.replay is not None
-        return self.order is None and not self.memo and not kept and not loop.stream.watched
+        journal = self.loop.journal
+        plain = self.order is None and not self.memo and self.replay is None
+        return plain and (journal is None or journal.in_rows) and not self.loop.stream.watched
 
     def key(self, token: Token) -> Any:
         """Say under what an outcome that is known already is kept in `memo`."""

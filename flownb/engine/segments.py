@@ -3,7 +3,8 @@
 Where plain sync nodes stand in a row, each behind the one before and nothing else, the
 thread that called the first calls the next ones too, folding the state between them, and
 tells of all of them at its end, or after 5 ms: who looks, or cancels, finds what is done.
-Arms still run side by side, the event loop stays free.
+Arms still run side by side, the event loop stays free. Of a run that is kept each end is
+saved before the next call, by the same thread.
 """
 
 from __future__ import annotations
@@ -65,6 +66,7 @@ class Walk:
         self.outputs: list[Any] = []
         self.times: list[int] = []
         self.error: BaseException | None = None
+        self.over = False  # the run has ended meanwhile
         self.payload = token.payload
 
     def in_thread(self) -> Callable[[], None]:
@@ -84,6 +86,7 @@ class Walk:
         item, steps, times, outputs = token.item, self.steps, self.times, self.outputs
         stateful, schema = item.states is not None, item.once.schema
         values = self.values = token.state.values if stateful else {}
+        journal = self.row[0].loop.journal
         times.append(clock())
         try:
             for at, runner in enumerate(self.row):
@@ -93,15 +96,21 @@ class Walk:
                 times.append(now := clock())
                 if at == last or now - times[0] > _TURN or inspect.iscoroutine(output):
                     return
+                seen, said = values, None if target is None else output
+                if stateful and said is not None:
+                    said, values = schema.stepped(output, values, runner.name)
+                if journal is not None and not journal.passed(self, said, seen):
+                    self.over = True
+                    return
                 if not stateful:
                     self.payload = output
                     continue
-                if target is not None and output is not None:
-                    update, values = schema.stepped(output, values, runner.name)
-                    if update:
-                        index, self.values = runner.plan.index, values
-                        steps.append(((index, 0, index, 0), runner.name, update))
+                if said:
+                    index, self.values = runner.plan.index, values
+                    steps.append(((index, 0, index, 0), runner.name, said))
                 self.payload = schema.view(values)
+                if journal is not None:
+                    journal.look(item, values)
         except FAILS as error:  # it becomes the node's failure
             self.error = error
             del self.outputs[self.at :]
@@ -110,7 +119,7 @@ class Walk:
     def _landed(self) -> None:
         """Enter the row into the books; the node it ended with goes on as any other."""
         token, row, count = self.token, self.row[: self.at + 1], self.at
-        if token.cancelled:
+        if token.cancelled or self.over:
             return
         loop, last = row[0].loop, row[-1]
         if count:
@@ -120,6 +129,7 @@ class Walk:
                 Batch(loop.name, names, token.iteration, origin, times, self.outputs[:count])
             )
             token.item.walked(token, self)
+            last.row = last.row or self.row[count:]
             token.start = times[-1] / 1e9 - loop.origin
         output = self.outputs[count] if len(self.outputs) > count else None
         last._landed(token, output, self.error)  # noqa: SLF001 - the second half of its call

@@ -137,6 +137,16 @@ class Trail:
         """Give one entry for each attempt of a node, in the order of their starts."""
         return [_entry(*told) for told in self.worked()[:most]]
 
+    def count(self, *, cached: bool) -> int:
+        """How many entries there are of this kind: no entry is made for it."""
+        found = 0
+        for record in list(self.records):
+            if isinstance(record, Batch):
+                found += 0 if cached else record.iterations * len(record.nodes)
+            elif record[0].kind == "work" and record[0].node not in self.hidden:
+                found += (record[0].attempt == 0) is cached
+        return found
+
     def worked(self) -> list[tuple[Span, Any, str]]:
         """Give what `entries` tells of, as raw as it came."""
         found = [
@@ -200,12 +210,12 @@ class WorkflowRun(Tabled):
     @property
     def calls(self) -> int:
         """How many attempts of nodes there were so far."""
-        return sum(span.attempt > 0 for span, _, _ in self._trail.worked())
+        return self._trail.count(cached=False)
 
     @property
     def cached(self) -> int:
         """How many nodes were answered by a cache, or a middleware, so far."""
-        return sum(span.attempt == 0 for span, _, _ in self._trail.worked())
+        return self._trail.count(cached=True)
 
     def first_logs(self, most: int) -> list[LogEntry]:
         """Give the first *most* entries of `logs`, without making all the others."""

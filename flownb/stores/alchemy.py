@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from flownb.errors import StoreError
@@ -42,6 +42,13 @@ class DatabaseServer:
             for sql, params in statements:
                 changed = connection.execute(_text(sql), params).rowcount
             return changed
+
+    def insert(self, into: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Add rows to a table."""
+        names = into.partition("(")[2].rstrip(")").split(", ")
+        values = ", ".join(f":{name}" for name in names)
+        sql = f"INSERT INTO {into} VALUES ({values})"  # noqa: S608 - our own names
+        self.write((sql, [dict(zip(names, row, strict=True)) for row in rows]))
 
     def rows(self, sql: str, params: Params) -> list[Any]:
         """Give the rows of a query."""

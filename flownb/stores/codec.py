@@ -9,6 +9,8 @@ are read back once and compared, which happens in C.
 from __future__ import annotations
 
 import json
+import json.encoder
+from collections.abc import Callable
 from typing import Any, Final
 
 from flownb.errors import StoreError
@@ -18,8 +20,21 @@ MAX_BYTES: Final = 64 * 2**20
 _DEEPEST: Final = 100
 _TUPLE: Final = "$tuple"
 _SECRETS: Final = ("SecretStr", "SecretBytes", "Secret")
-_write = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+_encoder = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 _read = json.JSONDecoder().decode
+
+
+def _writer() -> Callable[[Any], str]:
+    """Give what writes JSON: Python's own, which it otherwise makes anew for each value."""
+    make = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:
+        return _encoder.encode
+    escape = json.encoder.encode_basestring_ascii
+    parts = make(None, _encoder.default, escape, None, ":", ",", False, False, False)
+    return lambda value: "".join(parts(value, 0))
+
+
+_write = _writer()
 
 
 def encode(value: Any, where: str, *, max_bytes: int = MAX_BYTES) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,12 +21,12 @@ def now() -> float:
     return time.time()
 
 
-def written(run: RunRecord, *, max_bytes: int) -> dict[str, str]:
+def written(run: RunRecord, *, max_bytes: int, parts: Sequence[str] = PARTS) -> dict[str, str]:
     """Give the JSON text of the parts of a head that may be large; StoreError names the field."""
     where = f"run {run.run_id!r}"
     return {
         part: encode(getattr(run, part), f"{where}, its {part}", max_bytes=max_bytes)
-        for part in PARTS
+        for part in parts
     }
 
 

@@ -59,9 +59,11 @@ _SAVE: Final = f"""INSERT INTO flownb_runs ({_HEAD}, input, state, shape, option
         created = excluded.created, updated = excluded.updated, attempt = excluded.attempt,
         error = excluded.error, input = excluded.input, state = excluded.state,
         shape = excluded.shape, options = excluded.options"""  # noqa: S608 - constants
+_UPDATE: Final = """UPDATE flownb_runs SET status = :status, updated = :updated,
+    attempt = :attempt, error = :error, state = :state
+    WHERE run_id = :run_id AND graph = :graph AND created = :created"""
 _STEP: Final = "seq, node, visit, kind, starts, ends, attempts, output, live, error, part, changed"
-_APPEND: Final = f"""INSERT INTO flownb_steps (run_id, {_STEP}) VALUES (:run_id, :seq, :node,
-    :visit, :kind, :start, :end, :attempts, :output, :live, :error, :part, :changed)"""  # noqa: S608 - constants
+_STEPS: Final = f"flownb_steps (run_id, {_STEP})"
 _LAST: Final = "SELECT MAX(seq) FROM flownb_steps WHERE run_id = :run_id"
 _FILTERS: Final = {
     "graph": "graph = :graph", "status": "status = :status",
@@ -86,6 +88,9 @@ class Database(Protocol):
     def write(self, *statements: tuple[str, Params | list[Params]]) -> int:
         """Carry out statements in one transaction; give the rows that the last one changed."""
 
+    def insert(self, into: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Add rows to a table, named with its columns: all or none, in one transaction."""
+
     def rows(self, sql: str, params: Params) -> list[Any]:
         """Give the rows of a query."""
 
@@ -98,29 +103,38 @@ class SqlRuns:
 
     def __init__(self, database: Database, *, quick: bool, max_bytes: int = MAX_BYTES) -> None:
         self._database, self.quick, self.max_bytes = database, quick, max_bytes
+        self._going_on: RunRecord | None = None  # the head that was saved last, unless it is over
 
     def save(self, run: RunRecord) -> None:
-        """Keep the head of a run, or replace it."""
-        texts = written(run, max_bytes=self.max_bytes)
+        """Keep the head of a run, or replace it; what cannot have changed is not sent again."""
         head = {name: getattr(run, name) for name in _HEAD.split(", ")}
+        known = self._going_on is not None and _is_same(run, self._going_on)
+        self._going_on = run if run.status == "running" else None
+        if known:
+            state = head | written(run, max_bytes=self.max_bytes, parts=["state"])
+            if again(lambda: self._database.write((_UPDATE, state))):
+                return
+        texts = written(run, max_bytes=self.max_bytes)
         again(lambda: self._database.write((_SAVE, head | texts)))
 
     def append(self, run_id: str, steps: Sequence[Step]) -> None:
         """Add steps, all or none."""
-        rows: builtins.list[Params] = [_row(run_id, step) for step in steps]
+        rows = [_row(run_id, step) for step in steps]
+        if not rows:
+            return
         try:
-            self._database.write((_APPEND, rows))
+            self._database.insert(_STEPS, rows)
         except Taken:
             raise taken_over(run_id) from None
         except Lost:
             self._append_again(run_id, rows)
 
-    def _append_again(self, run_id: str, rows: builtins.list[Params]) -> None:
+    def _append_again(self, run_id: str, rows: builtins.list[tuple[Any, ...]]) -> None:
         """Look whether what was under way when the connection broke arrived; else send it."""
         try:
             last = self._database.rows(_LAST, {"run_id": run_id})[0][0]
-            if last is None or last < rows[0]["seq"]:
-                self._database.write((_APPEND, rows))
+            if last is None or last < rows[0][1]:
+                self._database.insert(_STEPS, rows)
         except (Taken, Lost) as error:
             raise StoreError(f"run {run_id!r} cannot be kept: {error}") from None
 
@@ -237,14 +251,21 @@ def again(ask: Callable[[], T]) -> T:
             raise StoreError(str(error)) from None
 
 
-def _row(run_id: str, step: Step) -> dict[str, Any]:
-    return {
-        "run_id": run_id, "seq": step.seq, "node": step.node, "visit": step.visit,
-        "kind": step.kind, "start": step.start, "end": step.end, "attempts": step.attempts,
-        "output": step.output, "error": step.error, "part": step.part,
-        "changed": step.changed,
-        "live": None if step.live is None else encode(list(step.live), "live"),
-    }  # fmt: skip
+def _is_same(run: RunRecord, other: RunRecord) -> bool:
+    """Whether two heads differ in nothing but how far the run is."""
+    fixed = ("input", "shape", "options")
+    same = all(getattr(run, part) is getattr(other, part) for part in fixed)
+    return same and (run.run_id, run.graph, run.created) == (
+        other.run_id, other.graph, other.created,
+    )  # fmt: skip
+
+
+def _row(run_id: str, step: Step) -> tuple[Any, ...]:
+    live = None if step.live is None else encode(list(step.live), "live")
+    return (
+        run_id, step.seq, step.node, step.visit, step.kind, step.start, step.end, step.attempts,
+        step.output, live, step.error, step.part, step.changed,
+    )  # fmt: skip
 
 
 def _step(row: Sequence[Any]) -> Step:

@@ -7,9 +7,11 @@ killed process; only the loss of power may take the last moments, never the file
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sqlite3
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +19,7 @@ from flownb.errors import StoreError
 from flownb.stores.sql import SCHEMA, Params, Taken
 
 _PATIENCE: Final = 30.0  # seconds to wait for another process that is writing
+_FEW: Final = 8  # rows; for each number of them Python keeps a statement ready
 
 
 class SqliteFile:
@@ -48,6 +51,18 @@ class SqliteFile:
                 connection.execute("ROLLBACK")
             raise
         return changed
+
+    def insert(self, into: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Add rows to a table: a few in one statement, which is a transaction by itself."""
+        if len(rows) <= _FEW:
+            with self._lock:
+                try:
+                    connection = self._connection or self._open()
+                    connection.execute(_inserting(into, len(rows[0]), len(rows)), sum(rows, ()))
+                except (sqlite3.Error, OSError) as error:
+                    raise self._told(error) from None
+        else:
+            self.write((_inserting(into, len(rows[0]), 1), list[Any](rows)))
 
     def rows(self, sql: str, params: Params) -> list[Any]:
         """Give the rows of a query; looking for something makes no file."""
@@ -88,6 +103,12 @@ class SqliteFile:
         if isinstance(error, sqlite3.IntegrityError):
             return Taken(str(error))
         return StoreError(f"store {self.where!r}: {error}")
+
+
+@functools.cache
+def _inserting(into: str, columns: int, rows: int) -> str:
+    row = f"({', '.join('?' * columns)})"
+    return f"INSERT INTO {into} VALUES {', '.join([row] * rows)}"  # noqa: S608 - our own names
 
 
 def _make_private(path: Path) -> None:

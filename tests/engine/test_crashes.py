@@ -101,35 +101,52 @@ def done(steps):
 KILLED = """
 import os, signal, sys
 from flownb import Graph
-from tests.engine.test_crashes import ladder
+from tests.engine.test_crashes import ladder, row
 address, calls, kill_at = sys.argv[1], sys.argv[2], int(sys.argv[3])
-ladder(calls, kill_at).run({"n": 1}, store=address, run_id=sys.argv[4])
+{"ladder": ladder, "row": row}[sys.argv[5]](calls, kill_at).run(
+    {"n": 1}, store=address, run_id=sys.argv[4]
+)
 print("not killed")
 """
 
 
+def node(name, calls, kill_at, one_by_one=None):
+    """A node that writes down that it was called; the *kill_at*-th call kills the process."""
+
+    def call(state):
+        with one_by_one or contextlib.nullcontext():
+            with Path(calls).open("a") as file:
+                file.write(f"{name}\n")
+            if kill_at is not None and len(Path(calls).read_text().splitlines()) == kill_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return {name: sum(v for v in state.values() if type(v) is int) % 1009}
+
+    return call
+
+
 def ladder(calls, kill_at=None):
-    """Twelve rungs of two parallel nodes and a join, which write down that they were called."""
-
-    def node(name):
-        def call(state):
-            with one_by_one:
-                with Path(calls).open("a") as file:
-                    file.write(f"{name}\n")
-                if kill_at is not None and len(Path(calls).read_text().splitlines()) == kill_at:
-                    os.kill(os.getpid(), signal.SIGKILL)
-            return {name: sum(v for v in state.values() if type(v) is int) % 1009}
-
-        return call
-
+    """Twelve rungs of two parallel nodes and a join."""
     graph, one_by_one = Graph("ladder"), threading.Lock()
+
+    def add(name, *before):
+        graph.add_node(name, node(name, calls, kill_at, one_by_one))
+        for source in before:
+            graph.add_edge(source, name)
+
     for i in range(12):
         for side in ("left", "right"):
-            graph.add_node(f"{side} {i}", node(f"{side} {i}"))
-            if i:
-                graph.add_edge(f"join {i - 1}", f"{side} {i}")
-        graph.add_node(f"join {i}", node(f"join {i}"))
-        graph.add_edge(f"left {i}", f"join {i}").add_edge(f"right {i}", f"join {i}")
+            add(f"{side} {i}", *([f"join {i - 1}"] if i else []))
+        add(f"join {i}", f"left {i}", f"right {i}")
+    return graph
+
+
+def row(calls, kill_at=None):
+    """Forty nodes, one behind the other, which one thread calls."""
+    graph = Graph("row")
+    for i in range(40):
+        graph.add_node(f"n{i}", node(f"n{i}", calls, kill_at))
+        if i:
+            graph.add_edge(f"n{i - 1}", f"n{i}")
     return graph
 
 
@@ -139,15 +156,31 @@ def test_a_run_whose_process_is_killed_in_a_node_goes_on_in_another_process(addr
     clean = ladder(tmp_path / "clean").run({"n": 1}).state
     for kill_at in (1, 8, 36):
         calls, run_id = tmp_path / f"calls {kill_at}", f"killed {kill_at} {tmp_path.name}"
-        process = subprocess.run(
-            [sys.executable, "-c", KILLED, address, str(calls), str(kill_at), run_id],
-            env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
-            check=False, timeout=50,
-        )  # fmt: skip
-        assert process.returncode == -signal.SIGKILL, process.stderr
+        kill(address, calls, kill_at, run_id, "ladder")
         run = ladder(calls).resume(run_id, store=address)
         assert run.state == clean
         again = {name: n for name, n in Counter(calls.read_text().splitlines()).items() if n > 1}
         # what was in a call when it was killed, a sibling of it too, is called again
         assert 1 <= len(again) <= 2
         assert set(again.values()) == {2}
+
+
+@pytest.mark.wallclock
+def test_a_row_whose_process_is_killed_in_a_node_calls_only_that_one_again(tmp_path):
+    clean, address = row(tmp_path / "clean").run({"n": 1}).state, str(tmp_path / "r.sqlite")
+    for kill_at in (2, 25):
+        calls, run_id = tmp_path / f"calls {kill_at}", f"killed {kill_at}"
+        kill(address, calls, kill_at, run_id, "row")
+        assert row(calls).resume(run_id, store=address).state == clean
+        again = [name for name, n in Counter(calls.read_text().splitlines()).items() if n > 1]
+        assert again == [f"n{kill_at - 1}"]
+
+
+def kill(address, calls, kill_at, run_id, graph):
+    """Run a graph in a process that is killed in its *kill_at*-th call."""
+    process = subprocess.run(
+        [sys.executable, "-c", KILLED, address, str(calls), str(kill_at), run_id, graph],
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+        check=False, timeout=50,
+    )  # fmt: skip
+    assert process.returncode == -signal.SIGKILL, process.stderr

@@ -436,3 +436,18 @@ def test_with_a_persistence_interval_steps_are_kept_together():
     own = Own()
     graph.run({}, store=own, run_id="r")
     assert len(own.told) > 5
+
+
+def test_a_run_that_fails_again_and_again_keeps_the_entry_that_it_had(store):
+    def node(state):
+        state["seen"].append(1)
+        raise ValueError("broken")
+
+    graph = Graph("g").add_node("node", node)
+    with pytest.raises(ValueError, match="broken"):
+        graph.run({"seen": []}, store=store, run_id="r")
+    for _ in range(2):
+        with pytest.raises(ValueError, match="broken"):
+            graph.resume("r")
+        assert store.runs.load("r").input == {"seen": []}
+        assert graph.last_run.state == {"seen": [1]}
