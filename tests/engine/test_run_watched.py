@@ -151,10 +151,14 @@ def test_the_bar_of_a_completed_run_is_full_however_many_calls_there_were(capsys
     run = graph.run({"n": 0}, progress=True)
     calls = len(run.logs)
     assert (calls, run.nodes["never"]) == (10, "bypassed")
-    assert f"100%|██████████| {calls}/{calls}" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert "100%" in shown
+    assert f"{calls}/{calls}" in shown
     with pytest.raises(ZeroDivisionError):
         two().add_node("a", lambda _: 1 / 0).run({"n": 1}, progress=True)
-    assert "50%|█████     | 1/2" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert "50%" in shown
+    assert "1/2" in shown
 
 
 def test_a_huge_run_and_its_graph_are_shown_in_a_page_that_can_be_opened() -> None:
