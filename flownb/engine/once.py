@@ -96,6 +96,11 @@ class RunItem(Tolerant):
 
     # -- what a node gets ------------------------------------------------------
 
+    def _seen(self, token: Token) -> Any:
+        """Give what a node had got; the dict it was given it may have changed."""
+        state = token.state
+        return token.payload if state is None else self.once.schema.view(state.values)
+
     def copied(self, payload: Any) -> Any:
         """Give a deep copy of what goes over an edge with `copy=True`."""
         if isinstance(payload, State):

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from flownb.engine.calling import Runner
     from flownb.engine.journal import Journal
     from flownb.engine.replay import Replay
-    from flownb.model.records import LoopMetrics
+    from flownb.model.records import Failure, LoopMetrics
 
 
 _ids = Random()
@@ -91,10 +91,14 @@ class Execution:
         )
         self.run._metered = self._metered  # noqa: SLF001
         self.run._at_work = self._at_work  # noqa: SLF001
+        self.run._failures = self._failures  # noqa: SLF001
         self.run._drawn = functools.partial(without_root, plan)  # noqa: SLF001
         self.manager.threads = Threads(plan.loop, self._fault)
         self.manager.journal, self.manager.replay = journal, replay
         self.journal = journal
+
+    def _failures(self) -> list[Failure]:
+        return [] if self.manager.only is None else list(self.manager.only.failures)
 
     def _at_work(self) -> set[str]:
         return {token.at.name for token in list(self.manager.calls)}

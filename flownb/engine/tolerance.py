@@ -6,6 +6,7 @@ name of a node goes on there; anything else goes on as if the node had returned 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from flownb.engine.passes import Rounds
@@ -19,18 +20,23 @@ if TYPE_CHECKING:
     from flownb.engine.item import Token
     from flownb.engine.loop import LoopManager
     from flownb.engine.maps import Gathering
+    from flownb.model.records import Failure
 
 
 class Tolerant(Rounds):
-    """An item that may go on behind a node that failed; `tolerated` says why, by node."""
+    """An item that may go on behind a node that failed; `tolerated` says why, by node.
 
-    __slots__ = ("tolerated",)
+    `failures` describes each failure, with what the node had got.
+    """
+
+    __slots__ = ("failures", "tolerated")
 
     def __init__(
         self, loop: LoopManager, runners: Sequence[Runner], iteration: int, payload: Any, once: Once
     ) -> None:
         super().__init__(loop, runners, iteration, payload, once)
         self.tolerated: dict[int, BaseException] = {}
+        self.failures: list[Failure] = []
 
     def failed_sources(self, plan: PlanNode) -> tuple[str, ...]:
         """Name the nodes before this one that failed while the run went on."""
@@ -42,8 +48,10 @@ class Tolerant(Rounds):
         if token.gathering is not None:
             self._gathered(token, token.gathering, None, error)
             return
+        failure = replace(self.loop.ending.failure(token, error), item=self._seen(token))
+        self.failures.append(failure)
         try:
-            says = self._asked(token, error)
+            says = self._asked(token, failure)
             if says != "stop":
                 self._go_on_failed(token, error, says)
                 return
@@ -56,11 +64,11 @@ class Tolerant(Rounds):
             self.knots[token.at.plan.knot].failed = True
         super().failed(token, error)
 
-    def _asked(self, token: Token, error: BaseException) -> Any:
+    def _asked(self, token: Token, failure: Failure) -> Any:
         """Ask the node's `on_error`, or else the run's."""
         says = token.at.node.on_error
         if callable(says):
-            says = says(self.loop.ending.failure(token, error))
+            says = says(failure)
         return self.once.on_error if says is None else says
 
     def _go_on_failed(self, token: Token, error: BaseException, says: Any) -> None:
@@ -82,6 +90,10 @@ class Tolerant(Rounds):
         self.loop.ending.node_failed(token, error)
         self.tolerated[plan.index] = error
         self._go_on(token, output, live)
+
+    def _seen(self, token: Token) -> Any:
+        """Give what a node had got, as it was then."""
+        return token.payload
 
     def _go_on(self, token: Token, output: Any, live: Collection[PlanEdge] | None) -> None:
         """Go on behind a node, with what it gave."""

@@ -148,8 +148,9 @@ class LogLine(NamedTuple):
 class Failure:
     """An item that failed, and why.
 
-    `item` is what the producer made, so it can be offered again; `error` is the
-    first exception of the item, `errors` names every node that failed.
+    `item` is what the producer made, so it can be offered again (in a one-shot run: what
+    the failed node had got); `error` is the first exception of the item, `errors` names
+    every node that failed.
     """
 
     loop: str

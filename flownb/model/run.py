@@ -187,13 +187,13 @@ class WorkflowRun(Tabled):
         self.status: RunStatus = "pending"
         self.state: Any = None
         self.error: BaseException | None = None
-        self.failure: Failure | None = None
         self.started = 0.0  # seconds since 1970
         self._names, self._trail = names, trail
         self._lanes: Callable[[], tuple[Lane, ...]] = tuple
         self._drawn: Callable[[], Workflow] | None = None
         self._metered: Callable[[], LoopMetrics | None] = lambda: None
         self._behind: Callable[[], dict[str, Any]] = dict
+        self._failures: Callable[[], list[Failure]] = list
         self._outlet: Callable[[], Any] = lambda: None
         self._at_work: Callable[[], set[str]] = set
 
@@ -225,6 +225,11 @@ class WorkflowRun(Tabled):
     def called(self) -> set[str]:
         """The names of the nodes that were called, and not only answered by a cache."""
         return {span.node for span, _, _ in self._trail.worked() if span.attempt}
+
+    @property
+    def failures(self) -> list[Failure]:
+        """The nodes that failed for good: error, traceback, and as `item` the state each saw."""
+        return self._failures()
 
     @property
     def lines(self) -> list[LogLine]:

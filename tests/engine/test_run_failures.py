@@ -170,6 +170,27 @@ def test_without_it_the_dependent_does_not_run_and_the_log_and_state_are_kept() 
     assert [e.error for e in run.logs if e.status == "failed"] == ["ValueError: no"]
 
 
+def test_each_failure_is_kept_with_its_traceback_and_the_state_that_its_node_saw() -> None:
+    def spoil(state):
+        state["x"] = "changed in place"
+        raise ValueError("spoilt")
+
+    asked = []
+    graph = Graph("g").add_node("start", lambda _: {"x": 1}).add_node("a", spoil, on_error="soft")
+    graph.add_node("soft", boom, on_error=lambda failure: asked.append(failure.item) or "stop")
+    graph.add_edge("start", "a", "soft")
+    with pytest.raises(ValueError, match="no"):
+        graph.run({"e": 0})
+    run = graph.last_run
+    assert run is not None
+    assert [(f.node, str(f.error), f.item) for f in run.failures] == [
+        ("a", "spoilt", {"e": 0, "x": 1}), ("soft", "no", {"e": 0, "x": 1}),
+    ]  # fmt: skip
+    assert asked == [{"e": 0, "x": 1}]
+    assert "in spoil" in run.failures[0].traceback
+    assert Graph("g").add_node("a").run({}).failures == []
+
+
 def test_of_a_tolerated_and_a_hard_failure_the_hard_one_is_reported() -> None:
     def hard(_):
         raise KeyError("hard")
