@@ -9,6 +9,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
+def told(error: BaseException, limit: int = 2_000) -> str:
+    """Tell an error by its class and text, also one whose text is huge or cannot be had.
+
+    >>> told(KeyError("day")), told(AssertionError())
+    ("KeyError: 'day'", 'AssertionError')
+    """
+    try:
+        text = str(error)
+    except Exception as fault:  # noqa: BLE001 - the user's own __str__
+        text = f"(its text cannot be had: str() raised {type(fault).__name__})"
+    if len(text) > limit:
+        text = f"{text[:limit]}… ({len(text):,} characters)"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
 class FlowError(Exception):
     """Something in flownb went wrong; the subclass says in which layer."""
 

@@ -57,7 +57,12 @@ class Graph(OneShot, Shown):
 
         Middleware is `async def mw(call_next, node, data)`: it may change, skip or
         repeat a call. An observer sees everything and changes nothing.
+        Raises TypeError for what is neither.
         """
+        from flownb.engine.observe import check_extension
+
+        for extension in extensions:
+            check_extension(extension)
         self.using += [e for e in extensions if e not in self.using]
         return self
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from flownb.analysis.paths import reach
 from flownb.analysis.problems import Problem, error
+from flownb.errors import told
 
 if TYPE_CHECKING:
     from flownb.analysis.problems import Subject
@@ -106,7 +107,7 @@ def _refusal(value: Any) -> str:
     try:
         cloudpickle.dumps(value)
     except Exception as failure:  # noqa: BLE001 - a __reduce__ may raise anything
-        return f"{type(failure).__name__}: {failure}"[:_LONGEST].split(" at 0x", 1)[0]
+        return told(failure)[:_LONGEST].split(" at 0x", 1)[0]
     return ""
 
 

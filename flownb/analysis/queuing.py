@@ -39,6 +39,8 @@ def loose_ends(subject: Subject) -> Iterator[Problem]:
             if writers
             else ("reads", "writes", f"add_queue({queue!r})")
         )
+        if len(names) > 1:
+            does = does.removesuffix("s")
         yield warning(
             f"queue {queue!r}: {listed(names)} {does} it and nobody {lacks} it;"
             f" {verb}, or say external=True",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from flownb.engine.cached import Cached
 from flownb.engine.signature import FAILS
-from flownb.errors import NodeTimeout
+from flownb.errors import NodeTimeout, told
 from flownb.model.nodes import NodeData
 from flownb.model.policies import retries
 from flownb.model.records import NOTHING
@@ -39,7 +39,7 @@ class Attempts:
         """Call the node for *token*; *started* is a call that turned out to be a coroutine."""
         call: Any = functools.partial(self._with_cache, token, started)
         for middleware in reversed(self.runner.loop.middleware):
-            call = functools.partial(middleware, call, self.runner.node)
+            call = functools.partial(_ask, middleware, call, self.runner.node)
         output = NOTHING
         try:
             output = await call(NodeData(token.payload, self.runner.meta(token)))
@@ -79,7 +79,7 @@ class Attempts:
 
     def _will_retry(self, token: Token, state: Any) -> None:
         error = state.outcome.exception()
-        why = f"{type(error).__name__}: {error}"
+        why = told(error)
         self.runner.loop.event("retry", self.runner.name, token.iteration, why)
 
     async def _backoff(self, token: Token, seconds: float) -> None:
@@ -181,3 +181,13 @@ class Attempts:
         loop.threads.submit(self.runner.name, work)
         output, error = await future
         return output, error
+
+
+async def _ask(middleware: Any, call_next: Any, node: Any, data: NodeData) -> Any:
+    """Call one middleware, which has to be an async function."""
+    answer = middleware(call_next, node, data)
+    if inspect.isawaitable(answer):
+        return await answer
+    name = getattr(middleware, "__name__", type(middleware).__name__)
+    msg = f"middleware {name!r} is not async: write async def {name}(call_next, node, data)"
+    raise TypeError(msg)

@@ -29,13 +29,18 @@ class QueuesByHand:
 
     def __init__(
         self,
+        graph: str,
         make: Callable[[], QueueManager],
         event_loop: asyncio.AbstractEventLoop,
         offer: Callable[[str, Sequence[dict[str, Any]]], None],
     ) -> None:
+        self._graph = graph
         self._make, self._event_loop, self._offer = make, event_loop, offer
         self._manager: QueueManager | None = None
         self._closed = False
+
+    def __repr__(self) -> str:
+        return f"Queues({self._graph!r}: await push, pop, ack, stats, dead or clear)"
 
     async def push(self, queue: str, data: Any, *, meta: dict[str, Any] | None = None) -> str:
         """Push one message; its id, once Redis has acknowledged it."""

@@ -136,7 +136,7 @@ class Cached:
         if self._told() is loop:
             return
         self._told = weakref.ref(loop)  # once for each run or loop
-        why = f"{type(error).__name__}: {error}"
+        why = told(error)
         text = f"cache= has no effect here, this cannot be compared or copied: {why}"
         loop.log(self._runner.name, token.iteration, "warning", text)
 

@@ -13,7 +13,7 @@ import pickle
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from flownb.errors import GraphError
+from flownb.errors import GraphError, told
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -77,7 +77,7 @@ def load(cargo: Cargo, where: str) -> bytes:
 def _complaint(cargo: Cargo, where: str, failure: Exception) -> str:
     import cloudpickle
 
-    loop, why = cargo.plan.loop, f"{type(failure).__name__}: {failure}"
+    loop, why = cargo.plan.loop, told(failure)
     for what, value in (("tools=", cargo.tools), *((_name(m), m) for m in cargo.middleware)):
         try:
             cloudpickle.dumps(value)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from flownb.analysis.same import Shape, shape_of
 from flownb.engine.position import Position
-from flownb.errors import StoreError
+from flownb.errors import StoreError, told
 from flownb.stores.codec import decode, encode
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def read(text: str, loop: str) -> dict[str, Any]:
             dict(found["states"])
             return found
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        why = f"{type(error).__name__}: {error}"
+        why = told(error)
         msg = f"loop {loop!r}: its checkpoint is broken ({why}): {again}"
         raise StoreError(msg) from None
     msg = (

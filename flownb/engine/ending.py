@@ -11,7 +11,7 @@ from __future__ import annotations
 import traceback
 from typing import TYPE_CHECKING, Any, Final
 
-from flownb.errors import NodeFailed
+from flownb.errors import NodeFailed, told
 from flownb.model.policies import ON_ERROR
 from flownb.model.records import Failure
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from flownb.engine.loop import LoopManager
 
 BRAKE: Final = 10
+LINE: Final = 10_000  # characters of one line of a traceback: some errors hold all their data
 
 
 class Ending:
@@ -158,7 +159,7 @@ class Ending:
 
     def node_failed(self, token: Token, error: BaseException) -> None:
         """Report a node that failed for good."""
-        self.loop.event("failed", token.at.name, token.iteration, _short(error))
+        self.loop.event("failed", token.at.name, token.iteration, told(error))
 
     def tick_failed(self, token: Token, error: BaseException) -> None:
         """Report a failed producer call: a failed tick, no item."""
@@ -189,7 +190,7 @@ class Ending:
             try:
                 policy = policy(failure)
             except Exception as error:  # noqa: BLE001 - the user's function
-                policy = f"on_error raised {_short(error)}"
+                policy = f"on_error raised {told(error)}"
         if policy not in ON_ERROR:
             self.loop.log(
                 failure.node, failure.iteration, "error", f"on_error gave {policy!r}: skipped"
@@ -216,7 +217,7 @@ class Ending:
                 again, behind = loop.source.again, loop.pausing and item.iteration != loop.last_step
                 offered = item.payload, item.message, item.index
                 (again.append if behind else again.appendleft)(offered)
-                loop.pause(f"node {failure.node!r} failed: {_short(failure.error)}")
+                loop.pause(f"node {failure.node!r} failed: {told(failure.error)}")
             case _:
                 loop.crash(node_failed(failure))
 
@@ -259,7 +260,7 @@ class Ending:
 def node_failed(failure: Failure) -> NodeFailed:
     """Make the error that tells of a failure; its cause is the node's own exception."""
     error = NodeFailed(
-        failure.loop, failure.node, failure.iteration, failure.attempts, _short(failure.error)
+        failure.loop, failure.node, failure.iteration, failure.attempts, told(failure.error)
     )
     error.__cause__ = failure.error
     return error
@@ -275,16 +276,13 @@ def _failure(
     )  # fmt: skip
 
 
-def _short(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
-
-
 def _user_traceback(error: BaseException) -> str:
     """Format the traceback from the user's first frame on; ours would only distract."""
     frame = error.__traceback__
     while frame is not None and _is_ours(frame.tb_frame.f_globals.get("__name__", "")):
         frame = frame.tb_next
-    return "".join(traceback.format_exception(type(error), error, frame or error.__traceback__))
+    lines = traceback.format_exception(type(error), error, frame or error.__traceback__)
+    return "".join(line if len(line) <= LINE else f"{line[:LINE]}…\n" for line in lines)
 
 
 def _is_ours(module: str) -> bool:

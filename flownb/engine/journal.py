@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from flownb.engine.inplace import InPlace
-from flownb.errors import StoreError
+from flownb.errors import StoreError, told
 from flownb.stores.base import Step
 from flownb.stores.codec import encode, lenient
 from flownb.stores.records import RunTaken
@@ -73,7 +73,7 @@ class Journal:
             if self._broken and isinstance(run.error, RunTaken):
                 return  # the run is somebody else's now
             await self._write(self._taken())
-            error = None if run.error is None else f"{type(run.error).__name__}: {run.error}"
+            error = None if run.error is None else told(run.error)
             await self._head(run.status, state=state, error=error)
         except StoreError as error:
             run.status, run.error = "failed", run.error or error
@@ -288,4 +288,4 @@ _SAVED: Any = object()
 
 
 def _said(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}".encode(errors="backslashreplace").decode()
+    return told(error).encode(errors="backslashreplace").decode()

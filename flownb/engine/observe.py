@@ -99,6 +99,17 @@ def _implements(subscriber: Any, hook: str) -> bool:
     return own is not None and own is not getattr(Observer, hook)
 
 
+def check_extension(extension: object) -> None:
+    """Raise TypeError for what is neither an observer nor can be middleware."""
+    if isinstance(extension, Observer) or (callable(extension) and not isinstance(extension, type)):
+        return
+    msg = (
+        f"use({extension!r}): give an observer, made of a subclass of Observer, or middleware: "
+        "async def mw(call_next, node, data)"
+    )
+    raise TypeError(msg)
+
+
 class Guarded:
     """A user's observer, behind a guard: it can fail, but it cannot hurt the run."""
 
@@ -119,7 +130,8 @@ class Guarded:
         try:
             getattr(self.observer, hook, _ignore)(*args)
         except Exception:
-            log.exception("observer %r raised in %s and is switched off", self.observer, hook)
+            name = type(self.observer).__name__
+            log.exception("observer %s raised in %s and is switched off", name, hook)
             self.observer = None
 
 

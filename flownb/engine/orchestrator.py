@@ -99,7 +99,7 @@ class Orchestrator(Answers):
 
     def _open_up(self) -> None:
         self.heartbeat = Heartbeat(self.home)
-        self.queues = QueuesByHand(self._manager_by_hand, self.home, self._offer)
+        self.queues = QueuesByHand(self.name, self._manager_by_hand, self.home, self._offer)
 
     # -- starting --------------------------------------------------------------
 

@@ -7,6 +7,7 @@ Nothing is opened before a node pushes or pops.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 from flownb.analysis.once import without_root
@@ -64,7 +65,8 @@ class Outlet:
         from flownb.engine.byhand import QueuesByHand
 
         over: Any = None  # the run's event loop
-        queues = QueuesByHand(lambda: self.manager("notebook", patient=False), over, _no_loop)
+        make = functools.partial(self.manager, "notebook", patient=False)
+        queues = QueuesByHand(self._plan.graph, make, over, _no_loop)
         queues.close(lambda: None)
         return queues
 

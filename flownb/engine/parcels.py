@@ -10,7 +10,7 @@ import pickle
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from flownb.errors import RunError
+from flownb.errors import RunError, told
 
 if TYPE_CHECKING:
     from flownb.model.records import Failure
@@ -29,7 +29,7 @@ class Parcel(NamedTuple):
         try:
             return pickle.loads(self.content)  # noqa: S301 - from our own child
         except Exception as error:  # noqa: BLE001 - a __setstate__ may raise anything
-            return LeftBehind(f"a value that cannot be read here: {type(error).__name__}: {error}")
+            return LeftBehind(f"a value that cannot be read here: {told(error)}")
 
 
 class LeftBehind:
@@ -89,7 +89,7 @@ def portable_failure(failure: Failure) -> Failure:
 
 def portable_error(error: BaseException) -> BaseException:
     """Give the error itself, or, if it would not arrive, one with its text."""
-    return error if _travels(error) else RunError(f"{type(error).__name__}: {error}")
+    return error if _travels(error) else RunError(told(error))
 
 
 def _travels(value: Any) -> bool:

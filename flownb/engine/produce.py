@@ -49,7 +49,9 @@ class Pull:
         self.made: Made | None = None
 
     def onward(self, token: Token, output: Any) -> tuple[Any, Any]:
-        """Choose the arms of an item by their conditions."""
+        """Choose the arms of an item by their conditions; no item, no arms."""
+        if output is None or output is EXHAUSTED:
+            return output, ()
         return route(token.at.plan, token.payload, output)
 
     def ended(self, token: Token, output: Any, live: Any) -> None:  # noqa: ARG002
@@ -78,6 +80,7 @@ class Source:
         self.catch_up: CatchUp | None = None
         self._epoch = loop.now()
         self._tick = 0
+        self._waiting = True  # for that tick: it is not missed, however late it is seen
         self._buffer: deque[Any] = deque()
         self._reading: Any = None
         self._draining: Any = None
@@ -90,6 +93,8 @@ class Source:
     def _follow(self, before: Source) -> None:
         """Take over from a source that was edited: items to offer again, messages at hand."""
         self.again, self._closing = before.again, before._closing
+        if before.every == self.every:
+            self._epoch, self._tick, self._waiting = before._epoch, before._tick, before._waiting
         if not can_be_replayed(self.runner.called_fn):
             self.pulled = before.pulled
         elif self.loop.keeping is not None:
@@ -117,6 +122,7 @@ class Source:
             await loop.nap()
             return False
         if self.again:
+            self._waiting = False  # ticks may fall into its iteration
             return True
         if loop.most is not None and self.node.reader is None and loop.made >= loop.most:
             self.exhausted = True
@@ -131,18 +137,23 @@ class Source:
         return self.loop.until is not None and when >= self.loop.until - SAME
 
     async def _ticked(self, every: float) -> bool:
-        missed = self._first_tick(every) - self._tick
-        if missed > 0:
-            self._tick += missed
-            for _ in range(missed):
-                self.loop.event("overrun", self.loop.name)
+        if not self._waiting:
+            self._miss(self._first_tick(every) - self._tick)
         when = self._when(every)
         if self.loop.now() < when - SAME:
             await self.loop.nap(when if self.loop.until is None else min(when, self.loop.until))
         if self.loop.now() < when - SAME or self._is_over(when):
             return False
         self._tick += 1
+        self._waiting = False
         return True
+
+    def _miss(self, ticks: int) -> None:
+        """Count the ticks that fell into the last iteration, and wait for the next one."""
+        self._waiting = True
+        self._tick += max(ticks, 0)
+        for _ in range(ticks):
+            self.loop.event("overrun", self.loop.name)
 
     def _when(self, every: float) -> float:
         return self._epoch + round(self._tick * every, 6)
@@ -154,7 +165,7 @@ class Source:
     def skip_to_now(self) -> None:
         """Forget the ticks of a pause: they do not count."""
         if self.every is not None:
-            self._tick = max(self._tick, self._first_tick(self.every))
+            self._tick, self._waiting = max(self._tick, self._first_tick(self.every)), True
 
     async def rest(self) -> None:
         """Wait a moment after a producer had nothing to give; ticks come by themselves."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from flownb.engine.context import Context
 from flownb.engine.item import Token
-from flownb.errors import RunError
+from flownb.errors import RunError, told
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,7 @@ async def open_resources(loop: LoopManager, stack: contextlib.AsyncExitStack) ->
         try:
             loop.resources[name] = await _entered(value, stack)
         except Exception as error:
-            why = f"{type(error).__name__}: {error}"
+            why = told(error)
             msg = f"loop {loop.name!r}: resource {name!r} did not open: {why}"
             raise RunError(msg) from error
 
@@ -55,7 +55,7 @@ async def set_up(
             with loop.spot.at(runner.name):
                 await _maybe(instance.setup(Context(runner, token)))
         except Exception as error:
-            why = f"{type(error).__name__}: {error}"
+            why = told(error)
             msg = f"node {runner.name!r} (loop {loop.name!r}): setup failed: {why}"
             raise RunError(msg) from error
         runner.is_set_up = True
@@ -67,7 +67,7 @@ async def _torn_down(loop: LoopManager, runner: Runner) -> None:
         with loop.spot.at(runner.name):
             await _maybe(runner.instance.teardown())  # type: ignore[union-attr]
     except Exception as error:  # noqa: BLE001 - the others are still to be torn down
-        loop.log(runner.name, -1, "error", f"teardown failed: {type(error).__name__}: {error}")
+        loop.log(runner.name, -1, "error", f"teardown failed: {told(error)}")
 
 
 async def _maybe(result: Any) -> Any:

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from flownb.errors import GraphError, NodeFailed, StoreError
+from flownb.errors import GraphError, NodeFailed, StoreError, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +37,7 @@ class Restartable:
         """End in state error, or, when another attempt is to follow, before it starts."""
         self.restarting = not self._stopping and self.may_restart(error)
         if self.restarting:
-            self._set("starting", f"after a crash: {type(error).__name__}: {error}")
+            self._set("starting", f"after a crash: {told(error)}")
         else:
             self._set("error")
 

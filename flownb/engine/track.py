@@ -16,7 +16,7 @@ from flownb.engine.mirror import Mirror
 from flownb.engine.observe import History, Outputs, Stream
 from flownb.engine.supervise import Supervisor
 from flownb.engine.world import Live
-from flownb.errors import NodeFailed, RunError
+from flownb.errors import NodeFailed, RunError, told
 from flownb.model.records import ENDED, Event, LogLine
 from flownb.model.status import LoopStatus
 from flownb.model.tools import tools as global_tools
@@ -52,6 +52,18 @@ class _Absence:
             self.where, self.since = event.data, event.time
 
 
+class _Resumed:
+    """Remembers that the loop was asked to go on, until its state changes."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def on_event(self, event: Event) -> None:
+        """Look whether it has gone on."""
+        if event.kind == "state":
+            self.asked = False
+
+
 class Track:
     """One loop of a live run."""
 
@@ -63,10 +75,12 @@ class Track:
         names = [n.name for n in plan.nodes]
         self.meter, self.history = Meter(plan.loop, names), History()
         self.outputs = Outputs({n.name: n.node.keep for n in plan.nodes})
-        self._absence = _Absence()
+        self._absence, self._resumed = _Absence(), _Resumed()
         self.keeper = self._keeper(plan, fresh=fresh)
         keepers = [] if self.keeper is None else [self.keeper]
-        self._watching = [_Changes(orchestrator), self._absence, *keepers, *orchestrator.watching]
+        self._watching = [
+            _Changes(orchestrator), self._absence, self._resumed, *keepers, *orchestrator.watching
+        ]  # fmt: skip
         self._released = 0  # before this start
         self.supervisor = Supervisor(plan.options.restart)
         self._lock = threading.Lock()
@@ -217,7 +231,7 @@ class Track:
 
     def resume(self) -> None:
         """Go on."""
-        self._paused = False
+        self._paused, self._resumed.asked = False, True
         self.host.post(self.manager.resume)
 
     def writers_done(self) -> None:
@@ -293,8 +307,8 @@ class Track:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether an error has paused it."""
-        return self.state == "paused" and bool(self.manager.reason)
+        """Whether an error has paused it, and nobody has asked it to go on since."""
+        return self.state == "paused" and bool(self.manager.reason) and not self._resumed.asked
 
     def has_released(self, iterations: int | None) -> bool:
         """Whether that many items have been released since the start."""
@@ -321,7 +335,7 @@ class Track:
             error = self.manager.error
             if isinstance(error, NodeFailed):
                 raise error
-            msg = f"loop {self.name!r} ended in state error: {type(error).__name__}: {error}"
+            msg = f"loop {self.name!r} ended in state error: {told(error)}"
             raise RunError(msg) from error
 
     def metrics(self) -> LoopMetrics:
@@ -337,7 +351,7 @@ class Track:
         m = self.metrics()
         return LoopStatus(
             self.name, self.state, self.host.pool, self._reason(), m.released,
-            m.done, m.failed, m.in_flight, m.rate, self._last_error(),
+            m.done, m.failed, m.failed_ticks, m.in_flight, m.rate, self._last_error(),
         )  # fmt: skip
 
     def _reason(self) -> str:
@@ -355,11 +369,11 @@ class Track:
         if self.manager.abandoned:
             return "abandoned: " + ", ".join(self.manager.abandoned)
         error = self.manager.error
-        return "" if error is None else f"{type(error).__name__}: {error}"
+        return "" if error is None else told(error)
 
     def _last_error(self) -> str:
         failures: list[Any] = list(self.history.failures)
         if not failures:
             return ""
         last = failures[-1]
-        return f"{last.node}: {type(last.error).__name__}: {last.error}"
+        return f"{last.node}: {told(last.error)}"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pydantic import ValidationError
 
-from flownb.errors import GraphError
+from flownb.errors import GraphError, told
 from flownb.model import tools as registries
 from flownb.model.document import OtherwiseDoc, ToolRef
 from flownb.model.edges import Edge, did_you_mean
@@ -75,7 +75,7 @@ class _Reader:
                     f"{where}{place}: {wrong['msg'][:1].lower()}{wrong['msg'][1:]}"
                 )
         except Exception as error:  # noqa: BLE001 - also the user's own class nodes are made here
-            self.problems.append(f"{where}{type(error).__name__}: {error}")
+            self.problems.append(f"{where}{told(error)}")
         return None
 
     def graph(self, cls: type[W]) -> W:

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple
 
+from flownb.errors import told
+
 LoopState = Literal[
     "created",
     "starting",
@@ -164,7 +166,7 @@ class Failure:
     time: float = 0.0
 
     def __repr__(self) -> str:
-        error = f"{type(self.error).__name__}: {self.error}"
+        error = " ".join(told(self.error, 200).split())
         return f"Failure({self.loop}/{self.node}, iteration {self.iteration}, {error})"
 
     def record(self) -> dict[str, Any]:
@@ -175,7 +177,7 @@ class Failure:
             "iteration": self.iteration,
             "item": self.item,
             "attempts": self.attempts,
-            "error": f"{type(self.error).__name__}: {self.error}",
+            "error": told(self.error),
             "traceback": self.traceback,
         }
 
@@ -213,7 +215,9 @@ class NodeMetrics:
 class LoopMetrics:
     """What one loop did so far.
 
-    `produced = done + failed + dropped + open`. `working`, `waiting`, `throttled`
+    `produced = done + failed + cancelled + open`; `dropped` items, of which a part did
+    not start for want of a slot, are done too. `failed_ticks`: calls of the producer
+    that failed, and so made no item. `working`, `waiting`, `throttled`
     are the producer's seconds: making items, waiting for its await set, waiting
     for an in-flight slot. `p50` and `p99`: seconds from when an item was made until
     all of its work was done, detached work too. `restarts`: attempts after a crash.
@@ -234,6 +238,7 @@ class LoopMetrics:
     peak_in_flight: int = 0
     max_in_flight: int = 64
     overruns: int = 0
+    failed_ticks: int = 0
     restarts: int = 0
     missed: int = 0
     working: float = 0.0

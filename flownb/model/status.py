@@ -22,6 +22,7 @@ class LoopStatus:
     iterations: int = 0
     done: int = 0
     failed: int = 0
+    failed_ticks: int = 0
     in_flight: int = 0
     rate: float = 0.0
     last_error: str = ""
@@ -50,3 +51,8 @@ class Status(Shown):
     def failed(self) -> int:
         """How many items have failed in all."""
         return sum(s.failed for s in self.loops)
+
+    @property
+    def errors(self) -> int:
+        """How many items, and calls of a producer, have failed in all."""
+        return sum(s.failed + s.failed_ticks for s in self.loops)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from flownb.errors import told
 from flownb.notebook.live import state_word
 from flownb.notebook.table import table
 from flownb.notebook.words import seconds, xml
@@ -45,7 +46,7 @@ def of_failures(failures: Iterable[Failure]) -> list[Entry]:
     return [
         Entry(
             f.time, f.loop, f.node, f.iteration, "error",
-            _text(f"{type(f.error).__name__}: {f.error}"), _text(f.traceback[-TRACE:], TRACE),
+            _text(told(f.error)), _text(f.traceback[-TRACE:], TRACE),
         )
         for f in failures
     ]  # fmt: skip

@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from flownb.notebook.table import table
-from flownb.notebook.words import seconds
+from flownb.notebook.words import brief, seconds
 
 if TYPE_CHECKING:
     from flownb.engine.simulate import Simulation
     from flownb.model.records import LoopMetrics, LoopState
     from flownb.model.status import LoopStatus, Status
 
+_ROOM: Final = 200  # characters of an error in one line
 _GLYPH: Final[dict[LoopState, str]] = {
     "created": "○",
     "starting": "○",
@@ -44,8 +45,8 @@ def status_line(status: Status, kind: str) -> str:
     edits = f"; {_count(status.unapplied, 'edit')} not applied" if status.unapplied else ""
     timed = "; timed out" if status.timed_out else ""
     errors = [s.last_error for s in status.loops if s.last_error]
-    last = f", last: {errors[-1]}" if errors else ""
-    found = _count(status.failed, "error") + last
+    last = f", last: {brief(errors[-1], _ROOM)}" if errors else ""
+    found = _count(status.errors, "error") + last
     return f"{kind}({status.graph!r}: {loops}{edits}{timed}; {found})"
 
 

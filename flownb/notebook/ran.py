@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from flownb.errors import told
 from flownb.model.run import summary
 from flownb.notebook.draw import draw as draw_scene
 from flownb.notebook.scene import scene
@@ -54,7 +55,7 @@ def run_line(run: WorkflowRun) -> str:
     if cached:
         parts.append(f"{cached:,} cached")
     if run.error is not None:
-        parts.append(f"{type(run.error).__name__}: {run.error}".splitlines()[0])
+        parts.append(told(run.error).splitlines()[0])
     parts.append(f"state {summary(run.state)}")
     return f"WorkflowRun({run.graph!r}: {', '.join(parts)})"
 

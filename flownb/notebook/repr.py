@@ -319,6 +319,8 @@ def _(obj: Simulation) -> str:
     items = sum(m.released for m in obj.metrics.values())
     failed = sum(m.failed for m in obj.metrics.values())
     bad = f", {failed} failed" if failed else ""
+    ticks = sum(m.failed_ticks for m in obj.metrics.values())
+    bad += f", {count(ticks, 'failed tick')}" if ticks else ""
     about = f"{seconds(obj.duration)} s, {count(items, 'iteration')}{bad}, digest {obj.digest[:12]}"
     return f"Simulation({obj.name!r}: {about})"
 

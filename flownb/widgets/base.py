@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 import anywidget
 import traitlets
 
+from flownb.errors import told
 from flownb.notebook.words import brief
 from flownb.widgets import budget
 from flownb.widgets.bundle import script, sheet
@@ -210,7 +211,7 @@ class Live(anywidget.AnyWidget):
             self.refresh()
 
     def _complain(self, error: Exception) -> None:
-        self._error = brief(f"{type(error).__name__}: {error}", 500)
+        self._error = brief(told(error), 500)
         self.state["error"] = self._error
         self.send({"patch": {"error": self._error}})
 

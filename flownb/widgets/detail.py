@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from flownb.errors import FlowError
+from flownb.errors import FlowError, told
 from flownb.notebook.facts import Facts
 from flownb.notebook.words import brief, clean
 
@@ -49,7 +49,7 @@ def _error(orch: Orchestrator, node: str) -> dict[str, Any] | None:
     errors = dict(last.errors)
     error = errors.get(node, last.error)
     return {
-        "text": brief(f"{type(error).__name__}: {error}", _ROOM),
+        "text": brief(told(error), _ROOM),
         "where": f"iteration {last.iteration} of {brief(last.loop)}, attempt {last.attempts}",
         "traceback": _lines(last.traceback),
     }

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from flownb.analysis.explain import Explanation, explain, snapshot
 from flownb.engine.generations import running
 from flownb.engine.simulate import simulate
-from flownb.errors import FlowError, GraphError
+from flownb.errors import FlowError, GraphError, told
 from flownb.model.policies import AWAIT_POLICIES
 from flownb.notebook.words import brief
 
@@ -176,7 +176,7 @@ class Sketch:
         except FlowError as error:
             return str(error)
         except Exception as error:  # noqa: BLE001 - a trial must not break the view
-            return f"{type(error).__name__}: {error}"
+            return told(error)
 
     # -- meaning it ------------------------------------------------------------
 

@@ -97,6 +97,24 @@ def test_a_condition_that_raises_fails_the_node_it_stands_behind():
     assert [f.node for f in graph.simulate(until=9).failures()] == ["a"]
 
 
+class Unprintable(Exception):
+    def __str__(self):
+        raise OSError
+
+
+@pytest.mark.parametrize("error", [ValueError("x\n" * 999_999), Unprintable()])
+def test_an_error_of_any_text_fails_its_item_and_is_told_in_one_short_line(error):
+    def fail(_):
+        raise error
+
+    sim = chain(("a", fail, {}), source=[1, 2]).simulate(until=9)
+    first, _ = sim.failures()
+    assert sim.metrics["p"].failed == 2
+    assert "\n" not in repr(first)
+    assert len(repr(first)) < 400
+    assert len(first.traceback) < 20_000
+
+
 def test_a_failure_never_leaves_its_loop():
     graph = chain(("a", boom, {}), source=range(5), every=1).set_loop("p", on_error="stop")
     graph.add_producer("q", every=1).add_node("b").add_edge("q", "b")

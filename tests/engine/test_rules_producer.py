@@ -324,3 +324,33 @@ def test_one_limit_object_is_one_gate_in_a_simulation():
     gpu = Limit(concurrency=1)
     graph = fan(("a", None, {"takes": 1, "limit": gpu}), ("b", None, {"takes": 1, "limit": gpu}))
     assert graph.simulate(iterations=1).releases("p") == [2]
+
+
+def test_a_condition_behind_the_producer_is_asked_about_items_only():
+    given, asked = iter([None, 1, None, 2]), []
+
+    def above_one(item):
+        asked.append(item)
+        return item > 1
+
+    graph = Graph("g").add_producer("p", lambda: next(given)).add_node("small").add_node("big")
+    graph.add_edge("p", "small").add_edge("p", "big", condition=above_one)
+    sim = graph.simulate()
+    assert asked == [1, 2]
+    assert sim.outputs("big") == [2]
+    assert sim.metrics["p"].state == "completed"
+    assert not sim.failures()
+
+
+def test_a_failed_tick_is_counted_although_it_made_no_item():
+    answers = iter([OSError("away"), 1, OSError("away"), 2])
+
+    def ask():
+        answer = next(answers)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    sim = chain("a", source=ask, every=1).simulate()
+    assert (sim.metrics["p"].failed_ticks, sim.metrics["p"].failed) == (2, 0)
+    assert "2 iterations, 2 failed ticks" in repr(sim)

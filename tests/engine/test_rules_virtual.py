@@ -270,7 +270,7 @@ async def open_connection(_):
 )
 @pytest.mark.parametrize("options", [{}, {"timeout": 5}])
 def test_a_simulated_node_cannot_reach_the_world_outside(fn, options):
-    with pytest.raises(SimulationError, match="give the node fake="):
+    with pytest.raises(SimulationError, match=r"node 'a' \(iteration 0\) .* give it fake="):
         chain(("a", fn, options), source=[1, 2]).simulate(until=9)
 
 

@@ -204,3 +204,23 @@ def test_a_cancelled_item_has_no_duration():
     bench.at(3, bench.manager.stop, 0).run()
     assert (bench.metrics.cancelled, bench.metrics.p50) == (1, 0)
     assert bench.meter._made == {}
+
+
+class Watcher(Observer):
+    """An observer that sees nothing."""
+
+
+@pytest.mark.parametrize("extension", [3, None, Watcher, "mw"])
+def test_what_is_neither_observer_nor_middleware_is_refused_where_it_is_given(extension):
+    graph = chain("a")
+    with pytest.raises(TypeError, match="give an observer"):
+        graph.use(Watcher(), extension)
+    assert graph.using == []
+
+
+def test_middleware_that_is_not_async_is_named():
+    def halve(call_next, node, data):
+        return 2
+
+    (failure, *_) = chain("a", source=[4]).use(halve).simulate(until=1).failures()
+    assert str(failure.error).startswith("middleware 'halve' is not async: write async def halve(")

@@ -385,3 +385,38 @@ def test_a_graph_starts_again_after_it_was_stopped():
         orch = graph.start()
         assert not asyncio.run(orch.wait(iterations=2, timeout=5)).timed_out
         orch.stop().wait(5)
+
+
+@POOLS
+@live
+async def test_a_wait_behind_a_resume_that_nobody_awaited_waits_for_the_loop(pool):
+    graph = one([1, 0, 2], fn=lambda x: 1 / x, on_error="pause", pool=pool)
+    orch = graph.start()
+    assert (await orch.wait(timeout=20))["days"].state == "paused"
+    await orch.swap("check", same)
+    orch.resume()
+    assert (await orch.wait(timeout=20))["days"].state == "completed"
+    await orch.stop()
+
+
+@POOLS
+@live
+async def test_the_first_item_of_a_slow_rate_comes_at_once(pool):
+    async with one(every=1000, pool=pool).start() as orch:
+        assert not (await orch.wait(iterations=1, timeout=20)).timed_out
+        assert orch.metrics()["days"].overruns == 0
+
+
+@live
+async def test_a_swapped_producer_keeps_the_rhythm():
+    async with one(every=1000).start() as orch:
+        await orch.wait(iterations=1, timeout=20)
+        await orch.swap("days", lambda: 7)
+        await asyncio.sleep(0.1)
+        assert orch.metrics()["days"].produced == 1
+
+
+@live
+async def test_the_queues_of_a_run_say_what_they_are_for():
+    async with one([1]).start() as orch:
+        assert repr(orch.queues) == "Queues('live': await push, pop, ack, stats, dead or clear)"

@@ -302,3 +302,12 @@ def test_a_run_without_an_event_loop_waits_for_its_child():
     while not orch.is_over() and time.monotonic() < end:
         time.sleep(0.01)
     assert orch.status()["days"].state == "completed"
+
+
+@live
+async def test_who_waited_for_its_end_sees_the_last_outputs_of_a_loop_elsewhere():
+    graph = one(range(3), fn=lambda _: b"x" * 10_000_000, node={"keep": 3}, pool="process")
+    orch = graph.start()
+    await orch.wait(timeout=30)
+    assert [len(x) for x in orch.outputs("check")] == [10_000_000] * 3
+    await orch.stop()
