@@ -47,6 +47,23 @@ def test_importing_flownb_starts_no_thread_and_patches_no_event_loop():
     subprocess.run([sys.executable, "-c", source], check=True)
 
 
+def test_a_graph_without_queues_is_simulated_run_and_run_again_without_a_redis():
+    source = (
+        "import asyncio, sys\n"
+        "from flownb import Graph\n"
+        "async def main():\n"
+        "    graph = Graph('g').add_producer('p', every=0.01).add_node('n').add_edge('p', 'n')\n"
+        "    graph.simulate(iterations=3)\n"
+        "    await graph.start().wait(iterations=2)\n"
+        "    orch = graph.start()\n"
+        "    await orch.wait(iterations=2)\n"
+        "    await orch.stop()\n"
+        "asyncio.run(main())\n"
+        "assert not {'fakeredis', 'redis', 'numpy', 'matplotlib', 'IPython'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", source], check=True)
+
+
 def test_every_module_stays_under_400_lines():
     lengths = {
         str(module.relative_to(ROOT)): len(module.read_text("utf-8").splitlines())

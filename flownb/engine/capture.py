@@ -61,6 +61,13 @@ class Spot(Printing):
 HERE: Final[ContextVar[Any]] = ContextVar("flownb_here", default=None)
 
 
+def who() -> str:
+    """Name the node whose code now runs, for an error that it has caused."""
+    spot = HERE.get()
+    node, iteration = spot.where() if spot is not None and spot.where is not None else ("", -1)
+    return f"node {node!r} (iteration {iteration})" if node else "the graph"
+
+
 class _Router:
     """A text stream that sends a node's writes to its log."""
 

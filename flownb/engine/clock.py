@@ -17,6 +17,7 @@ from asyncio import base_events, events
 from collections.abc import Callable
 from typing import Any, Final
 
+from flownb.engine.capture import who
 from flownb.errors import DeadlockError, RunError, SimulationError
 
 MICRO: Final = 1_000_000
@@ -138,7 +139,7 @@ class VirtualLoop(base_events.BaseEventLoop):
         *args: Any,  # noqa: ARG002
     ) -> Any:
         """Refuse: virtual time cannot wait for a real thread."""
-        msg = "a simulated node tried to use an executor (threads): give the node fake="
+        msg = f"{who()} tried to use an executor (threads) in a simulation: give it fake="
         raise SimulationError(msg)
 
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:

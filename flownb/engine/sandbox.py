@@ -13,7 +13,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from flownb.engine.capture import HERE
+from flownb.engine.capture import who
 from flownb.engine.world import add_sleep
 from flownb.errors import SimulationError
 
@@ -61,15 +61,9 @@ def _start(thread: threading.Thread) -> None:
 
 def _audit(event: str, _: Any) -> None:
     if event in _REFUSED and threading.get_ident() in _inside:
-        msg = f"{_who()} tried to open {_REFUSED[event]} in a simulation: give it fake="
+        msg = f"{who()} tried to open {_REFUSED[event]} in a simulation: give it fake="
         # the node may swallow it: the simulation is told all the same
         raise _refusals.setdefault(threading.get_ident(), SimulationError(msg))
-
-
-def _who() -> str:
-    spot = HERE.get()
-    node, iteration = spot.where() if spot is not None and spot.where is not None else ("", -1)
-    return f"node {node!r} (iteration {iteration})" if node else "the graph"
 
 
 @contextmanager

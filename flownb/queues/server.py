@@ -212,10 +212,10 @@ class LocalServer(_Opens):
 
     def left(self) -> dict[str, int]:
         """Messages that are still in each queue, by key; nobody will read them after `close`."""
-        import fakeredis
-
         if self._fake is None or not self._is_ours:
             return {}
+        import fakeredis
+
         with fakeredis.FakeStrictRedis(server=self._fake) as client:
             streams = sorted(key for key in client.keys("*") if client.type(key) == b"stream")
             depths = {key.decode(): client.xlen(key) for key in streams}

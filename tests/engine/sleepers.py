@@ -6,40 +6,42 @@ from time import sleep
 
 from flownb.model.nodes import BlockingNode, ProducerNode
 
+LONG = 600  # seconds: nobody takes a slow machine for one that really slept
+
 
 def node(payload):
-    sleep(3)
+    sleep(LONG)
     return payload
 
 
 class Node(BlockingNode):
     def run(self, data):
-        sleep(3)
+        sleep(LONG)
         return data.payload
 
 
 class Producer(ProducerNode):
     def run(self, data):
-        sleep(3)
+        sleep(LONG)
         return "x"
 
 
 class Callable:
     def __call__(self, payload):
-        sleep(3)
+        sleep(LONG)
         return payload
 
     def method(self, payload):
-        sleep(3)
+        sleep(LONG)
         return payload
 
 
 def generator():
     while True:
-        sleep(3)
+        sleep(LONG)
         yield "x"
 
 
 def condition(payload):
-    sleep(3)
+    sleep(LONG)
     return True

@@ -20,14 +20,15 @@ from flownb.engine.world import InjectedFailure
 from flownb.errors import DeadlockError, LivelockError, SimulationError
 from tests.engine import sleepers
 from tests.engine.lab import calls, chain, fan, seen, times
+from tests.engine.sleepers import LONG
 
 
 @pytest.fixture(autouse=True)
 def no_real_time():
-    """Nothing here may really sleep: sleepers sleep 3 s a time."""
+    """Nothing here may really sleep: sleepers sleep `LONG` seconds a time."""
     start = time.monotonic()
     yield
-    assert time.monotonic() - start < 2.5
+    assert time.monotonic() - start < LONG
 
 
 # -- length --------------------------------------------------------------------
@@ -83,8 +84,8 @@ SLEEPERS = {
 @pytest.mark.parametrize("kind", SLEEPERS)
 def test_from_time_import_sleep_is_seen_in_the_module_of(kind):
     name, fn = SLEEPERS[kind]
-    sim = chain(source=[1, 2]).add_node(name, fn).add_edge("p", name).simulate(until=99)
-    assert calls(sim, "a") == [(0, 3), (3, 6)]
+    sim = chain(source=[1, 2]).add_node(name, fn).add_edge("p", name).simulate(until=9 * LONG)
+    assert calls(sim, "a") == [(0, LONG), (LONG, 2 * LONG)]
     assert sleepers.sleep is time.sleep
 
 
@@ -105,7 +106,7 @@ def test_from_time_import_sleep_is_seen_in_sources_predicates_and_fakes(kind):
             graph.add_producer("p").add_node("a", print, fake=sleepers.node)
     if kind != "if":
         graph.add_edge("p", "a")
-    assert graph.simulate(iterations=2).releases("p") == [3, 6]
+    assert graph.simulate(iterations=2).releases("p") == [LONG, 2 * LONG]
 
 
 def test_two_simulations_at_once_do_not_take_each_other_s_sleep_away():
@@ -115,25 +116,25 @@ def test_two_simulations_at_once_do_not_take_each_other_s_sleep_away():
 
     def in_first(_):
         first_is_in.set()
-        assert second_is_in.wait(2)
+        assert second_is_in.wait(60)
 
     def in_second(_):
         second_is_in.set()
-        assert first_is_over.wait(2)
+        assert first_is_over.wait(60)
 
     def run(wait, over):
         graph = chain(("w", wait, {}), ("a", sleepers.node, {}), source=[1])
-        ends.append(graph.simulate(until=9).duration)
+        ends.append(graph.simulate(until=9 * LONG).duration)
         over.set()
 
     threads = [threading.Thread(target=run, args=(in_first, first_is_over))]
     threads.append(threading.Thread(target=run, args=(in_second, threading.Event())))
     threads[0].start()
-    assert first_is_in.wait(2)
+    assert first_is_in.wait(60)
     threads[1].start()
     for thread in threads:
         thread.join()
-    assert ends == [3, 3]
+    assert ends == [LONG, LONG]
     assert sleepers.sleep is time.sleep
 
 
