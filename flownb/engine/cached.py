@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from flownb.engine.likeness import Likeness
 from flownb.engine.signature import FAILS
+from flownb.errors import told
 from flownb.model.records import NOTHING
 
 if TYPE_CHECKING:
