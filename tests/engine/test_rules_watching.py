@@ -203,7 +203,7 @@ def test_a_cancelled_item_has_no_duration():
     bench = Bench(fan(("n", None, {"kind": "non_blocking", "takes": 50}), source=[1]))
     bench.at(3, bench.manager.stop, 0).run()
     assert (bench.metrics.cancelled, bench.metrics.p50) == (1, 0)
-    assert bench.meter._made == {}
+    assert bench.meter.began == {}
 
 
 class Watcher(Observer):
