@@ -183,6 +183,9 @@ class Execution:
         if not isinstance(error, NodeFailed) or error.__cause__ is None:
             return error
         own = error.__cause__
+        if isinstance(own, StopIteration):  # a coroutine cannot raise it
+            own = RuntimeError(f"node {error.node!r} raised StopIteration")
+            own.__cause__ = error.__cause__
         tries = f" after {error.attempts} attempts" if error.attempts > 1 else ""
         own.add_note(
             f"node {error.node!r} of graph {self.plan.graph!r} failed{tries}; "

@@ -7,8 +7,17 @@ so the picture, the log and the timeline show it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args, get_origin, get_type_hints
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Final,
+    Literal,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from flownb.errors import GraphError
 from flownb.model.edges import Edge
@@ -19,6 +28,7 @@ if TYPE_CHECKING:
 START: Final = "__start__"
 END: Final = "__end__"
 
+W = TypeVar("W", bound="Workflow")
 Targets = Mapping[Any, str] | Iterable[str] | None
 
 
@@ -35,6 +45,13 @@ def add_router(
     if END in ways.values():
         add_end(workflow)
     return name
+
+
+def add_from_each(workflow: W, sources: Sequence[Any], *path: Any, **options: Any) -> W:
+    """Link each of several nodes to one, which then waits for all of them."""
+    for source in sources:
+        workflow.add_edge(source, *path, **options)
+    return workflow
 
 
 def add_end(workflow: Workflow) -> None:

@@ -30,7 +30,7 @@ from flownb.model.nodes import (
     node_name,
 )
 from flownb.model.policies import Limit, LoopOptions, Retry
-from flownb.model.routes import END, START, Targets, add_end, add_router
+from flownb.model.routes import END, START, Targets, add_end, add_from_each, add_router
 from flownb.model.topology import NodeRef, Topology
 
 if TYPE_CHECKING:
@@ -274,7 +274,7 @@ class Workflow(Topology):
 
     def add_edge(
         self,
-        a: NodeRef,
+        a: NodeRef | list[NodeRef],
         b: NodeRef,
         *more: NodeRef,
         when: Any = None,
@@ -286,8 +286,10 @@ class Workflow(Topology):
 
         *when* (a verdict of the if *a*) and *condition* (a function of a's output)
         belong to the first edge; *copy* deep-copies the payload on every edge named.
-        An end may be a name, a function or a node; it may be added later.
+        An end may be a name, a function or a node, added now or later; *a* also a list of them.
         """
+        if isinstance(a, list):
+            return add_from_each(self, a, b, *more, when=when, condition=condition, copy=copy)
         names = [self._ref(end) for end in (a, b, *more)]
         if names[0] == START:
             del names[0]

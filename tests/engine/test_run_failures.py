@@ -283,6 +283,12 @@ def test_cancel_wins_over_a_failure_and_what_was_not_reached_stays_pending() -> 
     assert run.nodes == {"a": "completed", "w": "cancelled", "z": "pending"}
 
 
+def test_a_stop_iteration_that_slips_out_of_a_node_is_told_with_its_node() -> None:
+    with pytest.raises(RuntimeError, match="node 'a' raised StopIteration") as error:
+        Graph("g").add_node("a", lambda _: next(iter([]))).run({})
+    assert isinstance(error.value.__cause__, StopIteration)
+
+
 def test_a_node_that_ends_the_interpreter_only_fails_the_run() -> None:
     def leave(_):
         raise SystemExit(3)

@@ -184,6 +184,11 @@ def test_a_path_puts_when_on_its_first_edge_and_copy_on_every_one():
     assert [e.conditional for e in graph.edges.values()] == [True, False]
 
 
+def test_a_list_of_sources_is_an_edge_from_each():
+    graph = Workflow("g").add_edge(["a", "b"], "c", copy=True)
+    assert [(str(e), e.copy) for e in graph.edges.values()] == [("a -> c", True), ("b -> c", True)]
+
+
 def test_an_edge_may_be_added_before_its_nodes():
     graph = Workflow("g").add_edge("p", "a").add_producer("p").add_node("a")
     assert graph.producers == ("p",)
