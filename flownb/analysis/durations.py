@@ -53,8 +53,16 @@ class Durations:
                 unknown.append(node.name)
             elif callable(node.takes):
                 drawn.append(node.name)
-            us[node.name] = round(_tried(node, declared or 0.0, seen) * MICRO)
+            us[node.name] = round(_tried(node, declared or 0.0, seen) * _share(seen) * MICRO)
         return cls(us, tuple(unknown), tuple(found), tuple(drawn))
+
+
+def _share(seen: NodeMetrics | None) -> float:
+    """Give the share of calls that were made, and not answered by the node's cache."""
+    if seen is None or not seen.cached:
+        return 1.0
+    made = seen.calls - seen.retries
+    return made / (made + seen.cached)
 
 
 def _tried(node: Node, seconds: float, seen: NodeMetrics | None) -> float:

@@ -123,6 +123,15 @@ def test_unknown_durations_are_counted_and_named():
     assert "after 1 s: P 0 -> a ? -> b 1" in why.text
 
 
+def test_calls_that_a_cache_answered_make_the_measured_mean_shorter():
+    graph = Graph("g").add_producer("P", [1, 2, 1, 2, 1, 2, 1, 2])
+    graph.add_node("a", lambda x: x, takes=4, cache=True).add_edge("P", "a")
+    sim = graph.simulate(until=99)
+    assert sim.duration == 8
+    assert graph.explain().release("P") == 4
+    assert graph.explain(measured=sim.metrics).release("P") == 1
+
+
 def test_a_measured_duration_stands_for_an_unknown_one():
     graph = Graph("g").add_producer("P", [1, 2, 3]).add_node("a", lambda x: time.sleep(0.25))
     graph.add_edge("P", "a")
