@@ -6,6 +6,7 @@ are drawn, not referenced. Every text from outside is cleaned and escaped in one
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Final, Literal
 
 from flownb.notebook.ink import INKS, LOOKS, Group, Look, Mark, Picture, Writing
@@ -20,11 +21,14 @@ _FONT: Final = (
     "var(--jp-ui-font-family,system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif)"
 )
 _DARK: Final = "body[data-jp-theme-light=false] .fnb,html[theme=dark] .fnb,body.vscode-dark .fnb"
+_MARIMO: Final = "body.dark .fnb"  # only there: what is saved elsewhere stays as it is
+# The script of a widget looks at the page: a rule inside a shadow root cannot.
+_WIDGET: Final = ".fnb.flownb-dark,.flownb-dark .fnb"
 _MARGIN: Final = 4.0
 _LEAST: Final = 0.6  # a wide picture shrinks to this, then it scrolls: its words stay legible
 
 
-Use = Literal["file", "page", "still"]
+Use = Literal["file", "page", "still", "widget"]
 
 
 def svg(picture: Picture, use: Use = "file") -> str:
@@ -95,7 +99,8 @@ def style(use: Use = "page", looks: Mapping[str, Look] | None = None) -> str:
     dark = "".join(f"--fnb-{name}:{_ink(name, dark=True)};" for name in INKS)
     darkness = {
         "file": f"@media (prefers-color-scheme:dark){{.fnb{{{dark}}}}}",
-        "page": f"{_DARK}{{{dark}}}",
+        "page": f"{_dark()}{{{dark}}}",
+        "widget": f"{_WIDGET}{{{dark}}}",
         "still": ".fnb-sheet{fill:#fff}",
     }
     rules = [
@@ -106,6 +111,10 @@ def style(use: Use = "page", looks: Mapping[str, Look] | None = None) -> str:
     ]
     rules += [f".fnb-picture .fnb-{name}{{{_look(look)}}}" for name, look in every.items()]
     return "".join(rules)
+
+
+def _dark() -> str:
+    return f"{_DARK},{_MARIMO}" if "marimo" in sys.modules else _DARK
 
 
 def _ink(name: str, *, dark: bool) -> str:

@@ -164,6 +164,7 @@ export function mount({ model, el }, parts) {
   });
   root.append(places, error);
   el.append(root);
+  const blind = followTheme(root);
   const quiet = hideStill(model.get("scene").still);
 
   function dismiss() {
@@ -204,6 +205,7 @@ export function mount({ model, el }, parts) {
     globalThis.removeEventListener?.("pagehide", leave);
     document.removeEventListener?.("visibilitychange", back);
     quiet();
+    blind();
     stores.forEach((store) => store.end());
     ends.forEach((end) => end?.());
     leave();
@@ -242,6 +244,23 @@ function makeStore(model, part) {
     end: () => clearTimeout(timer),
   };
   return store;
+}
+
+/** The front ends in the dark: JupyterLab, Colab, VS Code, marimo. */
+const DARK = '[data-jp-theme-light="false"], .vscode-dark, .dark, .dark-theme';
+
+/** Let an element know whether the page is dark, also from within a shadow root. */
+function followTheme(root) {
+  const look = () => {
+    const dark = document.body.matches(DARK) || document.documentElement.matches('[theme="dark"], .dark');
+    root.classList.toggle("flownb-dark", dark);
+  };
+  const watch = new MutationObserver(look);
+  for (const element of [document.documentElement, document.body]) {
+    watch.observe(element, { attributes: true, attributeFilter: ["class", "theme", "data-jp-theme-light"] });
+  }
+  look();
+  return () => watch.disconnect();
 }
 
 /** Hide the still picture of this view as long as it lives; give the way to end that. */

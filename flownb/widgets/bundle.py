@@ -55,5 +55,5 @@ def sheet() -> str:
     other parts would take away that of a view which stands above it.
     """
     own = [HERE / "base.css", *sorted(set(HERE.glob("*.css")) - {HERE / "base.css"})]
-    pictures = style(looks={**marked.LOOKS, **gantt_bars.LOOKS})
+    pictures = style("widget", {**marked.LOOKS, **gantt_bars.LOOKS})
     return "\n".join([pictures, STYLE, *(path.read_text(encoding="utf-8") for path in own)])

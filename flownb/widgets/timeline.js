@@ -211,7 +211,9 @@ function build(view, act) {
         label.hidden = i >= at.length;
         if (label.hidden) return;
         text(label, second(at[i], step));
-        label.style.transform = `translateX(${x(at[i]).toFixed(1)}px) translateX(-50%)`;
+        const half = 4 * label.textContent.length; // the first and the last one stay inside
+        const middle = Math.min(Math.max(x(at[i]), half), axis.clientWidth - half);
+        label.style.transform = `translateX(${middle.toFixed(1)}px) translateX(-50%)`;
       });
     },
     table: (rows) => {
