@@ -230,6 +230,35 @@ def a_worker(address):
     )
 
 
+def mark(item, ctx):
+    time.sleep(0.003)
+    ctx.state[str(item)] = item
+    return sorted(map(int, ctx.state)), os.getpid()
+
+
+async def goes_on(client):
+    """A loop with a checkpoint: its worker is killed, it is stopped, and started again."""
+    with tempfile.TemporaryDirectory() as folder:
+
+        def graph():
+            return one(
+                range(200), mark, name="goes on", restart="on_crash",
+                checkpoint=f"{folder}/loops.sqlite", persistence_interval=0.1,
+            )  # fmt: skip
+
+        orch = graph().start(cluster=client)
+        await orch.wait(iterations=60, timeout=60)
+        os.kill(orch.outputs("check")[-1][1], signal.SIGKILL)
+        await until(lambda: orch.metrics()["days"].restarts == 1, orch)
+        done = orch.metrics()["days"].released
+        await orch.wait(iterations=done + 20, timeout=60)
+        await orch.stop()
+        orch = graph().start(cluster=client)
+        status = await orch.wait(timeout=60)
+        marked, calls = orch.outputs("check")[-1][0], orch.metrics()["days"].nodes["check"].calls
+        return [status["days"].state, marked == list(range(200)), calls < 300]
+
+
 def refused(client):
     graph = Graph("no").add_producer("p").add_queue("q", external=True).add_edge("p", "q")
     try:
@@ -257,6 +286,7 @@ async def main():
             "queues left": await no_queues(cluster),
             "killed": await killed(client, url, kills - kills // 2, transactional=False),
             "transactional": await killed(client, url, kills // 2, transactional=True),
+            "goes on": await goes_on(client),
             "refused": refused(client),
             "given up": await given_up(client) if all_of_it else None,
         }

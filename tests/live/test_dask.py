@@ -53,6 +53,7 @@ def check(found):
         assert found[pushed]["states"] == ["completed"] * 4
         assert found[pushed]["crashed"]
     assert found["transactional"]["twice"] == 0
+    assert found["goes on"] == ["completed", True, True]
     assert "give its address, graph.start(cluster=..., redis=" in found["refused"]
     none, lost = (
         "waits for a Dask worker: none has come yet",
