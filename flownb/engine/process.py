@@ -32,6 +32,7 @@ _PRELOAD: Final = ("flownb.engine.child", "flownb.queues.manager", "redis.asynci
 # What a child may take longer than the grace of its stop: to end tasks, threads, resources.
 _PATIENCE: Final = 2.5
 _EXIT: Final = 2.0
+_UNHEARD: Final = 0.9  # of the grace: a child that has not begun is gone when it is over
 _starting = threading.Lock()
 
 
@@ -50,7 +51,7 @@ class ProcessHost(Host):
         self._down: Connection | None = None
         self._early: list[bytes] = []
         self._lock = threading.Lock()
-        self._forced = self._over = False
+        self._heard = self._forced = self._over = self._left = False
         self._due = 0.0
         self._deadline: threading.Timer | None = None
         self.process: Any = None
@@ -72,7 +73,7 @@ class ProcessHost(Host):
             if self._over:
                 return
             if verb == "stop":
-                self._set_deadline(args[0] + _PATIENCE)
+                self._set_deadline(args[0])
             if verb == "apply":
                 args = (dump_plan(args[0], args[1], self._shared),)
             message = pickle.dumps((verb, *args))
@@ -82,16 +83,42 @@ class ProcessHost(Host):
                 with contextlib.suppress(OSError):  # it has just ended
                     self._down.send_bytes(message)
 
-    def _set_deadline(self, seconds: float) -> None:
-        due = time.monotonic() + seconds
+    def _set_deadline(self, grace: float) -> None:
+        """End the child a while behind the grace, or within it if it has not even begun."""
+        due = time.monotonic() + grace
         if self._deadline is not None:
             if due >= self._due:
                 return
             self._deadline.cancel()
         self._due = due
-        self._deadline = threading.Timer(seconds, self._end_by_force)
+        self._begin_deadline(grace + _PATIENCE if self._heard else _UNHEARD * grace)
+
+    def _begin_deadline(self, seconds: float) -> None:
+        self._deadline = threading.Timer(seconds, self._time_is_up)
         self._deadline.name, self._deadline.daemon = f"flownb stop {self.manager.name}", True
         self._deadline.start()
+
+    def _time_is_up(self) -> None:
+        with self._lock:
+            late = time.monotonic() - self._due
+            if self._over:
+                return
+            if self._heard and late < _PATIENCE:  # it began its work at the last moment
+                self._begin_deadline(_PATIENCE - late)
+                return
+            self._end_by_force()
+        if self._left:
+            self._finish()
+
+    def _end_by_force(self) -> None:
+        """End a child that was told to stop and did not, or leave it to the one who starts it."""
+        self._forced = True
+        if self._heard:
+            self.manager.abandoned.append("its process, which did not obey")
+        if self._down is not None:
+            self.process.kill()
+        else:
+            self._left = self._over = True
 
     # -- in the thread of this host --------------------------------------------
 
@@ -99,14 +126,18 @@ class ProcessHost(Host):
         error: BaseException | None = None
         try:
             with _starting:
+                if self._left:
+                    return
                 here, lifeline = self._launch(origin)
             with here, lifeline:
-                self._listen(here)
+                if not self._left:
+                    self._listen(here)
                 error = self._reaped(here)
         except Exception as fault:  # noqa: BLE001 - told by the loop's state
             error = fault
             self._over = True
-        self._finish(error)
+        if not self._left:
+            self._finish(error)
 
     def _launch(self, origin: float) -> tuple[Connection, Connection]:
         """Start the child and give it what it needs."""
@@ -123,6 +154,9 @@ class ProcessHost(Host):
             with _without_main():
                 self.process.start()
         with self._lock, contextlib.suppress(OSError):  # if it has died, the sentinel tells
+            if self._left:
+                self.process.kill()
+                return here, lifeline
             here.send_bytes(self._content)
             for message in self._early:
                 here.send_bytes(message)
@@ -142,15 +176,9 @@ class ProcessHost(Host):
             message = here.recv_bytes()
         except (EOFError, OSError):
             return False
+        self._heard = True
         self.manager.take(message)
         return True
-
-    def _end_by_force(self) -> None:
-        """End a child that was told to stop and did not."""
-        with self._lock:
-            if self._down is not None:
-                self._forced = True
-                self.process.kill()
 
     def _reaped(self, here: Connection) -> BaseException | None:
         """See the child out; give what its death was, if the loop had not ended before."""
@@ -166,10 +194,7 @@ class ProcessHost(Host):
             pass
         code = self.process.exitcode
         self.process.close()
-        if self.manager.has_told:
-            return None
-        if self._forced:
-            self.manager.abandoned.append("its process, which did not obey")
+        if self.manager.has_told or self._forced:
             return None
         return RunError(f"loop {self.manager.name!r}: its process {_died(code)}")
 

@@ -15,6 +15,7 @@ import fakeredis
 import pytest
 
 from flownb import Graph, Limit, Observer
+from flownb.engine.process import ProcessHost
 from flownb.errors import GraphError, NodeFailed, QueueError, RunError
 from flownb.queues import spawned
 from tests.live.support import Stopwatch, live, one, same, until
@@ -180,6 +181,53 @@ async def test_a_child_that_does_not_obey_is_ended_by_force():
     assert stop.seconds < 4
     assert status["days"].state == "stopped"
     assert "did not obey" in status["days"].reason
+
+
+class Slow:
+    """A function that takes its time to arrive."""
+
+    def __reduce__(self):
+        return _slowly, ()
+
+    def __call__(self, n):
+        return n
+
+
+def _slowly():
+    time.sleep(8)
+    return Slow()
+
+
+@live
+async def test_a_child_that_has_not_begun_holds_no_stop_up():
+    orch = one([1], Slow(), pool="process").start()
+    await until(lambda: orch.tracks["days"].host.process is not None, patience=20)
+    with Stopwatch() as stop:
+        status = await orch.stop(grace=0.2)
+    assert stop.seconds < 2
+    assert (status["days"].state, status["days"].reason) == ("stopped", "")
+
+
+@live
+async def test_a_stop_does_not_wait_until_a_child_can_be_started(monkeypatch):
+    gate, launch = threading.Event(), ProcessHost._launch
+
+    def late(self, origin):
+        gate.wait(30)
+        return launch(self, origin)
+
+    monkeypatch.setattr(ProcessHost, "_launch", late)
+    orch = one([1], same, pool="process").start()
+    host = orch.tracks["days"].host
+    with Stopwatch() as stop:
+        status = await orch.stop(grace=0.2)
+    gate.set()
+    assert stop.seconds < 2
+    assert (status["days"].state, status["days"].reason) == ("stopped", "")
+    ours = "flownb loop days"
+    await until(lambda: ours not in [t.name for t in threading.enumerate()], patience=30)
+    with pytest.raises(ValueError, match="closed"):  # it was ended when it had come up
+        print(host.process.exitcode)
 
 
 @live
