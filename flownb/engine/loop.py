@@ -181,7 +181,7 @@ class LoopManager(Lasting):
         made, live, message = await self.source.make()
         if made is EXHAUSTED:
             return
-        if made is None or made is FAILED_TICK:
+        if (made is None and message is None) or made is FAILED_TICK:  # a message may hold null
             await self.source.rest()
             return
         self.step_taken()

@@ -140,3 +140,29 @@ async def test_what_is_asked_by_hand_while_the_run_ends_is_answered_all_the_same
         assert found == [0, 1, 2]
         assert await orch.queues.pop("out", 0.05) is None
         await orch.stop()
+
+
+def _of_nothing():
+    return (
+        Graph("nulls")
+        .add_producer("days", range(5), every=0.002)
+        .add_node("check", lambda _: None)
+        .add_queue("wet")
+        .add_edge("days", "check", "wet")
+        .add_queue_reader("storms", queue="wet")
+        .add_node("rank", keep=9)
+        .add_edge("storms", "rank")
+    )
+
+
+def test_a_message_that_holds_null_is_an_item_in_a_simulation():
+    assert _of_nothing().simulate().outputs("rank") == [None] * 5
+
+
+@live
+async def test_a_message_that_holds_null_is_an_item_and_is_acked():
+    async with _of_nothing().start() as orch:
+        await orch.wait(timeout=10)
+        assert orch.status()["storms"].state == "completed"
+        assert orch.outputs("rank") == [None] * 5
+        assert (await orch.queues.stats("wet")).depth == 0
