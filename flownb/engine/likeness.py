@@ -139,7 +139,8 @@ class Likeness:
             return False
         if type(value) is not np.ndarray and isinstance(value, np.ndarray):
             return False  # a masked array, say, is more than its cells
-        self._add(f"array {value.dtype.descr if value.dtype.names else value.dtype} {value.shape}")
+        dtype = value.dtype.descr if value.dtype.names else value.dtype
+        self._add(f"{type(value).__name__} {dtype} {value.shape}")
         if value.dtype.hasobject:
             self._row("cells", np.asarray(value).ravel().tolist())
         else:

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import collections
+import copy
+import enum
 import threading
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from uuid import UUID
 
 import numpy as np
 import pandas as pd
@@ -12,6 +19,7 @@ import pytest
 from pydantic import BaseModel
 
 from flownb import Graph, Retry
+from flownb.engine.likeness import digest
 from flownb.errors import GraphError
 from flownb.model.nodes import BlockingNode, NodeConfig
 from flownb.model.tools import ToolRegistry
@@ -176,6 +184,41 @@ def test_inputs_are_compared_by_value_whatever_they_are(make):
     assert graph.run({"v": make(1)}).logs[0].status == "cached"
     assert graph.run({"v": make(2)}).logs[0].status == "completed"
     assert fn.calls == 2
+
+
+class Colour(enum.Enum):
+    RED, GREEN = 1, 2
+
+
+def frame(values, **options):
+    return pd.DataFrame({"a": pd.Series(values, **options)})
+
+
+DIFFERENT = [
+    1, 1.0, True, "1", b"1", 1j, None, ..., 0.0, -0.0, float("nan"), [1], (1,), {1}, frozenset({1}),
+    [], (), {}, set(), {"a": 1}, collections.Counter("a"), collections.OrderedDict(a=1),
+    collections.deque([1]), collections.deque([1], maxlen=3), range(3), range(4), slice(1),
+    date(2020, 1, 1), datetime.fromisoformat("2020-01-01"), datetime(2020, 1, 1, tzinfo=UTC),
+    Decimal(1), Decimal("1.0"), UUID(int=1), Path("/a"), Path("/b"), Colour.RED, Colour.GREEN,
+    int, len,
+    np.float64(1), np.float32(1), np.int64(1), np.array(1), np.array([1]), np.array([[1]]),
+    np.array([1.0]), np.array(["a"]), np.array(["a"], dtype=object), np.datetime64("2020-01-01"),
+    np.ma.array([1], mask=[0]), np.ma.array([1], mask=[1]), frame([]), frame([1]), frame(["1"]),
+    frame([1.0]), frame([1], index=[5]), frame([1, None], dtype="Int64"),
+    frame([1, 2], dtype="Int64"), frame(["x", None], dtype="string"),
+    frame(["x", "y"], dtype="category"), frame(pd.Categorical(["x", "y"], ordered=True)),
+    frame(pd.Categorical(["x", "y"], categories=["y", "x"])), pd.Series([1], name="a"),
+    pd.Series([1], name="b"), pd.Index([0, 1, 2]), pd.RangeIndex(3), pd.Index([1]),
+    pd.date_range("2020", periods=2), pd.date_range("2020", periods=2, tz="UTC"),
+    pd.IntervalIndex.from_breaks([0, 1, 2]), pd.period_range("2020", periods=2),
+]  # fmt: skip
+
+
+def test_values_that_differ_have_different_digests_and_their_copies_have_the_same():
+    found = {digest(value): value for value in DIFFERENT}
+    assert len(found) == len(DIFFERENT)
+    for key, value in found.items():
+        assert digest(copy.deepcopy(value)) == key, value
 
 
 def test_a_number_a_truth_and_a_text_are_three_inputs_and_the_order_of_keys_is_none():
