@@ -89,7 +89,7 @@ class Attempts:
 
     async def _attempt(self, token: Token, started: Any) -> Any:
         token.attempt += 1
-        token.outbox = []  # what a failed attempt held back is not pushed
+        token.outbox = ()  # what a failed attempt held back is not pushed
         token.start, output = self.runner.loop.now(), NOTHING
         try:
             output = await self._with_timeout(token, started)
@@ -136,7 +136,7 @@ class Attempts:
             return await self._lasting(self.runner.invoke(token) if started is None else started)
         if self.runner.loop.inline or self.runner.passes:
             output, error = self.runner.called(token)
-            extra = self.runner.extra(output)
+            extra = self.runner.loop.world.extra(self.runner, output)
             return await self.runner.stretched(token, extra, output, error)
         output = await self._thread_future(token)
         return await self._lasting(output) if inspect.iscoroutine(output) else output
@@ -152,7 +152,7 @@ class Attempts:
         return output
 
     async def _linger(self, output: Any) -> None:
-        if (extra := self.runner.extra(output)) > 0:
+        if (extra := self.runner.loop.world.extra(self.runner, output)) > 0:
             await asyncio.sleep(extra)
 
     async def _thread_future(self, token: Token) -> Any:

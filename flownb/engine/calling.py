@@ -33,7 +33,7 @@ from flownb.engine.signature import (
 )
 from flownb.errors import SimulationError
 from flownb.model.nodes import BaseNode, NodeData
-from flownb.model.records import NOTHING, Span
+from flownb.model.records import NOTHING
 from flownb.queues.spec import Lease
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class Runner:
         self.decides = plan.branches or loop.plan.once is not None
         self.straight = loop.plan.once is not None and straight(plan, loop.plan.nodes)
         self.gate = loop.gates.gate(self.node.limit, loop.name)
+        self.waits = plan.detached or self.gate is not None  # maybe, before it starts
         self.config = self.node.config
         self.instance: BaseNode | None = None
         self.ctx_name: str | None = None
@@ -190,7 +191,7 @@ class Runner:
         if isinstance(output, CoroutineType):
             self._spawn(token, output)
             return
-        extra = self.extra(output)
+        extra = self.loop.world.extra(self, output)
         if token.pushes:
             self._spawn(token, self.stretched(token, extra, output, error))
         elif extra > 0:
@@ -216,10 +217,6 @@ class Runner:
             if spot.buffer:
                 spot.end()
             spot.where = before
-
-    def extra(self, output: Any) -> float:
-        """Virtual seconds that a call still has to last; 0 live, and at the source's end."""
-        return 0.0 if output is EXHAUSTED else self.loop.world.extra(self)
 
     async def stretched(
         self, token: Token, extra: float, output: Any, error: BaseException | None
@@ -340,7 +337,7 @@ class Runner:
     def ended(self, token: Token, output: Any, error: BaseException | None) -> None:
         """Record a call that has ended, and let its item go on."""
         token.attempt = token.attempt or 1
-        self.span(token, "work", token.start, NOTHING if error is not None else output)
+        self.span(token, "work", token.start, output if error is None else NOTHING)
         self._finish(token, output, error)
 
     def span(self, token: Token, kind: SpanKind, start: float, output: Any = NOTHING) -> None:
@@ -349,15 +346,14 @@ class Runner:
             return
         if output is None and self.node.kind == "producer":
             output = NOTHING  # it had nothing now
-        loop, iteration = self.loop, token.item.iteration
-        end, attempt = loop.now(), token.attempt or 1
-        told = loop.name, self.name, iteration, token.visit, kind, start, end, attempt
-        loop.stream.span(_made(Span, told), output)
+        loop, iteration, attempt = self.loop, token.item.iteration, token.attempt or 1
+        span = (loop.name, self.name, iteration, token.visit, kind, start, loop.now(), attempt)
+        loop.stream.span(span, output)
 
     def answered(self, token: Token, output: Any) -> None:
         """Publish a call of which there was no attempt: somebody knew the answer."""
         loop, place = self.loop, (self.loop.name, self.name, token.iteration, token.visit)
-        loop.stream.span(Span(*place, "work", token.start, loop.now(), 0), output)
+        loop.stream.span((*place, "work", token.start, loop.now(), 0), output)
 
     def _finish(self, token: Token, output: Any, error: BaseException | None) -> None:
         """Hand the outcome to the item: which edges are live, or that it failed."""
@@ -375,7 +371,8 @@ class Runner:
         if token.before is not None:
             self.loop.world.check_unchanged(token)
         if error is None:
-            self.memory.streak, self.memory.worked = 0, True
+            memory = self.memory
+            memory.streak, memory.worked = 0, True
             if token.outbox:
                 token.item.outbox += token.outbox
             token.item.ended(token, output, live)
@@ -387,9 +384,6 @@ class Runner:
         if token.entered and self.gate is not None:
             token.entered = False
             self.gate.leave()
-
-
-_made = tuple.__new__  # twice as fast as by name
 
 
 def _drop(started: Any, _: Any) -> None:

@@ -13,14 +13,52 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
-from asyncio import base_events, events
+from asyncio import base_events
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any, Final
 
 from flownb.engine.capture import who
 from flownb.errors import DeadlockError, RunError, SimulationError
 
 MICRO: Final = 1_000_000
+
+
+class Turn:
+    """What is to be called, now or later: asyncio's handles cost twice as much."""
+
+    __slots__ = ("_args", "_callback", "_cancelled", "_context", "_loop", "_us")
+
+    def __init__(self, loop: VirtualLoop, us: int, callback: Any, args: Any, context: Any) -> None:
+        self._loop, self._us = loop, us
+        self._callback, self._args = callback, args
+        self._context = copy_context() if context is None else context
+        self._cancelled = False
+
+    def when(self) -> float:
+        """Give the virtual second at which it is due."""
+        return self._us / MICRO
+
+    def cancelled(self) -> bool:
+        """Whether it will not be called any more."""
+        return self._cancelled
+
+    def cancel(self) -> None:
+        """See to it that it is not called; what it holds is let go."""
+        if not self._cancelled:
+            self._cancelled = True
+            self._callback = self._args = None
+            self._loop.turn_cancelled()
+
+    def run(self) -> None:
+        """Call it; what it raises is told as asyncio tells it."""
+        try:
+            self._context.run(self._callback, *self._args)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # noqa: BLE001 - it belongs to nobody who could catch it
+            message = f"Exception in callback {self._callback!r}"
+            self._loop.call_exception_handler({"message": message, "exception": error})
 
 
 class VirtualLoop(base_events.BaseEventLoop):
@@ -40,7 +78,7 @@ class VirtualLoop(base_events.BaseEventLoop):
         self.horizon = math.inf
         self.on_horizon: Callable[[], None] | None = None
         self.on_idle: Callable[[], None] | None = None
-        self._timers: list[tuple[int, int, events.TimerHandle]] = []
+        self._timers: list[tuple[int, int, Turn]] = []
         self._order = itertools.count()
         self._cancelled = 0
 
@@ -52,18 +90,31 @@ class VirtualLoop(base_events.BaseEventLoop):
         self, when: float, callback: Any, *args: Any, context: Any = None
     ) -> Any:
         """Schedule *callback* at virtual second *when*, rounded to microseconds."""
-        self._check_closed()  # type: ignore[attr-defined]
-        us = round(when * MICRO)
-        timer = events.TimerHandle(us / MICRO, callback, args, self, context)
-        timer._scheduled = True  # type: ignore[attr-defined]  # noqa: SLF001
-        heapq.heappush(self._timers, (us, next(self._order), timer))
-        return timer
+        return self._plan(round(when * MICRO), callback, args, context)
 
     def call_later(  # type: ignore[override]
         self, delay: float, callback: Any, *args: Any, context: Any = None
     ) -> Any:
         """Schedule *callback* in *delay* virtual seconds."""
-        return self.call_at(self.us / MICRO + delay, callback, *args, context=context)
+        us = round((self.us / MICRO + delay) * MICRO)
+        return self._plan(us, callback, args, context)
+
+    def _plan(self, us: int, callback: Any, args: Any, context: Any) -> Turn:
+        self._check_closed()  # type: ignore[attr-defined]
+        turn = Turn(self, us, callback, args, context)
+        heapq.heappush(self._timers, (us, next(self._order), turn))
+        return turn
+
+    def call_soon(  # type: ignore[override]
+        self, callback: Any, *args: Any, context: Any = None
+    ) -> Any:
+        """Schedule *callback* for the next turn."""
+        self._check_closed()  # type: ignore[attr-defined]
+        turn = Turn(self, self.us, callback, args, context)
+        self._ready.append(turn)  # type: ignore[attr-defined]
+        return turn
+
+    call_soon_threadsafe = call_soon  # type: ignore[assignment] # nobody sleeps: none to wake
 
     def skip(self, until: float | None = None) -> bool:
         """Let time pass at once, to second *until* (None: not at all), if nobody has a say.
@@ -83,6 +134,41 @@ class VirtualLoop(base_events.BaseEventLoop):
         self.us = max(us, self.us)
         return True
 
+    @property
+    def others(self) -> bool:
+        """Whether anything is ready to be called."""
+        return bool(self._ready)  # type: ignore[attr-defined]
+
+    @property
+    def due(self) -> bool:
+        """Whether a timer is due that has not fired yet."""
+        return bool(self._timers) and self._timers[0][0] <= self.us
+
+    def step(self) -> bool:
+        """Let the next timers fire, for a task that waits (see `napping`).
+
+        False: others are ready, or time cannot go on, so that the task must really wait.
+        """
+        timers = self._timers
+        while timers and timers[0][2]._cancelled:  # noqa: SLF001
+            heapq.heappop(timers)
+        if self._ready or not timers or self.aborted or self._stopping:  # type: ignore[attr-defined]
+            return False
+        us = timers[0][0]
+        if us > self.horizon * MICRO:
+            return False
+        self.us, fire = us, []
+        while timers and timers[0][0] <= us:
+            fire.append(heapq.heappop(timers)[2])
+        for turn in fire:
+            if not turn._cancelled:  # noqa: SLF001
+                turn.run()
+        return True
+
+    def next_turn(self) -> None:
+        """Call at once what was made ready last."""
+        self._ready.pop().run()  # type: ignore[attr-defined]
+
     def _run_once(self) -> None:
         """Take one turn: move the time if nothing is ready, then call what is."""
         ready, timers = self._ready, self._timers  # type: ignore[attr-defined]
@@ -96,11 +182,11 @@ class VirtualLoop(base_events.BaseEventLoop):
         while timers and timers[0][0] <= self.us:
             ready.append(heapq.heappop(timers)[2])
         for _ in range(len(ready)):
-            handle = ready.popleft()
-            if not handle._cancelled:  # noqa: SLF001
-                handle._run()  # noqa: SLF001
+            turn = ready.popleft()
+            if not turn._cancelled:  # noqa: SLF001
+                turn.run()
 
-    def _timer_handle_cancelled(self, handle: events.TimerHandle) -> None:  # noqa: ARG002
+    def turn_cancelled(self) -> None:
         """Forget cancelled timers when they are most of all: far ones would pile up."""
         self._cancelled += 1
         if self._cancelled > len(self._timers) // 2 + 50:
@@ -128,9 +214,6 @@ class VirtualLoop(base_events.BaseEventLoop):
 
     def _process_events(self, event_list: list[Any]) -> None:
         """No events: there is no selector."""
-
-    def _write_to_self(self) -> None:
-        """Nobody sleeps in a selector, so nobody needs waking."""
 
     def run_in_executor(  # type: ignore[override]
         self,

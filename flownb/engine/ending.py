@@ -52,13 +52,13 @@ class Ending:
 
     def holds_back(self, item: Item) -> bool:
         """Whether the item's pushes leave together with its ack, when it has settled."""
-        return self.loop.plan.options.transactional and item.message is not None
+        return item.message is not None and self.loop.plan.options.transactional
 
     async def push(self, token: Token, queue: str, data: Any, meta: dict[str, Any]) -> str:
         """Push for a node, now or with the item's ack; the message id, "" if it has none yet."""
         if not self.holds_back(token.item):
             return str(await self.loop.queues.push(queue, data, meta=meta))
-        token.outbox.append(self.loop.queues.hold_back(queue, data, meta=meta))
+        token.outbox = [*token.outbox, self.loop.queues.hold_back(queue, data, meta=meta)]
         return ""
 
     def post(
@@ -68,7 +68,7 @@ class Ending:
         queues, data = self.loop.queues, token.payload
         if not self.holds_back(token.item):
             return queues.posts.push(queues.hold(queue, data, meta=meta), heard)
-        token.outbox.append(queues.hold_back(queue, data, meta=meta))
+        token.outbox = [*token.outbox, queues.hold_back(queue, data, meta=meta)]
         return None
 
     # -- good ends -------------------------------------------------------------
@@ -128,9 +128,9 @@ class Ending:
         item.popped.clear()
 
     def _ack(self, item: Item, when: str) -> None:
-        reader = self.loop.plan.nodes[0].node.reader
         if item.message is None:
             return
+        reader = self.loop.plan.nodes[0].node.reader
         if item.message.letter:
             if when == "done":
                 self._job(self.loop.queues.letters.forget(self.loop.name, item.message.id))

@@ -53,8 +53,8 @@ class Token(Printing):
         self.said: Any = None
         self.noted: Any = None
         self.admitted = self.entered = self.cancelled = self.in_thread = False
-        self.pushes: Sequence[Any] = ()  # hardly any call has these two
-        self.outbox: list[Any] = []
+        self.pushes: Sequence[Any] = ()  # hardly any call has these three
+        self.outbox: Sequence[Any] = ()
         self.contexts: Sequence[Any] = ()
 
     @property
@@ -79,29 +79,6 @@ class Token(Printing):
         self.at.loop.write_line(node, iteration, level, text)
 
 
-class Bits:
-    """Counts open awaited tokens, for the policies whose mask is one bit."""
-
-    __slots__ = ("open",)
-
-    def __init__(self) -> None:
-        self.open = 0
-
-    def opened(self, mask: int, _: PlanNode) -> None:
-        """Count a token that opened, or a mask that widened."""
-        self.open += mask
-
-    def closed(self, mask: int, _: PlanNode) -> None:
-        """Count a token that closed."""
-        self.open -= mask
-
-    def ran(self, _mask: int, _node: PlanNode) -> None:
-        """Learn nothing: who is awaited was decided before the run."""
-
-    def __bool__(self) -> bool:
-        return self.open > 0
-
-
 class LiveArms:
     """Tells for "path_live": an arm is awaited once a B ran in it, or while one may come."""
 
@@ -112,20 +89,13 @@ class LiveArms:
         self._hopeful: dict[int, int] = {}
         self._proven = 0
 
-    def opened(self, mask: int, node: PlanNode) -> None:
-        """Count a token that opened, or a mask that widened."""
-        self._count(mask, node, 1)
-
-    def closed(self, mask: int, node: PlanNode) -> None:
-        """Count a token that closed."""
-        self._count(mask, node, -1)
-
     def ran(self, mask: int, node: PlanNode) -> None:
         """A B that ran proves its arms; one that was bypassed, or lost, does not."""
         if node.node.is_blocking:
             self._proven |= mask
 
-    def _count(self, mask: int, node: PlanNode, step: int) -> None:
+    def count(self, mask: int, node: PlanNode, step: int) -> None:
+        """Count a token that opened, or a mask that widened (1); or one that closed (-1)."""
         while mask:
             arm = mask & -mask
             self._open[arm] = self._open.get(arm, 0) + step
@@ -143,9 +113,9 @@ class Item:
     """One iteration: what the producer made, and everything that comes of it."""
 
     __slots__ = (
-        "awaited", "errors", "idle_since", "index", "iteration", "joins", "loop", "lost", "memo",
+        "arms", "errors", "idle_since", "index", "iteration", "joins", "loop", "lost", "memo",
         "message", "open", "order", "outbox", "parked", "payload", "popped", "produced", "released",
-        "runners", "settled", "shed", "slot", "throttled", "visits",
+        "runners", "settled", "shed", "slot", "throttled", "visits", "waits",
     )  # fmt: skip
 
     def __init__(
@@ -163,7 +133,8 @@ class Item:
         self.lost: set[int] = set()
         self.popped: list[tuple[str, str]] = []
         self.outbox: list[Any] = []
-        self.awaited: Bits | LiveArms = loop.tally()
+        self.waits = 0  # how many awaited tokens are open, unless `arms` knows better
+        self.arms = LiveArms() if loop.plan.policy == "path_live" else None
         self.joins: dict[int, Join] = {}
         self.visits: dict[int, int] = {}
         self.errors: list[tuple[Token, BaseException]] = []
@@ -198,7 +169,8 @@ class Item:
 
     def ended(self, token: Token, output: Any, live: Collection[PlanEdge] | None) -> None:
         """Go on behind a node that ended well; *live* None means all edges are."""
-        self.awaited.ran(token.mask, token.at.plan)
+        if self.arms is not None:
+            self.arms.ran(token.mask, token.at.plan)
         self._spread(token.at, output, token.mask, live)
         self.close(token)
         self.check()
@@ -207,7 +179,8 @@ class Item:
         """Go on behind a node that failed for good: its out-edges die, marked."""
         self.errors.append((token, error))
         self.loop.ending.node_failed(token, error)
-        self.awaited.ran(token.mask, token.at.plan)
+        if self.arms is not None:
+            self.arms.ran(token.mask, token.at.plan)
         self._kill(token.at.outs, failed=True)
         self.close(token)
         self.check()
@@ -223,7 +196,7 @@ class Item:
             self.loop.settled(self)
 
     def _release(self) -> None:
-        if self.awaited:
+        if self.waits or self.arms:
             self.idle_since = None
         elif not may_release(self.loop, self):
             # the await set is done, only the slot is missing: from here on it is throttled
@@ -260,7 +233,10 @@ class Item:
         if target.counts:
             self._arrive(self._join(target), edge, payload, mask)
         else:
-            self._start(Token(self, target, payload, mask, self._visit(target)))
+            visit = self._visit(target) if target.plan.multi else 0
+            token = Token(self, target, payload, mask, visit)
+            self._open(token)
+            self._offer(token)
 
     def _visit(self, target: Runner) -> int:
         if not target.plan.multi:
@@ -268,10 +244,6 @@ class Item:
         visit = self.visits.get(target.plan.index, 0)
         self.visits[target.plan.index] = visit + 1
         return visit
-
-    def _start(self, token: Token) -> None:
-        self._open(token)
-        self._offer(token)
 
     def _offer(self, token: Token) -> None:
         """The token's inputs are there: it starts now, or when the start rule lets it."""
@@ -282,13 +254,19 @@ class Item:
 
     def _open(self, token: Token) -> None:
         self.open[token] = None
-        self.awaited.opened(token.mask, token.at.plan)
+        if self.arms is None:
+            self.waits += token.mask
+        else:
+            self.arms.count(token.mask, token.at.plan, 1)
 
     def close(self, token: Token) -> None:
         """Take a token out of the books; the item goes on with `check`."""
         if self.open.pop(token, self) is self:  # it lost while it was ending
             return
-        self.awaited.closed(token.mask, token.at.plan)
+        if self.arms is None:
+            self.waits -= token.mask
+        else:
+            self.arms.count(token.mask, token.at.plan, -1)
         if self.order is not None:
             self.order.closed(token)
 
@@ -311,7 +289,10 @@ class Item:
         elif mask & ~join.token.mask:
             new = mask & ~join.token.mask
             join.token.mask |= new
-            self.awaited.opened(new, target.plan)
+            if self.arms is None:
+                self.waits += new
+            else:
+                self.arms.count(new, target.plan, 1)
         join.live[self.runners[edge.source].name] = payload
         if join.left and join.patient:
             return

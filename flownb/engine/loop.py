@@ -20,7 +20,7 @@ from flownb.engine.context import Clock
 from flownb.engine.crew import Crew
 from flownb.engine.ending import Ending
 from flownb.engine.inflight import Slots
-from flownb.engine.item import Bits, Item, LiveArms, Token
+from flownb.engine.item import Item, Token
 from flownb.engine.lane import Lane
 from flownb.engine.lasting import Lasting
 from flownb.engine.once import RunItem
@@ -28,7 +28,6 @@ from flownb.engine.overload import has_place
 from flownb.engine.produce import FAILED_TICK, SAME, Source
 from flownb.engine.setup import open_resources, set_up
 from flownb.engine.signature import EXHAUSTED
-from flownb.model.records import Span
 from flownb.model.tools import tools as global_tools
 
 if TYPE_CHECKING:
@@ -79,7 +78,6 @@ class LoopManager(Lasting):
         self.resources: dict[str, Any] = {}
         self.memory: dict[str, Memory] = {}
         self.slots = Slots(plan.options.max_in_flight)
-        self.tally: type[Bits | LiveArms] = LiveArms if plan.policy == "path_live" else Bits
         self.items: dict[int, Item] = {}
         self.calls: dict[Token, None] = {}
         self.ready: deque[Token] = deque()
@@ -223,7 +221,7 @@ class LoopManager(Lasting):
         turn = end if item.idle_since is None else item.idle_since
         for kind, a, b in (("wait", start, turn), ("throttled", turn, end)):
             if b > a and item.released:
-                self.stream.span(Span(self.name, self.name, item.iteration, 0, kind, a, b))  # type: ignore[arg-type]
+                self.stream.span((self.name, self.name, item.iteration, 0, kind, a, b, 1))
 
     async def _give_turn(self, *, at_once: bool = False) -> None:
         """Let the event loop breathe: each iteration in virtual time, else every 5 ms."""
@@ -268,7 +266,6 @@ class LoopManager(Lasting):
         self.plan, self.runners = plan, runners
         if self._next_plan is plan:  # else the next one came while this was set up
             self._next_plan = None
-        self.tally = LiveArms if plan.policy == "path_live" else Bits
         self.slots.resize(plan.options.max_in_flight)
         if kept is not None and kept.node is plan.nodes[0].node:
             self.source.runner = runners[0]
@@ -302,10 +299,15 @@ class LoopManager(Lasting):
         """Start every token that is ready; nodes that end at once make more ready."""
         if self._pumping:
             return
-        self._pumping, since = True, self.event_loop.time()
+        self._pumping, ready, since = True, self.ready, self.event_loop.time()
         try:
-            while self.ready:
-                self._start(self.ready.popleft())
+            while ready:
+                token = ready.popleft()
+                runner = token.at
+                if runner.waits:
+                    self._start(token)
+                else:
+                    runner.run(token)
                 if self.private and self.event_loop.time() - since > TURN:
                     self.soon(self.pump)
                     return

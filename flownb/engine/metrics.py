@@ -12,14 +12,15 @@ from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
-from flownb.model.records import Event, LoopMetrics, NodeMetrics
+from flownb.model.records import LoopMetrics, NodeMetrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from flownb.engine.inflight import Slots
     from flownb.engine.missed import Missed
-    from flownb.model.records import Batch, LoopState, NodeState, Span
+    from flownb.engine.observe import Fields
+    from flownb.model.records import Batch, LoopState, NodeState
 
 _FINE: Final = 8
 _NANO: Final = 1e-9
@@ -122,7 +123,7 @@ class Meter:
         self.started = self.before = 0.0  # `before`: the seconds it ran before a restart
         self.ended: float | None = None
         self.missed = 0
-        self._on: dict[str, Callable[[Event], None]] = {
+        self._on: dict[str, Callable[[Fields], None]] = {
             "state": self._on_state,
             "produced": self._on_produced,
             "settled": self._on_settled,
@@ -140,11 +141,11 @@ class Meter:
             meter = self.nodes[name] = NodeMeter(name)
         return meter
 
-    def on_span(self, span: Span, _: Any) -> None:
+    def on_span(self, span: Fields, _: Any = None) -> None:
         """Count a call or the producer's wait."""
         _, node, _, _, kind, start, end, attempt = span
         if kind == "work":
-            meter = self.node(node)
+            meter = self.nodes.get(node) or self.node(node)
             meter.state = "healthy"
             if attempt:
                 meter.times.add(end - start)
@@ -155,10 +156,11 @@ class Meter:
         if node == self.loop and kind in self.seconds:
             self.seconds[kind] += end - start
 
-    def on_event(self, event: Event) -> None:
+    def on_event(self, event: Fields) -> None:
         """Count an event by its kind."""
-        self.counts[event.kind] += 1
-        handler = self._on.get(event.kind)
+        kind = event[1]
+        self.counts[kind] += 1
+        handler = self._on.get(kind)
         if handler is not None:
             handler(event)
 
@@ -182,48 +184,49 @@ class Meter:
         for name, meter in missed.nodes.items():
             self.node(name).merge(meter)
         for iteration, time in missed.ends:
-            self._on_settled(Event(time, "settled", self.loop, "", iteration))
+            self._on_settled((time, "settled", self.loop, "", iteration, None))
         self.began.update(missed.began)
         self.items.merge(missed.items)
         self.counts.update(missed.counts)
         for kind, seconds in missed.seconds.items():
             self.seconds[kind] += seconds
 
-    def _on_state(self, event: Event) -> None:
-        self.state = event.data[0]
+    def _on_state(self, event: Fields) -> None:
+        time, (self.state, _) = event[0], event[-1]
         if self.state == "starting" and not self.started:  # not anew after a crash
-            self.started = event.time - self.before
+            self.started = time - self.before
         if self.state in {"stopped", "completed", "error"}:
-            self.ended = event.time
+            self.ended = time
 
-    def _on_produced(self, event: Event) -> None:
-        self.began[event.iteration] = event.time
+    def _on_produced(self, event: Fields) -> None:
+        self.began[event[4]] = event[0]
 
-    def _on_settled(self, event: Event) -> None:
-        made = self.began.pop(event.iteration, None)
+    def _on_settled(self, event: Fields) -> None:
+        time, _, _, _, iteration, _ = event
+        made = self.began.pop(iteration, None)
         if made is not None:
-            self.items.add(event.time - made)
+            self.items.add(time - made)
 
-    def _on_cancelled(self, event: Event) -> None:
-        self.began.pop(event.iteration, None)
+    def _on_cancelled(self, event: Fields) -> None:
+        self.began.pop(event[4], None)
 
-    def _on_failed(self, event: Event) -> None:
-        meter = self.node(event.node)
+    def _on_failed(self, event: Fields) -> None:
+        meter = self.node(event[3])
         meter.failed += 1
         meter.state = "failing"
 
-    def _on_retry(self, event: Event) -> None:
-        meter = self.node(event.node)
+    def _on_retry(self, event: Fields) -> None:
+        meter = self.node(event[3])
         meter.retries += 1
         meter.state = "retrying"
 
-    def _on_timeout(self, event: Event) -> None:
-        meter = self.node(event.node)
+    def _on_timeout(self, event: Fields) -> None:
+        meter = self.node(event[3])
         meter.timeouts += 1
-        meter.abandoned += bool(event.data)
+        meter.abandoned += bool(event[5])
 
-    def _on_abandoned(self, event: Event) -> None:
-        self.node(event.node).abandoned += 1
+    def _on_abandoned(self, event: Fields) -> None:
+        self.node(event[3]).abandoned += 1
 
     def snapshot(self, now: float, slots: Slots) -> LoopMetrics:
         """Freeze what is known at second *now*; *slots* says how many items are in flight."""

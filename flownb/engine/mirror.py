@@ -16,7 +16,7 @@ from flownb.engine.checkpoint import Beginning, Snapshot
 from flownb.engine.inflight import Slots
 from flownb.engine.parcels import unpack, unpack_error
 from flownb.engine.supervise import Restartable
-from flownb.model.records import ENDED, NOTHING, Batch, Event, LogLine, Span
+from flownb.model.records import ENDED, NOTHING, Batch, LogLine, Span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -120,7 +120,7 @@ class Mirror(Restartable):
     def _span(self, span: tuple[Any, ...], has_output: bool, output: Any) -> None:  # noqa: FBT001
         if self.underway:
             self.underway.pop(span[1:5], None)  # it is over
-        self.stream.span(Span._make(span), unpack(output) if has_output else NOTHING)
+        self.stream.span(span, unpack(output) if has_output else NOTHING)
 
     def _underway(self, spans: list[tuple[Any, ...]]) -> None:
         self.underway = {span[1:5]: Span._make(span) for span in spans}
@@ -143,7 +143,7 @@ class Mirror(Restartable):
             return
         data = LogLine._make(data) if kind == "log" else unpack(data)
         self._learn(kind, iteration, data)
-        self.stream.event(Event(at, kind, loop, node, iteration, data))
+        self.stream.event((at, kind, loop, node, iteration, data))
 
     def _learn(self, kind: str, iteration: int, data: Any) -> None:
         if kind == "produced":
@@ -216,7 +216,7 @@ class Mirror(Restartable):
 
     def event(self, kind: str, node: str = "", iteration: int = -1, data: Any = None) -> None:
         """Publish an event of this loop, now."""
-        self.stream.event(Event(self.now(), kind, self.name, node, iteration, data))
+        self.stream.event((self.now(), kind, self.name, node, iteration, data))
 
 
 def _nowhere(*_: Any) -> None:

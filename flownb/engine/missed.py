@@ -12,10 +12,13 @@ from __future__ import annotations
 import threading
 from array import array
 from collections import deque
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from flownb.engine.metrics import Meter
-from flownb.model.records import Batch, Event, Span
+from flownb.model.records import Batch
+
+if TYPE_CHECKING:
+    from flownb.engine.observe import Fields
 
 MOST: Final = 8_000_000  # bytes, about: 20,000 spans
 _RECORD: Final = 400  # bytes of a span or event in memory, about
@@ -39,24 +42,25 @@ class Missed(Meter):
         """Add a record of a relay."""
         self.records += 1
         if kind == "span":
-            self.on_span(Span._make(rest[0]), None)
+            self.on_span(rest[0])
         elif kind == "event":
-            self.on_event(Event(*rest[0]))
+            self.on_event(rest[0])
         else:
             loop, nodes, first, origin, times = rest
             batch = Batch(loop, nodes, first, origin, list(array("q", times)), [])
             self.made = batch.first + batch.iterations
             self.on_batch(batch)
 
-    def _on_produced(self, event: Event) -> None:
+    def _on_produced(self, event: Fields) -> None:
         super()._on_produced(event)
-        self.made = event.iteration + 1
+        self.made = event[4] + 1
 
-    def _on_settled(self, event: Event) -> None:
-        if event.iteration in self.began:
+    def _on_settled(self, event: Fields) -> None:
+        time, _, _, _, iteration, _ = event
+        if iteration in self.began:
             super()._on_settled(event)
         else:
-            self.ends.append((event.iteration, event.time))
+            self.ends.append((iteration, time))
 
 
 class Backlog:

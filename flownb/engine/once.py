@@ -112,7 +112,8 @@ class RunItem(Tolerant):
         token = Token(self, target, payload, 1, self._visit(target))
         if self._may_run(token):
             self._give(token, payload)
-            self._start(token)
+            self._open(token)
+            self._offer(token)
 
     def _give(self, token: Token, payload: Any) -> None:
         """Let a node see the state as a dict of its own; a payload comes as it is."""

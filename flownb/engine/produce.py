@@ -15,7 +15,6 @@ from flownb.engine.catchup import CatchUp
 from flownb.engine.item import Token
 from flownb.engine.routing import route
 from flownb.engine.signature import EXHAUSTED, can_be_replayed
-from flownb.model.records import Span
 from flownb.queues.spec import Lease
 
 if TYPE_CHECKING:
@@ -73,6 +72,7 @@ class Source:
         self.loop, self.runner = loop, loop.runners[0]
         self.node = self.runner.node
         self.every = self.node.every
+        self._ends = loop.most is not None or hasattr(self.node.fn, "__len__")
         self.exhausted = False
         self.again: deque[tuple[Any, Any, int | None]] = deque()
         self.pulled = 0  # items that this source has made, or that were made before
@@ -227,7 +227,7 @@ class Source:
     async def _pull(self) -> Made:
         pull = Pull(self.loop)
         token = Token(pull, self.runner, None, 0)
-        if self.loop.most is not None or hasattr(self.node.fn, "__len__"):
+        if self._ends:
             self.loop.world.progress()
         keeping = self.loop.keeping
         if keeping is not None:
@@ -274,9 +274,7 @@ class Source:
         message = self._buffer.popleft()
         now = loop.now()
         loop.world.hopped(loop, message.meta.get("hops", 0))
-        loop.stream.span(
-            Span(loop.name, loop.name, loop.made, 0, "work", now, now), message.payload
-        )
+        loop.stream.span((loop.name, loop.name, loop.made, 0, "work", now, now, 1), message.payload)
         loop.event("received", loop.name, loop.made, message.origin)
         return message.payload, None, message
 

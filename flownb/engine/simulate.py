@@ -22,9 +22,9 @@ from flownb.engine.inflight import Gates
 from flownb.engine.links import Links, lanes, queue_specs
 from flownb.engine.loop import LoopManager
 from flownb.engine.metrics import Meter
-from flownb.engine.observe import Guarded, History, Observer, Outputs, Stream
+from flownb.engine.observe import Guarded, Observer, Outputs
 from flownb.engine.placing import without_checkpoint
-from flownb.engine.recording import Recording
+from flownb.engine.recording import Recording, Tape
 from flownb.engine.sandbox import sandboxed
 from flownb.engine.world import Simulated
 from flownb.errors import DeadlockError, GraphError
@@ -46,8 +46,9 @@ DEFAULT_UNTIL: Final = 10.0
 class Simulation(Shown):
     """What a simulated run did. Times are virtual seconds from its start."""
 
-    def __init__(self, name: str, history: History, digest: str, duration: float) -> None:
-        self.name, self._history, self.digest, self.duration = name, history, digest, duration
+    def __init__(self, name: str, history: Recording, duration: float) -> None:
+        self.name, self._history, self.digest = name, history, history.digest
+        self.duration = duration
         self.metrics: dict[str, LoopMetrics] = {}
         self._kept: dict[str, list[Any]] = {}
         self._lanes: tuple[Lane, ...] = ()
@@ -59,12 +60,12 @@ class Simulation(Shown):
     def timeline(self) -> Timeline:
         """Every span that is kept, ordered by start."""
         kept = (s for s in self._history.spans() if s.node != self.hidden)
-        return Timeline.of_spans(kept, self._history.events, self._lanes)
+        return Timeline.of_spans(kept, self.events, self._lanes)
 
     @property
     def events(self) -> list[Event]:
         """Every event that is kept, in the order in which they happened."""
-        return list(self._history.events)
+        return self._history.events
 
     def outputs(self, node: str, last: int | None = None) -> list[Any]:
         """Give the last outputs of a node, oldest first; its `keep=` says how many are kept."""
@@ -166,7 +167,7 @@ class _Run:
         self.workflow, self.plans, self.seed = workflow, plans, seed
         self.world = world
         self.meters: dict[str, Meter] = {}
-        self.recording = Recording(History(history), self.meters)
+        self.recording = Recording(history, self.meters)
         self.tools, self.using = tools, using
         # one guard for all loops: an observer that raises is switched off everywhere
         self.watching = [Guarded(o) for o in using if isinstance(o, Observer)]
@@ -237,7 +238,7 @@ class _Run:
         self.managers[plan.loop] = LoopManager(
             plan,
             world=self.world,
-            stream=Stream([kept, self.recording, *self.watching]),
+            stream=Tape(self.recording, kept, self.watching),
             gates=gates,
             queues=server.manager(plan.graph, specs, consumer=plan.loop, clock=clock),
             tools=self.tools,
@@ -292,7 +293,7 @@ class _Run:
     def _result(self) -> Simulation:
         now = min(self.event_loop.time(), self.until)
         self.recording.end()
-        result = Simulation(self.workflow.name, self.recording.history, self.recording.digest, now)
+        result = Simulation(self.workflow.name, self.recording, now)
         if not self.workflow.producers:
             (once,) = self.managers.values()
             result.hidden = once.name

@@ -13,8 +13,9 @@ import math
 from typing import TYPE_CHECKING, Any, Final
 
 from flownb.engine.capture import Spot
+from flownb.engine.napping import Nap
 from flownb.engine.supervise import Restartable
-from flownb.model.records import ENDED, Event, LogLine
+from flownb.model.records import ENDED, LogLine
 from flownb.queues.spec import Message
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Steered(Restartable):
         self.last_step = -1  # the iteration of the last of them
         self._deadline: float | None = None
         self.moment = MOMENT  # that sync calls still get when the loop has ended
-        self._sleeper: asyncio.Future[None] | None = None
+        self._sleeper: asyncio.Future[None] | Nap | None = None
         self._next_plan: LoopPlan | None = None
         self.tasks: dict[asyncio.Task[Any], None] = {}
         self.may_restart: Callable[[BaseException], bool] = lambda _: False
@@ -79,12 +80,16 @@ class Steered(Restartable):
         """Wait for `wake()`, or until second *until* of the run."""
         if until is not None and self.skip(until + self.origin):
             return
-        self._sleeper = future = self.event_loop.create_future()
         timer = None
         if until is not None:
             timer = self.event_loop.call_at(until + self.origin, self.wake)
         try:
-            await future
+            if self.inline:
+                self._sleeper = nap = Nap(self.event_loop)  # type: ignore[arg-type]
+                await nap.take()
+            else:
+                self._sleeper = future = self.event_loop.create_future()
+                await future
         finally:
             self._sleeper = None
             if timer is not None:
@@ -282,13 +287,13 @@ class Steered(Restartable):
 
     def event(self, kind: str, node: str = "", iteration: int = -1, data: Any = None) -> None:
         """Publish an event of this loop, now."""
-        self.stream.event(Event(self.now(), kind, self.name, node, iteration, data))
+        self.stream.event((self.now(), kind, self.name, node, iteration, data))
 
     def log(self, node: str, iteration: int, level: str, text: str) -> None:
         """Publish a log line; from any thread."""
         now = self.now()
         line = LogLine(now, self.name, node, iteration, level, text)
-        event = Event(now, "log", self.name, node, iteration, line)
+        event = (now, "log", self.name, node, iteration, line)
         if self.inline:
             self.stream.event(event)
         else:

@@ -245,7 +245,7 @@ class Track:
                 return
             self._timer = None
         now, attempt = self._now(), self.supervisor.attempt
-        self.manager.stream.event(Event(now, "restarted", self.name, data=attempt))
+        self.manager.stream.event((now, "restarted", self.name, "", -1, attempt))
         self.host.start(self._orchestrator.origin)
 
     def stop(self, grace: float, *, launched: bool) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from flownb.engine.cached import Cache, cache
 from flownb.engine.capture import HERE
+from flownb.engine.signature import EXHAUSTED
 from flownb.errors import LivelockError, RunError, SimulationError
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Live:
         """Every node is called."""
         return True
 
-    def extra(self, runner: Runner) -> float:  # noqa: ARG002
+    def extra(self, runner: Runner, output: Any) -> float:  # noqa: ARG002
         """A call takes no time but its own."""
         return 0.0
 
@@ -90,8 +91,10 @@ class Simulated:
         """Whether node functions are called; a `fake=` always is."""
         return self._call or node.fake is not None
 
-    def extra(self, runner: Runner) -> float:
-        """Virtual seconds that the call that just returned has to last."""
+    def extra(self, runner: Runner, output: Any) -> float:
+        """Virtual seconds that the call that just gave *output* still has to last."""
+        if output is EXHAUSTED:
+            return 0.0
         spot = HERE.get()
         slept = 0.0
         if spot is not None:

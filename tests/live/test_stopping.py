@@ -332,7 +332,7 @@ BREAK = pytest.mark.parametrize(
         "loop.LoopManager._drain",
         "loop.LoopManager._adopt",
         "leaving.Leaving.settle_tasks",
-        "loop.LoopManager._start",
+        "calling.Runner.run",
         "loop.LoopManager.released",
         "loop.LoopManager.settled",
         "produce.Source.make",
