@@ -129,6 +129,8 @@ class Cached:
     def _key(self, token: Token, seen: Any, held: list[Any]) -> bytes:
         runner, likeness = self._runner, Likeness(held)
         likeness.reads((_called(runner.node, virtual=runner.loop.inline), self._of))
+        if runner.ctx_name:
+            likeness.reads(tuple((tool.name, tool.fn) for tool in runner.loop.tools.listing()))
         likeness.value((runner.config, token.item.failed_sources(runner.plan), seen))
         return likeness.digest()
 

@@ -347,6 +347,21 @@ def test_a_function_that_calls_itself_and_two_that_call_each_other_are_followed(
     assert twice_with(one, two) == "completed"
 
 
+def test_other_tools_are_another_function():
+    def price(state, ctx):
+        return {"price": ctx.tools.call("rate") * state["n"]}
+
+    def tools(rate):
+        registry = ToolRegistry()
+        registry.register("rate", lambda: rate)
+        return registry
+
+    graph = Graph("tools").add_node("price", price, cache=True)
+    found = [graph.run({"n": 2}, tools=tools(rate)) for rate in (3, 3, 4)]
+    assert [run.state["price"] for run in found] == [6, 6, 8]
+    assert [run.cached for run in found] == [0, 1, 0]
+
+
 def test_config_and_class_nodes_have_results_of_their_own():
     class Scale(BlockingNode):
         class Config(NodeConfig):
