@@ -17,7 +17,7 @@ _COUNTED: Final = (
     "produced", "released", "settled", "item_failed", "dropped", "cancelled", "overrun",
     "restarted",
 )  # fmt: skip
-_OF_NODE: Final = ("failed", "retries", "timeouts", "abandoned", "backoff")
+_OF_NODE: Final = ("failed", "retries", "timeouts", "abandoned", "backoff", "cached")
 
 
 def dump(meter: Meter, now: float) -> str:

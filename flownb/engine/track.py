@@ -181,6 +181,7 @@ class Track:
             beginning = keeper.claim()
         except Exception as error:  # noqa: BLE001 - a store of the user's may raise anything
             self._claiming = False
+            self.host.manager.may_restart = lambda _: False  # where would it begin?
             self.host.refuse(error)
             return
         with self._lock:

@@ -147,3 +147,14 @@ def test_a_gap_is_told_once():
         notebook.fetch(backlog.take())
     texts = [line.text for line in notebook.history.logs]
     assert texts == ["the notebook did not keep up: its timeline of this loop has a gap"]
+
+
+def test_the_newest_checkpoint_outlives_a_backlog_that_is_full():
+    backlog = Backlog("p", most=10_000)
+    for number in range(50):
+        backlog.add(("checkpoint", (number, "running", number, "x" * 3000)), 3000)
+    for number in range(100):
+        backlog.add(("event", (0.0, "settled", "p", "", number, None)), 100)
+    kept = [record[1][0] for record in backlog.take() if record[0] == "checkpoint"]
+    assert kept == [49]
+    assert not backlog.take()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from flownb import Graph
+from flownb import Graph, Retry
 from flownb.errors import GraphError, RunError, StoreError
 from flownb.stores import open_store
 from flownb.stores.memory import MemoryLoops
@@ -100,6 +100,67 @@ async def test_running_the_cell_again_goes_on_without_a_pause(tmp_path):
     await orch.wait(timeout=20)
     assert first.is_over()
     assert orch.outputs("check") == [{"sum": sum(range(TOTAL)), "items": TOTAL}]
+
+
+@live
+async def test_a_loop_that_is_started_once_more_goes_on(tmp_path):
+    orch = summing(tmp_path / "kept.sqlite").start()
+    await orch.wait(iterations=10, timeout=20)
+    await orch.stop()
+    before = orch.metrics()["days"].done
+    await orch.start()
+    assert (await orch.wait(timeout=20))["days"].state == "completed"
+    assert orch.outputs("check") == [{"sum": sum(range(TOTAL)), "items": TOTAL}]
+    assert [x.text for x in orch.logs()] == [f"goes on at item {before} of its checkpoint"]
+
+
+@live
+async def test_the_counters_of_what_failed_and_was_tried_again_go_on(tmp_path):
+    def check(item):
+        if item % 10 == 3:
+            raise ValueError(item)
+        return item
+
+    def graph():
+        retry = {"retry": Retry(on=ValueError, attempts=2, wait_initial=0.001)}
+        return one(range(TOTAL), check, node=retry, checkpoint=tmp_path / "kept.sqlite")
+
+    orch = graph().start()
+    await orch.wait(iterations=20, timeout=20)
+    await orch.stop()
+    orch = graph().start()
+    await orch.wait(timeout=20)
+    metrics = orch.metrics()["days"]
+    assert (metrics.produced, metrics.done, metrics.failed, metrics.open) == (
+        TOTAL,
+        TOTAL - 6,
+        6,
+        0,
+    )
+    node = metrics.nodes["check"]
+    assert (node.calls, node.failed, node.retries) == (TOTAL + 6, 6, 6)
+    assert 0 < node.p50 <= node.p99 <= node.longest
+    assert metrics.elapsed > 0
+
+
+@live
+async def test_a_store_that_is_lost_while_a_loop_starts_ends_it_and_begins_nothing():
+    shaky = Shaky()
+    shaky.away = True
+    orch = summing(shaky, restart="on_crash").start()
+    await until(lambda: orch.status()["days"].state == "error", patience=10)
+    assert "no route to the store" in orch.status()["days"].reason
+    assert orch.metrics()["days"].produced == 0
+
+
+def test_a_graph_with_a_checkpoint_can_be_looked_at_and_simulated(tmp_path):
+    store = open_store(tmp_path / "kept.sqlite")
+    graph = summing(store)
+    assert graph.simulate(iterations=3).outputs("check") == [{"sum": 3, "items": 3}]
+    assert graph.simulate(iterations=3).outputs("check") == [{"sum": 3, "items": 3}]
+    assert str(graph.explain())
+    assert not graph.validate()
+    assert not (tmp_path / "kept.sqlite").exists()
 
 
 @live
