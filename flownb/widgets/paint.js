@@ -84,7 +84,23 @@ export function painter(canvas) {
     ink.stroke();
   }
 
+  function hop(x, y, to, end) {
+    const [, stroke, thick] = looks.hop;
+    ink.strokeStyle = ink.fillStyle = colour(stroke);
+    ink.lineWidth = thick;
+    ink.beginPath();
+    ink.moveTo(x, y);
+    ink.lineTo(to, end);
+    ink.stroke();
+    const slope = Math.atan2(end - y, to - x);
+    ink.beginPath();
+    ink.moveTo(to, end);
+    for (const side of [-1, 1]) ink.lineTo(to - 7 * Math.cos(slope + side * 0.4), end - 7 * Math.sin(slope + side * 0.4));
+    ink.fill();
+  }
+
   return {
+    hop,
     use: (found) => ((looks = found), (asked = -FRESH)),
     resize: (high) => {
       const wide = canvas.parentElement.clientWidth;

@@ -2,6 +2,7 @@
 import { duration } from "./base.js";
 
 const MOST = 60000; // spans that are kept; the oldest go first
+const HOPS = 2000; // messages between loops that are kept
 const DEEP = 6; // calls of one node under each other
 const EPS = 2e-5; // seconds: times travel in steps of 1e-5
 
@@ -23,6 +24,7 @@ export class Reel {
     this.size = 0;
     this.left = 0;
     this.failed = new Set();
+    this.hops = [];
     this.portion = 0;
     this.recent = [];
   }
@@ -44,12 +46,14 @@ export class Reel {
     this.add(content, unit, kinds);
   }
 
-  add({ t, s, f, left }, unit, kinds) {
+  add({ t, s, f, h, left }, unit, kinds) {
     for (let i = 0; i + 4 < s.length; i += 5) {
       const start = t + s[i + 2] * unit;
       this.put({ row: s[i], iteration: s[i + 1], start, end: start + s[i + 3] * unit, kind: kinds[s[i + 4]], line: 0 });
     }
     for (const [row, iteration] of f ?? []) this.failed.add(`${row}/${iteration}`);
+    for (const [row, iteration, reader, read, time] of h ?? []) this.hops.push({ row, iteration, reader, read, time });
+    if (this.hops.length > HOPS) this.hops.splice(0, this.hops.length - HOPS);
     this.left += left ?? 0;
     if (this.size > MOST) this.drop();
   }
@@ -84,6 +88,15 @@ export class Reel {
       if (spans[i].start <= to) found.push(spans[i]);
     }
     return found;
+  }
+
+  /** Give the messages that came between two seconds, each with the calls at both its ends. */
+  arrows(from, to) {
+    const call = (row, iteration) => this.rows.get(row)?.spans.findLast((s) => s.kind === "work" && s.iteration === iteration);
+    return this.hops
+      .filter((hop) => hop.time >= from && hop.time <= to)
+      .map((hop) => ({ ...hop, pushed: call(hop.row, hop.iteration), taken: call(hop.reader, hop.read) }))
+      .filter((hop) => hop.pushed && hop.taken);
   }
 
   /** Give the second at which the first span that is known starts. */

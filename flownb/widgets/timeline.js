@@ -8,6 +8,7 @@ const HEAD = 22; // pixels of a loop's name
 const BAR = 15;
 const GAP = 5;
 const FRAME = 50; // milliseconds between two pictures, at least
+const ARROWS = 80; // messages in view
 const TABLE = 100; // rows
 const AHEAD = 1; // seconds that the clock goes on without news: a busy kernel sends none
 
@@ -104,9 +105,24 @@ export function timeline(el, store) {
       const spans = [...reel.visible(row.id, from, to), ...(open.get(row.id) ?? [])];
       view.boxes.push(...paint.row(row, spans, x, { bar: BAR, reel, rows }));
     }
+    messages(from, to, x, [top, bottom]);
     page.tell(view, from, to, rows, reel);
     drawn = performance.now();
     cost = drawn - begin;
+  }
+  /** Draw who handed what to whom; a thicket of arrows would tell nothing. */
+  function messages(from, to, x, [top, bottom]) {
+    const found = reel.arrows(from, to);
+    if (found.length > ARROWS) return;
+    const known = new Map(rows.map((row) => [row.id, row]));
+    for (const { row, reader, pushed, taken, time } of found) {
+      const [a, b] = [known.get(row), known.get(reader)];
+      if (!a || !b) continue;
+      const down = b.y > a.y; // from the near edge of one bar to that of the other
+      const y = a.y + pushed.line * (BAR + 1) + (down ? BAR : 0);
+      const end = b.y + taken.line * (BAR + 1) + (down ? 0 : BAR);
+      if (Math.max(y, end) >= top && Math.min(y, end) <= bottom) paint.hop(x(Math.min(pushed.end, time)), y, x(time), end);
+    }
   }
   function openSpans(to) {
     const found = new Map();
@@ -251,7 +267,7 @@ function label(name, y, high, words) {
 }
 
 function legend() {
-  const keys = [["work", "works"], ["away", "works, nobody waits"], ["wait", "waits"], ["failed", "failed"]];
+  const keys = [["work", "works"], ["away", "works, nobody waits"], ["wait", "waits"], ["failed", "failed"], ["hop", "message"]];
   return keys.map(([kind, words]) => h("span", {}, h("i", { class: `flownb-key flownb-key-${kind}`, "aria-hidden": "true" }), words));
 }
 

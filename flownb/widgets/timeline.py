@@ -17,22 +17,23 @@ from flownb.widgets.feed import Feed
 from flownb.widgets.part import Part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping
+    from collections.abc import Callable, Hashable, Mapping, Sequence
 
     from flownb.engine.orchestrator import Orchestrator
     from flownb.engine.track import Track
-    from flownb.model.records import Failure
+    from flownb.model.records import Event, Failure
     from flownb.widgets.part import Command
 
 _EVERY: Final = 0.2  # seconds between two portions
 _MOST: Final = 600  # spans in a portion: 3,000 a second
 _PAST: Final = 3_000  # spans that a new page gets
+_HOPS: Final = 40  # messages in a portion: more arrows tell nothing
 _STILL: Final = 10.0  # seconds that the picture that stays shows,
 _STILL_SPANS: Final = 250  # and how many spans: it is sent again now and then
 _NAME: Final = 200
 _LOOKS: Final = (
     "work-even", "work-odd", "away-even", "away-odd", "thin-work", "thin-away", "thin-wait",
-    "waiting", "hatch", "bar-number", "away-number", "grid", "axis", "tick",
+    "waiting", "hatch", "bar-number", "away-number", "grid", "axis", "tick", "hop",
 )  # fmt: skip
 
 
@@ -46,6 +47,7 @@ class TimelineView(Part):
         self._feed, self._rows = Feed(), Rows()
         self._last: dict[Track, Any] = {}
         self._last_failure: dict[Track, Failure | None] = {}
+        self._last_event: dict[Track, Event | None] = {}
         self._next = 0.0
         self._state: dict[str, Any] = {}
 
@@ -70,6 +72,8 @@ class TimelineView(Part):
         looks = {name: _look({**LOOKS, **BARS}[name]) for name in _LOOKS}
         marks = [m for t in self._orch.tracks.values() for m in self._marks(t, t.history.failures)]
         past |= {"f": marks} if marks else {}
+        every = [e for t in self._orch.tracks.values() for e in list(t.history.events)]
+        past |= self._hops(every, 5 * _HOPS)
         facts = {"unit": UNIT, "kinds": KINDS, "looks": looks, "rows": self._row_facts()}
         return facts | self._feed.past(past)
 
@@ -99,6 +103,7 @@ class TimelineView(Part):
     def _gather(self) -> None:
         records: list[Any] = []
         marks: list[list[float]] = []
+        events: list[Event] = []
         for track in list(self._orch.tracks.values()):
             fresh, _ = newer(track.history.records, self._last.get(track))
             if fresh:
@@ -108,15 +113,30 @@ class TimelineView(Part):
             if failed:
                 self._last_failure[track] = failed[-1]
                 marks += self._marks(track, failed)
+            told, _ = newer(track.history.events, self._last_event.get(track))
+            if told:
+                self._last_event[track] = told[-1]
+                events += told
         if records or marks:
             content = portion(list(pieces(records, self._rows)), _MOST)
-            self._feed.add(content | ({"f": marks} if marks else {}))
+            hops = self._hops(events, _HOPS)
+            self._feed.add(content | ({"f": marks} if marks else {}) | hops)
 
     def _marks(self, track: Track, failures: Any) -> list[list[float]]:
         """Give [row, iteration, second] of items that failed."""
         return [
             [self._rows[track.name, f.node], f.iteration, round(f.time, 4)] for f in list(failures)
         ]
+
+    def _hops(self, events: Sequence[Event], most: int) -> dict[str, Any]:
+        """Give who pushed what whom and when: [row, iteration, reader's row and iteration, s]."""
+        found = [e for e in events if e.kind == "received" and e.data is not None]
+        hops = []
+        for e in sorted(found, key=lambda e: e.time)[-most:]:
+            loop, node, iteration, *_ = e.data
+            read = self._rows[e.loop, e.node]
+            hops.append([self._rows[loop, node], iteration, read, e.iteration, round(e.time, 4)])
+        return {"h": hops} if hops else {}
 
     def _now(self) -> list[Any]:
         """Give the second of the run, and whether its clock goes on."""

@@ -21,6 +21,15 @@ function filled(...spans) {
   return reel;
 }
 
+test("a message is an arrow between the call that pushed it and the one that took it", () => {
+  const reel = filled([1, 4, 0, 10, "work"], [3, 9, 12, 20, "work"]);
+  reel.add({ ...portion(), h: [[1, 4, 3, 9, 0.012], [1, 5, 3, 10, 0.013]] }, 0.001, KINDS);
+  const [arrow, ...others] = reel.arrows(0, 1);
+  assert.deepEqual([arrow.pushed.end, arrow.taken.start, arrow.time], [0.01, 0.012, 0.012]);
+  assert.equal(others.length, 0); // its calls are not known (yet)
+  assert.equal(reel.arrows(0.02, 1).length, 0);
+});
+
 test("a portion is taken once, and the order of numbers is kept", () => {
   const reel = new Reel();
   reel.take(1, portion([0, 0, 0, 10, "work"]), 0.001, KINDS);

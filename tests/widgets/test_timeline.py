@@ -31,7 +31,7 @@ class Page:
     """What a browser would know after each state."""
 
     def __init__(self, part):
-        self.part, self.seen, self.calls, self.failed = part, 0, [], []
+        self.part, self.seen, self.calls, self.failed, self.hops = part, 0, [], [], []
         scene = part.scene()
         self.names = {row["id"]: row["node"] for row in scene["rows"]}
         self.seen = scene["upto"]
@@ -48,6 +48,7 @@ class Page:
     def _take(self, content):
         self.calls += heard(content)
         self.failed += content.get("f", ())
+        self.hops += content.get("h", ())
 
     def of(self, node, kind="work"):
         return [i for row, i, _, _, k in self.calls if self.names[row] == node and k == kind]
@@ -183,3 +184,19 @@ def test_many_pages_that_open_at_once_are_answered_together():
     for _ in range(5):
         found.recall()
     assert found.version == 1
+
+
+@live
+async def test_a_message_between_loops_is_told_with_both_its_ends():
+    graph = one(range(5), every=0.01).add_queue("wet").add_edge("check", "wet")
+    graph.add_queue_reader("storms", queue="wet").add_node("rank").add_edge("storms", "rank")
+    async with graph.start() as orch:
+        part = TimelineView(orch)
+        page = Page(part)
+        await orch.wait(timeout=10)
+        part._next = 0
+        page.look()
+        hops = [(page.names[a], i, page.names[b], j) for a, i, b, j, _ in page.hops]
+        assert hops == [("wet", i, "storms", i) for i in range(5)]
+        late = Page(part)
+        assert late.hops == page.hops
