@@ -201,7 +201,8 @@ class LocalServer(_Opens):
             if self._fake is None:
                 self._fake = fakeredis.FakeServer()
             bells = _BOARDS.setdefault(self._fake, BellBoard())
-        return _LocalLink(fakeredis.FakeAsyncRedis(server=self._fake), bells)
+        # with a timeout redis-py uses asyncio.wait_for, whose turns differ by Python's version
+        return _LocalLink(fakeredis.FakeAsyncRedis(server=self._fake, socket_timeout=None), bells)
 
     def describe(self) -> str:
         """What a person calls this server."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import subprocess
@@ -71,3 +72,12 @@ def test_a_name_that_is_no_proper_text_has_random_numbers_too():
     graph = Graph("g").add_producer("p", [1]).add_node("a\udcff", lambda _, ctx: ctx.rng.random())
     graph.add_edge("p", "a\udcff")
     assert graph.simulate().outputs("a\udcff") == graph.simulate().outputs("a\udcff") != []
+
+
+def test_no_queue_goes_through_what_differs_from_one_python_to_the_next(monkeypatch):
+    """`asyncio.wait_for` takes more turns of the event loop before Python 3.12."""
+    graph = Graph("g").add_producer("p", range(9)).add_queue("q", kind="blocking", maxlen=2)
+    graph.add_edge("p", "q").add_queue_reader("r", queue="q").add_node("n", keep=9)
+    graph.add_edge("r", "n")
+    monkeypatch.delattr(asyncio, "wait_for")
+    assert graph.simulate().outputs("n") == list(range(9))
