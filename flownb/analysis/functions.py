@@ -34,7 +34,10 @@ def functions(subject: Subject) -> Iterator[Problem]:
 
 def _of_node(node: Node) -> Iterator[str]:
     if node.fn is not None:
-        yield from _producer(node.fn) if node.kind == "producer" else _called(node.fn)
+        yield from _producer(node.fn) if node.kind == "producer" else _step(node.fn)
+    if isinstance(node.fn, BaseNode) and node.config is not None:
+        name = type(node.fn).__name__
+        yield f"config= has no effect on a class node: give its settings to the class, {name}(...)"
     if node.fake is not None and not _takes(node.fake, int(node.kind != "producer")):
         yield f"fake {_named(node.fake)} cannot be called like the function it stands in for"
     if callable(node.takes) and not _takes(node.takes, 1):
@@ -54,6 +57,14 @@ def _producer(source: Any) -> Iterator[str]:
         yield f"its source is a {kind}: give a function, a generator function or an iterable"
     elif callable(source) and not isinstance(source, Iterable) and not _takes(source, 0):
         yield f"{_named(source)} needs arguments, a producer's function gets none (but ctx)"
+
+
+def _step(fn: Any) -> Iterator[str]:
+    run = fn.run if isinstance(fn, BaseNode) else fn
+    if inspect.isgeneratorfunction(run) or inspect.isasyncgenfunction(run):
+        yield f"{_named(run)} yields, but a node gives one value for each payload: return it"
+    else:
+        yield from _called(fn)
 
 
 def _called(fn: Any) -> Iterator[str]:

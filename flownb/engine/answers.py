@@ -61,9 +61,13 @@ class Answers(Viewed):
         return _last(sorted(found, key=lambda f: f.time), last)
 
     def outputs(self, node: str, last: int | None = None) -> list[Any]:
-        """Give the last outputs of a node, oldest first; its `keep=` says how many are kept."""
-        kept = {n: t.outputs.kept[n] for t in self.tracks.values() for n in t.outputs.kept}
-        return _last(list(kept[known_node(node, kept)]), last)
+        """Give the last outputs of a node, oldest first; its `keep=` says how many are kept.
+
+        A node in several loops has its own in each: those of one loop follow the other's.
+        """
+        found = [t.outputs.kept for t in self.tracks.values()]
+        known_node(node, {name: None for kept in found for name in kept})
+        return _last([x for kept in found for x in list(kept.get(node, ()))], last)
 
     def explain(self) -> Explanation:
         """Say who waits for whom, and put what was measured so far beside what is predicted."""

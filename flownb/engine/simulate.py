@@ -68,7 +68,10 @@ class Simulation(Shown):
         return self._history.events
 
     def outputs(self, node: str, last: int | None = None) -> list[Any]:
-        """Give the last outputs of a node, oldest first; its `keep=` says how many are kept."""
+        """Give the last outputs of a node, oldest first; its `keep=` says how many are kept.
+
+        A node in several loops has its own in each: those of one loop follow the other's.
+        """
         from flownb.engine.links import known_node
 
         kept = self._kept[known_node(node, self._kept)]
@@ -301,7 +304,8 @@ class _Run:
         result._lanes = lanes(m.plan for m in self.managers.values())  # noqa: SLF001
         for name, meter in self.meters.items():
             result.metrics[name] = meter.snapshot(now, self.managers[name].slots)
-            result._kept.update({node: list(d) for node, d in self.kept[name].kept.items()})  # noqa: SLF001
+            for node, kept in self.kept[name].kept.items():
+                result._kept.setdefault(node, []).extend(kept)  # noqa: SLF001
         return result
 
     async def _clear_away(self, tasks: list[asyncio.Task[None]]) -> None:

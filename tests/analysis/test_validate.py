@@ -502,3 +502,29 @@ def test_the_order_does_not_depend_on_the_hash_seed():
     }
     assert len(texts) == 1
     assert texts.pop().count("\n") > 20
+
+
+def several(payload):
+    yield payload
+
+
+async def several_async(payload):
+    yield payload
+
+
+@pytest.mark.parametrize("fn", [several, several_async])
+def test_a_node_that_yields_is_refused_because_it_would_pass_on_a_generator(fn):
+    graph = Workflow("g").add_producer("p", [1]).add_node("a", fn).add_edge("p", "a")
+    (problem,) = validate(graph)
+    assert str(problem).endswith("yields, but a node gives one value for each payload: return it")
+
+
+class Settled(BlockingNode):
+    def run(self, data):
+        return data.payload
+
+
+def test_a_config_that_a_class_node_would_not_see_is_refused():
+    graph = Workflow("g").add_producer("p", [1]).add_node(Settled("a"), config={"step": 2})
+    (problem,) = validate(graph.add_edge("p", "a"))
+    assert "give its settings to the class, Settled(...)" in str(problem)

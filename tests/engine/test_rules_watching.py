@@ -224,3 +224,9 @@ def test_middleware_that_is_not_async_is_named():
 
     (failure, *_) = chain("a", source=[4]).use(halve).simulate(until=1).failures()
     assert str(failure.error).startswith("middleware 'halve' is not async: write async def halve(")
+
+
+def test_a_node_in_two_loops_shows_the_outputs_of_both():
+    graph = Graph("g").add_producer("p", [1, 2]).add_producer("q", [3]).add_node("n", keep=9)
+    graph.add_edge("p", "n").add_edge("q", "n")
+    assert graph.simulate().outputs("n") == [1, 2, 3]

@@ -569,3 +569,12 @@ async def test_a_loop_may_start_another_graph_and_stop_it():
     await orch.wait(timeout=10)
     assert orch.outputs("check") == [3, 3, 3]
     await orch.stop()
+
+
+@live
+async def test_a_node_in_two_loops_shows_the_outputs_of_both():
+    graph = one([1, 2], same, node={"keep": 9}).add_producer("nights", [3])
+    orch = graph.add_edge("nights", "check").start()
+    await orch.wait(timeout=20)
+    assert orch.outputs("check") == [1, 2, 3]
+    assert orch.outputs("check", last=1) == [3]
