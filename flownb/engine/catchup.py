@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 _NONES: Final = 1000  # in a row, before a source that has nothing now is left alone for a while
 _CHUNK: Final = 100_000
+_LOST: Final = (
+    "items that were under way when it was kept: {}; its producer cannot make them again, a "
+    "function has to ask for ctx.position or keep ctx.state"
+)
 
 Outcome = tuple[int, Any, BaseException | None]  # items dropped, the last one, what was raised
 
@@ -42,6 +46,8 @@ class CatchUp:
         self._fn = source.runner.called_fn
         self._replayed = can_be_replayed(self._fn)
         source.pulled = self.position.first
+        if not (self._replayed or source.may_keep_state) and keeping.under_way > 0:
+            self.loop.log(self.loop.name, -1, "warning", _LOST.format(keeping.under_way))
         own = source.loop.memory_of(source.loop.name).kept
         self._behind = self._to_drop() if self._replayed and not own else 0
         self._first = self._behind > 0

@@ -107,6 +107,7 @@ class Keeping:
         self._timer: asyncio.TimerHandle | None = None
         self._shape: tuple[Any, str] = (None, "")
         self.restored = False
+        self.under_way = 0  # items that were, when the checkpoint was taken
         if kept:
             self._restore(read(kept, loop.name))
 
@@ -115,6 +116,8 @@ class Keeping:
     def _restore(self, found: dict[str, Any]) -> None:
         loop, self.restored = self.loop, True
         self.position = Position(found["position"], found["beyond"])
+        pulled = found["made"] - found["again"]
+        self.under_way = pulled - found["position"] - sum(b - a for a, b in found["beyond"])
         for name, state in found["states"]:
             loop.memory_of(name).state.update(state)
         reads = loop.plan.reads is not None

@@ -249,6 +249,22 @@ def test_no_source_loses_what_was_in_flight(source):
     assert states_of(second)["look"] == {str(n): -n for n in range(FEW)}
 
 
+def test_what_a_function_cannot_make_again_is_said():
+    """It knows neither where to go on nor where it was."""
+
+    def make():
+        numbers = iter(range(100, 100 + FEW))
+        return looped(lambda: next(numbers), audit=lambda n: 50 if n == 101 else 0.1)
+
+    first, second = lives(make, [6.1])
+    assert not [line for line in first.history.logs if line.level == "warning"]
+    (warned,) = [line.text for line in second.history.logs if line.level == "warning"]
+    assert warned == (
+        "items that were under way when it was kept: 2; its producer cannot make them again, a "
+        "function has to ask for ctx.position or keep ctx.state"
+    )
+
+
 def test_a_source_that_counts_by_itself_goes_on_counting():
     graph = looped(None)
     graph.add_producer("p")
