@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from flownb.engine.attempts import Attempts
 from flownb.engine.capture import HERE, Spot
 from flownb.engine.context import Context, SyncContext
-from flownb.engine.pushing import Pushing
+from flownb.engine.pushing import Pushing, Underway
 from flownb.engine.routing import Popped, straight
 from flownb.engine.segments import Row, Walk, fits, row_from
 from flownb.engine.signature import (
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from flownb.engine.loop import LoopManager
     from flownb.engine.memory import Memory
     from flownb.model.records import SpanKind
+    from flownb.queues.spec import Message
 
 
 class Runner:
@@ -122,11 +123,15 @@ class Runner:
 
     def meta(self, token: Token) -> Mapping[str, Any]:
         """Say where a payload comes from, for class nodes and contexts."""
-        meta = {
-            "loop": self.loop.name, "node": self.name, "iteration": token.iteration,
-            "visit": token.visit, "attempt": token.attempt or 1,
-        }  # fmt: skip
         message = getattr(token.item, "message", None)
+        return self.about(token.iteration, message, visit=token.visit, attempt=token.attempt or 1)
+
+    def about(
+        self, iteration: int, message: Message | None, *, visit: int = 0, attempt: int = 1
+    ) -> Mapping[str, Any]:
+        """Say where the payload of a call comes from."""
+        meta = {"loop": self.loop.name, "node": self.name, "iteration": iteration}
+        meta |= {"visit": visit, "attempt": attempt}
         if message is not None:
             meta |= {"message_id": message.id, "deliveries": message.deliveries}
             meta["hops"] = message.meta.get("hops", 0) + 1
@@ -183,6 +188,9 @@ class Runner:
     def _replay(self, token: Token) -> None:
         """Settle a call whose outcome is known: the fast lane made it, or an earlier attempt."""
         outcome = token.item.memo.pop(token.item.key(token))
+        if isinstance(outcome, Underway) and self.pushing is not None:
+            self.pushing.follow(token, outcome)
+            return
         failed = isinstance(outcome, BaseException)
         self._finish(token, None if failed else outcome, outcome if failed else None)
 

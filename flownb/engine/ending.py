@@ -8,6 +8,7 @@ added and fails ten items in a row pauses its loop.
 
 from __future__ import annotations
 
+import functools
 import traceback
 from typing import TYPE_CHECKING, Any, Final
 
@@ -124,7 +125,7 @@ class Ending:
     def _ack_popped(self, item: Item) -> None:
         """Ack what the item's nodes popped on its way."""
         for queue, message in item.popped:
-            self._settle(queue, message)
+            self.settle(queue, [message])
         item.popped.clear()
 
     def _ack(self, item: Item, when: str) -> None:
@@ -135,18 +136,19 @@ class Ending:
             if when == "done":
                 self._job(self.loop.queues.letters.forget(self.loop.name, item.message.id))
         elif reader is not None and reader.ack == when:
-            self._settle(reader.queue, item.message.id)
+            self.settle(reader.queue, [item.message.id])
 
-    def _settle(self, queue: str, message_id: str) -> None:
-        """Ack a message beside the loop; if that fails, the loop must not go on."""
+    def settle(self, queue: str, ids: Sequence[str]) -> None:
+        """Ack messages beside the loop; if that fails, the loop must not go on."""
         if self.loop.inline:  # each in a turn of its own: recorded timelines stay as they are
-            self._job(self.loop.queues.ack(queue, [message_id], reader=self.loop.name))
+            self._job(self.loop.queues.ack(queue, ids, reader=self.loop.name))
             return
-        self._acks += 1
-        self.loop.queues.posts.ack(queue, message_id, self.loop.name, self._settled)
+        self._acks += len(ids)
+        heard = functools.partial(self._heard, len(ids))
+        self.loop.queues.posts.ack(queue, ids, self.loop.name, heard)
 
-    def _settled(self, error: Exception | None) -> None:
-        self._acks -= 1
+    def _heard(self, count: int, error: Exception | None) -> None:
+        self._acks -= count
         if error is not None:
             self.loop.crash(error)
         self.loop.wake()

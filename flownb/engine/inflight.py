@@ -34,14 +34,24 @@ class Slots:
     def take(self, granted: Callable[[], None]) -> bool:
         """Take a slot now, or have *granted* called when one is ours; say which."""
         if self.held < self.size:
-            self._hold()
+            self.hold()
             return True
         self._waiting.append(granted)
         return False
 
-    def give_back(self) -> None:
-        """Give a slot back; the next waiting item has it at once."""
-        self.held -= 1
+    @property
+    def free(self) -> int:
+        """How many can be taken now."""
+        return self.size - self.held
+
+    def hold(self, count: int = 1) -> None:
+        """Take free slots."""
+        self.held += count
+        self.peak = max(self.peak, self.held)
+
+    def give_back(self, count: int = 1) -> None:
+        """Give slots back; the next waiting item has one at once."""
+        self.held -= count
         self._serve()
 
     def clear(self) -> None:
@@ -56,12 +66,8 @@ class Slots:
 
     def _serve(self) -> None:
         while self._waiting and self.held < self.size:
-            self._hold()
+            self.hold()
             self._waiting.popleft()()
-
-    def _hold(self) -> None:
-        self.held += 1
-        self.peak = max(self.peak, self.held)
 
 
 class Gate:

@@ -168,7 +168,7 @@ class LoopManager(Lasting):
             if self.pausing:
                 await self._paused()
             elif self.lane.usable and not self.stepping:
-                if not self.lane.run():
+                if not await self.lane.run():
                     await self.source.rest()
                 await self._give_turn(at_once=True)
             elif await self.source.due():

@@ -176,7 +176,7 @@ class Meter:
             meter.state = "healthy"
         self.items.add_many(map(operator.sub, ends[-1], ends[1]))
         self.seconds["work"] += (sum(ends[1]) - sum(ends[0])) * _NANO
-        self.seconds["wait"] += (sum(ends[-1]) - sum(ends[1])) * _NANO
+        self.seconds["wait"] += (sum(ends[batch.released]) - sum(ends[1])) * _NANO
 
     def on_missed(self, missed: Missed) -> None:
         """Count what a loop elsewhere could only tell as a sum."""

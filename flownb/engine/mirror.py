@@ -157,11 +157,9 @@ class Mirror(Restartable):
             self.plan = self._plans[data]
             self._plans = {v: p for v, p in self._plans.items() if v >= data}
 
-    def _batch(
-        self, loop: str, nodes: tuple[str, ...], first: int, origin: int, times: bytes
-    ) -> None:
-        batch = Batch(loop, nodes, first, origin, list(array("q", times)), [])
-        self.made = first + batch.iterations
+    def _batch(self, head: tuple[Any, ...], times: bytes, released: int) -> None:
+        batch = Batch._make((*head, list(array("q", times)), [], released))
+        self.made = batch.first + batch.iterations
         self.stream.batch(batch)
 
     def _outputs(self, kept: dict[str, list[Any]]) -> None:

@@ -81,7 +81,7 @@ class Source:
         self._epoch = loop.now()
         self._tick = 0
         self._waiting = True  # for that tick: it is not missed, however late it is seen
-        self._buffer: deque[Any] = deque()
+        self.buffer: deque[Any] = deque()  # messages that were fetched
         self._reading: Any = None
         self._draining: Any = None
         self._closing = False
@@ -101,7 +101,7 @@ class Source:
             self._begin_anew(self.loop.keeping)
         old, new = before.node.reader, self.node.reader
         if old is not None and new is not None and old.queue == new.queue:
-            self._buffer, self._reading = before._buffer, before._reading
+            self.buffer, self._reading = before.buffer, before._reading
             self._draining = before._draining
         elif before._reading is not None:
             before._reading.cancel()
@@ -258,20 +258,25 @@ class Source:
         self._closing = True
         self.loop.wake()
 
-    async def _message(self) -> Made:
+    async def fill(self) -> bool:
+        """Wait for messages; False when none will come, or something else is to be looked at."""
         loop = self.loop
-        while not self._buffer:
+        while not self.buffer:
             if loop.stopping or loop.pausing or loop.replanned or loop.error is not None:
-                return _NOTHING
+                return False
             if await self._read():
                 continue
             if not self._closing or not self._is_drained():
                 await loop.nap()
             elif not await self._read_rest():
-                return EXHAUSTED, None, None
-        if self._is_over(loop.now()):
-            return _NOTHING
-        message = self._buffer.popleft()
+                self.exhausted = True
+                return False
+        return not self._is_over(loop.now())
+
+    async def _message(self) -> Made:
+        if not await self.fill():
+            return (EXHAUSTED, None, None) if self.exhausted else _NOTHING
+        loop, message = self.loop, self.buffer.popleft()
         now = loop.now()
         loop.world.hopped(loop, message.meta.get("hops", 0))
         loop.stream.span((loop.name, loop.name, loop.made, 0, "work", now, now, 1), message.payload)
@@ -290,7 +295,7 @@ class Source:
         if not self._reading.done():
             return False
         reading, self._reading = self._reading, None
-        self._buffer.extend(reading.result())
+        self.buffer.extend(reading.result())
         return True
 
     def _beside(self, work: Any) -> Any:
@@ -328,15 +333,15 @@ class Source:
             )
         if self._reading.done():
             await self._read()
-        self._buffer.extend(rest)
-        if not self._buffer:
+        self.buffer.extend(rest)
+        if not self.buffer:
             self._reading.cancel()
-        return bool(self._buffer)
+        return bool(self.buffer)
 
     @property
     def reading(self) -> bool:
         """Whether it waits for a message, with nothing at hand."""
-        return self.node.reader is not None and not self._buffer and not self.again
+        return self.node.reader is not None and not self.buffer and not self.again
 
 
 def _is_item(made: Made | None) -> bool:

@@ -12,8 +12,32 @@ from typing import TYPE_CHECKING, Any
 from flownb.errors import QueueError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from flownb.engine.calling import Runner
     from flownb.engine.item import Token
+
+
+class Underway:
+    """A push that has been sent for a token that is only made now."""
+
+    __slots__ = ("_heard",)
+
+    def __init__(self) -> None:
+        self._heard: Callable[[Exception | None], None] | None = None
+
+    def then(self, heard: Callable[[Exception | None], None]) -> None:
+        """Have `heard` called when Redis has it."""
+        self._heard = heard
+
+    def cancel(self) -> None:
+        """Nobody hears of it any more."""
+        self._heard = None
+
+    def end(self, error: Exception | None) -> None:
+        """Redis has it, or does not take it."""
+        if self._heard is not None:
+            self._heard(error)
 
 
 class Pushing:
@@ -39,6 +63,11 @@ class Pushing:
         else:
             if token.task is None:
                 self._runner.ended(token, token.payload, None)
+
+    def follow(self, token: Token, underway: Underway) -> None:
+        """Let a token end with a push that the fast lane has begun."""
+        token.task = underway
+        underway.then(functools.partial(self._heard, token))
 
     def _heard(self, token: Token, error: Exception | None) -> None:
         token.task = None

@@ -83,7 +83,8 @@ class Relay:
         """Note many short iterations; their outputs travel apart."""
         self.outputs.on_batch(batch)
         times = array("q", batch.times).tobytes()
-        self._note(("batch", batch.loop, batch.nodes, batch.first, batch.origin, times), times)
+        head = batch.loop, batch.nodes, batch.first, batch.origin
+        self._note(("batch", head, times, batch.released), times)
 
     def on_checkpoint(self, snapshot: Snapshot) -> None:
         """Pass a checkpoint on, in its place among the events; the notebook keeps it."""

@@ -90,7 +90,8 @@ class Batch(NamedTuple):
 
     `nodes` starts with the producer; `times` holds row after row of clock readings, one
     row an iteration: its start, then the end of each node, in nanoseconds on the clock
-    of which 0 is `origin`. (One flat list: half the price of a list for each row.)
+    of which 0 is `origin`. (One flat list: half the price of a list for each row.) The
+    producer went on at the reading number `released` of its row.
     """
 
     loop: str
@@ -99,6 +100,7 @@ class Batch(NamedTuple):
     origin: int
     times: list[int]
     outputs: list[Any]
+    released: int = -1
 
     @property
     def width(self) -> int:

@@ -71,7 +71,7 @@ class Connection:
             link = self.link
             self._presence = Presence(
                 link.client.ping, where=link.where, patient=self._patient,
-                back=self.came_back, tell=self.tell,
+                back=self.came_back, tell=self.tell, closed=self.closed,
             )  # fmt: skip
         return self._presence
 

@@ -261,6 +261,11 @@ class QueueManager:
         """Whether there is such a queue, each message of which goes to one reader only."""
         return queue in self._specs and self._specs[queue].mode == "competing"
 
+    def is_open(self, queue: str) -> bool:
+        """Whether a queue takes any number of messages and needs nothing made for the next."""
+        spec = self._spec(queue)
+        return spec.maxlen is None and not self._groups.missing(spec, spec.known_groups)
+
     async def stats(self, queue: str) -> QueueStats:
         """Depth, lag and pending of a queue, for each group too; see `QueueStats`."""
         spec = self._spec(queue)

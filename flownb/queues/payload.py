@@ -8,8 +8,9 @@ lose (NaN, integer keys, lone surrogates) is refused on push, with its path.
 from __future__ import annotations
 
 import json
+import math
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 from flownb.errors import QueueError
 from flownb.model.jsonable import Refused, advice, key_text, scalar, short_repr, step
@@ -18,6 +19,7 @@ from flownb.model.jsonable import Refused, advice, key_text, scalar, short_repr,
 _DEEPEST = 100
 # Far more than a message should carry; a stranger's gigabyte must not fill a reader's memory.
 _LARGEST = 16_000_000
+_SMALL = 1 << 63  # integers up to here need no second look
 
 
 def dumps(data: Any, *, queue: str, model: type | None = None, what: str = "payload") -> str:
@@ -32,10 +34,10 @@ def dumps(data: Any, *, queue: str, model: type | None = None, what: str = "payl
     flownb.errors.QueueError: queue 'wet_days': payload.days[0].rain: NaN is not JSON
     """
     try:
-        plain = _plain(data if model is None else _through(model, data))
+        value = data if model is None else _through(model, data)
+        text = _encode(value if _is_plain(value) else _plain(value))
     except Refused as refused:
         raise QueueError(f"queue {queue!r}: {what}{refused.path}: {refused.reason}") from None
-    text = json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
     if len(text) > _LARGEST:
         raise QueueError(
             f"queue {queue!r}: {what} has {len(text) / 1e6:.1f} million characters, more than "
@@ -55,9 +57,10 @@ def loads(text: bytes, *, model: type | None = None) -> Any:
     if len(text) > 4 * _LARGEST:  # bytes, of which a character has up to four
         raise ValueError(f"payload: {len(text)} bytes are too many")
     try:
-        value = json.loads(text.decode(), parse_constant=_no_constant)
-        # Escapes are the one way to write what UTF-8 itself cannot carry; 1e999 reads as infinity.
-        _plain(value)
+        value = _decode(text.decode())
+        # 1e999 reads as infinity; an escape may say half of a surrogate pair.
+        if not _is_plain(value):
+            _plain(value)
         return value if model is None else _adapter(model).validate_json(text)
     except Refused as refused:
         raise ValueError(f"payload{refused.path}: {refused.reason}") from None
@@ -86,6 +89,27 @@ def _plain_or_repr(value: Any) -> Any:
 
 def _no_constant(name: str) -> Any:
     raise Refused(f"{name} is not JSON")
+
+
+_encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_decode: Final = json.JSONDecoder(parse_constant=_no_constant).decode
+
+
+def _is_plain(value: Any, depth: int = 0) -> bool:
+    """Whether a quick look finds only what comes back the same; most of all payloads are so."""
+    kind = type(value)
+    if kind is dict:
+        return depth < _DEEPEST and all(
+            type(key) is str and key.isascii() and _is_plain(item, depth + 1)
+            for key, item in value.items()
+        )
+    if kind is list:
+        return depth < _DEEPEST and all(_is_plain(item, depth + 1) for item in value)
+    if kind is str:
+        return bool(value.isascii())
+    if kind is int:
+        return bool(-_SMALL < value < _SMALL)
+    return value is None or kind is bool or (kind is float and math.isfinite(value))
 
 
 def _plain(value: Any, depth: int = 0) -> Any:

@@ -39,7 +39,7 @@ class Posts:
 
     def __init__(self, to: Connection, ways: Ways) -> None:
         self._to, self._ways = to, ways
-        self._acks: dict[tuple[str, str], list[tuple[str, Heard]]] = {}
+        self._acks: dict[tuple[str, str], list[tuple[Sequence[str], Heard]]] = {}
 
     def push(self, push: Push, heard: Heard) -> Posted[Job, Any]:
         """Push a message that was checked; what is returned can be cancelled until it is sent."""
@@ -54,29 +54,53 @@ class Posts:
             self._ways.learn(push)
             heard(None)
 
-    def ack(self, queue: str, message_id: str, reader: str, heard: Heard) -> None:
-        """Settle a message, together with others that are settled now."""
+    def push_all(
+        self, pushes: Sequence[Push], heard: Callable[[list[Exception | None]], None]
+    ) -> None:
+        """Push messages of queues without `maxlen` whose groups are there, in one pipeline."""
+        self._to.check_open()
+        entry_id = self._ways.next_id()
+        commands = tuple(command for push in pushes for command in push.commands(entry_id))
+        bells = dict.fromkeys(data_bell(push.key) for push in pushes)
+        job = Job(commands, tuple(bells), apart=True)
+        self._ways.common.post(job, partial(self._all_pushed, pushes, heard))
+
+    def _all_pushed(
+        self, pushes: Sequence[Push], heard: Callable[[list[Exception | None]], None], reply: Any
+    ) -> None:
+        replies = [reply] * len(pushes) if isinstance(reply, Exception) else reply
+        heard([self._refused(push, said) for push, said in zip(pushes, replies, strict=True)])
+
+    def _refused(self, push: Push, reply: Any) -> Exception | None:
+        if not isinstance(reply, Exception):
+            return None
+        return self._to.cleared(reply, f"queue {push.spec.name!r}")
+
+    def ack(self, queue: str, ids: Sequence[str], reader: str, heard: Heard) -> None:
+        """Settle messages, together with others that are settled now."""
         self._to.check_open()
         if not self._acks:
             asyncio.get_running_loop().call_soon(self.flush)
-        self._acks.setdefault((queue, reader), []).append((message_id, heard))
+        self._acks.setdefault((queue, reader), []).append((ids, heard))
 
     def flush(self) -> None:
         """Send the acks that have come together."""
         acks, self._acks = self._acks, {}
-        for (queue, reader), pairs in acks.items():
-            job = self._ways.ack_job(queue, [message_id for message_id, _ in pairs], reader)
-            self._ways.common.post(job, partial(self._acked, queue, reader, pairs))
+        for (queue, reader), groups in acks.items():
+            ids = [message_id for some, _ in groups for message_id in some]
+            job = self._ways.ack_job(queue, ids, reader)
+            told = partial(self._acked, queue, reader, ids, [heard for _, heard in groups])
+            self._ways.common.post(job, told)
 
     def _acked(
-        self, queue: str, reader: str, pairs: Sequence[tuple[str, Heard]], reply: Any
+        self, queue: str, reader: str, ids: Sequence[str], told: Sequence[Heard], reply: Any
     ) -> None:
         error = None
         if isinstance(reply, Exception):
             error = self._to.cleared(reply, f"queue {queue!r}")
         else:
-            self._ways.let_go(queue, [message_id for message_id, _ in pairs], reader)
-        for _, heard in pairs:
+            self._ways.let_go(queue, ids, reader)
+        for heard in told:
             heard(error)
 
 

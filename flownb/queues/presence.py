@@ -35,12 +35,13 @@ class Presence:
         patient: bool,
         back: Callable[[], None],
         tell: Callable[[str], None],
+        closed: str = "",
     ) -> None:
         self._ping, self._where, self._patient = ping, where, patient
         self._back, self._tell = back, tell
         self._since: float | None = None
         self._probing: asyncio.Task[None] | None = None
-        self._closed = ""
+        self._closed = closed  # why nobody waits any more
 
     async def insist(self, work: Callable[[], Awaitable[T]]) -> T:
         """The result of `work`, begun again after each absence of the server."""
