@@ -14,7 +14,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakSet
 
-from flownb.analysis.validate import check
 from flownb.engine.again import plans_again
 from flownb.engine.answers import Answers
 from flownb.engine.byhand import QueuesByHand
@@ -26,9 +25,8 @@ from flownb.engine.inflight import Gates
 from flownb.engine.keeper import check_kept
 from flownb.engine.links import Links, known_node, queue_specs, uses_queues
 from flownb.engine.observe import Guarded, Observer
-from flownb.engine.placing import client_for, placed, server_for
+from flownb.engine.placing import check_applicable, client_for, placed, server_for
 from flownb.engine.progress import Progress
-from flownb.engine.supported import check_supported
 from flownb.engine.track import Track
 from flownb.errors import GraphError, LoopStopped
 from flownb.model.records import ENDED
@@ -71,10 +69,8 @@ class Orchestrator(Answers):
         self.watching = [Guarded(x) for x in using if isinstance(x, Observer)]
         self.gates, self.requests = Gates(), Requests()
         self.middleware = tuple(x for x in using if not isinstance(x, Observer))
-        self.specs = queue_specs(workflow)
-        self.tracks: dict[str, Track] = {}
-        self._version = workflow.version
-        self._cluster = cluster
+        self.specs, self.tracks = queue_specs(workflow), dict[str, Track]()
+        self._version, self._cluster = workflow.version, cluster
         plans = [placed(workflow, loop, cluster) for loop in workflow.producers]
         check_kept(workflow, plans, fresh=fresh)
         self.needs_server = uses_queues(plans)
@@ -243,8 +239,7 @@ class Orchestrator(Answers):
         if self._ending:
             msg = f"graph {self.name!r} does not run any more: graph.start() runs it as it is now"
             raise LoopStopped(msg)
-        check(self.workflow)
-        check_supported(self.workflow, live=True)
+        check_applicable(self.workflow, self.tracks, self._cluster)
         changed = self._compile_changes()
         self._version = self.workflow.version
         self.requests.look()
@@ -252,10 +247,15 @@ class Orchestrator(Answers):
 
     def swap(self, name: str, fn: Any) -> Request:
         """Put another function behind a node of the graph, and apply."""
-        known_node(name, self.workflow.nodes)
-        self.workflow.nodes[name] = replace(self.workflow.nodes[name], fn=fn)
+        known_node(name, nodes := self.workflow.nodes)
+        before, nodes[name] = nodes[name], replace(nodes[name], fn=fn)
         self.workflow.version += 1
-        return self.apply()
+        try:
+            return self.apply()
+        except GraphError:
+            nodes[name] = before  # a mistake leaves the graph as it was
+            self.workflow.version -= 1
+            raise
 
     def _compile_changes(self) -> list[Track]:
         self.specs = queue_specs(self.workflow)

@@ -10,13 +10,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from flownb.analysis.plan import compile_plan
+from flownb.analysis.validate import check
 from flownb.engine.links import AWAY, uses_queues
+from flownb.engine.supported import check_supported
 from flownb.errors import GraphError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from flownb.analysis.plan import LoopPlan
+    from flownb.engine.track import Track
     from flownb.model.workflow import Workflow
     from flownb.queues.server import Server
 
@@ -42,6 +45,22 @@ def placed(workflow: Workflow, loop: str, cluster: Any) -> LoopPlan:
     if cluster is None or "pool" in workflow.options.get(loop, {}):
         return plan
     return replace(plan, options=replace(plan.options, pool="dask"))
+
+
+def check_applicable(workflow: Workflow, tracks: Mapping[str, Track], cluster: Any) -> None:
+    """Raise GraphError for mistakes, and for a loop that runs and would have to move."""
+    check(workflow)
+    check_supported(workflow, live=True)
+    for loop, track in tracks.items():
+        if loop not in workflow.producers or track.has_ended or track.removed:
+            continue
+        here, there = track.host.pool, placed(workflow, loop, cluster).options.pool
+        if here != there:
+            msg = (
+                f"loop {loop!r} runs in pool {here!r} and cannot move to {there!r} on its way: "
+                f"stop it before (await orch.stop({loop!r})), or start the graph again"
+            )
+            raise GraphError(msg)
 
 
 def server_for(plans: Sequence[LoopPlan], redis: Any) -> Server:

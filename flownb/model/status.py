@@ -54,5 +54,5 @@ class Status(Shown):
 
     @property
     def errors(self) -> int:
-        """How many items, and calls of a producer, have failed in all."""
-        return sum(s.failed + s.failed_ticks for s in self.loops)
+        """How many items and calls of a producer have failed, and loops by themselves."""
+        return sum(s.failed + s.failed_ticks or s.state == "error" for s in self.loops)

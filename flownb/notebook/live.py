@@ -44,10 +44,15 @@ def status_line(status: Status, kind: str) -> str:
     loops = ", ".join(f"{s.loop} {s.state} {s.iterations:,}" for s in status.loops)
     edits = f"; {_count(status.unapplied, 'edit')} not applied" if status.unapplied else ""
     timed = "; timed out" if status.timed_out else ""
-    errors = [s.last_error for s in status.loops if s.last_error]
+    errors = [told for s in status.loops if (told := _last_error(s))]
     last = f", last: {brief(errors[-1], _ROOM)}" if errors else ""
     found = _count(status.errors, "error") + last
     return f"{kind}({status.graph!r}: {loops}{edits}{timed}; {found})"
+
+
+def _last_error(s: LoopStatus) -> str:
+    """Give the last failure of a loop, or what ended it: that need not be a node's."""
+    return s.last_error or (f"{s.loop}: {s.reason}" if s.state == "error" else "")
 
 
 def status_tables(status: Status) -> list[tuple[str, str]]:

@@ -419,3 +419,26 @@ def test_every_apply_of_many_counts_with_items_in_flight():
     orch.apply().wait(5)
     until_in_script(lambda: orch.outputs("check") == [49])
     orch.stop().wait(5)
+
+
+@live
+async def test_a_swap_that_is_a_mistake_leaves_the_graph_as_it_was():
+    graph = one(every=0.01)
+    async with graph.start() as orch:
+        before = graph.nodes["check"]
+        with pytest.raises(GraphError, match="cannot take the payload"):
+            orch.swap("check", lambda: 1)
+        assert graph.nodes["check"] is before
+        assert "not applied" not in repr(orch)
+        await orch.apply()
+
+
+@live
+async def test_a_loop_that_runs_is_not_said_to_have_moved_to_another_pool():
+    graph = one(every=0.01)
+    async with graph.start() as orch:
+        await orch.wait(iterations=1, timeout=20)
+        graph.set_loop("days", pool="asyncio")
+        with pytest.raises(GraphError, match="runs in pool 'thread' and cannot move to 'asyncio'"):
+            orch.apply()
+        assert "1 edit not applied" in repr(orch)

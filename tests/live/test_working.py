@@ -248,6 +248,7 @@ async def test_a_resource_that_does_not_open_ends_the_loop_in_state_error():
     await until(orch.is_over)
     assert orch.status()["days"].state == "error"
     assert "resource 'bad' did not open: OSError: no such host" in orch.status()["days"].reason
+    assert "1 error, last: days: " in repr(orch)
     assert closed == ["good"]
 
 
