@@ -87,7 +87,7 @@ class Orchestrator(Answers):
         self._lock = threading.Lock()
         self._launched = self._ending = self._over = False
         self._before: Orchestrator | None = None
-        self.followers: WeakSet[Any] = WeakSet()  # `follow(event loop)`: it runs once more
+        self.followers: WeakSet[Any] = WeakSet()  # `ended()`, `follow(event loop)`: once more
         self.origin = time.monotonic()
         self.links = Links(plans)
         for plan in plans:
@@ -160,10 +160,9 @@ class Orchestrator(Answers):
         self.specs = queue_specs(self.workflow)
         for plan in plans:
             track = self.tracks.get(plan.loop)
-            if track is not ended[plan.loop]:  # somebody else was faster
-                continue
-            self.links.again(plan)
-            self._add_behind(track, plan)
+            if track is ended[plan.loop]:  # else somebody was faster
+                self.links.again(plan)
+                self._add_behind(track, plan)
         if len(plans) == len(self.workflow.producers):
             self._version = self.workflow.version
         self.requests.look()
@@ -367,6 +366,8 @@ class Orchestrator(Answers):
         unregister(self)
         release()
         self._over = True
+        for view in list(self.followers):
+            view.ended()
         self.requests.look()
         self.heartbeat.stop()
         if self._own is not None:

@@ -133,6 +133,11 @@ class Live(anywidget.AnyWidget):
         if self.comm is not None:
             self.start()
 
+    def ended(self) -> None:
+        """What it follows is over: look once more, while there is an event loop to do it."""
+        if self._ticking:
+            self._post(self._tick)
+
     def _post(self, step: Callable[..., Any], *args: Any) -> None:
         if self._home is None or self._home.is_closed():
             step(*args)
@@ -140,6 +145,8 @@ class Live(anywidget.AnyWidget):
             self._home.call_soon_threadsafe(step, *args)
 
     def _tick(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         if not self._ticking:
             return
         last, start = self._over(), time.perf_counter()

@@ -67,3 +67,17 @@ async def test_scene_and_state_of_every_view_are_json(kind):
         json.dumps([view.scene, view.state], allow_nan=False)
         assert view.still()
         view.close()
+
+
+@pytest.mark.parametrize("control", ["notebook", "thread"])
+@live
+async def test_a_view_knows_how_the_run_ended_wherever_its_event_loop_was(control):
+    for _ in range(3):
+        orch = one(every=0.01).start(control=control)
+        view = orch.dag()
+        view.start()
+        await orch.wait(iterations=2)
+        await orch.stop()
+        await until(lambda view=view: view.state["dag/loop 0"][1] == "stopped")
+        await until(lambda view=view: not view._ticking)
+        view.close()
