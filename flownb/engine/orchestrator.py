@@ -159,8 +159,7 @@ class Orchestrator(Answers):
             self._reopen()
         self.specs = queue_specs(self.workflow)
         for plan in plans:
-            track = self.tracks.get(plan.loop)
-            if track is ended[plan.loop]:  # else somebody was faster
+            if (track := self.tracks.get(plan.loop)) is ended[plan.loop]:  # nobody was faster
                 self.links.again(plan)
                 self._add_behind(track, plan)
         if len(plans) == len(self.workflow.producers):
