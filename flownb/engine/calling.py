@@ -267,8 +267,7 @@ class Runner:
         context = contextvars.copy_context()
         spot = Spot(self.loop.write_line)
         if started is not None and self.loop.inline and (here := HERE.get()) is not None:
-            # what it slept before it gave its coroutine belongs to this call
-            spot.slept, here.slept = here.slept, 0.0
+            spot.slept, here.slept = here.slept, 0.0  # slept before it gave its coroutine
         context.run(HERE.set, spot)
         spot.where = token.where
         work = self._task(token, spot, started)
