@@ -1,7 +1,8 @@
 """Where do the items end that nobody could deal with, and how do they come back?
 
 Each loop has a stream of dead letters, `<loop>.dead`. A letter is written in the MULTI
-that acks its message, and leaves the stream in the MULTI that pushes its item again.
+that acks its message, and leaves the stream in the MULTI that pushes its item again. A loop
+keeps its last 100,000, about; what is older is dropped.
 """
 
 from __future__ import annotations
@@ -10,16 +11,19 @@ import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from flownb.errors import QueueError
 from flownb.queues.payload import dumps, lenient
 from flownb.queues.settle import Job
-from flownb.queues.streams import Entry, Keys, entries_from, xadd
+from flownb.queues.streams import Entry, Keys, entries_from
 
 if TYPE_CHECKING:
     from flownb.queues.connection import Connection
     from flownb.queues.outbox import Push
+
+MOST: Final = 100_000
+"""Dead letters that a loop keeps, about: a loop that fails all day must not fill Redis."""
 
 Replay = Callable[[list[dict[str, Any]]], Awaitable[int]]
 
@@ -108,7 +112,7 @@ def dead_letter_job(
     """Keep a failed item, and settle its message (`ack`) in the same MULTI."""
     key = keys.dead(loop)
     kept = record if _is_json(record.get("item")) else record | {"lossy": True}
-    add = xadd(key, entry_id, lenient(kept), None)
+    add = ("XADD", key, "MAXLEN", "~", str(MOST), entry_id, "data", lenient(kept))
     if ack is None:
         return Job((add,), (key,))
     return replace(ack, commands=(add, *ack.commands))

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from flownb.errors import QueueError
-from flownb.queues import GroupStats, QueueStats
+from flownb.queues import GroupStats, QueueStats, letters
 from tests.queues.support import NEWS, Q, drain, manager
 
 
@@ -281,5 +281,24 @@ def test_what_a_host_acked_and_did_not_live_to_delete_is_deleted_at_the_next_sta
             assert await drain(again, "news", "a") == [3, 4]
             stats = await again.stats("news")
             assert (stats.depth, stats.groups[1]) == (2, GroupStats("b", 1, 1))
+
+    asyncio.run(scenario())
+
+
+def test_a_loop_keeps_only_its_last_dead_letters(server, monkeypatch):
+    monkeypatch.setattr(letters, "MOST", 100)
+
+    async def scenario():
+        async with manager(server) as queues:
+            for start in range(0, 500, 50):
+                await asyncio.gather(
+                    *(
+                        queues.dead_letter(None, loop="rank", record={"item": n})
+                        for n in range(start, start + 50)
+                    )
+                )
+            kept = [letter["item"] for letter in await queues.dead("rank", count=1000)]
+            assert 100 <= len(kept) <= 300, "about: Redis drops a block of them at a time"
+            assert kept == list(range(500 - len(kept), 500))
 
     asyncio.run(scenario())
