@@ -159,12 +159,10 @@ class Runner:
             self._inline(token)
         elif self.decides and token.item.in_rows and token.gathering is None:
             self.row = self.row or (row_from(self) if fits(self) else (self,))
-            if len(self.row) > 1:
-                self.loop.threads.submit(self.name, Walk(self.row, token).in_thread)
-            else:
-                self._hop(token)
+            job = Walk(self.row, token).in_thread if len(self.row) > 1 else None
+            loop.squad.call(token, job or functools.partial(self._in_thread, token))
         else:
-            self._hop(token)
+            loop.squad.call(token, functools.partial(self._in_thread, token))
 
     def begins(self, token: Token) -> bool:
         """Enter a call into the books; False: it must wait, or its outcome was known."""
@@ -181,9 +179,6 @@ class Runner:
             self._replay(token)
             return False
         return True
-
-    def _hop(self, token: Token) -> None:
-        self.loop.threads.submit(self.name, functools.partial(self._in_thread, token))
 
     def _replay(self, token: Token) -> None:
         """Settle a call whose outcome is known: the fast lane made it, or an earlier attempt."""
@@ -244,13 +239,15 @@ class Runner:
         return output
 
     def _in_thread(self, token: Token) -> Callable[[], None]:
-        """Run in a thread of the pool; give what takes the outcome back to the event loop."""
+        """Run in a thread of the pool; give what the event loop is to do with the outcome."""
         context = contextvars.Context()
         context.run(HERE.set, Spot(self.loop.write_line))
         outcome = context.run(self.called, token)
-        return functools.partial(self.loop.soon, self._landed, token, *outcome)
+        return functools.partial(self._landed, token, *outcome, self.loop.now())
 
-    def _landed(self, token: Token, output: Any, error: BaseException | None) -> None:
+    def _landed(
+        self, token: Token, output: Any, error: BaseException | None, end: float | None = None
+    ) -> None:
         if token.cancelled:
             self.leave_gate(token)
             return
@@ -259,7 +256,7 @@ class Runner:
             self.is_async = True
             self._spawn(token, output)
             return
-        self.ended(token, output, error)
+        self.ended(token, output, error, end)
         self.loop.pump()
 
     def _spawn(self, token: Token, started: Any = None) -> None:
@@ -341,20 +338,23 @@ class Runner:
 
     # -- the outcome -----------------------------------------------------------
 
-    def ended(self, token: Token, output: Any, error: BaseException | None) -> None:
-        """Record a call that has ended, and let its item go on."""
+    def ended(self, token: Token, output: Any, error: Any, end: float | None = None) -> None:
+        """Record a call that has ended, now or at *end*, and let its item go on."""
         token.attempt = token.attempt or 1
-        self.span(token, "work", token.start, output if error is None else NOTHING)
+        self.span(token, "work", token.start, output if error is None else NOTHING, end)
         self._finish(token, output, error)
 
-    def span(self, token: Token, kind: SpanKind, start: float, output: Any = NOTHING) -> None:
+    def span(
+        self, token: Token, kind: SpanKind, start: float, output: Any = NOTHING, end: Any = None
+    ) -> None:
         """Publish a span of this node that ends now; finding a source at its end is no call."""
         if output is EXHAUSTED:
             return
         if output is None and self.node.kind == "producer":
             output = NOTHING  # it had nothing now
         loop, iteration, attempt = self.loop, token.item.iteration, token.attempt or 1
-        span = (loop.name, self.name, iteration, token.visit, kind, start, loop.now(), attempt)
+        end = loop.now() if end is None else end
+        span = (loop.name, self.name, iteration, token.visit, kind, start, end, attempt)
         loop.stream.span(span, output)
 
     def answered(self, token: Token, output: Any) -> None:

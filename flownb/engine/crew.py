@@ -83,8 +83,9 @@ class Crew:
                 except FAILS as failure:  # it becomes the item's failure
                     error = failure
                 self._busy, is_clean = True, _is_clean(me, clean)
-                self._ended(token, output, error)
-                if not is_clean or self.loop.now() > until:
+                end = self.loop.now()
+                self._ended(token, output, error, end)
+                if end > until or not is_clean:
                     return
             self._more = 1
         except Exception as fault:  # noqa: BLE001 - of ours
@@ -94,15 +95,15 @@ class Crew:
             self._busy = False
             self.look()
 
-    def _ended(self, token: Token, output: Any, error: BaseException | None) -> None:
+    def _ended(self, token: Token, output: Any, error: BaseException | None, end: float) -> None:
         token.task = None
         if token.buffer:
             token.end()
-        if _unwanted(token):
+        if token.cancelled and _unwanted(token):
             return
         if error is not None and isinstance(error, SimulationError):
             self.loop.crash(error)
-        token.at.ended(token, output, error)
+        token.at.ended(token, output, error, end)
         if self.loop.ready:
             self.loop.context.run(self.loop.pump)
 

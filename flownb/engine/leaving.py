@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from flownb.engine.crew import Crew
     from flownb.engine.inflight import Slots
     from flownb.engine.item import Item, Token
+    from flownb.engine.squad import Squad
 
 
 class Leaving(Steered):
@@ -21,6 +22,7 @@ class Leaving(Steered):
     calls: dict[Token, None]
     ready: deque[Token]
     crew: Crew
+    squad: Squad
     items: dict[int, Item]
     slots: Slots
     abandoned: list[str]
@@ -42,7 +44,7 @@ class Leaving(Steered):
             self.calls.pop(token, None)
             token.at.leave_gate(token)
             return
-        if self.calls.pop(token, self) is self:
+        if self.calls.pop(token, self) is self or self.squad.holds(token):
             return
         if token.task is not None:
             token.task.cancel()
@@ -59,6 +61,7 @@ class Leaving(Steered):
         """Cancel every call, and close the books on every item."""
         self.ready.clear()
         self.crew.waiting.clear()
+        self.squad.waiting.clear()
         self.slots.clear()
         cancelled, self.items = self.items, {}
         calls, self.calls = self.calls, {}

@@ -28,6 +28,7 @@ from flownb.engine.overload import has_place
 from flownb.engine.produce import FAILED_TICK, SAME, Source
 from flownb.engine.setup import open_resources, set_up
 from flownb.engine.signature import EXHAUSTED
+from flownb.engine.squad import Squad
 from flownb.model.tools import tools as global_tools
 
 if TYPE_CHECKING:
@@ -81,12 +82,12 @@ class LoopManager(Lasting):
         self.items: dict[int, Item] = {}
         self.calls: dict[Token, None] = {}
         self.ready: deque[Token] = deque()
-        self.crew = Crew(self)
+        self.crew, self.squad = Crew(self), Squad(self)
         self.made = 0
         self.abandoned: list[str] = []
         self.ending = Ending(self)
         self.runners: list[Runner] = []
-        self._pumping = False
+        self._pumping = self.reused = False
         self._turn = 0.0
         self._stack: contextlib.AsyncExitStack
         self.clock: Clock
@@ -277,6 +278,7 @@ class LoopManager(Lasting):
 
     def _reuse(self, runners: list[Runner]) -> None:
         """Take up what an earlier run of the same plan has left."""
+        self.reused = True
         for runner in runners:
             runner.loop = self
             if runner.gate is not None:
@@ -312,6 +314,7 @@ class LoopManager(Lasting):
                     self.soon(self.pump)
                     return
             self.crew.look()
+            self.squad.look()
         finally:
             self._pumping = False
 

@@ -27,6 +27,7 @@ class Memory:
         self.streak = 0
         self.worked = False
         self.short = False
+        self.long = False  # its last run was longer than that
         self._seen, self._needed, self._runs = 0, PROBATION, 0
 
     @property
@@ -57,12 +58,13 @@ class Memory:
 
     def renewed(self) -> None:
         """Forget what was learned of another function under the same name; keep `state`."""
-        self.streak, self.worked, self.short = 0, False, False
+        self.streak, self.worked, self.short, self.long = 0, False, False, False
         self._seen, self._needed, self._runs = 0, PROBATION, 0
 
     def timed(self, seconds: float) -> None:
         """Learn from a measured run whether the node is short."""
-        if seconds > SHORT:
+        self.long = seconds > SHORT
+        if self.long:
             self._was_long()
         elif self.short:
             self._runs += 1

@@ -169,9 +169,7 @@ class RunItem(Tolerant):
 
     def _begun(self, token: Token) -> None:
         """Let a call start; while a run is taken up, its turn in the steps comes first."""
-        if self.replay is None and self.order is None:
-            (self.loop.crew.waiting if token.at.crewed else self.loop.ready).append(token)
-        elif self.replay is None:
+        if self.replay is None:
             super()._offer(token)
         else:
             self.replay.hold(token, functools.partial(super()._offer, token))
@@ -278,7 +276,8 @@ class RunItem(Tolerant):
 
     def _fan_out(self, runner: Runner, output: Any) -> None:
         """Do the same where nothing but plain edges lead on: all that most runs have."""
-        runners, joins = self.runners, self.joins
+        runners, joins, stateful = self.runners, self.joins, self.states is not None
+        ready, awaited, view = self.loop.ready, self.loop.crew.waiting, self.once.schema.view
         for edge in runner.outs:
             target = runners[edge.target]
             if target.counts:
@@ -290,9 +289,13 @@ class RunItem(Tolerant):
                     self._arrive(self._join(target), edge, output, 1)
             else:
                 token = Token(self, target, output, 1)
-                self._give(token, output)
+                if stateful:
+                    token.state, token.payload = output, view(output.values)
                 self.open[token] = None
-                self._begun(token)
+                if self.replay is None:
+                    (awaited if target.crewed else ready).append(token)
+                else:
+                    self._begun(token)
 
     def _gathered(
         self, call: Token, gathering: Gathering, output: Any, error: BaseException | None

@@ -171,7 +171,7 @@ class Execution:
         if self._idle is None or not clean or manager.threads.running or self._idle:
             return
         runners, manager.runners = manager.runners, []
-        if not any(r.instance or r.node.queue or r.node.reader for r in runners):
+        if manager.reused or not any(r.instance or r.node.queue or r.node.reader for r in runners):
             for runner in runners:
                 del runner.loop  # else it would keep this run and its state
             self._idle.append(runners)

@@ -10,12 +10,12 @@ saved before the next call, by the same thread.
 from __future__ import annotations
 
 import contextvars
-import functools
-import inspect
 import time
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final
 
 from flownb.engine.capture import HERE, Spot
+from flownb.engine.memory import SHORT
 from flownb.engine.signature import FAILS
 from flownb.model.records import Batch
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 Row = tuple["Runner", ...]
 _TURN: Final = 5_000_000  # nanoseconds
+_SHORT: Final = int(SHORT * 1e9)
 _LONGEST: Final = 1000  # nodes
 
 
@@ -76,7 +77,7 @@ class Walk:
         context.run(HERE.set, spot)
         context.run(self._walk)
         context.run(spot.end)
-        return functools.partial(self.row[0].loop.soon, self._landed)
+        return self._landed
 
     def _where(self) -> tuple[str, int]:
         return self.row[self.at].name, self.token.iteration
@@ -94,7 +95,7 @@ class Walk:
                 output = self.payload if target is None else target(self.payload)
                 outputs.append(output)
                 times.append(now := clock())
-                if at == last or now - times[0] > _TURN or inspect.iscoroutine(output):
+                if at == last or now - times[0] > _TURN or type(output) is CoroutineType:
                     return
                 seen, said = values, None if target is None else output
                 if stateful and said is not None:
@@ -108,7 +109,7 @@ class Walk:
                 if said:
                     index, self.values = runner.plan.index, values
                     steps.append(((index, 0, index, 0), runner.name, said))
-                self.payload = schema.view(values)
+                self.payload = schema.view(values) if schema.model else {**values}
                 if journal is not None:
                     journal.look(item, values)
         except FAILS as error:  # it becomes the node's failure
@@ -132,4 +133,5 @@ class Walk:
             last.row = last.row or self.row[count:]
             token.start = times[-1] / 1e9 - loop.origin
         output = self.outputs[count] if len(self.outputs) > count else None
+        row[0].memory.long = self.times[-1] - self.times[0] > _SHORT
         last._landed(token, output, self.error)  # noqa: SLF001 - the second half of its call

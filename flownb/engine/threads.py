@@ -41,6 +41,10 @@ class Threads:
             self._threads.append(thread)
             thread.start()
 
+    def label(self, label: str) -> None:
+        """Say what the thread that this is called in does now."""
+        self.running[threading.current_thread()] = label
+
     def _work(self) -> None:
         me = threading.current_thread()
         while (job := self._jobs.get()) is not None:
