@@ -1,6 +1,9 @@
 """Is virtual time fast enough to be the way one works?
 
-Seconds of the processor, not of the clock: a simulation waits for nobody.
+Seconds of the processor, not of the clock: a simulation waits for nobody. Where asyncio takes
+480,000 turns a second, 4 x 10,000 of them last 0.083 s, so that 100,000 node executions a
+second are a ratio of 3.6, and 60,000 one of 6.0. Measured there, with other work beside it:
+3.7 to 3.9 and 5.5 to 5.9. The limits leave room for another machine.
 """
 
 from __future__ import annotations
@@ -53,7 +56,7 @@ def best(graph, limit):
 
 @pytest.mark.parametrize(
     ("name", "takes", "limit"),
-    [("without durations", (None,) * 3, 7.0), ("with durations", (0.1, 0.1, 0.1), 13.0)],
+    [("without durations", (None,) * 3, 4.6), ("with durations", (0.1, 0.1, 0.1), 6.8)],
 )
 def test_an_hour_of_ten_thousand_items_costs_a_few_turns_of_the_event_loop_a_call(
     name, takes, limit, record_property
