@@ -72,10 +72,10 @@ def highest(found):
 
 
 @live
-async def test_twenty_loops_of_twenty_a_second_cost_the_kernel_less_than_10_ms():
+async def test_a_view_of_twenty_loops_of_twenty_a_second_costs_the_kernel_less_than_10_ms():
     async with many().start() as orch:
         await orch.wait(iterations=20, timeout=20)
-        views = [getattr(orch, kind)() for kind in VIEWS]
+        views = [orch.view()]  # every part of it
         wires = [Wire(view) for view in views]
         without, watched, seconds = [], [], 0.0
         while not watched or (min(watched) - min(without) >= 0.010 and len(watched) < 8):
@@ -92,7 +92,7 @@ async def test_twenty_loops_of_twenty_a_second_cost_the_kernel_less_than_10_ms()
     work = highest([t for wire in wires for t in wire.work])  # a busy machine makes all late
     assert min(watched) - min(without) < 0.010 or work < 0.010, (watched, without, work)
     for wire in wires:
-        assert wire.messages <= 10 * seconds + 3
+        assert wire.messages <= 10 * seconds + 2 * len(watched) + 3  # each start looks at once
 
 
 @live
