@@ -46,8 +46,8 @@ class Missed(Meter):
         elif kind == "event":
             self.on_event(rest[0])
         else:
-            loop, nodes, first, origin, times = rest
-            batch = Batch(loop, nodes, first, origin, list(array("q", times)), [])
+            head, times, released = rest
+            batch = Batch._make((*head, list(array("q", times)), [], released))
             self.made = batch.first + batch.iterations
             self.on_batch(batch)
 

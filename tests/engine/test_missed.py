@@ -130,7 +130,7 @@ def test_batches_that_are_missed_are_counted():
     for first in range(0, 1000, 100):
         times = [n for i in range(first, first + 100) for n in (i * 10, i * 10 + 4, i * 10 + 6)]
         content = array("q", times).tobytes()
-        backlog.add(("batch", "p", ("p", "a"), first, 0, content), len(content))
+        backlog.add(("batch", ("p", ("p", "a"), first, 0), content, -1), len(content))
     notebook.fetch(backlog.take())
     m = notebook.meter.snapshot(1.0, notebook.mirror.slots)
     assert (m.produced, m.done, m.nodes["a"].calls, notebook.mirror.made) == (1000,) * 3 + (1000,)
