@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
 from pathlib import Path
 
 from flownb import Graph
 
-kept, pool = sys.argv[1:]
-done = Path(f"{kept}.done")
+
+def noted(kept, pool):
+    """Give the graph; what it noted stands beside its checkpoint."""
+
+    def note(item, ctx):
+        time.sleep(0.005)
+        ctx.state[str(item)] = item
+        with Path(f"{kept}.done").open("a") as file:
+            file.write(f"{item}\n")
+        return sum(ctx.state.values())
+
+    return (
+        Graph("noted")
+        .add_producer("items", range(200))
+        .add_node("note", note)
+        .add_edge("items", "note")
+        .set_loop("items", pool=pool, checkpoint=kept, persistence_interval=0.1)
+    )
 
 
-def note(item, ctx):
-    time.sleep(0.005)
-    ctx.state[str(item)] = item
-    with done.open("a") as file:
-        file.write(f"{item}\n")
-    return sum(ctx.state.values())
-
-
-graph = (
-    Graph("noted")
-    .add_producer("items", range(200))
-    .add_node("note", note)
-    .add_edge("items", "note")
-    .set_loop("items", pool=pool, checkpoint=kept, persistence_interval=0.1)
-)
-
-
-async def main():
-    orch = graph.start()
+async def main(kept, pool):
+    orch = noted(kept, pool).start()
     await orch.wait(iterations=1)
     print("runs", flush=True)
     status = await orch.wait(timeout=60)
@@ -38,6 +38,4 @@ async def main():
 
 
 if __name__ == "__main__":
-    import asyncio
-
-    asyncio.run(main())
+    asyncio.run(main(*sys.argv[1:]))
