@@ -136,6 +136,8 @@ class Attempts:
             return await self._lasting(self.runner.invoke(token) if started is None else started)
         if self.runner.loop.inline or self.runner.passes:
             output, error = self.runner.called(token)
+            if inspect.iscoroutine(output):
+                return await self._lasting(output)
             extra = self.runner.loop.world.extra(self.runner, output)
             return await self.runner.stretched(token, extra, output, error)
         output = await self._thread_future(token)

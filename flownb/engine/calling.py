@@ -1,9 +1,8 @@
 """How is one node called? The only place where user functions are called.
 
-A call is middleware( cache( retry( timeout( function )))). A *runner* knows one node of one
-loop and picks the cheapest honest way: a *short* sync node inline, another sync node
-in a thread, an async node in a task of the crew, one with policies in a task of its own;
-in virtual time everything inline.
+A call is middleware( cache( retry( timeout( function )))). A *runner* knows one node of one loop
+and picks the cheapest honest way: a *short* sync node inline, another in a thread, an async one
+in a task of the crew, one with policies in a task of its own; in virtual time everything inline.
 """
 
 from __future__ import annotations
@@ -198,7 +197,8 @@ class Runner:
         if token.pushes:
             self._spawn(token, self.stretched(token, extra, output, error))
         elif extra > 0:
-            token.task = self.loop.event_loop.call_later(extra, self._landed, token, output, error)
+            land = functools.partial(self._landed, token, output, error)
+            token.task = self.loop.event_loop.call_later(extra, self.loop.guard, land)
         else:
             self.ended(token, output, error)
 

@@ -18,6 +18,7 @@ from flownb.engine.capture import Printing
 from flownb.engine.joins import Join
 from flownb.engine.overload import may_release
 from flownb.engine.routing import route
+from flownb.errors import RunError, told
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -229,7 +230,7 @@ class Item:
         target = self.runners[edge.target]
         mask = (mask if edge.keep else 0) | edge.force
         if edge.copy:
-            payload = copy.deepcopy(payload)
+            payload = self._copied(edge, payload)
         if target.counts:
             self._arrive(self._join(target), edge, payload, mask)
         else:
@@ -237,6 +238,17 @@ class Item:
             token = Token(self, target, payload, mask, visit)
             self._open(token)
             self._offer(token)
+
+    def _copied(self, edge: PlanEdge, payload: Any) -> Any:
+        try:
+            return copy.deepcopy(payload)
+        except Exception as error:
+            way = f"{self.runners[edge.source].name} -> {self.runners[edge.target].name}"
+            msg = (
+                f"edge {way} has copy=True, but a {type(payload).__name__} cannot be copied "
+                f"({told(error)}): hand on plain data, or leave copy= out"
+            )
+            raise RunError(msg) from error
 
     def _visit(self, target: Runner) -> int:
         if not target.plan.multi:

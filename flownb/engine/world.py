@@ -117,7 +117,8 @@ class Simulated:
         else:
             hit = fail(rng) if callable(fail) else token.iteration in fail
         if hit:
-            msg = f"fail={fail!r} said so"
+            said = getattr(fail, "__name__", type(fail)) if callable(fail) else fail
+            msg = f"fail={said} said so"  # never an address: the same in every process
             raise InjectedFailure(msg)
 
     def called(self, loop: LoopManager, now: float) -> None:

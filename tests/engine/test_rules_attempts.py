@@ -49,6 +49,16 @@ def test_fail_fail_succeed_waits_as_the_retry_says_and_each_attempt_is_a_span(is
     assert sim.failures() == []
 
 
+def test_a_function_that_gives_a_coroutine_is_awaited_with_a_timeout_too():
+    async def later(payload):
+        await asyncio.sleep(1)
+        return payload + 1
+
+    sim = chain(("a", lambda payload: later(payload), {"timeout": 2}), source=[1]).simulate()
+    assert sim.outputs("a") == [2]
+    assert attempts(sim, "a") == [(1, 0, 1)]
+
+
 def test_attempts_counts_the_first_try_and_then_the_original_error_stands():
     retry = Retry(on=OSError, attempts=2, wait_initial=1)
     sim = chain(("a", after(9), {"retry": retry}), source=["x"]).simulate(until=99)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from threading import Lock
+
 import pytest
 
-from flownb import DeadlockError, Graph, SimulationError
+from flownb import DeadlockError, Graph, RunError, SimulationError
 
 
 def grow(payload: list[int]) -> list[int]:
@@ -32,6 +34,14 @@ def test_a_node_that_changes_a_shared_payload_is_named_when_asked_for() -> None:
 def test_a_copied_payload_may_be_changed() -> None:
     graph = shared().add_edge("p", "grows", copy=True)
     assert graph.simulate(check_mutation=True).outputs("reads") == [1]
+
+
+@pytest.mark.parametrize("takes", [0, 1])
+def test_a_payload_that_cannot_be_copied_is_an_error_that_names_the_edge(takes: float) -> None:
+    graph = Graph("locks").add_producer("p", [1]).add_node("a", lambda _: Lock(), takes=takes)
+    graph.add_node("b").add_edge("p", "a").add_edge("a", "b", copy=True)
+    with pytest.raises(RunError, match=r"edge a -> b has copy=True, but a lock cannot be copied"):
+        graph.simulate()
 
 
 def test_a_payload_that_only_one_node_gets_may_be_changed() -> None:

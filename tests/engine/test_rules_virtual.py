@@ -212,6 +212,11 @@ def test_fail_may_name_the_items_that_fail():
     assert all(isinstance(f.error, InjectedFailure) for f in sim.failures())
 
 
+def test_a_failure_by_a_function_is_told_alike_in_every_process():
+    sim = chain(("a", None, {"fail": lambda rng: True}), source=[1]).simulate(until=9)
+    assert [str(f.error) for f in sim.failures()] == ["fail=<lambda> said so"]
+
+
 @pytest.mark.parametrize(("share", "low", "high"), [(0.0, 0, 0), (0.3, 60, 120), (1, 10, 10)])
 def test_fail_may_be_a_probability(share, low, high):
     graph = chain(("a", None, {"fail": share}), source=range(300))
