@@ -99,7 +99,8 @@ class Lane:
             self._broken(values, partial, error)
         elif values and values[0] is EXHAUSTED:
             self.loop.source.exhausted = True
-        return not values or values[0] is not None or self._ports.reader is not None
+        gave = values[0] is not None if values else error is None
+        return gave or self._ports.reader is not None
 
     def _where(self) -> tuple[str, int]:
         rows, called = divmod(len(self._times), self._width)
