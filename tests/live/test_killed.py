@@ -19,11 +19,11 @@ pytestmark = [pytest.mark.wallclock, pytest.mark.redis, pytest.mark.timeout(300)
 LOOPS = ("one", "two")
 
 
-def deadly(flag):
+def deadly(flag, seconds):
     """Give a node that kills its process in the middle of an item, once for each flag."""
 
     def work(n):
-        time.sleep(0.003)
+        time.sleep(seconds)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(flag)  # noqa: PTH108 - no more than that, in the middle of an item
             os.kill(os.getpid(), signal.SIGKILL)
@@ -32,14 +32,14 @@ def deadly(flag):
     return work
 
 
-def carrying(folder, enough, *, transactional):
+def carrying(folder, enough, *, transactional, every=None, seconds=0.003):
     """Two loops in processes of their own carry numbers from one queue to another."""
     source = itertools.takewhile(lambda _: not enough, itertools.count())
-    graph = Graph(f"killed {transactional}").add_producer("make", source)
+    graph = Graph(f"killed {transactional} {every}").add_producer("make", source, every=every)
     graph.add_queue("numbers", maxlen=100).add_edge("make", "numbers")
     for loop in LOOPS:
         graph.add_queue_reader(loop, queue="numbers", prefetch=8)
-        graph.add_node(f"work {loop}", deadly(os.path.join(folder, loop)))  # noqa: PTH118
+        graph.add_node(f"work {loop}", deadly(os.path.join(folder, loop), seconds))  # noqa: PTH118
         graph.add_queue(f"out {loop}", queue="worked")
         graph.add_edge(loop, f"work {loop}", f"out {loop}")
         graph.set_loop(loop, pool="process", restart="on_crash", transactional=transactional)
@@ -66,9 +66,9 @@ def at_work(orch, loop):
     return orch.status()[loop].state == "running" and found[-1:] == ["produced"]
 
 
-async def lives_through(kills, url, folder, *, transactional, seed):
+async def lives_through(kills, url, folder, *, seed, **kind):
     rng, enough = random.Random(seed), []
-    orch = carrying(str(folder), enough, transactional=transactional).start(redis=url)
+    orch = carrying(str(folder), enough, **kind).start(redis=url)
     for n in range(kills):
         loop = LOOPS[n % 2]
         await kill(orch, loop, folder / loop, rng)
@@ -89,6 +89,13 @@ async def test_six_killed_processes_lose_nothing(real_server_url, tmp_path, tran
         6, real_server_url, tmp_path, transactional=transactional, seed=transactional
     )
     assert twice == 0 or not transactional
+
+
+@live
+async def test_six_killed_processes_of_short_nodes_lose_nothing(real_server_url, tmp_path):
+    await lives_through(
+        6, real_server_url, tmp_path, transactional=False, every=0.001, seconds=0, seed=7
+    )
 
 
 @pytest.mark.nightly
