@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import shutil
 import subprocess
@@ -51,3 +52,10 @@ def run_python(code: str, *, env: dict[str, str] | None = None) -> str:
     assert done.returncode == 0, done.stderr
     assert not done.stderr, done.stderr
     return done.stdout
+
+
+def is_tried(file, start):
+    """Whether a file of tests has one whose name begins so."""
+    tree = ast.parse((Path(__file__).parent / file).read_text("utf-8"))
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return any(isinstance(n, kinds) and n.name.startswith(f"test_{start}") for n in ast.walk(tree))

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ast
-from pathlib import Path
-
 import pytest
 
-TESTS = Path(__file__).parent
+from tests.support import is_tried
+
 CASES, FAILURES = "engine/test_run_cases.py", "engine/test_run_failures.py"
 STATE, CYCLES = "engine/test_run_state.py", "engine/test_run_cycles.py"
 PARALLEL, RESUME = "engine/test_run_parallel.py", "engine/test_resume.py"
@@ -71,7 +69,4 @@ SHOWN = {
 @pytest.mark.parametrize("case", SHOWN)
 def test_a_case_is_tried_where_the_list_says(case: str) -> None:
     for file, start in SHOWN[case]:
-        tree = ast.parse((TESTS / file).read_text("utf-8"))
-        kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
-        names = [n.name for n in ast.walk(tree) if isinstance(n, kinds)]
-        assert any(name.startswith(f"test_{start}") for name in names), (file, start)
+        assert is_tried(file, start), (file, start)

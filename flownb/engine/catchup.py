@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextvars
 import functools
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from flownb.engine.capture import HERE, Spot
@@ -137,36 +138,49 @@ def _give_again(runner: Any, item: Any) -> None:
     runner.target = once_async if runner.is_async else once
 
 
+@dataclass(slots=True)
+class _Tally:
+    """How many items were dropped of so many, and what came last."""
+
+    count: int
+    dropped: int = 0
+    nones: int = 0
+    last: Any = None
+
+    @property
+    def wants_more(self) -> bool:
+        waits = self.nones >= _NONES or self.last is EXHAUSTED
+        return self.dropped < self.count and not waits
+
+    def took(self, item: Any) -> None:
+        self.last = item
+        self.nones = self.nones + 1 if item is None else 0
+        self.dropped += item is not None and item is not EXHAUSTED
+
+    def outcome(self, error: BaseException | None = None) -> Outcome:
+        return self.dropped, self.last, error
+
+
 def _drop_sync(
     pull: Callable[..., Any], given: dict[str, Any], count: int, stop: Callable[[], bool]
 ) -> Outcome:
-    dropped = nones = 0
-    last: Any = None
+    tally = _Tally(count)
     try:
-        while dropped < count and nones < _NONES and not stop():
-            last = pull(**given)
-            if last is EXHAUSTED:
-                break
-            nones = nones + 1 if last is None else 0
-            dropped += last is not None
+        while tally.wants_more and not stop():
+            tally.took(pull(**given))
     except FAILS as error:  # as of any tick
-        return dropped, last, error
-    return dropped, last, None
+        return tally.outcome(error)
+    return tally.outcome()
 
 
 async def _drop_async(pull: Callable[..., Any], given: dict[str, Any], count: int) -> Outcome:
-    dropped = nones = 0
-    last: Any = None
+    tally = _Tally(count)
     try:
-        while dropped < count and nones < _NONES:
-            last = await pull(**given)
-            if last is EXHAUSTED:
-                break
-            nones = nones + 1 if last is None else 0
-            dropped += last is not None
+        while tally.wants_more:
+            tally.took(await pull(**given))
     except FAILS as error:  # as of any tick
-        return dropped, last, error
-    return dropped, last, None
+        return tally.outcome(error)
+    return tally.outcome()
 
 
 async def _in_thread(source: Source, work: Callable[[], Outcome]) -> Outcome:

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.benchmark, pytest.mark.wallclock, pytest.mark.timeout(
 ITEMS, CHAIN, ROUNDS = 200_000, 10, 5
 STEP, SLICE, SLICES = 0.005, 40, 15  # one hop to a thread and back is 1 % of a step
 PROCESS_LIMIT = 1.3
-CHAIN_LIMIT, SHARE, ARM, MARGIN = 10.0, 0.96, 0.1, 0.05
+CHAIN_LIMIT, SHARE, ARM, MARGIN = 10.0, 0.97, 0.1, 0.05
 
 
 def trivial(n: int) -> int:
@@ -112,12 +112,15 @@ def period_of_a_loop(orch) -> float:
     return (times[-1] - times[0]) / (len(times) - 1)
 
 
-def test_a_background_branch_costs_the_foreground_next_to_nothing(record_property):
+@pytest.mark.parametrize(
+    ("least", "most"), [(SHARE - 0.01, 6), pytest.param(SHARE, 5, marks=pytest.mark.nightly)]
+)
+def test_a_background_branch_costs_the_foreground_next_to_nothing(record_property, least, most):
     """Slices of both take turns, and the quickest of each are compared.
 
     A busy neighbour only ever adds, to the one as to the other; what is left at their
     best is the sleep, and beside it what the engine costs: 2.7 % on a quiet machine, with
-    4 or 5 in flight. The limits leave room for one late thread.
+    4 or 5 in flight. What every commit is held to leaves room for one late thread.
     """
     orch = branches().start()
     asyncio.run(orch.wait(iterations=30, timeout=10))
@@ -131,8 +134,8 @@ def test_a_background_branch_costs_the_foreground_next_to_nothing(record_propert
     peak = orch.metrics()["days"].peak_in_flight
     record_property("share", share)
     print(f"5 ms blocking, 20 ms beside: {share:.1%} of the ideal rate, {peak} in flight")
-    assert share >= SHARE
-    assert peak <= 6
+    assert share >= least
+    assert peak <= most
 
 
 def test_two_parallel_arms_take_as_long_as_one(record_property):
