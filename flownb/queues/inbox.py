@@ -19,6 +19,8 @@ from flownb.queues.spec import Message
 if TYPE_CHECKING:
     from flownb.queues.bells import Bell
 
+_AGAIN = 0.005  # seconds; a look that was to be cut short may not have come to wait yet
+
 Look = Callable[[int, float], Awaitable[tuple[bool, list[Message]]]]
 """Fetch up to `count` messages, waiting for them at the server at most `patience`
 seconds. True if the stream held anything, messages or garbage."""
@@ -28,13 +30,19 @@ class Inbox:
     """What was fetched for one reader of one queue and not yet taken.
 
     `patience` is how long one look may wait at the server (seconds); 0 where the
-    waiting is done here, on a bell that `listen` hangs up.
+    waiting is done here, on a bell that `listen` hangs up. `rouse` has the server answer a
+    look at once; it says False when no look waited there.
     """
 
     def __init__(
-        self, look: Look, *, listen: Callable[[], AbstractContextManager[Bell]], patience: float
+        self,
+        look: Look,
+        *,
+        rouse: Callable[[], Awaitable[bool]],
+        listen: Callable[[], AbstractContextManager[Bell]],
+        patience: float,
     ) -> None:
-        self._look_once = look
+        self._look_once, self._rouse = look, rouse
         self._listen = listen
         self._patience = patience
         self._kept: deque[Message] = deque()
@@ -42,11 +50,7 @@ class Inbox:
         self._closed = ""
 
     async def take(self, count: int, timeout: float | None) -> list[Message]:
-        """Up to `count` messages, as soon as there is one; none after `timeout` seconds.
-
-        While the look of a reader that went away is still out at a real server, the
-        end of the timeout may be seen up to `patience` late.
-        """
+        """Up to `count` messages, as soon as there is one; none after `timeout` seconds."""
         now = asyncio.get_running_loop().time
         until = None if timeout is None else now() + timeout
         # The bell hangs before the first look: what is pushed in between rings it.
@@ -65,6 +69,8 @@ class Inbox:
     async def _look(self, count: int, left: float | None) -> bool:
         """One look of our own: another reader's may have left something behind."""
         while self._looking is not None and not self._looking.done():
+            if left == 0.0 and self._patience:
+                await self._cut_short(self._looking)
             await asyncio.wait({self._looking})
             if self._kept or self._closed:
                 return True
@@ -78,6 +84,11 @@ class Inbox:
         await asyncio.wait({look})
         # Only closing cancels a look, which then ends one way or another.
         return True if self._closed else look.result()
+
+    async def _cut_short(self, look: asyncio.Task[bool]) -> None:
+        """Have the server answer at once a look that waits there."""
+        while not look.done() and not await self._rouse():
+            await asyncio.wait({look}, timeout=_AGAIN)
 
     async def _look_and_keep(self, count: int, patience: float) -> bool:
         found, messages = await self._look_once(count, patience)

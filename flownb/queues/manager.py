@@ -376,6 +376,6 @@ class QueueManager:
             next_id=self._next_id,
         )
         listen = partial(link.listen, data_bell(self._keys.queue(spec.name)))
-        inbox = Inbox(stream.look, listen=listen, patience=link.patience)
+        inbox = Inbox(stream.look, rouse=stream.rouse, listen=listen, patience=link.patience)
         self._inboxes[spec.name, reader] = inbox
         return stream

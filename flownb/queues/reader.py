@@ -75,6 +75,21 @@ class StreamReader:
         """Up to `count` messages; False if there was nothing at all."""
         return await self._presence.insist(lambda: self._look(count, patience))
 
+    async def rouse(self) -> bool:
+        """Have the server answer a look that waits there; False if none does.
+
+        True also where that cannot be had: then the look ends by itself, a little later.
+        """
+        from redis.exceptions import RedisError
+
+        number = None if self._wire is None else self._wire.number
+        if number is None:
+            return True
+        try:
+            return bool(await self._client.execute_command("CLIENT UNBLOCK", number))
+        except (RedisError, OSError):
+            return True
+
     async def _look(self, count: int, patience: float) -> Found:
         from redis.exceptions import ResponseError
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 Command = tuple[str, ...]
 
 _CHUNK: Final = 1 << 18
+_NUMBER: Final = ("CLIENT ID",)
 _FEW: Final = b"*%d\r\n"
 _BULK: Final = b"$%d\r\n%b\r\n"
 
@@ -107,6 +108,8 @@ class Wire:
     def __init__(self, client: Any, *, limit: float | None) -> None:
         self._pool, self._limit = client.connection_pool, limit
         self._connection: Any = None
+        self.number: int | None = None
+        """What the server calls this connection; None if it does not tell."""
         self._busy = asyncio.Lock()
 
     async def exchange(self, commands: Sequence[Command], *, patience: float = 0.0) -> list[Any]:
@@ -115,23 +118,29 @@ class Wire:
         Raises what redis-py raises when the server is away: then they may have been done or
         not. `patience` is how long the server was asked to wait (seconds).
         """
-        packed = pack(commands)
         async with self._busy:
             await self._connect()
-            try:
-                async with asyncio.timeout(self._limit and self._limit + patience):
-                    self._connection._writer.write(packed)  # noqa: SLF001  see the module
-                    return await self._replies(len(commands))
-            except BaseException as error:
-                # Half an exchange is left on the line.
-                await self._connection.disconnect(nowait=True)
-                raise _as_redis_says(error) from error
+            return await self._send(commands, patience)
 
     async def _connect(self) -> None:
         if self._connection is None:
             self._connection = await self._pool.get_connection()
         elif not self._connection.is_connected:
             await self._connection.connect()
+        else:
+            return
+        number = (await self._send([_NUMBER], 0.0))[0]
+        self.number = number if isinstance(number, int) else None
+
+    async def _send(self, commands: Sequence[Command], patience: float) -> list[Any]:
+        try:
+            async with asyncio.timeout(self._limit and self._limit + patience):
+                self._connection._writer.write(pack(commands))  # noqa: SLF001  see the module
+                return await self._replies(len(commands))
+        except BaseException as error:
+            # Half an exchange is left on the line.
+            await self._connection.disconnect(nowait=True)
+            raise _as_redis_says(error) from error
 
     async def _replies(self, count: int) -> list[Any]:
         from redis._parsers import BaseParser

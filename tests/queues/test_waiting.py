@@ -9,6 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from redis import Redis
 
 from flownb.errors import QueueError
 from flownb.queues import QueueSpec, open_server
@@ -158,6 +159,30 @@ def test_closing_does_not_wait_for_a_read_that_is_blocked_at_the_server(real_ser
         assert time.monotonic() - started < 0.3
 
     asyncio.run(scenario())
+
+
+@pytest.mark.redis
+@pytest.mark.wallclock
+@pytest.mark.parametrize("allowed", [True, False], ids=["cut short", "where that is forbidden"])
+def test_a_read_that_does_not_wait_ends_one_that_is_blocked_at_the_server(real_server_url, allowed):
+    rounds = 10 if allowed else 1
+
+    async def scenario():
+        async with manager(open_server(real_server_url)) as queues:
+            for _ in range(rounds):
+                waiting = asyncio.create_task(queues.pop("q"))
+                await asyncio.sleep(0.02)
+                assert await queues.pop("q", timeout=0) is None
+                assert not waiting.done()
+                await queues.push("q", 1)
+                await queues.ack("q", [(await waiting).id])
+
+    with Redis.from_url(real_server_url) as client:
+        client.execute_command("ACL SETUSER", "default", "+@all" if allowed else "-client|unblock")
+        started = time.monotonic()
+        asyncio.run(scenario())
+        client.execute_command("ACL SETUSER", "default", "+@all")
+    assert not allowed or time.monotonic() - started < rounds * 0.25  # a wait lasts 0.5 s
 
 
 def test_after_a_flush_the_groups_are_made_again_and_reading_goes_on(server):
