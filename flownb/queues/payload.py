@@ -8,8 +8,9 @@ lose (NaN, integer keys, lone surrogates) is refused on push, with its path.
 from __future__ import annotations
 
 import json
-import math
+from collections.abc import Callable, Iterable
 from functools import lru_cache
+from math import isfinite
 from typing import Any, Final
 
 from flownb.errors import QueueError
@@ -57,7 +58,7 @@ def loads(text: bytes, *, model: type | None = None) -> Any:
     if len(text) > 4 * _LARGEST:  # bytes, of which a character has up to four
         raise ValueError(f"payload: {len(text)} bytes are too many")
     try:
-        value = _decode(text.decode())
+        value = _decoded(text.decode())
         # 1e999 reads as infinity; an escape may say half of a surrogate pair.
         if not _is_plain(value):
             _plain(value)
@@ -92,24 +93,54 @@ def _no_constant(name: str) -> Any:
 
 
 _encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-_decode: Final = json.JSONDecoder(parse_constant=_no_constant).decode
+_decoder: Final = json.JSONDecoder(parse_constant=_no_constant)
+
+
+def _decoded(text: str) -> Any:
+    try:
+        value, end = _decoder.raw_decode(text)
+    except json.JSONDecodeError:
+        end = -1
+    # `decode` takes half as long again, for the white space that there may be around.
+    return value if end == len(text) else _decoder.decode(text)
+
+
+def _always(_: object) -> bool:
+    return True
+
+
+_LEAVES: Final[dict[type, Callable[[Any], bool]]] = {
+    str: str.isascii,
+    int: lambda value: -_SMALL < value < _SMALL,
+    float: isfinite,
+    bool: _always,
+    type(None): _always,
+}
 
 
 def _is_plain(value: Any, depth: int = 0) -> bool:
     """Whether a quick look finds only what comes back the same; most of all payloads are so."""
     kind = type(value)
     if kind is dict:
-        return depth < _DEEPEST and all(
-            type(key) is str and key.isascii() and _is_plain(item, depth + 1)
-            for key, item in value.items()
-        )
+        return depth < _DEEPEST and _are_names(value) and _are_plain(value.values(), depth + 1)
     if kind is list:
-        return depth < _DEEPEST and all(_is_plain(item, depth + 1) for item in value)
-    if kind is str:
-        return bool(value.isascii())
-    if kind is int:
-        return bool(-_SMALL < value < _SMALL)
-    return value is None or kind is bool or (kind is float and math.isfinite(value))
+        return depth < _DEEPEST and _are_plain(value, depth + 1)
+    return kind in _LEAVES and _LEAVES[kind](value)
+
+
+def _are_plain(values: Iterable[Any], depth: int) -> bool:
+    for value in values:  # a call for each leaf, or a generator, would cost twice as much
+        check = _LEAVES.get(type(value))
+        if not (_is_plain(value, depth) if check is None else check(value)):
+            return False
+    return True
+
+
+def _are_names(keys: Iterable[Any]) -> bool:
+    try:
+        return "".join(keys).isascii()
+    except TypeError:
+        return False
 
 
 def _plain(value: Any, depth: int = 0) -> Any:

@@ -7,12 +7,14 @@ Plain values: a `QueueSpec` travels in a loop's plan to another process, a
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Final, Literal, Protocol, get_args
 
 from flownb.errors import QueueError
 
 Mode = Literal["competing", "broadcast"]
 WhenFull = Literal["block", "drop_newest", "drop_oldest", "error"]
+
+_CALL: Final = (str, str, int, int)
 
 MANUAL = "manual"
 """The reader that stands for a person who pops by hand from a cell."""
@@ -103,10 +105,9 @@ class Message:
     @property
     def origin(self) -> tuple[str, str, int, int] | None:
         """The call that pushed it, as (loop, node, iteration, visit); None for one by hand."""
-        match self.meta:
-            case {"loop": str(loop), "node": str(node), "iteration": int(i), "visit": int(visit)}:
-                return loop, node, i, visit
-        return None
+        meta = self.meta
+        call = meta.get("loop"), meta.get("node"), meta.get("iteration"), meta.get("visit")
+        return call if tuple(map(type, call)) == _CALL else None  # type: ignore[return-value]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from flownb.errors import QueueError, QueueUnavailable
+from flownb.queues.glance import entries
 
 if TYPE_CHECKING:
     from flownb.queues.wire import Wire
@@ -129,7 +130,7 @@ async def read(
         where = ("STREAMS", key, after)
         wait = () if block is None else ("BLOCK", str(block))
         command = ("XREADGROUP", "GROUP", group, consumer, "COUNT", str(count), *wait, *where)
-        return _read_from((await wire.exchange([command], patience=patience))[0])
+        return _read_from((await wire.exchange([command], patience=patience, glance=entries))[0])
     reply = await client.xreadgroup(group, consumer, {key: after}, count=count, block=block)
     streams = reply.values() if isinstance(reply, dict) else (part[1] for part in reply or ())
     return [entry for stream in streams for entry in entries_from(stream)]
@@ -141,6 +142,8 @@ def _read_from(reply: Any) -> list[Entry]:
         raise reply
     if not reply:
         return []
+    if isinstance(reply[0], tuple):  # read at a glance
+        return list(reply)
     # RESP3 has a map of streams, read flat; RESP2 a list of pairs.
     stream = reply[1] if isinstance(reply[0], bytes) else reply[0][1]
     return [(entry_id.decode(), _fields(flat)) for entry_id, flat in stream]

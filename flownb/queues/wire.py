@@ -11,7 +11,11 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
+from flownb.queues.glance import texts
+
 Command = tuple[str, ...]
+Glance = Callable[[bytes, int], list[Any] | None]
+"""Reads that many replies at once, if they have a certain form."""
 
 _CHUNK: Final = 1 << 18
 _NUMBER: Final = ("CLIENT ID",)
@@ -26,12 +30,16 @@ def pack(commands: Iterable[Command]) -> bytes:
     b'*2\r\n$4\r\nXLEN\r\n$1\r\nq\r\n'
     """
     parts: list[bytes] = []
+    known: dict[str, bytes] = {}  # names and keys come again and again
     for command in commands:
         words = (*command[0].split(), *command[1:]) if " " in command[0] else command
         parts.append(_FEW % len(words))
         for word in words:
-            data = word.encode()
-            parts.append(_BULK % (len(data), data))
+            bulk = known.get(word)
+            if bulk is None:
+                data = word.encode()
+                bulk = known[word] = _BULK % (len(data), data)
+            parts.append(bulk)
     return b"".join(parts)
 
 
@@ -112,15 +120,18 @@ class Wire:
         """What the server calls this connection; None if it does not tell."""
         self._busy = asyncio.Lock()
 
-    async def exchange(self, commands: Sequence[Command], *, patience: float = 0.0) -> list[Any]:
+    async def exchange(
+        self, commands: Sequence[Command], *, patience: float = 0.0, glance: Glance = texts
+    ) -> list[Any]:
         """Send commands, give a reply for each; an error of one is its reply.
 
         Raises what redis-py raises when the server is away: then they may have been done or
-        not. `patience` is how long the server was asked to wait (seconds).
+        not. `patience` is how long the server was asked to wait (seconds). Replies of the
+        form that `glance` reads are read by it.
         """
         async with self._busy:
             await self._connect()
-            return await self._send(commands, patience)
+            return await self._send(commands, patience, glance)
 
     async def _connect(self) -> None:
         if self._connection is None:
@@ -129,26 +140,28 @@ class Wire:
             await self._connection.connect()
         else:
             return
-        number = (await self._send([_NUMBER], 0.0))[0]
+        number = (await self._send([_NUMBER], 0.0, texts))[0]
         self.number = number if isinstance(number, int) else None
 
-    async def _send(self, commands: Sequence[Command], patience: float) -> list[Any]:
+    async def _send(
+        self, commands: Sequence[Command], patience: float, glance: Glance
+    ) -> list[Any]:
         try:
             async with asyncio.timeout(self._limit and self._limit + patience):
                 self._connection._writer.write(pack(commands))  # noqa: SLF001  see the module
-                return await self._replies(len(commands))
+                return await self._replies(len(commands), glance)
         except BaseException as error:
             # Half an exchange is left on the line.
             await self._connection.disconnect(nowait=True)
             raise _as_redis_says(error) from error
 
-    async def _replies(self, count: int) -> list[Any]:
+    async def _replies(self, count: int, glance: Glance) -> list[Any]:
         from redis._parsers import BaseParser
         from redis.exceptions import ConnectionError as Gone
 
         reader, refusal = self._connection._reader, BaseParser.parse_error  # noqa: SLF001
         data, at = await _more(reader, b"", 1), 0
-        found: list[Any] = []
+        found = glance(data, count) or []
         while len(found) < count:
             try:
                 news = data[at : at + 1] == b">"
