@@ -133,7 +133,7 @@ class Runner:
         meta |= {"visit": visit, "attempt": attempt}
         if message is not None:
             meta |= {"message_id": message.id, "deliveries": message.deliveries}
-            meta["hops"] = message.meta.get("hops", 0) + 1
+            meta["hops"] = message.hops + 1
         if self.node.kind == "producer" and not self.plan.index:
             meta["position"] = self.loop.next_item
         return meta

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from flownb.engine.pushing import Underway
-from flownb.model.records import Event
+from flownb.engine.pushing import Label, Underway
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -69,12 +68,13 @@ class Ports:
     def sender(self, runner: Runner) -> Callable[[Any], Any]:
         """What is called in a row for a queue node."""
         name = runner.node.queue.name if runner.node.queue is not None else ""
+        label = Label(self.loop.name, runner.name)
 
         def send(payload: Any) -> Any:
             row = len(self.pushes) // len(self.senders)
             message = self.messages[row] if self.messages else None
-            meta = runner.about(self._first + row, message)
-            self.pushes.append(self.loop.queues.hold(name, payload, meta=dict(meta)))
+            meta = label.text(self._first + row, message)
+            self.pushes.append(self.loop.queues.hold(name, payload, meta=meta))
             return payload
 
         return send
@@ -93,8 +93,7 @@ class Ports:
     def received(self, row: int, when: float) -> None:
         """Tell that the message of a row of this turn has come."""
         name, message = self.loop.name, self.messages[row]
-        event = Event(when, "received", name, name, self._first + row, message.origin)
-        self.loop.stream.event(event)
+        self.loop.stream.event((when, "received", name, name, self._first + row, message.origin))
 
 
 class Load:

@@ -278,7 +278,7 @@ class Source:
             return (EXHAUSTED, None, None) if self.exhausted else _NOTHING
         loop, message = self.loop, self.buffer.popleft()
         now = loop.now()
-        loop.world.hopped(loop, message.meta.get("hops", 0))
+        loop.world.hopped(loop, message.hops)
         loop.stream.span((loop.name, loop.name, loop.made, 0, "work", now, now, 1), message.payload)
         loop.event("received", loop.name, loop.made, message.origin)
         return message.payload, None, message

@@ -7,6 +7,7 @@ virtual time, is it awaited as any other async call.
 from __future__ import annotations
 
 import functools
+import json
 from typing import TYPE_CHECKING, Any
 
 from flownb.errors import QueueError
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from flownb.engine.calling import Runner
     from flownb.engine.item import Token
+    from flownb.queues.spec import Message
 
 
 class Underway:
@@ -38,6 +40,22 @@ class Underway:
         """Redis has it, or does not take it."""
         if self._heard is not None:
             self._heard(error)
+
+
+class Label:
+    """Writes as JSON what `Runner.about` says of a first call, at a tenth of the price."""
+
+    def __init__(self, loop: str, node: str) -> None:
+        loop, node = (json.dumps(name, ensure_ascii=False) for name in (loop, node))
+        self._who = f'{{"loop":{loop},"node":{node},"iteration":'
+
+    def text(self, iteration: int, message: Message | None) -> str:
+        """Say where the payload of a row comes from."""
+        call = f'{self._who}{iteration},"visit":0,"attempt":1'
+        if message is None:
+            return call + "}"
+        came = f'"message_id":"{message.id}","deliveries":{message.deliveries}'
+        return f'{call},{came},"hops":{message.hops + 1}}}'
 
 
 class Pushing:

@@ -28,7 +28,7 @@ class Groups:
 
     def missing(self, spec: QueueSpec, groups: Iterable[str]) -> tuple[str, ...]:
         """Those that may have to be made."""
-        return tuple(group for group in groups if (spec.name, group) not in self._known)
+        return tuple([group for group in groups if (spec.name, group) not in self._known])
 
     def learn(self, push: Push) -> None:
         """Remember those that were made with a push."""

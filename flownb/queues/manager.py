@@ -112,13 +112,14 @@ class QueueManager:
             self._groups.learn(push)
         return reply.decode() if isinstance(reply, bytes) else str(reply)
 
-    def hold(self, queue: str, data: Any, *, meta: dict[str, Any] | None = None) -> Push:
-        """Check a message, and make it ready to go."""
+    def hold(self, queue: str, data: Any, *, meta: dict[str, Any] | str | None = None) -> Push:
+        """Check a message, and make it ready to go; `meta` may be its JSON text already."""
         spec = self._spec(queue)
         text = dumps(data, queue=queue, model=spec.model)
-        about = dumps(meta, queue=queue, what="meta") if meta else None
+        if isinstance(meta, dict):
+            meta = dumps(meta, queue=queue, what="meta") if meta else None
         groups = self._groups.missing(spec, spec.known_groups)
-        return Push(spec, self._keys.queue(queue), text, about, groups)
+        return Push(spec, self._keys.queue(queue), text, meta, groups)
 
     def hold_back(self, queue: str, data: Any, *, meta: dict[str, Any] | None = None) -> Push:
         """Check a message now, for `settle` to push it with an ack; raises what `push` raises."""

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flownb.queues.settle import Job, data_bell, execute, room_bell
 from flownb.queues.streams import create_group, xadd
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from flownb.queues.spec import QueueSpec
 
 
-@dataclass(frozen=True, slots=True)
-class Push:
+class Push(NamedTuple):
     """A message that was checked and is held back until its item settles."""
 
     spec: QueueSpec

@@ -103,6 +103,12 @@ class Message:
     letter: bool = False
 
     @property
+    def hops(self) -> int:
+        """How many loops it went through, one after the other, before the one that pushed it."""
+        hops = self.meta.get("hops")
+        return hops if type(hops) is int else 0
+
+    @property
     def origin(self) -> tuple[str, str, int, int] | None:
         """The call that pushed it, as (loop, node, iteration, visit); None for one by hand."""
         meta = self.meta

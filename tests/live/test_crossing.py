@@ -11,7 +11,7 @@ from collections import Counter
 
 import pytest
 
-from flownb import Graph
+from flownb import Graph, Observer
 from flownb.engine.lane import Lane
 from tests.live.support import Stopwatch, live, until
 from tests.servers import RestartableServer
@@ -48,12 +48,16 @@ def crossing(name, source, work, *, kind="non_blocking", **reader):
     return graph.add_edge("count", "line").add_edge("read", "work", "out")
 
 
-async def popped(orch, queue):
+async def messages(orch, queue):
     """What is in a queue, in order."""
     async with orch.server.manager(orch.name, orch.specs, "hand") as queues:
         found = await queues.read(queue, reader="manual", count=10 * MANY, timeout=0)
         await queues.ack(queue, [message.id for message in found])
-    return [message.payload for message in found]
+    return found
+
+
+async def popped(orch, queue):
+    return [message.payload for message in await messages(orch, queue)]
 
 
 async def outcome(graph, redis):
@@ -84,6 +88,34 @@ async def test_everything_arrives_once_in_order_and_is_counted(redis, rows, kind
     hops = orch.timeline().hops
     assert all(hop.push.iteration == hop.iteration for hop in hops)
     assert len(hops) > many / 2
+
+
+@pytest.mark.parametrize("watched", [False, True], ids=["fast lane", "item by item"])
+@live
+async def test_each_message_says_where_it_comes_from(redis, rows, watched):
+    graph = crossing("labels", range(MANY), lambda n: n)
+    if watched:
+        graph.use(Observer())
+    async with graph.start(redis=redis) as orch:
+        await orch.wait(timeout=60)
+        found = await messages(orch, "out")
+    assert (rows["read"] > MANY / 2) is not watched
+    for n, message in enumerate(found):
+        assert "-" in message.meta.pop("message_id")
+        assert message.meta == {
+            "loop": "read", "node": "out", "iteration": n, "visit": 0, "attempt": 1,
+            "deliveries": 1, "hops": 1,
+        }  # fmt: skip
+
+
+@pytest.mark.parametrize("hops", ["many", None, 1.5, [1]])
+@live
+async def test_what_a_stranger_says_of_its_message_stops_nobody(hops):
+    graph = crossing("strange", [1], lambda n: -n)
+    async with graph.start() as orch:
+        await orch.queues.push("line", 2, meta={"hops": hops, "loop": 7})
+        await orch.wait(timeout=60)
+        assert sorted(await popped(orch, "out")) == [-2, -1]
 
 
 @live
