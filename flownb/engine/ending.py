@@ -131,12 +131,12 @@ class Ending:
     def _ack(self, item: Item, when: str) -> None:
         if item.message is None:
             return
-        reader = self.loop.plan.nodes[0].node.reader
+        reader = item.runners[0].node.reader  # its own: the loop's may have been edited since
         if item.message.letter:
             if when == "done":
                 self._job(self.loop.queues.letters.forget(self.loop.name, item.message.id))
         elif reader is not None and reader.ack == when:
-            self.settle(reader.queue, [item.message.id])
+            self.settle(item.message.queue, [item.message.id])
 
     def settle(self, queue: str, ids: Sequence[str]) -> None:
         """Ack messages beside the loop; if that fails, the loop must not go on."""

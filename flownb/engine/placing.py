@@ -54,13 +54,28 @@ def check_applicable(workflow: Workflow, tracks: Mapping[str, Track], cluster: A
     for loop, track in tracks.items():
         if loop not in workflow.producers or track.has_ended or track.removed:
             continue
-        here, there = track.host.pool, placed(workflow, loop, cluster).options.pool
-        if here != there:
+        move = _move(track, placed(workflow, loop, cluster))
+        if move:
             msg = (
-                f"loop {loop!r} runs in pool {here!r} and cannot move to {there!r} on its way: "
+                f"loop {loop!r} {move} on its way: "
                 f"stop it before (await orch.stop({loop!r})), or start the graph again"
             )
             raise GraphError(msg)
+
+
+def _move(track: Track, plan: LoopPlan) -> str:
+    """Say where a loop would have to go that can only begin there; "" if it need not.
+
+    A reader that turned to another queue would leave what it has fetched from the old one
+    in its hands, where nobody works on it.
+    """
+    pool, queue = track.host.pool, track.manager.plan.reads
+    if pool != plan.options.pool:
+        return f"runs in pool {pool!r} and cannot move to {plan.options.pool!r}"
+    if queue is not None and queue != plan.reads:
+        turn = f"turn to {plan.reads!r}" if plan.reads else "become a producer"
+        return f"reads queue {queue!r} and cannot {turn}"
+    return ""
 
 
 def server_for(plans: Sequence[LoopPlan], redis: Any) -> Server:
