@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,11 +30,15 @@ class Keeper:
             self._task = asyncio.create_task(self._keep())
 
     async def _keep(self) -> None:
+        from redis.exceptions import RedisError
+
         while True:
             shortest = min(s.lease.visibility_timeout for s in self._streams.values())
             await asyncio.sleep(min(_LONGEST_NAP, shortest / 6))
             for stream in list(self._streams.values()):
-                await self._to.insist(stream.renew)
+                # Flushed, or out of memory: the reader will meet it and tell. We try again.
+                with suppress(RedisError):
+                    await self._to.insist(stream.renew)
 
     async def aclose(self) -> None:
         """End it."""

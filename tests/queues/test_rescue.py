@@ -146,6 +146,25 @@ def test_who_works_keeps_its_lease_and_who_is_silent_loses_it(real_server_url, m
     asyncio.run(scenario())
 
 
+@pytest.mark.redis
+@pytest.mark.wallclock
+def test_a_server_that_forgets_all_ends_no_renewals(real_server_url, monkeypatch):
+    monkeypatch.setattr("flownb.queues.rescue.is_dead", lambda name: False)
+    lease = Lease(visibility_timeout=1.5)
+
+    async def scenario():
+        async with manager(real_server_url) as queues, manager(real_server_url) as other:
+            await queues.push("q", "forgotten")
+            assert await queues.pop("q", 1, reader="rank", lease=lease)
+            await queues._client().flushall()
+            await asyncio.sleep(1)  # a renewal falls into this time
+            await queues.push("q", "long")
+            assert (await queues.pop("q", 1, reader="rank", lease=lease)).payload == "long"
+            assert await other.pop("q", 3, reader="rank", lease=lease) is None
+
+    asyncio.run(scenario())
+
+
 def test_of_two_that_claim_at_once_one_gets_the_message(server):
     async def scenario():
         async with manager(server) as queues:
