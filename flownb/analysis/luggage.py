@@ -59,8 +59,8 @@ def _running(node: Node, pool: str) -> Iterator[Problem]:
     if _is_running(node):
         kind = type(node.fn).__name__
         yield error(
-            f"node {node.name!r}: a {kind} cannot move to a {pool} pool; give the function that"
-            " makes it, or a list",
+            f"node {node.name!r}: a {kind} cannot move to a {pool} pool; give a generator"
+            " function that yields its items, or a list",
             (node.name,),
         )
 

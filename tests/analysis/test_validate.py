@@ -435,7 +435,7 @@ def test_a_running_generator_cannot_move_and_its_function_can():
 
     graph = Workflow("g").add_producer("p", numbers()).set_loop("p", pool="process")
     (text,) = errors(graph)
-    assert text.startswith("node 'p': a generator cannot move to a process pool; give the function")
+    assert text.startswith("node 'p': a generator cannot move to a process pool; give a generator ")
     assert validate(graph.add_producer("p", numbers)) == ()
     assert validate(graph.add_producer("p", [1, 2])) == ()
 

@@ -11,6 +11,7 @@ import asyncio
 import json
 import threading
 import time
+from functools import partial
 
 import pytest
 from redis import Redis
@@ -82,11 +83,18 @@ def raw(url: str, items: int, batch: int) -> None:
 # -- the same as two loops ---------------------------------------------------------
 
 
-def hop(url: str, items: int, *, kind: str = "non_blocking", **reader) -> None:
-    graph = Graph("hop").add_producer("days", map(message, range(items)))
+def messages(items: int):
+    yield from map(message, range(items))
+
+
+def hop(
+    url: str, items: int, *, kind: str = "non_blocking", pool: str = "thread", **reader
+) -> None:
+    graph = Graph("hop").add_producer("days", partial(messages, items))
     graph.add_queue("rainy", kind=kind).add_edge("days", "rainy")
     graph.add_queue_reader("reader", queue="rainy", **reader).add_node("node", node)
     graph.add_edge("reader", "node")
+    graph.set_loop("days", pool=pool).set_loop("reader", pool=pool)
 
     async def run() -> None:
         async with graph.start(redis=url) as orch:
