@@ -19,7 +19,7 @@ from flownb.queues.letters import dead_letter_job
 from flownb.queues.payload import loads
 from flownb.queues.rescue import Rescue
 from flownb.queues.settle import Job, ack_job, data_bell, trim_settled
-from flownb.queues.spec import Lease, Message, QueueSpec
+from flownb.queues.spec import MANUAL, Lease, Message, QueueSpec
 from flownb.queues.streams import Entry, Keys, create_groups, group_is_gone, is_away, read
 
 if TYPE_CHECKING:
@@ -224,7 +224,7 @@ class StreamReader:
         return await self._rescue.others_hold()
 
     async def leave(self, *, still: bool) -> None:
-        """Read no more: what we hold is there for others at once.
+        """Read no more: what we hold is there for others at once, unless a person popped it.
 
         Our name goes with us if nothing can be delivered to it any more (`still`), else the
         next reader removes it.
@@ -233,8 +233,10 @@ class StreamReader:
 
         lives.end(self.name)
         self._link.depart()
-        if still:
-            with suppress(RedisError, OSError):
+        with suppress(RedisError, OSError):
+            if self.hand and self._reader != MANUAL:
+                await self._rescue.give_up()
+            if still:
                 await self._rescue.leave()
 
     # -- opening ---------------------------------------------------------------

@@ -16,6 +16,7 @@ from flownb.queues.spec import MANUAL, Lease
 from flownb.queues.streams import Entry, Held, entries_from, held_by, held_from
 
 _GUARD_LIFE = 60_000  # milliseconds; no claim takes longer
+_LONG_SINCE = 10**11  # milliseconds
 _SLACK = 20  # milliseconds by which servers differ in what they call idle
 
 
@@ -114,6 +115,14 @@ class Rescue:
 
     async def renew(self) -> set[str]:
         """Let our leases begin anew; the ids of what is still ours."""
+        return await self._claim_own()
+
+    async def give_up(self) -> None:
+        """Let our leases be over long since: others may live where nobody knows that we left."""
+        if self._leases:
+            await self._claim_own(idle=_LONG_SINCE)
+
+    async def _claim_own(self, *, idle: int | None = None) -> set[str]:
         from redis.exceptions import WatchError
 
         while True:
@@ -123,7 +132,7 @@ class Rescue:
                 if not ids:
                     return set()
                 pipe.multi()
-                pipe.xclaim(self._key, self._group, self._me, 0, ids, justid=True)
+                pipe.xclaim(self._key, self._group, self._me, 0, ids, idle=idle, justid=True)
                 try:
                     await pipe.execute()
                     return set(ids)

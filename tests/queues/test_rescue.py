@@ -118,6 +118,26 @@ def test_a_dead_name_is_removed_when_it_holds_nothing(server):
 
 
 @pytest.mark.redis
+def test_who_leaves_lets_go_also_for_readers_that_do_not_know_it(real_server_url, monkeypatch):
+    """A loop that is stopped in a process that goes on lives, as seen from any other one."""
+    monkeypatch.setattr("flownb.queues.rescue.is_dead", lambda name: False)
+
+    async def scenario():
+        async with manager(real_server_url) as queues:
+            await queues._client().flushall()
+            for n in range(3):
+                await queues.push("q", n)
+            assert len(await queues.read("q", reader="rank", count=9, timeout=1)) == 3
+        async with manager(real_server_url) as other:
+            left = [await other.pop("q", 10, reader="rank") for _ in range(3)]
+            assert [(message.payload, message.deliveries) for message in left] == [
+                (0, 2), (1, 2), (2, 2),
+            ]  # fmt: skip
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.redis
 @pytest.mark.wallclock
 def test_who_works_keeps_its_lease_and_who_is_silent_loses_it(real_server_url, monkeypatch):
     """Of another machine nobody knows who is dead: there only the lease counts."""
