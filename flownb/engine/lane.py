@@ -47,6 +47,7 @@ class Lane:
         self._times: list[int] = []
         self._rows: list[list[Any]] = []  # what each row made, where it ends in a push
         self._last: list[Any] = []
+        self._pushed = False
 
     def _fitting(self) -> bool:
         loop, producer = self.loop, self.loop.runners[0]
@@ -102,6 +103,11 @@ class Lane:
         gave = values[0] is not None if values else error is None
         return gave or self._ports.reader is not None
 
+    @property
+    def waited(self) -> bool:
+        """Whether the event loop had a turn meanwhile, or has one now."""
+        return self._pushed or self.loop.source.reading
+
     def _where(self) -> tuple[str, int]:
         rows, called = divmod(len(self._times), self._width)
         return self.names[max(0, called - 1)], self.loop.made + rows
@@ -148,7 +154,8 @@ class Lane:
     async def _settle(self) -> None:
         """Push what the rows left, then record them, and ack their messages."""
         rows, ports = len(self._times) // self._width, self._ports
-        outcomes = await ports.push(rows) if rows and ports.senders else []
+        self._pushed = bool(rows and ports.senders)
+        outcomes = await ports.push(rows) if self._pushed else []
         if any(outcomes):
             self._go_on(rows, outcomes)
             return

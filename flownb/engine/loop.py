@@ -171,7 +171,8 @@ class LoopManager(Lasting):
             elif self.lane.usable and not self.stepping:
                 if not await self.lane.run():
                     await self.source.rest()
-                await self._give_turn(at_once=True)
+                if not self.lane.waited:
+                    await self._give_turn(at_once=True)
             elif await self.source.due():
                 await self._pass()
 

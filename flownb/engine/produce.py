@@ -20,6 +20,7 @@ from flownb.queues.spec import Lease
 if TYPE_CHECKING:
     from flownb.engine.checkpoint import Keeping
     from flownb.engine.loop import LoopManager
+    from flownb.model.nodes import ReaderOptions
 
 REST: Final = 0.05
 SAME: Final = 1e-6
@@ -287,16 +288,21 @@ class Source:
         """Take what the read under way has brought; True when that is anything."""
         reader = self.node.reader
         if self._reading is None and reader is not None:
-            work = self.loop.queues.read(
-                reader.queue, reader=self.loop.name, count=reader.prefetch, timeout=None,
-                lease=Lease(reader.visibility_timeout, reader.max_deliveries, careful=True),
-            )  # fmt: skip
-            self._reading = self._beside(work)
+            self._reading = self.loop.spawn(self._fetched(reader))
         if not self._reading.done():
             return False
         reading, self._reading = self._reading, None
         self.buffer.extend(reading.result())
         return True
+
+    async def _fetched(self, reader: ReaderOptions) -> Any:
+        try:
+            return await self.loop.queues.read(
+                reader.queue, reader=self.loop.name, count=reader.prefetch, timeout=None,
+                lease=Lease(reader.visibility_timeout, reader.max_deliveries, careful=True),
+            )  # fmt: skip
+        finally:
+            self.loop.wake()  # it comes to look when this task has ended
 
     def _beside(self, work: Any) -> Any:
         """Wait for something beside the loop, which is woken when it is there."""

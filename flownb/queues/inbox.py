@@ -47,6 +47,7 @@ class Inbox:
         self._patience = patience
         self._kept: deque[Message] = deque()
         self._looking: asyncio.Task[bool] | None = None
+        self._waiting: list[asyncio.Future[None]] = []
         self._closed = ""
 
     async def take(self, count: int, timeout: float | None) -> list[Message]:
@@ -71,7 +72,7 @@ class Inbox:
         while self._looking is not None and not self._looking.done():
             if left == 0.0 and self._patience:
                 await self._cut_short(self._looking)
-            await asyncio.wait({self._looking})
+            await self._look_ended()
             if self._kept or self._closed:
                 return True
             if left == 0.0:
@@ -80,8 +81,8 @@ class Inbox:
                 return False
         patience = self._patience if left is None else min(self._patience, left)
         look = self._looking = asyncio.create_task(self._look_and_keep(count, patience))
-        look.add_done_callback(_heard)
-        await asyncio.wait({look})
+        look.add_done_callback(self._heard)
+        await self._look_ended()
         # Only closing cancels a look, which then ends one way or another.
         return True if self._closed else look.result()
 
@@ -90,10 +91,32 @@ class Inbox:
         while not look.done() and not await self._rouse():
             await asyncio.wait({look}, timeout=_AGAIN)
 
+    async def _look_ended(self) -> None:
+        """Wait for the look that is out."""
+        if self._looking is not None and not self._looking.done():
+            self._waiting.append(asyncio.get_running_loop().create_future())
+            await self._waiting[-1]
+
     async def _look_and_keep(self, count: int, patience: float) -> bool:
-        found, messages = await self._look_once(count, patience)
-        self._kept.extend(messages)
-        return found
+        try:
+            found, messages = await self._look_once(count, patience)
+            self._kept.extend(messages)
+            return found
+        finally:
+            self._tell()  # by its last step: a callback of the task would come a turn later
+
+    def _heard(self, look: asyncio.Task[bool]) -> None:
+        """Retrieve the error of a look whose reader has gone: the next one meets it itself."""
+        if look.cancelled():
+            self._tell()  # maybe it had no step at all
+        else:
+            look.exception()
+
+    def _tell(self) -> None:
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(None)
+        self._waiting.clear()
 
     def _hand_over(self, count: int) -> list[Message]:
         return [self._kept.popleft() for _ in range(min(count, len(self._kept)))]
@@ -114,9 +137,3 @@ class Inbox:
         self._looking.cancel()
         await asyncio.wait({self._looking})
         return False
-
-
-def _heard(look: asyncio.Task[bool]) -> None:
-    """Retrieve the error of a look whose reader has gone: the next one meets it itself."""
-    if not look.cancelled():
-        look.exception()
