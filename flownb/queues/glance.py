@@ -48,7 +48,9 @@ def entries(data: bytes, _: int = 1) -> list[list[Entry]] | None:
     lines = data.split(_LINE)
     # RESP3 has a map of streams, RESP2 a list of pairs.
     start = 4 if lines[0] == b"%1" else 5 if lines[:2] == [b"*1", b"*2"] else 0
-    if not start or lines.pop() or _texts([lines[start - 3]], [lines[start - 2]]) is None:
+    if not start or len(lines) <= start or lines.pop():
+        return None
+    if _texts([lines[start - 3]], [lines[start - 2]]) is None:
         return None
     count, width = (len(lines) - start), (8 if lines[start + 3 : start + 4] == [b"*2"] else 12)
     if count % width or lines[start - 1] != b"*%d" % (count // width):

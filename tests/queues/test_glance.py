@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flownb.queues.glance import entries, texts
@@ -54,6 +54,7 @@ def test_what_we_have_pushed_is_read_at_a_glance(head, fields):
     assert entries(data) == [parsed(data)]
 
 
+@settings(max_examples=1000)
 @given(st.lists(OURS, min_size=1, max_size=4), st.sampled_from(HEADS), st.integers(0, 400))
 def test_of_any_stream_a_glance_sees_all_or_nothing(stream, head, cut):
     data = answer(stream, head)
