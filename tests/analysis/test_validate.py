@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import subprocess
 import sys
 import threading
@@ -464,13 +465,17 @@ def test_rings_are_found_in_the_order_of_the_graph():
     assert rings([[1], [2], []]) == []
 
 
+@pytest.mark.wallclock
 def test_a_chain_of_100_000_nodes_is_validated_in_two_seconds():
     graph = Workflow("g").add_producer("n0")
     for i in range(1, 100_001):
         graph.add_node(f"n{i}", lambda x: x).add_edge(f"n{i - 1}", f"n{i}")
+    gc.freeze()  # else it pays for looking through all that other tests have left
     started = time.process_time()
     assert validate(graph) == ()
-    assert time.process_time() - started < 2
+    seconds = time.process_time() - started
+    gc.unfreeze()
+    assert seconds < 2
     (problem,) = validate(graph.add_edge("n100000", "n1"))
     assert len(problem.nodes) == 100_000
     assert len(str(problem)) < 500
