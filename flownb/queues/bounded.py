@@ -6,7 +6,8 @@ cannot overfill the queue.
 
 `drop_oldest` takes the oldest undelivered messages *as a reader does*: Redis then
 cannot deliver them to anybody else, and what a reader holds is never dropped. So
-when readers hold all of it, the queue goes over `maxlen` by that one message.
+when readers hold all of it, the queue goes over `maxlen` by that one message. Cut
+short, it dies as a reader does: what it took and did not drop goes to the next reader.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from flownb.errors import QueueError
+from flownb.queues import lives
 from flownb.queues.settle import Job, ack_job, counted, data_bell, execute, room_bell, transact
 from flownb.queues.streams import (
     Group,
@@ -33,8 +35,6 @@ if TYPE_CHECKING:
 DROPPED = ""
 """What a push returns instead of an id when the message was dropped."""
 
-_DROPPER = "~dropper"
-
 
 class BoundedPush:
     """Pushes to one queue with `maxlen`; `send` is made for a `Lane`."""
@@ -45,6 +45,8 @@ class BoundedPush:
         self._spec = spec
         self._key = key
         self._maxlen = maxlen
+        self._dropper = ""
+        """By which name it takes what it drops."""
 
     async def send(self, jobs: Sequence[Job]) -> Sequence[Any]:
         """The replies to the first of `jobs`; those that must wait stay with the lane."""
@@ -90,8 +92,17 @@ class BoundedPush:
 
     async def _push_dropping(self, jobs: Sequence[Job]) -> list[Any]:
         over = await self._client.xlen(self._key) + len(jobs) - self._maxlen
-        drops = await self._take_oldest(over) if over > 0 else []
-        return (await transact(self._link, [*jobs, *drops]))[: len(jobs)]
+        if over <= 0:
+            return await transact(self._link, jobs)
+        self._dropper = self._dropper or lives.begin("~dropper")
+        try:
+            drops = await self._take_oldest(over)
+            return (await transact(self._link, [*jobs, *drops]))[: len(jobs)]
+        except BaseException:
+            lives.end(self._dropper)
+            self._link.depart()
+            self._dropper = ""
+            raise
 
     async def _take_oldest(self, count: int) -> list[Job]:
         """Take what nobody holds from each group, the same messages from all."""
@@ -113,7 +124,9 @@ class BoundedPush:
         if not count:
             return []
         try:
-            entries = await read(self._client, self._key, group, _DROPPER, after=">", count=count)
+            entries = await read(
+                self._client, self._key, group, self._dropper, after=">", count=count
+            )
         except ResponseError as error:
             if not group_is_gone(error):
                 raise

@@ -190,3 +190,23 @@ def test_closing_fails_the_pushes_that_wait_for_room(server):
 def test_a_wrong_option_is_refused_with_its_choices(wrong, words):
     with pytest.raises(QueueError, match=words):
         QueueSpec("q", **wrong)
+
+
+def test_drop_oldest_cut_short_at_any_moment_leaves_nothing_in_nobodys_hands(server):
+    async def cut_short(after):
+        async with manager(server, full("drop_oldest")) as queues:
+            await push_many(queues, 3)
+            late = [asyncio.create_task(queues.push("q", n)) for n in (3, 4)]
+            await turns(after)
+        await asyncio.gather(*late, return_exceptions=True)
+        async with manager(server, full("drop_oldest")) as again:
+            left = await drain(again, "q", "rank")
+            stats = await again.stats("q")
+        # Its push may still arrive when the new reader has got what was to be dropped for it.
+        assert left == [*range(left[0], left[-1] + 1)]
+        assert left[0] <= 2 <= left[-1]
+        assert len(left) >= 3
+        assert (stats.depth, stats.pending) == (0, 0)
+
+    for after in range(16, 30, 2):  # it takes what it drops at about the twentieth turn
+        asyncio.run(cut_short(after))
