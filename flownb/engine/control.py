@@ -34,7 +34,7 @@ class Request:
 
         Called from the event loop that would have to do the work it raises RunError.
         """
-        running = _running_loop()
+        running = running_loop()
         if running is not None and running is self._home:
             if not getattr(running, "_nest_patched", False):
                 msg = f"{self._what}.wait() would block the event loop that does it: use `await`"
@@ -54,13 +54,6 @@ class Request:
 
 async def _of(request: Request) -> Any:
     return await request
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
 
 
 class Requests:

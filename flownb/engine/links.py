@@ -28,29 +28,32 @@ class Links:
         self._told: set[str] = set()
         self._lock = threading.Lock()
 
-    def completed(self, loop: str) -> list[str]:
-        """Note that *loop* has completed; give the reader loops that nobody feeds any more."""
+    def completed(self, loop: str) -> None:
+        """Note that *loop* pushes nothing any more."""
         with self._lock:
             self._completed.add(loop)
-            done = [
-                p.loop for p in self._plans.values() if p.loop not in self._told and self._fed_up(p)
-            ]
-            self._told.update(done)
-            return done
+
+    def unfed(self) -> list[str]:
+        """Give the reader loops that nobody feeds any more, each once."""
+        with self._lock:
+            unfed = [p.loop for p in self._plans.values() if self._is_unfed(p)]
+            news = [loop for loop in unfed if loop not in self._told]
+            self._told.update(news)
+            return news
 
     def add(self, plan: LoopPlan) -> None:
-        """Take in a loop that was added, or changed, while the others run."""
+        """Take in how a loop is now that was changed while the others run."""
         with self._lock:
             self._plans[plan.loop] = plan
 
     def again(self, plan: LoopPlan) -> None:
-        """Take in a loop that starts once more: it has not completed yet."""
+        """Take in a loop that begins, maybe once more: it has not completed yet."""
         with self._lock:
             self._plans[plan.loop] = plan
             self._completed.discard(plan.loop)
             self._told.discard(plan.loop)
 
-    def _fed_up(self, plan: LoopPlan) -> bool:
+    def _is_unfed(self, plan: LoopPlan) -> bool:
         reader = plan.nodes[0].node.reader
         if reader is None or reader.external:
             return False

@@ -28,6 +28,7 @@ from flownb.engine.observe import Guarded, Observer
 from flownb.engine.placing import check_applicable, client_for, placed, server_for
 from flownb.engine.progress import Progress
 from flownb.engine.track import Track
+from flownb.engine.waiting import until_over
 from flownb.errors import GraphError, LoopStopped
 from flownb.model.records import ENDED
 
@@ -162,6 +163,7 @@ class Orchestrator(Answers):
             if (track := self.tracks.get(plan.loop)) is ended[plan.loop]:  # nobody was faster
                 self.links.again(plan)
                 self._add_behind(track, plan)
+        self._tell_unfed()
         if len(plans) == len(self.workflow.producers):
             self._version = self.workflow.version
         self.requests.look()
@@ -274,9 +276,11 @@ class Orchestrator(Answers):
         for loop in [t for t in self.tracks if t not in self.workflow.producers]:
             self.tracks[loop].removed = True
             self.stop(loop)
+        self._tell_unfed()
         return changed
 
     def _add(self, plan: LoopPlan, *, fresh: bool = False) -> None:
+        self.links.again(plan)
         track = self.tracks[plan.loop] = Track(self, plan, fresh=fresh)
         if self._launched:
             track.start()
@@ -286,9 +290,13 @@ class Orchestrator(Answers):
         if track is None:
             return self._add(plan)
         track.next = plan
-        return track.host.ended.add_done_callback(
-            lambda _: self._add(plan) if track.next is plan else None
-        )
+        return track.host.ended.add_done_callback(lambda _: self._add_next(track))
+
+    def _add_next(self, track: Track) -> None:
+        plan, track.next = track.next, None
+        if plan is not None:
+            self._add(plan)
+            self._tell_unfed()
 
     def _request(self, verb: str, loop: str | None, fulfilled: Callable[[], bool]) -> Request:
         what = f"{verb} {loop or self.name}"
@@ -317,17 +325,8 @@ class Orchestrator(Answers):
         if iterations is not None and loop is None:
             tracks = [t for t in tracks if t.manager.plan.reads is None]
         bars = Progress(tracks, iterations) if progress else None
-        end = None if timeout is None else time.monotonic() + timeout
-        try:
-            while not all(t.has_ended or t.is_stuck or t.has_released(iterations) for t in tracks):
-                if end is not None and time.monotonic() >= end:
-                    return self.status(timed_out=True)
-                if bars is not None:
-                    bars.look()
-                await asyncio.sleep(0.01)
-        finally:
-            if bars is not None:
-                bars.close()
+        if not await until_over(tracks, iterations, timeout, bars):
+            return self.status(timed_out=True)
         for track in tracks:
             track.raise_error()
         return self.status()
@@ -347,11 +346,15 @@ class Orchestrator(Answers):
         manager = host.manager
         if manager.restarting:
             self.tracks[manager.name].renew()
-        if manager.state == "completed":
-            for reader in self.links.completed(manager.name):
-                self.tracks[reader].writers_done()
+        if manager.state == "completed" or self.tracks[manager.name].removed:
+            self.links.completed(manager.name)
+            self._tell_unfed()
         self._look_whether_over()
         self.requests.look()
+
+    def _tell_unfed(self) -> None:
+        for reader in self.links.unfed():
+            self.tracks[reader].writers_done()
 
     def _look_whether_over(self) -> None:
         with self._lock:
@@ -385,15 +388,3 @@ class Orchestrator(Answers):
             raise LoopStopped(msg)
         for letter in letters:
             track.host.post(track.manager.offer, letter["item"], letter["id"])
-
-
-def _running() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
-
-
-def _last(found: Iterable[Any], last: int | None) -> list[Any]:
-    kept = list(found)
-    return kept if last is None else kept[-last:] if last else []

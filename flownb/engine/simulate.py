@@ -255,7 +255,8 @@ class _Run:
     def _ended(self, links: Links, name: str, _: asyncio.Task[None]) -> None:
         manager = self.managers[name]
         if manager.state == "completed":
-            for reader in links.completed(name):
+            links.completed(name)
+            for reader in links.unfed():
                 self.managers[reader].writers_done()
 
     async def _until_end(self, tasks: list[asyncio.Task[None]]) -> None:

@@ -261,6 +261,68 @@ async def test_a_new_loop_may_read_a_new_queue():
         await until(lambda: orch.metrics()["reader"].done >= 3)
 
 
+def fed(pool):
+    """Two loops that end by themselves: one pushes three days, the other reads them."""
+    graph = Graph("fed").add_producer("days", range(3)).add_queue("out").add_edge("days", "out")
+    graph.add_queue_reader("reader", queue="out").add_node("use", keep=9).add_edge("reader", "use")
+    graph.add_producer("clock", every=0.01).add_node("tick").add_edge("clock", "tick")
+    return graph.set_loop("days", pool=pool).set_loop("reader", pool=pool)
+
+
+async def until_state(orch, **states):
+    await until(lambda: states == {name: orch.status()[name].state for name in states})
+
+
+@POOLS
+@live
+async def test_a_reader_added_when_nobody_pushes_any_more_reads_what_is_left_and_completes(pool):
+    graph = fed(pool).remove_node("reader").remove_node("use")
+    async with graph.start() as orch:
+        await until(lambda: orch.tracks["days"].host.ended.done())
+        await orch.wait(iterations=orch.metrics()["clock"].released + 3, loop="clock")
+        graph.add_queue_reader("late", queue="out").add_node("use", keep=9).add_edge("late", "use")
+        graph.set_loop("late", pool=pool)
+        await orch.apply()
+        await until_state(orch, late="completed", clock="running")
+        assert orch.outputs("use") == [0, 1, 2]
+
+
+@POOLS
+@live
+async def test_a_reader_that_starts_once_more_when_nobody_pushes_any_more_completes_again(pool):
+    async with fed(pool).start() as orch:
+        await until_state(orch, days="completed", reader="completed")
+        await orch.queues.push("out", 3)
+        await orch.start("reader")
+        await until_state(orch, reader="completed")
+        assert orch.outputs("use") == [3]
+
+
+@POOLS
+@live
+async def test_a_reader_completes_when_the_last_loop_that_fed_it_is_taken_out(pool):
+    graph = fed(pool).add_producer("more", every=0.01).add_edge("more", "out")
+    async with graph.start() as orch:
+        await until_state(orch, days="completed")
+        assert orch.status()["reader"].state == "running"
+        graph.remove_node("more")
+        await orch.apply()
+        await until_state(orch, reader="completed", clock="running")
+
+
+@live
+async def test_a_loop_that_was_edited_after_it_had_ended_feeds_its_reader_again():
+    graph = fed("thread")
+    async with graph.start() as orch:
+        await until_state(orch, days="completed", reader="completed")
+        graph.add_node("check", lambda x: time.sleep(0.1) or 10 + x)
+        graph.remove_edge("days", "out").add_edge("days", "check", "out")
+        graph.add_node("use", lambda x: -x, keep=9)
+        await orch.apply()
+        await until_state(orch, days="completed", reader="completed", clock="running")
+        assert orch.outputs("use") == [-10, -11, -12]
+
+
 @POOLS
 @live
 async def test_a_paused_loop_takes_a_new_plan(pool):
