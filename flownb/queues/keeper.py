@@ -6,6 +6,7 @@ Only where leases run out: inside one process the dead are known for certain.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,18 @@ if TYPE_CHECKING:
     from flownb.queues.reader import StreamReader
 
 _LONGEST_NAP = 1.0  # seconds; a reader with a shorter lease may come at any time
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", None))
+
+
+def lease_time() -> float:
+    """Seconds on a clock that goes on, as the server's does, while this machine sleeps.
+
+    `time.monotonic` stands still then: who wakes up would believe that it was never silent.
+
+    >>> 0 <= lease_time() <= lease_time()
+    True
+    """
+    return time.monotonic() if _CLOCK is None else time.clock_gettime(_CLOCK)
 
 
 class Keeper:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from flownb.queues import lives
+from flownb.queues.keeper import lease_time
 from flownb.queues.letters import dead_letter_job
 from flownb.queues.payload import loads
 from flownb.queues.rescue import Rescue
@@ -64,7 +64,7 @@ class StreamReader:
         self.hand: dict[str, float] = {}
         """When each message came that was delivered to us and is not settled."""
         self._empty = asyncio.Event()
-        self._renewed = time.monotonic()
+        self._renewed = lease_time()
         self._unheard = self._orphaned = False
         self._next_round = -1.0
         self._departures = -1
@@ -117,7 +117,7 @@ class StreamReader:
 
     async def _opened(self, delivered: Iterable[tuple[Entry, int]]) -> list[Message]:
         entries = list(delivered)
-        now = time.monotonic()
+        now = lease_time()
         self.hand |= dict.fromkeys((entry[0] for entry, _ in entries), now)
         try:
             messages = [await self._open(entry, deliveries) for entry, deliveries in entries]
@@ -141,7 +141,7 @@ class StreamReader:
         if self._orphaned:
             return True
         if self._link.leases:
-            return time.monotonic() >= self._next_round
+            return lease_time() >= self._next_round
         return self._departures != self._link.departures
 
     async def _from_others(self, patience: float) -> Found | None:
@@ -149,7 +149,7 @@ class StreamReader:
         if self._departures < 0 and self._spec.mode == "broadcast":
             await trim_settled(self._client, self._key)
         # Jitter: the readers of a group shall not all find the same message.
-        self._next_round = time.monotonic() + _ROUND * random.uniform(0.5, 1.5)
+        self._next_round = lease_time() + _ROUND * random.uniform(0.5, 1.5)
         self._departures = self._link.departures
         orphans = await self._rescue.orphans(self.lease)
         self._orphaned = bool(orphans)
@@ -189,9 +189,9 @@ class StreamReader:
     async def renew(self) -> None:
         """Keep what is in hand, when a third of the lease is over."""
         due = self._renewed + self.lease.visibility_timeout / 3
-        if not self.hand or time.monotonic() < due:
+        if not self.hand or lease_time() < due:
             return
-        begun, before = time.monotonic(), set(self.hand)
+        begun, before = lease_time(), set(self.hand)
         ours = await self._rescue.renew()
         self._renewed = begun
         # What is ours and not in hand came with an answer that nobody heard, or comes just now.
@@ -203,7 +203,7 @@ class StreamReader:
         since = self.hand.get(entry_id)
         if since is None:
             return False
-        silent = time.monotonic() - max(since, self._renewed)
+        silent = lease_time() - max(since, self._renewed)
         if not self._link.leases or silent < self.lease.visibility_timeout / 2:
             return True
         return await self.is_pending(entry_id)

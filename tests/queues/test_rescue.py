@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from flownb.queues import lives
+from flownb.queues.keeper import lease_time
 from flownb.queues.spec import Lease
 from tests.queues.support import NEWS, drain, manager
 
@@ -162,6 +163,29 @@ def test_who_works_keeps_its_lease_and_who_is_silent_loses_it(real_server_url, m
             assert not await queues.settle(message, [push], reader="rank")
             assert (await other.stats("q")).depth == 1
             await other.ack("q", [taken.id], reader="rank")
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.redis
+def test_who_has_slept_with_its_machine_asks_whether_its_message_went_to_another(
+    real_server_url, monkeypatch
+):
+    monkeypatch.setattr("flownb.queues.rescue.is_dead", lambda name: False)
+    asleep = 0.0
+    monkeypatch.setattr("flownb.queues.reader.lease_time", lambda: lease_time() + asleep)
+
+    async def scenario():
+        nonlocal asleep
+        async with manager(real_server_url) as queues, manager(real_server_url) as other:
+            await queues._client().flushall()
+            await queues.push("q", "slept")
+            message = await queues.pop("q", 1, reader="rank")
+            queues._keeper._task.cancel()
+            await other._client().xclaim("flownb:g:q", "q", "elsewhere", 0, [message.id])
+            asleep = 3600.0
+            push = queues.hold("q", "twice")
+            assert not await queues.settle(message, [push], reader="rank")
 
     asyncio.run(scenario())
 
