@@ -129,7 +129,8 @@ class StreamReader:
 
     async def _never_heard(self) -> list[Message]:
         """What was delivered by an answer that got lost with its connection."""
-        rows = [row for row in await self._rescue.mine() if row.id not in self.hand]
+        known = set(self.hand)  # now: what is settled before the answer comes was heard of too
+        rows = [row for row in await self._rescue.mine() if row.id not in known]
         entries = await self._rescue.fetch([row.id for row in rows]) if rows else []
         self._unheard = False
         return await self._opened(zip(entries, (row.deliveries for row in rows), strict=True))

@@ -167,6 +167,26 @@ def test_who_works_keeps_its_lease_and_who_is_silent_loses_it(real_server_url, m
     asyncio.run(scenario())
 
 
+def test_what_is_settled_while_we_ask_what_is_ours_is_not_read_again(server, monkeypatch):
+    async def scenario():
+        async with manager(server, NEWS) as queues:
+            await queues.push("news", "once")
+            message = await queues.pop("news", 1, reader="a")
+            stream = queues._streams["news", "a"]
+            mine = stream._rescue.mine
+
+            async def slowly():
+                rows = await mine()
+                await queues.ack("news", [message.id], reader="a")
+                return rows
+
+            monkeypatch.setattr(stream._rescue, "mine", slowly)
+            assert await stream._never_heard() == []
+            assert not stream.hand
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.redis
 def test_who_has_slept_with_its_machine_asks_whether_its_message_went_to_another(
     real_server_url, monkeypatch
