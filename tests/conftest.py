@@ -155,7 +155,9 @@ def pytest_fixture_setup(fixturedef: pytest.FixtureDef) -> object:
     return result
 
 
-_REAL_TIME = ("wallclock", "browser", "kernel", "benchmark")
+# Seconds before another try: long enough for a machine that stood still to come back.
+_PAUSES = {"benchmark": 20.0, "wallclock": 5.0, "browser": 5.0, "kernel": 5.0}
+_timer = pytest.StashKey[object]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -164,8 +166,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     A second try is counted and named in pytest's summary. Virtual time gets no second try.
     """
     for item in items:
-        if any(item.get_closest_marker(name) for name in _REAL_TIME):
-            item.add_marker(pytest.mark.flaky(reruns=2))
+        pauses = [s for name, s in _PAUSES.items() if item.get_closest_marker(name)]
+        if pauses and not item.get_closest_marker("flaky"):
+            item.add_marker(pytest.mark.flaky(reruns=2, reruns_delay=pauses[0]))
+
+
+def pytest_timeout_set_timer(item: pytest.Item, settings: object) -> None:
+    """Remember how long this test may take: the first failure puts pytest-timeout's timer off."""
+    item.stash[_timer] = settings
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Give each further try its own timer, so that none of them can hang."""
+    if getattr(item, "execution_count", 1) > 1 and (settings := item.stash.get(_timer, None)):
+        item.config.hook.pytest_timeout_set_timer(item=item, settings=settings)
 
 
 def pytest_configure(config: pytest.Config) -> None:
