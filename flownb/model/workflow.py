@@ -199,6 +199,8 @@ class Workflow(Topology):
     ) -> Self:
         """Add a reader of a queue; it drives a loop of its own: one message, one item.
 
+        Up to *prefetch* messages are fetched at once: 1 is fairest to others who read the
+        queue when nodes take long; 100 is quicker when they are short.
         A message is settled (`ack`) when its item is done, detached work included;
         "awaited" settles at the release, "received" before the first node.
         """
@@ -229,19 +231,18 @@ class Workflow(Topology):
 
         def decorate(function: F) -> F:
             known = checked_name(name or function, "the decorated function")
-            sources = [self._ref(source) for source in after]
+            edges = [Edge(self._ref(source), known, owner=known) for source in after]
             add(known, function, **options)
-            self._replace_owned(known, sources)
+            self.replace_owned(known, edges)
             return function
 
         return decorate if fn is None else decorate(fn)
 
-    def _replace_owned(self, name: str, sources: Iterable[str]) -> None:
-        """Make the edges of `after=`, in their old places; drawn edges stay as drawn."""
-        self.replace_owned(name, [Edge(source, name, owner=name) for source in sources])
-
     def replace_owned(self, name: str, edges: Iterable[Edge]) -> None:
-        """Make *edges* the ones that belong to the definition of node *name*."""
+        """Make *edges* the ones that belong to the definition of node *name*, in their old places.
+
+        Edges that were drawn stay as they are.
+        """
         wanted = {(edge.source, edge.target): edge for edge in edges}
         gone = [k for k, e in self.edges.items() if e.owner == name and k not in wanted]
         for key in gone:
