@@ -239,10 +239,7 @@ class Workflow(Topology):
         return decorate if fn is None else decorate(fn)
 
     def replace_owned(self, name: str, edges: Iterable[Edge]) -> None:
-        """Make *edges* the ones that belong to the definition of node *name*, in their old places.
-
-        Edges that were drawn stay as they are.
-        """
+        """Make *edges* the ones that the definition of node *name* owns, in their old places."""
         wanted = {(edge.source, edge.target): edge for edge in edges}
         gone = [k for k, e in self.edges.items() if e.owner == name and k not in wanted]
         for key in gone:
