@@ -13,7 +13,8 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from flownb.engine.cached import Cached
-from flownb.engine.signature import FAILS
+from flownb.engine.signature import ENDS, FAILS
+from flownb.engine.threads import outcome_here
 from flownb.errors import NodeTimeout, told
 from flownb.model.nodes import NodeData
 from flownb.model.policies import retries
@@ -122,6 +123,8 @@ class Attempts:
         """Give output and error: a SystemExit in a task would end the event loop it runs on."""
         try:
             return await self._once(token, started), None
+        except ENDS:
+            raise
         except FAILS as error:
             return None, error
 
@@ -178,7 +181,7 @@ class Attempts:
                 future.set_result((output, error))
 
         def work() -> Callable[[], None]:
-            return functools.partial(loop.soon, land, *context.run(call))
+            return functools.partial(loop.soon, land, *context.run(outcome_here, call))
 
         loop.threads.submit(self.runner.name, work)
         output, error = await future

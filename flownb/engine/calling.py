@@ -22,6 +22,7 @@ from flownb.engine.pushing import Pushing, Underway
 from flownb.engine.routing import Popped, straight
 from flownb.engine.segments import Row, Walk, fits, row_from
 from flownb.engine.signature import (
+    ENDS,
     EXHAUSTED,
     FAILS,
     bound,
@@ -30,6 +31,7 @@ from flownb.engine.signature import (
     puller,
     until_stop,
 )
+from flownb.engine.threads import outcome_here
 from flownb.errors import SimulationError
 from flownb.model.nodes import BaseNode, NodeData
 from flownb.model.records import NOTHING
@@ -242,7 +244,7 @@ class Runner:
         """Run in a thread of the pool; give what the event loop is to do with the outcome."""
         context = contextvars.Context()
         context.run(HERE.set, Spot(self.loop.write_line))
-        outcome = context.run(self.called, token)
+        outcome = context.run(outcome_here, functools.partial(self.called, token))
         return functools.partial(self._landed, token, *outcome, self.loop.now())
 
     def _landed(
@@ -277,7 +279,7 @@ class Runner:
         error: BaseException | None = None
         try:
             output = await self.attempts.call(token, started)
-        except asyncio.CancelledError as gone:
+        except ENDS as gone:
             if token.cancelled:
                 self.leave_gate(token)
                 raise
@@ -319,16 +321,14 @@ class Runner:
         return made
 
     def _is_async_function(self) -> bool:
-        fn = self.node.fake if self.loop.inline and self.node.fake else self.node.fn
-        return is_async(fn) or inspect.isasyncgenfunction(fn)
+        return is_async(self.called_fn) or inspect.isasyncgenfunction(self.called_fn)
 
     async def _pop(self, token: Token) -> Popped:
         """Read one message in the middle of a loop; it is acked with the item."""
         reader = self.node.reader
         if reader is None:
             return Popped(verdict=False, payload=token.payload)
-        queues = self.loop.queues
-        lease = Lease(reader.visibility_timeout, reader.max_deliveries)
+        queues, lease = self.loop.queues, Lease(reader.visibility_timeout, reader.max_deliveries)
         message = await queues.pop(reader.queue, reader.timeout, reader=self.loop.name, lease=lease)
         if message is None:
             return Popped(verdict=False, payload=token.payload)
@@ -372,14 +372,13 @@ class Runner:
         if error is None and self.decides:
             try:
                 output, live = token.item.onward(token, output)
-            except Exception as failure:  # noqa: BLE001 - a condition is the user's too
+            except FAILS as failure:  # a condition is the user's too
                 error = failure
         self.loop.calls.pop(token, None)
         if token.before is not None:
             self.loop.world.check_unchanged(token)
         if error is None:
-            memory = self.memory
-            memory.streak, memory.worked = 0, True
+            self.memory.streak, self.memory.worked = 0, True
             if token.outbox:
                 token.item.outbox += token.outbox
             token.item.ended(token, output, live)

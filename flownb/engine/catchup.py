@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from flownb.engine.capture import HERE, Spot
-from flownb.engine.signature import EXHAUSTED, FAILS, can_be_replayed
+from flownb.engine.signature import ENDS, EXHAUSTED, FAILS, can_be_replayed
 from flownb.errors import RunError
 
 if TYPE_CHECKING:
@@ -178,6 +178,8 @@ async def _drop_async(pull: Callable[..., Any], given: dict[str, Any], count: in
     try:
         while tally.wants_more:
             tally.took(await pull(**given))
+    except ENDS:
+        raise
     except FAILS as error:  # as of any tick
         return tally.outcome(error)
     return tally.outcome()

@@ -15,7 +15,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from flownb.engine.capture import HERE
-from flownb.engine.signature import FAILS
+from flownb.engine.signature import ENDS, FAILS
 from flownb.errors import SimulationError
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Crew:
                     at = token.at
                     me.set_name(at.name)
                     output = await (at.target(token.payload) if at.bare else at.invoke(token))
-                except asyncio.CancelledError as gone:
+                except ENDS as gone:
                     if _unwanted(token):
                         raise
                     error = _by_itself(token, gone)

@@ -7,6 +7,7 @@ or an iterable, sync or async; it ends by running out or with StopIteration.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 from collections.abc import AsyncIterable, Callable, Iterable
@@ -23,9 +24,11 @@ class _Exhausted:
 
 EXHAUSTED: Final = _Exhausted()
 
-# What a user's function may raise and the loop, and the kernel, survive: also sys.exit()
-# and an interrupt that hits it. They fail the item.
-FAILS: Final = (Exception, SystemExit, KeyboardInterrupt)
+# What a user's function may raise and the loop, and the kernel, survive: also sys.exit(), an
+# interrupt that hits it, pytest.fail(), a panic of a library in Rust. They fail the item.
+FAILS: Final = BaseException
+# But with these a coroutine is ended from outside.
+ENDS: Final = (asyncio.CancelledError, GeneratorExit)
 
 
 def is_async(fn: Any) -> bool:

@@ -9,13 +9,28 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
 import queue
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+def outcome_here(call: Callable[[], tuple[Any, Any]]) -> tuple[Any, Any]:
+    """Give output and error of *call*, in this process only.
+
+    A node that calls os.fork() comes back in the copy, too. There is no loop to go on with
+    there: the copy ends, as it would behind the last line of a script.
+    """
+    home = os.getpid()
+    output, error = call()
+    if os.getpid() != home:
+        code = error.code or 0 if isinstance(error, SystemExit) else int(error is not None)
+        os._exit(code if isinstance(code, int) else 1)
+    return output, error
 
 
 class Threads:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 import sys
 import threading
 import time
@@ -377,6 +379,54 @@ async def test_a_node_that_calls_exit_fails_and_everything_lives_on(pool, node):
     await orch.wait(timeout=5)
     metrics = orch.metrics()["days"]
     assert (metrics.done, metrics.failed) == (48, 2)
+    await orch.stop()
+
+
+class Panic(BaseException):
+    """As a library in Rust raises, or pytest.fail()."""
+
+
+@pytest.mark.parametrize("error", [Panic, asyncio.CancelledError, GeneratorExit])
+@pytest.mark.parametrize("node", [{}, {"timeout": 5}])
+@POOLS
+@live
+async def test_whatever_a_node_raises_fails_its_item_and_no_more(pool, node, error):
+    def check(n):
+        if n == 1:
+            raise error
+        return n
+
+    async def also(n):
+        if n == 2:
+            raise error
+        return n
+
+    graph = one(range(50), check, pool=pool, node=node).add_node("also", also, **node)
+    orch = graph.add_edge("check", "also").start()
+    await orch.wait(timeout=5)
+    metrics = orch.metrics()["days"]
+    assert (metrics.done, metrics.failed) == (48, 2)
+    assert [failure.node for failure in orch.failures()] == ["check", "also"]
+    await orch.stop()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no os.fork() here")
+@pytest.mark.parametrize("node", [{}, {"timeout": 60}])
+@pytest.mark.parametrize(("end", "code"), [(None, 0), (SystemExit(3), 3), (ValueError(), 1)])
+@live
+async def test_the_copy_that_a_node_forks_ends_and_is_no_second_loop(node, end, code):
+    def check(_):
+        child = os.fork()
+        if child:
+            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        signal.alarm(5)  # were it to hang, it would not wait for us
+        if end is not None:
+            raise end
+        return None
+
+    orch = one([1, 2], check, pool="process", node={"keep": 2, **node}).start()
+    await orch.wait(timeout=20)
+    assert orch.outputs("check") == [code, code]
     await orch.stop()
 
 
