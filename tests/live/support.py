@@ -35,7 +35,7 @@ def same(payload):
     return payload
 
 
-async def until(true, what="", patience=5.0):
+async def until(true, what="", patience=30.0):
     """Wait on the event loop until something is so."""
     end = time.monotonic() + patience
     while not true():
@@ -43,20 +43,9 @@ async def until(true, what="", patience=5.0):
         await asyncio.sleep(0.005)
 
 
-def until_in_script(true, what="", patience=5.0):
+def until_in_script(true, what="", patience=30.0):
     """Wait without an event loop until something is so."""
     end = time.monotonic() + patience
     while not true():
         assert time.monotonic() < end, f"waited {patience} s in vain: {what}"
         time.sleep(0.005)
-
-
-class Stopwatch:
-    """Measures the seconds of a `with` block."""
-
-    def __enter__(self):
-        self._start = time.monotonic()
-        return self
-
-    def __exit__(self, *_):
-        self.seconds = time.monotonic() - self._start

@@ -10,7 +10,8 @@ import pytest
 
 from flownb import Graph
 from flownb.errors import GraphError, NodeFailed, RunError
-from tests.live.support import Stopwatch, live, one, same, until, until_in_script
+from tests.live.support import live, one, same, until, until_in_script
+from tests.standstill import Stopwatch
 
 pytestmark = pytest.mark.wallclock
 POOLS = pytest.mark.parametrize("pool", ["thread", "asyncio", "process"])
@@ -27,8 +28,8 @@ async def test_start_returns_at_once_and_the_loop_runs(pool):
     graph = one(fn=lambda _: time.sleep(0.05), pool=pool)
     with Stopwatch() as start:
         orch = graph.start()
-    assert start.seconds < 0.2
-    status = await orch.wait(iterations=3, timeout=5)
+    assert start.seconds < 0.5
+    status = await orch.wait(iterations=3, timeout=30)
     assert not status.timed_out
     assert status["days"].state == "running"
     assert status["days"].iterations >= 3
@@ -40,25 +41,25 @@ async def test_start_returns_at_once_and_the_loop_runs(pool):
 @POOLS
 def test_a_script_without_an_event_loop_starts_waits_and_stops(pool):
     orch = one(range(5), pool=pool, node={"keep": 5}).start()
-    status = asyncio.run(orch.wait(timeout=5))
+    status = asyncio.run(orch.wait(timeout=30))
     assert status["days"].state == "completed"
     assert orch.outputs("check") == [0, 1, 2, 3, 4]
-    assert orch.stop().wait(5)["days"].state == "completed"
+    assert orch.stop().wait(30)["days"].state == "completed"
 
 
 @POOLS
 def test_a_request_waits_in_a_script(pool):
     orch = one(every=0.01, pool=pool).start()
     until_in_script(lambda: orch.status()["days"].iterations)
-    assert orch.pause().wait(5)["days"].state == "paused"
-    assert orch.resume().wait(5)["days"].state == "running"
-    assert orch.stop().wait(5)["days"].state == "stopped"
+    assert orch.pause().wait(30)["days"].state == "paused"
+    assert orch.resume().wait(30)["days"].state == "running"
+    assert orch.stop().wait(30)["days"].state == "stopped"
 
 
 @live
 async def test_leaving_async_with_stops():
     async with one(every=0.01).start() as orch:
-        await orch.wait(iterations=2, timeout=5)
+        await orch.wait(iterations=2, timeout=30)
     assert orch.status()["days"].state == "stopped"
 
 
@@ -67,7 +68,7 @@ async def test_leaving_async_with_stops():
 async def test_a_loop_completes_when_its_source_ends_and_its_last_item_has_settled(pool):
     graph = one([1, 2], pool=pool).add_node("slow", lambda _: time.sleep(0.1), kind="non_blocking")
     orch = graph.add_edge("days", "slow").start()
-    status = await orch.wait(timeout=5)
+    status = await orch.wait(timeout=30)
     assert (status["days"].state, status["days"].done) == ("completed", 2)
     await orch.stop()
     assert orch.status()["days"].state == "completed"
@@ -96,7 +97,7 @@ async def test_questions_are_answered_while_it_runs_and_after():
         return n * 10
 
     orch = one([0, 1, 2], check, node={"keep": 5}).start()
-    await orch.wait(timeout=5)
+    await orch.wait(timeout=30)
     await orch.stop()
     assert orch.outputs("check") == [0, 20]
     assert orch.outputs("check", last=1) == [20]
@@ -148,7 +149,7 @@ async def test_pause_takes_effect_at_release_and_detached_work_goes_on(pool):
         time.sleep(0.3)
         detached.append(n)
 
-    graph = one(fn=lambda _: gate.wait(5), pool=pool).add_node("slow", slow, kind="non_blocking")
+    graph = one(fn=lambda _: gate.wait(30), pool=pool).add_node("slow", slow, kind="non_blocking")
     orch = graph.add_edge("days", "slow").start()
     await until(lambda: orch.metrics()["days"].produced == 1)
     paused = orch.pause()
@@ -161,7 +162,7 @@ async def test_pause_takes_effect_at_release_and_detached_work_goes_on(pool):
     await asyncio.sleep(0.05)
     assert orch.metrics()["days"].produced == 1
     await orch.resume()
-    await orch.wait(iterations=3, timeout=5)
+    await orch.wait(iterations=3, timeout=30)
     await orch.stop()
 
 
@@ -180,7 +181,7 @@ async def test_pausing_twice_and_resuming_twice_are_harmless():
 async def test_one_loop_pauses_and_the_other_runs_on():
     graph = one(every=0.01).add_producer("nights", every=0.01).add_node("sleep")
     async with graph.add_edge("nights", "sleep").start() as orch:
-        await orch.wait(iterations=1, timeout=5)
+        await orch.wait(iterations=1, timeout=30)
         status = await orch.pause("days")
         assert (status["days"].state, status["nights"].state) == ("paused", "running")
         before = status["nights"].iterations
@@ -190,13 +191,15 @@ async def test_one_loop_pauses_and_the_other_runs_on():
 @live
 async def test_ticks_of_a_pause_do_not_count():
     async with one(every=0.02).start() as orch:
-        await orch.wait(iterations=2, timeout=5)
+        await orch.wait(iterations=2, timeout=30)
         await orch.pause()
         before = orch.metrics()["days"].overruns
-        await asyncio.sleep(0.3)
-        await orch.resume()
-        await asyncio.sleep(0.1)
-        assert orch.metrics()["days"].overruns - before < 5
+        await asyncio.sleep(0.5)
+        with Stopwatch() as after:
+            await orch.resume()
+            await asyncio.sleep(0.1)
+        missed = orch.metrics()["days"].overruns - before
+        assert missed < 5 + after.lost / 0.02
 
 
 # -- wait ----------------------------------------------------------------------
@@ -208,14 +211,15 @@ async def test_wait_returns_after_its_timeout_and_says_so():
         with Stopwatch() as waited:
             status = await orch.wait(timeout=0.1)
         assert status.timed_out
-        assert 0.1 <= waited.seconds < 0.4
+        assert waited.clock >= 0.1
+        assert waited.seconds < 0.4
         assert not (await orch.wait(iterations=1)).timed_out
 
 
 @live
 async def test_wait_for_iterations_ends_when_the_loop_ends_before():
     orch = one([1, 2]).start()
-    status = await orch.wait(iterations=100, timeout=5)
+    status = await orch.wait(iterations=100, timeout=30)
     assert not status.timed_out
     assert status["days"].state == "completed"
     await orch.stop()
@@ -225,7 +229,7 @@ async def test_wait_for_iterations_ends_when_the_loop_ends_before():
 async def test_wait_for_iterations_does_not_wait_for_readers_unless_told():
     graph = one(every=0.01).add_queue_reader("reader", queue="nobody_pushes", external=True)
     async with graph.add_node("use").add_edge("reader", "use").start() as orch:
-        assert not (await orch.wait(iterations=2, timeout=5)).timed_out
+        assert not (await orch.wait(iterations=2, timeout=30)).timed_out
         assert (await orch.wait(iterations=1, loop="reader", timeout=0.1)).timed_out
 
 
@@ -233,9 +237,9 @@ async def test_wait_for_iterations_does_not_wait_for_readers_unless_told():
 async def test_wait_raises_what_ended_a_loop_with_on_error_stop():
     orch = one(fn=lambda n: 1 / (n - 2), on_error="stop").start()
     with pytest.raises(NodeFailed, match=r"node 'check' .*iteration 2.*ZeroDivisionError"):
-        await orch.wait(timeout=5)
+        await orch.wait(timeout=30)
     with pytest.raises(NodeFailed):
-        await orch.wait(timeout=5)
+        await orch.wait(timeout=30)
     assert (await orch.stop())["days"].state == "error"
 
 
@@ -243,7 +247,7 @@ async def test_wait_raises_what_ended_a_loop_with_on_error_stop():
 async def test_wait_for_another_loop_does_not_raise():
     graph = one(fn=lambda n: 1 / n, on_error="stop").add_producer("nights", every=0.01)
     async with graph.add_node("sleep").add_edge("nights", "sleep").start() as orch:
-        assert not (await orch.wait(iterations=3, loop="nights", timeout=5)).timed_out
+        assert not (await orch.wait(iterations=3, loop="nights", timeout=30)).timed_out
 
 
 @live
@@ -253,7 +257,7 @@ async def test_wait_goes_on_while_a_user_has_paused_and_ends_when_an_error_has()
             raise ValueError(n)
 
     async with one(fn=check, every=0.01, on_error="pause").start() as orch:
-        status = await orch.wait(timeout=5)
+        status = await orch.wait(timeout=30)
         assert not status.timed_out
         assert status["days"].state == "paused"
         assert "ValueError: 1" in status["days"].reason
@@ -270,12 +274,12 @@ async def test_wait_goes_on_while_a_user_has_paused_and_ends_when_an_error_has()
 @live
 async def test_a_blocking_wait_on_the_event_loop_it_would_block_is_refused(pool, control):
     async with one(every=0.01, pool=pool).start(control=control) as orch:
-        await orch.wait(iterations=1, timeout=5)
+        await orch.wait(iterations=1, timeout=30)
         if control == "notebook" or pool == "asyncio":
             with pytest.raises(RunError, match="use `await`"):
                 orch.pause().wait(1)
         else:
-            assert orch.pause().wait(5)["days"].state == "paused"
+            assert orch.pause().wait(30)["days"].state == "paused"
 
 
 @live
@@ -292,7 +296,7 @@ async def test_a_request_may_be_awaited_twice_or_dropped():
 @live
 async def test_giving_up_waiting_does_not_take_back_what_was_asked():
     orch = one(fn=lambda _: time.sleep(0.3)).start()
-    await orch.wait(iterations=1, timeout=5)
+    await orch.wait(iterations=1, timeout=30)
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(orch.stop(), 0.01)
     await until(orch.is_over)
@@ -301,7 +305,7 @@ async def test_giving_up_waiting_does_not_take_back_what_was_asked():
 def test_giving_up_waiting_and_closing_the_event_loop_complains_to_nobody(caplog):
     async def cell():
         orch = one(fn=lambda _: time.sleep(0.3)).start()
-        await orch.wait(iterations=1, timeout=5)
+        await orch.wait(iterations=1, timeout=30)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(orch.stop(), 0.01)
         return orch
@@ -336,7 +340,7 @@ async def test_middleware_and_observers_see_live_calls(pool):
     seen, graph = Seen(), one([1, 2], same, pool=pool)
     graph.add_node("behind", keep=9).add_edge("check", "behind")
     orch = graph.use(seen, double).start()
-    await orch.wait(timeout=5)
+    await orch.wait(timeout=30)
     await orch.stop()
     assert orch.outputs("behind") == [2, 4]
     assert seen.nodes.count("check") == 2
@@ -352,7 +356,7 @@ async def test_an_observer_that_raises_is_switched_off_and_hurts_nobody(capfd, c
             raise RuntimeError("bad observer")
 
     orch = one(range(30), same).use(Bad()).start()
-    status = await orch.wait(timeout=5)
+    status = await orch.wait(timeout=30)
     await orch.stop()
     assert status["days"].done == 30
     assert "bad observer" in caplog.text
@@ -365,7 +369,7 @@ async def test_an_observer_that_raises_is_switched_off_and_hurts_nobody(capfd, c
 @live
 async def test_control_in_a_thread_needs_nothing_of_the_notebooks_event_loop(pool):
     orch = one(every=0.01, pool=pool).start(control="thread")
-    await orch.wait(iterations=2, timeout=5)
+    await orch.wait(iterations=2, timeout=30)
     assert (await orch.stop())["days"].state == "stopped"
 
 
@@ -373,9 +377,9 @@ def test_each_graph_counts_for_itself():
     first, second = one(every=0.01).start(), one(every=0.01, name="other").start()
     for orch in (first, second):
         until_in_script(lambda orch=orch: orch.status()["days"].iterations)
-    first.stop().wait(5)
+    first.stop().wait(30)
     assert second.status()["days"].state == "running"
-    second.stop().wait(5)
+    second.stop().wait(30)
 
 
 def test_a_graph_starts_again_after_it_was_stopped():
@@ -383,8 +387,8 @@ def test_a_graph_starts_again_after_it_was_stopped():
     graph.add_edge("days", "check")
     for _ in range(3):
         orch = graph.start()
-        assert not asyncio.run(orch.wait(iterations=2, timeout=5)).timed_out
-        orch.stop().wait(5)
+        assert not asyncio.run(orch.wait(iterations=2, timeout=30)).timed_out
+        orch.stop().wait(30)
 
 
 @POOLS
@@ -392,10 +396,10 @@ def test_a_graph_starts_again_after_it_was_stopped():
 async def test_a_wait_behind_a_resume_that_nobody_awaited_waits_for_the_loop(pool):
     graph = one([1, 0, 2], fn=lambda x: 1 / x, on_error="pause", pool=pool)
     orch = graph.start()
-    assert (await orch.wait(timeout=20))["days"].state == "paused"
+    assert (await orch.wait(timeout=30))["days"].state == "paused"
     await orch.swap("check", same)
     orch.resume()
-    assert (await orch.wait(timeout=20))["days"].state == "completed"
+    assert (await orch.wait(timeout=30))["days"].state == "completed"
     await orch.stop()
 
 
@@ -403,14 +407,14 @@ async def test_a_wait_behind_a_resume_that_nobody_awaited_waits_for_the_loop(poo
 @live
 async def test_the_first_item_of_a_slow_rate_comes_at_once(pool):
     async with one(every=1000, pool=pool).start() as orch:
-        assert not (await orch.wait(iterations=1, timeout=20)).timed_out
+        assert not (await orch.wait(iterations=1, timeout=30)).timed_out
         assert orch.metrics()["days"].overruns == 0
 
 
 @live
 async def test_a_swapped_producer_keeps_the_rhythm():
     async with one(every=1000).start() as orch:
-        await orch.wait(iterations=1, timeout=20)
+        await orch.wait(iterations=1, timeout=30)
         await orch.swap("days", lambda: 7)
         await asyncio.sleep(0.1)
         assert orch.metrics()["days"].produced == 1

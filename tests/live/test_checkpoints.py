@@ -19,6 +19,7 @@ from flownb.stores.memory import MemoryLoops
 from tests.live.support import live, one, same, until
 from tests.postgres import postgres_url
 from tests.servers import real_server_url
+from tests.standstill import Stopwatch
 from tests.stores.conftest import address, store
 
 __all__ = ["address", "postgres_url", "real_server_url", "store"]
@@ -54,11 +55,11 @@ async def in_three_goes(make):
     counts = []
     for _ in range(2):
         orch = make().start()
-        await orch.wait(iterations=TOTAL // 4, timeout=20)
+        await orch.wait(iterations=TOTAL // 4, timeout=30)
         await orch.stop()
         counts.append(orch.metrics()["days"].released)
     orch = make().start()
-    status = await orch.wait(timeout=20)
+    status = await orch.wait(timeout=30)
     assert status["days"].state == "completed", status
     return orch, counts
 
@@ -87,7 +88,7 @@ async def test_a_started_loop_begins_anew_when_asked_to(tmp_path):
     kept = tmp_path / "kept.sqlite"
     for fresh in (False, True):
         orch = summing(kept).start(fresh=fresh)
-        assert (await orch.wait(timeout=20))["days"].iterations == TOTAL
+        assert (await orch.wait(timeout=30))["days"].iterations == TOTAL
         assert orch.outputs("check")[-1]["items"] == TOTAL
 
 
@@ -95,9 +96,9 @@ async def test_a_started_loop_begins_anew_when_asked_to(tmp_path):
 async def test_running_the_cell_again_goes_on_without_a_pause(tmp_path):
     kept = tmp_path / "kept.sqlite"
     first = summing(kept).start()
-    await first.wait(iterations=10, timeout=20)
+    await first.wait(iterations=10, timeout=30)
     orch = summing(kept).start()
-    await orch.wait(timeout=20)
+    await orch.wait(timeout=30)
     assert first.is_over()
     assert orch.outputs("check") == [{"sum": sum(range(TOTAL)), "items": TOTAL}]
 
@@ -105,11 +106,11 @@ async def test_running_the_cell_again_goes_on_without_a_pause(tmp_path):
 @live
 async def test_a_loop_that_is_started_once_more_goes_on(tmp_path):
     orch = summing(tmp_path / "kept.sqlite").start()
-    await orch.wait(iterations=10, timeout=20)
+    await orch.wait(iterations=10, timeout=30)
     await orch.stop()
     before = orch.metrics()["days"].done
     await orch.start()
-    assert (await orch.wait(timeout=20))["days"].state == "completed"
+    assert (await orch.wait(timeout=30))["days"].state == "completed"
     assert orch.outputs("check") == [{"sum": sum(range(TOTAL)), "items": TOTAL}]
     assert [x.text for x in orch.logs()] == [f"goes on at item {before} of its checkpoint"]
 
@@ -126,10 +127,10 @@ async def test_the_counters_of_what_failed_and_was_tried_again_go_on(tmp_path):
         return one(range(TOTAL), check, node=retry, checkpoint=tmp_path / "kept.sqlite")
 
     orch = graph().start()
-    await orch.wait(iterations=20, timeout=20)
+    await orch.wait(iterations=20, timeout=30)
     await orch.stop()
     orch = graph().start()
-    await orch.wait(timeout=20)
+    await orch.wait(timeout=30)
     metrics = orch.metrics()["days"]
     assert (metrics.produced, metrics.done, metrics.failed, metrics.open) == (
         TOTAL,
@@ -167,7 +168,7 @@ def test_a_graph_with_a_checkpoint_can_be_looked_at_and_simulated(tmp_path):
 async def test_a_graph_that_has_changed_is_refused_with_the_difference(tmp_path):
     kept = tmp_path / "kept.sqlite"
     orch = summing(kept).start()
-    await orch.wait(iterations=5, timeout=20)
+    await orch.wait(iterations=5, timeout=30)
     await orch.stop()
     changed = summing(kept).add_node("more").add_edge("check", "more")
     with pytest.raises(GraphError) as refused:
@@ -177,19 +178,19 @@ async def test_a_graph_that_has_changed_is_refused_with_the_difference(tmp_path)
         "node 'more' is new; edge check -> more is new. Change it back, or "
         "graph.start(fresh=True) begins anew"
     )
-    assert (await changed.start(fresh=True).wait(timeout=20))["days"].iterations == TOTAL
+    assert (await changed.start(fresh=True).wait(timeout=30))["days"].iterations == TOTAL
 
 
 @live
 async def test_an_edit_that_was_applied_belongs_to_the_checkpoint(tmp_path):
     graph = summing(tmp_path / "kept.sqlite")
     orch = graph.start()
-    await orch.wait(iterations=5, timeout=20)
+    await orch.wait(iterations=5, timeout=30)
     graph.add_node("more").add_edge("check", "more")
     await orch.apply()
-    await orch.wait(iterations=10, timeout=20)
+    await orch.wait(iterations=10, timeout=30)
     await orch.stop()
-    status = await graph.start().wait(timeout=20)
+    status = await graph.start().wait(timeout=30)
     assert status["days"].iterations == TOTAL
 
 
@@ -199,7 +200,7 @@ async def test_a_checkpoint_that_is_broken_is_refused_at_the_start(tmp_path):
 
     kept = str(tmp_path / "kept.sqlite")
     orch = summing(kept).start()
-    await orch.wait(iterations=5, timeout=20)
+    await orch.wait(iterations=5, timeout=30)
     await orch.stop()
     store = open_store(kept)
     record = store.loops.find("summing", "days")
@@ -229,7 +230,7 @@ class Shaky(MemoryLoops):
 async def test_a_store_that_goes_away_is_told_and_the_loop_goes_on():
     shaky = Shaky()
     orch = summing(shaky, source=None, interval=0.02).start()
-    await orch.wait(iterations=5, timeout=20)
+    await orch.wait(iterations=5, timeout=30)
     shaky.away = True
     await until(lambda: "cannot be kept since" in orch.status()["days"].reason, patience=10)
     before = orch.metrics()["days"].done
@@ -240,7 +241,7 @@ async def test_a_store_that_goes_away_is_told_and_the_loop_goes_on():
         "its checkpoint cannot be kept: no route to the store: trying again",
         "its checkpoint is kept again",
     ]
-    await orch.wait(timeout=20)
+    await orch.wait(timeout=30)
     assert shaky.find("summing", "days").position == TOTAL
 
 
@@ -248,11 +249,11 @@ async def test_a_store_that_goes_away_is_told_and_the_loop_goes_on():
 async def test_a_loop_whose_store_stays_away_still_stops_in_time():
     shaky = Shaky()
     orch = summing(shaky).start()
-    await orch.wait(iterations=5, timeout=20)
+    await orch.wait(iterations=5, timeout=30)
     shaky.away = True
-    start = time.monotonic()
-    await orch.stop(grace=0.5)
-    assert time.monotonic() - start < 8
+    with Stopwatch() as stop:
+        await orch.stop(grace=0.5)
+    assert stop.seconds < 8
     assert orch.status()["days"].state == "stopped"
 
 
@@ -262,7 +263,7 @@ async def test_who_takes_a_checkpoint_over_ends_the_one_that_had_it():
 
     store = open_store("memory://")
     orch = summing(store, source=range(10_000), interval=0.02).start()
-    await orch.wait(iterations=5, timeout=20)
+    await orch.wait(iterations=5, timeout=30)
 
     def take_over():
         kept = store.loops.find("summing", "days")
@@ -275,7 +276,7 @@ async def test_who_takes_a_checkpoint_over_ends_the_one_that_had_it():
             continue
         break
     with pytest.raises(RunError, match="is carried on by somebody else with the same checkpoint"):
-        await orch.wait(timeout=20)
+        await orch.wait(timeout=30)
     assert store.loops.find("summing", "days").owner == "another@elsewhere-1-1-1"
 
 
@@ -283,9 +284,9 @@ async def test_who_takes_a_checkpoint_over_ends_the_one_that_had_it():
 async def test_a_loop_whose_checkpoint_was_deleted_is_kept_anew():
     store = open_store("memory://")
     orch = summing(store, interval=0.02).start()
-    await orch.wait(iterations=5, timeout=20)
+    await orch.wait(iterations=5, timeout=30)
     store.loops.delete("summing")
-    await orch.wait(timeout=20)
+    await orch.wait(timeout=30)
     assert store.loops.find("summing", "days").position == TOTAL
 
 
@@ -326,7 +327,7 @@ async def test_a_thread_loop_that_crashed_goes_on_by_itself(tmp_path):
     orch = summing(
         tmp_path / "kept.sqlite", restart="on_crash", resources={"link": Link}, interval=0.02
     ).start()
-    status = await orch.wait(timeout=20)
+    status = await orch.wait(timeout=30)
     assert status["days"].state in {"completed", "stopped"}
 
 
@@ -415,11 +416,11 @@ def run_until_killed(kept, pool, seconds):
         child.stdout.readline()
         time.sleep(seconds)
         child.send_signal(signal.SIGKILL)
-        child.wait(20)
+        child.wait(30)
     finally:
         child.kill()
         child.stdout.close()
-        child.wait(20)
+        child.wait(30)
     return ""
 
 

@@ -13,8 +13,9 @@ import pytest
 
 from flownb import Graph, Observer
 from flownb.engine.lane import Lane
-from tests.live.support import Stopwatch, live, until
+from tests.live.support import live, until
 from tests.servers import RestartableServer
+from tests.standstill import Stopwatch
 
 pytestmark = pytest.mark.wallclock
 

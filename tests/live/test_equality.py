@@ -9,7 +9,8 @@ import time
 import pytest
 
 from flownb import OTHERWISE, Graph, Retry
-from tests.live.support import Stopwatch, live
+from tests.live.support import live
+from tests.standstill import Stopwatch
 
 pytestmark = pytest.mark.wallclock
 TOTAL = 40
@@ -139,7 +140,7 @@ async def test_each_call_is_counted_and_on_the_timeline_also_of_short_items_that
     graph = Graph("short").add_producer("make", range(100)).add_node("pass on", lambda n: n)
     graph.add_node("pick", pick).add_edge("make", "pass on", "pick").set_loop("make", pool=pool)
     orch = graph.start()
-    await orch.wait(timeout=20)
+    await orch.wait(timeout=30)
     await orch.stop()
     m, spans = orch.metrics()["make"], orch.timeline().spans
     assert {n.node: (n.calls, n.failed) for n in m.nodes.values()} == {

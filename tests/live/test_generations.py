@@ -12,7 +12,8 @@ from flownb import Graph
 from flownb.engine import generations
 from flownb.errors import GraphError, LoopStopped
 from flownb.model.nodes import BlockingNode
-from tests.live.support import Stopwatch, live, one, same, until, until_in_script
+from tests.live.support import live, one, same, until, until_in_script
+from tests.standstill import Stopwatch
 
 pytestmark = pytest.mark.wallclock
 POOLS = pytest.mark.parametrize("pool", ["thread", "asyncio"])
@@ -42,7 +43,7 @@ async def test_the_same_cell_run_five_times_leaves_one_live_generation(pool, cap
     tasks = len(asyncio.all_tasks())
     for _ in range(5):
         orch = cell()
-    await orch.wait(iterations=3, timeout=10)
+    await orch.wait(iterations=3, timeout=30)
     assert generations.running() == {"live": orch}
     alive.clear()
     await asyncio.sleep(0.3)
@@ -78,7 +79,7 @@ async def test_generations_never_overlap(pool):
         orch = cell(n)
         if n % 2:
             await asyncio.sleep(0.1)
-    await orch.wait(iterations=1, timeout=10)
+    await orch.wait(iterations=1, timeout=30)
     assert running == {5}
     assert overlaps == []
     await orch.stop()
@@ -88,13 +89,13 @@ async def test_generations_never_overlap(pool):
 async def test_a_new_generation_waits_for_the_old_one_at_most_its_grace():
     gate = threading.Event()
     try:
-        one(fn=lambda _: gate.wait(20)).start()
+        one(fn=lambda _: gate.wait(30)).start()
         await asyncio.sleep(0.1)
         with Stopwatch() as start:
             orch = one(every=0.01).start()
-        assert start.seconds < 0.2
+        assert start.seconds < 0.5
         with Stopwatch() as waited:
-            await orch.wait(iterations=1, timeout=10)
+            await orch.wait(iterations=1, timeout=30)
         assert waited.seconds < 3.5
         await orch.stop()
     finally:
@@ -111,7 +112,7 @@ async def test_what_is_asked_before_the_old_generation_has_ended_is_not_lost():
     assert (await asyncio.wait_for(paused, 5))["days"].state == "paused"
     assert orch.metrics()["days"].produced == 0
     await orch.resume()
-    await orch.wait(iterations=1, timeout=5)
+    await orch.wait(iterations=1, timeout=30)
     await orch.stop()
 
 
@@ -122,7 +123,7 @@ async def test_one_loop_may_be_stopped_before_it_was_started():
     graph = one(every=0.01).add_producer("nights", every=0.01).add_node("sleep")
     orch = graph.add_edge("nights", "sleep").start()
     await orch.stop("nights")
-    await orch.wait(iterations=2, loop="days", timeout=5)
+    await orch.wait(iterations=2, loop="days", timeout=30)
     assert orch.metrics()["nights"].produced == 0
     assert (await orch.stop())["nights"].state == "stopped"
 
@@ -140,7 +141,7 @@ async def test_messages_that_a_re_run_drops_are_told_in_its_log():
     await until(lambda: first.status()["days"].state == "completed")
     await until(lambda: first.metrics()["reader"].produced)
     second = graph().start()
-    await second.wait(iterations=1, timeout=5)
+    await second.wait(iterations=1, timeout=30)
     texts = [line.text for line in second.logs()]
     assert [t for t in texts if "'out'" in t and "3 messages were dropped" in t], texts
     await second.stop(grace=0.1)
@@ -155,7 +156,7 @@ async def test_messages_that_a_re_run_drops_are_told_in_its_log():
 async def test_an_edit_changes_nothing_until_it_is_applied(pool):
     graph = one(every=0.01, fn=lambda _: "old", pool=pool)
     async with graph.start() as orch:
-        await orch.wait(iterations=2, timeout=5)
+        await orch.wait(iterations=2, timeout=30)
         graph.add_node("check", lambda _: "new")
         graph.add_node("more", lambda x: x + "er").add_edge("check", "more")
         assert "3 edits not applied" in repr(orch)
@@ -174,7 +175,7 @@ async def test_an_edit_changes_nothing_until_it_is_applied(pool):
 async def test_a_node_can_be_removed_while_it_runs(pool):
     graph = one(every=0.01, pool=pool).add_node("more").add_edge("check", "more")
     async with graph.start() as orch:
-        await orch.wait(iterations=2, timeout=5)
+        await orch.wait(iterations=2, timeout=30)
         graph.remove_node("more")
         await orch.apply()
         calls = orch.metrics()["days"].nodes["more"].calls
@@ -222,10 +223,10 @@ async def test_an_item_runs_wholly_in_its_generation(pool):
 async def test_a_producer_can_be_added_and_removed_while_the_others_run(pool):
     graph = one(every=0.01, pool=pool)
     async with graph.start() as orch:
-        await orch.wait(iterations=1, timeout=5)
+        await orch.wait(iterations=1, timeout=30)
         graph.add_producer("nights", every=0.01).add_node("sleep").add_edge("nights", "sleep")
         await orch.apply()
-        await orch.wait(iterations=2, loop="nights", timeout=5)
+        await orch.wait(iterations=2, loop="nights", timeout=30)
         graph.remove_node("nights").remove_node("sleep")
         await orch.apply()
         await until(lambda: orch.status()["nights"].state == "stopped")
@@ -242,7 +243,7 @@ async def test_a_producer_that_comes_back_before_it_has_ended_starts_behind_itse
     graph = one(every=0.01, pool=pool).add_producer("nights", every=0.01)
     graph.add_node("sleep", lambda _: time.sleep(0.2)).add_edge("nights", "sleep")
     async with graph.start() as orch:
-        await orch.wait(iterations=1, loop="nights", timeout=5)
+        await orch.wait(iterations=1, loop="nights", timeout=30)
         graph.remove_node("nights").remove_node("sleep")
         orch.apply()
         graph.add_producer("nights", every=0.01).add_node("sleep").add_edge("nights", "sleep")
@@ -254,7 +255,7 @@ async def test_a_producer_that_comes_back_before_it_has_ended_starts_behind_itse
 async def test_a_new_loop_may_read_a_new_queue():
     graph = one(every=0.01)
     async with graph.start() as orch:
-        await orch.wait(iterations=1, timeout=5)
+        await orch.wait(iterations=1, timeout=30)
         graph.add_queue("out").add_edge("check", "out").add_queue_reader("reader", queue="out")
         graph.add_node("use", keep=3).add_edge("reader", "use")
         await orch.apply()
@@ -355,7 +356,7 @@ async def test_a_reader_that_waits_takes_a_new_plan(pool):
 async def test_swap_puts_another_function_behind_a_node(pool):
     graph = one(every=0.01, fn=lambda _: 1, pool=pool)
     async with graph.start() as orch:
-        await orch.wait(iterations=1, timeout=5)
+        await orch.wait(iterations=1, timeout=30)
         await orch.swap("check", lambda _: 2)
         await until(lambda: orch.outputs("check") == [2])
         with pytest.raises(GraphError, match="chek"):
@@ -370,7 +371,7 @@ async def test_a_swap_mends_a_loop_that_the_brake_has_paused(pool):
 
     graph = one(fn=bad, pool=pool)
     async with graph.start() as orch:
-        status = await orch.wait(timeout=5)
+        status = await orch.wait(timeout=30)
         assert status["days"].state == "paused"
         assert "10 items in a row" in status["days"].reason
         await orch.swap("check", same)
@@ -414,10 +415,10 @@ async def test_a_class_node_that_was_not_edited_keeps_its_instance_and_state(poo
     graph = Graph("keeps").add_producer("days", every=0.005).add_node("check", Counts())
     graph.add_node("old", same).add_edge("days", "check", "old").set_loop("days", pool=pool)
     async with graph.start() as orch:
-        await orch.wait(iterations=5, timeout=5)
+        await orch.wait(iterations=5, timeout=30)
         graph.add_node("old", lambda x: x)
         await orch.apply()
-        await orch.wait(iterations=10, timeout=5)
+        await orch.wait(iterations=10, timeout=30)
         await orch.pause()
         metrics = orch.metrics()["days"]
         assert orch.outputs("check") == [metrics.nodes["check"].calls]
@@ -433,7 +434,7 @@ async def test_a_functions_state_survives_an_edit_of_it(pool):
 
     graph = one(every=0.005, fn=check, pool=pool)
     async with graph.start() as orch:
-        await orch.wait(iterations=5, timeout=5)
+        await orch.wait(iterations=5, timeout=30)
         await orch.swap("check", lambda _, ctx: ctx.state["n"] * 1000)
         await until(lambda: orch.outputs("check")[-1] >= 5000)
 
@@ -465,7 +466,7 @@ async def test_a_loop_that_completed_is_left_alone_unless_it_was_edited():
 async def test_what_has_ended_takes_no_edits():
     graph = one([1])
     orch = graph.start()
-    await orch.wait(timeout=5)
+    await orch.wait(timeout=30)
     await orch.stop()
     graph.add_node("check", same)
     with pytest.raises(LoopStopped, match=r"graph\.start\(\)"):
@@ -478,9 +479,9 @@ def test_every_apply_of_many_counts_with_items_in_flight():
     for n in range(50):
         graph.add_node("check", lambda _, n=n: n)
         orch.apply()
-    orch.apply().wait(5)
+    orch.apply().wait(30)
     until_in_script(lambda: orch.outputs("check") == [49])
-    orch.stop().wait(5)
+    orch.stop().wait(30)
 
 
 @live
@@ -499,7 +500,7 @@ async def test_a_swap_that_is_a_mistake_leaves_the_graph_as_it_was():
 async def test_a_loop_that_runs_is_not_said_to_have_moved_to_another_pool():
     graph = one(every=0.01)
     async with graph.start() as orch:
-        await orch.wait(iterations=1, timeout=20)
+        await orch.wait(iterations=1, timeout=30)
         graph.set_loop("days", pool="asyncio")
         with pytest.raises(GraphError, match="runs in pool 'thread' and cannot move to 'asyncio'"):
             orch.apply()

@@ -90,7 +90,7 @@ async def test_a_stop_and_a_start_over_a_real_server_lose_nothing(real_server_ur
 @live
 async def test_queues_by_hand_close_with_their_run(redis):
     orch = one([1]).add_queue("out", external=True).add_edge("check", "out").start(redis=redis)
-    await orch.wait(timeout=5)
+    await orch.wait(timeout=30)
     message = await orch.queues.pop("out", 1)
     assert message.payload == 1
     await orch.queues.ack("out", [message.id])
@@ -107,7 +107,7 @@ def test_queues_by_hand_work_from_cell_to_cell_of_a_script(redis):
 
     for n in range(3):
         asyncio.run(cell(n))
-    orch.stop().wait(5)
+    orch.stop().wait(30)
 
 
 @live
@@ -162,7 +162,7 @@ def test_a_message_that_holds_null_is_an_item_in_a_simulation():
 @live
 async def test_a_message_that_holds_null_is_an_item_and_is_acked():
     async with _of_nothing().start() as orch:
-        await orch.wait(timeout=10)
+        await orch.wait(timeout=30)
         assert orch.status()["storms"].state == "completed"
         assert orch.outputs("rank") == [None] * 5
         assert (await orch.queues.stats("wet")).depth == 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import time
 from collections import Counter
 
 import pytest
@@ -13,6 +12,7 @@ from flownb import Graph
 from flownb.errors import QueueUnavailable
 from tests.live.support import live, until
 from tests.servers import RestartableServer
+from tests.standstill import Stopwatch
 
 pytestmark = [pytest.mark.wallclock, pytest.mark.redis]
 
@@ -46,9 +46,10 @@ async def restarts(durable, times, *, hang=0.0):
             durable.kill()
             await asyncio.sleep(0.1)
             durable.start()
-        back, before = time.monotonic(), len(seen)
-        await until(lambda before=before: len(seen) > before or len(seen) >= count, "more", 20)
-        waits.append(time.monotonic() - back)
+        before = len(seen)
+        with Stopwatch() as wait:
+            await until(lambda before=before: len(seen) > before or len(seen) >= count, "more", 30)
+        waits.append(wait.seconds)
     status = await orch.wait(timeout=60)
     assert {s.state for s in status.loops} == {"completed"}
     await orch.stop()
@@ -111,9 +112,9 @@ async def test_stop_works_while_redis_is_away(durable):
     await until(lambda: orch.metrics()["read"].done > 3)
     durable.kill()
     await until(lambda: all(s.reason for s in orch.status().loops))
-    began = time.monotonic()
-    await orch.stop(grace=0.5)
-    assert time.monotonic() - began < 2.5
+    with Stopwatch() as stop:
+        await orch.stop(grace=0.5)
+    assert stop.seconds < 2.5
     durable.start()
 
 
@@ -127,7 +128,7 @@ async def test_an_absence_at_the_start_is_one_clear_error_or_the_fallback_asked_
     )
     orch = graph.start(redis=["redis://:secret@127.0.0.1:1", None])
     assert orch.status().server == "fakeredis in this kernel"
-    await orch.wait(timeout=10)
+    await orch.wait(timeout=30)
     assert seen == [0, 1, 2]
     with pytest.raises(QueueUnavailable, match=r"nobody answers at redis://127\.0\.0\.1:1: start"):
         graph.start(redis=["redis://:secret@127.0.0.1:1"])

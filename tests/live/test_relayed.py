@@ -51,7 +51,7 @@ async def test_what_is_under_way_in_another_process_is_seen_here(tmp_path):
         assert before < await _length(orch)
         _open(gate)
     await until(lambda: under_way(orch) == set(), patience=20)
-    await orch.wait(timeout=20)
+    await orch.wait(timeout=30)
     await orch.stop()
 
 

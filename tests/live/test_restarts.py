@@ -69,7 +69,7 @@ async def test_an_item_that_fails_for_good_is_no_crash(pool):
 
     orch = one(fn=fail, pool=pool, restart="on_crash", on_error="stop").start()
     with pytest.raises(NodeFailed):
-        await orch.wait(timeout=10)
+        await orch.wait(timeout=30)
     assert "restarted" not in [e.kind for e in orch.tracks["days"].history.events]
 
 
@@ -90,7 +90,7 @@ async def test_a_resource_that_opens_at_the_third_try_is_waited_for(pool, tmp_pa
             return None
 
     graph = one([1, 2], pool=pool, restart="on_crash", resources={"link": Link})
-    status = await graph.start().wait(timeout=10)
+    status = await graph.start().wait(timeout=30)
     assert status["days"].state == "completed"
     assert status["days"].iterations == 2
 
@@ -146,7 +146,7 @@ async def test_a_reader_that_was_killed_loses_no_message_and_completes():
         orch.tracks["take"].host.process.kill()
         await until(lambda: orch.status()["take"].state == "starting")
         await until(lambda: orch.status()["take"].state != "starting", patience=10)
-    status = await orch.wait(timeout=20)
+    status = await orch.wait(timeout=30)
     assert [s.state for s in status.loops] == ["completed"] * 3
     assert set(orch.outputs("pair")) == set(range(total))
     await orch.stop()

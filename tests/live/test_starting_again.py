@@ -31,11 +31,11 @@ def pair(source=range(5)):
 @live
 async def test_a_run_whose_loops_have_all_ended_starts_again_as_itself(pool):
     orch = one(range(3), pool=pool).start()
-    await orch.wait(timeout=20)
+    await orch.wait(timeout=30)
     await until(orch.is_over)
     status = await orch.start()
     assert status["days"].state in {"running", "completed"}
-    status = await orch.wait(timeout=20)
+    status = await orch.wait(timeout=30)
     assert (status["days"].state, status["days"].iterations) == ("completed", 3)
     await until(orch.is_over)
 
@@ -43,9 +43,9 @@ async def test_a_run_whose_loops_have_all_ended_starts_again_as_itself(pool):
 @live
 async def test_only_the_loop_that_was_asked_starts_and_the_queue_keeps_what_is_in_it():
     async with pair().start() as orch:
-        await orch.wait(timeout=10)
+        await orch.wait(timeout=30)
         await orch.start("days")
-        await orch.wait(timeout=10)
+        await orch.wait(timeout=30)
         assert orch.status()["storms"].state == "completed"
         assert (await orch.queues.stats("wet")).depth == 5
         await orch.start("storms")
@@ -57,7 +57,7 @@ async def test_only_the_loop_that_was_asked_starts_and_the_queue_keeps_what_is_i
 async def test_both_loops_of_a_pair_complete_each_time_they_are_started():
     async with pair().start() as orch:
         for _ in range(3):
-            status = await orch.wait(timeout=10)
+            status = await orch.wait(timeout=30)
             assert [s.state for s in status.loops] == ["completed"] * 2
             assert orch.outputs("rank") == [0, 1, 2, 3, 4]
             await until(orch.is_over)
@@ -77,7 +77,7 @@ async def test_what_runs_is_left_alone():
 @live
 async def test_a_loop_that_is_stopping_starts_once_when_it_has_stopped():
     gate = threading.Event()
-    async with one(fn=lambda _: gate.wait(10)).add_producer("nights", every=0.01).start() as orch:
+    async with one(fn=lambda _: gate.wait(30)).add_producer("nights", every=0.01).start() as orch:
         await until(lambda: orch.metrics()["days"].produced)
         stopped = orch.stop("days")
         await until(lambda: orch.status()["days"].state == "stopping")
@@ -95,7 +95,7 @@ async def test_a_loop_that_is_stopping_starts_once_when_it_has_stopped():
 @live
 async def test_a_stop_takes_back_a_start_that_has_not_happened_yet():
     gate = threading.Event()
-    orch = one(fn=lambda _: gate.wait(10)).start()
+    orch = one(fn=lambda _: gate.wait(30)).start()
     await until(lambda: orch.metrics()["days"].produced)
     orch.stop("days")
     orch.start("days")
@@ -110,11 +110,11 @@ async def test_a_stop_takes_back_a_start_that_has_not_happened_yet():
 async def test_an_edit_made_meanwhile_is_in_what_starts():
     graph = one(range(3), fn=lambda n: n)
     orch = graph.start()
-    await orch.wait(timeout=10)
+    await orch.wait(timeout=30)
     graph.add_node("check", lambda n: -n, keep=3)
     assert orch.status().unapplied == 1
     await orch.start()
-    await orch.wait(timeout=10)
+    await orch.wait(timeout=30)
     assert orch.outputs("check", last=3) == [0, -1, -2]
     assert orch.status().unapplied == 0
 
@@ -122,10 +122,10 @@ async def test_an_edit_made_meanwhile_is_in_what_starts():
 @live
 async def test_it_starts_in_a_thread_of_its_own_again():
     orch = one(range(3)).start(control="thread")
-    await orch.wait(timeout=10)
+    await orch.wait(timeout=30)
     await until(orch.is_over)
     await orch.start()
-    await orch.wait(timeout=10)
+    await orch.wait(timeout=30)
     await until(orch.is_over)
     assert orch.metrics()["days"].done == 3
 
@@ -134,7 +134,7 @@ async def test_it_starts_in_a_thread_of_its_own_again():
 async def test_what_cannot_start_says_why():
     graph = one(range(3))
     orch = graph.start()
-    await orch.wait(timeout=10)
+    await orch.wait(timeout=30)
     with pytest.raises(RunError, match=r"no loop 'dayz'.*days"):
         orch.start("dayz")
     graph.add_edge("check", "days")

@@ -28,7 +28,7 @@ async def test_an_awaited_step_has_made_its_item_and_the_loop_is_paused_again(po
 @live
 async def test_a_loop_in_the_fast_lane_makes_one_item_too():
     async with one(fn=same, node={"keep": 1}).start() as orch:
-        await orch.wait(iterations=5_000, timeout=5)  # by then all nodes are known to be short
+        await orch.wait(iterations=5_000, timeout=30)  # by then all nodes are known to be short
         before = (await orch.pause())["days"].iterations
         after = (await orch.step())["days"].iterations
         assert after == before + 1
@@ -61,7 +61,7 @@ async def test_a_reader_that_steps_takes_one_message():
 @live
 async def test_a_step_of_a_loop_that_has_ended_is_done_at_once_and_an_unknown_one_is_told():
     async with one([1]).start() as orch:
-        await orch.wait(timeout=5)
+        await orch.wait(timeout=30)
         assert (await orch.step())["days"].state == "completed"
         with pytest.raises(RunError, match='did you mean "days"'):
             orch.step("day")

@@ -15,7 +15,8 @@ import pytest
 from flownb import Graph, Retry
 from flownb.engine import generations
 from flownb.errors import NodeFailed, RunError
-from tests.live.support import Stopwatch, live, one, same, until, until_in_script
+from tests.live.support import live, one, same, until, until_in_script
+from tests.standstill import Stopwatch
 
 pytestmark = pytest.mark.wallclock
 POOLS = pytest.mark.parametrize("pool", ["thread", "asyncio"])
@@ -32,7 +33,7 @@ async def test_stop_drains_what_is_in_flight(pool):
 
     graph = one(every=0.02, pool=pool).add_node("slow", slow, kind="non_blocking")
     orch = graph.add_edge("days", "slow").start()
-    await orch.wait(iterations=3, timeout=5)
+    await orch.wait(iterations=3, timeout=30)
     with Stopwatch() as stop:
         await orch.stop()
     metrics = orch.metrics()["days"]
@@ -45,12 +46,13 @@ async def test_stop_drains_what_is_in_flight(pool):
 @live
 async def test_a_call_that_cannot_be_ended_is_abandoned_and_named(pool):
     gate = threading.Event()
-    orch = one(fn=lambda _: gate.wait(5), pool=pool).start()
+    orch = one(fn=lambda _: gate.wait(30), pool=pool).start()
     await until(lambda: orch.metrics()["days"].produced == 1)
     with Stopwatch() as stop:
         status = await orch.stop(grace=0.2)
     try:
-        assert 0.2 <= stop.seconds < 0.9
+        assert stop.clock >= 0.2
+        assert stop.seconds < 0.9
         assert status["days"].state == "stopped"
         assert status["days"].reason == "abandoned: check"
         assert orch.metrics()["days"].cancelled == 1
@@ -68,7 +70,8 @@ async def test_a_call_that_goes_on_and_on_holds_a_stop_up_for_its_grace_and_no_l
     await until(lambda: orch.metrics()["days"].produced == 1, patience=20)
     with Stopwatch() as stop:
         status = await orch.stop(grace=2)
-    assert 2 <= stop.seconds < 2.4  # 2.1 where nothing else goes on
+    assert stop.clock >= 2
+    assert stop.seconds < 2.4  # 2.1 where nothing else goes on
     assert status["days"].reason == "abandoned: check"
     await until(lambda: not [t for t in threading.enumerate() if t.name.startswith("flownb")])
 
@@ -92,7 +95,7 @@ async def test_cancel_does_not_wait(pool):
 @live
 async def test_cancel_gives_a_short_call_the_moment_it_needs(pool):
     orch = one(fn=lambda _: time.sleep(0.1), pool=pool).start()
-    await orch.wait(iterations=2, timeout=5)
+    await orch.wait(iterations=2, timeout=30)
     status = await orch.cancel()
     assert status["days"].reason == ""
     assert not [t for t in threading.enumerate() if t.name.startswith("flownb")]
@@ -102,7 +105,7 @@ async def test_cancel_gives_a_short_call_the_moment_it_needs(pool):
 @live
 async def test_stop_is_idempotent(pool):
     orch = one(fn=lambda _: time.sleep(0.05), pool=pool).start()
-    await orch.wait(iterations=1, timeout=5)
+    await orch.wait(iterations=1, timeout=30)
     await asyncio.gather(orch.stop(), orch.stop(), orch.cancel())
     await orch.stop()
     assert orch.status()["days"].state == "stopped"
@@ -127,7 +130,7 @@ async def test_a_shorter_grace_wins(pool):
 def test_a_stop_at_once_after_the_start(pool):
     for _ in range(10):
         orch = one(fn=same, pool=pool).start()
-        assert orch.stop().wait(5)["days"].state == "stopped"
+        assert orch.stop().wait(30)["days"].state == "stopped"
 
 
 @POOLS
@@ -225,7 +228,7 @@ async def test_tasks_that_a_node_left_behind_end_with_their_loop(pool):
         tasks.append(asyncio.create_task(asyncio.sleep(60)))
 
     orch = one(range(3), careless, pool=pool).start()
-    await orch.wait(timeout=5)
+    await orch.wait(timeout=30)
     await orch.stop()
     if pool == "asyncio":  # on the notebook's event loop they are the user's
         for task in tasks:
@@ -256,7 +259,7 @@ async def test_a_hanging_teardown_is_not_waited_for_for_ever():
             await asyncio.sleep(30)
 
     orch = one(every=0.01, resources={"it": Hangs}).start()
-    await orch.wait(iterations=1, timeout=5)
+    await orch.wait(iterations=1, timeout=30)
     with Stopwatch() as stop:
         status = await orch.stop(grace=0.1)
     assert stop.seconds < 6
@@ -392,7 +395,7 @@ def test_an_interrupted_wait_leaves_the_loops_alive_and_nothing_else():
     signal.signal(signal.SIGINT, ignored)
     before = orch.status()["days"].iterations
     until_in_script(lambda: orch.status()["days"].iterations > before)
-    orch.stop().wait(5)
+    orch.stop().wait(30)
 
 
 @POOLS
@@ -404,11 +407,11 @@ def test_an_event_loop_that_closes_over_a_run_takes_its_own_loops_with_it(pool):
     if pool == "asyncio":
         until_in_script(orch.is_over)
         assert orch.status()["days"].state == "stopped"
-    orch.stop().wait(5)
+    orch.stop().wait(30)
     assert generations.running() == {}
     again = one(range(3), pool=pool).start()
-    asyncio.run(again.wait(timeout=5))
-    assert again.stop().wait(5)["days"].state == "completed"
+    asyncio.run(again.wait(timeout=30))
+    assert again.stop().wait(30)["days"].state == "completed"
 
 
 def test_a_failing_cell_under_async_with_stops_the_loops():
@@ -429,5 +432,5 @@ async def test_an_exhausted_loop_with_on_error_stop_tells_its_error():
 
     orch = one([1], fn=bad, on_error="stop", node={"kind": "non_blocking"}).start()
     with pytest.raises(NodeFailed):
-        await orch.wait(timeout=5)
+        await orch.wait(timeout=30)
     await orch.stop()

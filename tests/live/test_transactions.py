@@ -178,7 +178,7 @@ async def test_dead_letters_of_a_loop_that_makes_its_items_go_when_they_have_set
     )
     graph.add_edge("count", "work").set_loop("count", on_error="dead_letter")
     orch = graph.start(redis=redis)
-    await orch.wait(5, timeout=10)
+    await orch.wait(5, timeout=30)
     letters = await orch.queues.dead("count")
     assert [letter["item"] for letter in letters] == [0, 1]
     failing.remove(0)
@@ -201,7 +201,7 @@ async def test_what_was_not_json_cannot_be_offered_again(redis):
     graph = Graph("lossy").add_producer("count", [{1, 2}], every=0.01)
     graph.add_node("work", lambda _: 1 / 0).add_edge("count", "work")
     orch = graph.set_loop("count", on_error="dead_letter").start(redis=redis)
-    await orch.wait(timeout=10)
+    await orch.wait(timeout=30)
     letters = await orch.queues.dead("count")
     assert letters[0]["lossy"]
     with pytest.raises(QueueError, match="hold a text in place of an item that was not JSON"):

@@ -24,13 +24,13 @@ async def test_a_reader_does_not_turn_to_another_queue_on_its_way(pool):
     graph.add_queue_reader("take", queue="a").add_node("check").add_edge("take", "check")
     graph.set_loop("take", pool=pool)
     async with graph.start() as orch:
-        await orch.wait(1, loop="take", timeout=20)
+        await orch.wait(1, loop="take", timeout=30)
         graph.add_queue_reader("take", queue="b")
         with pytest.raises(GraphError, match="loop 'take' reads queue 'a' and cannot turn to 'b'"):
             orch.apply()
         await orch.stop("take")
         await orch.apply()
-        assert (await orch.wait(1, loop="take", timeout=20)).timed_out is False
+        assert (await orch.wait(1, loop="take", timeout=30)).timed_out is False
 
 
 @POOLS
@@ -39,10 +39,10 @@ async def test_an_item_under_way_is_acked_as_its_own_reader_says(pool):
     gate = threading.Event()
     graph = Graph(f"acks {pool}").add_producer("count", range(9)).add_queue("q", external=True)
     graph.add_edge("count", "q").add_queue_reader("take", queue="q")
-    graph.add_node("slow", lambda _: gate.wait(20), kind="non_blocking").add_edge("take", "slow")
+    graph.add_node("slow", lambda _: gate.wait(30), kind="non_blocking").add_edge("take", "slow")
     graph.set_loop("take", pool=pool)
     async with graph.start() as orch:
-        await orch.wait(9, loop="take", timeout=20)
+        await orch.wait(9, loop="take", timeout=30)
         graph.add_queue_reader("take", queue="q", ack="received")
         await orch.apply()
         gate.set()
