@@ -7,12 +7,11 @@ its source, as it would in the kernel.
 
 from __future__ import annotations
 
-import io
 import os
-import pickle
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from flownb.engine import cells
 from flownb.errors import GraphError, told
 
 if TYPE_CHECKING:
@@ -66,10 +65,8 @@ class Shared:
 
 def load(cargo: Cargo, where: str) -> bytes:
     """Pickle all a loop needs; raises GraphError that names what cannot travel."""
-    import cloudpickle
-
     try:
-        return bytes(cloudpickle.dumps(cargo))
+        return cells.dumps(cargo)
     except Exception as failure:  # a __reduce__ may raise anything
         raise GraphError(_complaint(cargo, where, failure)) from failure
 
@@ -97,25 +94,13 @@ def environment() -> dict[str, str]:
 
 def dump_plan(plan: LoopPlan, specs: Sequence[QueueSpec], shared: Shared) -> bytes:
     """Pickle a later plan; what *shared* knows travels as a number."""
-    import cloudpickle
-
-    class Pickler(cloudpickle.CloudPickler):  # type: ignore[misc]
-        def persistent_id(self, thing: Any) -> int | None:
-            return shared.number(thing)
-
-    buffer = io.BytesIO()
-    Pickler(buffer).dump((plan, tuple(specs)))
+    content = cells.dumps((plan, tuple(specs)), shared.number)
     shared.learn(plan)
-    return buffer.getvalue()
+    return content
 
 
 def load_plan(content: bytes, shared: Shared) -> tuple[LoopPlan, tuple[QueueSpec, ...]]:
     """Open what `dump_plan` made."""
-
-    class Unpickler(pickle.Unpickler):
-        def persistent_load(self, number: int) -> Any:
-            return shared.thing(number)
-
-    plan, specs = Unpickler(io.BytesIO(content)).load()
+    plan, specs = cells.loads(content, shared.thing)
     shared.learn(plan)
     return plan, specs

@@ -40,13 +40,16 @@ class Pipe:
         return asked
 
 
-def main(connection: Connection, lifeline: Connection, beginning: Beginning, origin: float) -> None:
-    """Run one loop; called in the child."""
+def main(
+    connection: Connection, lifeline: Connection, beginning: Beginning, origin: float, method: str
+) -> None:
+    """Run one loop; called in the child. *method*: in which the kernel starts processes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _unblock_interrupts()
     _end_with(lifeline)
     # Nodes may start processes of their own; multiprocessing forbids it to daemons.
     multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]  # noqa: SLF001
+    multiprocessing.set_start_method(method, force=True)
     sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123 - for good
     capture()
     pipe = Pipe(connection)

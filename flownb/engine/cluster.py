@@ -254,8 +254,12 @@ class DaskHost(Host):
         return self._error(f"its Dask worker {self.worker} is gone")
 
     async def _broken(self, future: Any) -> RunError:
-        why = f": {await future.exception()}" if future.status == "error" else ""
-        return self._error(f"its Dask task is {future.status}{why}")
+        if future.status != "error":
+            return self._error(f"its Dask task is {future.status}")
+        error = await future.exception()
+        if isinstance(error.__cause__, ImportError):
+            return self._error(f"its Dask worker needs flownb and dask as here: {error.__cause__}")
+        return self._error(f"its Dask task is error: {error}")
 
     def _error(self, what: str) -> RunError:
         return RunError(f"loop {self.manager.name!r}: {what}")

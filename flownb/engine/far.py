@@ -14,6 +14,7 @@ import pickle
 import threading
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from flownb.engine import cells
 from flownb.engine.capture import HERE
 from flownb.engine.cargo import Cargo, Shared, load_plan
 from flownb.engine.drive import drive
@@ -129,7 +130,7 @@ class Far:
 
 def unload(content: bytes) -> Cargo:
     """Open what the notebook sent, in the environment it has."""
-    cargo: Cargo = pickle.loads(content)  # noqa: S301 - from our own notebook
+    cargo: Cargo = cells.loads(content)  # from our own notebook
     os.environ.update(cargo.environ)
     return cargo
 

@@ -145,9 +145,10 @@ class ProcessHost(Host):
         here, there = multiprocessing.Pipe()
         watched, lifeline = multiprocessing.Pipe(duplex=False)
         with there, watched:
+            pipes = there, watched
             self.process = context.Process(  # type: ignore[attr-defined]
                 target=main,
-                args=(there, watched, self.manager.beginning, origin),
+                args=(*pipes, self.manager.beginning, origin, multiprocessing.get_start_method()),
                 name=f"flownb {self.manager.name}",
                 daemon=True,
             )

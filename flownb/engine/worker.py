@@ -7,6 +7,7 @@ a death is decided there. It stops by itself when nothing is heard of the notebo
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import threading
 import time
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from flownb.engine.capture import captured
 from flownb.engine.far import Far, refuse, unload
+from flownb.errors import told
 
 if TYPE_CHECKING:
     from flownb.engine.checkpoint import Beginning
@@ -46,7 +48,8 @@ class Post:
         """End the waiting for a notebook that has fallen silent."""
         while not self._over.wait(1):
             if time.monotonic() > self._heard + SILENCE:
-                self._down.put(pickle.dumps(BYE))
+                with contextlib.suppress(Exception):  # this worker is being closed
+                    self._down.put(pickle.dumps(BYE))
                 return
 
     def send(self, message: bytes) -> None:
@@ -54,7 +57,10 @@ class Post:
         self._tell("told", message)
 
     def _tell(self, what: str, message: Any = None) -> None:
-        self._up.put(pickle.dumps((self.uid, what, message)), timeout=SILENCE)
+        try:
+            self._up.put(pickle.dumps((self.uid, what, message)), timeout=SILENCE)
+        except Exception as error:  # the worker is being closed: what it lacks first, nobody knows
+            raise OSError(told(error)) from error
 
     def may_run(self) -> bool:
         """Ask the notebook whether this attempt is the one."""
@@ -71,11 +77,17 @@ class Post:
             self._up.close()
             self._down.close()
 
+    def _next(self) -> bytes:
+        try:
+            # no timeout: Dask's scheduler would print it as an error
+            return bytes(self._down.get())
+        except Exception as error:  # as above
+            raise OSError(told(error)) from error
+
     def receive(self) -> tuple[Any, ...]:
         """Wait for what the notebook asks; EOFError after its last word, or much silence."""
         while True:
-            # no timeout: Dask's scheduler would print it as an error
-            asked: tuple[Any, ...] = pickle.loads(self._down.get())  # noqa: S301
+            asked: tuple[Any, ...] = pickle.loads(self._next())  # noqa: S301
             self._heard = time.monotonic()
             if asked == BYE:
                 self.close()

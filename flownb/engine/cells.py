@@ -1,0 +1,118 @@
+"""What must a process know of a notebook's cells besides the functions that travel?
+
+Their lines, which no file has: a traceback shows them. And which names `__main__` has for
+what travels: there a node finds it that pickles something itself, say for a pool of its own.
+A function behind `functools.lru_cache` travels here too; cloudpickle would send its name only.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import linecache
+import os
+import pickle
+import sys
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_Cached: Final = type(functools.lru_cache(len))
+_ours: Final[set[str]] = set()  # names that `__main__` has from here
+
+
+def dumps(value: Any, number: Callable[[Any], int | None] | None = None) -> bytes:
+    """Pickle *value* and what there is to know of the cells it comes from.
+
+    *number* gives the number of what the other side has already.
+    """
+    import cloudpickle
+
+    names: dict[str, Any] = {}
+    lines: dict[str, Any] = {}
+
+    class Pickler(cloudpickle.CloudPickler):  # type: ignore[misc]
+        def reducer_override(self, thing: Any) -> Any:
+            if isinstance(thing, (FunctionType, type, _Cached)) and thing.__module__ == "__main__":
+                names.update(_named(thing))
+                lines.update(_lines(thing))
+                if isinstance(thing, _Cached):
+                    return _reduced(thing)
+            return super().reducer_override(thing)
+
+    class Numbering(Pickler):
+        def persistent_id(self, thing: Any) -> int | None:
+            return None if number is None else number(thing)
+
+    buffer = io.BytesIO()
+    pickler = (Pickler if number is None else Numbering)(buffer)  # to ask for numbers takes time
+    pickler.dump(value)
+    pickler.dump((names, lines))
+    return buffer.getvalue()
+
+
+def loads(content: bytes, thing: Callable[[int], Any] | None = None) -> Any:
+    """Open what `dumps` made; *thing* gives what has a number."""
+
+    class Unpickler(pickle.Unpickler):
+        def persistent_load(self, number: int) -> Any:
+            return None if thing is None else thing(number)
+
+    unpickler = Unpickler(io.BytesIO(content))
+    value = unpickler.load()
+    names, lines = unpickler.load()
+    linecache.cache.update({k: v for k, v in lines.items() if k not in linecache.cache})
+    from multiprocessing import get_start_method
+
+    if get_start_method(allow_none=True) == "fork":  # else a pool has another `__main__`
+        _name(names)
+    return value
+
+
+def _name(names: dict[str, Any]) -> None:
+    """Give `__main__` these names, but none that it had before."""
+    main = vars(sys.modules["__main__"])
+    _ours.update(names.keys() - main.keys())
+    main.update({name: named for name, named in names.items() if name in _ours})
+
+
+def _named(thing: Any) -> dict[str, Any]:
+    """Give the name under which `__main__` has it, if it has."""
+    name = thing.__qualname__
+    return {name: thing} if vars(sys.modules["__main__"]).get(name) is thing else {}
+
+
+def _lines(thing: Any) -> dict[str, Any]:
+    """Give the lines of its cell as `linecache` has them; a file has its own."""
+    code = getattr(thing, "__code__", None)
+    file = getattr(code, "co_filename", "")
+    known = linecache.cache.get(file)
+    return {} if known is None or len(known) == 1 or os.path.exists(file) else {file: known}  # noqa: PTH110
+
+
+# -- functions with a cache ----------------------------------------------------
+
+
+class _Behind:
+    """Stands in the cache for the function, which may know the cache: it comes later."""
+
+    fn: Any
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.fn(*args, **kwargs)
+
+
+def _reduced(cached: Any) -> tuple[Any, ...]:
+    size, typed = cached.cache_parameters().values()
+    return _cache, (size, typed), cached.__wrapped__, None, None, _fill
+
+
+def _cache(maxsize: int | None, typed: bool) -> Any:  # noqa: FBT001 - as it was pickled
+    return functools.lru_cache(maxsize, typed)(_Behind())
+
+
+def _fill(cached: Any, fn: Any) -> None:
+    cached.__wrapped__.fn = fn
+    functools.update_wrapper(cached, fn)

@@ -1,0 +1,98 @@
+"""Does what a cell defines work in another process as it does in the notebook?"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from multiprocessing import get_all_start_methods
+
+import pytest
+
+pytestmark = pytest.mark.wallclock
+
+# Runs its cell as a kernel does: in `__main__`, from a file that is on no disk.
+KERNEL = """
+import asyncio, json, linecache, sys
+CELL = sys.stdin.read()
+linecache.cache["/no/such/cell.py"] = len(CELL), None, CELL.splitlines(True), "/no/such/cell.py"
+exec(compile(CELL, "/no/such/cell.py", "exec"))
+asyncio.run(main())
+"""
+CELL = """
+import dataclasses, functools, multiprocessing, pickle
+from flownb import Graph
+
+@functools.lru_cache
+def fib(n):
+    return n if n < 2 else fib(n - 1) + fib(n - 2)
+
+class Doubling:
+    @functools.lru_cache(maxsize=2, typed=True)
+    def double(self, n):
+        return 2 * n
+
+doubling = Doubling()
+
+def remembered(n):
+    return fib(n), fib.cache_info().misses, fib.__name__, doubling.double(n)
+
+@dataclasses.dataclass
+class Point:
+    x: int
+
+def pickled(n):
+    return pickle.loads(pickle.dumps(Point(n))).x
+
+def square(n):
+    return n * n
+
+def in_a_pool(n):
+    with multiprocessing.Pool(1) as pool:
+        return pool.map(square, [n])
+
+def fails(n):
+    raise ValueError(n)  # just here
+
+def changed(n):
+    return [Point(n).twice(), pickle.loads(pickle.dumps(Point(n))).twice()]
+
+async def main():
+    graph = Graph("cells").add_producer("p", [80], every=0.01).set_loop("p", pool="process")
+    for fn in (remembered, pickled, in_a_pool, fails):
+        graph.add_node(fn).add_edge("p", fn)
+    orch = graph.start()
+    await orch.wait(timeout=30)
+    outputs = [orch.outputs(n)[-1:] for n in ("remembered", "pickled", "in_a_pool")]
+    await orch.stop()
+    graph.add_producer("p", every=0.01)
+    await (orch := graph.start()).wait(iterations=1, timeout=30)
+    exec(AGAIN, globals())
+    await orch.swap("pickled", changed)
+    await orch.wait(iterations=orch.metrics()["p"].released + 3, timeout=30)
+    failure = orch.failures()[-1]
+    print(json.dumps([outputs, orch.outputs("pickled")[-1][1] > 0, failure.traceback]))
+    await orch.stop()
+
+AGAIN = '''
+@dataclasses.dataclass
+class Point:
+    x: int
+
+    def twice(self):
+        return 2 * self.x
+'''
+"""
+
+
+@pytest.mark.skipif(get_all_start_methods()[0] != "fork", reason="a pool has another __main__")
+def test_a_cell_defines_for_a_process_what_it_defines_for_a_thread():
+    ran = subprocess.run(
+        [sys.executable, "-c", KERNEL],
+        input=CELL, check=False, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert ran.stderr == ""
+    outputs, is_new, traceback = json.loads(ran.stdout)
+    assert outputs == [[[23416728348467685, 81, "fib", 160]], [80], [[6400]]]
+    assert is_new
+    assert "    raise ValueError(n)  # just here\n" in traceback
