@@ -67,11 +67,13 @@ class QueuesByHand:
         """Push again what came from a queue of one loop; any other item its loop must take."""
         queued = [letter for letter in letters if await self._use(partial(_is_pushable, letter))]
         others = [letter for letter in letters if letter not in queued]
+        there = [
+            letter for letter in others if await self._use(partial(_is_there, loop, letter["id"]))
+        ]
         if others:
-            self._offer(loop, others)
-        if queued:
-            await self._use(lambda m: m.letters.replay(loop, queued))
-        return len(letters)
+            self._offer(loop, there)
+        moved = await self._use(lambda m: m.letters.replay(loop, queued)) if queued else 0
+        return len(there) + moved
 
     async def stats(self, queue: str) -> QueueStats:
         """Depth, lag and pending of a queue, for each group too."""
@@ -123,6 +125,11 @@ class QueuesByHand:
     async def _closing(self, manager: QueueManager) -> None:
         with contextlib.suppress(Exception):  # Redis may be gone by now
             await manager.aclose()
+
+
+async def _is_there(loop: str, letter_id: str, manager: QueueManager) -> bool:
+    """Whether it still is among the dead letters."""
+    return await manager.letters.still_there(loop, letter_id)
 
 
 async def _is_pushable(letter: dict[str, Any], manager: QueueManager) -> bool:

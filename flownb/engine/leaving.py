@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from flownb.engine.crew import Crew
     from flownb.engine.inflight import Slots
-    from flownb.engine.item import Item, Token
+    from flownb.engine.item import Token
     from flownb.engine.squad import Squad
 
 
@@ -23,7 +23,6 @@ class Leaving(Steered):
     ready: deque[Token]
     crew: Crew
     squad: Squad
-    items: dict[int, Item]
     slots: Slots
     abandoned: list[str]
 

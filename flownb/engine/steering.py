@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from flownb.analysis.plan import LoopPlan
     from flownb.engine.checkpoint import Keeping
+    from flownb.engine.item import Item
     from flownb.engine.journal import Journal
     from flownb.engine.memory import Memory
     from flownb.engine.observe import Stream
@@ -45,6 +46,7 @@ class Steered(Restartable):
     memory: dict[str, Memory]
     source: Source
     made: int
+    items: dict[int, Item]
     queues: Any
     event_loop: asyncio.AbstractEventLoop
     now: Callable[[], float]  # seconds since the run began
@@ -217,10 +219,16 @@ class Steered(Restartable):
 
     def offer(self, item: Any, letter_id: str) -> None:
         """Take an item of the dead letters again; when it has settled, it leaves them."""
-        if self.state not in ENDED:
-            letter = Message(letter_id, "", item, letter=True)
+        letter = Message(letter_id, "", item, letter=True)
+        if self.state not in ENDED and not self._has(letter):
             self.source.again.append((item, letter, None))
             self.wake()
+
+    def _has(self, letter: Message) -> bool:
+        """Whether it was offered before and has not settled yet."""
+        waiting = [message for _, message, _ in self.source.again]
+        waiting += [item.message for item in self.items.values()]
+        return any(m is not None and m.letter and m.id == letter.id for m in waiting)
 
     def writers_done(self) -> None:
         """Everyone who pushes to the queue that drives this loop has completed."""

@@ -12,14 +12,17 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from flownb.errors import QueueError
+from flownb.queues.lane import Again
 from flownb.queues.presence import Presence
-from flownb.queues.settle import Job, transact
-from flownb.queues.streams import clear_errors, cleared, is_away
+from flownb.queues.settle import Job, is_refused_for_now, left_of, transact
+from flownb.queues.streams import Keys, clear_errors, cleared, is_away
 
 if TYPE_CHECKING:
     from flownb.queues.server import Link, Server
 
 T = TypeVar("T")
+
+_MOMENT = 0.5  # seconds between two tries of what the server refuses for now
 
 DONE = b""
 """The reply to a job whose answer was lost, when it turned out to be done."""
@@ -28,13 +31,13 @@ DONE = b""
 class Connection:
     """The way of one manager, on one event loop, to its server."""
 
-    def __init__(self, server: Server, *, graph: str, virtual: bool, patient: bool) -> None:
+    def __init__(self, server: Server, *, keys: Keys, virtual: bool, patient: bool) -> None:
         self.server = server
         self.closed = ""
         self.tell: Callable[[str], None] = _silent
         """Hears where the server is when it goes, and "" when it comes back."""
         self.came_back: Callable[[], None] = _silent
-        self._graph, self._virtual, self._patient = graph, virtual, patient
+        self._keys, self._virtual, self._patient = keys, virtual, patient
         self._link: Link | None = None
         self._presence: Presence | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -51,7 +54,7 @@ class Connection:
             self._link, self._loop = self._connect(), loop
         if self._loop is not loop:
             raise QueueError(
-                f"graph {self._graph!r}: this manager belongs to another event loop: "
+                f"graph {self._keys.graph!r}: this manager belongs to another event loop: "
                 f"open one with server.manager(...)"
             )
         return self._link
@@ -60,7 +63,7 @@ class Connection:
         link: Link = self.server.connect()
         if self._virtual and not link.can_be_virtual:
             raise QueueError(
-                f"graph {self._graph!r}: {link.where} cannot follow virtual time: omit redis="
+                f"graph {self._keys.graph!r}: {link.where} cannot follow virtual time: omit redis="
             )
         return link
 
@@ -70,10 +73,14 @@ class Connection:
         if self._presence is None:
             link = self.link
             self._presence = Presence(
-                link.client.ping, where=link.where, patient=self._patient,
+                self._take_a_write, where=link.where, patient=self._patient,
                 back=self.came_back, tell=self.tell, closed=self.closed,
             )  # fmt: skip
         return self._presence
+
+    async def _take_a_write(self) -> None:
+        """Ask for a write that changes nothing: a server that only answers is of no use."""
+        await self.link.client.set(self._keys.probe, "", xx=True)
 
     @property
     def away(self) -> str:
@@ -137,7 +144,8 @@ class Connection:
         while any(left):
             try:
                 answers = iter(await transact(self.link, _where(jobs, left)))
-                return [next(answers) if undone else DONE for undone in left]
+                replies = [next(answers) if undone else DONE for undone in left]
+                return await self.repeated(jobs, replies)
             except Exception as error:
                 if not is_away(error):
                     raise
@@ -145,9 +153,25 @@ class Connection:
             left = [job.undone is None or await self.insist(job.undone) for job in jobs]
         return [DONE] * len(jobs)
 
+    async def repeated(self, jobs: Sequence[Job], replies: Sequence[Any]) -> list[Any]:
+        """Say `Again` to what the server refused for now, a moment later.
+
+        Nobody waits until it takes that: what others post meanwhile goes with it. It may be
+        the acks that give a full server its memory back.
+        """
+        refused = [reply for reply in replies if is_refused_for_now(reply)]
+        if not refused or not self._patient:
+            return list(replies)
+        try:
+            await self.presence.outlast(_first(refused[0]), at_most=_MOMENT)
+        except QueueError:  # it was closed meanwhile
+            return list(replies)
+        pairs = zip(jobs, replies, strict=False)
+        return [Again(left_of(j, r)) if is_refused_for_now(r) else r for j, r in pairs]
+
     async def once(
-        self, work: Callable[[], Awaitable[None]], undone: Callable[[], Awaitable[bool]]
-    ) -> None:
+        self, work: Callable[[], Awaitable[bool]], undone: Callable[[], Awaitable[bool]]
+    ) -> bool:
         """Do `work`; when its answer is lost, again only if it is still to be done."""
         while True:
             try:
@@ -157,7 +181,7 @@ class Connection:
                     raise
                 await self.presence.outlast(error)
             if not await self.insist(undone):
-                return None
+                return True
 
     async def give_up(self, reason: str) -> None:
         """From now on nobody waits for the server any more."""
@@ -176,6 +200,14 @@ class Connection:
                     await self._idle.wait()
         if self._link is not None:
             await self._link.aclose()
+
+
+def _first(reply: Any) -> Exception:
+    """The refusal in a reply."""
+    refusal: Exception = reply
+    if isinstance(reply, list):
+        refusal = next(said for said in reply if is_refused_for_now(said))
+    return refusal
 
 
 def _silent(*_: str) -> None:

@@ -10,12 +10,18 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from flownb.errors import QueueError
 
 Work = TypeVar("Work")
 Reply = TypeVar("Reply")
+
+
+class Again(NamedTuple):
+    """In place of a reply: this, what is left of the work, is to be sent once more."""
+
+    work: Any
 
 
 class Posted(Generic[Work, Reply]):
@@ -47,12 +53,13 @@ class Lane(Generic[Work, Reply]):
     """Sends posted work in order, in batches, one batch at a time.
 
     `send` replies for the first of the batch, in order; an exception in place of a
-    reply fails that one only. It may leave the end of a batch for the next round.
+    reply fails that one only. It may leave the end of a batch for the next round, and
+    have any of it sent `Again`: what comes behind that goes with it.
     """
 
     def __init__(
         self,
-        send: Callable[[Sequence[Work]], Awaitable[Sequence[Reply | Exception]]],
+        send: Callable[[Sequence[Work]], Awaitable[Sequence[Reply | Exception | Again]]],
         *,
         limit: int = 100,
     ) -> None:
@@ -61,6 +68,7 @@ class Lane(Generic[Work, Reply]):
         self._waiting: deque[Posted[Work, Reply]] = deque()
         self._sending: deque[Posted[Work, Reply]] = deque()
         self._task: asyncio.Task[None] | None = None
+        self._repeated = 0
         self._closed = ""
 
     def post(self, work: Work, done: Callable[[Reply | Exception], None]) -> Posted[Work, Reply]:
@@ -82,19 +90,27 @@ class Lane(Generic[Work, Reply]):
     async def _drain(self) -> None:
         while self._take_batch():
             replies = await self._replies([posted.work for posted in self._sending])
+            again = []
             for reply in replies:
-                self._sending.popleft().end(reply)
-            self._waiting.extendleft(reversed(self._sending))
+                posted = self._sending.popleft()
+                if isinstance(reply, Again):
+                    posted.work = reply.work
+                    again.append(posted)
+                else:
+                    posted.end(reply)
+            self._repeated = len(again)
+            self._waiting.extendleft(reversed([*again, *self._sending]))
             self._sending.clear()
 
-    async def _replies(self, batch: list[Work]) -> Sequence[Reply | Exception]:
+    async def _replies(self, batch: list[Work]) -> Sequence[Reply | Exception | Again]:
         try:
             return await self._send(batch)
         except Exception as error:  # noqa: BLE001  whoever posted it gets to see it
             return [error] * len(batch)
 
     def _take_batch(self) -> bool:
-        while self._waiting and len(self._sending) < self._limit:
+        # What is sent again keeps no place from others: they may be what it waits for.
+        while self._waiting and len(self._sending) < self._limit + self._repeated:
             posted = self._waiting.popleft()
             if posted.is_wanted:
                 self._sending.append(posted)

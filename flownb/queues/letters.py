@@ -20,7 +20,7 @@ from flownb.queues.streams import Entry, Keys, entries_from
 
 if TYPE_CHECKING:
     from flownb.queues.connection import Connection
-    from flownb.queues.outbox import Push
+    from flownb.queues.outbox import Outbox, Push
 
 MOST: Final = 100_000
 """Dead letters that a loop keeps, about: a loop that fails all day must not fill Redis."""
@@ -43,9 +43,10 @@ class DeadLetters(list[dict[str, Any]]):
     async def replay(self, *ids: str) -> int:
         """Offer the items of these letters (default: all in this list) to their loop again.
 
-        Returns how many. A letter is gone when its item was pushed to the queue it came from;
-        for a loop that makes its items itself, or reads a broadcast queue, when the item has
-        settled. Raises QueueError, and offers none, if one of them cannot be offered.
+        Returns how many: a letter that is gone is not offered again. It is gone when its item
+        was pushed to the queue it came from; for a loop that makes its items itself, or reads
+        a broadcast queue, when the item has settled. Waits for room in a full queue. Raises
+        QueueError, and offers none, if one of them cannot be offered.
         """
         chosen = [letter for letter in self if not ids or letter["id"] in ids]
         lossy = [letter["id"] for letter in chosen if letter.get("lossy")]
@@ -58,12 +59,12 @@ class DeadLetters(list[dict[str, Any]]):
 
 
 class Letters:
-    """The dead letters of one graph's loops; `send` pushes and acks in one MULTI."""
+    """The dead letters of one graph's loops."""
 
     def __init__(
-        self, to: Connection, keys: Keys, *, hold: Callable[..., Push], send: Callable[..., Any]
+        self, to: Connection, keys: Keys, *, hold: Callable[..., Push], outbox: Outbox
     ) -> None:
-        self._to, self._keys, self._hold, self._send = to, keys, hold, send
+        self._to, self._keys, self._hold, self._outbox = to, keys, hold, outbox
 
     async def last(self, loop: str, count: int) -> DeadLetters:
         """The last `count` dead letters of a loop, oldest first."""
@@ -74,23 +75,30 @@ class Letters:
         return DeadLetters(loop, letters, partial(self.replay, loop))
 
     async def replay(self, loop: str, letters: Sequence[dict[str, Any]]) -> int:
-        """Push the items of letters to the queues they came from; how many there were.
+        """Push the items of letters to the queues they came from; how many there still were.
 
-        Each leaves the dead letters in the MULTI that pushes it. Raises QueueError for an
-        item that came from no queue of this graph.
+        Each leaves the dead letters in the MULTI that pushes it; one that has left is not
+        pushed again. Raises QueueError for an item that came from no queue of this graph.
         """
         pushes = [self._hold(letter.get("queue") or "", letter["item"]) for letter in letters]
+        moved = 0
         for push, letter in zip(pushes, letters, strict=True):
             forget, undone = self.settling(loop, letter["id"])
+            entry = self._keys.dead(loop), letter["id"]
             with self._to.errors(f"loop {loop!r}"):
-                await self._send([push], [forget], undone)
-        return len(letters)
+                moved += await self._outbox.move(entry, push, forget, undone)
+        return moved
+
+    async def still_there(self, loop: str, letter_id: str) -> bool:
+        """Whether a letter has not left the dead letters of its loop."""
+        with self._to.errors(f"loop {loop!r}"):
+            return await self._to.insist(partial(self._is_there, loop, letter_id))
 
     async def forget(self, loop: str, letter_id: str) -> None:
         """Take a letter out of the dead letters of a loop."""
         with self._to.errors(f"loop {loop!r}"):
             job, undone = self.settling(loop, letter_id)
-            await self._send([], [job], undone)
+            await self._outbox.send([], [job], undone)
 
     def settling(self, loop: str, letter_id: str) -> tuple[Job, Callable[[], Awaitable[bool]]]:
         """What takes a letter out of the stream, and whether that is still to be done."""

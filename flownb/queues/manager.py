@@ -70,7 +70,7 @@ class QueueManager:
         self._clock = clock
         self._virtual = bool(getattr(clock, "virtual", False))
         server = server if hasattr(server, "connect") else open_server(server)
-        self._to = Connection(server, graph=graph, virtual=self._virtual, patient=patient)
+        self._to = Connection(server, keys=self._keys, virtual=self._virtual, patient=patient)
         self._groups = Groups(self._to, self._keys)
         self._to.came_back = self._groups.forget
         self._common: Lane[Job, Any] = Lane(self._to.send, limit=_BATCH)
@@ -83,7 +83,7 @@ class QueueManager:
             self._lane, self._common, self._next_id, self._groups.learn, self._ack_job, self._let_go
         )
         self.posts = Posts(self._to, ways)
-        self.letters = Letters(self._to, self._keys, hold=self.hold, send=self._outbox.send)
+        self.letters = Letters(self._to, self._keys, hold=self.hold, outbox=self._outbox)
 
     @property
     def away(self) -> str:
@@ -357,9 +357,16 @@ class QueueManager:
             return self._common
         if spec.name not in self._bounded:
             push = BoundedPush(self._to.link, spec, self._keys.queue(spec.name), spec.maxlen)
-            send = partial(self._to.insist_on, push.send)
-            self._bounded[spec.name] = Lane(send, limit=min(_BATCH, spec.maxlen))
+            limit = min(_BATCH, spec.maxlen)
+            self._bounded[spec.name] = Lane(partial(self._send_bounded, push, limit), limit=limit)
         return self._bounded[spec.name]
+
+    async def _send_bounded(
+        self, push: BoundedPush, limit: int, jobs: Sequence[Job]
+    ) -> Sequence[Any]:
+        """What is sent again comes beside the next jobs; more than `maxlen` never fit at once."""
+        now = jobs[:limit]
+        return await self._to.repeated(now, await self._to.insist_on(push.send, now))
 
     def _stream(self, spec: QueueSpec, reader: str) -> StreamReader:
         """The reader's side of a queue; with it comes the inbox that looks through it."""

@@ -72,21 +72,37 @@ class Outbox:
         bounded = _BoundedOutbox(self._to.link, pushes)
         await self._to.once(lambda: bounded.send(acks, self._next_id()), undone)
 
+    async def move(
+        self, entry: tuple[str, str], push: Push, ack: Job, undone: Callable[[], Awaitable[bool]]
+    ) -> bool:
+        """Push what an entry (stream, id) held, and ack, in one MULTI; False if it is gone.
+
+        Of several who do it at once, one does. Whatever `when_full` says, it waits for room:
+        the entry must not be lost on its way.
+        """
+        bounded = _BoundedOutbox(self._to.link, [push], entry)
+        return await self._to.once(lambda: bounded.send([ack], self._next_id()), undone)
+
 
 class _BoundedOutbox:
     """Sends what belongs together when it fits into the queues that have a `maxlen`.
 
     What an item pushes to one queue beyond its `maxlen` can never fit at once: then an
-    empty queue is room enough.
+    empty queue is room enough. What moves an entry (stream, id) is not sent if that is gone.
     """
 
-    def __init__(self, link: Link, pushes: Sequence[Push]) -> None:
+    def __init__(
+        self, link: Link, pushes: Sequence[Push], entry: tuple[str, str] | None = None
+    ) -> None:
         self._link = link
-        self._pushes = pushes
+        self._pushes, self._entry = pushes, entry
+        self._watched = {push.key for push in pushes if push.spec.maxlen is not None}
+        if entry is not None:
+            self._watched.add(entry[0])
         self._bounds = {p.key: p.spec for p in pushes if p.spec.maxlen is not None}
 
-    async def send(self, acks: Sequence[Job], entry_id: str) -> None:
-        """Wait for room where `when_full` says so, then push and ack."""
+    async def send(self, acks: Sequence[Job], entry_id: str) -> bool:
+        """Wait for room where `when_full` says so, then push and ack; False if it is gone."""
         from redis.exceptions import WatchError
 
         full = ""
@@ -98,15 +114,17 @@ class _BoundedOutbox:
                 except WatchError:
                     continue  # somebody pushed or acked meanwhile, so somebody got on
                 if not found:
-                    return
+                    return found is not None
                 if bell is not None and found == full:
                     await bell.wait(self._link.room_poll)
             full = found
 
-    async def _try(self, acks: Sequence[Job], entry_id: str) -> str:
-        """Send all; the queue that is too full for it, "" when it is sent."""
+    async def _try(self, acks: Sequence[Job], entry_id: str) -> str | None:
+        """Send all; the queue that is too full for it, "" when it is sent, None if it is gone."""
         async with self._link.client.pipeline(transaction=True) as pipe:
-            await pipe.watch(*self._bounds)
+            await pipe.watch(*sorted(self._watched))
+            if self._entry is not None and not await pipe.xrange(*self._entry, self._entry[1]):
+                return None
             room = {
                 key: (spec.maxlen or 0) - await pipe.xlen(key) for key, spec in self._bounds.items()
             }
@@ -124,7 +142,8 @@ class _BoundedOutbox:
 
     def _must_wait(self, key: str, wanted: int, room: int) -> bool:
         spec = self._bounds[key]
-        return spec.when_full == "block" and room < min(wanted, spec.maxlen or wanted)
+        waits = spec.when_full == "block" or self._entry is not None
+        return waits and room < min(wanted, spec.maxlen or wanted)
 
     def _kept(self, room: dict[str, int]) -> list[Push]:
         """All but what a queue drops when it is full."""

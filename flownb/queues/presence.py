@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from flownb.errors import QueueError
-from flownb.queues.streams import is_away
+from flownb.queues.streams import is_away, located
 
 T = TypeVar("T")
 
@@ -23,13 +23,13 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5  # seconds between two questions
 class Presence:
     """Whether a server is there, as one event loop sees it.
 
-    `ping` asks it; `back` is called whenever it has come back; `tell` hears of each absence
-    that lasts, where the server is, and "" when it is over.
+    `ask` has it do something; `back` is called whenever it has come back; `tell` hears of
+    each absence that lasts, where the server is, and "" when it is over.
     """
 
     def __init__(
         self,
-        ping: Callable[[], Awaitable[object]],
+        ask: Callable[[], Awaitable[object]],
         *,
         where: str,
         patient: bool,
@@ -37,9 +37,10 @@ class Presence:
         tell: Callable[[str], None],
         closed: str = "",
     ) -> None:
-        self._ping, self._where, self._patient = ping, where, patient
+        self._ask, self._where, self._patient = ask, where, patient
         self._back, self._tell = back, tell
         self._since: float | None = None
+        self._told = ""
         self._probing: asyncio.Task[None] | None = None
         self._closed = closed  # why nobody waits any more
 
@@ -53,37 +54,40 @@ class Presence:
                     raise
                 await self.outlast(error)
 
-    async def outlast(self, error: Exception) -> None:
-        """Wait until the server answers again; raises `error` when that is not wanted."""
+    async def outlast(self, error: Exception, *, at_most: float | None = None) -> None:
+        """Wait until the server answers again; raises `error` when that is not wanted.
+
+        `at_most` so many seconds.
+        """
         if self._closed:
             raise QueueError(self._closed) from None
         if not self._patient:
             raise error
         if self._probing is None or self._probing.done():
             self._probing = asyncio.create_task(self._probe())
-        await asyncio.wait({self._probing})
+        await asyncio.wait({self._probing}, timeout=at_most)
         if self._closed:
             raise QueueError(self._closed) from None
 
     async def _probe(self) -> None:
         begun, pause = time.monotonic(), _FIRST_PAUSE
         self._since = begun
-        told = False
+        self._told = ""
         while True:
             # Jitter: a hundred loops shall not knock at the same moment.
             await asyncio.sleep(pause * random.uniform(0.5, 1))
             try:
-                await self._ping()
+                await self._ask()
                 break
             except Exception as error:  # noqa: BLE001  a refusal is an answer: it is there
                 if not is_away(error):
                     break
-                if not told:
-                    told = True
-                    self._tell(self._where)
+                if not self._told:
+                    self._told = located(self._where, error)
+                    self._tell(self._told)
             pause = min(2 * pause, _LONGEST_PAUSE)
         self._since = None
-        if told:
+        if self._told:
             self._tell("")
         self._back()
 
@@ -93,7 +97,7 @@ class Presence:
         since = self._since
         if since is None:
             return ""
-        return f"redis is away since {time.monotonic() - since:.0f} s ({self._where})"
+        return f"redis is away since {time.monotonic() - since:.0f} s ({self._told or self._where})"
 
     async def aclose(self, reason: str) -> None:
         """Whoever waits gets a QueueError."""

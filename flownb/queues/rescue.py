@@ -13,7 +13,7 @@ from typing import Any
 
 from flownb.queues.lives import is_dead
 from flownb.queues.spec import MANUAL, Lease
-from flownb.queues.streams import Entry, Held, entries_from, held_by, held_from
+from flownb.queues.streams import Entry, Held, entries_from, held_by, held_from, name_of
 
 _GUARD_LIFE = 60_000  # milliseconds; no claim takes longer
 _LONG_SINCE = 10**11  # milliseconds
@@ -62,8 +62,8 @@ class Rescue:
         pipe.xpending(self._key, self._group)
         pipe.xinfo_consumers(self._key, self._group)
         summary, consumers = await pipe.execute()
-        holders = [row["name"].decode() for row in summary["consumers"]]
-        names = [row["name"].decode() for row in consumers]
+        holders = [name_of(row["name"]) for row in summary["consumers"]]
+        names = [name_of(row["name"]) for row in consumers]
         return [n for n in holders if n != self._me], [n for n in names if n != self._me]
 
     async def _bury(self, names: Iterable[str]) -> None:
@@ -149,7 +149,7 @@ class Rescue:
     async def others_hold(self) -> int:
         """How many messages other loops hold; what a person popped by hand does not count."""
         summary = await self._client.xpending(self._key, self._group)
-        held = {row["name"].decode(): row["pending"] for row in summary["consumers"]}
+        held = {name_of(row["name"]): row["pending"] for row in summary["consumers"]}
         return sum(n for name, n in held.items() if name != self._me and not _by_hand(name))
 
     async def fetch(self, ids: Sequence[str]) -> list[Entry]:
@@ -163,7 +163,7 @@ class Rescue:
     async def leave(self) -> None:
         """Take our own name out of the group, if we hold nothing; nobody reads by it any more."""
         summary = await self._client.xpending(self._key, self._group)
-        if self._me not in {row["name"].decode() for row in summary["consumers"]}:
+        if self._me not in {name_of(row["name"]) for row in summary["consumers"]}:
             await self._client.xgroup_delconsumer(self._key, self._group, self._me)
 
 

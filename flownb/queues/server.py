@@ -347,7 +347,9 @@ def remote_client(options: dict[str, Any]) -> Any:
     options = _with_path(options)
     limits = {"socket_timeout": _SOCKET_TIMEOUT, "socket_connect_timeout": _SOCKET_TIMEOUT}
     # No retries: a push whose answer was lost would be in the queue twice.
-    return Redis(**{**limits, **options}, retry=Retry(NoBackoff(), 0))
+    # A stranger's names go back to the server as the bytes that they are.
+    more = {"encoding_errors": "surrogateescape", "retry": Retry(NoBackoff(), 0)}
+    return Redis(**{**limits, **options, **more})
 
 
 def _with_path(options: dict[str, Any]) -> dict[str, Any]:

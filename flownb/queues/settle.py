@@ -8,12 +8,20 @@ ack, so that of two readers that ack at once at least one sees itself as the las
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from flownb.queues.spec import MANUAL, QueueSpec
-from flownb.queues.streams import Group, group_exists, groups_of, is_away, order, pending
+from flownb.queues.streams import (
+    Group,
+    group_exists,
+    groups_of,
+    is_away,
+    order,
+    pending,
+    refuses_for_now,
+)
 
 if TYPE_CHECKING:
     from flownb.queues.server import Link
@@ -41,6 +49,8 @@ class Job:
     """For what must not happen twice: whether it is still to be done, after a lost answer."""
     apart: bool = False
     """Many commands that have nothing to do with each other, and a reply for each."""
+    answered: tuple[Any, ...] = ()
+    """For those: what was said before this, None for each command that is left."""
 
     @property
     def is_alone(self) -> bool:
@@ -54,6 +64,23 @@ def ack_job(spec: QueueSpec, key: str, group: str, ids: Sequence[str]) -> Job:
     if spec.mode == "broadcast":
         return Job((ack,), (room_bell(key),), sweeps=((key, tuple(ids)),))
     return Job((ack, ("XDEL", key, *ids)), (room_bell(key),))
+
+
+def left_of(job: Job, reply: Any) -> Job:
+    """What of a job is to be sent again when some of it was refused for now."""
+    if not job.apart:
+        return job
+    answered = tuple(None if is_refused_for_now(said) else said for said in reply)
+    sent = [at for at, before in enumerate(job.answered or [None] * len(reply)) if before is None]
+    left = [c for at, c in zip(sent, job.commands, strict=True) if answered[at] is None]
+    return replace(job, commands=tuple(left), answered=answered)
+
+
+def is_refused_for_now(reply: Any) -> bool:
+    """Whether a reply says that later the server may do it, or one of many does."""
+    if isinstance(reply, list):
+        return any(is_refused_for_now(said) for said in reply)
+    return isinstance(reply, Exception) and refuses_for_now(reply)
 
 
 async def transact(link: Link, jobs: Sequence[Job]) -> list[Any]:
@@ -123,7 +150,8 @@ async def execute(pipe: Any, jobs: Sequence[Job]) -> list[Any]:
 
 def _said(job: Job, replies: list[Any]) -> Any:
     if job.apart:
-        return replies
+        left = iter(replies)
+        return [next(left) if said is None else said for said in job.answered] or replies
     return next((reply for reply in replies if _is_refusal(reply)), replies[0])
 
 

@@ -26,6 +26,9 @@ _PAGE = 1000
 # to a reader that was blocked on it at that moment.
 _GROUP_GONE = ("NOGROUP", "UNBLOCKED", "requires the key to exist")
 
+# A full disk, too few replicas, a script that runs and runs.
+_FOR_NOW = ("MISCONF ", "NOREPLICAS ", "BUSY ")
+
 
 @dataclass(frozen=True, slots=True)
 class Keys:
@@ -48,6 +51,11 @@ class Keys:
         """The stream of a loop's dead letters."""
         return self.queue(f"{loop}.dead")
 
+    @property
+    def probe(self) -> str:
+        """What is never there: a write to it that needs it shows whether writes are taken."""
+        return f"{self.namespace}:{self.graph}~probe"
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
@@ -57,6 +65,11 @@ class Group:
     pending: int
     cursor: str
     """The id of the last entry that was delivered to it."""
+
+
+def name_of(raw: bytes) -> str:
+    """The name of a group or consumer, as it goes back to Redis: a stranger's may be any bytes."""
+    return raw.decode(errors="surrogateescape")
 
 
 def order(entry_id: str) -> tuple[int, int]:
@@ -106,7 +119,7 @@ async def groups_of(client: Any, key: str) -> list[Group]:
 
 def group_from(info: dict[str, Any]) -> Group:
     """One row of XINFO GROUPS."""
-    return Group(info["name"].decode(), info["pending"], info["last-delivered-id"].decode())
+    return Group(name_of(info["name"]), info["pending"], info["last-delivered-id"].decode())
 
 
 async def read(
@@ -193,7 +206,7 @@ async def held_by(
 
 def held_from(row: dict[str, Any]) -> Held:
     """One row of XPENDING."""
-    return Held(row["message_id"].decode(), row["consumer"].decode(), row["times_delivered"])
+    return Held(row["message_id"].decode(), name_of(row["consumer"]), row["times_delivered"])
 
 
 def xadd(key: str, entry_id: str, text: str, meta: str | None) -> tuple[str, ...]:
@@ -208,10 +221,26 @@ def is_away(error: BaseException) -> bool:
 
     if isinstance(error, exceptions.AuthenticationError | exceptions.AuthorizationError):
         return False
-    return isinstance(
-        error,
-        exceptions.ConnectionError | exceptions.TimeoutError | exceptions.ReadOnlyError | OSError,
-    )
+    away = exceptions.ConnectionError | exceptions.TimeoutError | OSError
+    return isinstance(error, away) or refuses_for_now(error)
+
+
+def refuses_for_now(error: BaseException) -> bool:
+    """Whether the server is there and takes no writes until somebody has helped it."""
+    from redis import exceptions
+
+    kinds = exceptions.ReadOnlyError | exceptions.OutOfMemoryError
+    return isinstance(error, kinds) or _words(error).startswith(_FOR_NOW)
+
+
+def located(where: str, error: BaseException) -> str:
+    """Say where a server is that is away, and what it says if it is there after all."""
+    return f"{where}, which says: {_words(error)}" if refuses_for_now(error) else where
+
+
+def _words(error: BaseException) -> str:
+    """What the server said; redis-py tells before it which command of a pipeline it was."""
+    return str(error).rpartition("of pipeline caused error: ")[2].strip("(),'\"")
 
 
 @contextmanager
@@ -227,6 +256,11 @@ def clear_errors(subject: str, where: str) -> Iterator[None]:
 
 def cleared(error: Exception, subject: str, where: str) -> QueueError:
     """The error to raise for one of Redis, or of the way to it."""
+    if refuses_for_now(error):
+        return QueueUnavailable(
+            f"{subject}: {where} takes no writes just now: {_words(error)} "
+            f"Give it memory, disk or its role back, or another one in redis="
+        )
     if is_away(error):
         return QueueUnavailable(
             f"{subject}: no usable Redis at {where} ({type(error).__name__}): start it there, "

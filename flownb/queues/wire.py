@@ -37,7 +37,7 @@ def pack(commands: Iterable[Command]) -> bytes:
         for word in words:
             bulk = known.get(word)
             if bulk is None:
-                data = word.encode()
+                data = word.encode(errors="surrogateescape")
                 bulk = known[word] = _BULK % (len(data), data)
             parts.append(bulk)
     return b"".join(parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import pytest
@@ -33,6 +34,17 @@ async def popped(orch, queue):
         await orch.queues.ack(queue, [message.id])
         found.append(message.payload)
     return found
+
+
+async def some_letters(orch, loop, count):
+    """The dead letters of a loop, once there are so many."""
+    for _ in range(2000):
+        letters = await orch.queues.dead(loop)
+        if len(letters) == count:
+            break
+        await asyncio.sleep(0.005)
+    assert len(letters) == count
+    return letters
 
 
 async def settled(orch, count):
@@ -83,8 +95,6 @@ async def test_what_a_failed_attempt_pushed_is_not_there(redis):
 
 @live
 async def test_nothing_is_there_before_the_item_has_settled(redis):
-    import asyncio
-
     gate = asyncio.Event()
 
     async def slow(n):
@@ -113,8 +123,6 @@ async def test_a_full_queue_holds_the_whole_loop_up(redis):
     while before != (before := orch.metrics()["move"].produced):
         for _ in range(20):
             await until(lambda: True)
-            import asyncio
-
             await asyncio.sleep(0.01)
     assert before < 100, "the loop went on although nobody reads"
     assert (await orch.queues.stats("out")).depth == 5
@@ -207,3 +215,58 @@ async def test_what_was_not_json_cannot_be_offered_again(redis):
     with pytest.raises(QueueError, match="hold a text in place of an item that was not JSON"):
         await letters.replay()
     await orch.stop()
+
+
+@pytest.mark.parametrize("when_full", ["block", "drop_newest", "drop_oldest", "error"])
+@live
+async def test_a_letter_comes_back_once_however_often_it_is_offered(redis, when_full):
+    seen, broken = [], True
+
+    def work(n):
+        if broken:
+            raise ValueError("no")
+        seen.append(n)
+
+    graph = Graph(f"once {when_full}").add_producer("none", [])
+    graph.add_queue("in", maxlen=3, when_full=when_full).add_edge("none", "in")
+    graph.add_queue_reader("move", queue="in", external=True).add_node("work", work).add_edge(
+        "move", "work"
+    )
+    orch = graph.set_loop("move", on_error="dead_letter").start(redis=redis)
+    for n in range(8):
+        await orch.queues.push("in", n)
+        letters = await some_letters(orch, "move", n + 1)
+    broken = False
+    orch.resume()
+    offered = await asyncio.gather(*[letters.replay() for _ in range(3)])
+    assert sum(offered) == 8
+    assert await letters.replay() == 0
+    await until(lambda: len(seen) >= 8)
+    await asyncio.sleep(0.1)
+    assert sorted(seen) == list(range(8))
+    await orch.stop()
+
+
+@live
+async def test_a_letter_of_a_loop_that_makes_its_items_comes_back_once_too():
+    seen, gate = [], asyncio.Event()
+
+    async def work(n):
+        if n == 0 and not seen:
+            seen.append("failed")
+            raise ValueError("no")
+        await gate.wait()
+        seen.append(n)
+
+    graph = Graph("once").add_producer("count", every=0.01).add_node("work", work)
+    graph.add_edge("count", "work").set_loop("count", on_error="dead_letter", pool="asyncio")
+    orch = graph.start()
+    letters = await some_letters(orch, "count", 1)
+    assert await letters.replay() == 1
+    assert await letters.replay() == 1  # it waits or is at work: it is not offered twice
+    gate.set()
+    await until(lambda: 0 in seen)
+    await some_letters(orch, "count", 0)
+    assert await letters.replay() == 0
+    await orch.stop()
+    assert seen.count(0) == 1

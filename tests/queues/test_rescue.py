@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from flownb.queues import lives
+from flownb.queues import lives, open_server
 from flownb.queues.keeper import lease_time
 from flownb.queues.spec import Lease
 from tests.queues.support import NEWS, drain, manager
@@ -263,5 +263,27 @@ def test_a_broadcast_reader_takes_over_for_its_own_loop_only(server):
             assert (message.payload, message.deliveries) == (1, 1)
             message = await queues.pop("news", 5, reader="a")
             assert (message.payload, message.deliveries) == (1, 2)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.redis
+@pytest.mark.wallclock
+def test_a_stranger_in_our_group_may_have_any_name(real_server_url):
+    """Its bytes are no text: they end no reader, and what it held is taken over."""
+
+    async def scenario():
+        async with manager(open_server(real_server_url)) as queues:
+            await queues.push("q", 1)
+            key, name = "flownb:g:q", b"\xff\xfe"
+            client = queues._client()
+            await client.xreadgroup("q", name, {key: ">"}, count=1)
+            await client.xgroup_create(key, name, "0")
+            await queues.push("q", 2)
+            lease = Lease(visibility_timeout=0.2)
+            found = [(await queues.pop("q", 10, lease=lease)).payload for _ in range(2)]
+            assert sorted(found) == [1, 2]
+            assert (await queues.stats("q")).depth == 2
+            await client.flushall()
 
     asyncio.run(scenario())

@@ -1,0 +1,143 @@
+"""What if the server is there and takes no writes? Nobody gives up, and acks go through."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from flownb.errors import QueueUnavailable
+from flownb.queues import QueueSpec, open_server
+from tests.live.support import until
+from tests.queues.support import Q, drain, manager
+from tests.servers import RestartableServer
+
+pytestmark = [pytest.mark.redis, pytest.mark.wallclock]
+
+FULL = ("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0")
+REPLICA = ("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE")
+WORDS = {FULL: "'maxmemory'", REPLICA: "read only replica"}
+SPECS = (Q, QueueSpec("small", maxlen=5), QueueSpec("last", maxlen=2, when_full="drop_oldest"))
+
+
+@pytest.fixture(scope="module")
+def real():
+    """A server of this module, whose settings are changed."""
+    with RestartableServer(durable=False) as server:
+        yield server
+
+
+@pytest.fixture
+def order(real):
+    """Gives the server an order; at the end it is as it was."""
+    from redis import Redis
+
+    with Redis(unix_socket_path=str(real.socket)) as client:
+        yield client.execute_command
+        for _, well in (FULL, REPLICA):
+            client.execute_command(well)
+        client.flushall()
+
+
+async def away(queues):
+    """What is said of the server, once something is."""
+    await until(lambda: "says" in queues.away, "words of the server", 30)
+    return queues.away
+
+
+@pytest.mark.parametrize("trouble", [FULL, REPLICA], ids=["full", "replica"])
+def test_what_is_refused_for_now_is_done_later_and_everybody_is_told(real, order, trouble):
+    async def scenario():
+        async with manager(open_server(real.url), *SPECS, patient=True) as queues:
+            queues.on_absence((told := []).append)
+            order(trouble[0])
+            pushes = [
+                asyncio.create_task(queues.push(spec.name, n)) for n in range(3) for spec in SPECS
+            ]
+            letter = queues.dead_letter(None, loop="a", record={"item": 1})
+            pushes.append(asyncio.create_task(letter))
+            assert WORDS[trouble] in await away(queues)
+            assert not any(push.done() for push in pushes)
+            order(trouble[1])
+            await asyncio.gather(*pushes)
+            assert [where.partition(",")[0] for where in told] == [real.url, ""]
+            assert await drain(queues, "q", "a") == [0, 1, 2]
+            assert await drain(queues, "small", "a") == [0, 1, 2]
+            assert await drain(queues, "last", "a") == [1, 2]
+            assert [letter["item"] for letter in await queues.dead("a")] == [1]
+
+    asyncio.run(scenario())
+
+
+def test_acks_pass_by_pushes_that_a_full_server_refuses(real, order):
+    """They give it its memory back: behind the pushes they would wait for ever."""
+
+    async def scenario():
+        async with manager(open_server(real.url), patient=True) as queues:
+            ids = [await queues.push("q", n) for n in range(3)]
+            await queues.read("q", reader="a", count=3, timeout=0)
+            order(FULL[0])
+            pushes = [asyncio.create_task(queues.push("q", n)) for n in range(150)]
+            await away(queues)
+            await asyncio.wait_for(queues.ack("q", ids, reader="a"), 30)
+            assert (await queues.stats("q")).depth == 0
+            assert not any(push.done() for push in pushes)
+            order(FULL[1])
+            await asyncio.gather(*pushes)
+            assert sorted(await drain(queues, "q", "a", count=200)) == list(range(150))
+
+    asyncio.run(scenario())
+
+
+def test_pushes_and_the_ack_of_one_item_wait_together(real, order):
+    async def scenario():
+        specs = (QueueSpec("in"), QueueSpec("out"), QueueSpec("few", maxlen=9))
+        async with manager(open_server(real.url), *specs, patient=True) as queues:
+            for out in ("out", "few"):
+                await queues.push("in", 1)
+                (message,) = await queues.read("in", reader="a", count=1, timeout=0)
+                order(FULL[0])
+                pushes = [queues.hold_back(out, n) for n in range(3)]
+                settling = asyncio.create_task(queues.settle(message, pushes, reader="a"))
+                await away(queues)
+                assert (await queues.stats("in")).pending == 1
+                order(FULL[1])
+                assert await settling
+                assert (await queues.stats("in")).depth == 0
+                assert await drain(queues, out, "b") == [0, 1, 2]
+
+    asyncio.run(scenario())
+
+
+def test_a_turn_of_the_fast_lane_repeats_only_what_was_refused(real, order):
+    async def scenario():
+        async with manager(open_server(real.url), patient=True) as queues:
+            await queues.push("q", "first")
+            await drain(queues, "q", "a")
+            heard = asyncio.get_running_loop().create_future()
+            order(FULL[0])
+            queues.posts.push_all([queues.hold("q", n) for n in range(5)], heard.set_result)
+            await away(queues)
+            order(FULL[1])
+            assert await heard == [None] * 5
+            assert await drain(queues, "q", "a") == [0, 1, 2, 3, 4]
+
+    asyncio.run(scenario())
+
+
+def test_closing_ends_what_waits_and_by_hand_nobody_waits(real, order):
+    async def scenario():
+        async with manager(open_server(real.url), *SPECS, patient=True) as queues:
+            order(FULL[0])
+            pushes = [asyncio.create_task(queues.push(spec.name, 1)) for spec in SPECS]
+            await away(queues)
+        for result in await asyncio.gather(*pushes, return_exceptions=True):
+            assert "closed" in str(result)
+        async with manager(open_server(real.url), *SPECS) as queues:
+            for spec in SPECS:
+                with pytest.raises(
+                    QueueUnavailable, match=r"takes no writes just now: .*maxmemory"
+                ):
+                    await queues.push(spec.name, 1)
+
+    asyncio.run(scenario())
