@@ -13,7 +13,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from flownb.queues.settle import Job, data_bell, execute, room_bell
+from flownb.queues.settle import Job, data_bell, execute, room_bell, sweep
 from flownb.queues.streams import create_group, xadd
 
 if TYPE_CHECKING:
@@ -134,6 +134,7 @@ class _BoundedOutbox:
             job = joined(self._kept(room), acks, entry_id)
             pipe.multi()
             (reply,) = await execute(pipe, [job])
+        await sweep(self._link.client, [job])
         for bell in job.rings:
             self._link.ring(bell)
         if isinstance(reply, Exception):

@@ -91,12 +91,7 @@ async def transact(link: Link, jobs: Sequence[Job]) -> list[Any]:
     """
     try:
         answers = await _send(link, jobs)
-        try:
-            await _sweep(link.client, jobs)
-        except Exception as error:
-            # It is done all the same; who opens the queue next sweeps what is left.
-            if not is_away(error):
-                raise
+        await sweep(link.client, jobs)
         return answers
     finally:
         # Also after an error: Redis may have done it all the same.
@@ -157,6 +152,18 @@ def _said(job: Job, replies: list[Any]) -> Any:
 
 def _is_refusal(reply: object) -> bool:
     return isinstance(reply, Exception) and not group_exists(reply)
+
+
+async def sweep(client: Any, jobs: Iterable[Job]) -> None:
+    """Delete what was acked by all; the jobs are done, also if the server goes before this.
+
+    Who opens the queue next sweeps what is left.
+    """
+    try:
+        await _sweep(client, jobs)
+    except Exception as error:
+        if not is_away(error):
+            raise
 
 
 async def _sweep(client: Any, jobs: Iterable[Job]) -> None:

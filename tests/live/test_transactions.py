@@ -270,3 +270,22 @@ async def test_a_letter_of_a_loop_that_makes_its_items_comes_back_once_too():
     assert await letters.replay() == 0
     await orch.stop()
     assert seen.count(0) == 1
+
+
+@live
+async def test_what_all_have_settled_leaves_a_broadcast_queue_also_with_full_queues_behind(redis):
+    seen = []
+    graph = (
+        Graph("news").add_producer("count", range(40)).add_queue("in", mode="broadcast", maxlen=9)
+    )
+    graph.add_edge("count", "in")
+    for name in "ab":
+        graph.add_queue_reader(name, queue="in").add_queue(f"out {name}", maxlen=3)
+        graph.add_edge(name, f"out {name}").set_loop(name, transactional=True)
+        graph.add_queue_reader(f"end {name}", queue=f"out {name}")
+        graph.add_node(f"see {name}", seen.append).add_edge(f"end {name}", f"see {name}")
+    orch = graph.start(redis=redis)
+    await orch.wait(timeout=30)
+    assert sorted(seen) == sorted([*range(40), *range(40)])
+    assert (await orch.queues.stats("in")).depth == 0
+    await orch.stop()
