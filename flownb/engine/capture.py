@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
+from flownb.engine.logs import turn
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -133,6 +135,7 @@ def _stand_in() -> None:
         if not isinstance(stream, _Router):
             _outlive.append(_Router(stream, level))
             setattr(sys, name, _outlive[-1])
+            turn(stream, _outlive[-1])
 
 
 def release() -> None:
@@ -145,3 +148,4 @@ def release() -> None:
             # somebody may have put another stream on top: then ours stays under it, harmless
             if _users == 0 and isinstance(stream, _Router):
                 setattr(sys, name, stream._real)  # noqa: SLF001
+                turn(stream, stream._real)  # noqa: SLF001

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from flownb.analysis.plan import LoopPlan
+    from flownb.engine.logs import Logs
     from flownb.queues.spec import QueueSpec
 
 
@@ -33,6 +34,7 @@ class Cargo:
     middleware: tuple[Any, ...] = ()
     watched: bool = False
     environ: Mapping[str, str] = field(default_factory=dict)
+    logs: tuple[Logs, ...] = ()
 
 
 class Shared:

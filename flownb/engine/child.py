@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from flownb.engine.capture import capture
 from flownb.engine.far import Far, refuse, unload
+from flownb.engine.logs import set_up
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -55,6 +56,7 @@ def main(
     pipe = Pipe(connection)
     try:
         cargo = unload(connection.recv_bytes())
+        set_up(cargo.logs)
         far = Far(cargo, pipe, beginning=beginning, on_orphaned=_vanish)
     except Exception as error:  # noqa: BLE001 - e.g. a module that cannot be imported here
         refuse(pipe, error)

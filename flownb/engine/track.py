@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from flownb.engine.cargo import Cargo, environment
 from flownb.engine.checkpoint import Beginning
 from flownb.engine.hosts import AsyncioHost, Host, ThreadHost
+from flownb.engine.logs import logs
 from flownb.engine.loop import LoopManager
 from flownb.engine.metrics import Meter
 from flownb.engine.mirror import Mirror
@@ -117,7 +118,9 @@ class Track:
             case "dask":
                 from flownb.engine.cluster import DaskHost
 
-                cargo = replace(self._cargo(plan), environ={})  # the workers have their own
+                cargo = replace(
+                    self._cargo(plan), environ={}, logs=()
+                )  # the workers have their own
                 return DaskHost(self._mirror(plan), o.track_ended, cargo, o.client)
         return ThreadHost(self._manager(plan), o.track_ended)
 
@@ -143,7 +146,7 @@ class Track:
         tools = global_tools if o.tools is None else o.tools
         return Cargo(
             plan, server, tuple(o.specs), o.namespace, tools, o.middleware,
-            watched=bool(o.watching), environ=environment(),
+            watched=bool(o.watching), environ=environment(), logs=logs(),
         )  # fmt: skip
 
     # -- starting --------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -115,6 +116,40 @@ def test_prints_of_every_kind_of_node_reach_its_log_and_nothing_else(pool, capfd
     assert texts("counts")[-1] == "torn down"
     all_texts = {x.text for x in orch.logs()}
     assert {"opened", "closed", "set up", "asked 7", "middle"} <= all_texts
+
+
+@pytest.mark.parametrize("pool", ["thread", "asyncio", "process"])
+def test_what_nodes_log_as_a_cell_has_set_it_up_stays_in_their_log(pool, capfd):
+    root, mine = logging.getLogger(), logging.getLogger("tests.mine")
+    before = root.level, mine.level
+    handler = logging.StreamHandler()  # it holds on to the stream that stands there now
+    handler.setFormatter(logging.Formatter("{levelname} of {name}: {message}", style="{"))
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    mine.setLevel(logging.DEBUG)
+
+    def check(n):
+        logging.getLogger("tests.mine").debug("item %s", n)
+        logging.getLogger("tests.other").debug("too much")
+        logging.getLogger("tests.other").info("item %s", n)
+
+    async def main():
+        orch = one([1], check, pool=pool).start()
+        mine.info("the cell itself")
+        await orch.wait(timeout=10)
+        await orch.stop()
+        return [line.text for line in orch.logs(node="check")]
+
+    try:
+        said = asyncio.run(main())
+        mine.info("behind it")
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(before[0])
+        mine.setLevel(before[1])
+    assert said == ["DEBUG of tests.mine: item 1", "INFO of tests.other: item 1"]
+    cell = "INFO of tests.mine: the cell itself\nINFO of tests.mine: behind it\n"
+    assert capfd.readouterr() == ("", cell)
 
 
 def test_prints_of_short_nodes_and_of_conditions_behind_long_ones_stay_in_the_log(capfd):
