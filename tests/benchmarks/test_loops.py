@@ -1,14 +1,17 @@
 """Do loops cost little beside what their nodes do? Each figure against a bare loop, same run.
 
-Loop and bare loop take turns, and the quickest rounds of both are compared: a busy
-neighbour only ever adds. Rounds go on while the limit is not kept, but not for ever.
+Loop and bare loop take turns in short rounds, and the quickest of both are compared: a busy
+neighbour only ever adds. Rounds go on while the limit is not kept, but not for ever. What
+computes is measured by the processor, what sleeps by the clock.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import statistics
 import time
+from itertools import pairwise
 
 import pytest
 
@@ -16,7 +19,7 @@ from flownb import Graph
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.wallclock, pytest.mark.timeout(300)]
 
-ITEMS, CHAIN, ROUNDS = 200_000, 10, 5
+ITEMS, CHAIN, ROUNDS = 100_000, 10, 6
 STEP, SLICE, SLICES = 0.005, 40, 15  # one hop to a thread and back is 1 % of a step
 PROCESS_LIMIT = 1.3
 CHAIN_LIMIT, SHARE, ARM, MARGIN = 10.0, 0.97, 0.1, 0.05
@@ -28,9 +31,10 @@ def trivial(n: int) -> int:
 
 
 def seconds(call) -> float:
-    started = time.perf_counter()
+    """Seconds of the processor, in all threads of this process."""
+    started = time.process_time()
     call()
-    return time.perf_counter() - started
+    return time.process_time() - started
 
 
 def bare_loop() -> None:
@@ -59,7 +63,7 @@ def run(graph: Graph) -> None:
 
 def test_a_chain_of_ten_trivial_nodes_costs_at_most_ten_bare_loops(record_property):
     bare, ours, ratio = [], [], CHAIN_LIMIT + 1
-    while len(ours) < ROUNDS or (ratio > CHAIN_LIMIT and len(ours) < 4 * ROUNDS):
+    while len(ours) < ROUNDS or (ratio > CHAIN_LIMIT and len(ours) < 8 * ROUNDS):
         bare.append(seconds(bare_loop))
         ours.append(seconds(lambda: run(chain())))
         ratio = min(ours) / min(bare)
@@ -97,9 +101,18 @@ def branches() -> Graph:
     return graph.add_edge("days", "goes on")
 
 
+def period(times) -> float:
+    """Seconds from one to the next: the median, so that a wake-up that came late is left out."""
+    return statistics.median(b - a for a, b in pairwise(times))
+
+
 def period_of_a_bare_loop() -> float:
     """Seconds an iteration of the same sleep takes, as anybody would write it."""
-    return seconds(lambda: [time.sleep(STEP) for _ in range(SLICE)]) / SLICE
+    times = [time.perf_counter()]
+    for _ in range(SLICE):
+        time.sleep(STEP)
+        times.append(time.perf_counter())
+    return period(times)
 
 
 def period_of_a_loop(orch) -> float:
@@ -109,7 +122,7 @@ def period_of_a_loop(orch) -> float:
     time.sleep(SLICE * STEP)
     orch.pause().wait(10)
     times = [e.time for e in orch.timeline().releases if e.iteration >= before]
-    return (times[-1] - times[0]) / (len(times) - 1)
+    return period(times) if len(times) > SLICE / 2 else math.inf  # else the machine stood still
 
 
 @pytest.mark.parametrize(
@@ -152,8 +165,8 @@ def test_two_parallel_arms_take_as_long_as_one(record_property):
     took = statistics.median(
         max(s.end for s in arms) - min(s.start for s in arms) for arms in items.values()
     )
-    period = orch.metrics()["days"].elapsed / orch.metrics()["days"].released
+    each = period([e.time for e in orch.timeline().releases])
     record_property("seconds", took)
-    print(f"two arms of {ARM} s: {took:.3f} s, period {period:.3f} s")
+    print(f"two arms of {ARM} s: {took:.3f} s, period {each:.3f} s")
     assert ARM <= took <= ARM + MARGIN
-    assert period <= ARM + MARGIN
+    assert each <= ARM + MARGIN
