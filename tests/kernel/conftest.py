@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.kernel.support import PREPARE, Kernel, pythons, short
+from tests.standstill import sleeper
+
+__all__ = ["sleeper"]
 
 
 @pytest.fixture(params=pythons(), ids=short)

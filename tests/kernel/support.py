@@ -103,18 +103,18 @@ class Kernel:
         """Ask for a cell and go on."""
         return str(self.client.execute(code, allow_stdin=False, stop_on_error=False))
 
-    def __call__(self, code: str, timeout: float = 20) -> Ran:
+    def __call__(self, code: str, timeout: float = 60) -> Ran:
         """Run a cell; an error in it is an error here."""
         ran = self.run(code, timeout)
         assert ran.status == "ok", ran
         return ran
 
-    def run(self, code: str, timeout: float = 20) -> Ran:
+    def run(self, code: str, timeout: float = 60) -> Ran:
         """Run a cell, whatever comes of it."""
         start = time.monotonic()
         return self.collect(self.send(code), timeout, start)
 
-    def collect(self, sent: str, timeout: float = 20, start: float | None = None) -> Ran:
+    def collect(self, sent: str, timeout: float = 60, start: float | None = None) -> Ran:
         """Take what a cell says until it is done."""
         start = time.monotonic() if start is None else start
         ran = Ran("", 0)

@@ -107,7 +107,7 @@ def test_stop_and_a_click_that_makes_no_sense(kernel, comm):
     assert "no loop 'nowhere'" in kernel("view.state['error']").result
     click(kernel, comm, do="stop")
     kernel.quiet(0.5)
-    kernel("await orch.wait(timeout=5)")
+    kernel("await orch.wait(timeout=30)")
     assert kernel("orch.status()['days'].state").result == "'stopped'"
     kernel.quiet(0.5)
     assert kernel("view._ticking").result == "False"
@@ -118,7 +118,7 @@ def test_start_makes_a_run_that_was_stopped_go_on_and_the_view_follows_it(kernel
         kernel("await orch.stop()")
         click(kernel, comm, do="start", **loop)
         kernel.quiet(0.3)
-        kernel("await orch.wait(iterations=3, timeout=10)")
+        kernel("await orch.wait(iterations=3, timeout=30)")
         assert kernel("orch.status()['days'].state, view._ticking").result == "('running', True)"
 
 

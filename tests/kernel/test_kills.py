@@ -9,6 +9,8 @@ import time
 import psutil
 import pytest
 
+from tests.standstill import Stopwatch, lost
+
 pytestmark = [pytest.mark.kernel, pytest.mark.wallclock, pytest.mark.timeout(300)]
 
 # Loops in all local pools, some of them busy where Python cannot see a signal, and a
@@ -36,7 +38,7 @@ for name, pool, fn in [
     graph.add_edge(name, name + "1", name + "q").set_loop(name, pool=pool)
 orch = graph.start()
 for name in "atpc":
-    await orch.wait(iterations=2, loop=name, timeout=10)
+    await orch.wait(iterations=2, loop=name, timeout=30)
 """
 RELEASED = "[orch.metrics()[name].released for name in 'atpc']"
 
@@ -52,7 +54,10 @@ def ours(kernel):
 
 
 def all_gone(processes, within=3.0):
-    _, alive = psutil.wait_procs(processes, timeout=within)
+    """Those that are left after `within` seconds, what the machine has lost of them not counted."""
+    begun, missing, alive = time.monotonic(), lost(), processes
+    while alive and (left := begun + within + lost() - missing - time.monotonic()) > 0:
+        _, alive = psutil.wait_procs(alive, timeout=min(left, 0.5))
     return [p for p in alive if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
 
 
@@ -62,14 +67,16 @@ def interrupted(kernel, times):
         before = eval(kernel(RELEASED).result)
         sent = kernel.send("import asyncio; await asyncio.sleep(30)" if n % 2 else "time.sleep(30)")
         time.sleep(0.3)
-        start = time.monotonic()
-        os.killpg(os.getpgid(kernel.pid), signal.SIGINT)  # as Jupyter does: the whole group
-        ran = kernel.collect(sent)
+        with Stopwatch() as watch:
+            os.killpg(os.getpgid(kernel.pid), signal.SIGINT)  # as Jupyter does: the whole group
+            ran = kernel.collect(sent)
         assert ran.status == "error"
-        assert time.monotonic() - start < 2
-        time.sleep(0.3)
-        after = eval(kernel(RELEASED).result)
-        assert all(a > b for a, b in zip(after, before, strict=True)), (before, after)
+        assert watch.seconds < 2
+        after, end = before, time.monotonic() + 20
+        while not all(a > b for a, b in zip(after, before, strict=True)):
+            assert time.monotonic() < end, (before, after)
+            time.sleep(0.3)
+            after = eval(kernel(RELEASED).result)
     states = eval(kernel("{s.loop: s.state for s in orch.status().loops}").result)
     assert states == dict.fromkeys("atpch", "running")
     assert not [line for line in kernel.strays if "Traceback" in line]
