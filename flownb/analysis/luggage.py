@@ -81,15 +81,21 @@ def _stuck(pieces: list[_Piece]) -> Iterator[Problem]:
     if not _refusal([piece.value for piece in pieces]):
         return
     for piece in pieces:
-        failure = _refusal(piece.value)
-        if failure:
-            culprit = _culprit(piece.value)
-            what = f"it uses {culprit} which" if culprit else "it"
-            yield error(
-                f"{piece.where}: {what} cannot move to a {piece.pool} pool ({failure}); make it"
-                " inside the function, give it with set_loop(resources=...), or use pool='thread'",
-                (piece.node,),
-            )
+        why = stuck(piece.value, f"a {piece.pool} pool")
+        if why:
+            yield error(f"{piece.where}: {why}", (piece.node,))
+
+
+def stuck(value: Any, where: str) -> str:
+    """Say why something cannot move there and what to do; "" if it can."""
+    if not (failure := _refusal(value)):
+        return ""
+    culprit = _culprit(value)
+    what = f"it uses {culprit} which" if culprit else "it"
+    return (
+        f"{what} cannot move to {where} ({failure}); make it"
+        " inside the function, give it with set_loop(resources=...), or use pool='thread'"
+    )
 
 
 def _is_running(node: Node) -> bool:

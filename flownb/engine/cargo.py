@@ -11,6 +11,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from flownb.analysis.luggage import stuck
 from flownb.engine import cells
 from flownb.errors import GraphError, told
 
@@ -82,6 +83,9 @@ def _complaint(cargo: Cargo, where: str, failure: Exception) -> str:
             cloudpickle.dumps(value)
         except Exception:  # noqa: BLE001 - as above
             return f"loop {loop!r}: {what} cannot move to {where} ({why}); use pool='thread'"
+    for node in cargo.plan.nodes:
+        if why_not := stuck(node.node.fn, where):
+            return f"loop {loop!r}, node {node.name!r}: {why_not}"
     return f"loop {loop!r} cannot move to {where} ({why}); use pool='thread'"
 
 

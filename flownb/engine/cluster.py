@@ -117,7 +117,7 @@ class DaskHost(Host):
         try:
             return await self._attempt(opening.result(), origin)
         except OSError as error:
-            return self._error(f"its Dask scheduler is gone: {error}")
+            return self._error(_parted(self._client.status, error))
 
     async def _queue(self, uid: str = "") -> Any:
         """Open one of Dask's queues, at the scheduler."""
@@ -263,6 +263,13 @@ class DaskHost(Host):
 
     def _error(self, what: str) -> RunError:
         return RunError(f"loop {self.manager.name!r}: {what}")
+
+
+def _parted(status: str, error: OSError) -> str:
+    """Say who has gone."""
+    if status in {"closing", "closed"}:
+        return "its Dask client was closed"
+    return f"its Dask scheduler is gone: {error}"
 
 
 def _result_of(done: Any) -> BaseException | None:

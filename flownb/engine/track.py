@@ -118,9 +118,8 @@ class Track:
             case "dask":
                 from flownb.engine.cluster import DaskHost
 
-                cargo = replace(
-                    self._cargo(plan), environ={}, logs=()
-                )  # the workers have their own
+                # workers have an environment and a logging of their own
+                cargo = replace(self._cargo(plan), environ={}, logs=())
                 return DaskHost(self._mirror(plan), o.track_ended, cargo, o.client)
         return ThreadHost(self._manager(plan), o.track_ended)
 

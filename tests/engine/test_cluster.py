@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 import time
 from types import SimpleNamespace
 
 import pytest
 
+from flownb import Graph
+from flownb.analysis.plan import compile_plan
 from flownb.engine import worker
+from flownb.engine.cargo import Cargo, load
 from flownb.engine.cluster import DaskHost
+from flownb.errors import GraphError
 
 
 class Gone:
@@ -32,7 +37,7 @@ def post(monkeypatch):
     post = worker.Post(None, "run", "tcp://worker")
     yield post
     post._over.set()
-    while any(t.name == "flownb watch" for t in worker.threading.enumerate()):
+    while any(t.name == "flownb watch" for t in threading.enumerate()):
         time.sleep(0.01)
 
 
@@ -63,3 +68,28 @@ def test_a_worker_without_flownb_is_told_as_such():
         "loop 'days': its Dask worker needs flownb and dask as here: No module named 'flownb'"
     )
     assert str(failed(ValueError("why"), None)).endswith("its Dask task is error: why")
+
+
+def test_a_client_that_was_closed_is_no_scheduler_that_is_gone():
+    async def opened():
+        raise OSError("Stream is closed")
+
+    async def run(status):
+        host = DaskHost.__new__(DaskHost)
+        host.manager = SimpleNamespace(name="days")
+        host._client, host._queue = SimpleNamespace(status="running"), opened
+        life = asyncio.ensure_future(host._life(0.0))
+        await asyncio.sleep(0)
+        host._client.status = status
+        return str(await life)
+
+    assert asyncio.run(run("closed")) == "loop 'days': its Dask client was closed"
+    assert asyncio.run(run("running")).endswith("scheduler is gone: Stream is closed")
+
+
+def test_what_cannot_go_to_a_cluster_is_named_with_its_node():
+    lock = threading.Lock()
+    graph = Graph("g").add_producer("days").add_node("check", lambda n: (lock, n))
+    plan = compile_plan(graph.add_edge("days", "check"), "days")
+    with pytest.raises(GraphError, match=r"'days', node 'check': it uses 'lock', a lock, which"):
+        load(Cargo(plan, None, ()), "a Dask cluster")
