@@ -56,10 +56,16 @@ def lost() -> float:
 class Stopwatch:
     """Measures a `with` block: `clock` seconds, `lost` to the machine, the others in `seconds`."""
 
-    def __enter__(self):
+    def start(self):
         self._start, self._lost = time.monotonic(), lost()
         return self
 
-    def __exit__(self, *_):
+    def stop(self):
         self.clock, self.lost = time.monotonic() - self._start, lost() - self._lost
         self.seconds = self.clock - self.lost
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        self.stop()

@@ -157,9 +157,9 @@ def test_a_long_chain_is_explained_in_time_and_in_few_words():
     for i in range(20_000):
         graph.add_node(f"n{i}", takes=0.001).add_edge(before, f"n{i}")
         before = f"n{i}"
-    start = time.perf_counter()
+    start = time.process_time()
     text = graph.explain().text
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
     assert len(text) < 4000
     assert "and 19,988 more" in text
 

@@ -227,9 +227,9 @@ def test_a_large_graph_is_laid_out_in_time(count, limit):
     graph = random_graph(count, count * 3 // 2)
 
     def once():
-        start = time.perf_counter()
+        start = time.process_time()
         layout(*graph)
-        return time.perf_counter() - start
+        return time.process_time() - start
 
     assert min(once() for _ in range(3)) < limit
 

@@ -294,8 +294,8 @@ def test_a_chain_of_100_000_nodes_is_an_ordinary_input():
     names = tuple(map(str, range(size + 1)))
     blocking = [0] * size + [1]
     flow = Flow(names, {}, succ, pred, blocking, [0, 1] + [0] * (size - 1))
-    started = time.perf_counter()
+    started = time.process_time()
     counts = {policy: sum(may_be_awaited(flow, 0, policy)) for policy in AWAIT_POLICIES}
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
     assert counts == {"none": 0, "node": 1} | dict.fromkeys(AWAIT_POLICIES[2:], size)
     assert not any(detached(flow, 0, may_be_awaited(flow, 0, "blocking")))

@@ -11,8 +11,9 @@ import pytest
 from flownb.queues import open_server
 from flownb.queues.loopback import LoopbackServer
 from tests.servers import RestartableServer, real_server_url
+from tests.standstill import sleeper
 
-__all__ = ["real_server_url"]
+__all__ = ["real_server_url", "sleeper"]
 
 
 def _flush(url: str) -> None:
