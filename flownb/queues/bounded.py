@@ -12,6 +12,7 @@ short, it dies as a reader does: what it took and did not drop goes to the next 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -39,17 +40,27 @@ DROPPED = ""
 class BoundedPush:
     """Pushes to one queue with `maxlen`; `send` is made for a `Lane`."""
 
-    def __init__(self, link: Link, spec: QueueSpec, key: str, maxlen: int) -> None:
+    def __init__(self, link: Link, spec: QueueSpec, key: str) -> None:
         self._link = link
         self._client = link.client
         self._spec = spec
         self._key = key
-        self._maxlen = maxlen
         self._dropper = ""
         """By which name it takes what it drops."""
 
+    @property
+    def _maxlen(self) -> int:
+        """What fits; who waits while the bound is taken away waits no more."""
+        return sys.maxsize if self._spec.maxlen is None else self._spec.maxlen
+
+    def change(self, spec: QueueSpec) -> None:
+        """Have other bounds from now on, also for pushes that wait for room."""
+        self._spec = spec
+        self._link.ring(room_bell(self._key))
+
     async def send(self, jobs: Sequence[Job]) -> Sequence[Any]:
         """The replies to the first of `jobs`; those that must wait stay with the lane."""
+        jobs = jobs[: self._maxlen]  # more never fit at once
         if self._spec.when_full == "drop_oldest":
             return await self._push_dropping(jobs)
         # The bell hangs before the depth is read, so no ack in between is missed.

@@ -8,7 +8,8 @@ loop; they meet in the server. While the server is away a `patient` manager wait
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, Self
@@ -32,6 +33,7 @@ from flownb.queues.spec import MANUAL, Clock, Lease, Message, QueueSpec, QueueSt
 from flownb.queues.streams import Keys, groups_of
 
 _BATCH = 100
+_GOODBYE = 1.0  # seconds that a server has to hear each part of our last words
 _UNHURRIED = 0.02  # seconds between looks whether all was given out, while it was not
 
 
@@ -75,6 +77,7 @@ class QueueManager:
         self._to.came_back = self._groups.forget
         self._common: Lane[Job, Any] = Lane(self._to.send, limit=_BATCH)
         self._bounded: dict[str, Lane[Job, Any]] = {}
+        self._pushers: dict[str, BoundedPush] = {}
         self._streams: dict[tuple[str, str], StreamReader] = {}
         self._inboxes: dict[tuple[str, str], Inbox] = {}
         self._keeper = Keeper(self._to, self._streams)
@@ -292,7 +295,10 @@ class QueueManager:
 
     def know(self, specs: Iterable[QueueSpec]) -> None:
         """Take in queues that were added to the graph, or changed, since."""
-        self._specs.update((spec.name, spec) for spec in specs)
+        for spec in specs:
+            self._specs[spec.name] = spec
+            if spec.name in self._pushers:
+                self._pushers[spec.name].change(spec)
 
     async def aclose(self) -> None:
         """Send what was submitted, give up waiting, close the connections.
@@ -304,18 +310,25 @@ class QueueManager:
             return
         reason = f"graph {self._graph!r}: its queues are closed here: start the graph again"
         await self._to.give_up(reason)
-        await self._groups.aclose()
+        await self._in_time(self._groups.aclose())
         for lane in self._bounded.values():
             await lane.aclose(reason, drain=False)
         still = {name: await inbox.aclose(reason) for name, inbox in self._inboxes.items()}
         await self._keeper.aclose()
         self.posts.flush()
-        await self._common.aclose(reason, drain=True)
-        for name, stream in self._streams.items():
-            await stream.leave(still=still[name])
+        await self._in_time(self._common.aclose(reason, drain=True))
+        await self._common.aclose(reason, drain=False)
+        goodbyes = [stream.leave(still=still[name]) for name, stream in self._streams.items()]
+        await self._in_time(asyncio.gather(*goodbyes))
         for queue, _ in self._inboxes:
             self._to.ring(data_bell(self._keys.queue(queue)))
         await self._to.aclose()
+
+    async def _in_time(self, work: Awaitable[object]) -> None:
+        """A server that hangs holds up no stop: what it does not hear stays pending."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(None if self._virtual else _GOODBYE):
+                await work
 
     async def __aenter__(self) -> Self:
         return self
@@ -356,17 +369,13 @@ class QueueManager:
         if spec.maxlen is None:
             return self._common
         if spec.name not in self._bounded:
-            push = BoundedPush(self._to.link, spec, self._keys.queue(spec.name), spec.maxlen)
-            limit = min(_BATCH, spec.maxlen)
-            self._bounded[spec.name] = Lane(partial(self._send_bounded, push, limit), limit=limit)
+            push = BoundedPush(self._to.link, spec, self._keys.queue(spec.name))
+            self._pushers[spec.name] = push
+            self._bounded[spec.name] = Lane(partial(self._send_bounded, push), limit=_BATCH)
         return self._bounded[spec.name]
 
-    async def _send_bounded(
-        self, push: BoundedPush, limit: int, jobs: Sequence[Job]
-    ) -> Sequence[Any]:
-        """What is sent again comes beside the next jobs; more than `maxlen` never fit at once."""
-        now = jobs[:limit]
-        return await self._to.repeated(now, await self._to.insist_on(push.send, now))
+    async def _send_bounded(self, push: BoundedPush, jobs: Sequence[Job]) -> Sequence[Any]:
+        return await self._to.repeated(jobs, await self._to.insist_on(push.send, jobs))
 
     def _stream(self, spec: QueueSpec, reader: str) -> StreamReader:
         """The reader's side of a queue; with it comes the inbox that looks through it."""

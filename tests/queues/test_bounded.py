@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -210,3 +211,21 @@ def test_drop_oldest_cut_short_at_any_moment_leaves_nothing_in_nobodys_hands(ser
 
     for after in range(16, 30, 2):  # it takes what it drops at about the twentieth turn
         asyncio.run(cut_short(after))
+
+
+def test_other_bounds_hold_at_once_also_for_pushes_that_wait(server):
+    async def scenario():
+        small = QueueSpec("q", maxlen=2)
+        async with manager(server, small) as queues:
+            pushes = [asyncio.create_task(queues.push("q", n)) for n in range(9)]
+            await asyncio.gather(*pushes[:2])
+            queues.know([replace(small, maxlen=5)])
+            await asyncio.wait_for(asyncio.gather(*pushes[:5]), 10)
+            assert not any(push.done() for push in pushes[5:])
+            queues.know([replace(small, when_full="drop_newest")])
+            assert await asyncio.wait_for(asyncio.gather(*pushes[5:]), 10) == [""] * 4
+            queues.know([replace(small, maxlen=None)])
+            await queues.push("q", 9)
+            assert await drain(queues, "q", "a") == [0, 1, 2, 3, 4, 9]
+
+    asyncio.run(scenario())

@@ -121,6 +121,34 @@ def test_closing_while_the_server_is_away_ends_everybody_at_once(durable):
     asyncio.run(scenario())
 
 
+def test_closing_while_the_server_hangs_takes_a_moment_and_loses_nothing(durable):
+    """Each of our last words would wait for as long as an answer may take, five seconds."""
+
+    async def scenario():
+        async with patient(durable, Q, QueueSpec("r")) as (queues, _):
+            await queues.push("q", 1)
+            await queues.push("r", 2)
+            (mine,) = await queues.read("q", reader="a", count=1, timeout=None)
+            await queues.read("r", reader="b", count=1, timeout=None)
+            durable.signal(signal.SIGSTOP)
+            calls = [
+                asyncio.create_task(queues.ack("q", [mine.id], reader="a")),
+                asyncio.create_task(queues.push("q", 3)),
+            ]
+            await asyncio.sleep(0.2)
+            began = time.monotonic()
+        took = time.monotonic() - began
+        durable.signal(signal.SIGCONT)
+        for call in calls:
+            with pytest.raises(QueueError, match="closed here"):
+                await call
+        assert took < 8, "before it was ten, and more with each reader"
+        async with patient(durable, Q, QueueSpec("r")) as (queues, _):
+            assert (await drain(queues, "r", "b")) == [2]
+
+    asyncio.run(scenario())
+
+
 def test_by_hand_nobody_waits_for_a_server_that_is_away(durable):
     async def scenario():
         async with manager(open_server(durable.url)) as queues:
