@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from flownb.engine.mirror import Mirror
 
-_PRELOAD: Final = ("flownb.engine.child", "flownb.queues.manager", "redis.asyncio", "cloudpickle")
+_PRELOAD: Final = "flownb.engine.preload"
 # What a child may take longer than the grace of its stop: to end tasks, threads, resources.
 _PATIENCE: Final = 2.5
 _EXIT: Final = 2.0
@@ -218,7 +218,7 @@ def _context() -> multiprocessing.context.BaseContext:
     server: Any = forkserver._forkserver  # noqa: SLF001 - nothing public tells
     wanted = [name for name in server._preload_modules if name != "__main__"]  # noqa: SLF001
     # not ["__main__"], its default: the notebook's or script's code must not run again
-    forkserver.set_forkserver_preload(list(dict.fromkeys([*wanted, *_PRELOAD])))
+    forkserver.set_forkserver_preload(list(dict.fromkeys([*wanted, _PRELOAD])))
     return multiprocessing.get_context("forkserver")
 
 

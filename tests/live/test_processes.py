@@ -345,6 +345,17 @@ def test_a_script_needs_no_main_guard_and_is_not_run_again_in_the_child(tmp_path
     assert json.loads(ran.stdout.split("\n")[1]) == [0, 1, 4, 9, 16]
 
 
+def test_a_module_of_the_users_that_hides_one_of_ours_hurts_no_loop_without_queues(tmp_path):
+    (tmp_path / "redis.py").write_text("1 / 0")
+    (tmp_path / "script.py").write_text(SCRIPT)
+    ran = subprocess.run(
+        [sys.executable, tmp_path / "script.py"],
+        check=False, capture_output=True, text=True, timeout=30,
+    )  # fmt: skip
+    assert ran.stderr == ""
+    assert json.loads(ran.stdout.split("\n")[1]) == [0, 1, 4, 9, 16]
+
+
 def test_a_run_without_an_event_loop_waits_for_its_child():
     orch = one([1, 2, 3], where, pool="process").start()
     end = time.monotonic() + 10
