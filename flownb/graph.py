@@ -224,10 +224,11 @@ class Graph(OneShot, Shown):
         """Start all loops in this kernel and return at once.
 
         A graph whose name already runs is replaced: the old generation is stopped
-        first. *redis*: a URL or client; without it queues live in this kernel, or, when
-        loops live in other processes, in a Redis of its own. *cluster*: a
-        `distributed.Client`; loops for which no pool was set run on its workers.
-        `async with graph.start() as orch:` stops at the end. Raises GraphError.
+        first. *redis*: a URL or client, or a list of which the first that answers is taken;
+        without it queues live in this kernel, or, when loops live in other processes, in a
+        Redis of its own. *cluster*: a `distributed.Client`; loops for which no pool was set
+        run on its workers. `async with graph.start() as orch:` stops at the end. Raises
+        GraphError, and QueueUnavailable when no Redis answers.
 
         A loop with `set_loop(checkpoint="loops.sqlite")` goes on where it stopped, also in a
         restarted kernel; *fresh* begins anew. Kept are, each `persistence_interval` seconds
