@@ -1,8 +1,7 @@
 """Where does the Redis server of a graph's queues come from?
 
-From `redis=` if it is given; else it is a fakeredis inside this process, which
-needs no installation and lives as long as the orchestrator that opened it. When loops
-live in other processes it is a real one that we start, or fakeredis over TCP.
+From `redis=`; else it is a fakeredis inside this process, that lives as long as the
+orchestrator; for loops in other processes a real one that we start, or fakeredis over TCP.
 """
 
 from __future__ import annotations
@@ -37,7 +36,6 @@ _KEPT_OPTIONS = frozenset(
     {"host", "port", "path", "db", "username", "password", "credential_provider", "client_name"}
     | {"socket_timeout", "socket_connect_timeout", "socket_keepalive"}
 )
-
 
 # One board per fakeredis, also when somebody hands us the same one twice.
 _BOARDS_LOCK = threading.Lock()
