@@ -140,7 +140,7 @@ def test_a_background_branch_costs_the_foreground_next_to_nothing(record_propert
     asyncio.run(orch.wait(iterations=30, timeout=10))
     orch.pause().wait(10)
     ideal, ours, share = [], [], 0.0
-    while len(ours) < SLICES or (share < SHARE and len(ours) < 5 * SLICES):
+    while len(ours) < SLICES or (share < least and len(ours) < 5 * SLICES):
         ideal.append(period_of_a_bare_loop())
         ours.append(period_of_a_loop(orch))
         share = min(ideal) / min(ours)
