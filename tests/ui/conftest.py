@@ -92,8 +92,17 @@ def _served(home: Path) -> Iterator[str]:
             _wait_for(port, server)
             yield f"http://127.0.0.1:{port}"
         finally:
-            server.terminate()
-            server.wait(10)
+            ended(server)
+
+
+def ended(server: subprocess.Popen[Any]) -> None:
+    """End a server, by force where it does not obey: seen on a busy machine."""
+    server.terminate()
+    try:
+        server.wait(20)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
 
 
 def _wait_for(port: int, server: subprocess.Popen[bytes]) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.ui.conftest import ROOT
+from tests.ui.conftest import ROOT, ended
 from tests.ui.notebooks import written
 
 if TYPE_CHECKING:
@@ -70,8 +70,7 @@ def serving(home: Path, *command: str) -> Iterator[str]:
                 time.sleep(0.1)
             yield f"http://127.0.0.1:{port}"
         finally:
-            server.terminate()
-            server.wait(15)
+            ended(server)
 
 
 def needs(front_end: str) -> None:

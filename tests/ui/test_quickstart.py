@@ -54,6 +54,7 @@ def test_a_clone_that_is_not_trusted_still_shows_the_pictures(
     page = browser.new_page(viewport={"width": 1200, "height": 7000})
     _open(page, lab(QUICKSTART, "Dark"))
     stills = page.locator(f"{_OUTPUT} img")
+    stills.nth(1).wait_for(timeout=30_000)
     assert stills.count() == 2
     for still in stills.all():
         assert still.is_visible()
