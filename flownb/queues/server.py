@@ -135,7 +135,7 @@ def open_server(redis: Any = None, *, need_other_process: bool = False) -> Serve
     if need_other_process:
         raise QueueError(
             "a loop in another process cannot reach the fakeredis in this kernel: "
-            "give redis= the URL of a running Redis, or omit it"
+            "give redis= the URL of a running Redis, or, where no loop is on a cluster, omit it"
         )
     return LocalServer(options["server"])
 
