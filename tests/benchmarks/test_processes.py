@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 import time
+from statistics import median
 from subprocess import PIPE, Popen
 
 import pytest
@@ -81,12 +82,12 @@ def share(names, items=200):
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one processor is one processor")
 def test_two_computing_process_loops_do_1_6_times_as_much_as_one():
     share(["a"])  # the first child starts slowly
-    pairs, most = [], 0.0
-    while len(pairs) < 2 or (most < LIMIT and len(pairs) < 9):
+    pairs, times = [], 0.0
+    while len(pairs) < 3 or (times < LIMIT and len(pairs) < 9):
         pairs.append((share(["a"]), share(["a", "b"])))
-        most = max(two / one for one, two in pairs)
+        times = median(two / one for one, two in pairs)  # one round in ten is far off
     print("of a bare process:", ", ".join(f"one {one:.2f}, two {two:.2f}" for one, two in pairs))
-    assert most >= LIMIT
+    assert times >= LIMIT
 
 
 def counting(pool):
