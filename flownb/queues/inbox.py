@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from flownb.errors import QueueError
 from flownb.queues.spec import Message
+from flownb.queues.tasks import ended
 
 if TYPE_CHECKING:
     from flownb.queues.bells import Bell
@@ -134,6 +135,5 @@ class Inbox:
         self._closed = reason
         if self._looking is None or self._looking.done():
             return True
-        self._looking.cancel()
-        await asyncio.wait({self._looking})
+        await ended(self._looking)
         return False

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from flownb.queues.tasks import ended
+
 if TYPE_CHECKING:
     from flownb.queues.connection import Connection
     from flownb.queues.reader import StreamReader
@@ -56,5 +58,4 @@ class Keeper:
     async def aclose(self) -> None:
         """End it."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
+            await ended(self._task)

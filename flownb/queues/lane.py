@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from flownb.errors import QueueError
+from flownb.queues.tasks import ended
 
 Work = TypeVar("Work")
 Reply = TypeVar("Reply")
@@ -120,9 +121,7 @@ class Lane(Generic[Work, Reply]):
         """Let what was posted go out (`drain`), or fail it; then take no more."""
         self._closed = reason
         if self._task is not None and not self._task.done():
-            if not drain:
-                self._task.cancel()
-            await asyncio.wait({self._task})
+            await (asyncio.wait({self._task}) if drain else ended(self._task))
         for posted in (*self._sending, *self._waiting):
             posted.end(QueueError(reason))
         self._sending.clear()

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from flownb.errors import QueueError
 from flownb.queues.streams import is_away, located
+from flownb.queues.tasks import ended
 
 T = TypeVar("T")
 
@@ -103,6 +104,5 @@ class Presence:
         """Whoever waits gets a QueueError."""
         self._closed = reason
         if self._probing is not None and not self._probing.done():
-            self._probing.cancel()
-            await asyncio.wait({self._probing})
+            await ended(self._probing)
         self._since = None
