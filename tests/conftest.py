@@ -14,11 +14,14 @@ import os
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from weakref import WeakSet
 
 import pytest
+
+from flownb.engine import generations
 
 GRACE = 2.0  # seconds for executors, children and sockets that are already on their way out
 _PROC = Path("/proc/self")
@@ -100,10 +103,19 @@ class LeakCheck:
         grumbles.clear()
         yield
         if request.node.stash.get(_failed, False):
+            _end_what_runs()
             return  # its traceback keeps things alive; one report per fault is enough
         leaked = _after_grace(before)
         if lines := leaked.names() + grumbles.take():
             pytest.fail("this test leaks:\n  " + "\n  ".join(lines), pytrace=False)
+
+
+def _end_what_runs() -> None:
+    """A test that failed may have left a graph running: its second try is another test."""
+    for orch in generations.running().values():
+        generations.unregister(orch)
+        with suppress(Exception):  # its event loop may be closed
+            orch.cancel()
 
 
 @pytest.fixture

@@ -43,16 +43,16 @@ async def test_the_same_cell_run_five_times_leaves_one_live_generation(pool, cap
     tasks = len(asyncio.all_tasks())
     for _ in range(5):
         orch = cell()
-    await orch.wait(iterations=3, timeout=30)
-    assert generations.running() == {"live": orch}
-    alive.clear()
-    await asyncio.sleep(0.3)
-    seen = set(alive)
-    assert len(seen) == 1
-    assert len(asyncio.all_tasks()) == tasks + (pool == "asyncio")
-    assert len(ours()) <= 3
-    assert len(capsys.readouterr().out.splitlines()) == 4
-    await orch.stop()
+    async with orch:
+        await orch.wait(iterations=3, timeout=30)
+        assert generations.running() == {"live": orch}
+        alive.clear()
+        await asyncio.sleep(0.3)
+        seen = set(alive)
+        assert len(seen) == 1
+        await until(lambda: len(asyncio.all_tasks()) == tasks + (pool == "asyncio"))
+        await until(lambda: len(ours()) <= 3)
+        assert len(capsys.readouterr().out.splitlines()) == 4
 
 
 @POOLS

@@ -447,7 +447,7 @@ async def test_whatever_a_node_raises_fails_its_item_and_no_more(pool, node, err
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no os.fork() here")
 @pytest.mark.parametrize("node", [{}, {"timeout": 60}])
-@pytest.mark.parametrize(("end", "code"), [(None, 0), (SystemExit(3), 3), (ValueError(), 1)])
+@pytest.mark.parametrize(("end", "code"), [(None, 0), (SystemExit, 3), (ValueError, 1)])
 @live
 async def test_the_copy_that_a_node_forks_ends_and_is_no_second_loop(node, end, code):
     def check(_):
@@ -456,7 +456,7 @@ async def test_the_copy_that_a_node_forks_ends_and_is_no_second_loop(node, end, 
             return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         signal.alarm(5)  # were it to hang, it would not wait for us
         if end is not None:
-            raise end
+            raise end(code)
         return None
 
     orch = one([1, 2], check, pool="process", node={"keep": 2, **node}).start()
