@@ -172,7 +172,9 @@ class Orchestrator(Answers):
         """Be a run again, after every loop had ended."""
         capture()
         register(self)
-        self.tracks = {n: t for n, t in self.tracks.items() if n in self.workflow.producers}
+        for loop in [t for t in self.tracks if t not in self.workflow.producers]:
+            self.links.completed(loop)
+            del self.tracks[loop]
         if self._own is not None:
             self._own = EventLoopThread(f"flownb {self.name}")
             self.home = self._own.event_loop
@@ -354,7 +356,8 @@ class Orchestrator(Answers):
 
     def _tell_unfed(self) -> None:
         for reader in self.links.unfed():
-            self.tracks[reader].writers_done()
+            if reader in self.tracks:  # else it was taken out of the graph
+                self.tracks[reader].writers_done()
 
     def _look_whether_over(self) -> None:
         with self._lock:

@@ -312,6 +312,21 @@ async def test_a_reader_completes_when_the_last_loop_that_fed_it_is_taken_out(po
 
 
 @live
+async def test_what_was_taken_out_of_a_graph_that_was_over_neither_reads_nor_feeds():
+    graph = fed("thread").remove_node("clock").remove_node("tick")
+    graph.add_producer("more", every=0.01).add_edge("more", "out")
+    graph.add_queue_reader("second", queue="out").add_node("see").add_edge("second", "see")
+    orch = graph.start()
+    await orch.wait(iterations=1, timeout=30)
+    await orch.stop()
+    graph.remove_node("more").remove_node("second").remove_node("see")
+    await orch.start()
+    await orch.wait(timeout=30)
+    assert [loop.state for loop in orch.status().loops] == ["completed", "completed"]
+    await orch.stop()
+
+
+@live
 async def test_a_loop_that_was_edited_after_it_had_ended_feeds_its_reader_again():
     graph = fed("thread")
     async with graph.start() as orch:
