@@ -96,9 +96,6 @@ class _BoundedOutbox:
     ) -> None:
         self._link = link
         self._pushes, self._entry = pushes, entry
-        self._watched = {push.key for push in pushes if push.spec.maxlen is not None}
-        if entry is not None:
-            self._watched.add(entry[0])
         self._bounds = {p.key: p.spec for p in pushes if p.spec.maxlen is not None}
 
     async def send(self, acks: Sequence[Job], entry_id: str) -> bool:
@@ -122,7 +119,7 @@ class _BoundedOutbox:
     async def _try(self, acks: Sequence[Job], entry_id: str) -> str | None:
         """Send all; the queue that is too full for it, "" when it is sent, None if it is gone."""
         async with self._link.client.pipeline(transaction=True) as pipe:
-            await pipe.watch(*sorted(self._watched))
+            await pipe.watch(*self._bounds, *(self._entry or ())[:1])
             if self._entry is not None and not await pipe.xrange(*self._entry, self._entry[1]):
                 return None
             room = {
