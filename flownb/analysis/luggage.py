@@ -91,6 +91,11 @@ def stuck(value: Any, where: str) -> str:
     if not (failure := _refusal(value)):
         return ""
     culprit = _culprit(value)
+    if "(in get_ipython)," in culprit:
+        return (
+            f"it calls get_ipython(), as each % and ! does, which cannot move to {where};"
+            " say it in Python (`subprocess`, `time`), or use pool='thread'"
+        )
     what = f"it uses {culprit} which" if culprit else "it"
     return (
         f"{what} cannot move to {where} ({failure}); make it"

@@ -430,6 +430,27 @@ def test_what_cannot_travel_is_named_with_the_variable_it_captured(pool, fn, cul
     assert "pool='thread'" in text
 
 
+class Shell:
+    def __init__(self):
+        self.lock = threading.Lock()
+
+    def get_ipython(self):
+        return self
+
+
+def test_a_function_with_a_magic_is_told_so():
+    get_ipython = Shell().get_ipython
+
+    def listing(n):
+        return get_ipython().system("ls")
+
+    graph = (
+        chain().add_node("a", lambda n: listing(n)).add_edge("p", "a").set_loop("p", pool="process")
+    )
+    (text,) = errors(graph)
+    assert text.startswith("node 'a': it calls get_ipython(), as each % and ! does, which cannot")
+
+
 def test_a_running_generator_cannot_move_and_its_function_can():
     def numbers():
         yield 1

@@ -155,6 +155,19 @@ async def test_a_child_has_the_environment_that_cells_have_made(monkeypatch):
 
 
 @live
+async def test_what_a_child_displays_is_in_its_log_and_what_it_asks_fails():
+    def show(n):
+        display({"a": n}, "text")  # noqa: F821 - a builtin in cells
+        display(0, display_id=True).update("later")  # noqa: F821
+        return input("name? ")
+
+    orch = one([1], show, pool="process").start()
+    await orch.wait(timeout=30)
+    assert [x.text for x in orch.logs(node="check")] == ["{'a': 1}", "'text'", "0", "'later'"]
+    assert "input() works in a cell only" in str(orch.failures()[0].error)
+
+
+@live
 async def test_prints_of_a_child_are_logs_of_its_loop(capfd):
     def shout(n):
         print("item", n)
