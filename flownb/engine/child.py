@@ -12,12 +12,12 @@ import multiprocessing
 import os
 import pickle
 import signal
-import sys
 from typing import TYPE_CHECKING, Any
 
 from flownb.engine.capture import capture
 from flownb.engine.far import Far, refuse, unload
 from flownb.engine.logs import set_up
+from flownb.engine.overheard import speak
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -42,16 +42,20 @@ class Pipe:
 
 
 def main(
-    connection: Connection, lifeline: Connection, beginning: Beginning, origin: float, method: str
+    pipes: tuple[Connection, Connection, Connection],
+    beginning: Beginning,
+    origin: float,
+    method: str,
 ) -> None:
     """Run one loop; called in the child. *method*: in which the kernel starts processes."""
+    connection, lifeline, streams = pipes
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _unblock_interrupts()
     _end_with(lifeline)
     # Nodes may start processes of their own; multiprocessing forbids it to daemons.
     multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]  # noqa: SLF001
     multiprocessing.set_start_method(method, force=True)
-    sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123 - for good
+    speak(streams)
     capture()
     pipe = Pipe(connection)
     try:

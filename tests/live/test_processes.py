@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -177,6 +179,30 @@ async def test_prints_of_a_child_are_logs_of_its_loop(capfd):
     orch = one([1, 2], shout, pool="process").start()
     await orch.wait(timeout=30)
     assert [line.text for line in orch.logs(node="check")] == ["item 1", "oh", "item 2", "oh"]
+    assert capfd.readouterr() == ("", "")
+
+
+@live
+async def test_what_a_child_says_past_python_is_in_its_log_to_the_last_word(capfd):
+    def crash(_):
+        os.write(1, b"raw\n")
+        subprocess.run(["echo", "a program"], check=True)
+        thread = threading.Thread(target=print, args=("a thread",))
+        thread.start()
+        thread.join()
+        with multiprocessing.get_context("fork").Pool(1) as pool:
+            pool.map(print, ["a pool"])
+        os.write(2, b"begun ")
+        ctypes.string_at(0)
+
+    orch = one([1], crash, pool="process").start()
+    with pytest.raises(RunError, match=r"SIGSEGV\); orch.logs\(\) has its last words"):
+        await orch.wait(timeout=30)
+    said = [line.text for line in orch.logs()]
+    assert said[:5] == [
+        "raw", "a program", "a thread", "a pool", "begun Fatal Python error: Segmentation fault"
+    ]  # fmt: skip
+    assert any(line.endswith(" in crash") for line in said)
     assert capfd.readouterr() == ("", "")
 
 
