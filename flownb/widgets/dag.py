@@ -76,7 +76,8 @@ class Dag(Part):
         return found
 
     def _look_closer(self, node: str) -> dict[str, Any]:
-        if self._closer is None or time.monotonic() >= self._closer_at:
+        old = time.monotonic() >= self._closer_at or self._orch.is_over()
+        if self._closer is None or old:
             self._closer = detail(self._orch, node)
             self._closer_at = time.monotonic() + _CLOSER_EVERY
         return self._closer

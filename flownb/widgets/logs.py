@@ -71,7 +71,7 @@ class Logs(Part):
     def state(self) -> dict[str, Any]:
         """Give the entries that have come since the last time."""
         now = time.monotonic()
-        if now >= self._next:
+        if now >= self._next or self._orch.is_over():  # then nobody asks once more
             self._next = now + _EVERY
             self._gather()
         return self._feed.state()

@@ -94,7 +94,7 @@ class TimelineView(Part):
     def state(self) -> dict[str, Any]:
         """Give the clock, what is under way, and the spans that have ended since the last time."""
         now = time.monotonic()
-        if now >= self._next:
+        if now >= self._next or self._orch.is_over():  # then nobody asks once more
             self._next = now + _EVERY
             self._gather()
             self._state = {"now": self._now(), "open": self._open()}

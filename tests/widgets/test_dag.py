@@ -8,6 +8,7 @@ import json
 import pytest
 
 from flownb import Graph
+from flownb.widgets import dag
 from flownb.widgets.dag import Dag
 from tests.live.support import live, one, until
 from tests.notebook.samples import NASTY, nasty
@@ -113,6 +114,18 @@ async def test_a_click_shows_figures_the_last_error_outputs_and_the_log():
     assert any("check" in line for line in found["error"]["traceback"])
     assert found["outputs"] == ["{'day': 1}", "{'day': 0}"]
     assert [line.split(": ")[-1] for line in found["lines"]] == ["day 0", "day 1", "day 2"]
+
+
+@live
+async def test_a_closer_look_at_a_node_tells_how_it_ended(monkeypatch):
+    monkeypatch.setattr(dag, "_CLOSER_EVERY", 1000)
+    async with one(every=0.01).start() as orch:
+        part = Dag(orch)
+        part.select(next(b.id for b in part._scene.boxes if b.name == "check"))
+        before = part.state()["detail"]["figures"][0][2]
+        await until(lambda: orch.metrics()["days"].done > before)
+    await until(orch.is_over)
+    assert part.state()["detail"]["figures"][0][2] == orch.metrics()["days"].nodes["check"].calls
 
 
 @live

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from flownb.widgets import logs
 from flownb.widgets.logs import Logs
 from tests.live.support import live, one, until
 from tests.widgets.support import noted
@@ -23,7 +24,6 @@ class Page:
         self.seen, self.entries = scene["upto"], list(scene["past"]["e"])
 
     def look(self):
-        self.part._next = 0
         state = self.part.state()
         for key in sorted(state, key=lambda k: int(k[1:])):
             if int(key[1:]) > self.seen:
@@ -55,6 +55,16 @@ async def test_prints_failures_and_states_arrive_once_and_a_late_page_gets_them_
         assert found.texts("state")[-1] == "✓ completed"
         (trace,) = [x[5] for x in found.entries if x[3] == "error"]
         assert "in check" in trace
+
+
+@live
+async def test_the_last_words_of_a_run_are_told_however_soon_they_come(monkeypatch):
+    monkeypatch.setattr(logs, "_EVERY", 1000)
+    async with one(every=0.01).start() as orch:
+        page = Page(Logs(orch))
+        page.look()
+    await until(orch.is_over)
+    assert page.texts("state")[-1].endswith("stopped")
 
 
 @live

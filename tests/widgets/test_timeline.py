@@ -9,7 +9,7 @@ import time
 import pytest
 
 from flownb.notebook.reel import KINDS, UNIT
-from flownb.widgets import feed
+from flownb.widgets import feed, timeline
 from flownb.widgets.feed import Feed
 from flownb.widgets.timeline import TimelineView
 from tests.live.support import live, one, same, until
@@ -64,7 +64,7 @@ async def test_a_page_hears_of_every_call_once_whenever_it_looks():
         while not orch.is_over() and orch.status()["days"].state != "completed":
             page.look()
             await asyncio.sleep(0.03)
-        part._next = 0
+        await until(orch.is_over)
         page.look()
         assert page.of("days") == page.of("check") == list(range(60))
         late = Page(part)
@@ -91,11 +91,22 @@ async def test_a_call_that_has_not_ended_is_shown_as_open_and_failures_are_marke
         found = {page.names[row]: (i, KINDS[kind]) for row, i, _, kind in part.state()["open"]}
         assert found == {"days": (1, "wait"), "check": (1, "work")}
         assert part.state()["now"][1] is True
-        await orch.wait(timeout=5)
-        part._next = 0
+        await until(orch.is_over)
         assert page.look()["open"] == []
         assert part.state()["now"][1] is False
         assert [(page.names[row], i) for row, i, _ in page.failed] == [("check", 0)]
+
+
+@live
+async def test_the_last_calls_of_a_run_are_told_however_soon_they_come(monkeypatch):
+    monkeypatch.setattr(timeline, "_EVERY", 1000)
+    async with one(every=0.01).start() as orch:
+        page = Page(TimelineView(orch))
+        assert page.look()["now"][1] is True
+        await orch.wait(iterations=3, timeout=30)
+    await until(orch.is_over)
+    assert page.look()["now"][1] is False
+    assert page.of("check") == list(range(orch.metrics()["days"].done))
 
 
 @live
@@ -199,7 +210,7 @@ async def test_a_message_between_loops_is_told_with_both_its_ends():
         part = TimelineView(orch)
         page = Page(part)
         await orch.wait(timeout=10)
-        part._next = 0
+        await until(orch.is_over)
         page.look()
         hops = [(page.names[a], i, page.names[b], j) for a, i, b, j, _ in page.hops]
         assert hops == [("wet", i, "storms", i) for i in range(5)]
