@@ -44,6 +44,10 @@ class Host:
         """Have a verb of the manager called where the loop lives, from any thread."""
         raise NotImplementedError
 
+    def edited(self) -> list[str]:
+        """Name modules that the loop has not as they are by now."""
+        return []
+
     def never(self) -> None:
         """The loop is not to be started any more."""
         self._finish()

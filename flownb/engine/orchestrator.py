@@ -19,6 +19,7 @@ from flownb.engine.answers import Answers
 from flownb.engine.byhand import QueuesByHand
 from flownb.engine.capture import capture, release
 from flownb.engine.control import EventLoopThread, Request, Requests, running_loop
+from flownb.engine.edited import tell_edited
 from flownb.engine.generations import register, unregister
 from flownb.engine.heartbeat import Heartbeat
 from flownb.engine.inflight import Gates
@@ -236,12 +237,14 @@ class Orchestrator(Answers):
         """Hand the edits of the graph to the loops that run; their next item follows them.
 
         A loop that has ended and was edited starts anew. Raises GraphError for a graph
-        with mistakes, and LoopStopped when all loops have ended.
+        with mistakes, and LoopStopped when all loops have ended. Says which loops in processes
+        keep a module of yours as it was before you edited it.
         """
         if self._ending:
             msg = f"graph {self.name!r} does not run any more: graph.start() runs it as it is now"
             raise LoopStopped(msg)
         check_applicable(self.workflow, self.tracks, self._cluster)
+        tell_edited(self.name, self.tracks.values())
         changed = self._compile_changes()
         self._version = self.workflow.version
         self.requests.look()

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from flownb.engine.cargo import Cargo, Shared, dump_plan, load
 from flownb.engine.child import main
+from flownb.engine.edited import Imports
 from flownb.engine.hosts import Host
 from flownb.engine.overheard import Overheard
 from flownb.errors import RunError
@@ -47,7 +48,7 @@ class ProcessHost(Host):
         super().__init__(manager, on_end)
         self.cargo = cargo
         self._content = load(cargo, "a process pool")
-        self._shared = Shared()
+        self._imports, self._shared = Imports(), Shared()
         self._shared.learn(cargo.plan)
         self._down: Connection | None = None
         self._early: list[bytes] = []
@@ -69,6 +70,10 @@ class ProcessHost(Host):
         if not self.ended.done():
             verb(*args)
 
+    def edited(self) -> list[str]:
+        """Name modules that were edited since the child may have imported them."""
+        return self._imports.edited()
+
     def _send(self, verb: str, *args: Any) -> None:
         with self._lock:
             if self._over:
@@ -76,6 +81,7 @@ class ProcessHost(Host):
             if verb == "stop":
                 self._set_deadline(args[0])
             if verb == "apply":
+                self._imports.note()
                 args = (dump_plan(args[0], args[1], self._shared),)
             message = pickle.dumps((verb, *args))
             if self._down is None:

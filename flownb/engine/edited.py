@@ -1,0 +1,65 @@
+"""Which modules did you edit after a process had imported them? It keeps them as they were.
+
+In the kernel `%autoreload` or `importlib.reload` takes an edited module up. A process
+that runs a loop takes up what a cell defines, with `apply()`, but no module a second time.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import sysconfig
+import time
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from flownb.engine.track import Track
+
+_OTHERS: Final = {"__main__", "flownb"}  # the first travels, the other is in the fork server
+
+
+class Imports:
+    """The modules that a process may have imported, and since when."""
+
+    def __init__(self) -> None:
+        self._since: dict[str, float] = {}
+        self.note()
+
+    def note(self) -> None:
+        """Something travels to the process, and with it the names of modules."""
+        now = time.time()
+        for name in list(sys.modules):
+            self._since.setdefault(name, now)
+
+    def edited(self) -> list[str]:
+        """Name your modules whose files were written since."""
+        return [n for n, since in self._since.items() if _written(n) > since]
+
+
+def _written(name: str) -> float:
+    """Give the second in which the file of a module was written; 0 for one that is installed."""
+    file = getattr(sys.modules.get(name), "__file__", None)
+    if not file or name.split(".", maxsplit=1)[0] in _OTHERS or file.startswith(_installed()):
+        return 0.0
+    try:
+        return os.stat(file).st_mtime  # noqa: PTH116 - thousands of them
+    except OSError:
+        return 0.0
+
+
+@functools.cache
+def _installed() -> tuple[str, ...]:
+    return tuple(os.path.join(path, "") for path in sysconfig.get_paths().values())  # noqa: PTH118
+
+
+def tell_edited(graph: str, tracks: Iterable[Track]) -> None:
+    """Say which loops go on with old modules although edits were applied."""
+    for track in tracks:
+        if not track.has_ended and (names := track.host.edited()):
+            print(  # noqa: T201
+                f"{graph}: loop {track.name!r} goes on with {', '.join(sorted(names)[:3])} as when"
+                " its process began; graph.start() takes up what you edited since"
+            )
