@@ -1,17 +1,20 @@
 """Where does a node's print go? To its loop's log, never into some cell.
 
-While any graph runs, `sys.stdout` and `sys.stderr` are stand-ins. What is written
+While any graph runs, `sys.stdout` and `sys.stderr` are stand-ins, also for what a cell puts
+there to catch its own output. What is written
 where a node is being called goes, line by line, to that node's log; everything else
 passes through to the stream that stood there before.
 """
 
 from __future__ import annotations
 
+import importlib
 import sys
 import threading
 from collections import deque
 from contextlib import contextmanager
 from contextvars import ContextVar
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from flownb.engine.logs import turn
@@ -91,6 +94,21 @@ class _Router:
         return getattr(self._real, name)
 
 
+class _Watched(ModuleType):
+    """`sys` while any graph runs: a stream that a cell puts there (`%%capture`) gets a stand-in.
+
+    To look from time to time what stands there would be too late for some prints.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        level = _LEVELS.get(name)
+        super().__setattr__(name, value if level is None else _stand_in(value, level))
+
+    def __reduce__(self) -> Any:  # for cloudpickle, which knows modules by their exact type
+        return importlib.import_module, (self.__name__,)
+
+
+_LEVELS: Final = {"stdout": "print", "stderr": "stderr"}
 _lock = threading.Lock()
 _users = 0
 
@@ -110,32 +128,23 @@ def captured() -> Iterator[None]:
 
 
 def capture() -> None:
-    """Put the stand-ins up; to be called where cells run, see `renew`."""
+    """Put the stand-ins up, and see to it that they stay there."""
     global _users  # noqa: PLW0603 - sys.stdout is global too
     with _lock:
         _users += 1
-        if _users == 1:
-            _stand_in()
-    renew()
+        if _users == 1 and type(sys) is ModuleType:
+            sys.__class__ = _Watched
+        for name, level in _LEVELS.items():
+            setattr(sys, name, _stand_in(getattr(sys, name), level))
 
 
-def renew() -> None:
-    """Put the stand-ins up again where a cell (`%%capture`) has put back what was there.
-
-    Only in the main thread: elsewhere a cell might just be about to do so.
-    """
-    with _lock:
-        if _users and threading.current_thread() is threading.main_thread():
-            _stand_in()
-
-
-def _stand_in() -> None:
-    for name, level in (("stdout", "print"), ("stderr", "stderr")):
-        stream = getattr(sys, name)
-        if not isinstance(stream, _Router):
-            _outlive.append(_Router(stream, level))
-            setattr(sys, name, _outlive[-1])
-            turn(stream, _outlive[-1])
+def _stand_in(stream: Any, level: str) -> _Router:
+    if isinstance(stream, _Router):
+        return stream
+    router = _Router(stream, level)
+    _outlive.append(router)
+    turn(stream, router)
+    return router
 
 
 def release() -> None:
@@ -143,9 +152,11 @@ def release() -> None:
     global _users  # noqa: PLW0603
     with _lock:
         _users -= 1
-        for name in ("stdout", "stderr"):
+        if _users == 0 and type(sys) is _Watched:
+            sys.__class__ = ModuleType  # type: ignore[assignment]
+        for name in _LEVELS:
             stream = getattr(sys, name)
-            # somebody may have put another stream on top: then ours stays under it, harmless
+            # what a cell keeps to put it back later passes everything on by then
             if _users == 0 and isinstance(stream, _Router):
                 setattr(sys, name, stream._real)  # noqa: SLF001
                 turn(stream, stream._real)  # noqa: SLF001

@@ -227,7 +227,7 @@ class Likeness:
         elif kind is BuiltinFunctionType:
             self._add(f"{value.__module__}.{value.__qualname__}")
             self.reads(value.__self__)
-        elif kind is ModuleType:
+        elif isinstance(value, ModuleType):
             self._add(f"module {value.__name__}")
         else:
             self._itself(value)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import logging
 import os
+import pickle
 import signal
 import sys
 import threading
 import time
 from itertools import pairwise
 
+import cloudpickle
 import pytest
 
 from flownb import Graph, Limit, Retry
@@ -213,25 +216,27 @@ def test_the_cells_own_prints_pass_while_loops_run(capsys):
     assert type(sys.stdout).__module__ != "flownb.engine.capture"
 
 
-def test_a_cell_that_captures_its_own_output_while_it_starts_hides_no_later_prints(capsys):
-    import io
-
+def test_cells_that_capture_their_own_output_catch_and_free_no_prints_of_loops(capsys):
     async def cell():
-        caught = io.StringIO()
-        with contextlib.redirect_stdout(caught):  # %%capture
-            orch = one(every=0.01, fn=lambda _: print("loop")).start()
-            await orch.wait(iterations=5, timeout=30)
-            print("caught")
-        await asyncio.sleep(0.2)
-        capsys.readouterr()
-        await asyncio.sleep(0.2)
-        print("cell")
+        first, second = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(first):  # %%capture
+            orch = one(every=0.01, fn=lambda n: print("loop", n)).start()
+            await orch.wait(iterations=3, timeout=30)
+            print("first")
+        await orch.wait(iterations=6, timeout=30)
+        with contextlib.redirect_stdout(second):
+            time.sleep(0.05)  # noqa: ASYNC251 - the kernel's event loop stands still
+            print("second")
+        print("cell", pickle.loads(cloudpickle.dumps(lambda: sys))() is sys)
         await orch.stop()
-        return caught.getvalue()
+        said = [x.text for x in orch.logs(node="check")]
+        assert said == [f"loop {n}" for n in range(len(said))]
+        return first.getvalue(), second.getvalue()
 
-    assert asyncio.run(cell()) == "caught\n"
-    assert capsys.readouterr().out == "cell\n"
+    assert asyncio.run(cell()) == ("first\n", "second\n")
+    assert capsys.readouterr().out == "cell True\n"
     assert type(sys.stdout).__module__ != "flownb.engine.capture"
+    assert type(sys).__module__ == "builtins"
 
 
 # -- resources -----------------------------------------------------------------
