@@ -31,7 +31,11 @@ class Printing:
     def write(self: Any, text: str, level: str) -> None:
         """Log the complete lines of *text*; keep the rest for the next write."""
         node, iteration = self.where() if self.where else ("", -1)
-        *lines, self.buffer = (self.buffer + text).split("\n")
+        text = self.buffer + text
+        *lines, self.buffer = text.split("\n")
+        if "\r" in text:  # a progress bar
+            self.buffer = self.buffer[self.buffer.rstrip("\r").rfind("\r") + 1 :]
+            lines = [shown(line) for line in lines]
         for line in lines:
             self.write_line(node, iteration, level, line)
 
@@ -39,6 +43,15 @@ class Printing:
         """Log what was printed without a line end."""
         if self.buffer:
             self.write("\n", "print")
+
+
+def shown(line: str) -> str:
+    r"""Give a line as a terminal leaves it: without what a carriage return has overwritten.
+
+    >>> shown("10 %\r20 %\r")
+    '20 %'
+    """
+    return line.rstrip("\r").rpartition("\r")[2]
 
 
 class Spot(Printing):

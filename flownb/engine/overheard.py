@@ -14,7 +14,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from flownb.engine.capture import HERE
+from flownb.engine.capture import HERE, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +47,7 @@ class Overheard:
 
     def _tell(self, line: str) -> None:
         self.spoke = True
-        self._write_line(line)
+        self._write_line(shown(line))
 
     def end(self) -> None:
         """Log what is left of a child that has ended; its own children may live on."""

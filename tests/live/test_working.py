@@ -18,6 +18,7 @@ import cloudpickle
 import pytest
 
 from flownb import Graph, Limit, Retry
+from flownb.engine.capture import Spot
 from flownb.errors import NodeTimeout
 from flownb.model.nodes import BlockingNode
 from flownb.model.tools import ToolRegistry
@@ -180,6 +181,16 @@ def test_prints_of_short_nodes_and_of_conditions_behind_long_ones_stay_in_the_lo
     assert capfd.readouterr() == ("", "")
     assert [x.text for x in orch.logs(node="short")].count("short 59") == 1
     assert sum(x.text.startswith("asked") for x in orch.logs()) == 60
+
+
+def test_of_a_progress_bar_the_log_keeps_what_a_terminal_shows_in_the_end():
+    lines = []
+    spot = Spot(lambda *line: lines.append(line[-1]))
+    for part in ("\r", "begun", "\r10 %\r", "20 %", "\r100 %\n", "plain\r\n", "last \r", "word"):
+        spot.write(part, "print")
+        assert len(spot.buffer) < 12
+    spot.end()
+    assert lines == ["100 %", "plain", "word"]
 
 
 def test_prints_in_the_fast_lane_stay_in_the_log(capfd):
