@@ -207,13 +207,14 @@ class Ending:
                 self._when_kept(item, lambda: self._let_go(item))
             case "dead_letter":
                 self._ack_popped(item)
-                letter = loop.queues.dead_letter(
+                bury = functools.partial(
+                    loop.queues.dead_letter,
                     item.message,
                     loop=loop.name,
                     record=failure.record(),
                     reader=loop.name,
                 )
-                self._job(self._buried(item, letter))
+                self._job(self._buried(item, bury))
             case "pause":
                 # what fails while it pauses comes again behind what made it pause
                 again, behind = loop.source.again, loop.pausing and item.iteration != loop.last_step
@@ -229,9 +230,9 @@ class Ending:
         self._ack(item, "done")
         self._ack(item, "awaited")
 
-    async def _buried(self, item: Item, letter: Coroutine[Any, Any, Any]) -> None:
+    async def _buried(self, item: Item, bury: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         """See an item into the dead letters; only then it is done with."""
-        await letter
+        await bury()
         if self.loop.keeping is not None:
             self.loop.keeping.settled(item, done=True)
 

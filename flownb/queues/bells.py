@@ -40,6 +40,31 @@ class Bell:
         self._rung.clear()
 
 
+_FIRST_LOOK = 0.001  # seconds
+
+
+class Pace:
+    """How long to wait for a bell that others, out of hearing, do not ring: ever longer.
+
+    At most `longest` seconds; None where everybody is heard.
+    """
+
+    def __init__(self, longest: float | None) -> None:
+        self._longest, self._next = longest, _FIRST_LOOK
+
+    async def wait(self, bell: Bell) -> None:
+        """Until the bell is rung, or it is time to look."""
+        if self._longest is None:
+            await bell.wait(None)
+            return
+        await bell.wait(min(self._next, self._longest))
+        self._next = min(2 * self._next, self._longest)
+
+    def begin_anew(self) -> None:
+        """Look soon again: somebody has got on."""
+        self._next = _FIRST_LOOK
+
+
 class BellBoard:
     """All bells of a server, by the name of what their owners wait for."""
 
@@ -55,22 +80,24 @@ class BellBoard:
             self.departures += 1
 
     @contextmanager
-    def hung(self, name: str) -> Iterator[Bell]:
-        """A bell for `name`, taken down again at the end."""
+    def hung(self, *names: str) -> Iterator[Bell]:
+        """A bell for each of `names`, taken down again at the end."""
         bell = Bell()
         with self._lock:
-            self._bells.setdefault(name, []).append(bell)
+            for name in names:
+                self._bells.setdefault(name, []).append(bell)
         try:
             yield bell
         finally:
-            self._take_down(name, bell)
+            with self._lock:
+                for name in names:
+                    self._take_down(name, bell)
 
     def _take_down(self, name: str, bell: Bell) -> None:
-        with self._lock:
-            bells = self._bells[name]
-            bells.remove(bell)
-            if not bells:
-                del self._bells[name]
+        bells = self._bells[name]
+        bells.remove(bell)
+        if not bells:
+            del self._bells[name]
 
     def ring(self, name: str) -> None:
         """Wake everyone who waits for `name`: who finds nothing left waits again."""

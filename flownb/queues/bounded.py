@@ -13,11 +13,13 @@ short, it dies as a reader does: what it took and did not drop goes to the next 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from flownb.errors import QueueError
 from flownb.queues import lives
+from flownb.queues.bells import Pace
+from flownb.queues.lane import Lane
 from flownb.queues.settle import Job, ack_job, counted, data_bell, execute, room_bell, transact
 from flownb.queues.streams import (
     Group,
@@ -30,7 +32,7 @@ from flownb.queues.streams import (
 )
 
 if TYPE_CHECKING:
-    from flownb.queues.server import Link
+    from flownb.queues.connection import Connection
     from flownb.queues.spec import QueueSpec
 
 DROPPED = ""
@@ -38,27 +40,32 @@ DROPPED = ""
 
 
 class BoundedPush:
-    """Pushes to one queue with `maxlen`; `send` is made for a `Lane`."""
+    """Pushes to one queue with `maxlen`, in a lane of its own; `spec` says what it is now."""
 
-    def __init__(self, link: Link, spec: QueueSpec, key: str) -> None:
-        self._link = link
-        self._client = link.client
-        self._spec = spec
+    def __init__(self, to: Connection, key: str, spec: Callable[[], QueueSpec]) -> None:
+        self._to = to
+        self._link = to.link
+        self._client = self._link.client
+        self._spec_now = spec
         self._key = key
+        self._pace = Pace(self._link.room_poll)
         self._dropper = ""
         """By which name it takes what it drops."""
+        self.lane: Lane[Job, Any] = Lane(self._send)
+
+    @property
+    def _spec(self) -> QueueSpec:
+        return self._spec_now()
 
     @property
     def _maxlen(self) -> int:
         """What fits; who waits while the bound is taken away waits no more."""
         return sys.maxsize if self._spec.maxlen is None else self._spec.maxlen
 
-    def change(self, spec: QueueSpec) -> None:
-        """Have other bounds from now on, also for pushes that wait for room."""
-        self._spec = spec
-        self._link.ring(room_bell(self._key))
+    async def _send(self, jobs: Sequence[Job]) -> Sequence[Any]:
+        return await self._to.repeated(jobs, await self._to.insist(lambda: self._replies(jobs)))
 
-    async def send(self, jobs: Sequence[Job]) -> Sequence[Any]:
+    async def _replies(self, jobs: Sequence[Job]) -> Sequence[Any]:
         """The replies to the first of `jobs`; those that must wait stay with the lane."""
         jobs = jobs[: self._maxlen]  # more never fit at once
         if self._spec.when_full == "drop_oldest":
@@ -66,9 +73,11 @@ class BoundedPush:
         # The bell hangs before the depth is read, so no ack in between is missed.
         with self._link.listen(room_bell(self._key)) as bell:
             sent = await self._push_what_fits(jobs)
+            if sent:
+                self._pace.begin_anew()
             if self._spec.when_full == "block":
                 if not sent:
-                    await bell.wait(self._link.room_poll)
+                    await self._pace.wait(bell)
                 return sent
         return [*sent, *[self._refusal() for _ in jobs[len(sent) :]]]
 

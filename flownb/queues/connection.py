@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from flownb.errors import QueueError
@@ -130,12 +131,14 @@ class Connection:
         """The result of `work`, begun again after each absence of the server."""
         return await self.presence.insist(work)
 
-    async def insist_on(self, send: Callable[[Any], Awaitable[T]], jobs: Any) -> T:
-        """The result of `send(jobs)`, begun again after each absence of the server."""
-        return await self.insist(lambda: send(jobs))
+    async def transact(self, jobs: Sequence[Job]) -> list[Any]:
+        """Send jobs, all of them, until Redis has answered; a reply for each."""
+        return await self.send(jobs, partial(transact, self.link))
 
-    async def send(self, jobs: Sequence[Job]) -> list[Any]:
-        """Send jobs in one MULTI until Redis has answered; a reply for each.
+    async def send(
+        self, jobs: Sequence[Any], do: Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]
+    ) -> list[Any]:
+        """Have `do` send the first of some jobs until Redis has answered; a reply for each.
 
         When the answer is lost, what must happen only once is looked at before it is sent
         again; anything else is harmless twice, or is a push, which then is there twice.
@@ -143,8 +146,7 @@ class Connection:
         left = [True] * len(jobs)
         while any(left):
             try:
-                answers = iter(await transact(self.link, _where(jobs, left)))
-                replies = [next(answers) if undone else DONE for undone in left]
+                replies = _filled(left, await do(_where(jobs, left)))
                 return await self.repeated(jobs, replies)
             except Exception as error:
                 if not is_away(error):
@@ -153,7 +155,7 @@ class Connection:
             left = [job.undone is None or await self.insist(job.undone) for job in jobs]
         return [DONE] * len(jobs)
 
-    async def repeated(self, jobs: Sequence[Job], replies: Sequence[Any]) -> list[Any]:
+    async def repeated(self, jobs: Sequence[Any], replies: Sequence[Any]) -> list[Any]:
         """Say `Again` to what the server refused for now, a moment later.
 
         Nobody waits until it takes that: what others post meanwhile goes with it. It may be
@@ -168,20 +170,6 @@ class Connection:
             return list(replies)
         pairs = zip(jobs, replies, strict=False)
         return [Again(left_of(j, r)) if is_refused_for_now(r) else r for j, r in pairs]
-
-    async def once(
-        self, work: Callable[[], Awaitable[bool]], undone: Callable[[], Awaitable[bool]]
-    ) -> bool:
-        """Do `work`; when its answer is lost, again only if it is still to be done."""
-        while True:
-            try:
-                return await work()
-            except Exception as error:
-                if not is_away(error):
-                    raise
-                await self.presence.outlast(error)
-            if not await self.insist(undone):
-                return True
 
     async def give_up(self, reason: str) -> None:
         """From now on nobody waits for the server any more."""
@@ -214,5 +202,15 @@ def _silent(*_: str) -> None:
     """Hear nothing."""
 
 
-def _where(jobs: Sequence[Job], undone: Sequence[bool]) -> list[Job]:
+def _where(jobs: Sequence[Any], undone: Sequence[bool]) -> list[Any]:
     return [job for job, wanted in zip(jobs, undone, strict=True) if wanted]
+
+
+def _filled(undone: Sequence[bool], answers: Sequence[Any]) -> list[Any]:
+    """A reply for each of the first jobs: those that were done before have no answer now."""
+    left, replies = list(reversed(answers)), []
+    for wanted in undone:
+        if wanted and not left:
+            break
+        replies.append(left.pop() if wanted else DONE)
+    return replies

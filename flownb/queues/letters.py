@@ -86,7 +86,7 @@ class Letters:
             forget, undone = self.settling(loop, letter["id"])
             entry = self._keys.dead(loop), letter["id"]
             with self._to.errors(f"loop {loop!r}"):
-                moved += await self._outbox.move(entry, push, forget, undone)
+                moved += await self._outbox.move(loop, entry, push, forget, undone)
         return moved
 
     async def still_there(self, loop: str, letter_id: str) -> bool:
@@ -98,7 +98,7 @@ class Letters:
         """Take a letter out of the dead letters of a loop."""
         with self._to.errors(f"loop {loop!r}"):
             job, undone = self.settling(loop, letter_id)
-            await self._outbox.send([], [job], undone)
+            await self._outbox.send(loop, [], [job], undone)
 
     def settling(self, loop: str, letter_id: str) -> tuple[Job, Callable[[], Awaitable[bool]]]:
         """What takes a letter out of the stream, and whether that is still to be done."""
@@ -123,7 +123,7 @@ def dead_letter_job(
     add = ("XADD", key, "MAXLEN", "~", str(MOST), entry_id, "data", lenient(kept))
     if ack is None:
         return Job((add,), (key,))
-    return replace(ack, commands=(add, *ack.commands))
+    return replace(ack, commands=(add, *ack.commands), into=(key,))
 
 
 def _is_json(item: Any) -> bool:

@@ -91,7 +91,7 @@ class _PollingLink(WiredLink):
     def __init__(self, address: tuple[str, int]) -> None:
         super().__init__(remote_client({"host": address[0], "port": address[1]}), BellBoard())
         hung = self.listen
-        self.listen = lambda name: _Ticking(hung(name))
+        self.listen = lambda *names: _Ticking(hung(*names))
 
 
 class _Ticking(AbstractContextManager[Bell]):

@@ -32,7 +32,6 @@ from flownb.queues.settle import Job, ack_job, data_bell, room_bell
 from flownb.queues.spec import MANUAL, Clock, Lease, Message, QueueSpec, QueueStats
 from flownb.queues.streams import Keys, groups_of
 
-_BATCH = 100
 _GOODBYE = 1.0  # seconds that a server has to hear each part of our last words
 _UNHURRIED = 0.02  # seconds between looks whether all was given out, while it was not
 
@@ -75,13 +74,12 @@ class QueueManager:
         self._to = Connection(server, keys=self._keys, virtual=self._virtual, patient=patient)
         self._groups = Groups(self._to, self._keys)
         self._to.came_back = self._groups.forget
-        self._common: Lane[Job, Any] = Lane(self._to.send, limit=_BATCH)
-        self._bounded: dict[str, Lane[Job, Any]] = {}
-        self._pushers: dict[str, BoundedPush] = {}
+        self._common: Lane[Job, Any] = Lane(self._to.transact)
+        self._bounded: dict[str, BoundedPush] = {}
         self._streams: dict[tuple[str, str], StreamReader] = {}
         self._inboxes: dict[tuple[str, str], Inbox] = {}
         self._keeper = Keeper(self._to, self._streams)
-        self._outbox = Outbox(self._to, submit=self._common.submit, next_id=self._next_id)
+        self._outbox = Outbox(self._to, common=self._common, next_id=self._next_id, spec=self._spec)
         ways = Ways(
             self._lane, self._common, self._next_id, self._groups.learn, self._ack_job, self._let_go
         )
@@ -156,7 +154,7 @@ class QueueManager:
             )
             if mine:
                 more = [self._ack_job(queue, [id_], reader) for queue, id_ in also]
-                await self._outbox.send(pushes, [ack, *more], undone)
+                await self._outbox.send(reader, pushes, [ack, *more], undone)
                 for push in pushes:
                     self._groups.learn(push)
         for queue, id_ in ((message.queue, message.id), *also):
@@ -252,7 +250,7 @@ class QueueManager:
                 if not message.letter:
                     record = record | {"queue": message.queue, "message_id": message.id}
             job = dead_letter_job(self._keys, loop, self._next_id(), record, ack)
-            reply: bytes = await self._common.submit(replace(job, undone=undone))
+            reply: bytes = await self._outbox.submit(loop, replace(job, undone=undone))
         if message is not None:
             self._let_go(message.queue, [message.id], reader)
         return reply.decode()
@@ -297,8 +295,7 @@ class QueueManager:
         """Take in queues that were added to the graph, or changed, since."""
         for spec in specs:
             self._specs[spec.name] = spec
-            if spec.name in self._pushers:
-                self._pushers[spec.name].change(spec)
+            self._to.ring(room_bell(self._keys.queue(spec.name)))
 
     async def aclose(self) -> None:
         """Send what was submitted, give up waiting, close the connections.
@@ -311,13 +308,15 @@ class QueueManager:
         reason = f"graph {self._graph!r}: its queues are closed here: start the graph again"
         await self._to.give_up(reason)
         await self._in_time(self._groups.aclose())
-        for lane in self._bounded.values():
-            await lane.aclose(reason, drain=False)
+        for bounded in self._bounded.values():
+            await bounded.lane.aclose(reason, drain=False)
         still = {name: await inbox.aclose(reason) for name, inbox in self._inboxes.items()}
         await self._keeper.aclose()
         self.posts.flush()
-        await self._in_time(self._common.aclose(reason, drain=True))
-        await self._common.aclose(reason, drain=False)
+        lanes = self._common, self._outbox
+        await self._in_time(asyncio.gather(*[lane.aclose(reason, drain=True) for lane in lanes]))
+        for lane in lanes:
+            await lane.aclose(reason, drain=False)
         goodbyes = [stream.leave(still=still[name]) for name, stream in self._streams.items()]
         await self._in_time(asyncio.gather(*goodbyes))
         for queue, _ in self._inboxes:
@@ -369,13 +368,10 @@ class QueueManager:
         if spec.maxlen is None:
             return self._common
         if spec.name not in self._bounded:
-            push = BoundedPush(self._to.link, spec, self._keys.queue(spec.name))
-            self._pushers[spec.name] = push
-            self._bounded[spec.name] = Lane(partial(self._send_bounded, push), limit=_BATCH)
-        return self._bounded[spec.name]
-
-    async def _send_bounded(self, push: BoundedPush, jobs: Sequence[Job]) -> Sequence[Any]:
-        return await self._to.repeated(jobs, await self._to.insist_on(push.send, jobs))
+            spec_now = partial(self._spec, spec.name)
+            key = self._keys.queue(spec.name)
+            self._bounded[spec.name] = BoundedPush(self._to, key, spec_now)
+        return self._bounded[spec.name].lane
 
     def _stream(self, spec: QueueSpec, reader: str) -> StreamReader:
         """The reader's side of a queue; with it comes the inbox that looks through it."""
@@ -389,7 +385,7 @@ class QueueManager:
             self._keys,
             reader=reader,
             consumer=self._consumer,
-            submit=self._common.submit,
+            submit=self._outbox.submit,
             next_id=self._next_id,
         )
         listen = partial(link.listen, data_bell(self._keys.queue(spec.name)))

@@ -45,7 +45,7 @@ class StreamReader:
         *,
         reader: str,
         consumer: str,
-        submit: Callable[[Job], Awaitable[Any]],
+        submit: Callable[[str, Job], Awaitable[Any]],
         next_id: Callable[[], str],
     ) -> None:
         self.lease = Lease()
@@ -246,7 +246,8 @@ class StreamReader:
         entry_id, fields = entry
         if not fields:
             # Dropped or cleared while it was pending: only our claim is left of it.
-            await self._submit(ack_job(self._spec, self._key, self._group, [entry_id]))
+            gone = ack_job(self._spec, self._key, self._group, [entry_id])
+            await self._submit(self._reader, gone)
             self.settled([entry_id])
             return None
         try:
@@ -287,5 +288,6 @@ class StreamReader:
         if lossy:
             record["lossy"] = True
         ack = ack_job(self._spec, self._key, self._group, [entry_id])
-        await self._submit(dead_letter_job(self._keys, self._reader, self._next_id(), record, ack))
+        letter = dead_letter_job(self._keys, self._reader, self._next_id(), record, ack)
+        await self._submit(self._reader, letter)
         self.settled([entry_id])

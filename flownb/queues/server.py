@@ -65,8 +65,8 @@ class Link(Protocol):
     async def aclose(self) -> None:
         """Close all connections."""
 
-    def listen(self, name: str) -> AbstractContextManager[Bell]:
-        """A bell for what is called `name`."""
+    def listen(self, *names: str) -> AbstractContextManager[Bell]:
+        """A bell for what is called so."""
 
     def ring(self, name: str) -> None:
         """Wake whoever listens."""
@@ -232,7 +232,7 @@ class BaseLink:
     def __init__(self, client: Any, bells: BellBoard) -> None:
         self.client = client
         self._bells = bells
-        self.listen: Callable[[str], AbstractContextManager[Bell]] = bells.hung
+        self.listen: Callable[..., AbstractContextManager[Bell]] = bells.hung
         self.ring = bells.ring
         self.depart = bells.depart
         self._wires: list[Wire] = []

@@ -51,6 +51,8 @@ class Job:
     """Many commands that have nothing to do with each other, and a reply for each."""
     answered: tuple[Any, ...] = ()
     """For those: what was said before this, None for each command that is left."""
+    into: tuple[str, ...] = ()
+    """Streams that it pushes to beside an ack: one that is none any more would refuse only that."""
 
     @property
     def is_alone(self) -> bool:
@@ -139,8 +141,13 @@ async def execute(pipe: Any, jobs: Sequence[Job]) -> list[Any]:
     """Run the jobs on a redis-py pipeline; one reply for each."""
     for command in (command for job in jobs for command in job.commands):
         pipe.execute_command(*command)
-    replies = iter(await pipe.execute(raise_on_error=False))
-    return [_said(job, [next(replies) for _ in job.commands]) for job in jobs]
+    return said_to(jobs, await pipe.execute(raise_on_error=False))
+
+
+def said_to(jobs: Sequence[Job], replies: Sequence[Any]) -> list[Any]:
+    """What was said to each job, out of a reply for each command."""
+    left = iter(replies)
+    return [_said(job, [next(left) for _ in job.commands]) for job in jobs]
 
 
 def _said(job: Job, replies: list[Any]) -> Any:

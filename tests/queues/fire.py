@@ -10,7 +10,7 @@ import asyncio
 
 from flownb import Graph, Retry
 from flownb.engine import attempts, ending
-from flownb.queues import connection, reader, rescue
+from flownb.queues import guard, reader, rescue
 from tests.queues.fuse import Fire, run
 
 POINTS = (
@@ -44,7 +44,7 @@ def lay(fuse):
     fuse.around(attempts.Attempts, "_backoff", before="in a retry's sleep")
     fuse.around(rescue.Rescue, "claim", before="in a reclaim", after="in a reclaim")
     fuse.around(rescue.Rescue, "renew", before="in a renewal", after="in a renewal")
-    fuse.around(connection, "transact", during="in the MULTI", after="after the MULTI")
+    fuse.around(guard.Guard, "_multi", during="in the MULTI", after="after the MULTI")
 
 
 def make(fuse, *, transactional, pool):
