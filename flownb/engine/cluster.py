@@ -87,8 +87,14 @@ class DaskHost(Host):
     def start(self, origin: float) -> None:
         """Submit the task; this returns at once."""
         self.manager.begin(origin)
-        life = asyncio.run_coroutine_threadsafe(self._life(origin), self._event_loop)
-        life.add_done_callback(lambda done: self._finish(_result_of(done)))
+        life = self._life(origin)
+        try:
+            living = asyncio.run_coroutine_threadsafe(life, self._event_loop)
+        except RuntimeError:  # it has closed with the last client
+            life.close()
+            self._finish(self._error("its Dask client is closed"))
+            return
+        living.add_done_callback(lambda done: self._finish(_result_of(done)))
 
     def post(self, verb: Callable[..., Any], *args: Any) -> None:
         """Call a verb of the mirror, which sends it to the worker."""

@@ -15,7 +15,8 @@ from flownb.analysis.plan import compile_plan
 from flownb.engine import worker
 from flownb.engine.cargo import Cargo, load
 from flownb.engine.cluster import DaskHost
-from flownb.errors import GraphError
+from flownb.errors import GraphError, RunError
+from tests.live.support import live, one
 
 
 class Gone:
@@ -85,6 +86,23 @@ def test_a_client_that_was_closed_is_no_scheduler_that_is_gone():
 
     assert asyncio.run(run("closed")) == "loop 'days': its Dask client was closed"
     assert asyncio.run(run("running")).endswith("scheduler is gone: Stream is closed")
+
+
+class Closed:
+    """A client that was closed, and with it the last event loop of Dask's."""
+
+    def __init__(self):
+        self.loop = SimpleNamespace(asyncio_loop=asyncio.new_event_loop())
+        self.loop.asyncio_loop.close()
+
+
+@live
+async def test_a_graph_that_is_started_with_a_client_that_was_closed_says_so(monkeypatch):
+    monkeypatch.setattr("flownb.engine.cluster.client_of", lambda client: client)
+    orch = one(pool="dask").start(cluster=Closed())
+    with pytest.raises(RunError, match="loop 'days': its Dask client is closed"):
+        await orch.wait(timeout=30)
+    assert orch.is_over()
 
 
 def test_what_cannot_go_to_a_cluster_is_named_with_its_node():
