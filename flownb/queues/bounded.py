@@ -14,13 +14,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from flownb.errors import QueueError
 from flownb.queues import lives
 from flownb.queues.bells import Pace
+from flownb.queues.guard import Guard
 from flownb.queues.lane import Lane
-from flownb.queues.settle import Job, ack_job, counted, data_bell, execute, room_bell, transact
+from flownb.queues.settle import Job, ack_job, counted, data_bell, room_bell, transact
 from flownb.queues.streams import (
     Group,
     create_groups,
@@ -48,7 +50,7 @@ class BoundedPush:
         self._client = self._link.client
         self._spec_now = spec
         self._key = key
-        self._pace = Pace(self._link.room_poll)
+        self._guard, self._pace = Guard(self._link), Pace(self._link.room_poll)
         self._dropper = ""
         """By which name it takes what it drops."""
         self.lane: Lane[Job, Any] = Lane(self._send)
@@ -92,23 +94,18 @@ class BoundedPush:
     async def _push_what_fits(self, jobs: Sequence[Job]) -> list[Any]:
         from redis.exceptions import WatchError
 
-        while True:
-            try:
-                return await self._push_watching(jobs)
-            except WatchError:
-                # Somebody pushed or acked meanwhile, so somebody got on.
-                continue
+        def choose(said: list[Any]) -> Sequence[Job]:
+            if isinstance(said[0], Exception):
+                raise said[0]
+            return jobs[: max(0, self._maxlen - said[0])]
 
-    async def _push_watching(self, jobs: Sequence[Job]) -> list[Any]:
-        async with self._client.pipeline(transaction=True) as pipe:
-            await pipe.watch(self._key)
-            room = self._maxlen - await pipe.xlen(self._key)
-            if room <= 0:
-                return []
-            pipe.multi()
-            replies = await execute(pipe, jobs[:room])
-        self._link.ring(data_bell(self._key))
-        return replies
+        while True:
+            # Else somebody pushed or acked meanwhile, so somebody got on.
+            with suppress(WatchError):
+                sent = await self._guard.send([self._key], [("XLEN", self._key)], choose)
+                if sent:
+                    self._link.ring(data_bell(self._key))
+                return sent
 
     async def _push_dropping(self, jobs: Sequence[Job]) -> list[Any]:
         over = await self._client.xlen(self._key) + len(jobs) - self._maxlen

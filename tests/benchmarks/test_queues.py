@@ -146,3 +146,32 @@ def test_one_by_one_a_hop_has_60_percent_of_the_rate_of_redis_py(real_server_url
         lambda: hop(url, ONE_BY_ONE, kind=kind, prefetch=1), ONE_BY_ONE,
     )  # fmt: skip
     assert found >= SHARE
+
+
+def moving(url: str, items: int, *, maxlen: int | None) -> None:
+    """Move items from queue to queue, each push and its ack in one MULTI."""
+    graph = Graph("moving").add_producer("days", partial(messages, items)).add_queue("first")
+    graph.add_queue_reader("move", queue="first").add_queue("second", maxlen=maxlen)
+    graph.add_queue_reader("reader", queue="second").add_node("node", node)
+    graph.add_edge("days", "first").add_edge("move", "second").add_edge("reader", "node")
+    graph.set_loop("move", transactional=True)
+
+    async def run() -> None:
+        async with graph.start(redis=url) as orch:
+            await orch.wait(timeout=200)
+            assert orch.metrics()["reader"].done == items
+
+    asyncio.run(run())
+
+
+def test_a_small_queue_slows_a_transactional_loop_down_a_little(real_server_url):
+    """Looking for room each 50 ms it had 2 to 5 % of the rate."""
+    found, url = 0.0, real_server_url
+    for _ in range(MOST):
+        free = cost(url, lambda: moving(url, 400, maxlen=None), 400)
+        full = cost(url, lambda: moving(url, 400, maxlen=5), 400)
+        found = max(found, free[1] / full[1])
+        if found >= 0.2:
+            break
+    print(f"into a queue of 5: {found:.0%} of the rate")
+    assert found >= 0.2

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from flownb.errors import QueueError
-from flownb.queues import QueueSpec
+from flownb.queues import QueueSpec, open_server
+from flownb.queues.bells import Pace
 from tests.queues.support import drain, manager, turns
 
 
@@ -227,5 +228,50 @@ def test_other_bounds_hold_at_once_also_for_pushes_that_wait(server):
             queues.know([replace(small, maxlen=None)])
             await queues.push("q", 9)
             assert await drain(queues, "q", "a") == [0, 1, 2, 3, 4, 9]
+
+    asyncio.run(scenario())
+
+
+def test_who_waits_for_room_looks_soon_and_then_ever_more_rarely():
+    class Silent:
+        async def wait(self, timeout):
+            waits.append(timeout)
+
+    async def scenario():
+        pace = Pace(0.05)
+        for _ in range(8):
+            await pace.wait(Silent())
+        pace.begin_anew()
+        await pace.wait(Silent())
+        await Pace(None).wait(Silent())
+
+    waits = []
+    asyncio.run(scenario())
+    assert waits == [0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.05, 0.05, 0.001, None]
+
+
+@pytest.mark.redis
+def test_of_many_items_that_wait_for_the_same_room_one_looks(real_server_url):
+    async def scenario():
+        specs = (QueueSpec("in"), full("block", maxlen=1))
+        async with manager(open_server(real_server_url), *specs) as queues:
+            await queues.push("q", 0)
+            for n in range(32):
+                await queues.push("in", n)
+            items = await queues.read("in", reader="rank", count=32, timeout=0)
+            sent = [
+                queues.settle(item, [queues.hold_back("q", item.payload)], reader="rank")
+                for item in items
+            ]
+            waiting = [asyncio.create_task(settling) for settling in sent]
+            client = queues._client()
+            await client.config_resetstat()
+            await asyncio.sleep(0.3)
+            looks = (await client.info("commandstats"))["cmdstat_watch"]["calls"]
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+            # 6 in the first 63 ms, then one each 50 ms; each item by itself: 200.
+            assert 1 <= looks <= 20
 
     asyncio.run(scenario())
