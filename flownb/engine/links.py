@@ -54,12 +54,32 @@ class Links:
             self._told.discard(plan.loop)
 
     def _is_unfed(self, plan: LoopPlan) -> bool:
+        writers = self._writers(plan)
+        return bool(writers) and writers <= self._completed
+
+    def _writers(self, plan: LoopPlan) -> set[str]:
+        """Name the loops that feed a reader, none where others may feed it, too."""
         reader = plan.nodes[0].node.reader
         if reader is None or reader.external:
-            return False
+            return set()
         writers = [p for p in self._plans.values() if reader.queue in p.writes]
         outside = any(_is_external(p, reader.queue) for p in writers)
-        return bool(writers) and not outside and all(p.loop in self._completed for p in writers)
+        return set() if outside else {p.loop for p in writers}
+
+    def forsaken(self, ended: set[str], failed: set[str]) -> set[str]:
+        """Name the readers that get nothing more, as loops that fed them are in state error."""
+        found: set[str] = set()
+        with self._lock:
+            plans = [p for p in self._plans.values() if p.loop not in ended]
+            while news := {
+                p.loop
+                for p in plans
+                if p.loop not in found
+                and (writers := self._writers(p)) <= ended | found
+                and writers & (failed | found)
+            }:
+                found |= news
+        return found
 
 
 def _is_external(plan: LoopPlan, queue: str) -> bool:

@@ -321,6 +321,8 @@ class Orchestrator(Answers):
     ) -> Status:
         """Wait until every loop has completed, stopped, or been paused by an error.
 
+        A reader that gets nothing more, as an error stopped who fed it, is not waited for.
+
         With *iterations*: until each addressed loop (default: all that do not read a queue) has
         released that many items since it was started, or has ended. After *timeout* seconds it
         returns all the same, with `.timed_out`. Raises NodeFailed if a loop it waits for is in
@@ -330,7 +332,7 @@ class Orchestrator(Answers):
         if iterations is not None and loop is None:
             tracks = [t for t in tracks if t.manager.plan.reads is None]
         bars = Progress(tracks, iterations) if progress else None
-        if not await until_over(tracks, iterations, timeout, bars):
+        if not await until_over(self, tracks, iterations, timeout, bars):
             return self.status(timed_out=True)
         for track in tracks:
             track.raise_error()

@@ -3,31 +3,81 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from flownb.errors import QueueError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from flownb.engine.orchestrator import Orchestrator
     from flownb.engine.progress import Progress
     from flownb.engine.track import Track
 
+_LOOK: Final = 0.25
+
+
+class Forsaken:
+    """The readers that get nothing more: an error stopped who fed them, and nothing is left."""
+
+    def __init__(self, orchestrator: Orchestrator) -> None:
+        self._of = orchestrator
+        self._next = 0.0
+        self._names: set[str] = set()
+
+    def __contains__(self, track: Track) -> bool:
+        return track.name in self._names
+
+    async def look(self) -> None:
+        """Look again, now and then; a loop that is started once more feeds again."""
+        tracks = self._of.tracks
+        failed = {name for name, track in tracks.items() if _has_failed(track)}
+        if not failed or time.monotonic() < self._next:
+            return
+        ended = failed | {name for name, track in tracks.items() if track.has_ended}
+        readers = [tracks[name] for name in self._of.links.forsaken(ended, failed)]
+        self._names = {track.name for track in readers if await self._is_idle(track)}
+        self._next = time.monotonic() + _LOOK
+
+    async def _is_idle(self, track: Track) -> bool:
+        queue = track.manager.plan.reads
+        if track.state != "running" or queue is None:
+            return False
+        with contextlib.suppress(QueueError):  # it is away
+            return not ((await self._of.queues.stats(queue)).depth or track.metrics().in_flight)
+        return False
+
+
+def _has_failed(track: Track) -> bool:
+    """Whether an error has ended it, or has paused it and nothing of it is under way."""
+    return track.state == "error" or (track.is_stuck and not track.metrics().in_flight)
+
 
 async def until_over(
-    tracks: Sequence[Track], iterations: int | None, timeout: float | None, bars: Progress | None
+    orchestrator: Orchestrator,
+    tracks: Sequence[Track],
+    iterations: int | None,
+    timeout: float | None,
+    bars: Progress | None,
 ) -> bool:
     """Wait until each loop has ended, waits for a person or has released so many items.
 
-    False if *timeout* seconds went by before.
+    Nobody waits for a reader that an error cut off. False if *timeout* seconds went by before.
     """
+    forsaken = Forsaken(orchestrator)
     end = None if timeout is None else time.monotonic() + timeout
     try:
-        while not all(t.has_ended or t.is_stuck or t.has_released(iterations) for t in tracks):
+        while not all(
+            t.has_ended or t.is_stuck or t in forsaken or t.has_released(iterations) for t in tracks
+        ):
             if end is not None and time.monotonic() >= end:
                 return False
             if bars is not None:
                 bars.look()
             await asyncio.sleep(0.01)
+            await forsaken.look()
     finally:
         if bars is not None:
             bars.close()

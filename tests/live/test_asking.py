@@ -266,6 +266,31 @@ async def test_wait_goes_on_while_a_user_has_paused_and_ends_when_an_error_has()
         assert (await orch.wait(timeout=0.1)).timed_out
 
 
+def three(on_error):
+    """Give loops in a row; the first one fails at its fourth item."""
+    graph = one(range(9), lambda n: 1 / (n - 3), on_error=on_error).add_queue("q")
+    graph.add_edge("check", "q").add_queue_reader("reads", queue="q").add_queue("r")
+    graph.add_edge("reads", "r").add_queue_reader("last", queue="r").add_node("use")
+    return graph.add_edge("last", "use")
+
+
+@live
+async def test_a_wait_ends_when_an_error_has_ended_who_feeds_the_loops_that_are_left():
+    orch = three("stop").start()
+    with pytest.raises(NodeFailed, match=r"node 'check' .*iteration 3"):
+        await orch.wait(timeout=30)
+    assert orch.status()["last"].done == 3
+    assert not (await orch.wait(loop="last", timeout=30)).timed_out
+    await orch.stop()
+
+
+@live
+async def test_a_wait_ends_when_an_error_has_paused_who_feeds_the_loops_that_are_left():
+    async with three("pause").start() as orch:
+        status = await orch.wait(timeout=30)
+        assert (status.timed_out, status["last"].done) == (False, 3)
+
+
 # -- blocking waits on an event loop -------------------------------------------
 
 
