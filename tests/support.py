@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 from typing import NoReturn
 
@@ -52,6 +53,21 @@ def run_python(code: str, *, env: dict[str, str] | None = None) -> str:
     assert done.returncode == 0, done.stderr
     assert not done.stderr, done.stderr
     return done.stdout
+
+
+def slowness() -> float:
+    """How many times longer plain Python takes here and now than where limits were set; 1 or more.
+
+    Seconds of a processor are no fixed measure: a slower one, or a neighbour on its other half.
+    """
+
+    def spin() -> float:
+        started, counts = time.process_time(), {}
+        for i in range(300_000):
+            counts[i % 1000] = counts.get(i % 1000, 0) + i
+        return time.process_time() - started
+
+    return max(1.0, min(spin() for _ in range(3)) / 0.028)
 
 
 def is_tried(file, start):

@@ -15,6 +15,7 @@ from flownb.analysis.geometry import Rect, path, rounded
 from flownb.analysis.lanes import Link, lay_lanes
 from flownb.analysis.layers import back_edges, columns
 from flownb.analysis.layout import LABEL_HEIGHT, layout
+from tests.support import slowness
 
 SIDES = st.sampled_from([10.0, 44.0, 80.0, 133.0])
 LABELS = st.sampled_from([0.0, 0.0, 30.0, 90.0])
@@ -231,7 +232,7 @@ def test_a_large_graph_is_laid_out_in_time(count, limit):
         layout(*graph)
         return time.process_time() - start
 
-    assert min(once() for _ in range(3)) < limit
+    assert min(once() for _ in range(3)) < limit * slowness()
 
 
 def test_a_chain_of_five_thousand_nodes_is_an_ordinary_input():

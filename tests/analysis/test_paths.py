@@ -18,6 +18,7 @@ from flownb.analysis.paths import Flow, detached, has_blocking, may_be_awaited, 
 from flownb.errors import GraphError
 from flownb.model.policies import AWAIT_POLICIES
 from flownb.model.workflow import Workflow
+from tests.support import slowness
 
 # -- the definition, written naively -------------------------------------------
 
@@ -296,6 +297,6 @@ def test_a_chain_of_100_000_nodes_is_an_ordinary_input():
     flow = Flow(names, {}, succ, pred, blocking, [0, 1] + [0] * (size - 1))
     started = time.process_time()
     counts = {policy: sum(may_be_awaited(flow, 0, policy)) for policy in AWAIT_POLICIES}
-    assert time.process_time() - started < 5
+    assert time.process_time() - started < 5 * slowness()
     assert counts == {"none": 0, "node": 1} | dict.fromkeys(AWAIT_POLICIES[2:], size)
     assert not any(detached(flow, 0, may_be_awaited(flow, 0, "blocking")))

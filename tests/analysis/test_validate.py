@@ -18,6 +18,7 @@ from flownb.errors import GraphError
 from flownb.model.nodes import BlockingNode, ProducerNode
 from flownb.model.policies import OTHERWISE, Retry
 from flownb.model.workflow import Workflow
+from tests.support import slowness
 
 
 def chain(*names: str) -> Workflow:
@@ -496,7 +497,7 @@ def test_a_chain_of_100_000_nodes_is_validated_in_two_seconds():
     assert validate(graph) == ()
     seconds = time.process_time() - started
     gc.unfreeze()
-    assert seconds < 2
+    assert seconds < 2 * slowness()
     (problem,) = validate(graph.add_edge("n100000", "n1"))
     assert len(problem.nodes) == 100_000
     assert len(str(problem)) < 500

@@ -433,7 +433,7 @@ async def test_live_an_async_loser_is_cancelled(pool):
 
     async def slow(_):
         try:
-            await asyncio.sleep(5)
+            await asyncio.sleep(60)
         except asyncio.CancelledError:
             log.append("cancelled")
             raise
@@ -443,7 +443,7 @@ async def test_live_an_async_loser_is_cancelled(pool):
         return x
 
     orch = race(("a", slow, {}), ("b", quick, {}), source=range(3), pool=pool).start()
-    status = await orch.wait(timeout=5)
+    status = await orch.wait(timeout=30)
     assert not status.timed_out
     assert log == ["cancelled"] * 3
     m = orch.metrics()["p"]
@@ -459,7 +459,7 @@ async def test_live_a_sync_loser_is_abandoned_counted_and_heard_of_no_more(pool,
     go, log = threading.Event(), []
 
     def slow(x, ctx):
-        go.wait(5)
+        go.wait(40)
         log.append("after all")
         try:
             ctx.push("q", "late")
@@ -476,7 +476,7 @@ async def test_live_a_sync_loser_is_abandoned_counted_and_heard_of_no_more(pool,
     graph.add_queue("q", external=True).add_node("none").add_edge("j", "none", "q")
     orch = graph.start()
     try:
-        status = await orch.wait(timeout=3)
+        status = await orch.wait(timeout=30)
         assert not status.timed_out, "nobody waits for the thread"
         m = orch.metrics()["p"]
         assert (got, m.done, m.open) == (["b"], 1, 0)
@@ -500,7 +500,7 @@ async def test_live_an_abandoned_loser_gives_its_limit_back_when_its_thread_ends
 
     def slow(x):
         begun.append(x)
-        go.wait(5)
+        go.wait(40)
         return "a"
 
     def quick(x):
@@ -512,12 +512,12 @@ async def test_live_an_abandoned_loser_gives_its_limit_back_when_its_thread_ends
     graph.add_edge("p", "a", "j").add_edge("p", "b").add_edge("b", "j", when=True)
     orch = graph.set_loop("p", pool=pool).start()
     try:
-        await orch.wait(iterations=1, timeout=3)
+        await orch.wait(iterations=1, timeout=30)
         await asyncio.sleep(0.1)
         assert begun == [0]
     finally:
         go.set()
-    status = await orch.wait(timeout=5)
+    status = await orch.wait(timeout=30)
     assert not status.timed_out
     assert begun == [0, 1]
     assert orch.outputs("j") == [0, "a"]

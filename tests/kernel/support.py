@@ -9,8 +9,11 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 from jupyter_client import KernelManager
 from jupyter_client.kernelspec import KernelSpec
+
+from tests.standstill import lost
 
 ROOT = Path(__file__).parents[2]
 
@@ -64,6 +67,14 @@ def short(path: str) -> str:
     return "/".join(path.split("/")[-3:])
 
 
+def still_there(processes, within=3.0):
+    """Those that are left after `within` seconds, what the machine has lost of them not counted."""
+    begun, missing, alive = time.monotonic(), lost(), processes
+    while alive and (left := begun + within + lost() - missing - time.monotonic()) > 0:
+        _, alive = psutil.wait_procs(alive, timeout=min(left, 0.5))
+    return [p for p in alive if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+
+
 @dataclass
 class Ran:
     """What came back from a cell."""
@@ -91,7 +102,7 @@ class Kernel:
         self.manager.start_kernel(env=env)
         self.client = self.manager.client()
         self.client.start_channels()
-        self.client.wait_for_ready(timeout=30)
+        self.client.wait_for_ready(timeout=60)
         self.strays: list[str] = []
 
     @property
@@ -113,6 +124,22 @@ class Kernel:
         """Run a cell, whatever comes of it."""
         start = time.monotonic()
         return self.collect(self.send(code), timeout, start)
+
+    def begun(self, sent: str, timeout: float = 60) -> None:
+        """Wait until a cell says something, which it does first of all."""
+        while True:
+            message = self.client.get_iopub_msg(timeout=timeout)
+            if message["parent_header"].get("msg_id") != sent:
+                self._stray(message)
+            elif message["msg_type"] == "stream":
+                return
+
+    def until(self, code: str, result: str, patience: float = 30) -> None:
+        """Run a cell again and again until its result is that."""
+        end = time.monotonic() + patience
+        while (found := self(code).result) != result:
+            assert time.monotonic() < end, f"{code} is {found} and not {result}"
+            time.sleep(0.05)
 
     def collect(self, sent: str, timeout: float = 60, start: float | None = None) -> Ran:
         """Take what a cell says until it is done."""

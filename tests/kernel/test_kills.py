@@ -9,7 +9,8 @@ import time
 import psutil
 import pytest
 
-from tests.standstill import Stopwatch, lost
+from tests.kernel.support import still_there
+from tests.standstill import Stopwatch
 
 pytestmark = [pytest.mark.kernel, pytest.mark.wallclock, pytest.mark.timeout(300)]
 
@@ -53,20 +54,14 @@ def ours(kernel):
     return list(found.values())
 
 
-def all_gone(processes, within=3.0):
-    """Those that are left after `within` seconds, what the machine has lost of them not counted."""
-    begun, missing, alive = time.monotonic(), lost(), processes
-    while alive and (left := begun + within + lost() - missing - time.monotonic()) > 0:
-        _, alive = psutil.wait_procs(alive, timeout=min(left, 0.5))
-    return [p for p in alive if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
-
-
 def interrupted(kernel, times):
     kernel(BUSY)
     for n in range(times):
         before = eval(kernel(RELEASED).result)
-        sent = kernel.send("import asyncio; await asyncio.sleep(30)" if n % 2 else "time.sleep(30)")
-        time.sleep(0.3)
+        nap = "await asyncio.sleep(30)" if n % 2 else "time.sleep(30)"
+        sent = kernel.send(f"import asyncio; print('begun'); {nap}")
+        kernel.begun(sent)
+        time.sleep(0.1)
         with Stopwatch() as watch:
             os.killpg(os.getpgid(kernel.pid), signal.SIGINT)  # as Jupyter does: the whole group
             ran = kernel.collect(sent)
@@ -86,14 +81,14 @@ def interrupted(kernel, times):
     assert set(status.values()) == {"stopped"}
     kernel("del orch")
     helpers = [p for p in children if p.is_running() and "multiprocessing" in str(p.cmdline())]
-    assert not all_gone([p for p in children if p not in helpers])
+    assert not still_there([p for p in children if p not in helpers])
 
 
 def killed(kernel):
     kernel(BUSY)
     children = ours(kernel)
     os.kill(kernel.pid, signal.SIGKILL)
-    assert not all_gone(children)
+    assert not still_there(children)
 
 
 def restarted(kernel):
@@ -101,7 +96,7 @@ def restarted(kernel):
     children = ours(kernel)
     kernel.manager.restart_kernel(now=False)
     kernel.client.wait_for_ready(timeout=30)
-    assert not all_gone(children)
+    assert not still_there(children)
 
 
 def test_an_interrupt_of_the_kernels_process_group_leaves_all_loops_alive(kernel):

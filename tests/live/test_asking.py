@@ -199,7 +199,7 @@ async def test_ticks_of_a_pause_do_not_count():
             await orch.resume()
             await asyncio.sleep(0.1)
         missed = orch.metrics()["days"].overruns - before
-        assert missed < 5 + after.lost / 0.02
+        assert missed <= 2 + after.clock / 0.02
 
 
 # -- wait ----------------------------------------------------------------------
@@ -212,7 +212,7 @@ async def test_wait_returns_after_its_timeout_and_says_so():
             status = await orch.wait(timeout=0.1)
         assert status.timed_out
         assert waited.clock >= 0.1
-        assert waited.seconds < 0.4
+        assert waited.seconds < 1
         assert not (await orch.wait(iterations=1)).timed_out
 
 

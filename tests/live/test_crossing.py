@@ -220,13 +220,13 @@ async def test_a_server_that_is_killed_at_full_speed_loses_nothing(durable):
 async def test_while_the_server_hangs_pushes_are_in_flight_and_a_stop_ends_in_time(durable):
     seen = []
     orch = crossing("hangs", None, seen.append).remove_node("out").start(redis=durable.url)
-    await until(lambda: len(seen) > 200, "something seen", 30)
+    await until(lambda: len(seen) > 200, "something seen")
     durable.signal(signal.SIGSTOP)
-    await until(lambda: orch.metrics()["count"].open >= 64, "throttled", 10)
+    await until(lambda: orch.metrics()["count"].open >= 64, "throttled")
     assert orch.metrics()["count"].in_flight == 64
     durable.signal(signal.SIGCONT)
     before = len(seen)
-    await until(lambda: len(seen) > before + 200, "goes on", 10)
+    await until(lambda: len(seen) > before + 200, "goes on")
     durable.signal(signal.SIGSTOP)
     await asyncio.sleep(0.1)
     with Stopwatch() as watch:

@@ -29,7 +29,7 @@ def ours():
 @POOLS
 @live
 async def test_the_same_cell_run_five_times_leaves_one_live_generation(pool, capsys):
-    alive, seen = [], set()
+    alive = []
 
     def cell():
         generation = object()
@@ -48,8 +48,8 @@ async def test_the_same_cell_run_five_times_leaves_one_live_generation(pool, cap
         assert generations.running() == {"live": orch}
         alive.clear()
         await asyncio.sleep(0.3)
-        seen = set(alive)
-        assert len(seen) == 1
+        await until(lambda: len(alive) >= 3)
+        assert len(set(alive)) == 1
         await until(lambda: len(asyncio.all_tasks()) == tasks + (pool == "asyncio"))
         await until(lambda: len(ours()) <= 3)
         assert len(capsys.readouterr().out.splitlines()) == 4
@@ -109,7 +109,7 @@ async def test_what_is_asked_before_the_old_generation_has_ended_is_not_lost():
     orch = one(every=0.01).start()
     paused = orch.pause()
     assert orch.status()["days"].state == "created"
-    assert (await asyncio.wait_for(paused, 5))["days"].state == "paused"
+    assert (await asyncio.wait_for(paused, 30))["days"].state == "paused"
     assert orch.metrics()["days"].produced == 0
     await orch.resume()
     await orch.wait(iterations=1, timeout=30)
@@ -346,7 +346,7 @@ async def test_a_paused_loop_takes_a_new_plan(pool):
     async with graph.start() as orch:
         await orch.pause()
         graph.add_node("check", lambda _: "new")
-        await asyncio.wait_for(orch.apply(), 5)
+        await asyncio.wait_for(orch.apply(), 30)
         await orch.resume()
         await until(lambda: orch.outputs("check") == ["new"])
 
@@ -360,7 +360,7 @@ async def test_a_reader_that_waits_takes_a_new_plan(pool):
         await until(lambda: orch.status()["reader"].state == "running")
         await asyncio.sleep(0.05)
         graph.add_node("use", lambda _: "new")
-        await asyncio.wait_for(orch.apply(), 5)
+        await asyncio.wait_for(orch.apply(), 30)
         await orch.queues.push("q", 1)
         await until(lambda: orch.outputs("use"))
         assert orch.outputs("use") == ["new"]

@@ -87,7 +87,7 @@ class Life(RuleBasedStateMachine):
             self.kills += 1
             pid = found[-1][1]
             process = self.orch.tracks["read"].host.process
-            with contextlib.suppress(ValueError):  # it has just ended, and is closed
+            with contextlib.suppress(ValueError, ProcessLookupError):  # it has just ended
                 if process is not None and process.pid == pid:
                     os.kill(pid, signal.SIGKILL)
 
@@ -116,7 +116,7 @@ class Life(RuleBasedStateMachine):
         finally:
             begin = time.monotonic()
             self.orch.stop(grace=2).wait(PATIENCE)
-            self.orch.stop().wait(1)  # again: harmless
+            self.orch.stop().wait(PATIENCE)  # again: harmless
             assert time.monotonic() - begin < PATIENCE
             self.orch.server.close()
         self.the_books_are_balanced()

@@ -91,7 +91,7 @@ async def test_a_stop_and_a_start_over_a_real_server_lose_nothing(real_server_ur
 async def test_queues_by_hand_close_with_their_run(redis):
     orch = one([1]).add_queue("out", external=True).add_edge("check", "out").start(redis=redis)
     await orch.wait(timeout=30)
-    message = await orch.queues.pop("out", 1)
+    message = await orch.queues.pop("out", 30)
     assert message.payload == 1
     await orch.queues.ack("out", [message.id])
     await orch.stop()
@@ -134,7 +134,7 @@ async def test_what_is_asked_by_hand_while_the_run_ends_is_answered_all_the_same
         orch = graph.start(redis=redis)
         found = []
         while len(found) < 3:
-            message = await orch.queues.pop("out", 5)
+            message = await orch.queues.pop("out", 30)
             await orch.queues.ack("out", [message.id])
             found.append(message.payload)
         assert found == [0, 1, 2]

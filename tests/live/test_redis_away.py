@@ -90,17 +90,17 @@ async def test_a_server_that_hangs_for_longer_than_any_timeout_is_waited_for(dur
 async def test_the_status_says_since_when_redis_is_away(durable, pool):
     seen = []
     orch = passing(f"away {pool}", None, seen, pool=pool, every=0.01).start(redis=durable.url)
-    await until(lambda: orch.metrics()["read"].done > 3, "some items", 20)
+    await until(lambda: orch.metrics()["read"].done > 3, "some items")
     durable.kill()
-    await until(lambda: all(s.reason for s in orch.status().loops), "reasons", 10)
+    await until(lambda: all(s.reason for s in orch.status().loops), "reasons")
     for status in orch.status().loops:
         assert status.state == "running"
         assert status.reason.startswith("redis is away since ")
         assert status.reason.endswith(f" s ({durable.url})")
     durable.start()
-    await until(lambda: not any(s.reason for s in orch.status().loops), "no reasons", 10)
+    await until(lambda: not any(s.reason for s in orch.status().loops), "no reasons")
     done = orch.metrics()["read"].done
-    await until(lambda: orch.metrics()["read"].done > done + 3, "more items", 10)
+    await until(lambda: orch.metrics()["read"].done > done + 3, "more items")
     told = [line.text for line in orch.logs(loop="read") if "redis" in line.text]
     assert told == [f"redis is away ({durable.url}): waiting for it", "redis is back"]
     await orch.stop()

@@ -99,7 +99,7 @@ async def test_a_loop_whose_notebook_looks_away_goes_on_within_bounds(tmp_path, 
     done, looks, take = tmp_path / "done", threading.Event(), ProcessHost._take
 
     def look_away(self, here):
-        looks.wait(30)
+        looks.wait(50)
         return take(self, here)
 
     def work(n, path=str(done)):
@@ -112,7 +112,7 @@ async def test_a_loop_whose_notebook_looks_away_goes_on_within_bounds(tmp_path, 
     monkeypatch.setattr(ProcessHost, "_take", look_away)
     orch = one(range(2000), work, pool="process").start()
     try:
-        await until(done.exists, patience=25)
+        await until(done.exists, patience=45)
         peak = _peak(orch.tracks["days"].host.process)
     finally:
         looks.set()

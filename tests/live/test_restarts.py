@@ -28,13 +28,13 @@ async def test_a_killed_loop_starts_again_and_counts_on():
     orch = one(fn=where, pool="process", every=0.005, restart="on_crash").start()
     pids = []
     for n in range(3):
-        await until(lambda n=n: orch.metrics()["days"].released > 10 * (n + 1), patience=10)
+        await until(lambda n=n: orch.metrics()["days"].released > 10 * (n + 1))
         await until(lambda: orch.outputs("check"))
         pids.append(orch.outputs("check")[-1][1])
         os.kill(pids[-1], signal.SIGKILL)
         await until(lambda: "SIGKILL" in orch.status()["days"].reason)
         assert orch.status()["days"].state == "starting"
-    await until(lambda: orch.status()["days"].state == "running", patience=10)
+    await until(lambda: orch.status()["days"].state == "running")
     events = orch.tracks["days"].history.events
     assert [e.data for e in events if e.kind == "restarted"] == [2, 3, 4]
     assert len(set(pids)) == 3
@@ -101,7 +101,7 @@ async def test_a_loop_that_waits_to_start_again_can_be_stopped():
         os._exit(1)
 
     orch = one(fn=die, pool="process", restart="on_crash").start()
-    await until(lambda: orch.status()["days"].reason.startswith("after a crash"), patience=10)
+    await until(lambda: orch.status()["days"].reason.startswith("after a crash"))
     status = await orch.stop(grace=1)
     assert status["days"].state in {"stopped", "error"}
     assert orch.is_over()
@@ -110,11 +110,11 @@ async def test_a_loop_that_waits_to_start_again_can_be_stopped():
 @live
 async def test_a_paused_loop_is_paused_after_its_crash_too():
     orch = one(fn=where, pool="process", every=0.005, restart="on_crash").start()
-    await until(lambda: orch.outputs("check"), patience=10)
+    await until(lambda: orch.outputs("check"))
     await orch.pause()
     os.kill(orch.outputs("check")[-1][1], signal.SIGKILL)
     await until(lambda: "restarted" in [e.kind for e in orch.tracks["days"].history.events])
-    await until(lambda: orch.status()["days"].state == "paused", patience=10)
+    await until(lambda: orch.status()["days"].state == "paused")
     await orch.stop()
 
 
@@ -142,10 +142,10 @@ async def test_a_reader_that_was_killed_loses_no_message_and_completes():
     )
     orch = graph.start()
     for n in (5, 20):
-        await until(lambda n=n: orch.metrics()["take"].done >= n, patience=10)
+        await until(lambda n=n: orch.metrics()["take"].done >= n)
         orch.tracks["take"].host.process.kill()
         await until(lambda: orch.status()["take"].state == "starting")
-        await until(lambda: orch.status()["take"].state != "starting", patience=10)
+        await until(lambda: orch.status()["take"].state != "starting")
     status = await orch.wait(timeout=30)
     assert [s.state for s in status.loops] == ["completed"] * 3
     assert set(orch.outputs("pair")) == set(range(total))

@@ -52,7 +52,7 @@ async def test_a_call_that_cannot_be_ended_is_abandoned_and_named(pool):
         status = await orch.stop(grace=0.2)
     try:
         assert stop.clock >= 0.2
-        assert stop.seconds < 0.9
+        assert stop.seconds < 1.5
         assert status["days"].state == "stopped"
         assert status["days"].reason == "abandoned: check"
         assert orch.metrics()["days"].cancelled == 1
@@ -66,12 +66,12 @@ async def test_a_call_that_cannot_be_ended_is_abandoned_and_named(pool):
 @pytest.mark.parametrize("pool", ["thread", "asyncio", "process"])
 @live
 async def test_a_call_that_goes_on_and_on_holds_a_stop_up_for_its_grace_and_no_longer(pool):
-    orch = one(fn=lambda _: time.sleep(4), pool=pool).start()
-    await until(lambda: orch.metrics()["days"].produced == 1, patience=20)
+    orch = one(fn=lambda _: time.sleep(3), pool=pool).start()
+    await until(lambda: orch.metrics()["days"].produced == 1)
     with Stopwatch() as stop:
-        status = await orch.stop(grace=2)
-    assert stop.clock >= 2
-    assert stop.seconds < 2.4  # 2.1 where nothing else goes on
+        status = await orch.stop(grace=1)
+    assert stop.clock >= 1
+    assert stop.seconds < 2  # 1.1 where nothing else goes on
     assert status["days"].reason == "abandoned: check"
     await until(lambda: not [t for t in threading.enumerate() if t.name.startswith("flownb")])
 
@@ -86,7 +86,7 @@ async def test_cancel_does_not_wait(pool):
     await until(lambda: orch.metrics()["days"].produced == 1)
     with Stopwatch() as cancelled:
         status = await orch.cancel()
-    assert cancelled.seconds < 0.3
+    assert cancelled.seconds < 1.5  # and not the five of the node
     assert status["days"].state == "stopped"
     assert orch.metrics()["days"].cancelled == 1
 
@@ -98,7 +98,7 @@ async def test_cancel_gives_a_short_call_the_moment_it_needs(pool):
     await orch.wait(iterations=2, timeout=30)
     status = await orch.cancel()
     assert status["days"].reason == ""
-    assert not [t for t in threading.enumerate() if t.name.startswith("flownb")]
+    await until(lambda: not [t for t in threading.enumerate() if t.name.startswith("flownb")])
 
 
 @POOLS
@@ -123,7 +123,7 @@ async def test_a_shorter_grace_wins(pool):
     orch.stop(grace=10)
     with Stopwatch() as stop:
         await orch.stop(grace=0.1)
-    assert stop.seconds < 0.6
+    assert stop.seconds < 1.5
 
 
 @POOLS
@@ -157,7 +157,7 @@ async def test_a_stop_during_setup_comes_within_its_grace(pool):
     await asyncio.sleep(0.05)
     with Stopwatch() as stop:
         status = await orch.stop(grace=0.2)
-    assert stop.seconds < 0.9
+    assert stop.seconds < 1.5
     assert status["days"].state == "stopped"
     assert closed == ["quick"]
 
@@ -169,7 +169,7 @@ async def test_a_stop_while_paused(pool):
     await orch.pause()
     with Stopwatch() as stop:
         assert (await orch.stop())["days"].state == "stopped"
-    assert stop.seconds < 0.5
+    assert stop.seconds < 1.5
 
 
 @POOLS
@@ -183,7 +183,7 @@ async def test_a_stop_during_a_retrys_wait_does_not_wait_for_it(pool):
     await until(lambda: orch.metrics()["days"].nodes["check"].retries == 1)
     with Stopwatch() as stop:
         await orch.stop(grace=0.1)
-    assert stop.seconds < 0.6
+    assert stop.seconds < 1.5
 
 
 @POOLS
@@ -197,7 +197,7 @@ async def test_a_node_that_waits_for_a_message_is_ended(pool):
     await until(lambda: orch.metrics()["days"].produced == 1)
     with Stopwatch() as stop:
         await orch.stop(grace=0.1)
-    assert stop.seconds < 1.2
+    assert stop.seconds < 2
     await until(lambda: not [t for t in threading.enumerate() if t.name.startswith("flownb")])
 
 
@@ -246,7 +246,7 @@ async def test_a_slow_producer_does_not_hold_up_a_stop():
     await until(lambda: orch.status()["days"].state == "running")
     with Stopwatch() as stop:
         await orch.stop(grace=0.1)
-    assert stop.seconds < 0.9
+    assert stop.seconds < 1.5
 
 
 @live
@@ -372,8 +372,8 @@ def test_a_fault_of_the_engine_ends_in_state_error_and_never_hangs(where, pool, 
         graph = one([1, 2, 3], same, pool=pool).add_node("wait", wait).add_edge("check", "wait")
         orch = graph.start()
         with pytest.raises(RunError, match="engine fault"):
-            await orch.wait(timeout=3)
-        await asyncio.wait_for(orch.stop(grace=0.2), 3)
+            await orch.wait(timeout=30)
+        await asyncio.wait_for(orch.stop(grace=0.2), 20)
         assert orch.status()["days"].state == "error"
 
     asyncio.run(scenario())
@@ -389,9 +389,13 @@ def test_an_interrupted_wait_leaves_the_loops_alive_and_nothing_else():
     orch = one(every=0.01).start()
     # a shell that runs the tests in the background lets them ignore interrupts
     ignored = signal.signal(signal.SIGINT, signal.default_int_handler)
-    threading.Timer(0.2, _thread.interrupt_main).start()
+
+    async def cell():
+        threading.Timer(0.2, _thread.interrupt_main).start()
+        await orch.wait()
+
     with pytest.raises(KeyboardInterrupt):
-        asyncio.run(orch.wait())
+        asyncio.run(cell())
     signal.signal(signal.SIGINT, ignored)
     before = orch.status()["days"].iterations
     until_in_script(lambda: orch.status()["days"].iterations > before)

@@ -140,7 +140,7 @@ def test_what_nodes_log_as_a_cell_has_set_it_up_stays_in_their_log(pool, capfd):
     async def main():
         orch = one([1], check, pool=pool).start()
         mine.info("the cell itself")
-        await orch.wait(timeout=10)
+        await orch.wait(timeout=30)
         await orch.stop()
         return [line.text for line in orch.logs(node="check")]
 
@@ -454,7 +454,7 @@ async def test_whatever_a_node_raises_fails_its_item_and_no_more(pool, node, err
 
     graph = one(range(50), check, pool=pool, node=node).add_node("also", also, **node)
     orch = graph.add_edge("check", "also").start()
-    await orch.wait(timeout=5)
+    await orch.wait(timeout=30)
     metrics = orch.metrics()["days"]
     assert (metrics.done, metrics.failed) == (48, 2)
     assert [failure.node for failure in orch.failures()] == ["check", "also"]
@@ -470,13 +470,13 @@ async def test_the_copy_that_a_node_forks_ends_and_is_no_second_loop(node, end, 
         child = os.fork()
         if child:
             return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        signal.alarm(5)  # were it to hang, it would not wait for us
+        signal.alarm(20)  # were it to hang, it would not wait for us
         if end is not None:
             raise end(code)
         return None
 
     orch = one([1, 2], check, pool="process", node={"keep": 2, **node}).start()
-    await orch.wait(timeout=20)
+    await orch.wait(timeout=30)
     assert orch.outputs("check") == [code, code]
     await orch.stop()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import time
 from contextlib import asynccontextmanager
@@ -55,7 +56,7 @@ def test_whoever_is_in_the_middle_of_something_waits_and_goes_on(durable):
             ]
             await asyncio.sleep(0.3)
             assert not any(call.done() for call in calls)
-            assert queues.away.startswith("redis is away since 0 s (unix://")
+            assert re.match(r"redis is away since \d s \(unix://", queues.away)
             durable.start()
             with Stopwatch() as back:
                 await asyncio.gather(*calls)
@@ -136,13 +137,13 @@ def test_closing_while_the_server_hangs_takes_a_moment_and_loses_nothing(durable
                 asyncio.create_task(queues.push("q", 3)),
             ]
             await asyncio.sleep(0.2)
-            began = time.monotonic()
-        took = time.monotonic() - began
+            closing = Stopwatch().start()
+        closing.stop()
         durable.signal(signal.SIGCONT)
         for call in calls:
             with pytest.raises(QueueError, match="closed here"):
                 await call
-        assert took < 8, "before it was ten, and more with each reader"
+        assert closing.seconds < 8, "before it was ten, and more with each reader"
         async with patient(durable, Q, QueueSpec("r")) as (queues, _):
             assert (await drain(queues, "r", "b")) == [2]
 
@@ -179,7 +180,7 @@ def test_what_a_lost_answer_had_delivered_is_delivered_after_all(durable):
                 await other._client().xreadgroup("q", stream.name, {"flownb:g:q": ">"})
             durable.kill()
             durable.start()
-            (message,) = await asyncio.wait_for(waiting, 5)
+            (message,) = await asyncio.wait_for(waiting, 30)
             assert (message.payload, message.deliveries) == (1, 1)
 
     asyncio.run(scenario())

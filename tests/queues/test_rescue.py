@@ -13,6 +13,7 @@ from flownb.queues import lives, open_server
 from flownb.queues.keeper import lease_time
 from flownb.queues.spec import Lease
 from tests.queues.support import NEWS, drain, manager
+from tests.standstill import undisturbed
 
 
 def test_the_process_of_a_dead_consumer_is_known_to_be_gone():
@@ -56,7 +57,7 @@ def test_what_a_closed_reader_held_goes_to_the_next_at_once_one_at_a_time(server
             async with manager(server) as queues:
                 await asyncio.sleep(0)
                 ids = [await queues.push("q", n) for n in range(3)]
-                got = await asyncio.wait_for(waiting, 5)
+                got = await asyncio.wait_for(waiting, 30)
                 await other.ack("q", [message.id for message in got], reader="rank")
                 rest = len(ids) - len(got)
                 if rest:
@@ -67,7 +68,7 @@ def test_what_a_closed_reader_held_goes_to_the_next_at_once_one_at_a_time(server
             seen = []
             while len(seen) < rest + 2:
                 lease = Lease(careful=True)
-                found = await other.read("q", reader="rank", count=9, timeout=5, lease=lease)
+                found = await other.read("q", reader="rank", count=9, timeout=30, lease=lease)
                 assert len(found) == 1
                 seen.append((found[0].payload, found[0].deliveries))
                 assert await other.read("q", reader="rank", count=9, timeout=0) == []
@@ -86,10 +87,10 @@ def test_a_message_of_which_its_readers_die_ends_as_a_dead_letter(server):
             await queues.push("q", "neighbour")
         for deliveries in (1, 2, 3):
             async with manager(server) as queues:
-                message = await queues.pop("q", 5, reader="rank", lease=lease)
+                message = await queues.pop("q", 30, reader="rank", lease=lease)
                 assert (message.payload, message.deliveries) == ({"poison": True}, deliveries)
         async with manager(server) as queues:
-            message = await queues.pop("q", 5, reader="rank", lease=lease)
+            message = await queues.pop("q", 30, reader="rank", lease=lease)
             assert message.payload == "neighbour"
             (letter,) = await queues.dead("rank")
             assert letter["item"] == {"poison": True}
@@ -128,9 +129,9 @@ def test_who_leaves_lets_go_also_for_readers_that_do_not_know_it(real_server_url
             await queues._client().flushall()
             for n in range(3):
                 await queues.push("q", n)
-            assert len(await queues.read("q", reader="rank", count=9, timeout=1)) == 3
+            assert len(await queues.read("q", reader="rank", count=9, timeout=30)) == 3
         async with manager(real_server_url) as other:
-            left = [await other.pop("q", 10, reader="rank") for _ in range(3)]
+            left = [await other.pop("q", 30, reader="rank") for _ in range(3)]
             assert [(message.payload, message.deliveries) for message in left] == [
                 (0, 2), (1, 2), (2, 2),
             ]  # fmt: skip
@@ -149,29 +150,29 @@ def test_who_works_keeps_its_lease_and_who_is_silent_loses_it(real_server_url, m
         async with manager(real_server_url) as queues, manager(real_server_url) as other:
             await queues._client().flushall()
             await queues.push("q", "long")
-            message = await queues.pop("q", 1, reader="rank", lease=lease)
+            message = await queues.pop("q", 30, reader="rank", lease=lease)
             # It works for longer than its lease, and renews it meanwhile.
             assert await other.pop("q", 3, reader="rank", lease=lease) is None
             assert await queues.settle(message, [], reader="rank")
 
             await queues.push("q", "hung")
-            message = await queues.pop("q", 1, reader="rank", lease=lease)
+            message = await queues.pop("q", 30, reader="rank", lease=lease)
             queues._keeper._task.cancel()
-            taken = await other.pop("q", 10, reader="rank", lease=lease)
+            taken = await other.pop("q", 30, reader="rank", lease=lease)
             assert (taken.payload, taken.deliveries) == ("hung", 2)
             push = queues.hold("q", "twice")
             assert not await queues.settle(message, [push], reader="rank")
             assert (await other.stats("q")).depth == 1
             await other.ack("q", [taken.id], reader="rank")
 
-    asyncio.run(scenario())
+    undisturbed(scenario)
 
 
 def test_what_is_settled_while_we_ask_what_is_ours_is_not_read_again(server, monkeypatch):
     async def scenario():
         async with manager(server, NEWS) as queues:
             await queues.push("news", "once")
-            message = await queues.pop("news", 1, reader="a")
+            message = await queues.pop("news", 30, reader="a")
             stream = queues._streams["news", "a"]
             mine = stream._rescue.mine
 
@@ -200,7 +201,7 @@ def test_who_has_slept_with_its_machine_asks_whether_its_message_went_to_another
         async with manager(real_server_url) as queues, manager(real_server_url) as other:
             await queues._client().flushall()
             await queues.push("q", "slept")
-            message = await queues.pop("q", 1, reader="rank")
+            message = await queues.pop("q", 30, reader="rank")
             queues._keeper._task.cancel()
             await other._client().xclaim("flownb:g:q", "q", "elsewhere", 0, [message.id])
             asleep = 3600.0
@@ -218,15 +219,16 @@ def test_a_server_that_forgets_all_ends_no_renewals(real_server_url, monkeypatch
 
     async def scenario():
         async with manager(real_server_url) as queues, manager(real_server_url) as other:
+            await queues._client().flushall()
             await queues.push("q", "forgotten")
-            assert await queues.pop("q", 1, reader="rank", lease=lease)
+            assert await queues.pop("q", 30, reader="rank", lease=lease)
             await queues._client().flushall()
             await asyncio.sleep(1)  # a renewal falls into this time
             await queues.push("q", "long")
-            assert (await queues.pop("q", 1, reader="rank", lease=lease)).payload == "long"
+            assert (await queues.pop("q", 30, reader="rank", lease=lease)).payload == "long"
             assert await other.pop("q", 3, reader="rank", lease=lease) is None
 
-    asyncio.run(scenario())
+    undisturbed(scenario)
 
 
 def test_of_two_that_claim_at_once_one_gets_the_message(server):
@@ -259,9 +261,9 @@ def test_a_broadcast_reader_takes_over_for_its_own_loop_only(server):
             await queues.push("news", 1)
             await queues.read("news", reader="a", count=1, timeout=0)
         async with manager(server, NEWS) as queues:
-            message = await queues.pop("news", 5, reader="b")
+            message = await queues.pop("news", 30, reader="b")
             assert (message.payload, message.deliveries) == (1, 1)
-            message = await queues.pop("news", 5, reader="a")
+            message = await queues.pop("news", 30, reader="a")
             assert (message.payload, message.deliveries) == (1, 2)
 
     asyncio.run(scenario())
@@ -281,7 +283,7 @@ def test_a_stranger_in_our_group_may_have_any_name(real_server_url):
             await client.xgroup_create(key, name, "0")
             await queues.push("q", 2)
             lease = Lease(visibility_timeout=0.2)
-            found = [(await queues.pop("q", 10, lease=lease)).payload for _ in range(2)]
+            found = [(await queues.pop("q", 30, lease=lease)).payload for _ in range(2)]
             assert sorted(found) == [1, 2]
             assert (await queues.stats("q")).depth == 2
             await client.flushall()

@@ -106,7 +106,7 @@ def ended(server: subprocess.Popen[Any]) -> None:
 
 
 def _wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
-    for _ in range(300):
+    for _ in range(900):
         assert server.poll() is None, "JupyterLab ended at its start"
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
@@ -114,4 +114,4 @@ def _wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
             time.sleep(0.1)
         else:
             return
-    pytest.fail("JupyterLab did not come up in 30 s")
+    pytest.fail("JupyterLab did not come up in 90 s")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import re
@@ -16,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.ui.conftest import ROOT, ended
-from tests.ui.notebooks import written
+from tests.ui.notebooks import PATIENCE, new_page, written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = [pytest.mark.browser, pytest.mark.wallclock, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.browser, pytest.mark.wallclock, pytest.mark.timeout(300)]
 
 GRAPH = """
 from flownb import Graph
@@ -62,7 +63,7 @@ def serving(home: Path, *command: str) -> Iterator[str]:
             cwd=home, env=env, stdout=log, stderr=log,
         )  # fmt: skip
         try:
-            for _ in range(300):
+            for _ in range(600):
                 assert server.poll() is None, (home / "log").read_text()
                 with closing(socket.socket()) as door:
                     if door.connect_ex(("127.0.0.1", port)) == 0:
@@ -86,13 +87,16 @@ def calls(page: Any) -> int:
 
 
 def moves_and_obeys(page: Any) -> None:
-    page.locator(NODE).wait_for(timeout=60_000)
-    page.locator(f"{NODE}[aria-label*=' calls']").wait_for(timeout=20_000)
+    page.locator(NODE).wait_for()
+    page.locator(f"{NODE}[aria-label*=' calls']").wait_for()
     before = calls(page)
-    page.wait_for_timeout(1500)
-    assert calls(page) > before
+    for _ in range(PATIENCE // 100):
+        page.wait_for_timeout(100)
+        if calls(page) > before + 3:
+            break
+    assert calls(page) > before + 3
     page.locator("[aria-label='pause days']").click()
-    page.locator(".flownb-loop:has-text('paused')").wait_for(timeout=5_000)
+    page.locator(".flownb-loop:has-text('paused')").wait_for()
 
 
 def test_notebook_7(browser: Any, tmp_path: Path) -> None:
@@ -101,14 +105,14 @@ def test_notebook_7(browser: Any, tmp_path: Path) -> None:
     command = ["notebook", "--allow-root", "--no-browser", "--ip=127.0.0.1", "--port={port}"]
     token = ["--ServerApp.port_retries=0", "--IdentityProvider.token="]
     with serving(tmp_path, *command, *token) as address:
-        page = browser.new_page(viewport={"width": 1100, "height": 1000})
+        page = new_page(browser, height=1000)
         page.goto(f"{address}/notebooks/live.ipynb", wait_until="domcontentloaded")
-        page.locator(".jp-CodeCell .cm-content").first.wait_for(timeout=60_000)
-        for _ in range(4):  # it swallows keys until its kernel is there
+        page.locator(".jp-CodeCell .cm-content").first.wait_for()
+        for _ in range(10):  # it swallows keys until its kernel is there
             page.locator(".jp-CodeCell .cm-content").first.click()
             page.keyboard.press("Control+Enter")
-            page.wait_for_timeout(4_000)
-            if page.locator(NODE).count():
+            with contextlib.suppress(Exception):  # a TimeoutError of Playwright's own
+                page.locator(NODE).wait_for(timeout=5_000)
                 break
         moves_and_obeys(page)
         assert not any(still.is_visible() for still in page.locator(".flownb-still").all())
@@ -120,7 +124,7 @@ def test_voila(browser: Any, tmp_path: Path) -> None:
     written(tmp_path / "live.ipynb", GRAPH + "view")
     command = ["voila", "live.ipynb", "--no-browser", "--Voila.ip=127.0.0.1", "--port={port}"]
     with serving(tmp_path, *command) as address:
-        page = browser.new_page(viewport={"width": 1100, "height": 1000})
+        page = new_page(browser, height=1000)
         page.goto(address, wait_until="domcontentloaded")
         moves_and_obeys(page)
         page.close()
@@ -132,7 +136,7 @@ def test_marimo(browser: Any, tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text(code)
     command = ["marimo", "run", "app.py", "--headless", "--no-token", "--port", "{port}"]
     with serving(tmp_path, *command) as address:
-        page = browser.new_page(viewport={"width": 1100, "height": 1000})
+        page = new_page(browser, height=1000)
         page.goto(address, wait_until="domcontentloaded")
         moves_and_obeys(page)
         page.close()

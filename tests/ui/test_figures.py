@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.ui.notebooks import INSIDE, opened, run_cell, written
+from tests.ui.notebooks import AWAITS, INSIDE, go_on, new_page, opened, run_cell, written
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-pytestmark = [pytest.mark.browser, pytest.mark.wallclock, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.browser, pytest.mark.wallclock, pytest.mark.timeout(300)]
 
 EVIL = "<img src=x onerror=alert(1)>"
 GRAPH = f"""
@@ -41,7 +41,7 @@ ITEMS = """() => Number(document.querySelector('.flownb-c-rate .flownb-dim').tit
 @pytest.fixture
 def page(browser: Any) -> Any:
     """Give a page on which a call of `alert` is noted."""
-    page = browser.new_page(viewport={"width": 1200, "height": 1400})
+    page = new_page(browser)
     page.add_init_script("window.alerted = 0; window.alert = () => { window.alerted += 1; };")
     yield page
     page.close()
@@ -64,7 +64,7 @@ def outside(page: Any, part: str) -> list[str]:
 def test_the_dashboard_counts_and_obeys_also_while_a_cell_awaits(
     page: Any, lab: Callable[..., str], tmp_path: Path
 ) -> None:
-    cells = [GRAPH, "orch.dashboard()", "await orch.wait(timeout=8)", "time.sleep(1)"]
+    cells = [GRAPH, "orch.dashboard()", AWAITS, "time.sleep(1)"]
     errors = opened(page, lab(written(tmp_path / "dashboard.ipynb", *cells)))
     run_cell(page, 0)
     run_cell(page, 1, ".flownb-big")
@@ -76,7 +76,7 @@ def test_the_dashboard_counts_and_obeys_also_while_a_cell_awaits(
 
     awaiting = run_cell(page, 2)
     page.locator("[aria-label='pause days']").click()
-    page.wait_for_selector(f"{ROW} [data-state=paused]", timeout=3_000)
+    page.wait_for_selector(f"{ROW} [data-state=paused]")
     assert awaiting.locator(INSIDE).count() == 0  # it still awaits
     page.wait_for_timeout(400)
     made = page.evaluate(ITEMS)
@@ -88,15 +88,16 @@ def test_the_dashboard_counts_and_obeys_also_while_a_cell_awaits(
     page.wait_for_function(f"n => ({ITEMS})() > n + 2", arg=made)
     page.wait_for_selector(".flownb-says li:has-text('items failed: check: ValueError')")
 
+    go_on(lab.home)
     awaiting.locator(INSIDE).wait_for()
     run_cell(page, 3)
     page.locator("[aria-label='stop all loops']").click()
     page.wait_for_selector(".flownb-dashboard .flownb-bar:has-text('2 loops stopped')")
     assert page.locator(f"{ROW} button:enabled").count() == 1
     page.locator("[aria-label='start days']").click()
-    page.wait_for_selector(f"{ROW} [data-state=running]", timeout=5_000)
+    page.wait_for_selector(f"{ROW} [data-state=running]")
     page.locator("[aria-label='stop days']").click()
-    page.wait_for_selector(f"{ROW} [data-state=stopped]", timeout=5_000)
+    page.wait_for_selector(f"{ROW} [data-state=stopped]")
     assert errors == []
     assert page.evaluate("window.alerted") == 0
     assert page.locator(".flownb img").count() == 0
@@ -111,8 +112,7 @@ def test_the_timeline_follows_and_looks_back_and_the_log_is_filtered_and_searche
     run_cell(page, 1, ".flownb-chart")
     run_cell(page, 2, ".flownb-log")
     page.wait_for_selector(".flownb-node-name:text-is('check')")
-    page.wait_for_timeout(2_000)
-    assert page.evaluate(_INKED) > 500  # bars are drawn
+    page.wait_for_function(f"() => ({_INKED})() > 500")  # bars are drawn
 
     follow = page.locator(".flownb-timeline button:text-is('follow')")
     page.locator(".flownb-timeline [aria-label=earlier]").click()

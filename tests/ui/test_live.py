@@ -9,13 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.ui.notebooks import INSIDE, OUTPUT, opened, run_cell, written
+from tests.ui.notebooks import (
+    AWAITS,
+    INSIDE,
+    OUTPUT,
+    go_on,
+    new_page,
+    opened,
+    run_cell,
+    written,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-pytestmark = [pytest.mark.browser, pytest.mark.wallclock, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.browser, pytest.mark.wallclock, pytest.mark.timeout(300)]
 
 GRAPH = """
 import asyncio, time
@@ -50,7 +59,7 @@ CALLS = """name => {
 @pytest.fixture
 def page(browser: Any) -> Any:
     """Give a page on which a call of `alert` is noted."""
-    page = browser.new_page(viewport={"width": 1200, "height": 1400})
+    page = new_page(browser)
     page.add_init_script("window.alerted = 0; window.alert = () => { window.alerted += 1; };")
     yield page
     page.close()
@@ -61,7 +70,6 @@ def state_is(page: Any, words: str) -> None:
         "words => [...document.querySelectorAll('.flownb-loop')]"
         ".some(text => text.textContent.includes(words))",
         arg=words,
-        timeout=3_000,
     )
 
 
@@ -71,7 +79,7 @@ def test_the_graph_moves_and_obeys_while_a_cell_awaits_and_after_a_sync_cell(
     cells = [
         GRAPH,
         "orch = graph.start()\norch.dag()",
-        "print(await orch.wait(iterations=10_000, timeout=6))",
+        AWAITS,
         "time.sleep(1)",
     ]
     errors = opened(page, lab(written(tmp_path / "moves.ipynb", *cells)))
@@ -95,6 +103,7 @@ def test_the_graph_moves_and_obeys_while_a_cell_awaits_and_after_a_sync_cell(
     page.keyboard.press("Escape")
     page.wait_for_selector(".flownb-panel", state="hidden")
 
+    go_on(lab.home)
     awaiting.locator(INSIDE).wait_for()
     run_cell(page, 3)
     page.locator("[aria-label='pause days']").click()
@@ -140,12 +149,13 @@ def saved(browser: Any, lab: Callable[..., str], tmp_path_factory: pytest.TempPa
     """Give a notebook that was run in JupyterLab, and saved when its run was over."""
     book = tmp_path_factory.mktemp("saved") / "run.ipynb"
     cells = [GRAPH, "orch = graph.start()\norch.dag()", "await orch.wait(20)\nawait orch.stop()"]
-    page = browser.new_page(viewport={"width": 1200, "height": 1400})
+    page = new_page(browser)
     opened(page, lab(written(book, *cells)))
     run_cell(page, 0)
     run_cell(page, 1, ".flownb-node")
     run_cell(page, 2, INSIDE)
     page.wait_for_selector(".flownb-bar:has-text('2 loops stopped')")
+    page.wait_for_selector(".flownb-still:has-text('stopped')", state="attached")
     page.wait_for_timeout(500)
     page.keyboard.press("Control+s")
     page.wait_for_selector("text=Saving completed")

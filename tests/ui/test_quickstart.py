@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.ui.notebooks import new_page
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -24,16 +26,16 @@ _OVERFLOWS = """() => [...document.querySelectorAll('.fnb svg')].filter(svg => {
 
 @pytest.mark.browser
 @pytest.mark.wallclock
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_run_all_in_jupyterlab_shows_every_picture_and_no_console_error(
     browser: Any, lab: Callable[..., str]
 ) -> None:
-    page = browser.new_page(viewport={"width": 1200, "height": 7000})
+    page = new_page(browser, height=7000)
     errors: list[str] = []
     page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
     _open(page, lab(QUICKSTART, outputs=False))
     _run_all(page)
-    page.wait_for_selector(f"{_OUTPUT}:has-text('did you mean')", timeout=60_000)
+    page.wait_for_selector(f"{_OUTPUT}:has-text('did you mean')")
     page.wait_for_selector(f"{_OUTPUT}:has-text(\"('storms', 'stopped')\")")
     pictures = page.locator(f"{_OUTPUT} .fnb svg[role=img]")
     assert pictures.count() == 2  # the graph and the timeline
@@ -47,14 +49,14 @@ def test_run_all_in_jupyterlab_shows_every_picture_and_no_console_error(
 
 @pytest.mark.browser
 @pytest.mark.wallclock
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_a_clone_that_is_not_trusted_still_shows_the_pictures(
     browser: Any, lab: Callable[..., str]
 ) -> None:
-    page = browser.new_page(viewport={"width": 1200, "height": 7000})
+    page = new_page(browser, height=7000)
     _open(page, lab(QUICKSTART, "Dark"))
     stills = page.locator(f"{_OUTPUT} img")
-    stills.nth(1).wait_for(timeout=30_000)
+    stills.nth(1).wait_for()
     assert stills.count() == 2
     for still in stills.all():
         assert still.is_visible()
@@ -66,16 +68,15 @@ def test_a_clone_that_is_not_trusted_still_shows_the_pictures(
 
 def _open(page: Any, address: str) -> None:
     page.goto(address, wait_until="domcontentloaded")
-    page.wait_for_selector(".jp-NotebookPanel .jp-CodeCell", timeout=60_000)
+    page.wait_for_selector(".jp-NotebookPanel .jp-CodeCell")
     page.wait_for_function(
         "() => document.querySelector('.jp-NotebookPanel .jp-Notebook-ExecutionIndicator')"
-        "?.dataset.status === 'idle'",
-        timeout=60_000,
+        "?.dataset.status === 'idle'"
     )
 
 
 def _run_all(page: Any) -> None:
-    for _ in range(3):
+    for _ in range(6):
         page.click(".jp-NotebookPanel .jp-Cell >> nth=0")  # the menu acts on what has the focus
         page.keyboard.press("Escape")
         page.click("text=Run >> nth=0")

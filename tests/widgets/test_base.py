@@ -92,7 +92,10 @@ def test_a_selection_reaches_its_part_and_unknown_parts_are_passed_over(view, pa
 
 
 @live
-async def test_a_view_sends_at_most_ten_messages_a_second_and_none_when_nothing_changes():
+async def test_a_view_sends_at_most_ten_messages_a_second_and_none_when_nothing_changes(
+    monkeypatch,
+):
+    monkeypatch.setattr(base, "_WHOLE", 1000)
     part = Counter()
     view = Live([part], home=asyncio.get_running_loop())
     sent, begin = noted(view), time.monotonic()
@@ -154,16 +157,20 @@ async def test_a_page_that_has_gone_without_a_word_is_sent_nothing_more(monkeypa
     view._still.refresh = lambda *_, **__: stills.append(part.values["a"])
     view._heard(view, {"do": "show", "view": "reloaded"}, [])
     sent = noted(view)
-    await until(view._is_watched)
+    await until(lambda: "reloaded" in view._pages)
     await until(lambda: not view._is_watched())
     part.values["a"] = 7
     sent.clear()
     await until(lambda: 7 in stills)  # what stays in the notebook goes on
     assert sent == []
-    view._heard(view, {"do": "here", "view": "back"}, [])
-    await until(lambda: {"state": {"dag/a": 7}} in sent)
+
+    def told(message):
+        view._heard(view, {"do": "here", "view": "back"}, [])  # it says so again and again
+        return message in sent
+
+    await until(lambda: told({"state": {"dag/a": 7}}))
     part.values["a"] = 8
-    await until(lambda: {"patch": {"dag/a": 8}} in sent)
+    await until(lambda: told({"patch": {"dag/a": 8}}) or told({"state": {"dag/a": 8}}))
     view._heard(view, {"do": "hide", "view": "back"}, [])
     await until(lambda: not view._ticking)  # the one that was reloaded holds it no longer
     view.close()
@@ -176,11 +183,16 @@ async def test_a_page_that_says_that_it_is_there_is_told_on(monkeypatch):
     view = Live([part], home=asyncio.get_running_loop())
     view._heard(view, {"do": "show", "view": "x"}, [])
     sent = noted(view)
+
+    def told(value):
+        view._heard(view, {"do": "here", "view": "x"}, [])
+        return {"dag/a": value} in [next(iter(message.values())) for message in sent]
+
     for n in range(12):
         await asyncio.sleep(0.1)
         part.values["a"] = n
-        view._heard(view, {"do": "here", "view": "x"}, [])
-    await until(lambda: {"dag/a": 11} in [next(iter(message.values())) for message in sent])
+        told(n)
+    await until(lambda: told(11))
     view.close()
 
 

@@ -74,7 +74,7 @@ def highest(found):
 @live
 async def test_a_view_of_twenty_loops_of_twenty_a_second_costs_the_kernel_less_than_10_ms():
     async with many().start() as orch:
-        await orch.wait(iterations=20, timeout=20)
+        await orch.wait(iterations=20, timeout=30)
         views = [orch.view()]  # every part of it
         wires = [Wire(view) for view in views]
         without, watched, seconds = [], [], 0.0
@@ -98,7 +98,7 @@ async def test_a_view_of_twenty_loops_of_twenty_a_second_costs_the_kernel_less_t
 @live
 async def test_all_views_of_twenty_loops_send_less_than_200_kilobytes_a_second():
     async with many().start() as orch:
-        await orch.wait(iterations=20, timeout=20)
+        await orch.wait(iterations=20, timeout=30)
         views = [getattr(orch, kind)() for kind in VIEWS]
         wires = [Wire(view) for view in views]
         begin = time.monotonic()
@@ -122,7 +122,7 @@ async def test_what_is_drawn_is_not_sent_again_when_nothing_is_drawn_otherwise()
         for view in views:
             view.observe(scenes.append, "scene")
             view.start()
-        await orch.wait(iterations=30, timeout=20)
+        await orch.wait(iterations=30, timeout=30)
         await orch.stop()
         await until(lambda: not any(view._ticking for view in views))
         for view in views:

@@ -51,7 +51,7 @@ async def test_states_figures_and_queues_of_a_run_arrive():
 async def test_every_button_does_what_it_says_to_one_loop_or_to_all():
     async with two_loops().start() as orch:
         view = orch.dashboard()
-        await orch.wait(iterations=2, timeout=5)
+        await orch.wait(iterations=2, timeout=30)
         view._heard(None, {"do": "pause", "loop": "days"}, [])
         await until(lambda: orch.status()["days"].state == "paused")
         assert orch.status()["storms"].state == "running"
@@ -100,7 +100,7 @@ async def test_a_run_that_is_over_is_shown_as_it_ended():
     orch = one([1, 2, 3]).start()
     view = orch.dashboard()
     view.start()
-    await orch.wait(timeout=5)
+    await orch.wait(timeout=30)
     await until(lambda: (key(view, "state") or [""])[0] == "completed")
     assert key(view, "items")[:2] == [3, 3]
     assert "✓ completed" in view.still()
@@ -111,7 +111,7 @@ async def test_a_run_that_is_over_is_shown_as_it_ended():
 @live
 async def test_what_is_sent_each_second_is_bounded_however_fast_the_loop():
     async with one(fn=same, node={"keep": 1}).start() as orch:
-        await orch.wait(iterations=2_000, timeout=5)
+        await orch.wait(iterations=2_000, timeout=30)
         view = orch.dashboard()
         sent = noted(view)
         view.start()

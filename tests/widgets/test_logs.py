@@ -104,6 +104,6 @@ async def test_the_names_of_who_speaks_are_there_before_they_speak():
 async def test_what_stays_is_a_table_of_the_last_lines():
     orch = one([1], fn=lambda _: print("<b>hello</b>")).start()
     view = orch.logs_view()
-    await orch.wait(timeout=5)
+    await orch.wait(timeout=30)
     await until(lambda: "&lt;b&gt;hello&lt;/b&gt;" in view.still())
     view.close()
