@@ -11,6 +11,7 @@ import contextlib
 import faulthandler
 import functools
 import os
+import re
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
 _MOST: Final = 65_536  # bytes at a time, and of a line
+_OURS: Final = re.compile(r'  File ".*/(flownb/engine/\w+|threading)\.py", line')  # in a last trace
 
 
 class Overheard:
@@ -47,7 +49,8 @@ class Overheard:
 
     def _tell(self, line: str) -> None:
         self.spoke = True
-        self._write_line(shown(line))
+        if not (line.startswith("Extension modules: ") or _OURS.match(line)):
+            self._write_line(shown(line))
 
     def end(self) -> None:
         """Log what is left of a child that has ended; its own children may live on."""

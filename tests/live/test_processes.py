@@ -193,7 +193,7 @@ async def test_what_a_child_says_past_python_is_in_its_log_to_the_last_word(capf
         with multiprocessing.get_context("fork").Pool(1) as pool:
             pool.map(print, ["a pool"])
         os.write(2, b"begun ")
-        ctypes.string_at(0)
+        ctypes.memset(0, 1, 1)
 
     orch = one([1], crash, pool="process").start()
     with pytest.raises(RunError, match=r"SIGSEGV\); orch.logs\(\) has its last words"):
@@ -202,7 +202,7 @@ async def test_what_a_child_says_past_python_is_in_its_log_to_the_last_word(capf
     assert said[:5] == [
         "raw", "a program", "a thread", "a pool", "begun Fatal Python error: Segmentation fault"
     ]  # fmt: skip
-    assert any(line.endswith(" in crash") for line in said)
+    assert said[-1].endswith(" in crash")  # and nothing of the engine's
     assert capfd.readouterr() == ("", "")
 
 
