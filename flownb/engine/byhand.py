@@ -65,11 +65,8 @@ class QueuesByHand:
 
     async def _replay(self, loop: str, letters: Sequence[dict[str, Any]]) -> int:
         """Push again what came from a queue of one loop; any other item its loop must take."""
-        queued = [letter for letter in letters if await self._use(partial(_is_pushable, letter))]
-        others = [letter for letter in letters if letter not in queued]
-        there = [
-            letter for letter in others if await self._use(partial(_is_there, loop, letter["id"]))
-        ]
+        queued, others = await self._use(partial(_sorted, letters))
+        there = await self._use(partial(_still_there, loop, others)) if others else []
         if others:
             self._offer(loop, there)
         moved = await self._use(lambda m: m.letters.replay(loop, queued)) if queued else 0
@@ -127,11 +124,18 @@ class QueuesByHand:
             await manager.aclose()
 
 
-async def _is_there(loop: str, letter_id: str, manager: QueueManager) -> bool:
-    """Whether it still is among the dead letters."""
-    return await manager.letters.still_there(loop, letter_id)
+async def _sorted(
+    letters: Sequence[dict[str, Any]], manager: QueueManager
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Those whose items came from a queue of which each message goes to one loop only; others."""
+    queued = [letter for letter in letters if manager.is_competing(letter.get("queue"))]
+    others = [letter for letter in letters if not manager.is_competing(letter.get("queue"))]
+    return queued, others
 
 
-async def _is_pushable(letter: dict[str, Any], manager: QueueManager) -> bool:
-    """Whether its item came from a queue of which each message goes to one loop only."""
-    return manager.is_competing(letter.get("queue"))
+async def _still_there(
+    loop: str, letters: Sequence[dict[str, Any]], manager: QueueManager
+) -> list[dict[str, Any]]:
+    """Those that still are among the dead letters."""
+    there = await manager.letters.still_there(loop, [letter["id"] for letter in letters])
+    return [letter for letter in letters if letter["id"] in there]

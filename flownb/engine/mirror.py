@@ -98,9 +98,9 @@ class Mirror(Restartable):
         """Take in the queues of the next plan."""
         self.specs = tuple(specs)
 
-    def offer(self, item: Any, letter_id: str) -> None:
-        """Take an item of the dead letters again."""
-        self.send("offer", item, letter_id)
+    def offer(self, letters: Sequence[tuple[Any, str]]) -> None:
+        """Take items of dead letters again."""
+        self.send("offer", letters)
 
     def writers_done(self) -> None:
         """Everyone who pushes to the queue that drives this loop has completed."""

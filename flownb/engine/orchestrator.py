@@ -394,5 +394,5 @@ class Orchestrator(Answers):
         if track.has_ended:
             msg = f"loop {loop!r} has ended: start the graph again, then replay its dead letters"
             raise LoopStopped(msg)
-        for letter in letters:
-            track.host.post(track.manager.offer, letter["item"], letter["id"])
+        offered = [(letter["item"], letter["id"]) for letter in letters]
+        track.host.post(track.manager.offer, offered)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 CLOSE: Final = 1.0  # seconds that closing gets even when the grace of a stop is over
 MOMENT: Final = 0.5  # seconds that calls have had at least before they are left behind
 _LEAST: Final = 0.1
+_SOON: Final = 0.01  # seconds between two looks whether a loop has a source yet
 
 
 class Steered(Restartable):
@@ -68,6 +69,7 @@ class Steered(Restartable):
         self._closing = False
         self._steps = self._stepped = 0  # items to make although it is paused, and made so
         self.last_step = -1  # the iteration of the last of them
+        self._offered: set[str] = set()  # the dead letters whose items it was given again
         self._deadline: float | None = None
         self.moment = MOMENT  # that sync calls still get when the loop has ended
         self._sleeper: asyncio.Future[None] | Nap | None = None
@@ -217,25 +219,29 @@ class Steered(Restartable):
         self.log(self.name, -1, "warning", text)
         self.event("away", data=where)
 
-    def offer(self, item: Any, letter_id: str) -> None:
-        """Take an item of the dead letters again; when it has settled, it leaves them."""
-        letter = Message(letter_id, "", item, letter=True)
-        if self.state not in ENDED and not self._has(letter):
-            self.source.again.append((item, letter, None))
-            self.wake()
+    def offer(self, letters: Sequence[tuple[Any, str]]) -> None:
+        """Take items of dead letters again; one that has settled leaves them.
 
-    def _has(self, letter: Message) -> bool:
-        """Whether it was offered before and has not settled yet."""
-        waiting = [message for _, message, _ in self.source.again]
-        waiting += [item.message for item in self.items.values()]
-        return any(m is not None and m.letter and m.id == letter.id for m in waiting)
+        Each once: an item that was offered before waits, is at work, or leaves just now.
+        """
+        if self.state in ENDED:
+            return
+        if not hasattr(self, "source"):
+            asyncio.get_running_loop().call_later(_SOON, self.guard, self.offer, letters)
+            return
+        for item, letter_id in letters:
+            if letter_id not in self._offered:
+                self._offered.add(letter_id)
+                letter = Message(letter_id, "", item, letter=True)
+                self.source.again.append((item, letter, None))
+        self.wake()
 
     def writers_done(self) -> None:
         """Everyone who pushes to the queue that drives this loop has completed."""
         if hasattr(self, "source"):
             self.source.writers_done()
         elif self.state not in ENDED:
-            asyncio.get_running_loop().call_later(0.01, self.writers_done)
+            asyncio.get_running_loop().call_later(_SOON, self.writers_done)
 
     def crash(self, error: BaseException) -> None:
         """End the loop in state error: not an item's failure, or one with on_error="stop"."""

@@ -7,6 +7,7 @@ keeps its last 100,000, about; what is older is dropped.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 MOST: Final = 100_000
 """Dead letters that a loop keeps, about: a loop that fails all day must not fill Redis."""
+
+_PAGE: Final = 1000
 
 Replay = Callable[[list[dict[str, Any]]], Awaitable[int]]
 
@@ -48,7 +51,8 @@ class DeadLetters(list[dict[str, Any]]):
         a broadcast queue, when the item has settled. Waits for room in a full queue. Raises
         QueueError, and offers none, if one of them cannot be offered.
         """
-        chosen = [letter for letter in self if not ids or letter["id"] in ids]
+        wanted = set(ids)
+        chosen = [letter for letter in self if not ids or letter["id"] in wanted]
         lossy = [letter["id"] for letter in chosen if letter.get("lossy")]
         if lossy:
             raise QueueError(
@@ -81,18 +85,34 @@ class Letters:
         pushed again. Raises QueueError for an item that came from no queue of this graph.
         """
         pushes = [self._hold(letter.get("queue") or "", letter["item"]) for letter in letters]
-        moved = 0
-        for push, letter in zip(pushes, letters, strict=True):
-            forget, undone = self.settling(loop, letter["id"])
-            entry = self._keys.dead(loop), letter["id"]
-            with self._to.errors(f"loop {loop!r}"):
-                moved += await self._outbox.move(loop, entry, push, forget, undone)
-        return moved
-
-    async def still_there(self, loop: str, letter_id: str) -> bool:
-        """Whether a letter has not left the dead letters of its loop."""
+        moves = [self._move(loop, *pair) for pair in zip(letters, pushes, strict=True)]
         with self._to.errors(f"loop {loop!r}"):
-            return await self._to.insist(partial(self._is_there, loop, letter_id))
+            moved = await asyncio.gather(*moves, return_exceptions=True)
+            for result in moved:
+                if isinstance(result, BaseException):
+                    raise result
+        return moved.count(True)
+
+    async def _move(self, loop: str, letter: dict[str, Any], push: Push) -> bool:
+        forget, undone = self.settling(loop, letter["id"])
+        entry = self._keys.dead(loop), letter["id"]
+        return await self._outbox.move(loop, entry, push, forget, undone)
+
+    async def still_there(self, loop: str, ids: Sequence[str]) -> set[str]:
+        """Which letters have not left the dead letters of their loop."""
+        there: set[str] = set()
+        with self._to.errors(f"loop {loop!r}"):
+            for first in range(0, len(ids), _PAGE):
+                some = ids[first : first + _PAGE]
+                there |= await self._to.insist(partial(self._those_there, loop, some))
+        return there
+
+    async def _those_there(self, loop: str, ids: Sequence[str]) -> set[str]:
+        pipe = self._client.pipeline(transaction=False)
+        for letter_id in ids:
+            pipe.xrange(self._keys.dead(loop), letter_id, letter_id)
+        found = await pipe.execute()
+        return {letter_id for letter_id, entry in zip(ids, found, strict=True) if entry}
 
     async def forget(self, loop: str, letter_id: str) -> None:
         """Take a letter out of the dead letters of a loop."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 
 import pytest
 
@@ -286,3 +287,39 @@ async def test_what_all_have_settled_leaves_a_broadcast_queue_also_with_full_que
     assert sorted(seen) == sorted([*range(40), *range(40)])
     assert (await orch.queues.stats("in")).depth == 0
     await orch.stop()
+
+
+@pytest.mark.parametrize("pool", ["thread", "process"])
+@live
+async def test_many_letters_are_offered_in_one_message_and_each_comes_back_once(
+    redis, pool, tmp_path
+):
+    mended, done = tmp_path / "mended", tmp_path / "done"
+
+    def count():
+        yield "works"  # a node that never did pauses its loop
+        yield from map(str, range(400))
+        while True:
+            yield None
+
+    def work(n):
+        if n != "works" and not mended.exists():
+            raise ValueError("no")
+        with done.open("a") as file:
+            file.write(f"{n}\n")
+
+    graph = Graph(f"many {pool}").add_producer("count", count).add_node("work", work)
+    graph.add_edge("count", "work").set_loop("count", on_error="dead_letter", pool=pool)
+    orch = graph.start(redis=redis)
+    letters = []
+    while len(letters) < 400:
+        letters = await orch.queues.dead("count", 400)
+    mended.touch()
+    host = orch.tracks["count"].host
+    posted, post = [], host.post
+    host.post = lambda verb, *args: (posted.append(verb.__name__), post(verb, *args))
+    assert sum(await asyncio.gather(*[letters.replay() for _ in range(3)])) >= 400
+    await some_letters(orch, "count", 0)
+    assert posted == ["offer"] * 3
+    await orch.stop()
+    assert Counter(done.read_text().split()) == Counter(["works", *map(str, range(400))])
