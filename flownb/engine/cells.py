@@ -64,11 +64,24 @@ def loads(content: bytes, thing: Callable[[int], Any] | None = None) -> Any:
     value = unpickler.load()
     names, lines = unpickler.load()
     linecache.cache.update({k: v for k, v in lines.items() if k not in linecache.cache})
-    from multiprocessing import get_start_method
-
-    if get_start_method(allow_none=True) == "fork":  # else a pool has another `__main__`
-        _name(names)
+    _name(names)
     return value
+
+
+def send_by_value() -> None:
+    """Have what cells define travel whole to processes that this one starts.
+
+    For those that are no copies of this one, whose `__main__` has other names.
+    """
+    from multiprocessing.reduction import ForkingPickler
+
+    ForkingPickler.reducer_override = _whole  # type: ignore[method-assign]
+
+
+def _whole(_: Any, thing: Any) -> Any:
+    if isinstance(thing, (FunctionType, type, _Cached)) and _named(thing):
+        return loads, (dumps(thing),)
+    return NotImplemented
 
 
 def _name(names: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 from flownb.engine.capture import capture
+from flownb.engine.cells import send_by_value
 from flownb.engine.far import Far, refuse, unload
 from flownb.engine.logs import set_up
 from flownb.engine.overheard import speak
@@ -55,6 +56,8 @@ def main(
     # Nodes may start processes of their own; multiprocessing forbids it to daemons.
     multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]  # noqa: SLF001
     multiprocessing.set_start_method(method, force=True)
+    if method != "fork":
+        send_by_value()
     speak(streams)
     capture()
     pipe = Pipe(connection)
