@@ -85,6 +85,8 @@ class Lane:
         """Run rows until the event loop needs a turn; False when the source had nothing."""
         if not await self._ports.open():
             return True
+        if not self._ports.ready:  # the server came back, or a queue got bounds, meanwhile
+            return True
         most, spot = self._ports.begin(), self.loop.spot
         self._times, self._rows = [], []
         spot.where = self._where

@@ -166,3 +166,24 @@ async def test_a_message_that_holds_null_is_an_item_and_is_acked():
         assert orch.status()["storms"].state == "completed"
         assert orch.outputs("rank") == [None] * 5
         assert (await orch.queues.stats("wet")).depth == 0
+
+
+@live
+async def test_what_a_server_has_forgotten_while_a_reader_waits_is_made_with_the_next_push(redis):
+    seen = []
+    graph = Graph("forgotten").add_queue_reader("move", queue="in", external=True)
+    graph.add_queue("out").add_edge("move", "out")
+    graph.add_queue_reader("end", queue="out").add_node("see", seen.append).add_edge("end", "see")
+    orch = graph.start(redis=redis)
+    for n in range(60):  # enough for nodes to count as short: then rows of items are pushed
+        await orch.queues.push("in", n)
+    await until(lambda: orch.metrics()["move"].done == 60)
+    track = orch.tracks["move"]
+    manager, forgotten = track.manager, []
+    assert manager.lane.usable
+    track.host.post(lambda: forgotten.append(manager.queues._to.came_back()))
+    await until(lambda: forgotten)
+    await orch.queues.push("in", 60)
+    await until(lambda: orch.metrics()["move"].done == 61)
+    await until(lambda: seen == list(range(61)))
+    await orch.stop()
