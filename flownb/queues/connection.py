@@ -88,6 +88,11 @@ class Connection:
         """Since when the server is away, in words; "" while it is there. From any thread."""
         return "" if self._presence is None else self._presence.away
 
+    @property
+    def silent(self) -> float:
+        """For how many seconds the server has owed us an answer."""
+        return 0.0 if self._link is None else self._link.silent
+
     def ring(self, bell: str) -> None:
         """Wake who listens, if there was ever a link."""
         if self._link is not None:

@@ -32,7 +32,8 @@ from flownb.queues.settle import Job, ack_job, data_bell, room_bell
 from flownb.queues.spec import MANUAL, Clock, Lease, Message, QueueSpec, QueueStats
 from flownb.queues.streams import Keys, groups_of
 
-_GOODBYE = 1.0  # seconds that a server has to hear each part of our last words
+_GOODBYE = 1.0  # seconds that a server has to hear our last words, less what it was silent
+_LEAST, _WORD = 0.2, 0.05  # seconds that it has all the same, and for each part of them
 _UNHURRIED = 0.02  # seconds between looks whether all was given out, while it was not
 
 
@@ -69,6 +70,7 @@ class QueueManager:
         self._keys = Keys(namespace, graph)
         self._consumer = consumer
         self._clock = clock
+        self._heard_until = 0.0
         self._virtual = bool(getattr(clock, "virtual", False))
         server = server if hasattr(server, "connect") else open_server(server)
         self._to = Connection(server, keys=self._keys, virtual=self._virtual, patient=patient)
@@ -306,6 +308,8 @@ class QueueManager:
         if self._to.closed:
             return
         reason = f"graph {self._graph!r}: its queues are closed here: start the graph again"
+        now = asyncio.get_running_loop().time()
+        self._heard_until = now + max(_LEAST, _GOODBYE - self._to.silent)
         await self._to.give_up(reason)
         await self._in_time(self._groups.aclose())
         for bounded in self._bounded.values():
@@ -325,8 +329,9 @@ class QueueManager:
 
     async def _in_time(self, work: Awaitable[object]) -> None:
         """A server that hangs holds up no stop: what it does not hear stays pending."""
+        left = max(_WORD, self._heard_until - asyncio.get_running_loop().time())
         with suppress(TimeoutError):
-            async with asyncio.timeout(None if self._virtual else _GOODBYE):
+            async with asyncio.timeout(None if self._virtual else left):
                 await work
 
     async def __aenter__(self) -> Self:

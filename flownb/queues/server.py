@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakKeyDictionary
 
 from flownb.errors import QueueError, QueueUnavailable
+from flownb.queues.address import options_of_client, options_of_url
 from flownb.queues.bells import Bell, BellBoard
 from flownb.queues.streams import clear_errors
 
@@ -30,12 +31,6 @@ _DRAIN_POLL = 0.2
 _CHECK_TIMEOUT = 2.0
 # When an answer is given up: long for a server that thinks, short for one that is gone.
 _SOCKET_TIMEOUT = 5.0
-
-# What says where a server is; the rest of a client's options is how that client works.
-_KEPT_OPTIONS = frozenset(
-    {"host", "port", "path", "db", "username", "password", "credential_provider", "client_name"}
-    | {"socket_timeout", "socket_connect_timeout", "socket_keepalive"}
-)
 
 # One board per fakeredis, also when somebody hands us the same one twice.
 _BOARDS_LOCK = threading.Lock()
@@ -70,6 +65,10 @@ class Link(Protocol):
 
     def ring(self, name: str) -> None:
         """Wake whoever listens."""
+
+    @property
+    def silent(self) -> float:
+        """For how many seconds the server has owed us an answer."""
 
     @property
     def departures(self) -> int:
@@ -128,8 +127,8 @@ def open_server(redis: Any = None, *, need_other_process: bool = False) -> Serve
     if redis is None:
         return _own_server() if need_other_process else LocalServer()
     if isinstance(redis, str):
-        return RemoteServer(_options_of_url(redis))
-    options = _options_of_client(redis)
+        return RemoteServer(options_of_url(redis))
+    options = options_of_client(redis)
     if "server" not in options:
         return RemoteServer(options)
     if need_other_process:
@@ -249,6 +248,11 @@ class BaseLink:
         await self.client.aclose()
 
     @property
+    def silent(self) -> float:
+        """For how many seconds the server has owed us an answer."""
+        return max((wire.silent for wire in self._wires), default=0.0)
+
+    @property
     def departures(self) -> int:
         """How often somebody in this process has stopped reading here."""
         return self._bells.departures
@@ -355,45 +359,3 @@ def _with_path(options: dict[str, Any]) -> dict[str, Any]:
     if "path" in options:
         options["unix_socket_path"] = options.pop("path")
     return options
-
-
-def _options_of_url(url: str) -> dict[str, Any]:
-    from redis.asyncio.connection import SSLConnection, parse_url
-
-    try:
-        options: dict[str, Any] = dict(parse_url(url))
-    except ValueError as error:
-        raise QueueError(f"redis={_without_password(url)!r}: {error}") from None
-    kind = options.pop("connection_class", None)
-    return options | ({"ssl": True} if kind is SSLConnection else {})
-
-
-def _options_of_client(client: Any) -> dict[str, Any]:
-    pool = getattr(client, "connection_pool", None)
-    if pool is None:
-        raise QueueError(
-            f"redis= is a {type(client).__name__}: give a URL, a redis-py client, "
-            f"or None for the one inside this kernel"
-        )
-    given = pool.connection_kwargs
-    if "server" in given:
-        return {"server": _fake_server(pool)}
-    options = {
-        name: value
-        for name, value in given.items()
-        if value is not None and (name in _KEPT_OPTIONS or name.startswith("ssl_"))
-    }
-    return options | ({"ssl": True} if "SSL" in pool.connection_class.__name__ else {})
-
-
-def _fake_server(pool: Any) -> Any:
-    fake = pool.connection_kwargs["server"]
-    if fake is None:
-        # A FakeRedis made without server= chooses one when it makes a connection.
-        fake = pool.make_connection()._server  # noqa: SLF001  nothing public tells
-    return fake
-
-
-def _without_password(url: str) -> str:
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}"

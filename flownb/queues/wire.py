@@ -119,6 +119,8 @@ class Wire:
         self.number: int | None = None
         """What the server calls this connection; None if it does not tell."""
         self._busy = asyncio.Lock()
+        self._owed: float | None = None
+        """Since when an answer is to be there."""
 
     async def exchange(
         self, commands: Sequence[Command], *, patience: float = 0.0, glance: Glance = texts
@@ -130,8 +132,19 @@ class Wire:
         form that `glance` reads are read by it.
         """
         async with self._busy:
-            await self._connect()
-            return await self._send(commands, patience, glance)
+            self._owed = asyncio.get_running_loop().time() + patience
+            try:
+                await self._connect()
+                return await self._send(commands, patience, glance)
+            finally:
+                self._owed = None
+
+    @property
+    def silent(self) -> float:
+        """For how many seconds an answer has been missing."""
+        if self._owed is None:
+            return 0.0
+        return max(0.0, asyncio.get_running_loop().time() - self._owed)
 
     async def _connect(self) -> None:
         if self._connection is None:

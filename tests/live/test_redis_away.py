@@ -9,8 +9,10 @@ from collections import Counter
 import pytest
 
 from flownb import Graph
-from flownb.errors import QueueUnavailable
+from flownb.errors import QueueError, QueueUnavailable
+from flownb.queues import open_server
 from tests.live.support import live, until
+from tests.queues.support import manager
 from tests.servers import RestartableServer
 from tests.standstill import Stopwatch
 
@@ -116,6 +118,40 @@ async def test_stop_works_while_redis_is_away(durable):
         await orch.stop(grace=0.5)
     assert stop.seconds < 2.5
     durable.start()
+
+
+@live
+async def test_stop_takes_little_more_than_its_grace_while_redis_hangs(durable):
+    """Items at work, pushes that wait for room, acks on their way: nobody hears of them."""
+    graph = Graph("hanging").add_producer("count", every=0.002)
+    graph.add_queue("line", kind="blocking", maxlen=5).add_edge("count", "line")
+    graph.add_queue_reader("read", queue="line").add_node("see", lambda n: n)
+    graph.add_queue("out", external=True).add_edge("read", "see", "out")
+    orch = graph.set_loop("read", transactional=True).start(redis=durable.url)
+    await until(lambda: orch.metrics()["read"].done > 3, "some items", 20)
+    durable.signal(signal.SIGSTOP)
+    await asyncio.sleep(0.2)
+    with Stopwatch() as stop:
+        await orch.stop(grace=0.5)
+    durable.signal(signal.SIGCONT)
+    assert stop.seconds < 0.5 + 1.2
+
+
+@live
+async def test_all_parts_of_a_goodbye_that_nobody_hears_share_one_second(durable):
+    queues = manager(open_server(durable.url), consumer="me", patient=True)
+    await queues.push("q", 1)
+    await queues.push("q", 2)
+    first, _ = await queues.read("q", reader="read", count=2, timeout=0)
+    durable.signal(signal.SIGSTOP)
+    ack = asyncio.create_task(queues.ack("q", [first.id], reader="read"))
+    await asyncio.sleep(0.05)
+    with Stopwatch() as close:
+        await queues.aclose()
+    durable.signal(signal.SIGCONT)
+    assert close.seconds < 1.5  # the ack, and that the other message is free: 2 s
+    with pytest.raises(QueueError, match="closed"):
+        await ack
 
 
 @live
