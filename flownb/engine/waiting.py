@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from flownb.engine.track import Track
 
 _LOOK: Final = 0.25
+_ANSWER: Final = 1.0
 
 
 class Forsaken:
@@ -32,21 +33,22 @@ class Forsaken:
 
     async def look(self) -> None:
         """Look again, now and then; a loop that is started once more feeds again."""
-        tracks = self._of.tracks
-        failed = {name for name, track in tracks.items() if _has_failed(track)}
-        if not failed or time.monotonic() < self._next:
+        if time.monotonic() < self._next:
             return
+        self._next, tracks = time.monotonic() + _LOOK, self._of.tracks
+        failed = {name for name, track in tracks.items() if _has_failed(track)}
         ended = failed | {name for name, track in tracks.items() if track.has_ended}
-        readers = [tracks[name] for name in self._of.links.forsaken(ended, failed)]
-        self._names = {track.name for track in readers if await self._is_idle(track)}
-        self._next = time.monotonic() + _LOOK
+        readers = self._of.links.forsaken(ended, failed) & tracks.keys()
+        self._names = {name for name in readers if await self._is_idle(tracks[name])}
 
     async def _is_idle(self, track: Track) -> bool:
         queue = track.manager.plan.reads
         if track.state != "running" or queue is None:
             return False
-        with contextlib.suppress(QueueError):  # it is away
-            return not ((await self._of.queues.stats(queue)).depth or track.metrics().in_flight)
+        with contextlib.suppress(QueueError, TimeoutError):  # it is away, or hangs
+            async with asyncio.timeout(_ANSWER):
+                stats = await self._of.queues.stats(queue)
+            return not (stats.depth or track.metrics().in_flight)
         return False
 
 
