@@ -146,10 +146,18 @@ def _after_grace(before: Census, grace: float = GRACE) -> Census:
     return leaked
 
 
-@pytest.hookimpl(wrapper=True)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport(item: pytest.Item) -> object:
-    """Remember which tests failed by themselves."""
-    report = yield
+    """Remember which tests failed by themselves.
+
+    A report parses source. On Python 3.11 that fails, and pytest with it, where another
+    thread parses too while the collector runs a finalizer in the middle of it.
+    """
+    gc.disable()
+    try:
+        report = yield
+    finally:
+        gc.enable()
     if report.failed:
         item.stash[_failed] = True
     return report
