@@ -14,7 +14,14 @@ from typing import Any
 
 from flownb.queues.settle import counted
 from flownb.queues.spec import GroupStats, QueueSpec, QueueStats
-from flownb.queues.streams import Group, entries_from, group_from, order, pending
+from flownb.queues.streams import (
+    Group,
+    at_one_moment,
+    entries_from,
+    group_from,
+    order,
+    pending,
+)
 
 _PAGE = 1000
 _NO_STREAM: dict[str, Any] = {"length": 0, "last-entry": None, "entries-added": 0}
@@ -22,10 +29,9 @@ _NO_STREAM: dict[str, Any] = {"length": 0, "last-entry": None, "entries-added": 
 
 async def figures(client: Any, spec: QueueSpec, key: str) -> QueueStats:
     """The state of one queue; an unknown stream is an empty queue."""
-    pipe = client.pipeline(transaction=True)
-    pipe.xinfo_stream(key)
-    pipe.xinfo_groups(key)
-    stream, infos = await pipe.execute(raise_on_error=False)
+    stream, infos = await at_one_moment(
+        client, lambda pipe: pipe.xinfo_stream(key).xinfo_groups(key)
+    )
     for reply in (stream, infos):
         if isinstance(reply, Exception):
             if "no such key" not in str(reply):

@@ -143,7 +143,7 @@ def dead_letter_job(
     add = ("XADD", key, "MAXLEN", "~", str(MOST), entry_id, "data", lenient(kept))
     if ack is None:
         return Job((add,), (key,))
-    return replace(ack, commands=(add, *ack.commands), into=(key,))
+    return replace(ack, commands=(add, *ack.commands), whole=True, into=(key,))
 
 
 def _is_json(item: Any) -> bool:

@@ -107,7 +107,8 @@ class Outbox:
         if pushes:
             await self._submit(Parcel(loop, pushes, acks, undone))
         else:
-            await self._common.submit(replace(joined((), acks, ""), undone=undone))
+            job = replace(joined((), acks, ""), whole=False, undone=undone)
+            await self._common.submit(job)
 
     async def move(
         self,

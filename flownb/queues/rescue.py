@@ -13,7 +13,15 @@ from typing import Any
 
 from flownb.queues.lives import is_dead
 from flownb.queues.spec import MANUAL, Lease
-from flownb.queues.streams import Entry, Held, entries_from, held_by, held_from, name_of
+from flownb.queues.streams import (
+    Entry,
+    Held,
+    at_one_moment,
+    entries_from,
+    held_by,
+    held_from,
+    name_of,
+)
 
 _GUARD_LIFE = 60_000  # milliseconds; no claim takes longer
 _LONG_SINCE = 10**11  # milliseconds
@@ -58,10 +66,13 @@ class Rescue:
 
     async def _others(self) -> tuple[list[str], list[str]]:
         """The other consumers that hold something, and all there are, from one moment."""
-        pipe = self._client.pipeline(transaction=True)
-        pipe.xpending(self._key, self._group)
-        pipe.xinfo_consumers(self._key, self._group)
-        summary, consumers = await pipe.execute()
+        at = self._key, self._group
+        summary, consumers = await at_one_moment(
+            self._client, lambda pipe: pipe.xpending(*at).xinfo_consumers(*at)
+        )
+        for reply in (summary, consumers):
+            if isinstance(reply, Exception):
+                raise reply
         holders = [name_of(row["name"]) for row in summary["consumers"]]
         names = [name_of(row["name"]) for row in consumers]
         return [n for n in holders if n != self._me], [n for n in names if n != self._me]

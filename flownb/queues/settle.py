@@ -1,8 +1,10 @@
 """When has a message been dealt with, and how does it leave the stream?
 
-Competing: one reader acks, and the entry is deleted in the same MULTI. Broadcast:
-each group acks, and who acks last deletes. Who is last is seen *after* the own
-ack, so that of two readers that ack at once at least one sees itself as the last.
+Competing: one reader deletes the entry, and acks it. Not in a MULTI, which Redis refuses when
+it is full, and acks are what gives it its memory back; what is cut off in between is an entry
+that is pending and gone, which the next reader acks. Broadcast: each group acks, and who acks
+last deletes. Who is last is seen *after* the own ack, so that of two readers that ack at once
+at least one sees itself as the last.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ def room_bell(key: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Commands that go out in one MULTI, whom to wake then, and what to sweep."""
+    """Commands that go out together, whom to wake then, and what to sweep."""
 
     commands: tuple[tuple[str, ...], ...]
     rings: tuple[str, ...]
@@ -47,6 +49,8 @@ class Job:
     """(stream, entry ids) that are deleted if this was the last ack they waited for."""
     undone: Callable[[], Awaitable[bool]] | None = None
     """For what must not happen twice: whether it is still to be done, after a lost answer."""
+    whole: bool = True
+    """Whether the commands are done together or not at all."""
     apart: bool = False
     """Many commands that have nothing to do with each other, and a reply for each."""
     answered: tuple[Any, ...] = ()
@@ -57,7 +61,7 @@ class Job:
     @property
     def is_alone(self) -> bool:
         """Whether it needs no MULTI."""
-        return self.apart or len(self.commands) == 1
+        return self.apart or not self.whole or len(self.commands) == 1
 
 
 def ack_job(spec: QueueSpec, key: str, group: str, ids: Sequence[str]) -> Job:
@@ -65,7 +69,7 @@ def ack_job(spec: QueueSpec, key: str, group: str, ids: Sequence[str]) -> Job:
     ack = ("XACK", key, group, *ids)
     if spec.mode == "broadcast":
         return Job((ack,), (room_bell(key),), sweeps=((key, tuple(ids)),))
-    return Job((ack, ("XDEL", key, *ids)), (room_bell(key),))
+    return Job((("XDEL", key, *ids), ack), (room_bell(key),), whole=False)
 
 
 def left_of(job: Job, reply: Any) -> Job:
@@ -88,8 +92,8 @@ def is_refused_for_now(reply: Any) -> bool:
 async def transact(link: Link, jobs: Sequence[Job]) -> list[Any]:
     """Send all jobs in one go; the reply to each is that to its first command.
 
-    The commands of one job are done together or not at all. A job one of whose commands
-    was refused has that exception as its reply, one that goes `apart` a list of all replies.
+    A job one of whose commands was refused has that exception as its reply, one that goes
+    `apart` a list of all replies.
     """
     try:
         answers = await _send(link, jobs)
@@ -105,7 +109,8 @@ async def _send(link: Link, jobs: Sequence[Job]) -> list[Any]:
     if link.line is not None:
         return _answers(jobs, iter(await link.line.exchange(list(_wrapped(jobs)))))
     if len(jobs) > 1 or len(jobs[0].commands) > 1:
-        return await execute(link.client.pipeline(transaction=True), jobs)
+        together = not all(job.is_alone for job in jobs)
+        return await execute(link.client.pipeline(transaction=together), jobs)
     # One command is a transaction already, and cheaper without MULTI around it.
     return [_said(jobs[0], [await link.client.execute_command(*jobs[0].commands[0])])]
 

@@ -7,7 +7,7 @@ entry of `<loop>.dead`. Everything that knows a command by name is here or in
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -181,6 +181,22 @@ class Held:
     id: str
     consumer: str
     deliveries: int
+
+
+async def at_one_moment(client: Any, ask: Callable[[Any], object]) -> list[Any]:
+    """Replies or errors, all from one moment; a full Redis takes no MULTI: then from nearly one."""
+    from redis.exceptions import OutOfMemoryError
+
+    try:
+        return await _asked(client.pipeline(transaction=True), ask)
+    except OutOfMemoryError:
+        return await _asked(client.pipeline(transaction=False), ask)
+
+
+async def _asked(pipe: Any, ask: Callable[[Any], object]) -> list[Any]:
+    ask(pipe)
+    replies: list[Any] = await pipe.execute(raise_on_error=False)
+    return replies
 
 
 async def pending(client: Any, key: str, group: str, first: str, last: str) -> dict[str, int]:

@@ -8,6 +8,8 @@ import time
 from contextlib import contextmanager
 
 import pytest
+from redis.asyncio.client import Pipeline
+from redis.exceptions import OutOfMemoryError
 
 from flownb.errors import QueueUnavailable
 from flownb.queues import QueueSpec, open_server
@@ -141,6 +143,50 @@ def test_acks_pass_by_pushes_that_a_full_server_refuses(real, suffer):
                 assert not any(push.done() for push in pushes)
             await asyncio.gather(*pushes)
             assert sorted(await drain(queues, "q", "a", count=200)) == list(range(150))
+
+    asyncio.run(scenario())
+
+
+def test_acks_and_looks_need_no_multi_which_a_full_redis_refuses(real, suffer, monkeypatch):
+    """Whatever is in it; Valkey takes one in which nothing needs memory."""
+
+    async def refused(*_):
+        raise OutOfMemoryError("command not allowed when used memory > 'maxmemory'.")
+
+    async def scenario():
+        async with manager(open_server(real.url), patient=True) as queues:
+            for n in range(4):
+                await queues.push("q", n)
+            first, second, third = await queues.read("q", reader="a", count=3, timeout=0)
+            server = queues._to.link.client
+            with suffer(full):
+                monkeypatch.setattr(Pipeline, "_execute_transaction", refused)
+                await server.config_resetstat()
+                await queues.ack("q", [first.id], reader="a")
+                assert await queues.settle(second, [], reader="a")
+                heard = asyncio.get_running_loop().create_future()
+                queues.posts.ack("q", [third.id], "a", heard.set_result)
+                assert await heard is None
+                stats = await queues.stats("q")
+                assert (stats.depth, stats.lag, stats.pending) == (1, 1, 0)
+                assert "cmdstat_multi" not in await server.info("commandstats")
+
+    asyncio.run(scenario())
+
+
+def test_an_entry_that_was_deleted_and_not_acked_yet_is_acked_by_the_next_reader(real, suffer):
+    """All that is left where the way to the server broke between the two."""
+
+    async def scenario():
+        async with manager(open_server(real.url), patient=True) as queues:
+            await queues.push("q", 1)
+            (message,) = await queues.read("q", reader="a", count=1, timeout=0)
+            await queues._to.link.client.xdel(queues._keys.queue("q"), message.id)
+        async with manager(open_server(real.url), patient=True) as queues:
+            await queues.push("q", 2)
+            assert await drain(queues, "q", "a") == [2]
+            stats = await queues.stats("q")
+            assert (stats.depth, stats.pending) == (0, 0)
 
     asyncio.run(scenario())
 
