@@ -10,7 +10,7 @@ import asyncio
 
 from flownb import Graph, Retry
 from flownb.engine import attempts, ending
-from flownb.queues import guard, reader, rescue
+from flownb.queues import connection, guard, reader, rescue
 from tests.queues.fuse import Fire, run
 
 POINTS = (
@@ -37,18 +37,19 @@ MOST = {
 }
 
 
-def lay(fuse):
+def lay(fuse, *, transactional):
     """Lay a fuse through what flownb does with a message."""
     fuse.around(reader.StreamReader, "_opened", after="after the read")
     fuse.before(ending.Ending, "post", "between node and push")
     fuse.around(attempts.Attempts, "_backoff", before="in a retry's sleep")
     fuse.around(rescue.Rescue, "claim", before="in a reclaim", after="in a reclaim")
     fuse.around(rescue.Rescue, "renew", before="in a renewal", after="in a renewal")
-    fuse.around(guard.Guard, "_multi", during="in the MULTI", after="after the MULTI")
+    sends = (guard.Guard, "_multi") if transactional else (connection, "transact")
+    fuse.around(*sends, during="in the MULTI", after="after the MULTI")
 
 
 def make(fuse, *, transactional, pool):
-    lay(fuse)
+    lay(fuse, transactional=transactional)
     tried = set()
     lease = 1.5 if fuse.point == "in a renewal" else 30
 
