@@ -9,6 +9,7 @@ passes through to the stream that stood there before.
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 import threading
 from collections import deque
@@ -107,6 +108,13 @@ class _Router:
         return getattr(self._real, name)
 
 
+class _Nowhere(io.TextIOBase):
+    """Where a program that has no streams prints to."""
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+
 class _Watched(ModuleType):
     """`sys` while any graph runs: a stream that a cell puts there (`%%capture`) gets a stand-in.
 
@@ -154,7 +162,7 @@ def capture() -> None:
 def _stand_in(stream: Any, level: str) -> _Router:
     if isinstance(stream, _Router):
         return stream
-    router = _Router(stream, level)
+    router = _Router(_Nowhere() if stream is None else stream, level)
     _outlive.append(router)
     turn(stream, router)
     return router

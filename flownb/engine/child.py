@@ -58,7 +58,7 @@ def main(
     multiprocessing.set_start_method(method, force=True)
     if method != "fork":
         send_by_value()
-    speak(streams)
+    speak(streams, connection, lifeline)
     capture()
     pipe = Pipe(connection)
     try:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
 _MOST: Final = 65_536  # bytes at a time, and of a line
+_STDERR: Final = 2  # the highest number of a stream
 _OURS: Final = re.compile(r'  File ".*/(flownb/engine/\w+|threading)\.py", line')  # in a last trace
 
 
@@ -61,15 +62,19 @@ class Overheard:
             self._tell(self._begun.decode(errors="replace"))
 
 
-def speak(pipe: Connection) -> None:
-    """Lead this process's streams into a pipe, for good; called in the child."""
-    if os.name != "posix":
+def speak(pipe: Connection, *others: Connection) -> None:
+    """Lead this process's streams into a pipe, for good; called in the child.
+
+    Not where a kernel without streams has given their numbers to pipes.
+    """
+    if os.name != "posix" or min(p.fileno() for p in (pipe, *others)) <= _STDERR:
         sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123
         return
     nothing = os.open(os.devnull, os.O_RDONLY)
     for number, fd in enumerate((nothing, pipe.fileno(), pipe.fileno())):
         os.dup2(fd, number)
-    os.close(nothing)
+    if nothing > _STDERR:
+        os.close(nothing)
     pipe.close()
     out: Any = open(1, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
     sys.stdout = sys.stderr = out

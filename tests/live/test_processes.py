@@ -398,6 +398,17 @@ def test_a_module_of_the_users_that_hides_one_of_ours_hurts_no_loop_without_queu
     assert json.loads(ran.stdout.split("\n")[1]) == [0, 1, 4, 9, 16]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="closes streams as a shell does")
+def test_a_program_without_streams_runs_its_loops_all_the_same(tmp_path):
+    path = tmp_path / "script.py"
+    path.write_text(
+        SCRIPT.replace("print(json", f"open({str(tmp_path / 'out')!r}, 'w').write(json")
+    )
+    line = f"exec {sys.executable} {path} <&- >&- 2>&-"
+    subprocess.run(["sh", "-c", line], check=False, timeout=55)
+    assert json.loads((tmp_path / "out").read_text()) == [0, 1, 4, 9, 16]
+
+
 def test_a_run_without_an_event_loop_waits_for_its_child():
     orch = one([1, 2, 3], where, pool="process").start()
     end = time.monotonic() + 10
