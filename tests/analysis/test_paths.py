@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flownb.analysis.paths import Flow, detached, has_blocking, may_be_awaited, reach
@@ -192,26 +192,22 @@ def graphs(draw, kinds=("blocking", "non_blocking", "if"), most=7):
     return Naive(named, edges)
 
 
-@settings(deadline=None)
 @given(graphs())
 def test_the_static_set_is_the_union_over_all_runs(naive):
     for policy in ("none", "node", "blocking", "path", "all"):
         assert awaited(naive, policy) == naive.may_be_awaited(policy)
 
 
-@settings(deadline=None)
 @given(graphs())
 def test_the_static_set_of_path_live_is_an_upper_bound(naive):
     assert naive.may_be_awaited("path_live") <= awaited(naive, "path_live")
 
 
-@settings(deadline=None)
 @given(graphs(kinds=("blocking", "non_blocking")))
 def test_without_ifs_the_static_set_of_path_live_is_exact(naive):
     assert awaited(naive, "path_live") == naive.may_be_awaited("path_live")
 
 
-@settings(deadline=None)
 @given(graphs(), st.sampled_from(AWAIT_POLICIES))
 def test_detached_is_what_leads_to_no_node_that_may_be_awaited(naive, policy):
     flow = naive.flow()
@@ -220,7 +216,6 @@ def test_detached_is_what_leads_to_no_node_that_may_be_awaited(naive, policy):
     assert marked(flow, detached(flow, 0, may_be_awaited(flow, 0, policy))) == away
 
 
-@settings(deadline=None)
 @given(graphs())
 def test_the_policies_are_ordered(naive):
     none, node, blocking, path_live, path, everything = (awaited(naive, p) for p in AWAIT_POLICIES)
@@ -228,7 +223,6 @@ def test_the_policies_are_ordered(naive):
     assert none <= node <= everything
 
 
-@settings(deadline=None)
 @given(graphs())
 def test_the_policies_are_ordered_in_every_run(naive):
     for live in naive.runs():
@@ -245,7 +239,6 @@ def test_node_is_comparable_with_neither_blocking_nor_path():
     assert blocking - node == {"c"}
 
 
-@settings(deadline=None)
 @given(graphs())
 def test_has_blocking_marks_what_a_blocking_node_is_behind(naive):
     flow = naive.flow()

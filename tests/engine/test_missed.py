@@ -6,7 +6,7 @@ import pickle
 from array import array
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flownb.engine.metrics import Meter
@@ -70,7 +70,6 @@ def story(items, failing, cancelled, retried):
 numbers = st.sets(st.integers(0, 39))
 
 
-@settings(deadline=None)  # the first example loads cloudpickle
 @given(st.integers(1, 40), st.tuples(numbers, numbers, numbers), st.integers(0, 20_000), st.data())
 def test_metrics_are_the_same_however_little_was_kept(items, trouble, most, data):
     failing, cancelled, retried = trouble

@@ -7,7 +7,7 @@ import json
 import sys
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
@@ -215,7 +215,6 @@ def workflows(draw):
     return graph
 
 
-@settings(deadline=None)
 @given(workflows())
 def test_every_workflow_comes_back_as_the_same_document(graph):
     doc = to_dict(graph, tools=TOOLS)
@@ -435,7 +434,6 @@ def spoilt(draw):
     return doc
 
 
-@settings(deadline=None)
 @given(spoilt())
 def test_a_spoilt_document_is_loaded_or_refused_and_nothing_else(doc):
     try:

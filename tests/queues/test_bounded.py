@@ -30,7 +30,7 @@ def test_a_push_to_a_full_queue_waits_until_something_was_acked(server):
             await turns(50)
             assert not late.done()
             await queues.ack("q", [message.id], reader="rank")
-            assert await asyncio.wait_for(late, 10)
+            assert await asyncio.wait_for(late, 30)
             assert await drain(queues, "q", "rank") == [1, 2, "late"]
 
     asyncio.run(scenario())
@@ -221,10 +221,10 @@ def test_other_bounds_hold_at_once_also_for_pushes_that_wait(server):
             pushes = [asyncio.create_task(queues.push("q", n)) for n in range(9)]
             await asyncio.gather(*pushes[:2])
             queues.know([replace(small, maxlen=5)])
-            await asyncio.wait_for(asyncio.gather(*pushes[:5]), 10)
+            await asyncio.wait_for(asyncio.gather(*pushes[:5]), 30)
             assert not any(push.done() for push in pushes[5:])
             queues.know([replace(small, when_full="drop_newest")])
-            assert await asyncio.wait_for(asyncio.gather(*pushes[5:]), 10) == [""] * 4
+            assert await asyncio.wait_for(asyncio.gather(*pushes[5:]), 30) == [""] * 4
             queues.know([replace(small, maxlen=None)])
             await queues.push("q", 9)
             assert await drain(queues, "q", "a") == [0, 1, 2, 3, 4, 9]

@@ -211,7 +211,7 @@ def test_garbage_alone_does_not_end_a_wait(server):
             waiting = asyncio.create_task(queues.read("q", reader="rank", count=1, timeout=None))
             await queues._client().xadd("flownb:g:q", {"data": b"{"})
             await queues.push("q", "good")
-            messages = await asyncio.wait_for(waiting, 10)
+            messages = await asyncio.wait_for(waiting, 30)
             assert [message.payload for message in messages] == ["good"]
 
     asyncio.run(scenario())

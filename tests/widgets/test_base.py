@@ -91,6 +91,7 @@ def test_a_selection_reaches_its_part_and_unknown_parts_are_passed_over(view, pa
     assert part.chosen == [["n0"]]
 
 
+@pytest.mark.wallclock
 @live
 async def test_a_view_sends_at_most_ten_messages_a_second_and_none_when_nothing_changes(
     monkeypatch,
@@ -111,6 +112,7 @@ async def test_a_view_sends_at_most_ten_messages_a_second_and_none_when_nothing_
     assert len(sent) == quiet
 
 
+@pytest.mark.wallclock
 @live
 async def test_views_with_much_to_tell_tell_it_less_often(monkeypatch):
     monkeypatch.setattr(budget, "shared", Budget(rate := 200_000))
@@ -130,6 +132,7 @@ async def test_views_with_much_to_tell_tell_it_less_often(monkeypatch):
     assert size < rate * (time.monotonic() - begin + 0.25) + 4 * 70_000  # the last two, and a scene
 
 
+@pytest.mark.wallclock
 @live
 async def test_a_view_that_nobody_looks_at_stops_and_goes_on_when_it_is_shown_again():
     part = Counter()
@@ -147,6 +150,7 @@ async def test_a_view_that_nobody_looks_at_stops_and_goes_on_when_it_is_shown_ag
     view.close()
 
 
+@pytest.mark.wallclock
 @live
 async def test_a_page_that_has_gone_without_a_word_is_sent_nothing_more(monkeypatch):
     monkeypatch.setattr(base, "_AWAY", 0.2)
@@ -176,6 +180,7 @@ async def test_a_page_that_has_gone_without_a_word_is_sent_nothing_more(monkeypa
     view.close()
 
 
+@pytest.mark.wallclock
 @live
 async def test_a_page_that_says_that_it_is_there_is_told_on(monkeypatch):
     monkeypatch.setattr(base, "_AWAY", 0.5)
@@ -196,6 +201,7 @@ async def test_a_page_that_says_that_it_is_there_is_told_on(monkeypatch):
     view.close()
 
 
+@pytest.mark.wallclock
 @live
 async def test_a_part_that_raises_is_told_and_asked_again(monkeypatch):
     monkeypatch.setattr(base, "_PATIENCE", 0.01)
@@ -209,6 +215,7 @@ async def test_a_part_that_raises_is_told_and_asked_again(monkeypatch):
     view.close()
 
 
+@pytest.mark.wallclock
 @live
 async def test_clicks_in_a_foreign_thread_reach_the_loops():
     orch = one(every=0.01).start()
@@ -235,6 +242,7 @@ async def test_clicks_in_a_foreign_thread_reach_the_loops():
     view.close()
 
 
+@pytest.mark.wallclock
 @live
 async def test_nothing_is_left_of_a_closed_view():
     orch = one(every=0.01).start()

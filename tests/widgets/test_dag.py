@@ -24,6 +24,7 @@ def named(part, state):
     return {box.name: state.get(box.id) for box in part._scene.boxes}
 
 
+@pytest.mark.wallclock
 @live
 async def test_nodes_count_and_the_loop_tells_its_rate():
     async with one(every=0.01, node={"kind": "non_blocking"}).start() as orch:
@@ -39,6 +40,7 @@ async def test_nodes_count_and_the_loop_tells_its_rate():
     json.dumps(state, allow_nan=False)
 
 
+@pytest.mark.wallclock
 @live
 async def test_the_wait_of_a_producer_names_who_holds_it():
     said = []
@@ -54,6 +56,7 @@ async def test_the_wait_of_a_producer_names_who_holds_it():
     assert all((loop, boxes) == ("days", check) for loop, boxes, _ in said)
 
 
+@pytest.mark.wallclock
 @live
 async def test_a_detached_node_holds_nobody_and_is_seen_running():
     async def long(_):
@@ -68,6 +71,7 @@ async def test_a_detached_node_holds_nobody_and_is_seen_running():
     assert state["loop 0"][4] >= 3  # in flight
 
 
+@pytest.mark.wallclock
 @live
 async def test_a_throttled_producer_says_so():
     async def long(_):
@@ -82,6 +86,7 @@ async def test_a_throttled_producer_says_so():
     assert words.startswith("days is throttled: every slot is taken")
 
 
+@pytest.mark.wallclock
 @live
 async def test_queues_tell_how_deep_they_are():
     graph = Graph("deep").add_producer("days", range(3)).add_queue("q", maxlen=9, external=True)
@@ -95,6 +100,7 @@ async def test_queues_tell_how_deep_they_are():
         await orch.wait()
 
 
+@pytest.mark.wallclock
 @live
 async def test_a_click_shows_figures_the_last_error_outputs_and_the_log():
     def check(day):
@@ -120,6 +126,7 @@ async def test_a_click_shows_figures_the_last_error_outputs_and_the_log():
     assert [line.split(": ")[-1] for line in found["lines"]] == ["day 0", "day 1", "day 2"]
 
 
+@pytest.mark.wallclock
 @live
 async def test_a_closer_look_at_a_node_tells_how_it_ended(monkeypatch):
     monkeypatch.setattr(dag, "_CLOSER_EVERY", 1000)
@@ -132,6 +139,7 @@ async def test_a_closer_look_at_a_node_tells_how_it_ended(monkeypatch):
     assert part.state()["detail"]["figures"][0][2] == orch.metrics()["days"].nodes["check"].calls
 
 
+@pytest.mark.wallclock
 @live
 async def test_an_output_whose_repr_raises_is_told():
     class Rude:
@@ -146,6 +154,7 @@ async def test_an_output_whose_repr_raises_is_told():
     assert outputs == ["<Rude, whose repr raised RuntimeError>"]
 
 
+@pytest.mark.wallclock
 @live
 async def test_an_edit_changes_the_version_and_the_scene():
     graph = one(every=0.01)
@@ -159,6 +168,7 @@ async def test_an_edit_changes_the_version_and_the_scene():
         await until(lambda: named(part, part.state())["more"] is not None)
 
 
+@pytest.mark.wallclock
 @live
 async def test_an_ended_run_has_no_rates_any_more():
     async with one(range(50), slow, node={"kind": "non_blocking"}).start() as orch:

@@ -75,6 +75,7 @@ def test_nothing_reaches_the_graph_before_apply_and_all_of_it_then():
     assert sketch.edits == []
 
 
+@pytest.mark.wallclock
 @live
 async def test_apply_reaches_what_runs():
     graph = one(every=0.01)
@@ -85,6 +86,7 @@ async def test_apply_reaches_what_runs():
         await until(lambda: orch.tracks["days"].manager.plan.nodes[1].detached)
 
 
+@pytest.mark.wallclock
 @live
 async def test_what_was_measured_stands_in_for_durations_that_nobody_declared():
     graph = one(range(3), lambda day: sum(range(200_000)))

@@ -11,6 +11,7 @@ from tests.live.support import live, one, until
 from tests.widgets.support import noted
 
 
+@pytest.mark.wallclock
 @live
 async def test_the_whole_view_has_every_part_and_sends_one_stream():
     async with one(every=0.01).start() as orch:
@@ -24,6 +25,7 @@ async def test_the_whole_view_has_every_part_and_sends_one_stream():
     assert list(view._parts)[:2] == ["dag", "dashboard"]
 
 
+@pytest.mark.wallclock
 @live
 async def test_a_view_made_again_in_the_same_cell_takes_the_place_of_the_first(monkeypatch):
     async with one(every=0.01).start() as orch:
@@ -40,6 +42,7 @@ async def test_a_view_made_again_in_the_same_cell_takes_the_place_of_the_first(m
             view.close()
 
 
+@pytest.mark.wallclock
 @live
 async def test_a_snapshot_is_words_and_pictures_without_a_script(tmp_path):
     async with one(range(20), every=0.01).start() as orch:
@@ -58,6 +61,7 @@ async def test_a_snapshot_is_words_and_pictures_without_a_script(tmp_path):
 
 
 @pytest.mark.parametrize("kind", views._PARTS)
+@pytest.mark.wallclock
 @live
 async def test_scene_and_state_of_every_view_are_json(kind):
     async with one(every=0.01).start() as orch:
@@ -70,6 +74,7 @@ async def test_scene_and_state_of_every_view_are_json(kind):
 
 
 @pytest.mark.parametrize("control", ["notebook", "thread"])
+@pytest.mark.wallclock
 @live
 async def test_a_view_knows_how_the_run_ended_wherever_its_event_loop_was(control):
     for _ in range(3):
