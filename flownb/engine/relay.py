@@ -48,7 +48,7 @@ class Relay:
         self.loop: LoopManager | None = None
         self._backlog = Backlog(name)
         self._some, self._urgent = threading.Event(), threading.Event()
-        self._closed = False
+        self._closed = self._asked = False  # asked: somebody waits for this, and will look
         self._next_outputs = 0.0
         self._stale = False
         self._next_look = 0.0
@@ -75,6 +75,7 @@ class Relay:
             data = tuple(data)
         elif not isinstance(data, tuple):
             data = pack(data)
+        self._asked = self._asked or event.kind in _URGENT
         self._note(("event", (*event[:5], data)), data)
         if event.kind in _URGENT:
             self._urgent.set()
@@ -117,10 +118,11 @@ class Relay:
         """Send what was noted; False when nobody listens any more."""
         records = self._backlog.take()
         self._stale = self._stale or bool(records)
-        outputs = self._packed_outputs(now=bool(last))  # after the events: never older than they
+        asked, self._asked = self._asked, False
+        outputs = self._packed_outputs(now=bool(last) or asked)  # never older than the events
         records += [] if self.loop is None or last else self._look()
         if outputs:
-            records.append(("outputs", outputs))
+            records.insert(0, ("outputs", outputs))  # an event may wake who looks at them
         if not records and not last:
             return True
         if self.loop is not None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from flownb.errors import RunError
+from flownb.model.edges import did_you_mean
 from flownb.model.shown import Shown
 
 if TYPE_CHECKING:
@@ -45,7 +47,11 @@ class Status(Shown):
     server: str = ""
 
     def __getitem__(self, loop: str) -> LoopStatus:
-        return next(s for s in self.loops if s.loop == loop)
+        found = [s for s in self.loops if s.loop == loop]
+        if not found:
+            msg = f"there is no loop {loop!r}{did_you_mean(loop, [s.loop for s in self.loops])}"
+            raise RunError(msg)
+        return found[0]
 
     @property
     def failed(self) -> int:

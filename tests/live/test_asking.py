@@ -244,6 +244,13 @@ async def test_wait_raises_what_ended_a_loop_with_on_error_stop():
 
 
 @live
+async def test_a_status_of_a_loop_that_is_not_there_says_which_are():
+    async with one(every=0.01).start() as orch:
+        with pytest.raises(RunError, match=r"no loop 'day': did you mean .days."):
+            orch.status()["day"]
+
+
+@live
 async def test_wait_for_another_loop_does_not_raise():
     graph = one(fn=lambda n: 1 / n, on_error="stop").add_producer("nights", every=0.01)
     async with graph.add_node("sleep").add_edge("nights", "sleep").start() as orch:

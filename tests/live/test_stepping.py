@@ -25,6 +25,18 @@ async def test_an_awaited_step_has_made_its_item_and_the_loop_is_paused_again(po
             assert status["days"].iterations == before + made
 
 
+@POOLS
+@live
+async def test_behind_an_awaited_step_the_outputs_are_those_of_its_item(pool):
+    node = {"keep": 200}
+    async with one(fn=lambda n: (n, bytes(10_000)), node=node, pool=pool).start() as orch:
+        await orch.wait(iterations=220, timeout=30)
+        made = (await orch.pause())["days"].iterations
+        for n in range(made, made + 5):
+            assert orch.outputs("check")[-1][0] == n - 1
+            await orch.step("days")
+
+
 @live
 async def test_a_loop_in_the_fast_lane_makes_one_item_too():
     async with one(fn=same, node={"keep": 1}).start() as orch:
