@@ -69,13 +69,14 @@ class Relay:
     def on_event(self, event: Event) -> None:
         """Note an event; a change of state is sent at once."""
         data = event.data
+        if event.kind in _URGENT:
+            self._asked = True  # before it is noted, so that both go together
         if isinstance(data, Failure):
             data = pack(portable_failure(data))
         elif isinstance(data, LogLine):
             data = tuple(data)
         elif not isinstance(data, tuple):
             data = pack(data)
-        self._asked = self._asked or event.kind in _URGENT
         self._note(("event", (*event[:5], data)), data)
         if event.kind in _URGENT:
             self._urgent.set()
