@@ -8,6 +8,7 @@ added and fails ten items in a row pauses its loop.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import traceback
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +20,7 @@ from flownb.model.records import Failure
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Coroutine, Sequence
+    from types import TracebackType
 
     from flownb.engine.item import Item, Token
     from flownb.engine.loop import LoopManager
@@ -284,8 +286,16 @@ def _user_traceback(error: BaseException) -> str:
     frame = error.__traceback__
     while frame is not None and _is_ours(frame.tb_frame.f_globals.get("__name__", "")):
         frame = frame.tb_next
-    lines = traceback.format_exception(type(error), error, frame or error.__traceback__)
+    lines = _lines(error, frame or error.__traceback__)
     return "".join(line if len(line) <= LINE else f"{line[:LINE]}…\n" for line in lines)
+
+
+def _lines(error: BaseException, frame: TracebackType | None) -> list[str]:
+    """Format it; Python 3.11 fails at that now and then, where other threads do the same."""
+    for _ in range(3):
+        with contextlib.suppress(SystemError):
+            return traceback.format_exception(type(error), error, frame)
+    return traceback.format_exception_only(error)
 
 
 def _is_ours(module: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import traceback
+
 import pytest
 
 from flownb.errors import GraphError
@@ -135,6 +137,22 @@ def test_skip_counts_the_item_and_keeps_item_and_error():
     assert "no 'y'" in failure.traceback
     assert "flownb/engine" not in failure.traceback
     assert (sim.metrics["p"].done, sim.metrics["p"].failed) == (2, 1)
+
+
+@pytest.mark.parametrize("faults", [1, 99])
+def test_a_traceback_that_python_cannot_format_costs_no_loop(monkeypatch, faults):
+    """3.11 says "AST constructor recursion depth mismatch" where two threads format at once."""
+    real, left = traceback.format_exception, iter(range(faults))
+
+    def fragile(*args):
+        if next(left, None) is not None:
+            raise SystemError("AST constructor recursion depth mismatch")
+        return real(*args)
+
+    monkeypatch.setattr(traceback, "format_exception", fragile)
+    sim = chain(("a", failing(1), SOME), source=["x", "y", "z"]).simulate(until=99)
+    assert (sim.metrics["p"].done, sim.metrics["p"].failed) == (2, 1)
+    assert "no 'y'" in sim.failures()[0].traceback
 
 
 def test_the_item_of_a_failure_is_what_the_producer_made_not_what_the_node_got():
