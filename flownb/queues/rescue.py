@@ -112,12 +112,10 @@ class Rescue:
     ) -> tuple[Held, Entry] | None:
         if entries:
             return held_from(rows[0]), entries[0]
-        if not rows or held_from(rows[0]).consumer == orphan.consumer:
-            # Its entry was deleted while it was pending (newer servers forget it then by
-            # themselves), or its reader has renewed its lease at this very moment.
-            gone = not await self._client.xrange(self._key, orphan.id, orphan.id)
-            if gone and rows:
-                await self._client.xack(self._key, self._group, orphan.id)
+        # Its entry was deleted while it was pending (newer servers forget it then by
+        # themselves), or its reader has renewed its lease at this very moment.
+        if rows and not await self._client.xrange(self._key, orphan.id, orphan.id):
+            await self._client.xack(self._key, self._group, orphan.id)
         return None
 
     async def mine(self) -> list[Held]:

@@ -171,7 +171,8 @@ def entries_from(stream: Iterable[Any]) -> Iterator[Entry]:
     for part in stream:
         # RESP3 answers of a stream are nested once more.
         for entry_id, fields in [part] if isinstance(part, tuple) else part:
-            yield entry_id.decode(), fields or {}
+            if entry_id is not None:  # claimed and gone: Redis 6.2
+                yield entry_id.decode(), fields or {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -174,23 +174,6 @@ def test_acks_and_looks_need_no_multi_which_a_full_redis_refuses(real, suffer, m
     asyncio.run(scenario())
 
 
-def test_an_entry_that_was_deleted_and_not_acked_yet_is_acked_by_the_next_reader(real, suffer):
-    """All that is left where the way to the server broke between the two."""
-
-    async def scenario():
-        async with manager(open_server(real.url), patient=True) as queues:
-            await queues.push("q", 1)
-            (message,) = await queues.read("q", reader="a", count=1, timeout=0)
-            await queues._to.link.client.xdel(queues._keys.queue("q"), message.id)
-        async with manager(open_server(real.url), patient=True) as queues:
-            await queues.push("q", 2)
-            assert await drain(queues, "q", "a") == [2]
-            stats = await queues.stats("q")
-            assert (stats.depth, stats.pending) == (0, 0)
-
-    asyncio.run(scenario())
-
-
 @pytest.mark.parametrize("trouble", WORDS)
 def test_pushes_and_the_ack_of_one_item_wait_together(real, suffer, trouble):
     async def scenario():

@@ -12,6 +12,7 @@ import pytest
 from flownb.queues import lives, open_server
 from flownb.queues.keeper import lease_time
 from flownb.queues.spec import Lease
+from flownb.queues.streams import entries_from
 from tests.queues.support import NEWS, drain, manager
 from tests.standstill import undisturbed
 
@@ -287,5 +288,32 @@ def test_a_stranger_in_our_group_may_have_any_name(real_server_url):
             assert sorted(found) == [1, 2]
             assert (await queues.stats("q")).depth == 2
             await client.flushall()
+
+    asyncio.run(scenario())
+
+
+def test_of_a_claimed_entry_that_is_gone_redis_6_2_says_nothing():
+    assert list(entries_from([(None, None), (b"1-1", {b"data": b"1"})])) == [
+        ("1-1", {b"data": b"1"})
+    ]
+
+
+@pytest.mark.redis
+@pytest.mark.wallclock
+def test_an_entry_that_was_deleted_and_not_acked_yet_is_acked_by_the_next_reader(
+    real_server_url,
+):
+    """All that is left where the way to the server broke between the two."""
+
+    async def scenario():
+        async with manager(open_server(real_server_url), patient=True) as queues:
+            await queues.push("q", 1)
+            (message,) = await queues.read("q", reader="a", count=1, timeout=0)
+            await queues._to.link.client.xdel(queues._keys.queue("q"), message.id)
+        async with manager(open_server(real_server_url), patient=True) as queues:
+            await queues.push("q", 2)
+            assert await drain(queues, "q", "a") == [2]
+            stats = await queues.stats("q")
+            assert (stats.depth, stats.pending) == (0, 0)
 
     asyncio.run(scenario())
