@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
 _MOST: Final = 65_536  # bytes at a time, and of a line
+ROOM: Final = 2**20  # bytes in the pipe
 _STDERR: Final = 2  # the highest number of a stream
 _OURS: Final = re.compile(r'  File ".*/(flownb/engine/\w+|threading)\.py", line')  # in a last trace
 
@@ -70,6 +71,7 @@ def speak(pipe: Connection, *others: Connection) -> None:
     if os.name != "posix" or min(p.fileno() for p in (pipe, *others)) <= _STDERR:
         sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123
         return
+    _widen(pipe)
     nothing = os.open(os.devnull, os.O_RDONLY)
     for number, fd in enumerate((nothing, pipe.fileno(), pipe.fileno())):
         os.dup2(fd, number)
@@ -80,3 +82,11 @@ def speak(pipe: Connection, *others: Connection) -> None:
     sys.stdout = sys.stderr = out
     faulthandler.enable(2, all_threads=False)  # says where a crash was
     os.register_at_fork(after_in_child=functools.partial(HERE.set, None))  # a copy has no log
+
+
+def _widen(pipe: Connection) -> None:
+    """Let much be said before who says it waits for a kernel that is busy in C code."""
+    with contextlib.suppress(ImportError, AttributeError, OSError):  # not on Linux, or forbidden
+        import fcntl
+
+        fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, ROOM)

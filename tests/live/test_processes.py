@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import json
 import multiprocessing
 import os
@@ -17,6 +18,7 @@ import fakeredis
 import pytest
 
 from flownb import Graph, Limit, Observer
+from flownb.engine.overheard import ROOM
 from flownb.engine.process import ProcessHost
 from flownb.errors import GraphError, NodeFailed, QueueError, RunError
 from flownb.queues import spawned
@@ -180,6 +182,19 @@ async def test_prints_of_a_child_are_logs_of_its_loop(capfd):
     await orch.wait(timeout=30)
     assert [line.text for line in orch.logs(node="check")] == ["item 1", "oh", "item 2", "oh"]
     assert capfd.readouterr() == ("", "")
+
+
+def _allowed():
+    most = Path("/proc/sys/fs/pipe-max-size")
+    return int(most.read_text()) if most.exists() else 0
+
+
+@pytest.mark.skipif(_allowed() < ROOM, reason="pipes have another size here")
+@live
+async def test_a_child_can_say_much_past_python_while_the_kernel_listens_to_nobody():
+    orch = one([1], lambda _: fcntl.fcntl(1, fcntl.F_GETPIPE_SZ), pool="process").start()
+    await orch.wait(timeout=30)
+    assert orch.outputs("check") == [ROOM]
 
 
 @live
