@@ -1,9 +1,8 @@
 """Where does a node's print go? To its loop's log, never into some cell.
 
 While any graph runs, `sys.stdout` and `sys.stderr` are stand-ins, also for what a cell puts
-there to catch its own output. What is written
-where a node is being called goes, line by line, to that node's log; everything else
-passes through to the stream that stood there before.
+there to catch its own output. What is written where a node is being called goes, line by line,
+to that node's log; everything else passes through to the stream that stood there before.
 """
 
 from __future__ import annotations
