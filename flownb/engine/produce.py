@@ -265,6 +265,8 @@ class Source:
         while not self.buffer:
             if loop.stopping or loop.pausing or loop.replanned or loop.error is not None:
                 return False
+            if self.again:  # offered while we waited
+                return False
             if await self._read():
                 continue
             if not self._closing or not self._is_drained():

@@ -110,11 +110,11 @@ class BoundedPush:
     async def _push_dropping(self, jobs: Sequence[Job]) -> list[Any]:
         over = await self._client.xlen(self._key) + len(jobs) - self._maxlen
         if over <= 0:
-            return await transact(self._link, jobs)
+            return await transact(self._link, jobs, self._to.sweep)
         self._dropper = self._dropper or lives.begin("~dropper")
         try:
             drops = await self._take_oldest(over)
-            return (await transact(self._link, [*jobs, *drops]))[: len(jobs)]
+            return (await transact(self._link, [*jobs, *drops], self._to.sweep))[: len(jobs)]
         except BaseException:
             lives.end(self._dropper)
             self._link.depart()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from flownb.errors import QueueError
 from flownb.queues.lane import Again
 from flownb.queues.presence import Presence
-from flownb.queues.settle import Job, is_refused_for_now, left_of, transact
+from flownb.queues.settle import Job, is_refused_for_now, left_of, sweep, transact
 from flownb.queues.streams import Keys, clear_errors, cleared, is_away
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ class Connection:
 
     async def transact(self, jobs: Sequence[Job]) -> list[Any]:
         """Send jobs, all of them, until Redis has answered; a reply for each."""
-        return await self.send(jobs, partial(transact, self.link))
+        return await self.send(jobs, partial(transact, self.link, swept=self.sweep))
 
     async def send(
         self, jobs: Sequence[Any], do: Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]
@@ -159,6 +159,17 @@ class Connection:
                 await self.presence.outlast(error)
             left = [job.undone is None or await self.insist(job.undone) for job in jobs]
         return [DONE] * len(jobs)
+
+    async def sweep(self, jobs: Sequence[Job]) -> None:
+        """Delete what was acked by all, when the server is back if it goes before this.
+
+        The jobs are done. If all ends before, who opens the queue next sweeps what is left.
+        """
+        try:
+            await self.insist(lambda: sweep(self.link.client, jobs))
+        except Exception as error:
+            if not (self.closed or is_away(error)):
+                raise
 
     async def repeated(self, jobs: Sequence[Any], replies: Sequence[Any]) -> list[Any]:
         """Say `Again` to what the server refused for now, a moment later.

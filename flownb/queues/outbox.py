@@ -18,7 +18,7 @@ from flownb.errors import QueueError
 from flownb.queues.bells import Pace
 from flownb.queues.guard import Guard
 from flownb.queues.lane import Lane
-from flownb.queues.settle import Job, data_bell, room_bell, sweep
+from flownb.queues.settle import Job, data_bell, room_bell
 from flownb.queues.streams import create_group, xadd
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ class Outbox:
                 await pace.wait(bell)
                 return []
         pace.begin_anew()
-        await sweep(link.client, choice.jobs)
+        await self._to.sweep(choice.jobs)
         return choice.all_replies(replies)
 
     async def aclose(self, reason: str, *, drain: bool) -> None:

@@ -19,7 +19,6 @@ from flownb.queues.streams import (
     Group,
     group_exists,
     groups_of,
-    is_away,
     order,
     pending,
     refuses_for_now,
@@ -37,6 +36,9 @@ def data_bell(key: str) -> str:
 def room_bell(key: str) -> str:
     """What a push to a full queue listens to."""
     return f"room {key}"
+
+
+Sweep = Callable[[Sequence["Job"]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +91,15 @@ def is_refused_for_now(reply: Any) -> bool:
     return isinstance(reply, Exception) and refuses_for_now(reply)
 
 
-async def transact(link: Link, jobs: Sequence[Job]) -> list[Any]:
-    """Send all jobs in one go; the reply to each is that to its first command.
+async def transact(link: Link, jobs: Sequence[Job], swept: Sweep) -> list[Any]:
+    """Send all jobs in one go, and have `swept` sweep; the reply to each is to its first command.
 
     A job one of whose commands was refused has that exception as its reply, one that goes
     `apart` a list of all replies.
     """
     try:
         answers = await _send(link, jobs)
-        await sweep(link.client, jobs)
+        await swept(jobs)
         return answers
     finally:
         # Also after an error: Redis may have done it all the same.
@@ -167,18 +169,7 @@ def _is_refusal(reply: object) -> bool:
 
 
 async def sweep(client: Any, jobs: Iterable[Job]) -> None:
-    """Delete what was acked by all; the jobs are done, also if the server goes before this.
-
-    Who opens the queue next sweeps what is left.
-    """
-    try:
-        await _sweep(client, jobs)
-    except Exception as error:
-        if not is_away(error):
-            raise
-
-
-async def _sweep(client: Any, jobs: Iterable[Job]) -> None:
+    """Delete what was acked by all."""
     acked: dict[str, list[str]] = {}
     for key, ids in (sweep for job in jobs for sweep in job.sweeps):
         acked.setdefault(key, []).extend(ids)

@@ -323,3 +323,24 @@ async def test_many_letters_are_offered_in_one_message_and_each_comes_back_once(
     assert posted == ["offer"] * 3
     await orch.stop()
     assert Counter(done.read_text().split()) == Counter(["works", *map(str, range(400))])
+
+
+@live
+async def test_a_letter_comes_back_to_a_reader_of_news_that_has_nothing_to_read(redis):
+    seen, broken = [], True
+
+    def work(n):
+        if broken and n:
+            raise ValueError("no")
+        seen.append(n)
+
+    graph = Graph("idle").add_producer("count", range(3)).add_queue("in", mode="broadcast")
+    graph.add_edge("count", "in").add_queue_reader("read", queue="in", external=True)
+    graph.add_node("work", work).add_edge("read", "work").set_loop("read", on_error="dead_letter")
+    orch = graph.start(redis=redis)
+    letters = await some_letters(orch, "read", 2)
+    broken = False
+    assert await letters.replay() == 2
+    await some_letters(orch, "read", 0)
+    assert seen == [0, 1, 2]
+    await orch.stop()

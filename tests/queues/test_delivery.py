@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from flownb.errors import QueueError
-from flownb.queues import GroupStats, QueueStats, letters
+from flownb.queues import GroupStats, QueueStats, connection, letters
 from tests.queues.support import NEWS, Q, drain, manager
 
 
@@ -301,4 +301,26 @@ def test_a_loop_keeps_only_its_last_dead_letters(server, monkeypatch):
             assert 100 <= len(kept) <= 300, "about: Redis drops a block of them at a time"
             assert kept == list(range(500 - len(kept), 500))
 
+    asyncio.run(scenario())
+
+
+def test_what_all_have_acked_is_deleted_also_if_the_connection_breaks_just_then(
+    server, monkeypatch
+):
+    async def breaks_once(client, jobs):
+        broken.append(monkeypatch.undo())
+        raise ConnectionError
+
+    async def scenario():
+        async with manager(server, NEWS, patient=True) as queues:
+            await queues.push("news", 1)
+            for reader in ("a", "b"):
+                (message,) = await queues.read("news", reader=reader, count=1, timeout=0)
+                if reader == "b":
+                    monkeypatch.setattr(connection, "sweep", breaks_once)
+                await queues.ack("news", [message.id], reader=reader)
+            assert broken
+            assert (await queues.stats("news")).depth == 0
+
+    broken = []
     asyncio.run(scenario())
