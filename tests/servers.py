@@ -59,6 +59,8 @@ class RestartableServer:
         self._command = [str(binary), "--port", port, "--bind", "127.0.0.1"]
         self._command += ["--unixsocket", str(self.socket), "--unixsocketperm", "700"]
         self._command += ["--save", "", "--appendonly", "yes" if durable else "no"]
+        # "everysec" may lose what it has acknowledged, where the disk is slow
+        self._command += ["--appendfsync", "always"]
         self._command += ["--dir", str(self.folder)]
         self._process: subprocess.Popen[bytes] | None = None
 
