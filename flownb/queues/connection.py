@@ -151,7 +151,7 @@ class Connection:
         left = [True] * len(jobs)
         while any(left):
             try:
-                replies = _filled(left, await do(_where(jobs, left)))
+                replies = _filled(jobs, left, await do(_where(jobs, left)))
                 return await self.repeated(jobs, replies)
             except Exception as error:
                 if not is_away(error):
@@ -165,10 +165,13 @@ class Connection:
 
         The jobs are done. If all ends before, who opens the queue next sweeps what is left.
         """
+        from redis.exceptions import ResponseError
+
         try:
             await self.insist(lambda: sweep(self.link.client, jobs))
         except Exception as error:
-            if not (self.closed or is_away(error)):
+            # (a stranger's key may be in the place of a stream that was acked)
+            if not (self.closed or is_away(error) or isinstance(error, ResponseError)):
                 raise
 
     async def repeated(self, jobs: Sequence[Any], replies: Sequence[Any]) -> list[Any]:
@@ -222,11 +225,15 @@ def _where(jobs: Sequence[Any], undone: Sequence[bool]) -> list[Any]:
     return [job for job, wanted in zip(jobs, undone, strict=True) if wanted]
 
 
-def _filled(undone: Sequence[bool], answers: Sequence[Any]) -> list[Any]:
-    """A reply for each of the first jobs: those that were done before have no answer now."""
+def _filled(jobs: Sequence[Any], undone: Sequence[bool], answers: Sequence[Any]) -> list[Any]:
+    """A reply for each of the first jobs: those that were done before have no answer now.
+
+    What was left for the next round, and stands before one of those, is sent `Again`.
+    """
     left, replies = list(reversed(answers)), []
-    for wanted in undone:
-        if wanted and not left:
+    last = max((at for at, wanted in enumerate(undone) if not wanted), default=-1)
+    for at, wanted in enumerate(undone):
+        if wanted and not left and at > last:
             break
-        replies.append(left.pop() if wanted else DONE)
+        replies.append(DONE if not wanted else left.pop() if left else Again(jobs[at]))
     return replies

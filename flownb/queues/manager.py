@@ -156,7 +156,7 @@ class QueueManager:
             )
             if mine:
                 more = [self._ack_job(queue, [id_], reader) for queue, id_ in also]
-                await self._outbox.send(reader, pushes, [ack, *more], undone)
+                await self._outbox.send(reader, pushes, [*more, ack], undone)
                 for push in pushes:
                     self._groups.learn(push)
         for queue, id_ in ((message.queue, message.id), *also):

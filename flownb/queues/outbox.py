@@ -19,7 +19,7 @@ from flownb.queues.bells import Pace
 from flownb.queues.guard import Guard
 from flownb.queues.lane import Lane
 from flownb.queues.settle import Job, data_bell, room_bell
-from flownb.queues.streams import create_group, xadd
+from flownb.queues.streams import create_group, is_away, xadd
 
 if TYPE_CHECKING:
     from flownb.queues.connection import Connection
@@ -126,6 +126,7 @@ class Outbox:
         return await self._submit(Parcel(loop, [push], [ack], undone, entry)) is not GONE
 
     async def _submit(self, parcel: Parcel) -> Any:
+        self._to.check_open()
         bounded = tuple(sorted(self._bounds([parcel])))
         if bounded not in self._lanes:
             pace = Pace(self._to.link.room_poll)
@@ -142,7 +143,7 @@ class Outbox:
 
     async def _try(self, pace: Pace, parcels: Sequence[Parcel]) -> list[Any]:
         """The replies to the first of `parcels`; none, a while later, if they must wait."""
-        from redis.exceptions import WatchError
+        from redis.exceptions import ResponseError, WatchError
 
         link, bounds = self._to.link, self._bounds(parcels)
         self._guard = self._guard or Guard(link)
@@ -150,7 +151,14 @@ class Outbox:
         # The bell hangs before the depth is read, so no ack in between is missed.
         with link.listen(*map(room_bell, bounds)) as bell:
             try:
-                replies = await self._guard.send(choice.keys, choice.looks, choice.choose)
+                replies = await self._guard.send(
+                    choice.keys, choice.looks, choice.choose, busy=choice.busy
+                )
+            except ResponseError as error:  # of which item is not told
+                choice.jobs.clear()
+                if is_away(error):
+                    raise
+                return [error] if len(parcels) == 1 else await self._try(pace, parcels[:1])
             except WatchError:  # somebody pushed or acked meanwhile, so somebody got on
                 choice.jobs.clear()
                 return []
@@ -166,7 +174,7 @@ class Outbox:
 
     async def aclose(self, reason: str, *, drain: bool) -> None:
         """Take no more; let what need not wait for room go out (`drain`), and fail the rest."""
-        for bounded, lane in self._lanes.items():
+        for bounded, lane in list(self._lanes.items()):
             await lane.aclose(reason, drain=drain and not bounded)
 
 
@@ -196,7 +204,12 @@ class _Choice:
     @property
     def keys(self) -> list[str]:
         """What must not change before they go."""
-        return list(dict.fromkeys([*self._targets, *(key for key, _ in self._entries)]))
+        return list(dict.fromkeys([*self._bounds, *(key for key, _ in self._entries)]))
+
+    @property
+    def busy(self) -> list[str]:
+        """What should not change: it may be pushed to, but has to stay a stream."""
+        return [key for key in self._targets if key not in self._bounds]
 
     @property
     def looks(self) -> list[tuple[str, ...]]:

@@ -11,6 +11,8 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flownb.queues import lives
@@ -289,5 +291,6 @@ class StreamReader:
             record["lossy"] = True
         ack = ack_job(self._spec, self._key, self._group, [entry_id])
         letter = dead_letter_job(self._keys, self._reader, self._next_id(), record, ack)
-        await self._submit(self._reader, letter)
+        undone = partial(self.is_pending, entry_id)
+        await self._submit(self._reader, replace(letter, undone=undone))
         self.settled([entry_id])

@@ -115,8 +115,7 @@ def test_the_timeline_follows_and_looks_back_and_the_log_is_filtered_and_searche
     page.wait_for_function(f"() => ({_INKED})() > 500")  # bars are drawn
 
     follow = page.locator(".flownb-timeline button:text-is('follow')")
-    page.locator(".flownb-timeline [aria-label=earlier]").click()
-    assert follow.get_attribute("aria-pressed") == "false"
+    page.wait_for_function(_LOOKS_BACK)  # not before there is a second to look back to
     page.wait_for_selector(".flownb-timeline .flownb-bar .flownb-dim:has-text('ago')")
     page.locator(".flownb-chart").focus()
     page.keyboard.press("End")
@@ -146,6 +145,11 @@ def test_the_timeline_follows_and_looks_back_and_the_log_is_filtered_and_searche
     assert page.locator(".flownb img").count() == 0
 
 
+_LOOKS_BACK = """() => {
+    document.querySelector('.flownb-timeline [aria-label=earlier]').click();
+    const [, , , , follow] = document.querySelectorAll('.flownb-timeline .flownb-bar button');
+    return follow.textContent === 'follow' && follow.getAttribute('aria-pressed') === 'false';
+}"""
 _INKED = """() => {
     const canvas = document.querySelector('.flownb-chart');
     const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
