@@ -12,7 +12,7 @@ from flownb.model.timeline import Lane
 from flownb.queues.spec import QueueSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Container, Iterable, Sequence
 
     from flownb.analysis.plan import LoopPlan
     from flownb.model.policies import Limit
@@ -66,20 +66,11 @@ class Links:
         outside = any(_is_external(p, reader.queue) for p in writers)
         return set() if outside else {p.loop for p in writers}
 
-    def forsaken(self, ended: set[str], failed: set[str]) -> set[str]:
-        """Name the readers that get nothing more, as loops that fed them are in state error."""
-        found: set[str] = set()
+    def feeders(self, there: Container[str]) -> dict[str, set[str]]:
+        """Name who feeds each reader; who is not *there* any more and has completed does not."""
         with self._lock:
-            plans = [p for p in self._plans.values() if p.loop not in ended]
-            while news := {
-                p.loop
-                for p in plans
-                if p.loop not in found
-                and (writers := self._writers(p)) <= ended | found
-                and writers & (failed | found)
-            }:
-                found |= news
-        return found
+            gone = {loop for loop in self._completed if loop not in there}
+            return {p.loop: self._writers(p) - gone for p in self._plans.values()}
 
 
 def _is_external(plan: LoopPlan, queue: str) -> bool:

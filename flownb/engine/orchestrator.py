@@ -321,7 +321,8 @@ class Orchestrator(Answers):
     ) -> Status:
         """Wait until every loop has completed, stopped, or been paused by an error.
 
-        A reader that gets nothing more, as an error stopped who fed it, is not waited for.
+        A reader that gets nothing more, as an error stopped who fed it, is not waited for, unless
+        it acks before its items are done.
 
         With *iterations*: until each addressed loop (default: all that do not read a queue) has
         released that many items since it was started, or has ended. After *timeout* seconds it

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from flownb.errors import QueueError
+from flownb.model.records import ENDED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,26 +36,51 @@ class Forsaken:
         """Look again, now and then; a loop that is started once more feeds again."""
         if time.monotonic() < self._next:
             return
-        self._next, tracks = time.monotonic() + _LOOK, self._of.tracks
-        failed = {name for name, track in tracks.items() if _has_failed(track)}
-        ended = failed | {name for name, track in tracks.items() if track.has_ended}
-        readers = self._of.links.forsaken(ended, failed) & tracks.keys()
-        self._names = {name for name in readers if await self._is_idle(tracks[name])}
-
-    async def _is_idle(self, track: Track) -> bool:
-        queue = track.manager.plan.reads
-        if track.state != "running" or queue is None:
-            return False
+        self._next, self._names = time.monotonic() + _LOOK, set()
         with contextlib.suppress(QueueError, TimeoutError):  # it is away, or hangs
             async with asyncio.timeout(_ANSWER):
-                stats = await self._of.queues.stats(queue)
-            return not (stats.depth or track.metrics().in_flight)
-        return False
+                self._names = await self._find()
+
+    async def _find(self) -> set[str]:
+        """Look at the feeders first: what they have pushed is then in the queue, or was."""
+        tracks, found, news = dict(self._of.tracks), set[str](), {""}
+        failed = {name for name, track in tracks.items() if _has_failed(track)}
+        ended = failed | {name for name, track in tracks.items() if _has_ended(track)}
+        feeders = self._of.links.feeders(tracks)
+        while news:
+            left = feeders.keys() & tracks.keys() - ended - found
+            cut = [r for r in left if feeders[r] <= ended | found and feeders[r] & (failed | found)]
+            news = {name for name in cut if await self._is_idle(tracks[name])}
+            found |= news
+        return found
+
+    async def _is_idle(self, track: Track) -> bool:
+        """Whether it runs and has settled all; a queue that is acked early cannot tell."""
+        reader = track.manager.plan.nodes[0].node.reader
+        if track.state != "running" or reader is None or reader.ack != "done":
+            return False
+        stats = await self._of.queues.stats(reader.queue)
+        own = next((group for group in stats.groups if group.group == track.name), None)
+        return not (stats.depth if own is None else own.backlog) and not _is_busy(track)
+
+
+def _is_busy(track: Track) -> bool:
+    metrics = track.metrics()
+    return bool(metrics.open or metrics.in_flight)
+
+
+def _has_ended(track: Track) -> bool:
+    """Whether it has ended and sent all, and is not about to begin once more."""
+    host = track.host
+    is_last = track.next is None and not host.manager.restarting
+    return is_last and host.manager.state in ENDED and host.ended.done()
 
 
 def _has_failed(track: Track) -> bool:
     """Whether an error has ended it, or has paused it and nothing of it is under way."""
-    return track.state == "error" or (track.is_stuck and not track.metrics().in_flight)
+    if track.is_stuck:  # pushes that leave with an ack may follow what has settled
+        return not (track.manager.plan.options.transactional or _is_busy(track))
+    return track.state == "error" and _has_ended(track)
 
 
 async def until_over(

@@ -273,11 +273,17 @@ async def test_wait_goes_on_while_a_user_has_paused_and_ends_when_an_error_has()
         assert (await orch.wait(timeout=0.1)).timed_out
 
 
-def three(on_error):
+def failing(on_error, **queue):
+    """Give a loop that pushes three items to "q" and fails at the fourth."""
+    graph = one(range(9), lambda n: 1 / (n - 3), on_error=on_error).add_queue("q", **queue)
+    return graph.add_edge("check", "q")
+
+
+def three(on_error, middle=same, **reads):
     """Give loops in a row; the first one fails at its fourth item."""
-    graph = one(range(9), lambda n: 1 / (n - 3), on_error=on_error).add_queue("q")
-    graph.add_edge("check", "q").add_queue_reader("reads", queue="q").add_queue("r")
-    graph.add_edge("reads", "r").add_queue_reader("last", queue="r").add_node("use")
+    graph = failing(on_error).add_queue_reader("reads", queue="q", **reads).add_queue("r")
+    graph.add_node("middle", middle).add_edge("reads", "middle").add_edge("middle", "r")
+    graph.add_queue_reader("last", queue="r").add_node("use")
     return graph.add_edge("last", "use")
 
 
@@ -296,6 +302,65 @@ async def test_a_wait_ends_when_an_error_has_paused_who_feeds_the_loops_that_are
     async with three("pause").start() as orch:
         status = await orch.wait(timeout=30)
         assert (status.timed_out, status["last"].done) == (False, 3)
+
+
+@pytest.mark.parametrize("ack", ["done", "received"])
+@live
+async def test_a_wait_goes_on_while_a_reader_works_on_what_it_will_push_on(ack):
+    began, gate = threading.Event(), threading.Event()
+
+    def slow(n):
+        began.set()
+        gate.wait(30)
+        return n
+
+    async with three("pause", slow, ack=ack).start() as orch:
+        await until(lambda: orch.status()["days"].state == "paused" and began.is_set())
+        for loop in ("last", "reads", None):
+            assert (await orch.wait(loop=loop, timeout=0.3)).timed_out
+        gate.set()
+        if ack == "done":
+            status = await orch.wait(loop="last", timeout=30)
+            assert (status.timed_out, status["last"].done) == (False, 3)
+        else:
+            await until(lambda: orch.status()["last"].done == 3)
+
+
+@live
+async def test_a_wait_ends_although_another_reader_of_a_broadcast_queue_holds_its_messages():
+    graph = failing("pause", mode="broadcast").add_queue_reader("reads", queue="q").add_node("use")
+    graph.add_edge("reads", "use").add_queue_reader("bad", queue="q")
+    graph.add_node("fail", lambda n: n / 0).add_edge("bad", "fail").set_loop(
+        "bad", on_error="pause"
+    )
+    async with graph.start() as orch:
+        status = await orch.wait(timeout=30)
+        assert (status.timed_out, status["reads"].done) == (False, 3)
+        assert (await orch.queues.stats("q")).depth == 3
+
+
+@live
+async def test_a_wait_ends_in_a_run_that_began_again_without_a_removed_feeder():
+    bad = []
+
+    def check(n):
+        if bad:
+            raise ValueError(n)
+
+    graph = one([1, 2], check, on_error="pause").add_queue("q").add_edge("check", "q")
+    graph.add_producer("more", every=0.01).add_edge("more", "q")
+    graph.add_queue_reader("reads", queue="q").add_node("use").add_edge("reads", "use")
+    async with graph.start() as orch:
+        await orch.wait(iterations=1, timeout=30)
+        graph.remove_node("more")
+        await orch.apply()
+        assert (await orch.wait(timeout=30))["reads"].state == "completed"
+        await until(orch.is_over)
+        bad.append(True)
+        await orch.start()
+        status = await orch.wait(timeout=30)
+        assert not status.timed_out
+        assert (status["days"].state, status["reads"].state) == ("paused", "running")
 
 
 # -- blocking waits on an event loop -------------------------------------------
