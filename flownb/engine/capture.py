@@ -3,6 +3,7 @@
 While any graph runs, `sys.stdout` and `sys.stderr` are stand-ins, also for what a cell puts
 there to catch its own output. What is written where a node is being called goes, line by line,
 to that node's log; everything else passes through to the stream that stood there before.
+A node that puts a stream there itself (`redirect_stdout`) gets what it writes.
 """
 
 from __future__ import annotations
@@ -89,12 +90,12 @@ def who() -> str:
 class _Router:
     """A text stream that sends a node's writes to its log."""
 
-    def __init__(self, real: Any, level: str) -> None:
-        self._real, self._level = real, level
+    def __init__(self, real: Any, level: str, owner: Any = None) -> None:
+        self._real, self._level, self._owner = real, level, owner
 
     def write(self, text: str) -> int:
         spot = HERE.get()
-        if spot is None:
+        if spot is None or spot is self._owner:
             return int(self._real.write(text) or 0)
         spot.write(text, self._level)
         return len(text)
@@ -122,7 +123,9 @@ class _Watched(ModuleType):
 
     def __setattr__(self, name: str, value: Any) -> None:
         level = _LEVELS.get(name)
-        super().__setattr__(name, value if level is None else _stand_in(value, level))
+        if level is not None and not isinstance(value, _Router):
+            value = _stand_in(_Passing, value, level, HERE.get())
+        super().__setattr__(name, value)
 
     def __reduce__(self) -> Any:  # for cloudpickle, which knows modules by their exact type
         return importlib.import_module, (self.__name__,)
@@ -134,7 +137,17 @@ _users = 0
 
 # `print` holds sys.stdout without a reference of its own (CPython before 3.14), so a stand-in
 # that is taken down by another thread in the middle of a print must outlive that print.
-_outlive: deque[_Router] = deque(maxlen=100)
+_outlive: Final[deque[_Router]] = deque(maxlen=100)
+_shells: Final[deque[_Router]] = deque(maxlen=100)
+_nowhere: Final = _Nowhere()
+
+
+class _Passing(_Router):
+    """The stand-in of what a cell or a node puts there: keeps it no longer than they do."""
+
+    def __del__(self, nowhere: Any = _nowhere, shells: deque[_Router] = _shells) -> None:
+        self._real, self._owner = nowhere, None
+        shells.append(self)  # for a print that still holds it; Python calls this once only
 
 
 @contextmanager
@@ -155,15 +168,16 @@ def capture() -> None:
         if _users == 1 and type(sys) is ModuleType:
             sys.__class__ = _Watched
         for name, level in _LEVELS.items():
-            setattr(sys, name, _stand_in(getattr(sys, name), level))
+            stream = getattr(sys, name)
+            if not isinstance(stream, _Router):  # else a cell may just be about to change it
+                _outlive.append(_stand_in(_Router, stream, level))
+                setattr(sys, name, _outlive[-1])
 
 
-def _stand_in(stream: Any, level: str) -> _Router:
-    if isinstance(stream, _Router):
-        return stream
-    router = _Router(_Nowhere() if stream is None else stream, level)
-    _outlive.append(router)
-    turn(stream, router)
+def _stand_in(kind: type[_Router], stream: Any, level: str, owner: Any = None) -> _Router:
+    router = kind(_nowhere if stream is None else stream, level, owner)
+    if owner is None:
+        turn(stream, router)
     return router
 
 

@@ -12,13 +12,14 @@ import multiprocessing
 import os
 import pickle
 import signal
+import sys
 from typing import TYPE_CHECKING, Any
 
 from flownb.engine.capture import capture
 from flownb.engine.cells import send_by_value
 from flownb.engine.far import Far, refuse, unload
+from flownb.engine.furnish import furnish
 from flownb.engine.logs import set_up
-from flownb.engine.overheard import speak
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -43,13 +44,9 @@ class Pipe:
 
 
 def main(
-    pipes: tuple[Connection, Connection, Connection],
-    beginning: Beginning,
-    origin: float,
-    method: str,
+    connection: Connection, lifeline: Connection, beginning: Beginning, origin: float, method: str
 ) -> None:
     """Run one loop; called in the child. *method*: in which the kernel starts processes."""
-    connection, lifeline, streams = pipes
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _unblock_interrupts()
     _end_with(lifeline)
@@ -58,8 +55,9 @@ def main(
     multiprocessing.set_start_method(method, force=True)
     if method != "fork":
         send_by_value()
-    speak(streams, connection, lifeline)
+    sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123 - for good
     capture()
+    furnish()
     pipe = Pipe(connection)
     try:
         cargo = unload(connection.recv_bytes())

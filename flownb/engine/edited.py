@@ -42,7 +42,9 @@ class Imports:
 def _written(name: str) -> float:
     """Give the second in which the file of a module was written; 0 for one that is installed."""
     file = getattr(sys.modules.get(name), "__file__", None)
-    if not file or name.split(".", maxsplit=1)[0] in _OTHERS or file.startswith(_installed()):
+    if not isinstance(file, str) or name.split(".", maxsplit=1)[0] in _OTHERS:
+        return 0.0
+    if file.startswith(_installed()):
         return 0.0
     try:
         return os.stat(file).st_mtime  # noqa: PTH116 - thousands of them

@@ -18,7 +18,6 @@ from flownb.engine import cells
 from flownb.engine.capture import HERE
 from flownb.engine.cargo import Cargo, Shared, load_plan
 from flownb.engine.drive import drive
-from flownb.engine.furnish import furnish
 from flownb.engine.inflight import Gates
 from flownb.engine.loop import LoopManager
 from flownb.engine.observe import Guarded, Observer, Stream
@@ -131,7 +130,6 @@ class Far:
 
 def unload(content: bytes) -> Cargo:
     """Open what the notebook sent, in the environment it has."""
-    furnish()
     cargo: Cargo = cells.loads(content)  # from our own notebook
     os.environ.update(cargo.environ)
     return cargo

@@ -33,6 +33,6 @@ def _ask(*_: Any) -> str:
 
 
 def furnish() -> None:
-    """Give this process what IPython gives to cells, unless IPython has."""
+    """Give this process, which is nobody's but ours, what IPython gives to cells."""
     if not hasattr(builtins, "display"):
         builtins.display, builtins.input = display, _ask  # type: ignore[attr-defined]

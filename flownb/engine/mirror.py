@@ -186,14 +186,7 @@ class Mirror(Restartable):
                 self._warn(what)
 
     def _warn(self, text: str) -> None:
-        self._log("warning", text)
-
-    def overheard(self, text: str) -> None:
-        """Take a line that its process said, nobody knows for which node."""
-        self._log("print", text)
-
-    def _log(self, level: str, text: str) -> None:
-        self.event("log", data=LogLine(self.now(), self.name, "", -1, level, text))
+        self.event("log", data=LogLine(self.now(), self.name, "", -1, "warning", text))
 
     # -- how it ends -----------------------------------------------------------
 

@@ -21,7 +21,6 @@ from flownb.engine.cargo import Cargo, Shared, dump_plan, load
 from flownb.engine.child import main
 from flownb.engine.edited import Imports
 from flownb.engine.hosts import Host
-from flownb.engine.overheard import Overheard
 from flownb.errors import RunError
 
 if TYPE_CHECKING:
@@ -135,29 +134,27 @@ class ProcessHost(Host):
             with _starting:
                 if self._left:
                     return
-                here, lifeline, streams = self._launch(origin)
-            with here, lifeline, streams:
-                heard = Overheard(streams, self.manager.overheard)
+                here, lifeline = self._launch(origin)
+            with here, lifeline:
                 if not self._left:
-                    self._listen(here, heard)
-                error = self._reaped(here, heard)
+                    self._listen(here)
+                error = self._reaped(here)
         except Exception as fault:  # noqa: BLE001 - told by the loop's state
             error = fault
             self._over = True
         if not self._left:
             self._finish(error)
 
-    def _launch(self, origin: float) -> tuple[Connection, Connection, Connection]:
+    def _launch(self, origin: float) -> tuple[Connection, Connection]:
         """Start the child and give it what it needs."""
         context = _context()
         here, there = multiprocessing.Pipe()
         watched, lifeline = multiprocessing.Pipe(duplex=False)
-        streams, written = multiprocessing.Pipe(duplex=False)
-        with there, watched, written:
-            args = (there, watched, written), self.manager.beginning, origin
+        with there, watched:
+            pipes = there, watched
             self.process = context.Process(  # type: ignore[attr-defined]
                 target=main,
-                args=(*args, multiprocessing.get_start_method()),
+                args=(*pipes, self.manager.beginning, origin, multiprocessing.get_start_method()),
                 name=f"flownb {self.manager.name}",
                 daemon=True,
             )
@@ -166,25 +163,19 @@ class ProcessHost(Host):
         with self._lock, contextlib.suppress(OSError):  # if it has died, the sentinel tells
             if self._left:
                 self.process.kill()
-                return here, lifeline, streams
+                return here, lifeline
             here.send_bytes(self._content)
             for message in self._early:
                 here.send_bytes(message)
             self._down = here
-        return here, lifeline, streams
+        return here, lifeline
 
-    def _listen(self, here: Connection, heard: Overheard) -> None:
+    def _listen(self, here: Connection) -> None:
         """Take what the loop tells until it has ended or died."""
         sentinel = self.process.sentinel
         while not self.manager.has_told:
-            streams = [heard.pipe] if heard.open else []
-            ready = multiprocessing.connection.wait([here, sentinel, *streams])
-            if heard.pipe in ready:
-                heard.take()
-            if here in ready:
-                if not self._take(here):
-                    return
-            elif sentinel in ready:
+            ready = multiprocessing.connection.wait([here, sentinel])
+            if here not in ready or not self._take(here):
                 return
 
     def _take(self, here: Connection) -> bool:
@@ -196,7 +187,7 @@ class ProcessHost(Host):
         self.manager.take(message)
         return True
 
-    def _reaped(self, here: Connection, heard: Overheard) -> BaseException | None:
+    def _reaped(self, here: Connection) -> BaseException | None:
         """See the child out; give what its death was, if the loop had not ended before."""
         with self._lock:
             self._down, self._over = None, True
@@ -208,22 +199,20 @@ class ProcessHost(Host):
             self.process.join()
         while here.poll() and self._take(here):
             pass
-        heard.end()
         code = self.process.exitcode
         self.process.close()
         if self.manager.has_told or self._forced:
             return None
-        return RunError(f"loop {self.manager.name!r}: its process {_died(code, spoke=heard.spoke)}")
+        return RunError(f"loop {self.manager.name!r}: its process {_died(code)}")
 
 
-def _died(code: int, *, spoke: bool) -> str:
-    """Say how a process ended; *spoke*: past its loop, of its death most likely."""
+def _died(code: int) -> str:
+    """Say how a process ended."""
     if code >= 0:
         return f"ended by itself with exit code {code}"
     name = signal.Signals(-code).name if -code in set(signal.Signals) else "unknown"
     why = ": the machine may have been short of memory" if -code == signal.SIGKILL else ""
-    words = "; orch.logs() has its last words" if spoke else ""
-    return f"was ended by signal {-code} ({name}){why}{words}"
+    return f"was ended by signal {-code} ({name}){why}"
 
 
 def _context() -> multiprocessing.context.BaseContext:

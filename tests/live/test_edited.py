@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 import time
+import types
+from pathlib import Path
 
 import pytest
 
+from flownb.engine.edited import Imports
 from tests.live.support import live, one
 
 pytestmark = pytest.mark.wallclock
@@ -35,3 +39,10 @@ async def test_who_applies_edits_is_told_that_a_process_keeps_a_module_that_was_
         "live: loop 'days' goes on with recently_edited as when its process began;"
         " graph.start() takes up what you edited since\n"
     )
+
+
+def test_a_module_whose_file_is_a_path_or_nothing_is_none_of_yours(monkeypatch):
+    for name, file in (("odd", Path(__file__)), ("none", None)):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+        sys.modules[name].__file__ = file
+    assert not {"odd", "none"} & set(Imports().edited())

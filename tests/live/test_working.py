@@ -12,13 +12,14 @@ import signal
 import sys
 import threading
 import time
+import weakref
 from itertools import pairwise
 
 import cloudpickle
 import pytest
 
 from flownb import Graph, Limit, Retry
-from flownb.engine.capture import Spot
+from flownb.engine.capture import Spot, captured
 from flownb.errors import NodeTimeout
 from flownb.model.nodes import BlockingNode
 from flownb.model.tools import ToolRegistry
@@ -248,6 +249,43 @@ def test_cells_that_capture_their_own_output_catch_and_free_no_prints_of_loops(c
     assert capsys.readouterr().out == "cell True\n"
     assert type(sys.stdout).__module__ != "flownb.engine.capture"
     assert type(sys).__module__ == "builtins"
+
+
+def caught(_):
+    with contextlib.redirect_stdout(io.StringIO()) as buffer:
+        print("mine")
+    print("log")
+    return buffer.getvalue()
+
+
+@live
+@pytest.mark.parametrize("pool", ["thread", "asyncio", "process"])
+async def test_what_a_node_redirects_itself_is_its_own(pool):
+    orch = one([1, 2], caught, pool=pool).start()
+    await orch.wait(timeout=30)
+    assert orch.outputs("check")[-1] == "mine\n"
+    assert [x.text for x in orch.logs(node="check")] == ["log", "log"]
+
+
+def test_a_stream_that_a_cell_lets_go_while_loops_run_is_gone():
+    with captured():
+        buffer = io.StringIO()
+        gone = weakref.ref(buffer)
+        with contextlib.redirect_stdout(buffer):
+            print("written")
+        assert buffer.getvalue() == "written\n"
+        del buffer
+        assert gone() is None
+
+
+def test_a_run_that_starts_beside_others_leaves_a_cells_streams_alone(monkeypatch):
+    with captured():
+        sets = []
+        put = type(sys).__setattr__
+        monkeypatch.setattr(type(sys), "__setattr__", lambda *a: sets.append(a[1]) or put(*a))
+        with captured():
+            pass
+        assert sets == []
 
 
 # -- resources -----------------------------------------------------------------
