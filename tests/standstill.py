@@ -25,7 +25,7 @@ with open(sys.argv[1], "r+b") as file:
     page = mmap.mmap(file.fileno(), figures.size)
 while os.getppid() == parent:
     begun = time.monotonic()
-    figures.pack_into(page, 0, lost, begun)
+    page[:] = figures.pack(lost, begun)  # pack_into() would write zeros first
     time.sleep({NAP})
     lost += max(0.0, time.monotonic() - begun - {NAP + USUAL})
 """

@@ -616,14 +616,14 @@ async def test_a_short_node_that_becomes_long_hops_and_the_private_loop_stays_al
         if n > 100:
             time.sleep(0.8)
 
-    graph = one(range(106), grows).add_producer("beats", [1]).add_node("beat", beat)
+    graph = one(range(104), grows).add_producer("beats", [1]).add_node("beat", beat)
     graph.add_node("also", beat, kind="non_blocking").add_edge("days", "also")
     orch = graph.add_edge("beats", "beat").start()
     await orch.wait(loop="days", timeout=30)
     await orch.stop()
     gaps = sorted(b - a for a, b in pairwise(sorted(beats)))
-    # of five long calls the first may be made inline, the others hop; one more gap is a machine's
-    assert sum(g > 0.6 for g in gaps) <= 2
+    # the first long call may be made inline; the others hop
+    assert sum(g > 0.6 for g in gaps) <= 1
     assert orch.metrics()["days"].nodes["check"].longest >= 0.8
 
 
