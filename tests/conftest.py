@@ -24,6 +24,7 @@ import pytest
 
 from flownb.engine import generations
 
+collect_ignore_glob = ["faults/*"]  # programs, not modules: importing one runs it
 GRACE = 10.0  # seconds for executors, children and sockets that are already on their way out
 # Hypothesis fails an example that took 0.2 s: on a machine that stands still any of them does.
 hypothesis.settings.register_profile(
