@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pytest
 
 from flownb.engine.clock import VirtualLoop
-from flownb.engine.context import Clock
 from flownb.engine.observe import Observer
+from flownb.engine.runtime import Clock
 from flownb.model.records import NOTHING
 from flownb.model.timeline import Timeline
 from flownb.notebook.words import seconds

@@ -10,7 +10,7 @@ import asyncio
 import contextvars
 import functools
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from flownb.engine.cached import Cached
 from flownb.engine.signature import ENDS, FAILS
@@ -23,30 +23,49 @@ from flownb.model.records import NOTHING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from flownb.engine.calling import Runner
+    from flownb.engine.call_site import CallSite
     from flownb.engine.item import Token
     from flownb.model.policies import Retry
+
+
+class Function(Protocol):
+    """What is called in the end: the user's function, with what its signature asks for."""
+
+    is_async: bool
+    passes: bool
+    """Whether there is none: the payload passes on."""
+
+    def invoke(self, token: Token) -> Any:
+        """Call it; async ones give what is to be awaited."""
+
+    def called(self, token: Token) -> tuple[Any, BaseException | None]:
+        """Call it where it is; give output and error."""
+
+    async def stretched(
+        self, token: Token, extra: float, output: Any, error: BaseException | None
+    ) -> Any:
+        """Let a simulated sync call take its time, then give its outcome."""
 
 
 class Attempts:
     """The careful way to call one node."""
 
-    def __init__(self, runner: Runner) -> None:
-        self.runner = runner
-        self._retries = retries(runner.node.retry)
-        self._cached = Cached(self) if runner.node.cache else None
+    def __init__(self, site: CallSite, function: Function) -> None:
+        self._site, self._runtime, self._function = site, site.runtime, function
+        self._retries = retries(site.node.retry)
+        self._cached = Cached(site, self.aside) if site.node.cache else None
 
     async def call(self, token: Token, started: Any) -> Any:
         """Call the node for *token*; *started* is a call that turned out to be a coroutine."""
         call: Any = functools.partial(self._with_cache, token, started)
-        for middleware in reversed(self.runner.loop.middleware):
-            call = functools.partial(_ask, middleware, call, self.runner.node)
+        for middleware in reversed(self._runtime.middleware):
+            call = functools.partial(_ask, middleware, call, self._site.node)
         output = NOTHING
         try:
-            output = await call(NodeData(token.payload, self.runner.meta(token)))
+            output = await call(NodeData(token.payload, self._site.meta(token)))
         finally:
             if not token.attempt and not token.cancelled:  # the cache, or a middleware, answered
-                self.runner.answered(token, output)
+                self._site.answered(token, output)
         return output
 
     async def _with_cache(self, token: Token, started: Any, data: NodeData) -> Any:
@@ -62,7 +81,7 @@ class Attempts:
         retrying = AsyncRetrying(
             retry=retry_if_exception(lambda error: self._which(error) is not None),
             stop=lambda state: state.attempt_number >= self._of(state).attempts,
-            wait=lambda state: self._of(state).wait(state.attempt_number, self.runner.memory.rng),
+            wait=lambda state: self._of(state).wait(state.attempt_number, self._site.memory.rng),
             before_sleep=functools.partial(self._will_retry, token),
             sleep=functools.partial(self._backoff, token),
             reraise=True,
@@ -81,29 +100,29 @@ class Attempts:
     def _will_retry(self, token: Token, state: Any) -> None:
         error = state.outcome.exception()
         why = told(error)
-        self.runner.loop.event("retry", self.runner.name, token.iteration, why)
+        self._runtime.event("retry", self._site.name, token.iteration, why)
 
     async def _backoff(self, token: Token, seconds: float) -> None:
-        token.asked = start = self.runner.loop.now()
+        token.asked = start = self._runtime.now()
         await asyncio.sleep(seconds)
-        self.runner.span(token, "retry", start)
+        self._site.span(token, "retry", start)
 
     async def _attempt(self, token: Token, started: Any) -> Any:
         token.attempt += 1
         token.outbox = ()  # what a failed attempt held back is not pushed
-        token.start, output = self.runner.loop.now(), NOTHING
+        token.start, output = self._runtime.now(), NOTHING
         try:
             output = await self._with_timeout(token, started)
         finally:
             if not token.cancelled:
-                self.runner.span(token, "work", token.start, output)
+                self._site.span(token, "work", token.start, output)
         return output
 
     async def _with_timeout(self, token: Token, started: Any) -> Any:
-        limit = self.runner.node.timeout
+        limit = self._site.node.timeout
         if limit is None:
             return await self._once(token, started)
-        task = self.runner.loop.spawn(self._outcome(token, started), name=self.runner.name)
+        task = self._runtime.spawn(self._outcome(token, started), name=self._site.name)
         try:
             # not asyncio.timeout: the node could swallow its cancellation
             await asyncio.wait((task,), timeout=limit)
@@ -131,18 +150,18 @@ class Attempts:
     def _abandon(self, token: Token, task: asyncio.Task[Any]) -> None:
         token.disown()
         task.cancel()
-        abandoned = not self.runner.is_async and not self.runner.loop.inline
-        self.runner.loop.event("timeout", self.runner.name, token.iteration, abandoned)
+        abandoned = not self._function.is_async and not self._runtime.inline
+        self._runtime.event("timeout", self._site.name, token.iteration, abandoned)
 
     async def _once(self, token: Token, started: Any) -> Any:
-        if self.runner.is_async or started is not None:
-            return await self._lasting(self.runner.invoke(token) if started is None else started)
-        if self.runner.loop.inline or self.runner.passes:
-            output, error = self.runner.called(token)
+        if self._function.is_async or started is not None:
+            return await self._lasting(self._function.invoke(token) if started is None else started)
+        if self._runtime.inline or self._function.passes:
+            output, error = self._function.called(token)
             if inspect.iscoroutine(output):
                 return await self._lasting(output)
-            extra = self.runner.loop.world.extra(self.runner, output)
-            return await self.runner.stretched(token, extra, output, error)
+            extra = self._runtime.world.extra(self._runtime, self._site.node, output)
+            return await self._function.stretched(token, extra, output, error)
         output = await self._thread_future(token)
         return await self._lasting(output) if inspect.iscoroutine(output) else output
 
@@ -157,12 +176,12 @@ class Attempts:
         return output
 
     async def _linger(self, output: Any) -> None:
-        if (extra := self.runner.loop.world.extra(self.runner, output)) > 0:
+        if (extra := self._runtime.world.extra(self._runtime, self._site.node, output)) > 0:
             await asyncio.sleep(extra)
 
     async def _thread_future(self, token: Token) -> Any:
         token.in_thread = True
-        output, error = await self.aside(functools.partial(self.runner.called, token))
+        output, error = await self.aside(functools.partial(self._function.called, token))
         token.in_thread = False
         if error is not None:
             raise error
@@ -170,10 +189,10 @@ class Attempts:
 
     async def aside(self, call: Callable[[], tuple[Any, Any]]) -> tuple[Any, Any]:
         """Do what may take its time in a thread; in virtual time nothing does."""
-        loop = self.runner.loop
-        if loop.inline:
+        runtime = self._runtime
+        if runtime.inline:
             return call()
-        future = loop.event_loop.create_future()
+        future = runtime.event_loop.create_future()
         context = contextvars.copy_context()
 
         def land(output: Any, error: BaseException | None) -> None:
@@ -181,9 +200,9 @@ class Attempts:
                 future.set_result((output, error))
 
         def work() -> Callable[[], None]:
-            return functools.partial(loop.soon, land, *context.run(outcome_here, call))
+            return functools.partial(runtime.soon, land, *context.run(outcome_here, call))
 
-        loop.threads.submit(self.runner.name, work)
+        runtime.threads.submit(self._site.name, work)
         output, error = await future
         return output, error
 

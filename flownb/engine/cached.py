@@ -23,7 +23,7 @@ from flownb.model.records import NOTHING
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from flownb.engine.attempts import Attempts
+    from flownb.engine.call_site import CallSite
     from flownb.engine.item import Token
     from flownb.model.nodes import Node
 
@@ -85,11 +85,12 @@ cache: Final = Cache()
 
 
 class Cached:
-    """Calls one node, or gives what it gave for an equal input."""
+    """Calls one node, or gives what it gave for an equal input; *aside* does work in a thread."""
 
-    def __init__(self, attempts: Attempts) -> None:
-        runner = attempts.runner
-        self._attempts, self._runner, node = attempts, runner, runner.node
+    def __init__(
+        self, site: CallSite, aside: Callable[[Callable[[], Any]], Awaitable[tuple[Any, Any]]]
+    ) -> None:
+        self._site, self._runtime, self._beside, node = site, site.runtime, aside, site.node
         self._of = node.cache if callable(node.cache) else None
         size: Any = node.cache
         self._size: int = RESULTS if self._of or size is True else size
@@ -98,8 +99,10 @@ class Cached:
     async def call(self, token: Token, call: Callable[[], Awaitable[Any]]) -> Any:
         """Give the kept result, else *call* and keep what comes of it."""
         seen = await self._seen(token)
-        world, held = self._runner.loop.world, list[Any]()
-        results = world.cache.of(self._runner.loop.plan.graph, self._runner.name)
+        world, held = self._runtime.world, list[Any]()
+        results = (cache if world.cache is None else world.cache).of(
+            self._site.graph, self._site.name
+        )
         key, error = await self._aside(self._key, token, seen, held)
         if error is None:
             found, error = await self._aside(_copied, results.get(key))
@@ -107,15 +110,15 @@ class Cached:
                 return found
         output = await call()
         if error is None:
-            kept, error = await self._aside(_copied, output)
+            copied, error = await self._aside(_copied, output)
         if error is None:
-            results.put(key, kept, held, self._size)
+            results.put(key, copied, held, self._size)
         else:
             self._warn(token, error)
         return output
 
     async def _aside(self, call: Callable[..., Any], *args: Any) -> tuple[Any, Any]:
-        return await self._attempts.aside(functools.partial(_tried, call, *args))
+        return await self._beside(functools.partial(_tried, call, *args))
 
     async def _seen(self, token: Token) -> Any:
         """Give what of the input matters; what the user's function raises fails the node."""
@@ -127,21 +130,22 @@ class Cached:
         return seen
 
     def _key(self, token: Token, seen: Any, held: list[Any]) -> bytes:
-        runner, likeness = self._runner, Likeness(held)
-        likeness.reads((_called(runner.node, virtual=runner.loop.inline), self._of))
-        if runner.ctx_name:
-            likeness.reads(tuple((tool.name, tool.fn) for tool in runner.loop.tools.listing()))
-        likeness.value((runner.config, token.item.failed_sources(runner.plan), seen))
+        site, likeness = self._site, Likeness(held)
+        called = _called(site.node, virtual=self._runtime.inline)
+        likeness.reads((called, self._of))
+        if site.takes_context:
+            likeness.reads(tuple((tool.name, tool.fn) for tool in self._runtime.tools.listing()))
+        likeness.value((site.config, token.item.failed_sources(site.plan), seen))
         return likeness.digest()
 
     def _warn(self, token: Token, error: BaseException) -> None:
-        loop = self._runner.loop
-        if self._told() is loop:
+        runtime = self._runtime
+        if self._told() is runtime:
             return
-        self._told = weakref.ref(loop)  # once for each run or loop
+        self._told = weakref.ref(runtime)  # once for each run or loop
         why = told(error)
         text = f"cache= has no effect here, this cannot be compared or copied: {why}"
-        loop.log(self._runner.name, token.iteration, "warning", text)
+        runtime.log(self._site.name, token.iteration, "warning", text)
 
 
 def _called(node: Node, *, virtual: bool) -> Any:

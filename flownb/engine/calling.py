@@ -12,10 +12,12 @@ import contextvars
 import functools
 import inspect
 from copy import deepcopy
+from dataclasses import dataclass, field
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from flownb.engine.attempts import Attempts
+from flownb.engine.call_site import CallSite
 from flownb.engine.capture import HERE, Spot
 from flownb.engine.context import Context, SyncContext
 from flownb.engine.pushing import Pushing, Underway
@@ -23,7 +25,6 @@ from flownb.engine.routing import Popped, straight
 from flownb.engine.segments import Row, Walk, fits, row_from
 from flownb.engine.signature import (
     ENDS,
-    EXHAUSTED,
     FAILS,
     bound,
     context_parameter,
@@ -38,51 +39,99 @@ from flownb.model.records import NOTHING
 from flownb.queues.spec import Lease
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from flownb.analysis.plan import PlanNode
+    from flownb.analysis.plan import LoopPlan, PlanNode
+    from flownb.engine.crew import Crew
+    from flownb.engine.inflight import Gates
     from flownb.engine.item import Token
-    from flownb.engine.loop import LoopManager
     from flownb.engine.memory import Memory
-    from flownb.model.records import SpanKind
-    from flownb.queues.spec import Message
+    from flownb.engine.pushing import Pushes
+    from flownb.engine.runtime import Runtime
+    from flownb.engine.scheduler import RunHooks
+    from flownb.engine.squad import Squad
+
+
+@dataclass(slots=True)
+class CallTable:
+    """The calls of one loop that are under way, and what makes them.
+
+    *open*: each call from its start to its end, in this order. *tasks* and *threads* are the
+    workers, *pushes* sends what nodes push, the last two tell where the source stands.
+    """
+
+    runtime: Runtime
+    graph: str
+    limits: Gates
+    tasks: Crew
+    threads: Squad
+    pushes: Pushes
+    hooks: RunHooks | None
+    pump: Callable[[], None]
+    next_item: Callable[[], int]
+    tell_position: Callable[[], int]
+    open: dict[Token, None] = field(default_factory=dict)
 
 
 class Runner:
     """One node of one generation of a loop, ready to be called."""
 
+    table: CallTable
+    runtime: Runtime
+    site: CallSite
+
     def __init__(
-        self, plan: PlanNode, loop: LoopManager, memory: Memory, same: Runner | None = None
-    ) -> None:
-        self.plan, self.loop, self.memory = plan, loop, memory
+        self, plan: PlanNode, loop: LoopPlan, table: CallTable, memory: Memory,
+        same: Runner | None = None,
+    ) -> None:  # fmt: skip
+        self.plan, self.memory = plan, memory
         self.name, self.node, self.outs = plan.name, plan.node, plan.outs
         self.counts = len(plan.sources) > 1 and plan.join != "each"
-        self.decides = plan.branches or loop.plan.once is not None
-        self.straight = loop.plan.once is not None and straight(plan, loop.plan.nodes)
-        self.gate = loop.gates.gate(self.node.limit, loop.name)
-        self.waits = plan.detached or self.gate is not None  # maybe, before it starts
+        self.decides = plan.branches or loop.once is not None
+        self.straight = loop.once is not None and straight(plan, loop.nodes)
+        self.neighbours = len(loop.nodes)
         self.config = self.node.config
         self.instance: BaseNode | None = None
         self.ctx_name: str | None = None
         self.is_async = self.is_set_up = False
-        self.pushing = Pushing(self, self.node.queue.name) if self.node.queue else None
+        self.target: Any = None
+        self.row: Row = ()  # with which it is called in one go
+        self.runtime = table.runtime
         if same is None:
             self.target = self._target()
         else:
             self._take_over(same)
+        self.attach(table)
+        self.waits = plan.detached or self.gate is not None  # maybe, before it starts
         self.passes = self.target is None
         special = self.passes or self.node.over or self.node.queue or self.node.reader
         self.smooth = self.straight and not special
         plain = self.instance or self.is_async or self.node.kind == "producer" or self.ctx_name
         self.plain = not (plain or self.passes or self.node.fail)
-        self.row: Row = ()  # with which it is called in one go
-        self.attempts = Attempts(self)
         policies = self.node.retry or self.node.timeout or self.node.cache
-        self.careful = bool(policies or loop.middleware)
+        self.careful = bool(policies or self.runtime.middleware)
         other = self.instance or self.ctx_name or self.passes or self.node.queue or self.node.reader
         self.bare = not (other or self.node.kind == "producer")
-        alone = self.careful or self.gate or self.pushing or loop.inline
+        alone = self.careful or self.gate or self.pushing or self.runtime.inline
         self.crewed = self.is_async and not alone
+
+    def attach(self, table: CallTable) -> None:
+        """Make the calls from now on for that loop or run."""
+        self.table, self.runtime = table, table.runtime
+        self.gate = table.limits.gate(self.node.limit, self.runtime.name)
+        self.site = CallSite(
+            self.plan, self.node, self.name, table.graph, self.runtime, self.memory, self.gate,
+            self.config, self.ctx_name is not None, table.next_item, table.tell_position,
+        )  # fmt: skip
+        self.attempts = Attempts(self.site, self)
+        self.pushing: Pushing | None = None
+        if self.node.queue:
+            self.pushing = Pushing(self.site, table.pushes, self.ended, table.pump)
+            self.target = self.pushing.awaited
+
+    def detach(self) -> None:
+        """Let go of a run that is over: nothing of it and its state is kept."""
+        del self.table, self.runtime, self.site, self.attempts, self.pushing, self.gate
 
     def _take_over(self, same: Runner) -> None:
         """Go on with what the last generation of an unchanged node had opened."""
@@ -92,15 +141,15 @@ class Runner:
     @property
     def called_fn(self) -> Any:
         """The function, or its stand-in in a simulation."""
-        return self.node.fake if self.loop.inline and self.node.fake else self.node.fn
+        return self.node.fake if self.runtime.inline and self.node.fake else self.node.fn
 
     def _target(self) -> Any:
         """Find what is called: the function, its stand-in, a class node's run, a push."""
         node, fn = self.node, self.called_fn
-        if self.pushing is not None or (node.reader and self.plan.index):
+        if node.queue or (node.reader and self.plan.index):
             self.is_async = True
-            return self._pop if self.pushing is None else self.pushing.awaited
-        called = self.loop.world.calls(node)
+            return self._pop
+        called = self.runtime.world.calls(node)
         if isinstance(fn, BaseNode) and called:
             self.instance = deepcopy(fn)
             self.config = self.instance.config
@@ -122,60 +171,45 @@ class Runner:
         plain = not (self.is_async or self.careful or self.ctx_name or self.instance or self.gate)
         return plain and not self.plan.branches and not self.node.queue
 
-    def meta(self, token: Token) -> Mapping[str, Any]:
-        """Say where a payload comes from, for class nodes and contexts."""
-        message = getattr(token.item, "message", None)
-        return self.about(token.iteration, message, visit=token.visit, attempt=token.attempt or 1)
-
-    def about(
-        self, iteration: int, message: Message | None, *, visit: int = 0, attempt: int = 1
-    ) -> Mapping[str, Any]:
-        """Say where the payload of a call comes from."""
-        meta = {"loop": self.loop.name, "node": self.name, "iteration": iteration}
-        meta |= {"visit": visit, "attempt": attempt}
-        if message is not None:
-            meta |= {"message_id": message.id, "deliveries": message.deliveries}
-            meta["hops"] = message.hops + 1
-        if self.node.kind == "producer" and not self.plan.index:
-            meta["position"] = self.loop.next_item
-        return meta
-
     # -- the ways to run -----------------------------------------------------
 
     def run(self, token: Token) -> None:
         """Call the node for *token*, now; the outcome reaches its item, maybe later."""
-        loop = self.loop
-        if self.is_async and not (self.careful or self.pushing or loop.inline):
-            loop.crew.take(token)
+        runtime, table = self.runtime, self.table
+        if self.is_async and not (self.careful or self.pushing or runtime.inline):
+            table.tasks.take(token)
             return
         if not self.begins(token):
             return
-        if self.pushing is not None and not (self.careful or loop.inline):
+        if self.pushing is not None and not (self.careful or runtime.inline):
             self.pushing.post(token)
         elif self.is_async or self.careful:
             self._spawn(token)
         elif (
-            self.passes or loop.inline or (self.memory.short and loop.private and not self.ctx_name)
+            self.passes
+            or runtime.inline
+            or (self.memory.short and runtime.private and not self.ctx_name)
         ):
             self._inline(token)
         elif self.decides and token.item.in_rows and token.gathering is None:
-            self.row = self.row or (row_from(self) if fits(self) else (self,))
-            job = Walk(self.row, token).in_thread if len(self.row) > 1 else None
-            loop.squad.call(token, job or functools.partial(self._in_thread, token))
+            runners = token.item.runners
+            self.row = self.row or (row_from(self, runners) if fits(self) else (self,))
+            job = Walk(self.row, token, table.hooks).in_thread if len(self.row) > 1 else None
+            table.threads.call(token, job or functools.partial(self._in_thread, token))
         else:
-            loop.squad.call(token, functools.partial(self._in_thread, token))
+            table.threads.call(token, functools.partial(self._in_thread, token))
 
     def begins(self, token: Token) -> bool:
         """Enter a call into the books; False: it must wait, or its outcome was known."""
-        loop = self.loop
-        if loop.journal is not None and not loop.journal.may_start(token):
+        runtime, table = self.runtime, self.table
+        if table.hooks is not None and not table.hooks.may_start(token):
             return False
-        token.start = loop.now()
-        loop.calls[token] = None
-        if loop.inline:
-            loop.world.called(loop, token.start)
+        token.start = runtime.now()
+        table.open[token] = None
+        if runtime.inline:
+            runtime.world.called(runtime, token.start, self.neighbours)
             if self.plan.shares:
-                token.before = loop.world.watched(token)
+                token.before = runtime.world.watched(token.payload)
         if token.item.memo and token.item.key(token) in token.item.memo:
             self._replay(token)
             return False
@@ -195,30 +229,30 @@ class Runner:
         if isinstance(output, CoroutineType):
             self._spawn(token, output)
             return
-        extra = self.loop.world.extra(self, output)
+        extra = self.runtime.world.extra(self.runtime, self.node, output)
         if token.pushes:
             self._spawn(token, self.stretched(token, extra, output, error))
         elif extra > 0:
-            land = functools.partial(self._landed, token, output, error)
-            token.task = self.loop.event_loop.call_later(extra, self.loop.guard, land)
+            land = functools.partial(self.landed, token, output, error)
+            token.task = self.runtime.event_loop.call_later(extra, self.runtime.guard, land)
         else:
             self.ended(token, output, error)
 
     def called(self, token: Token) -> tuple[Any, BaseException | None]:
         """Call the function with its prints going to its log; give output and error."""
-        spot = HERE.get() or self.loop.spot
+        spot = HERE.get() or self.runtime.spot
         before, spot.where = spot.where, token.where
-        start = 0.0 if self.loop.inline else self.loop.now()
+        start = 0.0 if self.runtime.inline else self.runtime.now()
         try:
             return (self.target(token.payload) if self.plain else self.invoke(token)), None
         except SimulationError as error:
-            self.loop.crash(error)
+            self.runtime.crash(error)
             return None, error
         except FAILS as error:  # it becomes the item's failure
             return None, error
         finally:
-            if not self.loop.inline:
-                self.memory.timed(self.loop.now() - start)
+            if not self.runtime.inline:
+                self.memory.timed(self.runtime.now() - start)
             if spot.buffer:
                 spot.end()
             spot.where = before
@@ -243,13 +277,14 @@ class Runner:
     def _in_thread(self, token: Token) -> Callable[[], None]:
         """Run in a thread of the pool; give what the event loop is to do with the outcome."""
         context = contextvars.Context()
-        context.run(HERE.set, Spot(self.loop.write_line))
+        context.run(HERE.set, Spot(self.runtime.write_line))
         outcome = context.run(outcome_here, functools.partial(self.called, token))
-        return functools.partial(self._landed, token, *outcome, self.loop.now())
+        return functools.partial(self.landed, token, *outcome, self.runtime.now())
 
-    def _landed(
+    def landed(
         self, token: Token, output: Any, error: BaseException | None, end: float | None = None
     ) -> None:
+        """Go on with the outcome of a call that ended elsewhere: in a thread, or at its time."""
         if token.cancelled:
             self.leave_gate(token)
             return
@@ -259,18 +294,18 @@ class Runner:
             self._spawn(token, output)
             return
         self.ended(token, output, error, end)
-        self.loop.pump()
+        self.table.pump()
 
     def _spawn(self, token: Token, started: Any = None) -> None:
         """Run as a task of the loop, in a context of its own."""
         context = contextvars.copy_context()
-        spot = Spot(self.loop.write_line)
-        if started is not None and self.loop.inline and (here := HERE.get()) is not None:
+        spot = Spot(self.runtime.write_line)
+        if started is not None and self.runtime.inline and (here := HERE.get()) is not None:
             spot.slept, here.slept = here.slept, 0.0  # slept before it gave its coroutine
         context.run(HERE.set, spot)
         spot.where = token.where
         work = self._task(token, spot, started)
-        token.task = self.loop.spawn(work, context=context, name=self.name)
+        token.task = self.runtime.spawn(work, context=context, name=self.name)
         if started is not None:
             token.task.add_done_callback(functools.partial(_drop, started))
 
@@ -286,23 +321,23 @@ class Runner:
             error = RuntimeError(f"node {self.name!r} cancelled itself")
             error.__cause__ = gone
         except SimulationError as fatal:
-            self.loop.crash(fatal)
+            self.runtime.crash(fatal)
             error = fatal
         except FAILS as failure:  # it becomes the item's failure
             error = failure
         spot.end()
-        self.loop.guard(self._finish, token, output, error)
-        self.loop.guard(self.loop.pump)
+        self.runtime.guard(self._finish, token, output, error)
+        self.runtime.guard(self.table.pump)
 
     # -- the function ----------------------------------------------------------
 
     def invoke(self, token: Token) -> Any:
         """Call the user's function, with what its signature asks for."""
-        self.loop.world.may_fail(self, token)
+        self.runtime.world.may_fail(self.runtime, self.node, token.iteration)
         if self.passes:
             return token.payload
         if self.instance is not None:
-            return self.target(NodeData(token.payload, self.meta(token)))
+            return self.target(NodeData(token.payload, self.site.meta(token)))
         if self.node.queue or self.node.reader:
             return self.target(token)
         if self.node.kind == "producer":
@@ -316,7 +351,8 @@ class Runner:
         return {self.ctx_name: self._context(token)} if self.ctx_name else {}
 
     def _context(self, token: Token) -> Any:
-        made = (Context if self.is_async or self._is_async_function() else SyncContext)(self, token)
+        kind = Context if self.is_async or self._is_async_function() else SyncContext
+        made = kind(self.site, token, self.table.pushes)
         token.contexts = [*token.contexts, made]
         return made
 
@@ -328,12 +364,14 @@ class Runner:
         reader = self.node.reader
         if reader is None:
             return Popped(verdict=False, payload=token.payload)
-        queues, lease = self.loop.queues, Lease(reader.visibility_timeout, reader.max_deliveries)
-        message = await queues.pop(reader.queue, reader.timeout, reader=self.loop.name, lease=lease)
+        runtime, lease = self.runtime, Lease(reader.visibility_timeout, reader.max_deliveries)
+        message = await runtime.queues.pop(
+            reader.queue, reader.timeout, reader=runtime.name, lease=lease
+        )
         if message is None:
             return Popped(verdict=False, payload=token.payload)
         token.item.popped.append((reader.queue, message.id))
-        self.loop.event("received", self.name, token.iteration, message.origin)
+        runtime.event("received", self.name, token.iteration, message.origin)
         return Popped(verdict=True, payload=message.payload)
 
     # -- the outcome -----------------------------------------------------------
@@ -341,26 +379,8 @@ class Runner:
     def ended(self, token: Token, output: Any, error: Any, end: float | None = None) -> None:
         """Record a call that has ended, now or at *end*, and let its item go on."""
         token.attempt = token.attempt or 1
-        self.span(token, "work", token.start, output if error is None else NOTHING, end)
+        self.site.span(token, "work", token.start, output if error is None else NOTHING, end)
         self._finish(token, output, error)
-
-    def span(
-        self, token: Token, kind: SpanKind, start: float, output: Any = NOTHING, end: Any = None
-    ) -> None:
-        """Publish a span of this node that ends now; finding a source at its end is no call."""
-        if output is EXHAUSTED:
-            return
-        if output is None and self.node.kind == "producer":
-            output = NOTHING  # it had nothing now
-        loop, iteration, attempt = self.loop, token.item.iteration, token.attempt or 1
-        end = loop.now() if end is None else end
-        span = (loop.name, self.name, iteration, token.visit, kind, start, end, attempt)
-        loop.stream.span(span, output)
-
-    def answered(self, token: Token, output: Any) -> None:
-        """Publish a call of which there was no attempt: somebody knew the answer."""
-        loop, place = self.loop, (self.loop.name, self.name, token.iteration, token.visit)
-        loop.stream.span((*place, "work", token.start, loop.now(), 0), output)
 
     def _finish(self, token: Token, output: Any, error: BaseException | None) -> None:
         """Hand the outcome to the item: which edges are live, or that it failed."""
@@ -374,9 +394,11 @@ class Runner:
                 output, live = token.item.onward(token, output)
             except FAILS as failure:  # a condition is the user's too
                 error = failure
-        self.loop.calls.pop(token, None)
+        self.table.open.pop(token, None)
         if token.before is not None:
-            self.loop.world.check_unchanged(token)
+            self.runtime.world.check_unchanged(
+                self.runtime, self.name, token.iteration, token.payload, token.before
+            )
         if error is None:
             self.memory.streak, self.memory.worked = 0, True
             if token.outbox:

@@ -12,7 +12,7 @@ import contextvars
 import functools
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from flownb.engine.capture import HERE, Spot
 from flownb.engine.signature import ENDS, EXHAUSTED, FAILS, can_be_replayed
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from flownb.engine.checkpoint import Keeping
-    from flownb.engine.produce import Source
+    from flownb.engine.memory import Memories
+    from flownb.engine.runtime import Runtime
 
 _NONES: Final = 1000  # in a row, before a source that has nothing now is left alone for a while
 _CHUNK: Final = 100_000
@@ -37,19 +38,54 @@ Outcome = tuple[int, Any, BaseException | None]  # items dropped, the last one, 
 _read: dict[tuple[str, str], tuple[Any, int]] = {}
 
 
+class Made(Protocol):
+    """The loop that a source makes items for."""
+
+    runtime: Runtime
+    graph: str
+    memory: Memories
+    made: int
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether no item may be made just now."""
+
+
+class Pulled(Protocol):
+    """A source that counts the items it gives."""
+
+    loop: Any
+    runner: Any
+    pulled: int
+    exhausted: bool
+
+    def first_arguments(self) -> dict[str, Any]:
+        """Give what the source's function is called with."""
+
+    def tick_failed(self, error: BaseException) -> None:
+        """Report a failed producer call."""
+
+    @property
+    def may_keep_state(self) -> bool:
+        """Whether what makes items has a `ctx.state`."""
+
+
 class CatchUp:
     """One source on its way to the first item that is not done."""
 
-    def __init__(self, source: Source, keeping: Keeping) -> None:
+    loop: Made
+
+    def __init__(self, source: Pulled, keeping: Keeping) -> None:
         self.source, self.loop = source, source.loop
+        self._runtime = self.loop.runtime
         self.position, self._restored = keeping.position, keeping.restored
         self.asked = False  # whether the source has asked where to begin
         self._fn = source.runner.called_fn
         self._replayed = can_be_replayed(self._fn)
         source.pulled = self.position.first
         if not (self._replayed or source.may_keep_state) and keeping.under_way > 0:
-            self.loop.log(self.loop.name, -1, "warning", _LOST.format(keeping.under_way))
-        own = source.loop.memory_of(source.loop.name).kept
+            self._runtime.log(self._runtime.name, -1, "warning", _LOST.format(keeping.under_way))
+        own = self.loop.memory.of(self._runtime.name).kept
         self._behind = self._to_drop() if self._replayed and not own else 0
         self._first = self._behind > 0
 
@@ -57,15 +93,15 @@ class CatchUp:
         """Count the items to drop; an iterator that runs already stands somewhere."""
         if not isinstance(self._fn, (Iterator, AsyncIterator)):
             return self.position.first
-        before, at = _read.get((self.loop.plan.graph, self.loop.name), (None, 0))
+        before, at = _read.get((self.loop.graph, self._runtime.name), (None, 0))
         if before is not self._fn or not self._restored:
             return self.position.first
         lost = next((n for n in range(self.position.first, at) if not self.position.covers(n)), -1)
         if lost >= 0:
             kind = type(self._fn).__name__
             msg = (
-                f"loop {self.loop.name!r}: item {lost} was not done, and its source, a {kind} that "
-                "runs already, cannot give it again: give a generator function that yields its "
+                f"loop {self._runtime.name!r}: item {lost} was not done, and its source, a {kind} "
+                "that runs already, cannot give it again: give a generator function that yields its "
                 "items, or a list; start(fresh=True) goes on without it"
             )
             raise RunError(msg)
@@ -113,14 +149,14 @@ class CatchUp:
         if runner.is_async:
             return await _drop_async(runner.target, given, count)
         work = functools.partial(_drop_sync, runner.target, given, count, lambda: loop.at_rest)
-        return work() if loop.inline else await _in_thread(self.source, work)
+        return work() if self._runtime.inline else await _in_thread(self._runtime, work)
 
 
-def remember(source: Source) -> None:
+def remember(source: Pulled) -> None:
     """Note how far an iterator was read that cannot be begun anew."""
     fn, loop = source.runner.called_fn, source.loop
     if isinstance(fn, (Iterator, AsyncIterator)):
-        _read[loop.plan.graph, loop.name] = fn, source.pulled
+        _read[loop.graph, loop.runtime.name] = fn, source.pulled
 
 
 def _give_again(runner: Any, item: Any) -> None:
@@ -185,12 +221,11 @@ async def _drop_async(pull: Callable[..., Any], given: dict[str, Any], count: in
     return tally.outcome()
 
 
-async def _in_thread(source: Source, work: Callable[[], Outcome]) -> Outcome:
+async def _in_thread(runtime: Runtime, work: Callable[[], Outcome]) -> Outcome:
     """Read in a thread of the loop: the source may be slow, and its prints go to the log."""
-    loop = source.loop
-    future = loop.event_loop.create_future()
-    context, spot = contextvars.Context(), Spot(loop.write_line)
-    spot.where = lambda: (loop.name, -1)
+    future = runtime.event_loop.create_future()
+    context, spot = contextvars.Context(), Spot(runtime.write_line)
+    spot.where = lambda: (runtime.name, -1)
     context.run(HERE.set, spot)
 
     def land(outcome: Outcome) -> None:
@@ -200,8 +235,8 @@ async def _in_thread(source: Source, work: Callable[[], Outcome]) -> Outcome:
     def run() -> Callable[[], None]:
         outcome = context.run(work)
         context.run(spot.end)
-        return functools.partial(loop.soon, land, outcome)
+        return functools.partial(runtime.soon, land, outcome)
 
-    loop.threads.submit(loop.name, run)
+    runtime.threads.submit(runtime.name, run)
     outcome: Outcome = await future
     return outcome

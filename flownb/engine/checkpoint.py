@@ -18,7 +18,7 @@ import json
 import pickle
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from flownb.analysis.same import Shape, shape_of
 from flownb.engine.position import Position
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
     from flownb.analysis.plan import LoopPlan
     from flownb.engine.item import Item
-    from flownb.engine.loop import LoopManager
+    from flownb.engine.memory import Memories
+    from flownb.engine.runtime import Runtime
+    from flownb.model.records import LoopState
 
 FORMAT: Final = 1
 _SHARE: Final = 20  # taking checkpoints may take this part of the time
@@ -92,11 +94,43 @@ def read(text: str, loop: str) -> dict[str, Any]:
     raise StoreError(msg)
 
 
+class Kept(Protocol):
+    """What the checkpoints of a loop ask of it."""
+
+    runtime: Runtime
+    plan: LoopPlan
+    memory: Memories
+    items: dict[int, Item]
+    made: int
+    state: LoopState
+
+    @property
+    def next_item(self) -> int:
+        """Give the number of the next item of its source."""
+
+    @property
+    def source_keeps_state(self) -> bool:
+        """Whether what makes items has a `ctx.state`."""
+
+    @property
+    def idles(self) -> bool:
+        """Whether nothing more comes, or nothing just now."""
+
+    @property
+    def stopping(self) -> bool:
+        """Whether no new item may be made."""
+
+    @property
+    def deadline(self) -> float:
+        """The second at which the grace of a stop is over."""
+
+
 class Keeping:
     """The checkpoints of one attempt of a loop; lives on the loop's own event loop."""
 
-    def __init__(self, loop: LoopManager, kept: str) -> None:
-        self.loop, self._interval = loop, loop.plan.options.persistence_interval
+    def __init__(self, loop: Kept, kept: str) -> None:
+        self.loop, self._runtime = loop, loop.runtime
+        self._interval = loop.plan.options.persistence_interval
         self.position = Position()
         self._before: dict[int, str] = {}  # the producer's state before it made an open item
         self._owed: list[Callable[[], Any]] = []
@@ -109,7 +143,7 @@ class Keeping:
         self.restored = False
         self.under_way = 0  # items that were, when the checkpoint was taken
         if kept:
-            self._restore(read(kept, loop.name))
+            self._restore(read(kept, loop.runtime.name))
 
     # -- going on --------------------------------------------------------------
 
@@ -119,7 +153,7 @@ class Keeping:
         pulled = found["made"] - found["again"]
         self.under_way = pulled - found["position"] - sum(b - a for a, b in found["beyond"])
         for name, state in found["states"]:
-            loop.memory_of(name).state.update(state)
+            loop.memory.of(name).state.update(state)
         reads = loop.plan.reads is not None
         loop.made = found["made"] if reads else self.position.first + found["again"]
 
@@ -127,10 +161,11 @@ class Keeping:
 
     def before(self, number: int) -> None:
         """The producer is about to make that item: remember what it knew before."""
-        if self.loop.source.may_keep_state:
+        if self.loop.source_keeps_state:
             with self._telling():
-                own = self.loop.memory_of(self.loop.name).kept
-                self._before[number] = self._state_text(self.loop.name, own) if own else _NOTHING
+                name = self._runtime.name
+                own = self.loop.memory.of(name).kept
+                self._before[number] = self._state_text(name, own) if own else _NOTHING
 
     def made_nothing(self, number: int) -> None:
         """The producer had nothing, or failed."""
@@ -157,7 +192,7 @@ class Keeping:
 
     def when_kept(self, ack: Callable[[], Any]) -> None:
         """Have *ack* called when what is known now is kept: at once where no node keeps state."""
-        if any(memory.kept for memory in self.loop.memory.values()):
+        if self.loop.memory.kept():
             self._owed.append(ack)
         else:
             ack()
@@ -185,7 +220,7 @@ class Keeping:
 
     def _look(self) -> None:
         """Take a checkpoint if it is time."""
-        now = self.loop.now()
+        now = self._runtime.now()
         if self._interval == 0:
             if self._number == self._kept:
                 self.take()
@@ -195,12 +230,12 @@ class Keeping:
             self.take()
         elif self._timer is None:
             wait = self._due - now if now < self._due else self._due + self._interval - now
-            self._timer = self.loop.event_loop.call_later(max(wait, 0.001), self._ring)
+            self._timer = self._runtime.event_loop.call_later(max(wait, 0.001), self._ring)
 
     def _ring(self) -> None:
         self._timer = None
         if self._changed:
-            self.loop.guard(self._look)
+            self._runtime.guard(self._look)
 
     def hurry(self) -> None:
         """Nothing more will come, or not for a while: keep what there is."""
@@ -210,15 +245,15 @@ class Keeping:
     def take(self, status: str = "") -> None:
         """Take a checkpoint, and send it to the keeper."""
         with self._telling():
-            start = self.loop.event_loop.time()
+            start = self._runtime.event_loop.time()
             content = self._content()
             self._changed, self._number = False, self._number + 1
             self._sent.append((self._number, self._owed))
             self._owed = []
-            self.loop.stream.checkpoint(
+            self._runtime.stream.checkpoint(
                 Snapshot(self._number, status or self.loop.state, self.position.first, content)
             )
-            now, cost = self.loop.now(), self.loop.event_loop.time() - start
+            now, cost = self._runtime.now(), self._runtime.event_loop.time() - start
             self._soonest = now + _SHARE * cost
             self._due = now + max(self._interval, _SHARE * cost)
 
@@ -228,12 +263,12 @@ class Keeping:
         try:
             yield
         except StoreError as error:
-            self.loop.crash(error)
+            self._runtime.crash(error)
 
     def kept(self, number: int, taken: str = "") -> None:
         """The store has all up to that checkpoint; or somebody else goes on with the loop."""
         if taken:
-            self.loop.crash(StoreError(taken))
+            self._runtime.crash(StoreError(taken))
             self._owed, self._number = [], number
             self._sent.clear()
         self._kept = number
@@ -242,33 +277,30 @@ class Keeping:
                 ack()
         if self._interval == 0 and self._changed and self._number == number:
             self.take()
-        self.loop.wake()
+        self._runtime.wake()
 
     async def close(self, status: str) -> None:
         """Keep how the loop ended, and wait a moment until that is in the store."""
         if self._timer is not None:
             self._timer.cancel()
         self.take(status)
-        end = self.loop.now() + _PATIENCE
+        end = self._runtime.now() + _PATIENCE
         if self.loop.stopping:
-            end = min(end, max(self.loop.deadline, self.loop.now() + _LAST))
-        while self._kept < self._number and self.loop.now() < end - _TICK:
-            await self.loop.nap(end)
+            end = min(end, max(self.loop.deadline, self._runtime.now() + _LAST))
+        while self._kept < self._number and self._runtime.now() < end - _TICK:
+            await self._runtime.wait(end)
 
     # -- what ------------------------------------------------------------------
 
     def _content(self) -> str:
         loop, first = self.loop, self.position.first
-        states = {
-            name: self._state_text(name, memory.kept)
-            for name, memory in loop.memory.items()
-            if memory.kept and name != loop.name
-        }
-        own, mine = loop.memory_of(loop.name).kept, self._before.get(first)
+        name, kept = self._runtime.name, loop.memory.kept()
+        own, mine = kept.pop(name, {}), self._before.get(first)
+        states = {node: self._state_text(node, state) for node, state in kept.items()}
         if mine is None and own:
-            mine = self._state_text(loop.name, own)
+            mine = self._state_text(name, own)
         if mine is not None and mine != _NOTHING:
-            states[loop.name] = mine
+            states[name] = mine
         listed = ",".join(f"[{json.dumps(name)},{text}]" for name, text in states.items())
         again = max(0, loop.made - loop.next_item)
         # a producer that has state goes on from there, and makes what is beyond again
@@ -282,12 +314,12 @@ class Keeping:
 
     def _shape_text(self) -> str:
         if self._shape[0] is not self.loop.plan:
-            where = f"loop {self.loop.name!r}"
+            where = f"loop {self._runtime.name!r}"
             self._shape = self.loop.plan, encode(loop_shape(self.loop.plan), where)
         return self._shape[1]
 
     def _state_text(self, name: str, state: dict[str, Any]) -> str:
-        where = f"node {name!r} (loop {self.loop.name!r}): its ctx.state cannot be kept"
+        where = f"node {name!r} (loop {self._runtime.name!r}): its ctx.state cannot be kept"
         return encode(_still(state), where)
 
 

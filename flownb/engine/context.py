@@ -9,8 +9,7 @@ methods block. What an attempt does after it timed out, or was cancelled, is dis
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from time import monotonic
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from flownb.errors import NodeTimeout, SimulationError
@@ -18,49 +17,28 @@ from flownb.errors import NodeTimeout, SimulationError
 if TYPE_CHECKING:
     from random import Random
 
-    from flownb.engine.calling import Runner
+    from flownb.engine.call_site import CallSite
     from flownb.engine.item import Token
-
-
-class Clock:
-    """The run's own clock: seconds since it began, virtual in a simulation."""
-
-    __slots__ = ("_event_loop", "origin", "time", "virtual")
-
-    time: Callable[[], float]
-    """Seconds since the run began."""
-
-    def __init__(
-        self, event_loop: asyncio.AbstractEventLoop, origin: float, *, virtual: bool = False
-    ) -> None:
-        self._event_loop = event_loop
-        self.origin = origin
-        self.virtual = virtual
-        of_loop = type(event_loop).time is not asyncio.BaseEventLoop.time
-        time = event_loop.time if of_loop else monotonic  # the same, less one call
-        self.time = (lambda: time() - origin) if origin else time
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait on this clock."""
-        await asyncio.sleep(seconds)
+    from flownb.engine.pushing import Pushes
+    from flownb.engine.runtime import Clock
 
 
 class BaseContext:
     """What both kinds of context share."""
 
-    def __init__(self, runner: Runner, token: Token) -> None:
-        self._runner, self._token = runner, token
-        self._loop = runner.loop
+    def __init__(self, site: CallSite, token: Token, pushes: Pushes) -> None:
+        self._site, self._token, self._pushes = site, token, pushes
+        self._runtime = site.runtime
         self.alive = True
-        self.config: Any = runner.config
-        self.state: dict[str, Any] = runner.memory.state
-        self.rng: Random = runner.memory.rng
-        self.meta: Mapping[str, Any] = runner.meta(token)
+        self.config: Any = site.config
+        self.state: dict[str, Any] = site.memory.state
+        self.rng: Random = site.memory.rng
+        self.meta: Mapping[str, Any] = site.meta(token)
 
     @property
     def clock(self) -> Clock:
         """The run's clock; `ctx.clock.time()` is in seconds since the run began."""
-        return self._loop.clock
+        return self._runtime.clock
 
     @property
     def position(self) -> int | None:
@@ -69,35 +47,35 @@ class BaseContext:
         A producer is told the number of the item to make. It goes on with a checkpoint, so
         this is where a producer that can begin anywhere begins after a restart.
         """
-        if self._runner.plan.index:
+        if self._site.plan.index:
             number: int | None = self._token.item.index
             return number
-        return int(self._loop.tell_position())
+        return self._site.tell_position()
 
     @property
     def tools(self) -> Any:
         """The registry given to the run (`tools=`), else the one of `flownb.model.tools`."""
-        return self._loop.tools
+        return self._runtime.tools
 
     @property
     def resources(self) -> Mapping[str, Any]:
         """What `set_loop(resources=...)` opened for this loop."""
-        return self._loop.resources
+        return self._runtime.resources
 
     @property
     def failed(self) -> tuple[str, ...]:
         """The nodes right before this one that failed while the run went on (`on_error`)."""
-        names: tuple[str, ...] = self._token.item.failed_sources(self._runner.plan)
+        names: tuple[str, ...] = self._token.item.failed_sources(self._site.plan)
         return names
 
     def log(self, *values: Any, level: str = "info") -> None:
         """Write a line to the node's log, as `print` would."""
         text = " ".join(map(str, values))
-        self._loop.log(self._runner.name, self._token.iteration, level, text)
+        self._runtime.log(self._site.name, self._token.iteration, level, text)
 
     def _check(self) -> None:
         if not self.alive:
-            name = self._runner.name
+            name = self._site.name
             msg = f"node {name!r}: this attempt was given up, what it does now is discarded"
             raise NodeTimeout(msg)
 
@@ -116,15 +94,15 @@ class Context(BaseContext):
         together with its ack: until then it has no id, so "" is returned.
         """
         self._check()
-        return str(await self._loop.ending.push(self._token, queue, data, dict(self.meta)))
+        return str(await self._pushes.push(self._token, queue, data, dict(self.meta)))
 
     async def pop(self, queue: str, timeout: float | None = None) -> Any:
         """Take one message's payload from a queue, or None after *timeout* seconds."""
         self._check()
-        message = await self._loop.queues.pop(queue, timeout, reader=self._loop.name)
+        message = await self._runtime.queues.pop(queue, timeout, reader=self._runtime.name)
         if message is None:
             return None
-        await self._loop.queues.ack(queue, [message.id], reader=self._loop.name)
+        await self._runtime.queues.ack(queue, [message.id], reader=self._runtime.name)
         return message.payload
 
 
@@ -133,22 +111,22 @@ class SyncContext(BaseContext):
 
     def sleep(self, seconds: float) -> None:
         """Wait on the run's clock; in a simulation the node gets that much longer."""
-        self._loop.world.sleep(seconds)
+        self._runtime.world.sleep(seconds)
 
     def push(self, queue: str, data: Any) -> None:
         """Push to a queue; in a simulation it appears at the end of the node."""
         self._check()
         push = Context.push(self, queue, data)  # type: ignore[arg-type]
-        if self._loop.inline:
+        if self._runtime.inline:
             self._token.pushes = [*self._token.pushes, push]
         else:
             self._wait(push)
 
     def pop(self, queue: str, timeout: float | None = None) -> Any:
         """Take one message's payload from a queue, or None after *timeout* seconds."""
-        if self._loop.inline:
+        if self._runtime.inline:
             msg = (
-                f"node {self._runner.name!r}: a sync node cannot pop in a simulation: "
+                f"node {self._site.name!r}: a sync node cannot pop in a simulation: "
                 "make it async, or give fake="
             )
             raise SimulationError(msg)
@@ -157,7 +135,7 @@ class SyncContext(BaseContext):
     def _wait(self, awaitable: Any) -> Any:
         held = self._held(awaitable)
         try:
-            return asyncio.run_coroutine_threadsafe(held, self._loop.event_loop).result()
+            return asyncio.run_coroutine_threadsafe(held, self._runtime.event_loop).result()
         except RuntimeError:
             held.close()
             awaitable.close()
@@ -166,4 +144,4 @@ class SyncContext(BaseContext):
 
     async def _held(self, awaitable: Any) -> Any:
         """Await it in a task of the loop, which ends with the loop."""
-        return await self._loop.spawn(awaitable, name=self._runner.name)
+        return await self._runtime.spawn(awaitable, name=self._site.name)

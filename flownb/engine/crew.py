@@ -19,8 +19,10 @@ from flownb.engine.signature import ENDS, FAILS
 from flownb.errors import SimulationError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from flownb.engine.item import Token
-    from flownb.engine.loop import LoopManager
+    from flownb.engine.runtime import Runtime
 
 _TURN: Final = 0.005  # seconds after which others get their turn on the event loop
 
@@ -28,8 +30,8 @@ _TURN: Final = 0.005  # seconds after which others get their turn on the event l
 class Crew:
     """The tasks in which a loop's async nodes are awaited."""
 
-    def __init__(self, loop: LoopManager) -> None:
-        self.loop = loop
+    def __init__(self, runtime: Runtime, ready: deque[Token], pump: Callable[[], None]) -> None:
+        self._runtime, self._ready, self._pump = runtime, ready, pump
         self.waiting: deque[Token] = deque()
         self._called = 0  # tasks made that have not begun yet
         self._more = 1  # how many the next call makes: twice as many when all of them wait
@@ -47,15 +49,16 @@ class Crew:
 
     def _call(self) -> None:
         """Make the tasks that go on with what waits, if those at work wait themselves."""
-        loop, count = self.loop, min(self._more, len(self.waiting))
+        runtime, count = self._runtime, min(self._more, len(self.waiting))
         self._called, self._more = count, self._more * 2
         for _ in range(count):
-            task = loop.event_loop.create_task(self._work(), context=loop.context.copy())
-            loop.tasks[task] = None
+            context = runtime.context.copy()
+            task = runtime.event_loop.create_task(self._work(), context=context)
+            runtime.tasks[task] = None
 
     async def _work(self) -> None:
         me: Any = asyncio.current_task()
-        waiting, until = self.waiting, self.loop.now() + _TURN
+        waiting, until = self.waiting, self._runtime.now() + _TURN
         self._called -= 1
         self._busy = True
         try:
@@ -83,15 +86,15 @@ class Crew:
                 except FAILS as failure:  # it becomes the item's failure
                     error = failure
                 self._busy, is_clean = True, _is_clean(me, clean)
-                end = self.loop.now()
+                end = self._runtime.now()
                 self._ended(token, output, error, end)
                 if end > until or not is_clean:
                     return
             self._more = 1
         except Exception as fault:  # noqa: BLE001 - of ours
-            self.loop.crash(fault)
+            self._runtime.crash(fault)
         finally:
-            self.loop.tasks.pop(me, None)
+            self._runtime.tasks.pop(me, None)
             self._busy = False
             self.look()
 
@@ -102,10 +105,10 @@ class Crew:
         if token.cancelled and _unwanted(token):
             return
         if error is not None and isinstance(error, SimulationError):
-            self.loop.crash(error)
+            self._runtime.crash(error)
         token.at.ended(token, output, error, end)
-        if self.loop.ready:
-            self.loop.context.run(self.loop.pump)
+        if self._ready:
+            self._runtime.context.run(self._pump)
 
 
 def _unwanted(token: Token) -> bool:

@@ -18,9 +18,9 @@ async def run(manager: LoopManager, origin: float) -> None:
     try:
         await manager.run(origin)
     finally:
-        manager.abandoned += await manager.threads.aclose(manager.moment)
+        manager.abandoned += await manager.runtime.threads.aclose(manager.moment)
         with contextlib.suppress(Exception):  # Redis may be gone by now
-            await manager.queues.aclose()
+            await manager.runtime.queues.aclose()
 
 
 def drive(
@@ -31,7 +31,7 @@ def drive(
     def complain(_: object, context: dict[str, Any]) -> None:
         """Take what asyncio would print into some cell: it goes to the loop's log."""
         text = str(context.get("exception") or context.get("message"))
-        manager.log(manager.name, -1, "error", f"asyncio: {text}")
+        manager.runtime.log(manager.name, -1, "error", f"asyncio: {text}")
 
     event_loop.set_exception_handler(complain)
     error = None

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import traceback
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from flownb.errors import NodeFailed, told
 from flownb.model.policies import ON_ERROR
@@ -19,21 +19,48 @@ from flownb.model.records import Failure
 
 if TYPE_CHECKING:
     import asyncio
+    from collections import deque
     from collections.abc import Callable, Coroutine, Sequence
     from types import TracebackType
 
+    from flownb.analysis.plan import LoopPlan
+    from flownb.engine.checkpoint import Keeping
     from flownb.engine.item import Item, Token
-    from flownb.engine.loop import LoopManager
+    from flownb.engine.runtime import Runtime
 
 BRAKE: Final = 10
 LINE: Final = 10_000  # characters of one line of a traceback: some errors hold all their data
 
 
+class Settling(Protocol):
+    """What the settlement of an item asks of its loop."""
+
+    runtime: Runtime
+    plan: LoopPlan
+    items: dict[int, Item]
+    keeping: Keeping | None
+    last_step: int
+
+    def pause(self, reason: str = "") -> None:
+        """Make no new item after the next release."""
+
+    def step_taken(self) -> None:
+        """An item that was asked for by `step` was made, or could not be made."""
+
+    @property
+    def again(self) -> deque[Any]:
+        """The items to offer again."""
+
+    @property
+    def pausing(self) -> bool:
+        """Whether no new item may be made for now."""
+
+
 class Ending:
     """Settles the items of one loop."""
 
-    def __init__(self, loop: LoopManager) -> None:
-        self.loop = loop
+    def __init__(self, loop: Settling) -> None:
+        self.loop, self._runtime = loop, loop.runtime
         self._jobs: dict[asyncio.Task[Any], None] = {}
         self._acks = 0
 
@@ -60,15 +87,15 @@ class Ending:
     async def push(self, token: Token, queue: str, data: Any, meta: dict[str, Any]) -> str:
         """Push for a node, now or with the item's ack; the message id, "" if it has none yet."""
         if not self.holds_back(token.item):
-            return str(await self.loop.queues.push(queue, data, meta=meta))
-        token.outbox = [*token.outbox, self.loop.queues.hold_back(queue, data, meta=meta)]
+            return str(await self._runtime.queues.push(queue, data, meta=meta))
+        token.outbox = [*token.outbox, self._runtime.queues.hold_back(queue, data, meta=meta)]
         return ""
 
     def post(
         self, token: Token, queue: str, meta: dict[str, Any], heard: Callable[..., None]
     ) -> Any:
         """Push a token's payload without waiting; None if it leaves with the item's ack."""
-        queues, data = self.loop.queues, token.payload
+        queues, data = self._runtime.queues, token.payload
         if not self.holds_back(token.item):
             return queues.posts.push(queues.hold(queue, data, meta=meta), heard)
         token.outbox = [*token.outbox, queues.hold_back(queue, data, meta=meta)]
@@ -87,13 +114,13 @@ class Ending:
 
     def settled(self, item: Item) -> None:
         """Close the books on an item."""
-        loop = self.loop
+        loop, runtime = self.loop, self._runtime
         if loop.items.pop(item.iteration, None) is None:
             return
         done = not item.errors or self._failed(item)
         if not item.errors:
             self._when_kept(item, lambda: self._done_well(item))
-        loop.event("settled", loop.name, item.iteration)
+        runtime.event("settled", runtime.name, item.iteration)
         if loop.keeping is not None:
             loop.keeping.settled(item, done=done)
 
@@ -115,11 +142,13 @@ class Ending:
 
     async def _push_and_ack(self, item: Item) -> None:
         """Send what a transactional item held back, with its acks, in one MULTI."""
-        loop, message = self.loop, item.message
-        mine = await loop.queues.settle(message, item.outbox, reader=loop.name, also=item.popped)
+        runtime, message = self._runtime, item.message
+        mine = await runtime.queues.settle(
+            message, item.outbox, reader=runtime.name, also=item.popped
+        )
         if not mine:
-            loop.log(
-                loop.name, item.iteration, "warning",
+            runtime.log(
+                runtime.name, item.iteration, "warning",
                 f"was silent for longer than its lease, so message {message.id} went to another "
                 f"reader: what this item pushed was dropped",
             )  # fmt: skip
@@ -136,49 +165,49 @@ class Ending:
         reader = item.runners[0].node.reader  # its own: the loop's may have been edited since
         if item.message.letter:
             if when == "done":
-                self._job(self.loop.queues.letters.forget(self.loop.name, item.message.id))
+                self._job(self._runtime.queues.letters.forget(self._runtime.name, item.message.id))
         elif reader is not None and reader.ack == when:
             self.settle(item.message.queue, [item.message.id])
 
     def settle(self, queue: str, ids: Sequence[str]) -> None:
         """Ack messages beside the loop; if that fails, the loop must not go on."""
-        if self.loop.inline:  # each in a turn of its own: recorded timelines stay as they are
-            self._job(self.loop.queues.ack(queue, ids, reader=self.loop.name))
+        if self._runtime.inline:  # each in a turn of its own: recorded timelines stay as they are
+            self._job(self._runtime.queues.ack(queue, ids, reader=self._runtime.name))
             return
         self._acks += len(ids)
         heard = functools.partial(self._heard, len(ids))
-        self.loop.queues.posts.ack(queue, ids, self.loop.name, heard)
+        self._runtime.queues.posts.ack(queue, ids, self._runtime.name, heard)
 
     def _heard(self, count: int, error: Exception | None) -> None:
         self._acks -= count
         if error is not None:
-            self.loop.crash(error)
-        self.loop.wake()
+            self._runtime.crash(error)
+        self._runtime.wake()
 
     # -- bad ends --------------------------------------------------------------
 
     def failure(self, token: Token, error: BaseException) -> Failure:
         """Describe a node's failure, for a handler that is asked before the item has settled."""
-        return _failure(self.loop, token.payload, [(token, error)], token.iteration)
+        return _failure(self._runtime, token.payload, [(token, error)], token.iteration)
 
     def node_failed(self, token: Token, error: BaseException) -> None:
         """Report a node that failed for good."""
-        self.loop.event("failed", token.at.name, token.iteration, told(error))
+        self._runtime.event("failed", token.at.name, token.iteration, told(error))
 
     def tick_failed(self, token: Token, error: BaseException) -> None:
         """Report a failed producer call: a failed tick, no item."""
         self.node_failed(token, error)
-        failure = _failure(self.loop, None, [(token, error)], token.iteration)
-        self.loop.event("tick_failed", token.at.name, token.iteration, failure)
+        failure = _failure(self._runtime, None, [(token, error)], token.iteration)
+        self._runtime.event("tick_failed", token.at.name, token.iteration, failure)
         self.loop.step_taken()
         self._brake(token)
-        self.loop.world.tick_failed(self.loop, token.at.memory.streak)
+        self._runtime.world.tick_failed(self._runtime, token.at.memory.streak)
 
     def _failed(self, item: Item) -> bool:
         """Deal with an item that failed; say whether it is done with."""
-        loop = self.loop
-        failure = _failure(loop, item.payload, item.errors, item.iteration)
-        loop.event("item_failed", failure.node, item.iteration, failure)
+        runtime = self._runtime
+        failure = _failure(runtime, item.payload, item.errors, item.iteration)
+        runtime.event("item_failed", failure.node, item.iteration, failure)
         policy = self._policy(item, failure)
         self._deal(item, failure, policy)
         for token in {t.at.name: t for t, _ in item.errors}.values():
@@ -196,35 +225,35 @@ class Ending:
             except Exception as error:  # noqa: BLE001 - the user's function
                 policy = f"on_error raised {told(error)}"
         if policy not in ON_ERROR:
-            self.loop.log(
+            self._runtime.log(
                 failure.node, failure.iteration, "error", f"on_error gave {policy!r}: skipped"
             )
             return "skip"
         return policy
 
     def _deal(self, item: Item, failure: Failure, policy: str) -> None:
-        loop = self.loop
+        loop, runtime = self.loop, self._runtime
         match policy:
             case "skip":
                 self._when_kept(item, lambda: self._let_go(item))
             case "dead_letter":
                 self._ack_popped(item)
                 bury = functools.partial(
-                    loop.queues.dead_letter,
+                    runtime.queues.dead_letter,
                     item.message,
-                    loop=loop.name,
+                    loop=runtime.name,
                     record=failure.record(),
-                    reader=loop.name,
+                    reader=runtime.name,
                 )
                 self._job(self._buried(item, bury))
             case "pause":
                 # what fails while it pauses comes again behind what made it pause
-                again, behind = loop.source.again, loop.pausing and item.iteration != loop.last_step
+                again, behind = loop.again, loop.pausing and item.iteration != loop.last_step
                 offered = item.payload, item.message, item.index
                 (again.append if behind else again.appendleft)(offered)
                 loop.pause(f"node {failure.node!r} failed: {told(failure.error)}")
             case _:
-                loop.crash(node_failed(failure))
+                runtime.crash(node_failed(failure))
 
     def _let_go(self, item: Item) -> None:
         """Ack an item that failed and is skipped."""
@@ -250,7 +279,7 @@ class Ending:
 
     def _job(self, work: Coroutine[Any, Any, Any]) -> None:
         """Do something with Redis beside the loop; if that fails, the loop must not go on."""
-        task = self.loop.spawn(work)
+        task = self._runtime.spawn(work)
         self._jobs[task] = None
         task.add_done_callback(self._job_done)
 
@@ -258,8 +287,8 @@ class Ending:
         self._jobs.pop(task, None)
         error = None if task.cancelled() else task.exception()
         if error is not None:
-            self.loop.crash(error)
-        self.loop.wake()
+            self._runtime.crash(error)
+        self._runtime.wake()
 
 
 def node_failed(failure: Failure) -> NodeFailed:
@@ -272,12 +301,12 @@ def node_failed(failure: Failure) -> NodeFailed:
 
 
 def _failure(
-    loop: LoopManager, payload: Any, errors: Sequence[tuple[Token, BaseException]], iteration: int
+    runtime: Runtime, payload: Any, errors: Sequence[tuple[Token, BaseException]], iteration: int
 ) -> Failure:
     token, error = errors[0]
     return Failure(
-        loop.name, token.at.name, iteration, payload, token.attempt, error,
-        tuple((t.at.name, e) for t, e in errors), _user_traceback(error), loop.now(),
+        runtime.name, token.at.name, iteration, payload, token.attempt, error,
+        tuple((t.at.name, e) for t, e in errors), _user_traceback(error), runtime.now(),
     )  # fmt: skip
 
 

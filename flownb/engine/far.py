@@ -23,8 +23,8 @@ from flownb.engine.loop import LoopManager
 from flownb.engine.observe import Guarded, Observer, Stream
 from flownb.engine.parcels import pack_error
 from flownb.engine.relay import Relay
+from flownb.engine.runtime import RealWorld
 from flownb.engine.threads import Threads
-from flownb.engine.world import Live
 from flownb.queues.server import open_server
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Far:
         server = open_server() if cargo.server is None else cargo.server
         manager = LoopManager(
             plan,
-            world=Live(),
+            world=RealWorld(),
             stream=Stream(subscribers),
             gates=Gates(),
             queues=server.manager(
@@ -82,7 +82,7 @@ class Far:
             middleware=cargo.middleware,
             private=True,
         )
-        manager.threads = Threads(manager.name, self._fault)
+        manager.runtime.threads = Threads(manager.name, self._fault)
         return manager
 
     def _fault(self, error: BaseException) -> None:
@@ -91,7 +91,7 @@ class Far:
     def run(self, origin: float) -> None:
         """Run the loop to its end and tell of it; *origin* is monotonic, of this machine."""
         threading.Thread(target=self._obey, name="flownb commands", daemon=True).start()
-        HERE.set(self.manager.spot)
+        HERE.set(self.manager.runtime.spot)
         error = drive(self.manager, self._event_loop, origin)
         self.manager.conclude(error)
         told = ("ended", self.manager.abandoned, pack_error(self.manager.error))
@@ -123,7 +123,7 @@ class Far:
         except Exception as error:  # noqa: BLE001 - e.g. a module that is not there
             self.manager.crash(error)
             return
-        self.manager.queues.know(specs)
+        self.manager.know(specs)
         self._relay.outputs.grow({n.name: n.node.keep for n in plan.nodes})
         self.manager.apply(plan)
 

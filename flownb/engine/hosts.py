@@ -68,7 +68,7 @@ class _Local(Host):
 
     def __init__(self, manager: LoopManager, on_end: Callable[[Host], None]) -> None:
         super().__init__(manager, on_end)
-        manager.threads = Threads(manager.name, self._fault)
+        manager.runtime.threads = Threads(manager.name, self._fault)
         self.event_loop: asyncio.AbstractEventLoop | None = None
         self._early: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
 
@@ -120,7 +120,7 @@ class ThreadHost(_Local):
 
     def __init__(self, manager: LoopManager, on_end: Callable[[Host], None]) -> None:
         super().__init__(manager, on_end)
-        manager.private = True
+        manager.runtime.private = True
 
     def start(self, origin: float) -> None:
         """Start the thread."""

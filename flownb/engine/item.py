@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from flownb.analysis.order import order_of
 from flownb.engine.capture import Printing
 from flownb.engine.joins import Join
-from flownb.engine.overload import may_release
 from flownb.engine.routing import route
 from flownb.errors import RunError, told
 
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from flownb.analysis.order import Order
     from flownb.analysis.plan import PlanEdge, PlanNode
     from flownb.engine.calling import Runner
-    from flownb.engine.loop import LoopManager
+    from flownb.engine.scheduler import Scheduler
 
 
 class Token(Printing):
@@ -77,7 +76,7 @@ class Token(Printing):
 
     def write_line(self, node: str, iteration: int, level: str, text: str) -> None:
         """Log a line that this call printed."""
-        self.at.loop.write_line(node, iteration, level, text)
+        self.at.runtime.write_line(node, iteration, level, text)
 
 
 class LiveArms:
@@ -120,7 +119,7 @@ class Item:
     )  # fmt: skip
 
     def __init__(
-        self, loop: LoopManager, runners: Sequence[Runner], iteration: int, payload: Any
+        self, loop: Scheduler, runners: Sequence[Runner], iteration: int, payload: Any
     ) -> None:
         self.loop = loop
         self.runners = runners
@@ -179,7 +178,7 @@ class Item:
     def failed(self, token: Token, error: BaseException) -> None:
         """Go on behind a node that failed for good: its out-edges die, marked."""
         self.errors.append((token, error))
-        self.loop.ending.node_failed(token, error)
+        self.loop.failed(token, error)
         if self.arms is not None:
             self.arms.ran(token.mask, token.at.plan)
         self._kill(token.at.outs, failed=True)
@@ -199,7 +198,7 @@ class Item:
     def _release(self) -> None:
         if self.waits or self.arms:
             self.idle_since = None
-        elif not may_release(self.loop, self):
+        elif not self.loop.may_release(self):
             # the await set is done, only the slot is missing: from here on it is throttled
             self.idle_since = self.loop.now() if self.idle_since is None else self.idle_since
         else:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from flownb.analysis.plan import PlanEdge
     from flownb.engine.item import Token
-    from flownb.engine.loop import LoopManager
     from flownb.engine.once import RunItem
+    from flownb.engine.runtime import Runtime
     from flownb.engine.segments import Walk
     from flownb.engine.state import State
     from flownb.model.run import WorkflowRun
@@ -53,14 +53,15 @@ class Journal:
         self._due = self._broken = self._closed = False
         self._lock = threading.Lock()  # steps are numbered, and reach the store, in one order
         self._in_place: InPlace | None = None
-        self._loop: LoopManager
+        self._runtime: Runtime
+        self._pump: Callable[[], None]
         self._epoch = 0.0
 
     # -- the run as a whole ----------------------------------------------------
 
-    async def open(self, loop: LoopManager) -> None:
-        """Say in the store that the run has begun, or goes on."""
-        self._loop, self._epoch = loop, time.time()
+    async def open(self, runtime: Runtime, pump: Callable[[], None]) -> None:
+        """Say in the store that the run has begun, or goes on; *pump* starts what waited."""
+        self._runtime, self._pump, self._epoch = runtime, pump, time.time()
         await self._head("running")
 
     async def close(self, run: WorkflowRun, state: Any) -> None:
@@ -137,7 +138,7 @@ class Journal:
         item, name = walk.token.item, walk.row[walk.at].name
         output = self._output(item, name, said)
         changed = self._changed(item, name, seen)
-        start, end = (self._epoch + t / 1e9 - self._loop.origin for t in walk.times[-2:])
+        start, end = (self._epoch + t / 1e9 - self._runtime.origin for t in walk.times[-2:])
         following = walk.row[walk.at + 1].name
         with self._lock:
             if self._closed or self._broken or walk.token.cancelled:
@@ -150,7 +151,7 @@ class Journal:
             if not self.interval:
                 self._append()
         if self.interval:
-            self._loop.soon(self._save_later)
+            self._runtime.soon(self._save_later)
         return not self._broken
 
     def look(self, item: RunItem, values: Mapping[str, Any]) -> None:
@@ -194,7 +195,7 @@ class Journal:
         self._save_later()
 
     def _note(self, token: Token, kind: StepKind, **more: Any) -> None:
-        now = self._epoch + self._loop.now()
+        now = self._epoch + self._runtime.now()
         start = now if kind == "started" else self._epoch + token.start
         part = -1 if token.gathering is None else token.gathering.token.visit
         more |= {"part": part, "attempts": token.attempt or 1}
@@ -214,7 +215,7 @@ class Journal:
     def _save_later(self) -> None:
         if not self._due:
             self._due = True
-            loop = self._loop.event_loop
+            loop = self._runtime.event_loop
             loop.call_later(self.interval, self._save) if self.interval else loop.call_soon(
                 self._save
             )
@@ -244,12 +245,12 @@ class Journal:
                 self.store.append(self.record.run_id, steps)
             except StoreError as error:
                 self._broken = True
-                self._loop.soon(self._loop.crash, error)
+                self._runtime.soon(self._runtime.crash, error)
 
     def _save_aside(self) -> None:
         if self._saving is None and self._unsaved:
             # a task of its own: the end of the loop must not cut off a write
-            self._saving = self._loop.event_loop.create_task(self._save_all())
+            self._saving = self._runtime.event_loop.create_task(self._save_all())
 
     async def _save_all(self) -> None:
         """Save until nothing is left, and start the calls that waited for it."""
@@ -260,7 +261,7 @@ class Journal:
                 self._start(waiting)
         except StoreError as error:
             self._broken = True
-            self._loop.crash(error)
+            self._runtime.crash(error)
         finally:
             self._saving = None
 
@@ -270,8 +271,8 @@ class Journal:
                 token.at.leave_gate(token)
                 continue
             token.noted = _SAVED
-            self._loop.guard(token.at.run, token)
-        self._loop.guard(self._loop.pump)
+            self._runtime.guard(token.at.run, token)
+        self._runtime.guard(self._pump)
 
     async def _write(self, steps: list[Step]) -> None:
         if steps:

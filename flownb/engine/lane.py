@@ -10,30 +10,58 @@ begin with messages of a queue and end in pushes to one: see `ports`.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from flownb.engine.item import Token
 from flownb.engine.memory import SHORT
 from flownb.engine.ports import Ports
-from flownb.engine.produce import Pull
 from flownb.engine.signature import EXHAUSTED, FAILS
 from flownb.model.records import NOTHING, Batch, Span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from flownb.analysis.plan import LoopPlan
     from flownb.engine.calling import Runner
-    from flownb.engine.loop import LoopManager
+    from flownb.engine.ports import RowSlots, RowSource
+    from flownb.engine.runtime import Runtime
 
 _TURN: Final = 5_000_000
 _LONG: Final = int(SHORT * 1e9)
 
 
+class Rows(Protocol):
+    """The loop whose items go in rows."""
+
+    runtime: Runtime
+    plan: LoopPlan
+    runners: list[Runner]
+    keeping: Any
+    """What takes its checkpoints, if it has any."""
+    made: int
+
+    def settle(self, queue: str, ids: Sequence[str]) -> None:
+        """Ack messages."""
+
+    def begin(
+        self, payload: Any, live: Any = None, message: Any = None, memo: Any = None,
+        index: int | None = None,
+    ) -> Any:  # fmt: skip
+        """Let a new item flow as far as it goes without waiting."""
+
+    @property
+    def source(self) -> RowSource:
+        """Where the rows come from."""
+
+    @property
+    def slots(self) -> RowSlots:
+        """What they take while they are in flight."""
+
+
 class Lane:
     """The fast lane of one generation of a loop."""
 
-    def __init__(self, loop: LoopManager) -> None:
-        self.loop = loop
+    def __init__(self, loop: Rows) -> None:
+        self.loop, self._runtime = loop, loop.runtime
         self._inner = [r for r in loop.runners if r.pushing is None]
         self._row = [*self._inner, *(r for r in loop.runners if r.pushing is not None)]
         self.names = tuple(r.name for r in self._row)
@@ -52,9 +80,9 @@ class Lane:
     def _fitting(self) -> bool:
         loop, producer = self.loop, self.loop.runners[0]
         return (
-            loop.private
-            and not loop.inline
-            and not loop.stream.watched
+            self._runtime.private
+            and not self._runtime.inline
+            and not self._runtime.stream.watched
             and _crosses_easily(loop)
             and producer.node.every is None
             and len(loop.runners) > 1
@@ -87,7 +115,7 @@ class Lane:
             return True
         if not self._ports.ready:  # the server came back, or a queue got bounds, meanwhile
             return True
-        most, spot = self._ports.begin(), self.loop.spot
+        most, spot = self._ports.begin(), self._runtime.spot
         self._times, self._rows = [], []
         spot.where = self._where
         try:
@@ -168,7 +196,7 @@ class Lane:
         self._flush()
         if rows and ports.reader is not None:
             ids = [message.id for message in ports.messages[:rows]]
-            self.loop.ending.settle(ports.reader.queue, ids)
+            self.loop.settle(ports.reader.queue, ids)
 
     def _stretch(self, rows: int) -> None:
         """The pushes of all rows have ended now."""
@@ -182,11 +210,11 @@ class Lane:
         loop, times = self.loop, self._times
         self._times = []
         if times:
-            origin = int(loop.origin * 1e9)
+            origin, runtime = int(self._runtime.origin * 1e9), self._runtime
             batch = Batch(
-                loop.name, self.names, loop.made, origin, times, self._last, self._released
+                runtime.name, self.names, loop.made, origin, times, self._last, self._released
             )
-            loop.stream.batch(batch)
+            runtime.stream.batch(batch)
             loop.made += batch.iterations
             if self._ports.reader is None:
                 loop.source.passed(batch.iterations)
@@ -209,8 +237,7 @@ class Lane:
     def _broken(self, values: list[Any], times: list[int], error: BaseException) -> None:
         """Let a row that failed go on as an item: what has run is not run again."""
         if not values:
-            token = Token(Pull(self.loop), self.loop.runners[0], None, 0)
-            self.loop.ending.tick_failed(token, error)
+            self.loop.source.tick_failed(error)
             return
         failed = self._row[len(values)]
         if failed.pushing is None:
@@ -226,16 +253,17 @@ class Lane:
             ports.received(row, self._seconds(times[0]))
         for runner, value, start, end in zip(self._row, values, times, times[1:], strict=False):
             a, b = self._seconds(start), self._seconds(end)
-            loop.stream.span(Span(loop.name, runner.name, loop.made, 0, "work", a, b), value)
+            span = Span(self._runtime.name, runner.name, loop.made, 0, "work", a, b)
+            self._runtime.stream.span(span, value)
         known = {r.plan.index: v for r, v in zip(self._row[1:], values[1:], strict=False)}
         number = loop.source.count() if ports.reader is None else None
         loop.begin(values[0], message=message, memo={**known, **memo}, index=number)
 
     def _seconds(self, reading: int) -> float:
-        return reading / 1e9 - self.loop.origin
+        return reading / 1e9 - self._runtime.origin
 
 
-def _crosses_easily(loop: LoopManager) -> bool:
+def _crosses_easily(loop: Rows) -> bool:
     """Whether no queue is crossed, or nothing but an ack of what is done hangs on it."""
     reader = loop.runners[0].node.reader
     if reader is None and not loop.plan.writes:

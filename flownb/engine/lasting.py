@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any
 
 from flownb.engine.catchup import remember
 from flownb.engine.checkpoint import Beginning, Keeping
 from flownb.engine.leaving import Leaving
-from flownb.engine.memory import Memory
 
 if TYPE_CHECKING:
+    from collections import deque
+
     from flownb.analysis.plan import LoopPlan
-    from flownb.engine.loop import LoopManager
     from flownb.model.records import LoopState
 
 
@@ -22,7 +22,6 @@ class Lasting(Leaving):
     """
 
     plan: LoopPlan
-    seed: int | None
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,8 +31,7 @@ class Lasting(Leaving):
         """Take up what earlier attempts, or an earlier kernel, have left."""
         self.made = self.beginning.made
         if self.plan.options.checkpoint is not None:
-            loop = cast("LoopManager", self)
-            self.keeping = Keeping(loop, self.beginning.kept)
+            self.keeping = Keeping(self, self.beginning.kept)
 
     def keep_now(self) -> None:
         """Nothing more comes for a while: keep what there is."""
@@ -46,15 +44,7 @@ class Lasting(Leaving):
             return
         if self.source_begun:
             remember(self.source)
-        await self.keeping.close("error" if self.error is not None else self.last_state())
-
-    def memory_of(self, name: str) -> Memory:
-        """Give the memory of a node; made when it is first asked for."""
-        memory = self.memory.get(name)
-        if memory is None:
-            seed = None if self.seed is None else f"{self.seed}/{self.name}/{name}"
-            memory = self.memory[name] = Memory(seed)
-        return memory
+        await self.keeping.close("error" if self.runtime.error is not None else self.last_state())
 
     # -- its source ------------------------------------------------------------
 
@@ -75,12 +65,22 @@ class Lasting(Leaving):
     @property
     def halted(self) -> bool:
         """Whether it is to end."""
-        return self.error is not None or self._stopping
+        return self.runtime.error is not None or self._stopping
 
     @property
     def at_rest(self) -> bool:
         """Whether no item may be made just now."""
         return self.halted or self.pausing
+
+    @property
+    def source_keeps_state(self) -> bool:
+        """Whether what makes items has a `ctx.state`."""
+        return self.source.may_keep_state
+
+    @property
+    def again(self) -> deque[Any]:
+        """The items to offer again."""
+        return self.source.again
 
     @property
     def idles(self) -> bool:

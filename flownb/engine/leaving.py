@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from flownb.engine.crew import Crew
     from flownb.engine.inflight import Slots
-    from flownb.engine.item import Token
+    from flownb.engine.item import Item, Token
     from flownb.engine.squad import Squad
 
 
@@ -24,6 +24,7 @@ class Leaving(Steered):
     crew: Crew
     squad: Squad
     slots: Slots
+    items: dict[int, Item]
     abandoned: list[str]
 
     def __init__(self) -> None:
@@ -50,11 +51,11 @@ class Leaving(Steered):
             if not isinstance(token.task, asyncio.Task):
                 token.at.leave_gate(token)
             if token.in_thread:
-                self.event("abandoned", token.at.name, token.iteration)
+                self.runtime.event("abandoned", token.at.name, token.iteration)
         elif token.at.gate is not None and not token.entered:
             token.at.gate.forget(token.granted)
         else:
-            self.event("abandoned", token.at.name, token.iteration)
+            self.runtime.event("abandoned", token.at.name, token.iteration)
 
     def cancel_all(self) -> None:
         """Cancel every call, and close the books on every item."""
@@ -62,8 +63,9 @@ class Leaving(Steered):
         self.crew.waiting.clear()
         self.squad.waiting.clear()
         self.slots.clear()
-        cancelled, self.items = self.items, {}
-        calls, self.calls = self.calls, {}
+        cancelled, calls = list(self.items.values()), list(self.calls)
+        self.items.clear()
+        self.calls.clear()
         self.cut = [token.at.name for token in calls]
         for token in calls:
             token.cancelled = True
@@ -72,13 +74,13 @@ class Leaving(Steered):
                 token.task.cancel()
             elif token.at.gate is not None and not token.entered:
                 token.at.gate.forget(token.granted)
-        for item in cancelled.values():
-            self.event("cancelled", self.name, item.iteration)
-            self.event("settled", self.name, item.iteration)
+        for item in cancelled:
+            self.runtime.event("cancelled", self.runtime.name, item.iteration)
+            self.runtime.event("settled", self.runtime.name, item.iteration)
 
     async def settle_tasks(self) -> None:
         """Cancel the tasks left, oldest first, and wait a moment for them to end."""
-        left = [t for t in self.tasks if t is not asyncio.current_task()]
+        left = [t for t in self.runtime.tasks if t is not asyncio.current_task()]
         for task in left:
             task.cancel()
         if left:

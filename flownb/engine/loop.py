@@ -10,37 +10,34 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import contextvars
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
-from flownb.engine.calling import Runner
-from flownb.engine.capture import HERE
-from flownb.engine.context import Clock
+from flownb.engine.calling import CallTable, Runner
 from flownb.engine.crew import Crew
 from flownb.engine.ending import Ending
 from flownb.engine.inflight import Slots
 from flownb.engine.item import Item, Token
 from flownb.engine.lane import Lane
 from flownb.engine.lasting import Lasting
+from flownb.engine.memory import Memories
 from flownb.engine.once import RunItem
-from flownb.engine.overload import has_place
+from flownb.engine.overload import InFlight
 from flownb.engine.produce import FAILED_TICK, SAME, Source
+from flownb.engine.runtime import Runtime
 from flownb.engine.setup import open_resources, set_up
 from flownb.engine.signature import EXHAUSTED
 from flownb.engine.squad import Squad
-from flownb.model.tools import tools as global_tools
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from flownb.analysis.plan import LoopPlan, Once
+    from flownb.analysis.plan import LoopPlan, Once, PlanNode
     from flownb.engine.inflight import Gates
-    from flownb.engine.memory import Memory
     from flownb.engine.observe import Stream
-    from flownb.engine.threads import Threads
-    from flownb.engine.world import Live, Simulated
-    from flownb.model.policies import WhenFull
+    from flownb.engine.runtime import World
+    from flownb.engine.scheduler import Resumed, RunHooks
+    from flownb.model.records import Failure
 
 TURN: Final = 0.005
 
@@ -52,10 +49,9 @@ class LoopManager(Lasting):
         self,
         plan: LoopPlan,
         *,
-        world: Live | Simulated,
+        world: World,
         stream: Stream,
         gates: Gates,
-        threads: Threads | None = None,
         queues: Any = None,
         tools: Any = None,
         middleware: Sequence[Any] = (),
@@ -65,46 +61,75 @@ class LoopManager(Lasting):
         until: float | None = None,
         entry: Any = None,
         idle: deque[list[Runner]] | None = None,
+        hooks: RunHooks | None = None,
+        resumed: Resumed | None = None,
     ) -> None:
         super().__init__()
-        self.name, self.plan = plan.loop, plan
-        self.world, self.stream, self.gates = world, stream, gates
-        self.threads: Any = threads
-        self.queues, self.middleware = queues, tuple(middleware)
-        self.tools = global_tools if tools is None else tools
-        self.inline, self.private, self.most, self.until = world.inline, private, most, until
-        self.seed, self.entry = seed, entry
+        self.plan, self.most, self.entry = plan, most, entry
+        self.hooks, self.resumed = hooks, resumed
+        self.runtime = Runtime(
+            plan.loop, world=world, stream=stream, queues=queues, tools=tools,
+            middleware=middleware, private=private, until=until,
+        )  # fmt: skip
+        self.graph = plan.graph
         self._idle = idle
         self.only: RunItem | None = None
-        self.resources: dict[str, Any] = {}
-        self.memory: dict[str, Memory] = {}
+        self.memory = Memories(plan.loop, seed)
         self.slots = Slots(plan.options.max_in_flight)
         self.items: dict[int, Item] = {}
-        self.calls: dict[Token, None] = {}
         self.ready: deque[Token] = deque()
-        self.crew, self.squad = Crew(self), Squad(self)
+        self.crew = Crew(self.runtime, self.ready, self.pump)
+        self.waiting = self.crew.waiting
+        # of a run that is kept each node is told of by itself: see `Squad`
+        self.squad = Squad(self.runtime, alone=plan.once is None or hooks is not None)
         self.made = 0
         self.abandoned: list[str] = []
         self.ending = Ending(self)
+        self.table = CallTable(
+            self.runtime, plan.graph, gates, self.crew, self.squad, self.ending, hooks, self.pump,
+            lambda: self.next_item, self.tell_position,
+        )  # fmt: skip
+        self.calls = self.table.open
+        self.in_flight = InFlight(self.runtime, self.slots, self.items, self.failed)
         self.runners: list[Runner] = []
         self._pumping = self.reused = False
         self._turn = 0.0
         self._stack: contextlib.AsyncExitStack
-        self.clock: Clock
         self.lane: Lane
+
+    @property
+    def name(self) -> str:
+        """The name of the loop: that of its producer."""
+        return self.runtime.name
+
+    @property
+    def error(self) -> BaseException | None:
+        """What has ended it in state error."""
+        return self.runtime.error
+
+    @property
+    def now(self) -> Callable[[], float]:
+        """Seconds since the run began."""
+        return self.runtime.now
+
+    @property
+    def stream(self) -> Stream:
+        """What it publishes."""
+        return self.runtime.stream
+
+    @property
+    def watched(self) -> bool:
+        """Whether somebody wants to hear of each call by itself."""
+        return self.runtime.stream.watched
 
     # -- the life of a loop ----------------------------------------------------
 
     async def run(self, origin: float = 0.0) -> None:
         """Run to the end; *origin* is the event loop's time at which the run began."""
-        self.event_loop, self.origin = asyncio.get_running_loop(), origin
-        self.clock = Clock(self.event_loop, origin, virtual=self.inline)
-        self.now = self.clock.time
-        self.skip = getattr(self.event_loop, "skip", _never)
-        HERE.set(self.spot)
-        if self.queues is not None:
-            self.queues.on_absence(self.redis_away)
-        self.context = contextvars.copy_context()
+        runtime = self.runtime
+        runtime.begin(origin)
+        if runtime.queues is not None:
+            runtime.queues.on_absence(self.redis_away)
         self._set("starting")
         try:
             self.go_on()
@@ -118,18 +143,18 @@ class LoopManager(Lasting):
         except TimeoutError as error:
             self._over_time(error)
         except Exception as error:  # noqa: BLE001 - the end of the loop, told by its state
-            self.crash(error)
+            runtime.crash(error)
         finally:
             await self.keep_last()
-            if self.error is not None:
-                self.give_up(self.error)
+            if runtime.error is not None:
+                self.give_up(runtime.error)
             else:
                 self._set(self.last_state())
 
     async def _work(self) -> None:
         try:
             async with self.opening:
-                await open_resources(self, self._stack)
+                await open_resources(self.runtime, self.plan.options.resources, self._stack)
                 if self._idle:
                     self._reuse(self._idle.pop())
                 else:
@@ -160,7 +185,7 @@ class LoopManager(Lasting):
         if self.closing.expired():
             self.abandoned.append("what it had opened")
         else:
-            self.crash(error)
+            self.runtime.crash(error)
 
     async def _iterate(self) -> None:
         while not self.halted and (self.source.again or not self.source.exhausted):
@@ -186,9 +211,9 @@ class LoopManager(Lasting):
             return
         self.step_taken()
         item = self.begin(made, live, message, index=self.source.index)
-        ended = self.now()
+        ended = self.runtime.now()
         while not item.released and not self.halted:
-            await self.nap()
+            await self.runtime.wait()
         self._waited(item, ended)
         await self._give_turn()
 
@@ -209,38 +234,39 @@ class LoopManager(Lasting):
 
     def launch(self, item: Item, live: Any = None) -> None:
         """Enter an item into the books, and let it flow."""
-        item.produced = self.now()
+        item.produced = self.runtime.now()
         self.items[self.made] = item
         self.made += 1
-        self.event("produced", self.name, item.iteration)
+        self.runtime.event("produced", self.name, item.iteration)
         self.ending.received(item)
         item.launch(live)
         self.pump()
 
     def _waited(self, item: Item, start: float) -> None:
         """Record what the producer waited for: its await set, then a slot."""
-        end = self.now()
+        end = self.runtime.now()
         turn = end if item.idle_since is None else item.idle_since
         for kind, a, b in (("wait", start, turn), ("throttled", turn, end)):
             if b > a and item.released:
-                self.stream.span((self.name, self.name, item.iteration, 0, kind, a, b, 1))
+                self.runtime.stream.span((self.name, self.name, item.iteration, 0, kind, a, b, 1))
 
     async def _give_turn(self, *, at_once: bool = False) -> None:
         """Let the event loop breathe: each iteration in virtual time, else every 5 ms."""
-        if self.inline or at_once or self.event_loop.time() - self._turn > TURN:
-            if not self.skip():
+        runtime = self.runtime
+        if runtime.inline or at_once or runtime.event_loop.time() - self._turn > TURN:
+            if not runtime.skip():
                 await asyncio.sleep(0)
-            self._turn = self.event_loop.time()
+            self._turn = runtime.event_loop.time()
 
     async def _drain(self) -> None:
         """Wait for what is in flight: to the end, or after stop() until its grace is over."""
         self.keep_now()
-        while (self.items or self.ending.busy) and self.error is None:
-            if self._stopping and self.now() >= self.deadline - SAME:
+        while (self.items or self.ending.busy) and self.runtime.error is None:
+            if self._stopping and self.runtime.now() >= self.deadline - SAME:
                 return
             if self._next_plan is not None:
                 await self._adopt(self._next_plan)
-            await self.nap(self._deadline if self._stopping else None)
+            await self.runtime.wait(self._deadline if self._stopping else None)
 
     async def _paused(self) -> None:
         if self.state == "running":  # it was asked for before there was anything to end
@@ -252,7 +278,7 @@ class LoopManager(Lasting):
             if self._next_plan is not None:
                 await self._adopt(self._next_plan)
             else:
-                await self.nap()
+                await self.runtime.wait()
         if not self.halted:
             self.source.skip_to_now()
             self._set("running")
@@ -263,11 +289,12 @@ class LoopManager(Lasting):
         """Make *plan* the one that new items run; items under way keep theirs."""
         old = {r.name: r for r in self.runners}
         kept = old.get(self.name)
-        runners = [self._runner(p, old.get(p.name)) for p in plan.nodes]
-        await set_up(self, runners, self._stack)
+        runners = [self._runner(p, plan, old.get(p.name)) for p in plan.nodes]
+        await set_up(runners, self._stack)
         self.plan, self.runners = plan, runners
         if self._next_plan is plan:  # else the next one came while this was set up
             self._next_plan = None
+        self.in_flight.when_full = plan.options.when_full
         self.slots.resize(plan.options.max_in_flight)
         if kept is not None and kept.node is plan.nodes[0].node:
             self.source.runner = runners[0]
@@ -275,26 +302,24 @@ class LoopManager(Lasting):
             self.source = Source(self, getattr(self, "source", None))
         self.lane = Lane(self)
         if old:
-            self.event("applied", data=plan.version)
+            self.runtime.event("applied", data=plan.version)
 
     def _reuse(self, runners: list[Runner]) -> None:
         """Take up what an earlier run of the same plan has left."""
         self.reused = True
         for runner in runners:
-            runner.loop = self
-            if runner.gate is not None:
-                runner.gate = self.gates.gate(runner.node.limit, self.name)
+            runner.attach(self.table)
             if runner.memory.used:
                 runner.memory.fresh()
         self.runners = runners
         self.source = Source(self)
 
-    def _runner(self, plan: Any, old: Runner | None) -> Runner:
-        memory = self.memory_of(plan.name)
+    def _runner(self, plan: PlanNode, whole: LoopPlan, old: Runner | None) -> Runner:
+        memory = self.memory.of(plan.name)
         same = old if old is not None and old.node is plan.node else None
         if same is None:
             memory.renewed()
-        return Runner(plan, self, memory, same)
+        return Runner(plan, whole, self.table, memory, same)
 
     # -- what items ask of their loop ------------------------------------------
 
@@ -302,7 +327,8 @@ class LoopManager(Lasting):
         """Start every token that is ready; nodes that end at once make more ready."""
         if self._pumping:
             return
-        self._pumping, ready, since = True, self.ready, self.event_loop.time()
+        runtime = self.runtime
+        self._pumping, ready, since = True, self.ready, runtime.event_loop.time()
         try:
             while ready:
                 token = ready.popleft()
@@ -311,8 +337,8 @@ class LoopManager(Lasting):
                     self._start(token)
                 else:
                     runner.run(token)
-                if self.private and self.event_loop.time() - since > TURN:
-                    self.soon(self.pump)
+                if runtime.private and runtime.event_loop.time() - since > TURN:
+                    runtime.soon(self.pump)
                     return
             self.crew.look()
             self.squad.look()
@@ -320,17 +346,17 @@ class LoopManager(Lasting):
             self._pumping = False
 
     def _start(self, token: Token) -> None:
-        item = token.item
-        if token.at.plan.detached and not item.slot and not has_place(self, token):
+        item, runtime = token.item, self.runtime
+        if token.at.plan.detached and not item.slot and not self.in_flight.may_start(token):
             return
         gate = token.at.gate
         if gate is None:
             token.at.run(token)
             return
-        token.asked = self.now()
+        token.asked = runtime.now()
         self.calls[token] = None
-        token.granted = lambda: self.context.run(self.guard, self._entered, token)
-        if gate.enter(token.iteration, self.event_loop, token.granted):
+        token.granted = lambda: runtime.context.run(runtime.guard, self._entered, token)
+        if gate.enter(token.iteration, runtime.event_loop, token.granted):
             token.entered = True
             token.at.run(token)
 
@@ -340,35 +366,50 @@ class LoopManager(Lasting):
         if token.cancelled:
             token.at.leave_gate(token)
             return
-        token.at.span(token, "limited", token.asked)
+        token.at.site.span(token, "limited", token.asked)
         token.at.run(token)
         self.pump()
 
-    @property
-    def when_full(self) -> WhenFull:
-        """What happens when all in-flight slots are taken."""
-        return self.plan.options.when_full
+    def may_release(self, item: Item) -> bool:
+        """Whether an item of which something is still open may let its producer go on."""
+        return self.in_flight.may_release(item)
+
+    def failed(self, token: Token, error: BaseException) -> None:
+        """Report a node that failed for good."""
+        self.ending.node_failed(token, error)
+
+    def failure(self, token: Token, error: BaseException) -> Failure:
+        """Describe a node's failure, for a handler that is asked before the item has settled."""
+        return self.ending.failure(token, error)
+
+    def skipped(self, node: str) -> None:
+        """Tell of a node that an earlier attempt has done."""
+        self.runtime.event("skipped", node, 0)
+
+    def crash(self, error: BaseException) -> None:
+        """End in state error."""
+        self.runtime.crash(error)
+
+    def settle(self, queue: str, ids: Sequence[str]) -> None:
+        """Ack messages that are done."""
+        self.ending.settle(queue, ids)
 
     def unthrottled(self, parked: list[Token]) -> None:
         """An item has its slot: what it held back starts now."""
         for token in parked:
-            token.at.span(token, "throttled", token.asked)
+            token.at.site.span(token, "throttled", token.asked)
         self.ready.extend(parked)
-        self.soon(self.pump)
+        self.runtime.soon(self.pump)
 
     def released(self, item: Item) -> None:
         """No awaited token of the item is open: the producer goes on."""
-        self.event("released", self.name, item.iteration)
+        self.runtime.event("released", self.name, item.iteration)
         self.ending.released(item)
-        self.wake()
+        self.runtime.wake()
 
     def settled(self, item: Item) -> None:
         """Nothing of the item is open any more."""
         if item.slot:
             self.slots.give_back()
         self.ending.settled(item)
-        self.wake()
-
-
-def _never(_: float | None = None) -> bool:
-    return False
+        self.runtime.wake()

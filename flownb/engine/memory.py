@@ -16,6 +16,31 @@ PROBATION: Final = 20
 RARE: Final = 50  # one longer run in as many times its probation is bad luck
 
 
+class Memories:
+    """The memories of one loop's nodes, by name; one is made when it is first asked for."""
+
+    def __init__(self, loop: str, seed: int | None) -> None:
+        self._loop, self._seed = loop, seed
+        self._nodes: dict[str, Memory] = {}
+
+    def of(self, name: str) -> Memory:
+        """Give the memory of a node."""
+        memory = self._nodes.get(name)
+        if memory is None:
+            seed = None if self._seed is None else f"{self._seed}/{self._loop}/{name}"
+            memory = self._nodes[name] = Memory(seed)
+        return memory
+
+    def kept(self) -> dict[str, dict[str, Any]]:
+        """Give the `ctx.state` of each node that has put anything there."""
+        return {name: memory.kept for name, memory in self._nodes.items() if memory.kept}
+
+    def forgive(self) -> None:
+        """Count failures in a row from new, of all nodes."""
+        for memory in self._nodes.values():
+            memory.streak = 0
+
+
 class Memory:
     """The memory of one node of one loop."""
 

@@ -26,9 +26,8 @@ if TYPE_CHECKING:
     from flownb.analysis.plan import Once, PlanEdge
     from flownb.engine.calling import Runner
     from flownb.engine.joins import Join
-    from flownb.engine.loop import LoopManager
-    from flownb.engine.replay import Replay
-    from flownb.engine.segments import Walk
+    from flownb.engine.scheduler import Resumed, Scheduler
+    from flownb.engine.segments import RowNode, Walk
     from flownb.engine.state import Key
 
 
@@ -38,14 +37,14 @@ class RunItem(Tolerant):
     __slots__ = ("_passed", "_rows", "ends", "replay", "states")
 
     def __init__(
-        self, loop: LoopManager, runners: Sequence[Runner], iteration: int, payload: Any, once: Once
+        self, loop: Scheduler, runners: Sequence[Runner], iteration: int, payload: Any, once: Once
     ) -> None:
         super().__init__(loop, runners, iteration, payload, once)
         self.memo: dict[Any, Any] = {}
         self.ends: dict[str, Any] = {}
         self._passed: dict[str, Any] = {}  # what each node passed on last
-        self._rows: list[tuple[Any, Sequence[Runner], list[Any]]] = []  # the same of rows
-        self.replay: Replay | None = loop.replay
+        self._rows: list[tuple[Any, Sequence[RowNode], list[Any]]] = []  # the same of rows
+        self.replay: Resumed | None = loop.resumed
         schema, self.states = once.schema, None
         if works_on_state(once, payload):
             self.states = States(schema, schema.entry(payload))
@@ -86,9 +85,9 @@ class RunItem(Tolerant):
     @property
     def in_rows(self) -> bool:
         """Whether a thread may call several nodes in one go: nobody wants to hear of each."""
-        journal = self.loop.journal
+        hooks = self.loop.hooks
         plain = self.order is None and not self.memo and self.replay is None
-        return plain and (journal is None or journal.in_rows) and not self.loop.stream.watched
+        return plain and (hooks is None or hooks.in_rows) and not self.loop.watched
 
     def key(self, token: Token) -> Any:
         """Say under what an outcome that is known already is kept in `memo`."""
@@ -183,8 +182,8 @@ class RunItem(Tolerant):
             passed, live = output, None
         else:
             passed, live = self._routed(token, output)
-        if self.loop.journal is not None:
-            self.loop.journal.note(token, live, seen)
+        if self.loop.hooks is not None:
+            self.loop.hooks.note(token, live, seen)
         return passed, live
 
     def _routed(self, token: Token, output: Any) -> tuple[Any, Collection[PlanEdge] | None]:
@@ -238,12 +237,12 @@ class RunItem(Tolerant):
         if self.tolerated:
             for runner in walk.row[: walk.at]:
                 self.tolerated.pop(runner.plan.index, None)
-        token.at, token.payload = walk.row[walk.at], walk.payload
+        token.at, token.payload = self.runners[walk.row[walk.at].plan.index], walk.payload
 
     def ended(self, token: Token, output: Any, live: Collection[PlanEdge] | None) -> None:
         """Go on behind a node that ended well."""
-        if self.loop.journal is not None:
-            self.loop.journal.done(token)
+        if self.loop.hooks is not None:
+            self.loop.hooks.done(token)
         if self.tolerated or token.gathering is not None:
             self._ended(token, output, live)
         else:
@@ -277,7 +276,7 @@ class RunItem(Tolerant):
     def _fan_out(self, runner: Runner, output: Any) -> None:
         """Do the same where nothing but plain edges lead on: all that most runs have."""
         runners, joins, stateful = self.runners, self.joins, self.states is not None
-        ready, awaited, view = self.loop.ready, self.loop.crew.waiting, self.once.schema.view
+        ready, awaited, view = self.loop.ready, self.loop.waiting, self.once.schema.view
         for edge in runner.outs:
             target = runners[edge.target]
             if target.counts:

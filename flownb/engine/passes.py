@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from flownb.engine.calling import Runner
     from flownb.engine.item import Token
     from flownb.engine.joins import Join
-    from flownb.engine.loop import LoopManager
+    from flownb.engine.scheduler import Scheduler
 
 Arrivals = list[tuple["PlanEdge", Any]]
 
@@ -97,7 +97,7 @@ class Rounds(Item):
     __slots__ = ("_over", "knots", "once")
 
     def __init__(
-        self, loop: LoopManager, runners: Sequence[Runner], iteration: int, payload: Any, once: Once
+        self, loop: Scheduler, runners: Sequence[Runner], iteration: int, payload: Any, once: Once
     ) -> None:
         super().__init__(loop, runners, iteration, payload)
         self.once = once

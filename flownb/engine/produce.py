@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from flownb.engine.catchup import CatchUp
 from flownb.engine.item import Token
@@ -18,8 +18,12 @@ from flownb.engine.signature import EXHAUSTED, can_be_replayed
 from flownb.queues.spec import Lease
 
 if TYPE_CHECKING:
+    from flownb.engine.calling import Runner
     from flownb.engine.checkpoint import Keeping
-    from flownb.engine.loop import LoopManager
+    from flownb.engine.ending import Ending
+    from flownb.engine.item import Item
+    from flownb.engine.memory import Memories
+    from flownb.engine.runtime import Runtime
     from flownb.model.nodes import ReaderOptions
 
 REST: Final = 0.05
@@ -36,6 +40,40 @@ Made = tuple[Any, Any, Any]
 _NOTHING: Final[Made] = (FAILED_TICK, None, None)
 
 
+class Making(Protocol):
+    """The loop that a source makes items for."""
+
+    runtime: Runtime
+    graph: str
+    memory: Memories
+    runners: list[Runner]
+    keeping: Keeping | None
+    ending: Ending
+    items: dict[int, Item]
+    made: int
+    most: int | None
+
+    @property
+    def stepping(self) -> bool:
+        """Whether the next item is one that `step` asked for."""
+
+    @property
+    def stopping(self) -> bool:
+        """Whether no new item may be made."""
+
+    @property
+    def pausing(self) -> bool:
+        """Whether no new item may be made for now."""
+
+    @property
+    def replanned(self) -> bool:
+        """Whether another plan is to be taken up first."""
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether no item may be made just now."""
+
+
 class Pull:
     """Stands where an item would, for the call that makes one."""
 
@@ -43,7 +81,7 @@ class Pull:
     message = None
     outbox: Final[list[Any]] = []  # a producer's pushes are not held back
 
-    def __init__(self, loop: LoopManager) -> None:
+    def __init__(self, loop: Making) -> None:
         self.loop = loop
         self.iteration = loop.made
         self.made: Made | None = None
@@ -57,20 +95,20 @@ class Pull:
     def ended(self, token: Token, output: Any, live: Any) -> None:  # noqa: ARG002
         """Take what the producer made."""
         self.made = (output, live, None)
-        self.loop.wake()
+        self.loop.runtime.wake()
 
     def failed(self, token: Token, error: BaseException) -> None:
         """Count a failed tick."""
         self.made = _NOTHING
         self.loop.ending.tick_failed(token, error)
-        self.loop.wake()
+        self.loop.runtime.wake()
 
 
 class Source:
     """The producer side of a loop: ticks, pulls, messages."""
 
-    def __init__(self, loop: LoopManager, before: Source | None = None) -> None:
-        self.loop, self.runner = loop, loop.runners[0]
+    def __init__(self, loop: Making, before: Source | None = None) -> None:
+        self.loop, self.runner, self._runtime = loop, loop.runners[0], loop.runtime
         self.node = self.runner.node
         self.every = self.node.every
         self._ends = loop.most is not None or hasattr(self.node.fn, "__len__")
@@ -79,7 +117,7 @@ class Source:
         self.pulled = 0  # items that this source has made, or that were made before
         self.index: int | None = None  # the number of the last one
         self.catch_up: CatchUp | None = None
-        self._epoch = loop.now()
+        self._epoch = self._runtime.now()
         self._tick = 0
         self._waiting = True  # for that tick: it is not missed, however late it is seen
         self.buffer: deque[Any] = deque()  # messages that were fetched
@@ -120,7 +158,7 @@ class Source:
         """Wait for the next tick; False when something else has to be looked at first."""
         loop = self.loop
         if loop.ending.crowded:
-            await loop.nap()
+            await self._runtime.wait()
             return False
         if self.again:
             self._waiting = False  # ticks may fall into its iteration
@@ -128,22 +166,24 @@ class Source:
         if loop.most is not None and self.node.reader is None and loop.made >= loop.most:
             self.exhausted = True
             return False
-        if self._is_over(loop.now()):
-            await loop.nap()
+        if self._is_over(self._runtime.now()):
+            await self._runtime.wait()
             return False
         return self.every is None or self.loop.stepping or await self._ticked(self.every)
 
     def _is_over(self, when: float) -> bool:
         """Whether no item may be made any more at that second of a simulation."""
-        return self.loop.until is not None and when >= self.loop.until - SAME
+        return self._runtime.until is not None and when >= self._runtime.until - SAME
 
     async def _ticked(self, every: float) -> bool:
         if not self._waiting:
             self._miss(self._first_tick(every) - self._tick)
         when = self._when(every)
-        if self.loop.now() < when - SAME:
-            await self.loop.nap(when if self.loop.until is None else min(when, self.loop.until))
-        if self.loop.now() < when - SAME or self._is_over(when):
+        if self._runtime.now() < when - SAME:
+            await self._runtime.wait(
+                when if self._runtime.until is None else min(when, self._runtime.until)
+            )
+        if self._runtime.now() < when - SAME or self._is_over(when):
             return False
         self._tick += 1
         self._waiting = False
@@ -154,14 +194,14 @@ class Source:
         self._waiting = True
         self._tick += max(ticks, 0)
         for _ in range(ticks):
-            self.loop.event("overrun", self.loop.name)
+            self._runtime.event("overrun", self._runtime.name)
 
     def _when(self, every: float) -> float:
         return self._epoch + round(self._tick * every, 6)
 
     def _first_tick(self, every: float) -> int:
         """Give the number of the first tick that is not yet over."""
-        return math.ceil((self.loop.now() - self._epoch - SAME) / every)
+        return math.ceil((self._runtime.now() - self._epoch - SAME) / every)
 
     def skip_to_now(self) -> None:
         """Forget the ticks of a pause: they do not count."""
@@ -171,9 +211,13 @@ class Source:
     async def rest(self) -> None:
         """Wait a moment after a producer had nothing to give; ticks come by themselves."""
         if (self.every is None or self.loop.stepping) and self.node.reader is None:
-            end = self.loop.now() + REST
-            while self.loop.now() < end - SAME and not self.loop.stopping and not self.loop.error:
-                await self.loop.nap(end)
+            end = self._runtime.now() + REST
+            while (
+                self._runtime.now() < end - SAME
+                and not self.loop.stopping
+                and not self._runtime.error
+            ):
+                await self._runtime.wait(end)
 
     # -- what ------------------------------------------------------------------
 
@@ -229,13 +273,13 @@ class Source:
         pull = Pull(self.loop)
         token = Token(pull, self.runner, None, 0)
         if self._ends:
-            self.loop.world.progress()
+            self._runtime.world.progress()
         keeping = self.loop.keeping
         if keeping is not None:
             keeping.before(self.pulled)
         self.runner.run(token)
-        while pull.made is None and not self.loop.stopping and self.loop.error is None:
-            await self.loop.nap()
+        while pull.made is None and not self.loop.stopping and self._runtime.error is None:
+            await self._runtime.wait()
         if pull.made is None:
             await self._give_up(pull, token)
         if keeping is not None and not _is_item(pull.made):
@@ -244,9 +288,9 @@ class Source:
 
     async def _give_up(self, pull: Pull, token: Token) -> None:
         """End a producer call at a stop: an async one now, a sync one gets half a second."""
-        end = self.loop.now() + 0.5
-        while token.task is None and pull.made is None and self.loop.now() < end - SAME:
-            await self.loop.nap(end)
+        end = self._runtime.now() + 0.5
+        while token.task is None and pull.made is None and self._runtime.now() < end - SAME:
+            await self._runtime.wait(end)
         if pull.made is None:
             token.cancelled = True
             if token.task is not None:
@@ -257,40 +301,42 @@ class Source:
     def writers_done(self) -> None:
         """No more messages will be pushed: when the queue is empty, it is over."""
         self._closing = True
-        self.loop.wake()
+        self._runtime.wake()
 
     async def fill(self) -> bool:
         """Wait for messages; False when none will come, or something else is to be looked at."""
         loop = self.loop
         while not self.buffer:
-            if loop.stopping or loop.pausing or loop.replanned or loop.error is not None:
+            if loop.stopping or loop.pausing or loop.replanned:
+                return False
+            if self._runtime.error is not None:
                 return False
             if self.again:  # offered while we waited
                 return False
             if await self._read():
                 continue
             if not self._closing or not self._is_drained():
-                await loop.nap()
+                await self._runtime.wait()
             elif not await self._read_rest():
                 self.exhausted = True
                 return False
-        return not self._is_over(loop.now())
+        return not self._is_over(self._runtime.now())
 
     async def _message(self) -> Made:
         if not await self.fill():
             return (EXHAUSTED, None, None) if self.exhausted else _NOTHING
-        loop, message = self.loop, self.buffer.popleft()
-        now = loop.now()
-        loop.world.hopped(loop, message.hops)
-        loop.stream.span((loop.name, loop.name, loop.made, 0, "work", now, now, 1), message.payload)
-        loop.event("received", loop.name, loop.made, message.origin)
+        runtime, message, made = self._runtime, self.buffer.popleft(), self.loop.made
+        now, name = runtime.now(), runtime.name
+        runtime.world.hopped(runtime, message.hops)
+        runtime.stream.span((name, name, made, 0, "work", now, now, 1), message.payload)
+        runtime.event("received", name, made, message.origin)
         return message.payload, None, message
 
     async def _read(self) -> bool:
         """Take what the read under way has brought; True when that is anything."""
         reader = self.node.reader
         if self._reading is None and reader is not None:
-            self._reading = self.loop.spawn(self._fetched(reader))
+            self._reading = self._runtime.spawn(self._fetched(reader))
         if not self._reading.done():
             return False
         reading, self._reading = self._reading, None
@@ -299,17 +345,17 @@ class Source:
 
     async def _fetched(self, reader: ReaderOptions) -> Any:
         try:
-            return await self.loop.queues.read(
-                reader.queue, reader=self.loop.name, count=reader.prefetch, timeout=None,
+            return await self._runtime.queues.read(
+                reader.queue, reader=self._runtime.name, count=reader.prefetch, timeout=None,
                 lease=Lease(reader.visibility_timeout, reader.max_deliveries, careful=True),
             )  # fmt: skip
         finally:
-            self.loop.wake()  # it comes to look when this task has ended
+            self._runtime.wake()  # it comes to look when this task has ended
 
     def _beside(self, work: Any) -> Any:
         """Wait for something beside the loop, which is woken when it is there."""
-        task = self.loop.spawn(work)
-        task.add_done_callback(lambda _: self.loop.wake())
+        task = self._runtime.spawn(work)
+        task.add_done_callback(lambda _: self._runtime.wake())
         return task
 
     def _is_drained(self) -> bool:
@@ -319,7 +365,7 @@ class Source:
         """
         reader = self.node.reader
         if self._draining is None and reader is not None:
-            work = self.loop.queues.drained(reader.queue, reader=self.loop.name)
+            work = self._runtime.queues.drained(reader.queue, reader=self._runtime.name)
             self._draining = self._beside(work)
         if not self._draining.done():
             return False
@@ -336,8 +382,8 @@ class Source:
         reader = self.node.reader
         rest: list[Any] = []
         if reader is not None:
-            rest = await self.loop.queues.read(
-                reader.queue, reader=self.loop.name, count=reader.prefetch, timeout=0
+            rest = await self._runtime.queues.read(
+                reader.queue, reader=self._runtime.name, count=reader.prefetch, timeout=0
             )
         if self._reading.done():
             await self._read()

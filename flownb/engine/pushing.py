@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import functools
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from flownb.errors import QueueError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from flownb.engine.calling import Runner
+    from flownb.engine.call_site import CallSite
     from flownb.engine.item import Token
     from flownb.queues.spec import Message
 
@@ -43,7 +43,7 @@ class Underway:
 
 
 class Label:
-    """Writes as JSON what `Runner.about` says of a first call, at a tenth of the price."""
+    """Writes as JSON what `CallSite.about` says of a first call, at a tenth of the price."""
 
     def __init__(self, loop: str, node: str) -> None:
         loop, node = (json.dumps(name, ensure_ascii=False) for name in (loop, node))
@@ -58,29 +58,45 @@ class Label:
         return f'{call},{came},"hops":{message.hops + 1}}}'
 
 
-class Pushing:
-    """The pushes of one queue node."""
+class Pushes(Protocol):
+    """Sends what the nodes of a loop push: at once, or with the acks of their items."""
 
-    def __init__(self, runner: Runner, queue: str) -> None:
-        self._runner, self._queue = runner, queue
+    async def push(self, token: Token, queue: str, data: Any, meta: dict[str, Any]) -> str:
+        """Push for a node; the message id, "" if it has none yet."""
+
+    def post(
+        self, token: Token, queue: str, meta: dict[str, Any], heard: Callable[..., None]
+    ) -> Any:
+        """Push a token's payload without waiting; None if it leaves with the item's ack."""
+
+
+class Pushing:
+    """The pushes of one queue node; *ended* goes on behind one, *pump* starts what is ready."""
+
+    def __init__(
+        self, site: CallSite, pushes: Pushes, ended: Callable[..., None], pump: Callable[[], None]
+    ) -> None:
+        self._site, self._pushes, self._ended, self._pump = site, pushes, ended, pump
+        assert site.node.queue is not None  # noqa: S101 - it is a queue node
+        self._queue = site.node.queue.name
 
     async def awaited(self, token: Token) -> Any:
         """Push, and wait until Redis has it."""
-        meta = dict(self._runner.meta(token))
-        await self._runner.loop.ending.push(token, self._queue, token.payload, meta)
+        meta = dict(self._site.meta(token))
+        await self._pushes.push(token, self._queue, token.payload, meta)
         return token.payload
 
     def post(self, token: Token) -> None:
         """Push soon; the token ends when Redis has it, or at once if it leaves with an ack."""
-        loop, meta = self._runner.loop, dict(self._runner.meta(token))
-        heard = functools.partial(loop.context.run, loop.guard, self._heard, token)
+        runtime, meta = self._site.runtime, dict(self._site.meta(token))
+        heard = functools.partial(runtime.context.run, runtime.guard, self._heard, token)
         try:
-            token.task = loop.ending.post(token, self._queue, meta, heard)
+            token.task = self._pushes.post(token, self._queue, meta, heard)
         except QueueError as error:
-            self._runner.ended(token, token.payload, error)
+            self._ended(token, token.payload, error)
         else:
             if token.task is None:
-                self._runner.ended(token, token.payload, None)
+                self._ended(token, token.payload, None)
 
     def follow(self, token: Token, underway: Underway) -> None:
         """Let a token end with a push that the fast lane has begun."""
@@ -89,5 +105,5 @@ class Pushing:
 
     def _heard(self, token: Token, error: Exception | None) -> None:
         token.task = None
-        self._runner.ended(token, token.payload, error)
-        self._runner.loop.pump()
+        self._ended(token, token.payload, error)
+        self._pump()

@@ -65,7 +65,7 @@ class Replay:
         return calls[0].gathering.token  # type: ignore[no-any-return]
 
     def _end(self, item: RunItem, token: Token, step: Step) -> None:
-        item.loop.event("skipped", step.node, 0)
+        item.loop.skipped(step.node)
         item.memo.pop(item.key(token), None)
         token.attempt = step.attempts
         if step.changed is not None:

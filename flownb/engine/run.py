@@ -25,8 +25,8 @@ from flownb.engine.loop import LoopManager
 from flownb.engine.metrics import Meter
 from flownb.engine.observe import Guarded, Observer, Stream
 from flownb.engine.outlets import Outlet, RunQueues
+from flownb.engine.runtime import RealWorld
 from flownb.engine.threads import Threads
-from flownb.engine.world import Live
 from flownb.errors import IterationLimit, NodeFailed
 from flownb.model.records import Event
 from flownb.model.run import Trail, WorkflowRun
@@ -79,7 +79,7 @@ class Execution:
         told = [] if tell is None else [(_Calls if calls else _Lines)(tell)]
         self.manager = LoopManager(
             plan,
-            world=Live(),
+            world=RealWorld(),
             stream=Stream([trail, *told, *watching]),
             gates=Gates(),
             tools=tools,
@@ -87,14 +87,15 @@ class Execution:
             seed=seed,
             entry=entry,
             idle=idle,
+            hooks=journal,
+            resumed=replay,
             queues=RunQueues(outlet, plan.loop),
         )
         self.run._metered = self._metered  # noqa: SLF001
         self.run._at_work = self._at_work  # noqa: SLF001
         self.run._failures = self._failures  # noqa: SLF001
         self.run._drawn = functools.partial(without_root, plan)  # noqa: SLF001
-        self.manager.threads = Threads(plan.loop, self._fault)
-        self.manager.journal, self.manager.replay = journal, replay
+        self.manager.runtime.threads = Threads(plan.loop, self._fault)
         self.journal = journal
 
     def _failures(self) -> list[Failure]:
@@ -108,7 +109,7 @@ class Execution:
 
     def _fault(self, error: BaseException) -> None:
         with contextlib.suppress(RuntimeError):  # the run is over, nobody listens any more
-            self.manager.soon(self.manager.crash, error)
+            self.manager.runtime.soon(self.manager.crash, error)
 
     async def go(self) -> WorkflowRun:
         """Run to the end; raises what made it fail."""
@@ -116,15 +117,15 @@ class Execution:
         run.status, run.started = "running", time.time()
         try:
             if self.journal is not None:
-                await self.journal.open(manager)
+                await self.journal.open(manager.runtime, manager.pump)
             await manager.run(asyncio.get_running_loop().time())
         except asyncio.CancelledError:
             run.status = "cancelled"
             raise
         finally:
-            manager.abandoned += await manager.threads.aclose(0.0)
+            manager.abandoned += await manager.runtime.threads.aclose(0.0)
             with contextlib.suppress(Exception):  # Redis may be gone by now
-                await manager.queues.aclose()
+                await manager.runtime.queues.aclose()
             self._close()
             if self.journal is not None:
                 await self.journal.close(run, self._kept_state())
@@ -168,12 +169,12 @@ class Execution:
         """Leave what a good end has left in order for the next run of this plan."""
         manager = self.manager
         clean = self.run.status == "completed" and not manager.abandoned
-        if self._idle is None or not clean or manager.threads.running or self._idle:
+        if self._idle is None or not clean or manager.runtime.threads.running or self._idle:
             return
         runners, manager.runners = manager.runners, []
         if manager.reused or not any(r.instance or r.node.queue or r.node.reader for r in runners):
             for runner in runners:
-                del runner.loop  # else it would keep this run and its state
+                runner.detach()
             self._idle.append(runners)
 
     def _told(self, error: BaseException | None) -> BaseException | None:
@@ -288,7 +289,7 @@ class _Helper(threading.Thread):
         self.error: BaseException | None = None
         self._task: asyncio.Task[Any] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        execution.manager.private = True
+        execution.manager.runtime.private = True
 
     def run(self) -> None:
         """Run it to its end, whatever that is."""

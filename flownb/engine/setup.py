@@ -15,20 +15,22 @@ from flownb.engine.item import Token
 from flownb.errors import RunError, told
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from flownb.engine.calling import Runner
-    from flownb.engine.loop import LoopManager
+    from flownb.engine.runtime import Runtime
 
 
-async def open_resources(loop: LoopManager, stack: contextlib.AsyncExitStack) -> None:
+async def open_resources(
+    runtime: Runtime, resources: Mapping[str, Any], stack: contextlib.AsyncExitStack
+) -> None:
     """Enter each of `set_loop(resources=...)`: a context manager, or what makes one."""
-    for name, value in loop.plan.options.resources.items():
+    for name, value in resources.items():
         try:
-            loop.resources[name] = await _entered(value, stack)
+            runtime.resources[name] = await _entered(value, stack)
         except Exception as error:
             why = told(error)
-            msg = f"loop {loop.name!r}: resource {name!r} did not open: {why}"
+            msg = f"loop {runtime.name!r}: resource {name!r} did not open: {why}"
             raise RunError(msg) from error
 
 
@@ -42,9 +44,7 @@ async def _entered(value: Any, stack: contextlib.AsyncExitStack) -> Any:
     return made
 
 
-async def set_up(
-    loop: LoopManager, runners: Sequence[Runner], stack: contextlib.AsyncExitStack
-) -> None:
+async def set_up(runners: Sequence[Runner], stack: contextlib.AsyncExitStack) -> None:
     """Call `setup(ctx)` of new class nodes, and see to it that `teardown()` follows."""
     for runner in runners:
         instance = runner.instance
@@ -52,22 +52,24 @@ async def set_up(
             continue
         token = Token(_Nobody, runner, None, 0)
         try:
-            with loop.spot.at(runner.name):
-                await _maybe(instance.setup(Context(runner, token)))
+            with runner.runtime.spot.at(runner.name):
+                context = Context(runner.site, token, runner.table.pushes)
+                await _maybe(instance.setup(context))
         except Exception as error:
             why = told(error)
-            msg = f"node {runner.name!r} (loop {loop.name!r}): setup failed: {why}"
+            msg = f"node {runner.name!r} (loop {runner.runtime.name!r}): setup failed: {why}"
             raise RunError(msg) from error
         runner.is_set_up = True
-        stack.push_async_callback(_torn_down, loop, runner)
+        stack.push_async_callback(_torn_down, runner)
 
 
-async def _torn_down(loop: LoopManager, runner: Runner) -> None:
+async def _torn_down(runner: Runner) -> None:
+    runtime = runner.runtime
     try:
-        with loop.spot.at(runner.name):
+        with runtime.spot.at(runner.name):
             await _maybe(runner.instance.teardown())  # type: ignore[union-attr]
     except Exception as error:  # noqa: BLE001 - the others are still to be torn down
-        loop.log(runner.name, -1, "error", f"teardown failed: {told(error)}")
+        runtime.log(runner.name, -1, "error", f"teardown failed: {told(error)}")
 
 
 async def _maybe(result: Any) -> Any:

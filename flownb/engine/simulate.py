@@ -17,7 +17,6 @@ from flownb.analysis.once import compile_once
 from flownb.analysis.plan import LoopPlan, compile_plan
 from flownb.engine.capture import captured
 from flownb.engine.clock import VirtualLoop
-from flownb.engine.context import Clock
 from flownb.engine.inflight import Gates
 from flownb.engine.links import Links, lanes, queue_specs
 from flownb.engine.loop import LoopManager
@@ -25,6 +24,7 @@ from flownb.engine.metrics import Meter
 from flownb.engine.observe import Guarded, Observer, Outputs
 from flownb.engine.placing import without_checkpoint
 from flownb.engine.recording import Recording, Tape
+from flownb.engine.runtime import Clock
 from flownb.engine.sandbox import sandboxed
 from flownb.engine.world import Simulated
 from flownb.errors import DeadlockError, GraphError
@@ -317,7 +317,7 @@ class _Run:
         self.event_loop.on_idle = lambda: _cancel(tasks)
         await asyncio.gather(*tasks, return_exceptions=True)
         for manager in self.managers.values():
-            await manager.queues.aclose()
+            await manager.runtime.queues.aclose()
 
 
 def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from flownb.engine.item import Token
-    from flownb.engine.loop import LoopManager
+    from flownb.engine.runtime import Runtime
 
     Job = Callable[[], Callable[[], None]]  # gives what tells the event loop of it
 
@@ -27,11 +27,10 @@ _MORE: Final = 4  # threads that are sent when it does not
 
 
 class Squad:
-    """The threads in which one run calls its sync nodes."""
+    """The threads in which one run calls its sync nodes; *alone*: each call has its own."""
 
-    def __init__(self, loop: LoopManager) -> None:
-        self.loop = loop
-        self._alone = loop.plan.once is None
+    def __init__(self, runtime: Runtime, *, alone: bool) -> None:
+        self._runtime, self._alone = runtime, alone
         self.waiting: deque[tuple[Token, Job]] = deque()
         self._landed: deque[Callable[[], None]] = deque()
         self._at_work = 0  # threads that go on with what waits
@@ -42,9 +41,9 @@ class Squad:
 
     def call(self, token: Token, job: Job) -> None:
         """Have a job done in some thread: at once if it is known to take time, or by `look`."""
-        at, loop = token.at, self.loop
-        if self._alone or at.memory.long or at.gate is not None or loop.journal is not None:
-            loop.threads.submit(at.name, lambda: _telling(loop, job()))
+        at, runtime = token.at, self._runtime
+        if self._alone or at.memory.long or at.gate is not None:
+            runtime.threads.submit(at.name, lambda: _telling(runtime, job()))
         else:
             self.waiting.append((token, job))
 
@@ -58,7 +57,7 @@ class Squad:
             count -= 1  # one goes there
         if count and not self._timed:
             self._timed, self._before = True, self._taken
-            self.loop.event_loop.call_later(_PATIENCE, self.loop.guard, self._check)
+            self._runtime.event_loop.call_later(_PATIENCE, self._runtime.guard, self._check)
 
     def holds(self, token: Token) -> bool:
         """Whether a call has not begun yet."""
@@ -66,7 +65,7 @@ class Squad:
 
     def _send(self) -> None:
         self._at_work += 1
-        self.loop.threads.submit("", functools.partial(self._work, self._lot))
+        self._runtime.threads.submit("", functools.partial(self._work, self._lot))
 
     def _check(self) -> None:
         """Send more, and each time twice as many, if those at work do not get on."""
@@ -88,18 +87,18 @@ class Squad:
             if token.cancelled:
                 continue
             self._taken += 1
-            self.loop.threads.label(token.at.name)
-            token.start = self.loop.now()
+            self._runtime.threads.label(token.at.name)
+            token.start = self._runtime.now()
             self._landed.append(job())
             if self.waiting and not self._told:  # else it is told at the end
                 self._told = True
-                self.loop.soon(self._land)
-        return _telling(self.loop, functools.partial(self._left, lot))
+                self._runtime.soon(self._land)
+        return _telling(self._runtime, functools.partial(self._left, lot))
 
     def _land(self) -> None:
         self._told = False
         while self._landed:
-            self.loop.guard(self._landed.popleft())
+            self._runtime.guard(self._landed.popleft())
 
     def _left(self, lot: int) -> None:
         if lot == self._lot:
@@ -110,5 +109,5 @@ class Squad:
         self.look()
 
 
-def _telling(loop: LoopManager, step: Callable[[], None]) -> Callable[[], None]:
-    return functools.partial(loop.soon, step)
+def _telling(runtime: Runtime, step: Callable[[], None]) -> Callable[[], None]:
+    return functools.partial(runtime.soon, step)

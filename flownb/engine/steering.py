@@ -8,27 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import contextvars
 import math
 from typing import TYPE_CHECKING, Any, Final
 
-from flownb.engine.capture import Spot
-from flownb.engine.napping import Nap
 from flownb.engine.supervise import Restartable
-from flownb.model.records import ENDED, LogLine
+from flownb.model.records import ENDED
 from flownb.queues.spec import Message
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Sequence
 
     from flownb.analysis.plan import LoopPlan
     from flownb.engine.checkpoint import Keeping
     from flownb.engine.item import Item
-    from flownb.engine.journal import Journal
-    from flownb.engine.memory import Memory
-    from flownb.engine.observe import Stream
+    from flownb.engine.memory import Memories
     from flownb.engine.produce import Source
-    from flownb.engine.replay import Replay
+    from flownb.engine.runtime import Runtime
     from flownb.model.records import LoopState
     from flownb.queues.spec import QueueSpec
 
@@ -41,29 +36,16 @@ _SOON: Final = 0.01  # seconds between two looks whether a loop has a source yet
 class Steered(Restartable):
     """The half of `LoopManager` that is told what to do and tells what happens."""
 
-    name: str
-    inline: bool
-    stream: Stream
-    memory: dict[str, Memory]
+    runtime: Runtime
+    memory: Memories
     source: Source
     made: int
     items: dict[int, Item]
-    queues: Any
-    event_loop: asyncio.AbstractEventLoop
-    now: Callable[[], float]  # seconds since the run began
-    skip: Callable[..., bool]  # see `VirtualLoop.skip`; real time passes by itself
-    context: contextvars.Context  # in which prints go to the loop's log
-    origin = 0.0
     keeping: Keeping | None = None  # of a loop with checkpoints
-    journal: Journal | None = None  # of a one-shot run that is kept
-    replay: Replay | None = None  # of one that is taken up again
 
     def __init__(self) -> None:
         self.state: LoopState = "created"
         self.reason = ""
-        self.error: BaseException | None = None
-        self.spot = Spot(self.write_line)
-        self.now = lambda: 0.0
         self.opening, self.closing = asyncio.Timeout(None), asyncio.Timeout(None)
         self._pausing = self._stopping = False
         self._closing = False
@@ -72,37 +54,9 @@ class Steered(Restartable):
         self._offered: set[str] = set()  # the dead letters whose items it was given again
         self._deadline: float | None = None
         self.moment = MOMENT  # that sync calls still get when the loop has ended
-        self._sleeper: asyncio.Future[None] | Nap | None = None
         self._next_plan: LoopPlan | None = None
-        self.tasks: dict[asyncio.Task[Any], None] = {}
         self.may_restart: Callable[[BaseException], bool] = lambda _: False
         self.restarting = False  # it has ended, and another attempt follows
-
-    # -- waiting ---------------------------------------------------------------
-
-    async def nap(self, until: float | None = None) -> None:
-        """Wait for `wake()`, or until second *until* of the run."""
-        if until is not None and self.skip(until + self.origin):
-            return
-        timer = None
-        if until is not None:
-            timer = self.event_loop.call_at(until + self.origin, self.wake)
-        try:
-            if self.inline:
-                self._sleeper = nap = Nap(self.event_loop)  # type: ignore[arg-type]
-                await nap.take()
-            else:
-                self._sleeper = future = self.event_loop.create_future()
-                await future
-        finally:
-            self._sleeper = None
-            if timer is not None:
-                timer.cancel()
-
-    def wake(self) -> None:
-        """Let the loop look again at what it waits for."""
-        if self._sleeper is not None and not self._sleeper.done():
-            self._sleeper.set_result(None)
 
     # -- control: called on the loop's own event loop --------------------------
 
@@ -134,7 +88,7 @@ class Steered(Restartable):
         self._forget_steps()
         if self.state == "running":
             self._set("pausing", reason)
-        self.wake()
+        self.runtime.wake()
 
     def step(self) -> None:
         """Make exactly one item although the loop is paused; one that runs pauses first."""
@@ -143,7 +97,7 @@ class Steered(Restartable):
         if not self._pausing:
             self.pause()
         self._steps += 1
-        self.wake()
+        self.runtime.wake()
 
     def step_taken(self) -> None:
         """An item that `step` asked for was made, or a call that should have made it failed."""
@@ -158,7 +112,7 @@ class Steered(Restartable):
         """Publish the steps that are over."""
         while self._stepped:
             self._stepped -= 1
-            self.event("stepped")
+            self.runtime.event("stepped")
 
     def _forget_steps(self) -> None:
         self._stepped += self._steps
@@ -173,15 +127,14 @@ class Steered(Restartable):
         self._pausing, self.reason = False, ""
         self._forget_steps()
         self.tell_steps()
-        for memory in self.memory.values():
-            memory.streak = 0
-        self.wake()
+        self.memory.forgive()
+        self.runtime.wake()
 
     def stop(self, grace: float = 10.0) -> None:
         """Make no new item; give what is in flight *grace* seconds, then cancel it."""
         if self.state in ENDED:
             return
-        deadline = self.now() + grace
+        deadline = self.runtime.now() + grace
         self._deadline = deadline if self._deadline is None else min(self._deadline, deadline)
         self.moment = max(_LEAST, MOMENT - grace)
         self._stopping = True
@@ -191,33 +144,33 @@ class Steered(Restartable):
             self.close_in_time()
         if self.state not in {"created", "stopping"}:
             self._set("stopping")
-        self.wake()
+        self.runtime.wake()
 
     def close_in_time(self) -> None:
         """Close what was opened; after a stop, give it what is left of the grace, or a second."""
         self._closing = True
         if self._deadline is not None:
-            self._reschedule(self.closing, max(self._deadline, self.now() + CLOSE))
+            self._reschedule(self.closing, max(self._deadline, self.runtime.now() + CLOSE))
 
     def _reschedule(self, timeout: asyncio.Timeout, when: float) -> None:
         with contextlib.suppress(RuntimeError):  # it is over already
-            timeout.reschedule(when + self.origin)
+            timeout.reschedule(when + self.runtime.origin)
 
     def apply(self, plan: LoopPlan) -> None:
         """Run *plan* from the next item on."""
         if self.state not in ENDED:
             self._next_plan = plan
-            self.wake()
+            self.runtime.wake()
 
     def know(self, specs: Sequence[QueueSpec]) -> None:
         """Take in the queues of the next plan."""
-        self.queues.know(specs)
+        self.runtime.queues.know(specs)
 
     def redis_away(self, where: str) -> None:
         """Tell that the Redis *where* is away and waited for; "" when it is back."""
         text = f"redis is away ({where}): waiting for it" if where else "redis is back"
-        self.log(self.name, -1, "warning", text)
-        self.event("away", data=where)
+        self.runtime.log(self.runtime.name, -1, "warning", text)
+        self.runtime.event("away", data=where)
 
     def offer(self, letters: Sequence[tuple[Any, str]]) -> None:
         """Take items of dead letters again; one that has settled leaves them.
@@ -227,14 +180,14 @@ class Steered(Restartable):
         if self.state in ENDED:
             return
         if not hasattr(self, "source"):
-            asyncio.get_running_loop().call_later(_SOON, self.guard, self.offer, letters)
+            asyncio.get_running_loop().call_later(_SOON, self.runtime.guard, self.offer, letters)
             return
         for item, letter_id in letters:
             if letter_id not in self._offered:
                 self._offered.add(letter_id)
                 letter = Message(letter_id, "", item, letter=True)
                 self.source.again.append((item, letter, None))
-        self.wake()
+        self.runtime.wake()
 
     def writers_done(self) -> None:
         """Everyone who pushes to the queue that drives this loop has completed."""
@@ -242,11 +195,6 @@ class Steered(Restartable):
             self.source.writers_done()
         elif self.state not in ENDED:
             asyncio.get_running_loop().call_later(_SOON, self.writers_done)
-
-    def crash(self, error: BaseException) -> None:
-        """End the loop in state error: not an item's failure, or one with on_error="stop"."""
-        self.error = self.error or error
-        self.wake()
 
     def kept(self, number: int, taken: str = "") -> None:
         """The store has the checkpoints up to that one; *taken*: somebody else goes on."""
@@ -258,62 +206,16 @@ class Steered(Restartable):
         """The second at which the grace of a stop is over."""
         return math.inf if self._deadline is None else self._deadline
 
-    def soon(self, step: Callable[..., Any], *args: Any) -> None:
-        """Have a step of the engine taken on the loop's event loop; from any thread."""
-        self.event_loop.call_soon_threadsafe(self.guard, step, *args, context=self.context)
-
-    def guard(self, step: Callable[..., Any], *args: Any) -> None:
-        """Take a step of the engine; a fault in it ends the loop instead of hanging it."""
-        try:
-            step(*args)
-        except Exception as error:  # noqa: BLE001 - any fault of ours
-            self.crash(error)
-
     def conclude(self, error: BaseException | None = None) -> None:
         """See to it that the loop is in a final state, however its run ended."""
         if self.restarting:
             return
         if error is not None:
-            self.error = self.error or error
-            self.give_up(self.error)
+            self.runtime.error = self.runtime.error or error
+            self.give_up(self.runtime.error)
         elif self.state not in ENDED:
             self._set("stopped")
 
-    def spawn(
-        self, work: Coroutine[Any, Any, Any], context: Any = None, name: str | None = None
-    ) -> asyncio.Task[Any]:
-        """Run a coroutine as a task of this loop, held until it is done."""
-        task = self.event_loop.create_task(work, context=context, name=name)
-        self.tasks[task] = None
-        task.add_done_callback(self._task_done)
-        return task
-
-    def _task_done(self, task: asyncio.Task[Any]) -> None:
-        self.tasks.pop(task, None)
-        if not task.cancelled():
-            task.exception()  # looked at, so that asyncio does not complain
-
-    # -- what is reported ------------------------------------------------------
-
     def _set(self, state: LoopState, reason: str = "") -> None:
         self.state = state
-        self.event("state", data=(state, reason))
-
-    def event(self, kind: str, node: str = "", iteration: int = -1, data: Any = None) -> None:
-        """Publish an event of this loop, now."""
-        self.stream.event((self.now(), kind, self.name, node, iteration, data))
-
-    def log(self, node: str, iteration: int, level: str, text: str) -> None:
-        """Publish a log line; from any thread."""
-        now = self.now()
-        line = LogLine(now, self.name, node, iteration, level, text)
-        event = (now, "log", self.name, node, iteration, line)
-        if self.inline:
-            self.stream.event(event)
-        else:
-            with contextlib.suppress(RuntimeError):  # the loop is over
-                self.event_loop.call_soon_threadsafe(self.stream.event, event)
-
-    def write_line(self, node: str, iteration: int, level: str, text: str) -> None:
-        """Take a line that a node printed."""
-        self.log(node, iteration, level, text)
+        self.runtime.event("state", data=(state, reason))

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from flownb.analysis.plan import Once, PlanEdge, PlanNode
     from flownb.engine.calling import Runner
     from flownb.engine.item import Token
-    from flownb.engine.loop import LoopManager
     from flownb.engine.maps import Gathering
+    from flownb.engine.scheduler import Scheduler
     from flownb.model.records import Failure
 
 
@@ -32,7 +32,7 @@ class Tolerant(Rounds):
     __slots__ = ("failures", "tolerated")
 
     def __init__(
-        self, loop: LoopManager, runners: Sequence[Runner], iteration: int, payload: Any, once: Once
+        self, loop: Scheduler, runners: Sequence[Runner], iteration: int, payload: Any, once: Once
     ) -> None:
         super().__init__(loop, runners, iteration, payload, once)
         self.tolerated: dict[int, BaseException] = {}
@@ -48,7 +48,7 @@ class Tolerant(Rounds):
         if token.gathering is not None:
             self._gathered(token, token.gathering, None, error)
             return
-        failure = replace(self.loop.ending.failure(token, error), item=self._seen(token))
+        failure = replace(self.loop.failure(token, error), item=self._seen(token))
         self.failures.append(failure)
         try:
             says = self._asked(token, failure)
@@ -58,8 +58,8 @@ class Tolerant(Rounds):
         except Exception as wrong:  # noqa: BLE001 - the handler's own
             wrong.__cause__ = wrong.__cause__ or error
             error = wrong
-        if self.loop.journal is not None:
-            self.loop.journal.failed(token, error)
+        if self.loop.hooks is not None:
+            self.loop.hooks.failed(token, error)
         if token.at.plan.knot >= 0:
             self.knots[token.at.plan.knot].failed = True
         super().failed(token, error)
@@ -85,9 +85,9 @@ class Tolerant(Rounds):
             live = [e for e in live if e.target != plan.handler]
         else:
             output, live = self.onward(token, says)
-        if self.loop.journal is not None:
-            self.loop.journal.continued(token, error, live)
-        self.loop.ending.node_failed(token, error)
+        if self.loop.hooks is not None:
+            self.loop.hooks.continued(token, error, live)
+        self.loop.failed(token, error)
         self.tolerated[plan.index] = error
         self._go_on(token, output, live)
 

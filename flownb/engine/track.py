@@ -15,8 +15,8 @@ from flownb.engine.loop import LoopManager
 from flownb.engine.metrics import Meter
 from flownb.engine.mirror import Mirror
 from flownb.engine.observe import History, Outputs, Stream
+from flownb.engine.runtime import RealWorld
 from flownb.engine.supervise import Supervisor
-from flownb.engine.world import Live
 from flownb.errors import NodeFailed, RunError, told
 from flownb.model.records import ENDED, Event, LogLine
 from flownb.model.status import LoopStatus
@@ -127,7 +127,7 @@ class Track:
         o = self._orchestrator
         return LoopManager(
             plan,
-            world=Live(),
+            world=RealWorld(),
             stream=Stream([self.meter, self.history, self.outputs, *self._watching]),
             gates=o.gates,
             queues=o.server.manager(o.name, o.specs, consumer=plan.loop, namespace=o.namespace),

@@ -1,72 +1,28 @@
-"""What differs between a live loop and a simulated one? Only this.
+"""What differs in a simulated loop? Only this; see `World`.
 
-Live, a call takes as long as it takes. In a simulation a call takes, in virtual
-seconds, what it awaits on the clock, plus what it passes to `time.sleep` or
-`ctx.sleep`, plus its declared `takes=`; any other work takes none.
+A call takes, in virtual seconds, what it awaits on the clock, plus what it passes to
+`time.sleep` or `ctx.sleep`, plus its declared `takes=`; any other work takes none.
 """
 
 from __future__ import annotations
 
 import copy
 import math
-import time
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
-from flownb.engine.cached import Cache, cache
+from flownb.engine.cached import Cache
 from flownb.engine.capture import HERE
 from flownb.engine.signature import EXHAUSTED
 from flownb.errors import LivelockError, RunError, SimulationError
 
 if TYPE_CHECKING:
-    from flownb.engine.calling import Runner
-    from flownb.engine.item import Token
-    from flownb.engine.loop import LoopManager
+    from flownb.engine.runtime import Runtime
     from flownb.model.nodes import Node
 
 CALLS_AT_ONE_INSTANT: Final = 100_000
 HOPS_AT_ONE_INSTANT: Final = 1_000
 FAILED_TICKS: Final = 1_000
-
-
-class Live:
-    """The real world."""
-
-    inline = False
-    cache = cache
-
-    def calls(self, node: Node) -> bool:  # noqa: ARG002
-        """Every node is called."""
-        return True
-
-    def extra(self, runner: Runner, output: Any) -> float:  # noqa: ARG002
-        """A call takes no time but its own."""
-        return 0.0
-
-    def may_fail(self, runner: Runner, token: Token) -> None:
-        """Nothing fails but what fails."""
-
-    def called(self, loop: LoopManager, now: float) -> None:
-        """Nothing to watch: real time passes by itself."""
-
-    def progress(self) -> None:
-        """Nothing to watch."""
-
-    def tick_failed(self, loop: LoopManager, times: int) -> None:
-        """Nothing to watch: a live loop may try for ever."""
-
-    def hopped(self, loop: LoopManager, hops: int) -> None:
-        """Nothing to watch."""
-
-    def watched(self, token: Token) -> Any:
-        """Nothing to compare with later."""
-
-    def check_unchanged(self, token: Token) -> None:
-        """Nothing to compare."""
-
-    def sleep(self, seconds: float) -> None:
-        """Sleep in the node's own thread."""
-        time.sleep(seconds)
 
 
 class InjectedFailure(RunError):
@@ -91,7 +47,7 @@ class Simulated:
         """Whether node functions are called; a `fake=` always is."""
         return self._call or node.fake is not None
 
-    def extra(self, runner: Runner, output: Any) -> float:
+    def extra(self, runtime: Runtime, node: Node, output: Any) -> float:
         """Virtual seconds that the call that just gave *output* still has to last."""
         if output is EXHAUSTED:
             return 0.0
@@ -99,92 +55,94 @@ class Simulated:
         slept = 0.0
         if spot is not None:
             slept, spot.slept = spot.slept, 0.0
-        takes = runner.node.takes
+        takes = node.takes
         if takes is None:
             return slept
         return slept + (
-            takes if isinstance(takes, (int, float)) else takes(self._rng("takes", runner))
+            takes if isinstance(takes, (int, float)) else takes(self._rng("takes", runtime, node))
         )
 
-    def may_fail(self, runner: Runner, token: Token) -> None:
+    def may_fail(self, runtime: Runtime, node: Node, iteration: int) -> None:
         """Fail here if `fail=` says so: a probability, item numbers, or a function of the rng."""
-        fail = runner.node.fail
+        fail = node.fail
         if fail is None:
             return
-        rng = self._rng("fail", runner)
+        rng = self._rng("fail", runtime, node)
         if isinstance(fail, int | float):
             hit: Any = rng.random() < fail
         else:
-            hit = fail(rng) if callable(fail) else token.iteration in fail
+            hit = fail(rng) if callable(fail) else iteration in fail
         if hit:
             said = getattr(fail, "__name__", type(fail)) if callable(fail) else fail
             msg = f"fail={said} said so"  # never an address: the same in every process
             raise InjectedFailure(msg)
 
-    def called(self, loop: LoopManager, now: float) -> None:
+    def called(self, runtime: Runtime, now: float, nodes: int) -> None:
         """Count the calls at one instant; too many are a livelock."""
         self._calls = self._calls + 1 if now == self._instant else 1
         self._instant = now
         # one item of a huge graph is no livelock
-        if self._calls > CALLS_AT_ONE_INSTANT and self._calls > 2 * len(loop.runners):
+        if self._calls > CALLS_AT_ONE_INSTANT and self._calls > 2 * nodes:
             msg = (
-                f"loop {loop.name!r}: {CALLS_AT_ONE_INSTANT:,} calls at second {now:g} "
+                f"loop {runtime.name!r}: {CALLS_AT_ONE_INSTANT:,} calls at second {now:g} "
                 "and time does not pass: give its producer every=, a node takes=, "
                 "or the simulation iterations="
             )
-            loop.crash(LivelockError(msg))
+            runtime.crash(LivelockError(msg))
 
-    def tick_failed(self, loop: LoopManager, times: int) -> None:
+    def tick_failed(self, runtime: Runtime, times: int) -> None:
         """Watch a producer that has failed *times* times in a row: its items may never come."""
-        if times >= FAILED_TICKS and loop.until == math.inf:
+        if times >= FAILED_TICKS and runtime.until == math.inf:
             msg = (
-                f"loop {loop.name!r}: its producer failed {times:,} times in a row and the "
+                f"loop {runtime.name!r}: its producer failed {times:,} times in a row and the "
                 "simulation waits for more items: end the source with StopIteration, "
                 "or give the simulation until="
             )
-            loop.crash(LivelockError(msg))
+            runtime.crash(LivelockError(msg))
 
     def progress(self) -> None:
         """A source that will end has made an item: that is no livelock."""
         self._calls = 0
 
-    def hopped(self, loop: LoopManager, hops: int) -> None:
+    def hopped(self, runtime: Runtime, hops: int) -> None:
         """Watch a message that has crossed *hops* queues: a ring at one instant is a livelock."""
-        now = loop.now()
+        now = runtime.now()
         if now != self._hop_instant:
             self._hop_instant, self._first_hop = now, hops
         if hops - self._first_hop > HOPS_AT_ONE_INSTANT:
             msg = (
-                f"loop {loop.name!r}: a message went round {HOPS_AT_ONE_INSTANT:,} queues "
+                f"loop {runtime.name!r}: a message went round {HOPS_AT_ONE_INSTANT:,} queues "
                 f"at second {now:g} and time does not pass: the ring of queues never drains; "
                 "give a node in it takes="
             )
-            loop.crash(LivelockError(msg))
+            runtime.crash(LivelockError(msg))
 
     def sleep(self, seconds: float) -> None:
         """Make the simulated call last longer."""
         add_sleep(seconds)
 
-    def watched(self, token: Token) -> Any:
+    def watched(self, payload: Any) -> Any:
         """Copy a payload that others get too, if mutation is to be checked."""
         if self._check_mutation:
-            return copy.deepcopy(token.payload)
+            return copy.deepcopy(payload)
         return None
 
-    def check_unchanged(self, token: Token) -> None:
+    def check_unchanged(
+        self, runtime: Runtime, node: str, iteration: int, payload: Any, before: Any
+    ) -> None:
         """Name a node that changed a payload it shares."""
-        if _equal(token.payload, token.before):
+        if _equal(payload, before):
             return
         msg = (
-            f"node {token.at.name!r} (loop {token.at.loop.name!r}, iteration {token.iteration}) "
+            f"node {node!r} (loop {runtime.name!r}, iteration {iteration}) "
             "changed a payload that other nodes get too: return a new one, or link with copy=True"
         )
-        token.at.loop.crash(SimulationError(msg))
+        runtime.crash(SimulationError(msg))
 
-    def _rng(self, what: str, runner: Runner) -> Random:
-        key = (what, runner.name)
+    def _rng(self, what: str, runtime: Runtime, node: Node) -> Random:
+        key = (what, node.name)
         if key not in self._rngs:
-            text = f"{self._seed}/{runner.loop.name}/{runner.name}/{what}"
+            text = f"{self._seed}/{runtime.name}/{node.name}/{what}"
             self._rngs[key] = Random(text.encode("utf-8", "surrogatepass"))  # any name will do
         return self._rngs[key]
 

@@ -67,7 +67,7 @@ class Life:
 
     def _bury(self, task):
         """Clear what the crash has left: in a killed process it would be gone."""
-        self.answers, self.manager.stream = None, Stream()
+        self.answers, self.manager.runtime.stream = None, Stream()
         self.manager.keeping = None
         task.cancel()
         try:

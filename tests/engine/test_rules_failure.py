@@ -249,7 +249,7 @@ def test_dead_letter_keeps_the_item_with_everything_about_its_failure():
     letters = []
 
     async def look(_, ctx):
-        letters.extend(await ctx._loop.queues.dead("r"))
+        letters.extend(await ctx._runtime.queues.dead("r"))
 
     graph = read_by("dead_letter", failing(0))
     graph.add_producer("looker", [1], takes=5).add_node("look", look).add_edge("looker", "look")
@@ -273,7 +273,7 @@ def unsettled(policy):
     found = []
 
     async def look(_, ctx):
-        stats = await ctx._loop.queues.stats("q")
+        stats = await ctx._runtime.queues.stats("q")
         found.append(stats.depth)
 
     graph = read_by(policy, boom).add_producer("looker", [1], takes=5).add_node("look", look)

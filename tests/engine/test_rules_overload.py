@@ -243,7 +243,7 @@ def test_the_message_of_an_item_is_acked_though_its_detached_part_was_dropped_or
     left = []
 
     async def look(_, ctx):
-        stats = await ctx._loop.queues.stats("q")
+        stats = await ctx._runtime.queues.stats("q")
         left.append((stats.depth, stats.backlog))
 
     graph = Graph("g").add_producer("w", range(5)).add_queue("q").add_edge("w", "q")

@@ -22,6 +22,7 @@ class Compared(str):
 
 def test_offered_letters_are_not_compared_with_each_of_the_others():
     loop = Steered()
+    loop.runtime = SimpleNamespace(wake=lambda: None)
     loop.source = SimpleNamespace(again=deque())
     for _ in range(2):
         loop.offer([(n, Compared(f"{n}-0")) for n in range(1000)])

@@ -181,7 +181,7 @@ async def test_what_a_server_has_forgotten_while_a_reader_waits_is_made_with_the
     track = orch.tracks["move"]
     manager, forgotten = track.manager, []
     assert manager.lane.usable
-    track.host.post(lambda: forgotten.append(manager.queues._to.came_back()))
+    track.host.post(lambda: forgotten.append(manager.runtime.queues._to.came_back()))
     await until(lambda: forgotten)
     await orch.queues.push("in", 60)
     await until(lambda: orch.metrics()["move"].done == 61)
