@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from flownb.engine.call_site import CallSite
-    from flownb.engine.item import Token
+    from flownb.engine.token import Token
     from flownb.model.nodes import Node
 
 RESULTS: Final = 128  # of each node, if it does not say how many

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
     from flownb.analysis.plan import PlanNode
     from flownb.engine.inflight import Door
-    from flownb.engine.item import Token
     from flownb.engine.memory import Memory
     from flownb.engine.runtime import Runtime
+    from flownb.engine.token import Token
     from flownb.model.nodes import Node
     from flownb.model.records import SpanKind
     from flownb.queues.spec import Message

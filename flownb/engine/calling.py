@@ -44,12 +44,12 @@ if TYPE_CHECKING:
     from flownb.analysis.plan import LoopPlan, PlanNode
     from flownb.engine.crew import Crew
     from flownb.engine.inflight import Gates
-    from flownb.engine.item import Token
     from flownb.engine.memory import Memory
     from flownb.engine.pushing import Pushes
     from flownb.engine.runtime import Runtime
     from flownb.engine.scheduler import RunHooks
     from flownb.engine.squad import Squad
+    from flownb.engine.token import Token
 
 
 @dataclass(slots=True)

@@ -101,8 +101,8 @@ class CatchUp:
             kind = type(self._fn).__name__
             msg = (
                 f"loop {self._runtime.name!r}: item {lost} was not done, and its source, a {kind} "
-                "that runs already, cannot give it again: give a generator function that yields its "
-                "items, or a list; start(fresh=True) goes on without it"
+                "that runs already, cannot give it again: give a generator function that yields "
+                "its items, or a list; start(fresh=True) goes on without it"
             )
             raise RunError(msg)
         self.loop.made += at - self.position.first

@@ -250,9 +250,9 @@ class Keeping:
             self._changed, self._number = False, self._number + 1
             self._sent.append((self._number, self._owed))
             self._owed = []
-            self._runtime.stream.checkpoint(
-                Snapshot(self._number, status or self.loop.state, self.position.first, content)
-            )
+            status, first = status or self.loop.state, self.position.first
+            snapshot = Snapshot(self._number, status, first, content)
+            self._runtime.stream.publish("on_checkpoint", snapshot)
             now, cost = self._runtime.now(), self._runtime.event_loop.time() - start
             self._soonest = now + _SHARE * cost
             self._due = now + max(self._interval, _SHARE * cost)

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from random import Random
 
     from flownb.engine.call_site import CallSite
-    from flownb.engine.item import Token
     from flownb.engine.pushing import Pushes
     from flownb.engine.runtime import Clock
+    from flownb.engine.token import Token
 
 
 class BaseContext:

@@ -21,8 +21,8 @@ from flownb.errors import SimulationError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from flownb.engine.item import Token
     from flownb.engine.runtime import Runtime
+    from flownb.engine.token import Token
 
 _TURN: Final = 0.005  # seconds after which others get their turn on the event loop
 
@@ -67,7 +67,8 @@ class Crew:
                 if token.cancelled and _unwanted(token):
                     continue
                 token.task, token.attempt = me, 1
-                if not token.at.begins(token):
+                at: Any = token.at  # a runner
+                if not at.begins(token):
                     continue
                 if waiting and not self._called:
                     self._call()
@@ -76,7 +77,6 @@ class Crew:
                 error: BaseException | None = None
                 self._busy = False
                 try:
-                    at = token.at
                     me.set_name(at.name)
                     output = await (at.target(token.payload) if at.bare else at.invoke(token))
                 except ENDS as gone:
@@ -106,7 +106,8 @@ class Crew:
             return
         if error is not None and isinstance(error, SimulationError):
             self._runtime.crash(error)
-        token.at.ended(token, output, error, end)
+        at: Any = token.at
+        at.ended(token, output, error, end)
         if self._ready:
             self._runtime.context.run(self._pump)
 

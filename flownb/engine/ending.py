@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
     from flownb.analysis.plan import LoopPlan
     from flownb.engine.checkpoint import Keeping
-    from flownb.engine.item import Item, Token
+    from flownb.engine.item import Item
     from flownb.engine.runtime import Runtime
+    from flownb.engine.token import Token
 
 BRAKE: Final = 10
 LINE: Final = 10_000  # characters of one line of a traceback: some errors hold all their data

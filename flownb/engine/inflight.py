@@ -44,6 +44,11 @@ class Slots:
         """How many can be taken now."""
         return self.size - self.held
 
+    @property
+    def figures(self) -> tuple[int, int, int]:
+        """Give how many are held, were held at most, and can be."""
+        return self.held, self.peak, self.size
+
     def hold(self, count: int = 1) -> None:
         """Take free slots."""
         self.held += count

@@ -14,9 +14,9 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from flownb.analysis.order import order_of
-from flownb.engine.capture import Printing
 from flownb.engine.joins import Join
 from flownb.engine.routing import route
+from flownb.engine.token import Token
 from flownb.errors import RunError, told
 
 if TYPE_CHECKING:
@@ -24,59 +24,7 @@ if TYPE_CHECKING:
 
     from flownb.analysis.order import Order
     from flownb.analysis.plan import PlanEdge, PlanNode
-    from flownb.engine.calling import Runner
-    from flownb.engine.scheduler import Scheduler
-
-
-class Token(Printing):
-    """One node call to come, running, or waiting at a join; one attempt or several."""
-
-    __slots__ = (
-        "admitted", "asked", "at", "attempt", "before", "buffer", "cancelled", "contexts",
-        "entered", "gathering", "granted", "in_thread", "item", "mask", "noted", "outbox",
-        "payload", "pushes", "said", "start", "state", "task", "visit",
-    )  # fmt: skip
-
-    def __init__(self, item: Any, at: Runner, payload: Any, mask: int, visit: int = 0) -> None:
-        self.item = item
-        self.at = at
-        self.payload = payload
-        self.mask = mask
-        self.visit = visit
-        self.attempt, self.buffer = 0, ""
-        self.start = self.asked = 0.0
-        self.task: Any = None
-        self.before: Any = None
-        self.granted: Any = None
-        self.state: Any = None
-        self.gathering: Any = None
-        self.said: Any = None
-        self.noted: Any = None
-        self.admitted = self.entered = self.cancelled = self.in_thread = False
-        self.pushes: Sequence[Any] = ()  # hardly any call has these three
-        self.outbox: Sequence[Any] = ()
-        self.contexts: Sequence[Any] = ()
-
-    @property
-    def iteration(self) -> int:
-        """The iteration of its item."""
-        return int(self.item.iteration)
-
-    def disown(self) -> None:
-        """Let its attempts so far reach nothing any more: what they still do is discarded."""
-        for context in self.contexts:
-            context.alive = False
-        for push in self.pushes:
-            push.close()
-        self.contexts = self.pushes = ()
-
-    def where(self) -> tuple[str, int]:
-        """Say where a print of this call belongs."""
-        return self.at.name, self.item.iteration
-
-    def write_line(self, node: str, iteration: int, level: str, text: str) -> None:
-        """Log a line that this call printed."""
-        self.at.runtime.write_line(node, iteration, level, text)
+    from flownb.engine.scheduler import NodeRunner, Scheduler
 
 
 class LiveArms:
@@ -119,7 +67,7 @@ class Item:
     )  # fmt: skip
 
     def __init__(
-        self, loop: Scheduler, runners: Sequence[Runner], iteration: int, payload: Any
+        self, loop: Scheduler, runners: Sequence[NodeRunner], iteration: int, payload: Any
     ) -> None:
         self.loop = loop
         self.runners = runners
@@ -215,7 +163,7 @@ class Item:
     # -- tokens ----------------------------------------------------------------
 
     def _spread(
-        self, runner: Runner, output: Any, mask: int, live: Collection[PlanEdge] | None
+        self, runner: NodeRunner, output: Any, mask: int, live: Collection[PlanEdge] | None
     ) -> None:
         for edge in runner.outs:
             if live is None or edge in live:
@@ -249,7 +197,7 @@ class Item:
             )
             raise RunError(msg) from error
 
-    def _visit(self, target: Runner) -> int:
+    def _visit(self, target: NodeRunner) -> int:
         if not target.plan.multi:
             return 0
         visit = self.visits.get(target.plan.index, 0)
@@ -283,7 +231,7 @@ class Item:
 
     # -- joins -----------------------------------------------------------------
 
-    def _join(self, target: Runner) -> Join:
+    def _join(self, target: NodeRunner) -> Join:
         join = self.joins.get(target.plan.index)
         if join is None:
             join = self.joins[target.plan.index] = Join(target.plan)
@@ -310,7 +258,7 @@ class Item:
         if self._decided(target, join) is False:
             self._kill(target.outs, failed=join.failed)
 
-    def _decided(self, target: Runner, join: Join) -> bool | None:
+    def _decided(self, target: NodeRunner, join: Join) -> bool | None:
         """Run the join or bypass it, if its in-edges decide that now."""
         verdict = join.decide()
         if verdict and join.token is not None:
@@ -347,7 +295,7 @@ class Item:
             if passed is not None:
                 stack.extend((e, passed) for e in reversed(target.outs))
 
-    def _bury(self, target: Runner, join: Join, *, mark: bool) -> bool | None:
+    def _bury(self, target: NodeRunner, join: Join, *, mark: bool) -> bool | None:
         """Settle a dead in-edge; say which mark the join passes on, None while it does not."""
         join.left -= 1
         join.failed |= mark

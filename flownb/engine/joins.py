@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from flownb.analysis.plan import PlanNode
-    from flownb.engine.item import Token
+    from flownb.engine.token import Token
 
 
 class Join:

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from flownb.analysis.plan import PlanEdge
-    from flownb.engine.item import Token
     from flownb.engine.once import RunItem
     from flownb.engine.runtime import Runtime
     from flownb.engine.segments import Walk
     from flownb.engine.state import State
+    from flownb.engine.token import Token
     from flownb.model.run import WorkflowRun
     from flownb.stores.base import RunRecord, RunStatus, RunStore, StepKind
 

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 
     from flownb.engine.crew import Crew
     from flownb.engine.inflight import Slots
-    from flownb.engine.item import Item, Token
+    from flownb.engine.item import Item
     from flownb.engine.squad import Squad
+    from flownb.engine.token import Token
 
 
 class Leaving(Steered):

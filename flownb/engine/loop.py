@@ -17,7 +17,7 @@ from flownb.engine.calling import CallTable, Runner
 from flownb.engine.crew import Crew
 from flownb.engine.ending import Ending
 from flownb.engine.inflight import Slots
-from flownb.engine.item import Item, Token
+from flownb.engine.item import Item
 from flownb.engine.lane import Lane
 from flownb.engine.lasting import Lasting
 from flownb.engine.memory import Memories
@@ -33,10 +33,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from flownb.analysis.plan import LoopPlan, Once, PlanNode
+    from flownb.engine.call_site import CallSite
     from flownb.engine.inflight import Gates
     from flownb.engine.observe import Stream
     from flownb.engine.runtime import World
     from flownb.engine.scheduler import Resumed, RunHooks
+    from flownb.engine.token import Token
     from flownb.model.records import Failure
 
 TURN: Final = 0.005
@@ -332,7 +334,7 @@ class LoopManager(Lasting):
         try:
             while ready:
                 token = ready.popleft()
-                runner = token.at
+                runner: Any = token.at
                 if runner.waits:
                     self._start(token)
                 else:
@@ -366,7 +368,7 @@ class LoopManager(Lasting):
         if token.cancelled:
             token.at.leave_gate(token)
             return
-        token.at.site.span(token, "limited", token.asked)
+        _site(token).span(token, "limited", token.asked)
         token.at.run(token)
         self.pump()
 
@@ -397,7 +399,7 @@ class LoopManager(Lasting):
     def unthrottled(self, parked: list[Token]) -> None:
         """An item has its slot: what it held back starts now."""
         for token in parked:
-            token.at.site.span(token, "throttled", token.asked)
+            _site(token).span(token, "throttled", token.asked)
         self.ready.extend(parked)
         self.runtime.soon(self.pump)
 
@@ -413,3 +415,9 @@ class LoopManager(Lasting):
             self.slots.give_back()
         self.ending.settled(item)
         self.runtime.wake()
+
+
+def _site(token: Token) -> CallSite:
+    runner: Any = token.at
+    site: CallSite = runner.site
+    return site

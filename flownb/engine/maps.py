@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from flownb.errors import RunError
 
 if TYPE_CHECKING:
-    from flownb.engine.item import Token
+    from flownb.engine.token import Token
     from flownb.model.nodes import Node
 
 

@@ -7,20 +7,19 @@ histograms merge by adding. Reading takes a snapshot and never stops the loop.
 from __future__ import annotations
 
 import operator
+from array import array
 from collections import Counter
 from itertools import pairwise
 from math import ceil, log2
 from typing import TYPE_CHECKING, Any, Final
 
-from flownb.model.records import LoopMetrics, NodeMetrics
+from flownb.model.records import Batch, LoopMetrics, NodeMetrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from flownb.engine.inflight import Slots
-    from flownb.engine.missed import Missed
     from flownb.engine.observe import Fields
-    from flownb.model.records import Batch, LoopState, NodeState
+    from flownb.model.records import LoopState, NodeState
 
 _FINE: Final = 8
 _NANO: Final = 1e-9
@@ -244,14 +243,15 @@ class Meter:
     def _on_abandoned(self, event: Fields) -> None:
         self.node(event[3]).abandoned += 1
 
-    def snapshot(self, now: float, slots: Slots) -> LoopMetrics:
-        """Freeze what is known at second *now*; *slots* says how many items are in flight."""
+    def snapshot(self, now: float, slots: tuple[int, int, int]) -> LoopMetrics:
+        """Freeze what is known at second *now*; *slots*: held, held at most, and how many."""
+        in_flight, peak, size = slots
         c, s = self.counts, self.seconds
         failed, dropped, cancelled = c["item_failed"], c["dropped"], c["cancelled"]
         return LoopMetrics(
             self.loop, self.state, c["produced"], c["released"], c["settled"] - failed - cancelled,
             failed, dropped, cancelled, c["produced"] - c["settled"],
-            in_flight=slots.held, peak_in_flight=slots.peak, max_in_flight=slots.size,
+            in_flight=in_flight, peak_in_flight=peak, max_in_flight=size,
             overruns=c["overrun"], failed_ticks=c["tick_failed"], restarts=c["restarted"],
             missed=self.missed,
             working=s["work"], waiting=s["wait"], throttled=s["throttled"],
@@ -259,3 +259,40 @@ class Meter:
             p50=self.items.quantile(0.5), p99=self.items.quantile(0.99),
             nodes={n.name: n.snapshot() for n in list(self.nodes.values())},
         )  # fmt: skip
+
+
+class Missed(Meter):
+    """The sum of some records of a loop; `records` says how many."""
+
+    def __init__(self, loop: str) -> None:
+        super().__init__(loop)
+        self.records = 0
+        self.made = 0
+        self.ends: list[tuple[int, float]] = []
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_on": None}  # nothing is added where it arrives
+
+    def add(self, kind: str, *rest: Any) -> None:
+        """Add a record of a relay."""
+        self.records += 1
+        if kind == "span":
+            self.on_span(rest[0])
+        elif kind == "event":
+            self.on_event(rest[0])
+        else:
+            head, times, released = rest
+            batch = Batch._make((*head, list(array("q", times)), [], released))
+            self.made = batch.first + batch.iterations
+            self.on_batch(batch)
+
+    def _on_produced(self, event: Fields) -> None:
+        super()._on_produced(event)
+        self.made = event[4] + 1
+
+    def _on_settled(self, event: Fields) -> None:
+        time, _, _, _, iteration, _ = event
+        if iteration in self.began:
+            super()._on_settled(event)
+        else:
+            self.ends.append((iteration, time))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from flownb.analysis.plan import LoopPlan
-    from flownb.engine.missed import Missed
+    from flownb.engine.metrics import Missed
     from flownb.engine.observe import Outputs, Stream
     from flownb.model.records import LoopState
     from flownb.queues.spec import QueueSpec
@@ -131,7 +131,7 @@ class Mirror(Restartable):
             self._open.pop(iteration, None)
         self._open.update(dict.fromkeys(missed.began))
         self.made = max(self.made, missed.made)
-        self.stream.missed(missed)
+        self.stream.publish("on_missed", missed)
         if not self._has_warned:
             self._has_warned = True
             self._warn("the notebook did not keep up: its timeline of this loop has a gap")
@@ -169,7 +169,7 @@ class Mirror(Restartable):
         self.slots.held, self.slots.peak, self.slots.size = held, peak, size
 
     def _checkpoint(self, snapshot: tuple[Any, ...]) -> None:
-        self.stream.checkpoint(Snapshot._make(snapshot))
+        self.stream.publish("on_checkpoint", Snapshot._make(snapshot))
 
     def _ended(self, abandoned: list[str], error: Any) -> None:
         self.abandoned += abandoned

@@ -10,57 +10,15 @@ than a history keeps, so a timeline would have forgotten them, too.
 from __future__ import annotations
 
 import threading
-from array import array
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from flownb.engine.metrics import Meter
-from flownb.model.records import Batch
-
-if TYPE_CHECKING:
-    from flownb.engine.observe import Fields
+from flownb.engine.metrics import Missed
 
 MOST: Final = 8_000_000  # bytes, about: 20,000 spans
 _RECORD: Final = 400  # bytes of a span or event in memory, about
 _RARE: Final = 4  # what is rare, as failures and log lines, has this part of the room
 _FREQUENT: Final = frozenset({"produced", "released", "settled", "received"})
-
-
-class Missed(Meter):
-    """The sum of some records of a loop; `records` says how many."""
-
-    def __init__(self, loop: str) -> None:
-        super().__init__(loop)
-        self.records = 0
-        self.made = 0
-        self.ends: list[tuple[int, float]] = []
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_on": None}  # nothing is added where it arrives
-
-    def add(self, kind: str, *rest: Any) -> None:
-        """Add a record of a relay."""
-        self.records += 1
-        if kind == "span":
-            self.on_span(rest[0])
-        elif kind == "event":
-            self.on_event(rest[0])
-        else:
-            head, times, released = rest
-            batch = Batch._make((*head, list(array("q", times)), [], released))
-            self.made = batch.first + batch.iterations
-            self.on_batch(batch)
-
-    def _on_produced(self, event: Fields) -> None:
-        super()._on_produced(event)
-        self.made = event[4] + 1
-
-    def _on_settled(self, event: Fields) -> None:
-        time, _, _, _, iteration, _ = event
-        if iteration in self.began:
-            super()._on_settled(event)
-        else:
-            self.ends.append((iteration, time))
 
 
 class Backlog:

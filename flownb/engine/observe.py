@@ -18,9 +18,6 @@ from flownb.model.records import NOTHING, Batch, Event, Failure, LogLine, Span
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from flownb.engine.checkpoint import Snapshot
-    from flownb.engine.missed import Missed
-
 log = logging.getLogger("flownb")
 _T = TypeVar("_T")
 Fields = tuple[Any, ...]
@@ -80,17 +77,12 @@ class Stream:
                 for span in batch.spans():
                     subscriber.on_span(span, NOTHING)
 
-    def missed(self, missed: Missed) -> None:
-        """Publish the sum of what is known of no more than that."""
+    def publish(self, hook: str, record: Any) -> None:
+        """Publish what is rare, to those who have that hook."""
         for subscriber in self._all:
-            if hasattr(subscriber, "on_missed"):
-                subscriber.on_missed(missed)
-
-    def checkpoint(self, snapshot: Snapshot) -> None:
-        """Publish a checkpoint, for whoever keeps it."""
-        for subscriber in self._all:
-            if hasattr(subscriber, "on_checkpoint"):
-                subscriber.on_checkpoint(snapshot)
+            take = getattr(subscriber, hook, None)
+            if take is not None:
+                take(record)
 
     @property
     def watched(self) -> bool:

@@ -14,19 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from flownb.engine.item import Token
 from flownb.engine.maps import Gathering, elements
 from flownb.engine.routing import Popped, route
 from flownb.engine.state import State, States
+from flownb.engine.token import Token
 from flownb.engine.tolerance import Tolerant
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from flownb.analysis.plan import Once, PlanEdge
-    from flownb.engine.calling import Runner
     from flownb.engine.joins import Join
-    from flownb.engine.scheduler import Resumed, Scheduler
+    from flownb.engine.scheduler import NodeRunner, Resumed, Scheduler
     from flownb.engine.segments import RowNode, Walk
     from flownb.engine.state import Key
 
@@ -37,7 +36,12 @@ class RunItem(Tolerant):
     __slots__ = ("_passed", "_rows", "ends", "replay", "states")
 
     def __init__(
-        self, loop: Scheduler, runners: Sequence[Runner], iteration: int, payload: Any, once: Once
+        self,
+        loop: Scheduler,
+        runners: Sequence[NodeRunner],
+        iteration: int,
+        payload: Any,
+        once: Once,
     ) -> None:
         super().__init__(loop, runners, iteration, payload, once)
         self.memo: dict[Any, Any] = {}
@@ -107,7 +111,7 @@ class RunItem(Tolerant):
             return State(values, (payload,), number=payload.number)
         return copy.deepcopy(payload)
 
-    def _begin(self, target: Runner, payload: Any) -> None:
+    def _begin(self, target: NodeRunner, payload: Any) -> None:
         token = Token(self, target, payload, 1, self._visit(target))
         if self._may_run(token):
             self._give(token, payload)
@@ -122,7 +126,7 @@ class RunItem(Tolerant):
             token.state = payload
             token.payload = self.once.schema.view(payload.values)
 
-    def _decided(self, target: Runner, join: Join) -> bool | None:
+    def _decided(self, target: NodeRunner, join: Join) -> bool | None:
         """Run the join or bypass it, if its in-edges decide that now."""
         verdict, token = join.decide(), join.token
         if verdict and token is not None:
@@ -264,7 +268,7 @@ class RunItem(Tolerant):
             self.check()
 
     def _spread(
-        self, runner: Runner, output: Any, mask: int, live: Collection[PlanEdge] | None
+        self, runner: NodeRunner, output: Any, mask: int, live: Collection[PlanEdge] | None
     ) -> None:
         if live is None and runner.straight and self.order is None and not self.lost:
             self._fan_out(runner, output)
@@ -273,7 +277,7 @@ class RunItem(Tolerant):
         if self.states is None and not (runner.outs if live is None else live):
             self.ends[runner.name] = output
 
-    def _fan_out(self, runner: Runner, output: Any) -> None:
+    def _fan_out(self, runner: NodeRunner, output: Any) -> None:
         """Do the same where nothing but plain edges lead on: all that most runs have."""
         runners, joins, stateful = self.runners, self.joins, self.states is not None
         ready, awaited, view = self.loop.ready, self.loop.waiting, self.once.schema.view
@@ -346,7 +350,7 @@ class RunItem(Tolerant):
             self._go_on(token, output, live)
 
 
-def passes_on(runner: Runner) -> bool:
+def passes_on(runner: NodeRunner) -> bool:
     """Whether a node changes nothing: an if, one that pushes, one without a function."""
     return runner.node.kind in {"if", "queue"} or runner.passes
 

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from flownb.engine.inflight import Slots
-    from flownb.engine.item import Item, Token
+    from flownb.engine.item import Item
     from flownb.engine.runtime import Runtime
+    from flownb.engine.token import Token
     from flownb.model.policies import WhenFull
 
 

@@ -18,10 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from flownb.analysis.plan import Once, PlanEdge
-    from flownb.engine.calling import Runner
-    from flownb.engine.item import Token
     from flownb.engine.joins import Join
-    from flownb.engine.scheduler import Scheduler
+    from flownb.engine.scheduler import NodeRunner, Scheduler
+    from flownb.engine.token import Token
 
 Arrivals = list[tuple["PlanEdge", Any]]
 
@@ -34,7 +33,7 @@ class Knot:
         "wanted",
     )  # fmt: skip
 
-    def __init__(self, members: Sequence[int], runners: Sequence[Runner]) -> None:
+    def __init__(self, members: Sequence[int], runners: Sequence[NodeRunner]) -> None:
         inside = set(members)
         self.members = members
         self._inner = {
@@ -97,7 +96,12 @@ class Rounds(Item):
     __slots__ = ("_over", "knots", "once")
 
     def __init__(
-        self, loop: Scheduler, runners: Sequence[Runner], iteration: int, payload: Any, once: Once
+        self,
+        loop: Scheduler,
+        runners: Sequence[NodeRunner],
+        iteration: int,
+        payload: Any,
+        once: Once,
     ) -> None:
         super().__init__(loop, runners, iteration, payload)
         self.once = once
@@ -150,17 +154,17 @@ class Rounds(Item):
         """Give a deep copy of what goes over an edge with `copy=True`."""
         raise NotImplementedError
 
-    def _begin(self, target: Runner, payload: Any) -> None:
+    def _begin(self, target: NodeRunner, payload: Any) -> None:
         """Start a node on what came over its one edge."""
         raise NotImplementedError
 
-    def _counts(self, target: Runner) -> bool:
+    def _counts(self, target: NodeRunner) -> bool:
         """Whether the node waits for several inputs, in this pass of its knot."""
         if target.plan.knot < 0 or not self.knots[target.plan.knot].passes:
             return target.counts
         return self.knots[target.plan.knot].wanted[target.plan.index] > 1
 
-    def _join(self, target: Runner) -> Join:
+    def _join(self, target: NodeRunner) -> Join:
         join = self.joins.get(target.plan.index)
         if join is None:
             join = super()._join(target)
@@ -168,7 +172,7 @@ class Rounds(Item):
                 join.left = self.knots[target.plan.knot].wanted[target.plan.index]
         return join
 
-    def _visit(self, target: Runner) -> int:
+    def _visit(self, target: NodeRunner) -> int:
         if not target.plan.multi and target.plan.knot < 0:
             return 0
         visit = self.visits.get(target.plan.index, 0)
@@ -203,7 +207,7 @@ class Rounds(Item):
                 outs = [e for e in reversed(target.outs) if self._knot_of(e) is None]
                 stack.extend((e, passed) for e in outs)
 
-    def _bury(self, target: Runner, join: Join, *, mark: bool) -> bool | None:
+    def _bury(self, target: NodeRunner, join: Join, *, mark: bool) -> bool | None:
         had_token = join.token is not None
         passed = super()._bury(target, join, mark=mark)
         if passed is not None and not had_token:
@@ -220,7 +224,7 @@ class Rounds(Item):
         if token.at.plan.knot >= 0 and token.gathering is None:
             self._settle(token.at)
 
-    def _settle(self, runner: Runner) -> None:
+    def _settle(self, runner: NodeRunner) -> None:
         """Count a node that ended or is bypassed; the last one ends the pass."""
         if runner.plan.knot >= 0:
             knot = self.knots[runner.plan.knot]
@@ -242,7 +246,7 @@ class Rounds(Item):
                 self._reach(edge, payload)
             self._bury_all([(e, knot.failed) for e in reversed(dead)])
 
-    def _enter(self, knot: Knot, target: Runner, arrivals: Arrivals) -> None:
+    def _enter(self, knot: Knot, target: NodeRunner, arrivals: Arrivals) -> None:
         """Let what came back start a node, or be one input of a join."""
         extra = len(arrivals) - 1
         if knot.wanted[target.plan.index] + extra == 1:

@@ -12,9 +12,9 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from flownb.engine.catchup import CatchUp
-from flownb.engine.item import Token
 from flownb.engine.routing import route
 from flownb.engine.signature import EXHAUSTED, can_be_replayed
+from flownb.engine.token import Token
 from flownb.queues.spec import Lease
 
 if TYPE_CHECKING:

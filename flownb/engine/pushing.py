@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from flownb.engine.call_site import CallSite
-    from flownb.engine.item import Token
+    from flownb.engine.token import Token
     from flownb.queues.spec import Message
 
 

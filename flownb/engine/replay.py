@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
     from flownb.analysis.plan import PlanEdge
-    from flownb.engine.item import Token
     from flownb.engine.once import RunItem
+    from flownb.engine.token import Token
     from flownb.stores.base import Step
 
 Key = tuple[str, int, int]

@@ -163,7 +163,7 @@ class Execution:
         plan, manager = self.plan, self.manager
         meter = Meter(plan.loop, self._names())
         self.trail.replay(meter)
-        return meter.snapshot(manager.now(), manager.slots)
+        return meter.snapshot(manager.now(), manager.slots.figures)
 
     def _put_back(self) -> None:
         """Leave what a good end has left in order for the next run of this plan."""

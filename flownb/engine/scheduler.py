@@ -8,7 +8,8 @@ if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Callable, Collection, Mapping
 
-    from flownb.analysis.plan import LoopPlan, PlanEdge
+    from flownb.analysis.plan import LoopPlan, PlanEdge, PlanNode
+    from flownb.model.nodes import Node
 
 
 class Scheduler(Protocol):
@@ -59,6 +60,35 @@ class Scheduler(Protocol):
     @property
     def watched(self) -> bool:
         """Whether somebody wants to hear of each call by itself."""
+
+
+class NodeRunner(Protocol):
+    """One node of a plan, and what calls it."""
+
+    name: str
+    plan: PlanNode
+    node: Node
+    outs: tuple[PlanEdge, ...]
+    counts: bool
+    """Whether it waits for several inputs."""
+    passes: bool
+    """Whether it has no function: the payload passes on."""
+    straight: bool
+    """Whether nothing but plain edges lead on."""
+    smooth: bool
+    """The same, and its function is all there is to call."""
+    crewed: bool
+    """Whether it is async and without policies."""
+    gate: Any
+    """Where its calls wait for a `Limit`."""
+    memory: Any
+    runtime: Any
+
+    def run(self, token: Any) -> None:
+        """Call the node for a token; the outcome reaches its item, maybe later."""
+
+    def leave_gate(self, token: Any) -> None:
+        """Let the next call through the node's `Limit`."""
 
 
 class RunHooks(Protocol):

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from flownb.analysis.plan import PlanEdge, PlanNode
-    from flownb.engine.item import Token
     from flownb.engine.memory import Memory
     from flownb.engine.runtime import Runtime
     from flownb.engine.scheduler import RunHooks
     from flownb.engine.state import Step
+    from flownb.engine.token import Token
     from flownb.model.nodes import Node
 
 _TURN: Final = 5_000_000  # nanoseconds

@@ -11,7 +11,7 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from flownb.engine.context import Context
-from flownb.engine.item import Token
+from flownb.engine.token import Token
 from flownb.errors import RunError, told
 
 if TYPE_CHECKING:

@@ -304,7 +304,7 @@ class _Run:
             result.state = None if once.only is None else once.only.result(partial=True)
         result._lanes = lanes(m.plan for m in self.managers.values())  # noqa: SLF001
         for name, meter in self.meters.items():
-            result.metrics[name] = meter.snapshot(now, self.managers[name].slots)
+            result.metrics[name] = meter.snapshot(now, self.managers[name].slots.figures)
             for node, kept in self.kept[name].kept.items():
                 result._kept.setdefault(node, []).extend(kept)  # noqa: SLF001
         return result

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from flownb.engine.item import Token
     from flownb.engine.runtime import Runtime
+    from flownb.engine.token import Token
 
     Job = Callable[[], Callable[[], None]]  # gives what tells the event loop of it
 

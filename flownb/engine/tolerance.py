@@ -16,10 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from flownb.analysis.plan import Once, PlanEdge, PlanNode
-    from flownb.engine.calling import Runner
-    from flownb.engine.item import Token
     from flownb.engine.maps import Gathering
-    from flownb.engine.scheduler import Scheduler
+    from flownb.engine.scheduler import NodeRunner, Scheduler
+    from flownb.engine.token import Token
     from flownb.model.records import Failure
 
 
@@ -32,7 +31,12 @@ class Tolerant(Rounds):
     __slots__ = ("failures", "tolerated")
 
     def __init__(
-        self, loop: Scheduler, runners: Sequence[Runner], iteration: int, payload: Any, once: Once
+        self,
+        loop: Scheduler,
+        runners: Sequence[NodeRunner],
+        iteration: int,
+        payload: Any,
+        once: Once,
     ) -> None:
         super().__init__(loop, runners, iteration, payload, once)
         self.tolerated: dict[int, BaseException] = {}

@@ -14,7 +14,7 @@ from flownb.model.records import Span
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from flownb.engine.item import Token
+    from flownb.engine.token import Token
     from flownb.model.records import SpanKind
 
 

@@ -81,7 +81,7 @@ def test_metrics_are_the_same_however_little_was_kept(items, trouble, most, data
         if data.draw(st.integers(0, 9)) == 0:
             late.fetch(backlog.take())
     late.fetch(backlog.take())
-    a, b = (x.meter.snapshot(99.0, x.mirror.slots) for x in (at_once, late))
+    a, b = (x.meter.snapshot(99.0, x.mirror.slots.figures) for x in (at_once, late))
     assert b.missed == late.meter.missed
     for name in ("produced", "released", "done", "failed", "cancelled", "open", "state", "elapsed"):
         assert getattr(a, name) == getattr(b, name), name
@@ -132,7 +132,7 @@ def test_batches_that_are_missed_are_counted():
         content = array("q", times).tobytes()
         backlog.add(("batch", ("p", ("p", "a"), first, 0), content, -1), len(content))
     notebook.fetch(backlog.take())
-    m = notebook.meter.snapshot(1.0, notebook.mirror.slots)
+    m = notebook.meter.snapshot(1.0, notebook.mirror.slots.figures)
     assert (m.produced, m.done, m.nodes["a"].calls, notebook.mirror.made) == (1000,) * 3 + (1000,)
     assert m.missed > 0
     assert isinstance(notebook.history.records[-1], Batch)
