@@ -343,7 +343,7 @@ class Track:
 
     def metrics(self) -> LoopMetrics:
         """Freeze the counters."""
-        return self.meter.snapshot(self._now(), self.manager.slots)
+        return self.meter.snapshot(self._now(), self.manager.slots.figures)
 
     def _now(self) -> float:
         """Seconds since the run began, also for a loop that waits for its next attempt."""

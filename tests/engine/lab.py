@@ -104,7 +104,7 @@ class Bench:
 
     @property
     def metrics(self):
-        return self.meter.snapshot(self.loop.time(), self.manager.slots)
+        return self.meter.snapshot(self.loop.time(), self.manager.slots.figures)
 
     def states(self):
         return [(e.time, e.data[0]) for e in self.events if e.kind == "state"]
