@@ -86,8 +86,10 @@ def _facts(why: Explanation, capacity: Capacity, loop: str) -> Iterator[tuple[st
     yield "released", _release(why, loop)
     rate = rate_word(capacity.loops[loop].rate)
     yield "rate", f"{rate}: {capacity.bottlenecks[loop]}"
-    if loop in capacity.changes:
-        yield "faster", str(capacity.changes[loop])
+    advice = capacity.advice.get(loop, ())
+    freed = {name for change in advice for name in change.frees}
+    yield from (("hint", str(h)) for h in why.hints(loop) if not freed.intersection(h.nodes))
+    yield from (("faster", str(change)) for change in advice)
 
 
 def _loop_tables(why: Explanation, loop: str) -> Iterator[tuple[Sequence[str], list[list[Any]]]]:
