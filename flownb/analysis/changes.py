@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 from flownb.analysis.bottleneck import queue_warning
 from flownb.analysis.capacity import Change, Figures
 from flownb.analysis.chains import both, named
-from flownb.analysis.paths import ArmEnds, Flow, MovedEdge
+from flownb.analysis.paths import ArmEnds, MovedEdge
 from flownb.model.policies import Limit
 
 if TYPE_CHECKING:
@@ -62,8 +62,8 @@ class Search:
 
     def _advice_for(self, loop: str) -> tuple[Change, ...]:
         most = min(_TRIED, _NODES // len(self.workflow.nodes))
-        ends = ArmEnds(self.workflow, Flow.of(self.workflow), loop)
-        if any(ends.marked) and (found := (*self._letting_go(ends, min(most, _MOVES)),)):
+        ends = ArmEnds(self.workflow, loop)
+        if ends.names and (found := (*self._letting_go(ends, min(most, _MOVES)),)):
             return found
         open_ = any(name in self.unknown for name in ends.names)  # letting go may well help
         return (*self._best_of(loop, most, redeclare=not open_),)
@@ -78,7 +78,7 @@ class Search:
         blocks = self.workflow.loop_options(loop).when_full == "block"  # else items would be lost
         now = self.found.loops[loop]
         for text, other, after, costs in (self._hung(loop, most), self._under_blocking(loop)):
-            left = set(ArmEnds(other, Flow.of(other), loop).names)
+            left = set(ArmEnds(other, loop).names)
             frees = tuple(name for name in ends.names if name not in left)
             helps = frees and after.loops[loop].rate > now.rate * _WORTH
             if helps and (blocks or _in_flight(after.loops[loop]) < now.max_in_flight):
@@ -91,7 +91,7 @@ class Search:
         moves, tried = list[MovedEdge](), [(self.workflow, self.found)]
         while len(moves) < most:
             other, after = tried[-1]
-            ends = ArmEnds(other, Flow.of(other), loop)
+            ends = ArmEnds(other, loop)
             awaited = set(ends.names)
             first = next((name for name, _ in after.loops[loop].chain if name in awaited), None)
             move = None if first is None else ends.moved_edge(first)

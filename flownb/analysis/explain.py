@@ -16,7 +16,7 @@ from flownb.analysis.changes import Search
 from flownb.analysis.durations import MICRO, Durations
 from flownb.analysis.makespan import makespan
 from flownb.analysis.once import compile_once
-from flownb.analysis.paths import ArmEnds, Flow
+from flownb.analysis.paths import ArmEnds
 from flownb.analysis.plan import compile_plan
 from flownb.analysis.readings import Answer, Comparison, Reading, answer, read
 from flownb.analysis.shape import hints_of
@@ -161,8 +161,7 @@ class Explanation(Shown):
 
     def hints(self, loop: str) -> tuple[Problem, ...]:
         """Give what `validate()` hints at in this loop: non-blocking nodes that are awaited."""
-        ends = ArmEnds(self.workflow, Flow.of(self.workflow), self.study(loop).loop)
-        return tuple(hints_of(ends))
+        return tuple(hints_of(ArmEnds(self.workflow, self.study(loop).loop)))
 
     def answers(self, loop: str) -> tuple[Answer, ...]:
         """Go through everything that each node which decides may say."""

@@ -9,8 +9,9 @@ a chain of 100,000 nodes is an ordinary input.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from flownb.errors import GraphError
@@ -132,75 +133,88 @@ class MovedEdge:
     producers: tuple[str, ...]
 
 
-@dataclass(slots=True)
 class ArmEnds:
     """Where the producer waits although nothing blocks any more: the ends of its awaited arms.
 
     "path" and "path_live" await an arm with a blocking node whole, so also the nodes in it
-    behind which no blocking node comes (`marked`). Under the other policies there are none.
+    behind which no blocking node comes: these are `names`. Under the other policies there
+    are none. Each look costs what the loop is large, not the graph.
 
     >>> from flownb import Graph
     >>> graph = Graph("g").add_producer("P").add_node("fetch")
     >>> graph = graph.add_node("notify", kind="non_blocking").add_edge("P", "fetch", "notify")
-    >>> ends = ArmEnds(graph, Flow.of(graph), "P")
-    >>> ends.names, ends.proof("notify"), ends.moved_edge("notify")
-    (['notify'], (['P', 'fetch', 'notify'], 'fetch'), MovedEdge(node='notify', before='fetch',\
- producers=('P',)))
+    >>> ends = ArmEnds(graph, "P")
+    >>> ends.names, ends.proof("notify")
+    (('notify',), (['P', 'fetch', 'notify'], 'fetch'))
+    >>> ends.moved_edge("notify")
+    MovedEdge(node='notify', before='fetch', producers=('P',))
     """
 
-    workflow: Workflow
-    flow: Flow
-    loop: str
-    marked: bytearray = field(init=False)
-    _inside: bytearray = field(init=False)
-    _arms: list[int] = field(init=False)
-    _blocking: list[int] = field(init=False)
-
-    def __post_init__(self) -> None:
-        flow, root = self.flow, self.flow.number(self.loop)
-        has_b = has_blocking(flow)
-        self._inside = reach(flow.succ, [root])
-        self._arms = [a for a in flow.succ[root] if has_b[a]]
-        behind = reach(flow.succ, self._arms)
-        self._blocking = [v for v, b in enumerate(flow.blocking) if b and behind[v] and v != root]
+    def __init__(
+        self,
+        workflow: Workflow,
+        loop: str,
+        *,
+        flow: Flow | None = None,
+        has_b: bytearray | None = None,
+    ) -> None:
+        self.workflow, self.loop = workflow, loop
+        self.flow = flow = flow or Flow.of(workflow)
+        self.policy = workflow.options.get(loop, {}).get("await_policy", "path")
+        self._has_b = has_b = has_blocking(flow) if has_b is None else has_b
         whole = self.policy in {"path", "path_live"}
-        self.marked = bytearray(whole and a and not b for a, b in zip(behind, has_b, strict=True))
+        self._arms = [a for a in flow.succ[flow.number(loop)] if has_b[a]] if whole else []
+        self._from_arm = _came(flow.succ, self._arms)
+        self.names = tuple(flow.names[v] for v in sorted(self._from_arm) if not has_b[v])
 
-    @property
-    def policy(self) -> str:
-        """The await policy of the loop."""
-        return str(self.workflow.options.get(self.loop, {}).get("await_policy", "path"))
+    def _is_end(self, v: int) -> bool:
+        return v in self._from_arm and not self._has_b[v]
 
-    @property
-    def names(self) -> list[str]:
-        """The nodes in these ends."""
-        return [name for name, m in zip(self.flow.names, self.marked, strict=True) if m]
+    @cached_property
+    def _inside(self) -> dict[int, int]:
+        return _came(self.flow.succ, [self.flow.index[self.loop]])
 
-    def firsts(self) -> Iterator[str]:
+    @cached_property
+    def _blocking(self) -> list[int]:
+        root = self.flow.index[self.loop]
+        return [v for v in sorted(self._from_arm) if self.flow.blocking[v] and v != root]
+
+    @cached_property
+    def _from_blocking(self) -> dict[int, int]:
+        return _came(self.flow.succ, self._blocking)
+
+    @cached_property
+    def _to_blocking(self) -> dict[int, int]:
+        return _came(self.flow.pred, self._blocking)
+
+    def firsts(self) -> list[str]:
         """Name the first nodes there that somebody has declared non-blocking."""
         flow, nodes = self.flow, self.workflow.nodes
-        said = [int(nodes[name].kind == "non_blocking") for name in flow.names]
-        starts = [
-            v for v, m in enumerate(self.marked)
-            if m and any(self._inside[u] and not self.marked[u] for u in flow.pred[v])
-        ]  # fmt: skip
-        seen = reach(flow.succ, starts, stop=said)
-        return (name for v, name in enumerate(flow.names) if seen[v] and said[v])
+        ends = [flow.index[name] for name in self.names]
+        todo = [v for v in ends if any(not self._is_end(u) for u in self._ins(v))]
+        seen, found = set(todo), []
+        for v in todo:
+            if nodes[flow.names[v]].kind == "non_blocking":
+                found.append(v)
+                continue
+            behind = [w for w in flow.succ[v] if w not in seen]
+            todo += behind
+            seen.update(behind)
+        return [flow.names[v] for v in sorted(found)]
 
     def proof(self, node: str) -> tuple[list[str], str]:
         """Give the chain from the producer to a node of these ends, and who blocks in its arm.
 
         The blocking node is part of the chain where one comes before the node.
         """
-        flow, v = self.flow, self.flow.index[node]
-        from_arm, from_b = _came(flow.succ, self._arms), _came(flow.succ, self._blocking)
-        if from_b[v] >= 0:
-            after = _way(from_b, v)
-            chain, last = [*_way(from_arm, after[0])[:-1], *after], after[0]
+        v, names = self.flow.index[node], self.flow.names
+        if v in self._from_blocking:
+            after = _way(self._from_blocking, v)
+            chain, last = [*_way(self._from_arm, after[0])[:-1], *after], after[0]
         else:
-            chain = _way(from_arm, v)
-            last = _way(_came(flow.pred, self._blocking), chain[0])[0]
-        return [self.loop, *(flow.names[u] for u in chain)], flow.names[last]
+            chain = _way(self._from_arm, v)
+            last = _way(self._to_blocking, chain[0])[0]
+        return [self.loop, *(names[u] for u in chain)], names[last]
 
     def moved_edge(self, node: str) -> MovedEdge | None:
         """Say how to hang the end that holds *node* on the producer, so that nobody waits for it.
@@ -209,38 +223,37 @@ class ArmEnds:
         a condition.
         """
         flow, head = self.flow, self.flow.index[node]
-        while len(ins := self._ins(head)) == 1 and self.marked[ins[0]]:
+        while len(ins := self._ins(head)) == 1 and self._is_end(ins[0]):
             head = ins[0]
-        end = reach(flow.succ, [head])
-        entering = [u for v, e in enumerate(end) if e for u in self._ins(v) if not end[u]]
+        end = _came(flow.succ, [head])
+        entering = [u for v in end for u in self._ins(v) if u not in end]
         if entering != ins or len(ins) != 1:
             return None
         before, name = flow.names[ins[0]], flow.names[head]
         if self.workflow.edges[before, name].conditional:
             return None
-        producers = self.workflow.producers
-        reached = [p for p in producers if reach(flow.succ, [flow.index[p]])[ins[0]]]
-        return MovedEdge(name, before, tuple(reached))
+        firsts = [flow.names[v] for v in sorted(_came(flow.pred, ins)) if not flow.pred[v]]
+        kinds = {"producer", "queue_reader"}
+        producers = tuple(first for first in firsts if self.workflow.nodes[first].kind in kinds)
+        return MovedEdge(name, before, producers)
 
     def _ins(self, v: int) -> list[int]:
-        return [u for u in self.flow.pred[v] if self._inside[u]]
+        return [u for u in self.flow.pred[v] if u in self._inside]
 
 
-def _came(neighbours: Sequence[Sequence[int]], starts: Iterable[int]) -> list[int]:
+def _came(neighbours: Sequence[Sequence[int]], starts: Iterable[int]) -> dict[int, int]:
     """Give for each node the one before it on a shortest way from a start, itself for a start."""
-    came = [-1] * len(neighbours)
-    queue = list(starts)
-    for start in queue:
-        came[start] = start
+    came = {start: start for start in starts}
+    queue = [*came]
     for v in queue:
         for w in neighbours[v]:
-            if came[w] < 0:
+            if w not in came:
                 came[w] = v
                 queue.append(w)
     return came
 
 
-def _way(came: Sequence[int], v: int) -> list[int]:
+def _way(came: Mapping[int, int], v: int) -> list[int]:
     """Give the way that ends with *v*."""
     way = [v]
     while came[v] != v:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from itertools import islice, pairwise
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
-from flownb.analysis.paths import ArmEnds, reach
+from flownb.analysis.paths import ArmEnds, has_blocking, reach
 from flownb.analysis.problems import Problem, error, hint, listed
 from flownb.model.edges import did_you_mean
 
@@ -158,15 +158,16 @@ def _back(came: dict[int, int], v: int) -> list[int]:
 
 def awaited_with_their_arm(subject: Subject) -> Iterator[Problem]:
     """Find nodes that are declared non-blocking, and awaited for a blocking one in their arm."""
+    has_b = has_blocking(subject.flow)
     for loop in subject.producers:
-        yield from hints_of(ArmEnds(subject.workflow, subject.flow, loop))
+        yield from hints_of(ArmEnds(subject.workflow, loop, flow=subject.flow, has_b=has_b))
 
 
 def hints_of(ends: ArmEnds) -> Iterator[Problem]:
     """Say of one loop which nodes these are, why, and what is the smallest change."""
     loop = ends.loop
     has = "in which a blocking node runs" if ends.policy == "path_live" else "with a blocking node"
-    for name in islice(ends.firsts(), _HINTS):
+    for name in ends.firsts()[:_HINTS]:
         chain, blocking = ends.proof(name)
         where = "in" if blocking in chain else "beside"
         yield hint(
@@ -179,7 +180,8 @@ def hints_of(ends: ArmEnds) -> Iterator[Problem]:
 
 
 def _remedy(ends: ArmEnds, name: str) -> str:
-    policy = f"set_loop({ends.loop!r}, await_policy='blocking') (items may overtake each other there)"
+    policy = f"set_loop({ends.loop!r}, await_policy='blocking')"
+    policy += " (items may overtake each other there)"
     move = ends.moved_edge(name)
     if move is None:
         return policy
