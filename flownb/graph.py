@@ -87,7 +87,20 @@ class Graph(OneShot, Shown):
         return cache.clear(self.name, tuple(known_node(n, self.nodes) for n in nodes))
 
     def validate(self) -> tuple[Problem, ...]:
-        """Find every mistake at once; `str()` of each is a sentence. Empty: all is well."""
+        """Find every mistake at once; `str()` of each is a sentence. Empty: all is well.
+
+        The `level` of each is "error" (it cannot run), "warning" (probably wrong) or "hint"
+        (right, but it may surprise: a non-blocking node that the producer waits for, because
+        a blocking one stands in its arm).
+
+        >>> from flownb import Graph
+        >>> graph = Graph("g").add_producer("P").add_node("fetch")
+        >>> graph = graph.add_node("notify", kind="non_blocking").add_edge("P", "fetch", "notify")
+        >>> [(problem.level, problem.nodes) for problem in graph.validate()]
+        [('hint', ('notify',))]
+        >>> graph.set_loop("P", await_policy="blocking").validate()
+        ()
+        """
         from flownb.analysis.validate import validate
 
         return validate(self)

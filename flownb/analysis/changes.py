@@ -18,15 +18,19 @@ from typing import TYPE_CHECKING, Final
 
 from flownb.analysis.bottleneck import queue_warning
 from flownb.analysis.capacity import Change, Figures
-from flownb.analysis.chains import both, named
+from flownb.analysis.chains import both
+from flownb.analysis.durations import MICRO
 from flownb.analysis.paths import ArmEnds, MovedEdge
 from flownb.model.policies import Limit
 
 if TYPE_CHECKING:
     from flownb.analysis.capacity import LoopCapacity
+    from flownb.analysis.durations import Durations
     from flownb.model.workflow import Workflow
 
 _WORTH: Final = 1.02  # a gain below two per cent is no advice
+_OVERLAP: Final = 1 + 1e-6  # calls of one node at a time, on average
+_TOLD: Final = 3
 _TRIED: Final = 12
 _MOVES: Final = 4
 _NODES: Final = 20_000  # of all copies together
@@ -41,14 +45,11 @@ class _Try:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """A graph, what it can do now, and how to copy it and to reckon a copy.
-
-    Of the nodes in *unknown* nobody knows how long they take: they count 0 seconds.
-    """
+    """A graph, what it can do now, and how to copy it and to reckon a copy."""
 
     workflow: Workflow
+    durations: Durations
     found: Figures
-    unknown: tuple[str, ...]
     reckon: Callable[[Workflow], Figures]
     copy: Callable[[Workflow], Workflow]
 
@@ -65,7 +66,9 @@ class Search:
         ends = ArmEnds(self.workflow, loop)
         if ends.names and (found := (*self._letting_go(ends, min(most, _MOVES)),)):
             return found
-        open_ = any(name in self.unknown for name in ends.names)  # letting go may well help
+        open_ = any(
+            name in self.durations.unknown for name in ends.names
+        )  # letting go may well help
         return (*self._best_of(loop, most, redeclare=not open_),)
 
     # -- nodes that are awaited for the sake of their arm ----------------------
@@ -87,7 +90,7 @@ class Search:
                 yield Change(loop, text, now.rate, after.loops[loop].rate, frees, told)
 
     def _hung(self, loop: str, most: int) -> tuple[str, Workflow, Figures, str]:
-        """Hang what ends the critical chain on the producer, again and again; no more than helps."""
+        """Hang the end of the critical chain on the producer, again while that helps."""
         moves, tried = list[MovedEdge](), [(self.workflow, self.found)]
         while len(moves) < most:
             other, after = tried[-1]
@@ -115,16 +118,23 @@ class Search:
 
     def _later(self, loop: str, frees: tuple[str, ...], after: Figures) -> Iterator[str]:
         """Say what it costs that the producer goes on while these nodes work."""
-        now = after.loops[loop]
-        flight = _in_flight(now)
-        yield f"{flight:.3g} of {now.max_in_flight} items in flight"
-        nodes = [self.workflow.nodes[name] for name in frees]
-        one_by_one = all(n.limit is not None and n.limit.concurrency == 1 for n in nodes)
-        if flight > 1 and not one_by_one:
-            yield f"in {named(frees, 3)} items may overtake each other"
+        now, then = self.found.loops[loop], after.loops[loop]
+        before = f" ({now.in_flight:.3g} now)" if now.in_flight else ""
+        yield f"{_in_flight(then):.3g} of {then.max_in_flight} items in flight{before}"
+        many = [(name, n) for name in frees if (n := self._at_once(name, then.rate)) > _OVERLAP]
+        busy = both([f"{name} works on {n:.3g}" for name, n in many[:_TOLD]])
+        if many:
+            more = f" ({len(many) - _TOLD} more nodes, too)" if len(many) > _TOLD else ""
+            yield f"{busy} items at once{more}: they may overtake each other"
         for queue in after.queues.values():
             if not queue.keeps_up and self.found.queues[queue.queue].keeps_up:
                 yield queue_warning(queue)
+
+    def _at_once(self, name: str, rate: float) -> float:
+        """Give how many items a node works on at a time (Little's law)."""
+        limit = self.workflow.nodes[name].limit
+        most = inf if limit is None or limit.concurrency is None else limit.concurrency
+        return min(rate * self.durations.us[name] / MICRO, most)
 
     # -- anything else ---------------------------------------------------------
 

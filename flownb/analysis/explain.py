@@ -198,7 +198,7 @@ class Explanation(Shown):
             found.limits,
             {loop: sentence(now, found) for loop, now in found.loops.items()},
             tuple(warnings(found)),
-            Search(self.workflow, found, self.unknown, reckon, snapshot).advice(),
+            Search(self.workflow, self.durations, found, reckon, snapshot).advice(),
             self.unknown,
             self.measured,
         )

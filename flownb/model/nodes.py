@@ -98,7 +98,7 @@ class BlockingNode(BaseNode):
 
 
 class NonBlockingNode(BaseNode):
-    """A node its producer does not wait for."""
+    """A node its producer does not wait for, unless a blocking node stands in the same arm."""
 
     kind = "non_blocking"
 

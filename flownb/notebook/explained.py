@@ -34,6 +34,7 @@ _MEANS: Final[dict[AwaitPolicy, str]] = {
 _ARMS: Final = 20
 _NAMES: Final = 12
 _MOST: Final = 100
+_SENTENCE: Final = 5_000  # characters: what is advised is not cut
 
 
 def whole_text(why: Explanation) -> str:
@@ -199,4 +200,5 @@ def tables(why: Explanation) -> list[tuple[str, str]]:
 
 def _sentences(why: Explanation, capacity: Capacity, loop: str) -> str:
     rows = [*_arms(why, loop), *_facts(why, capacity, loop)]
-    return table([f"loop {loop}", f"await policy {why.policy(loop)}"], rows)
+    columns = [f"loop {loop}", f"await policy {why.policy(loop)}"]
+    return table(columns, rows, limit=_SENTENCE)

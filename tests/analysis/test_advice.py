@@ -14,6 +14,7 @@ import pytest
 from flownb import Graph, Limit, NonBlockingNode
 from tests.analysis.capacities import build
 from tests.analysis.test_capacity import changed, measured_period
+from tests.analysis.test_explain_releases import worked
 
 
 def done(graph, change):
@@ -99,11 +100,11 @@ def test_the_first_advice_is_to_hang_what_need_not_be_awaited_on_the_producer():
     hang, policy = advice_for(fetching())
     assert str(hang) == (
         "hang notify on P instead of on fetch: 0.909/s -> 10/s; notify then gets what P makes;"
-        " 10 of 64 items in flight; in notify items may overtake each other"
+        " 10 of 64 items in flight; notify works on 10 items at once: they may overtake each other"
     )
     assert str(policy) == (
         "set_loop('P', await_policy='blocking'): 0.909/s -> 10/s;"
-        " 10 of 64 items in flight; in notify items may overtake each other"
+        " 10 of 64 items in flight; notify works on 10 items at once: they may overtake each other"
     )
     assert hang.frees == policy.frees == ("notify",)
     assert fetching().explain().capacity().changes == {"P": hang}
@@ -114,7 +115,7 @@ def test_as_many_items_are_in_flight_as_the_advice_says(number):
     for graph, flight in [(fetching(), 10), (fetching(max_in_flight=4), 4), (fetching(0.05), None)]:
         advice = advice_for(graph)
         if flight is None:
-            assert "items may overtake" not in str(advice[number])
+            assert "overtake" not in str(advice[number])
         else:
             assert f"{flight} of {graph.loop_options('P').max_in_flight} items in flight" in str(
                 advice[number]
@@ -140,6 +141,13 @@ def test_a_class_node_keeps_its_order_and_fills_all_slots():
     seen = done(graph, hang).simulate(until=100)
     assert measured_period(seen, "P") == pytest.approx(1 / hang.after, rel=0.02)
     assert seen.metrics["P"].peak_in_flight == 64
+
+
+def test_what_overlaps_already_is_told_and_a_node_that_does_not_is_not_said_to_overtake():
+    """The worked example: d works for 4 s of 6, and f is in flight under every policy."""
+    hang, policy = advice_for(worked())
+    assert hang.costs == "d then gets what P makes; 2 of 64 items in flight (1.2 now)"
+    assert policy.costs == "2 of 64 items in flight (1.2 now)"
 
 
 def test_several_ends_are_hung_together():
