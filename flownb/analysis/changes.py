@@ -108,7 +108,7 @@ class Search:
         enough = next(i for i, rate in enumerate(rates) if rate * _WORTH >= max(rates))
         moves, (other, after) = moves[:enough], tried[enough]
         hung = both([f"{m.node} on {both(m.producers)} instead of on {m.before}" for m in moves])
-        gets = [f"{m.node} then gets what {' or '.join(m.producers)} makes" for m in moves]
+        gets = [f"{m.node} then gets {m.gets}" for m in moves]
         return f"hang {hung}", other, after, both(gets)
 
     def _under_blocking(self, loop: str) -> tuple[str, Workflow, Figures, str]:

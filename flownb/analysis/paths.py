@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from flownb.errors import GraphError
 from flownb.model.edges import did_you_mean
@@ -21,6 +21,8 @@ from flownb.model.policies import AWAIT_POLICIES
 if TYPE_CHECKING:
     from flownb.model.policies import AwaitPolicy
     from flownb.model.workflow import Workflow
+
+_GIVES: Final = {"producer": "makes", "queue_reader": "reads"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +128,12 @@ def detached(flow: Flow, root: int, awaited: bytearray) -> bytearray:
 
 @dataclass(frozen=True, slots=True)
 class MovedEdge:
-    """An edge before -> node that is to come from the producers instead."""
+    """An edge before -> node that is to come from the producers; `gets` is what node gets then."""
 
     node: str
     before: str
     producers: tuple[str, ...]
+    gets: str
 
 
 class ArmEnds:
@@ -147,7 +150,7 @@ class ArmEnds:
     >>> ends.names, ends.proof("notify")
     (('notify',), (['P', 'fetch', 'notify'], 'fetch'))
     >>> ends.moved_edge("notify")
-    MovedEdge(node='notify', before='fetch', producers=('P',))
+    MovedEdge(node='notify', before='fetch', producers=('P',), gets='what P makes')
     """
 
     def __init__(
@@ -233,9 +236,10 @@ class ArmEnds:
         if self.workflow.edges[before, name].conditional:
             return None
         firsts = [flow.names[v] for v in sorted(_came(flow.pred, ins)) if not flow.pred[v]]
-        kinds = {"producer", "queue_reader"}
-        producers = tuple(first for first in firsts if self.workflow.nodes[first].kind in kinds)
-        return MovedEdge(name, before, producers)
+        kinds = {first: self.workflow.nodes[first].kind for first in firsts}
+        verbs = {p: _GIVES[kind] for p, kind in kinds.items() if kind in _GIVES}
+        gets = f"what {' or '.join(f'{p} {verb}' for p, verb in verbs.items())}"
+        return MovedEdge(name, before, tuple(verbs), gets)
 
     def _ins(self, v: int) -> list[int]:
         return [u for u in self.flow.pred[v] if u in self._inside]

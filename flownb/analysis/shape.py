@@ -187,4 +187,4 @@ def _remedy(ends: ArmEnds, name: str) -> str:
         return policy
     edges = "".join(f".add_edge({p!r}, {move.node!r})" for p in move.producers)
     moved = f"remove_edge({move.before!r}, {move.node!r}){edges}"
-    return f"{moved} ({move.node} then gets what {' or '.join(move.producers)} makes), or {policy}"
+    return f"{moved} ({move.node} then gets {move.gets}), or {policy}"

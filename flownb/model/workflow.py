@@ -117,10 +117,8 @@ class Workflow(Topology):
     ) -> Self:
         """Add a node: a name and a function, a function alone, or a class node.
 
-        The producer waits for every arm that has a node of *kind* "blocking", whole; it does
-        not wait for an arm in which all are "non_blocking" (`set_loop(await_policy=)` sets
-        other rules).
-
+        The producer waits for every arm that has a node of *kind* "blocking", whole, and for no
+        other arm, unless `set_loop(await_policy=)` says otherwise.
         Without a function the payload passes on. *takes* declares the length in seconds,
         *fake* stands in for the function in simulations, *timeout* is per attempt, of several
         *retry* the first that catches the error counts, *keep* says how many last outputs are
@@ -358,9 +356,7 @@ class Workflow(Topology):
     def set_loop(self, name: NodeRef, **options: Any) -> Self:
         """Set how a loop runs; it is named after its producer.
 
-        *pool* ("thread", "asyncio", "process", "dask"), *await_policy* ("path": the producer
-        waits for every arm that has a blocking node, whole; "blocking": for the blocking nodes
-        and what leads to them; "none", "node", "path_live", "all"), *start_rule*,
+        *pool* ("thread", "asyncio", "process", "dask"), *await_policy*, *start_rule*,
         *max_in_flight*, *when_full*, *on_error*, *restart*, *transactional*,
         *checkpoint* (a store's path, URL or object: `graph.start` says what is kept) each
         *persistence_interval* seconds, *resources* (a name for each context manager that

@@ -6,6 +6,7 @@ Each advice is done to the graph by its words alone, and the graph is simulated.
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import replace
 from random import Random
 
@@ -186,6 +187,29 @@ def test_a_node_of_two_loops_is_hung_on_both_producers():
     hang = advice_for(graph)[0]
     assert hang.text == "hang x on P and Q instead of on a"
     assert measured_period(done(graph, hang).simulate(until=60), "P") == pytest.approx(0.1)
+
+
+def test_a_reader_that_does_not_keep_up_is_helped_in_the_same_way():
+    graph = Graph("g").add_producer("P", every=0.2).add_queue("q").add_edge("P", "q")
+    graph.add_queue_reader("R", queue="q").add_node("a", takes=0.1)
+    graph.add_node("x", kind="non_blocking", takes=1).add_edge("R", "a", "x")
+    hang = advice_for(graph, "R")[0]
+    assert hang.text == "hang x on R instead of on a"
+    assert hang.costs.startswith("x then gets what R reads; ")
+    seen = done(graph, hang).simulate(until=60).metrics["R"]
+    assert seen.released / 60 == pytest.approx(hang.after, rel=0.02)
+
+
+def test_missed_ticks_are_mended_by_it():
+    hang = advice_for(build("a:B 0.1, x:N 1", "P>a>x", every=0.5))[0]
+    assert str(hang).startswith("hang x on P instead of on a: 0.667/s -> 2/s; ")
+
+
+def test_what_a_run_has_measured_is_advised_from():
+    graph = Graph("g").add_producer("P").add_node("a", lambda _: time.sleep(0.1))
+    graph.add_node("x", lambda _: time.sleep(1), kind="non_blocking").add_edge("P", "a", "x")
+    advice = graph.simulate(until=30).explain().capacity().advice["P"]
+    assert str(advice[0]).startswith("hang x on P instead of on a: 0.909/s -> 10/s; ")
 
 
 def test_items_that_would_be_lost_are_no_gain():
