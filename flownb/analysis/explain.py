@@ -268,7 +268,7 @@ def snapshot(workflow: Workflow) -> Workflow:
     kept = Workflow(workflow.name)
     kept.nodes, kept.edges = dict(workflow.nodes), dict(workflow.edges)
     kept.options = {loop: dict(options) for loop, options in workflow.options.items()}
-    kept.version = workflow.version
+    kept.unlinked, kept.version = set(workflow.unlinked), workflow.version
     return kept
 
 

@@ -75,7 +75,7 @@ def _labels(node: Node, labelled: list[Edge], whens: list[Edge]) -> Iterator[Pro
                 (node.name,),
                 (edge,),
             )
-    elif labelled and whens:
+    elif labelled and whens and node.router is None:
         known = ", ".join(repr(e.when) for e in whens)
         yield warning(
             f"if {node.name!r}: a verdict other than {known} fails the item;"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from flownb.model.edges import AnyOf, did_you_mean, says
 from flownb.model.policies import OTHERWISE
 
 if TYPE_CHECKING:
@@ -30,19 +31,68 @@ def route(plan: PlanNode, payload: Any, output: Any) -> tuple[Any, Collection[Pl
     """
     if isinstance(output, Popped):
         return output.payload, [e for e in plan.outs if _is_live(e, output.verdict, output.payload)]
+    if plan.node.router is not None:
+        return payload, _routed(plan, payload, output)
     is_if = plan.node.kind == "if"
     passed = payload if is_if else output
     verdict = bool(output) if plan.bool_verdict else output
-    live = [e for e in plan.outs if _is_live(e, verdict, passed)]
-    if not any(e.when is not None or e.condition is not None for e in live):
-        live += [e for e in plan.outs if e.when is OTHERWISE]
+    live = _live(plan, verdict, passed)
     if not live and plan.outs and not (is_if and plan.bool_verdict):
-        known = ", ".join(repr(e.when) if e.condition is None else "a condition" for e in plan.outs)
         msg = (
-            f"no edge for the verdict {verdict!r} (there are: {known}): add one, or when=OTHERWISE"
+            f"no edge for the verdict {verdict!r} (there are: {_known(plan)}): add one, or "
+            "when=OTHERWISE"
         )
         raise LookupError(msg)
     return passed, live
+
+
+def _live(plan: PlanNode, verdict: Any, payload: Any) -> list[PlanEdge]:
+    live = [e for e in plan.outs if _is_live(e, verdict, payload)]
+    if not any(e.when is not None or e.condition is not None for e in live):
+        live += [e for e in plan.outs if e.when is OTHERWISE]
+    return live
+
+
+def _routed(plan: PlanNode, payload: Any, answer: Any) -> list[PlanEdge]:
+    """Choose the edges of a router: it gives one answer, or a list of them."""
+    answers = answer if isinstance(answer, (list, tuple)) else [answer]
+    if isinstance(answer, tuple) and any(says(answer, e.when) for e in plan.outs):
+        answers = [answer]  # a label may be a tuple
+    chosen: dict[int, PlanEdge] = {}
+    for one in answers:
+        live = _live(plan, one, payload)
+        if not live and plan.outs:
+            raise LookupError(_unknown_answer(plan, one))
+        chosen |= {e.target: e for e in live}
+    return [e for e in plan.outs if e.target in chosen]
+
+
+def _unknown_answer(plan: PlanNode, answer: Any) -> str:
+    where = f"the router behind {plan.node.router!r}"
+    if type(answer).__name__ == "Send":
+        return (
+            f"{where} gave a Send, which flownb does not know: to call a node once for each "
+            "element of a list, give its names here and say add_node(..., over=...) there"
+        )
+    words = [str(w) for e in plan.outs for w in _labels(e) if isinstance(w, str)]
+    near = did_you_mean(answer, words) if isinstance(answer, str) else ""
+    near = near if near.startswith(":") else ""
+    return (
+        f"{where} gave {answer!r:.200}, and add_conditional_edges() names no way for it "
+        f"(there are: {_known(plan)}){near}"
+    )
+
+
+def _labels(edge: PlanEdge) -> tuple[Any, ...]:
+    return edge.when if type(edge.when) is AnyOf else (edge.when,)
+
+
+def _known(plan: PlanNode) -> str:
+    return ", ".join(
+        repr(label) if e.condition is None else "a condition"
+        for e in plan.outs
+        for label in _labels(e)
+    )
 
 
 def straight(plan: PlanNode, nodes: Sequence[PlanNode]) -> bool:
@@ -59,4 +109,4 @@ def _is_special(target: PlanNode) -> bool:
 def _is_live(edge: PlanEdge, verdict: Any, payload: Any) -> bool:
     if edge.when is OTHERWISE or (edge.condition is not None and not edge.condition(payload)):
         return False
-    return edge.when is None or bool(verdict == edge.when)
+    return edge.when is None or says(verdict, edge.when)

@@ -163,7 +163,8 @@ class Node:
     """One node of a workflow, as data; made by `Workflow.add_...`, never changed.
 
     `fn` is what is called: a function, a class node, for a producer also an
-    iterable, or None (the payload passes on; a producer counts 0, 1, 2, ...).
+    iterable, or None (the payload passes on; a producer counts 0, 1, 2, ...). `router` is
+    the node behind which `add_conditional_edges` put this if: it may give several verdicts.
     """
 
     name: str
@@ -187,6 +188,7 @@ class Node:
     into: str | None = None
     max_iterations: int | None = None
     cache: bool | int | Callable[[Any], Any] = False
+    router: str | None = None
 
     @property
     def is_blocking(self) -> bool:

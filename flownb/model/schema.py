@@ -2,17 +2,29 @@
 
 A schema is a graph's `state_model=` and `reducers=`, read once. A pydantic model is
 checked at the entry and after every node; a `TypedDict` gives its reducers only. Both
-may say them as LangGraph's users write them: `docs: Annotated[list, operator.add]`.
+may say them as LangGraph's users write them: `docs: Annotated[list, operator.add]`, which
+begins as an empty list.
 """
 
 from __future__ import annotations
 
+from collections import abc
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Final,
+    NotRequired,
+    Required,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from pydantic import BaseModel, ValidationError
 
-from flownb.errors import RunError
+from flownb.errors import GraphError, RunError
 
 if TYPE_CHECKING:
     from flownb.model.workflow import Workflow
@@ -32,7 +44,8 @@ class Schema:
         self, model: type | None = None, reducers: Mapping[str, Reducer] | None = None
     ) -> None:
         self.model = model if model is not None and issubclass(model, BaseModel) else None
-        self.reducers: dict[str, Reducer] = {**_annotated(model), **(reducers or {})}
+        self.reducers = reducers_of(model, reducers or {})
+        self._empties = _empties(model, self.reducers)
         self._plain = self.model is None and not self.reducers
 
     @classmethod
@@ -41,10 +54,14 @@ class Schema:
         return cls(workflow.state_model, workflow.reducers)
 
     def entry(self, state: Any) -> dict[str, Any]:
-        """Give the entry state as a dict of its own; the model's defaults are filled in."""
+        """Give the entry state as a dict of its own; the model's defaults are filled in.
+
+        A field with a reducer in its annotation begins empty: a list as [], a number as 0.
+        """
         if state is None:
             state = {}
         values = _fields(state) if isinstance(state, BaseModel) else dict(state)
+        values |= {k: begin() for k, begin in self._empties.items() if k not in values}
         return self._checked(values, "the entry state") if self.model else values
 
     def view(self, values: dict[str, Any]) -> Any:
@@ -62,6 +79,8 @@ class Schema:
                 f"node {node!r} returned {type(output).__name__}: a node of a run over a dict "
                 "returns a dict of what it changes, or None"
             )
+            if type(output).__name__ == "Command":
+                msg += "; where to go on is what add_conditional_edges() says"
             raise RunError(msg)
         reducers = self.reducers
         return {
@@ -130,15 +149,53 @@ def _fields(model: BaseModel) -> dict[str, Any]:
     return dict(model)
 
 
-def _annotated(model: type | None) -> dict[str, Reducer]:
-    """Find the reducers that stand in the annotations of a model."""
+def reducers_of(model: type | None, given: Mapping[str, Reducer]) -> dict[str, Reducer]:
+    """Give all reducers of a graph: those in the annotations of its model, and those given.
+
+    >>> from typing import TypedDict
+    >>> Docs = TypedDict("Docs", {"docs": Annotated[list[str], list.__add__]})
+    >>> list(reducers_of(Docs, {"n": max}))
+    ['docs', 'n']
+    """
+    found = {k: [m for m in extras if _reduces(m)] for k, (_, extras) in _hints(model).items()}
+    return {**{k: each[-1] for k, each in found.items() if each}, **given}
+
+
+def _hints(model: type | None) -> dict[str, tuple[Any, tuple[Any, ...]]]:
+    """Give the type of each field that has extras in `Annotated`, and these extras."""
     if model is None:
         return {}
-    hints = get_type_hints(model, include_extras=True)
-    found = {
-        k: [m for m in getattr(h, "__metadata__", ()) if _reduces(m)] for k, h in hints.items()
+    try:
+        hints = get_type_hints(model, include_extras=True)
+    except NameError as error:
+        msg = f"state_model {model.__name__}: its annotations cannot be read: {error}"
+        raise GraphError(msg) from error
+    found = {}
+    for key, hint in hints.items():
+        while get_origin(hint) in {Required, NotRequired}:
+            (hint,) = get_args(hint)  # noqa: PLW2901
+        if get_origin(hint) is Annotated:
+            found[key] = hint.__origin__, hint.__metadata__
+    return found
+
+
+def _empties(model: type | None, reducers: Mapping[str, Reducer]) -> dict[str, type]:
+    """Say with what a field begins that has a reducer in its annotation, and no default."""
+    fields = getattr(model, "model_fields", {})
+    begins = {k: _EMPTY.get(get_origin(kind) or kind) for k, (kind, _) in _hints(model).items()}
+    return {
+        k: begin
+        for k, begin in begins.items()
+        if begin and k in reducers and (k not in fields or fields[k].is_required())
     }
-    return {k: each[-1] for k, each in found.items() if each}
+
+
+_EMPTY: Final[dict[Any, type]] = {
+    **{kind: kind for kind in (list, dict, set, frozenset, tuple, str, int, float)},
+    **dict.fromkeys((abc.Sequence, abc.MutableSequence, abc.Collection, abc.Iterable), list),
+    **dict.fromkeys((abc.Set, abc.MutableSet), set),
+    **dict.fromkeys((abc.Mapping, abc.MutableMapping), dict),
+}
 
 
 def _reduces(value: object) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import functools
 import json
 import sys
@@ -9,7 +10,7 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from flownb.errors import GraphError
 from flownb.model.document import GraphDoc, from_dict, parse, to_dict
@@ -253,23 +254,160 @@ def test_everything_that_cannot_be_written_is_told_at_once():
     assert len(raised.value.problems) == 2
 
 
+def defined(source: str, name: str):
+    """Run a cell and give one thing that it defines."""
+    cell: dict = {"__name__": "__main__"}
+    exec(source, cell)  # noqa: S102
+    return cell[name]
+
+
 def test_one_name_for_two_functions_is_refused_because_it_would_lead_back_to_one():
-    def other():
-        def check(x): ...
-
-        return check
-
-    graph = Workflow("g").add_node("a", check).add_node("b", other())
+    other = defined("def check(x): return 2", "check")
+    graph = Workflow("g").add_node("a", check).add_node("b", other)
     with pytest.raises(GraphError, match="node 'b': two different functions are called 'check'"):
         to_dict(graph)
+    with pytest.raises(GraphError, match="are called 'check' .the tools know another 'check'"):
+        to_dict(Workflow("g").add_node("b", other), tools=TOOLS)
+    old = defined("def check(x): return 1", "check")
     with pytest.raises(GraphError, match="two different functions are called 'check'"):
-        to_dict(Workflow("g").add_node("b", other()), tools=TOOLS)
+        to_dict(Workflow("g").add_node("a", old).add_node("b", other))
+    with pytest.raises(GraphError, match="two different functions are called 'total'"):
+        to_dict(Workflow("g").add_node("a", defined("def total(x): ...", "total")), tools=TOOLS)
 
 
-def test_a_lambda_is_written_and_leads_back_to_nothing():
-    doc = to_dict(Workflow("g").add_node("a", lambda x: x).add_node("b", lambda x: 2))
-    assert [n["fn"] for n in doc["nodes"]] == ["<lambda>", "<lambda>"]
-    assert "there is no tool '<lambda>'" in problems(doc)[0]
+def test_a_cell_that_ran_twice_leaves_functions_that_are_one():
+    text = "def ours(x): return 1"
+    tools = ToolRegistry()
+    tools.register("mine", defined(text, "ours"))
+    graph = Workflow("g").add_node("a", defined(text, "ours")).add_node("b", defined(text, "ours"))
+    assert [n["fn"] for n in to_dict(graph)["nodes"]] == ["ours", "ours"]
+    assert [n["fn"] for n in to_dict(graph, tools=tools)["nodes"]] == ["mine", "mine"]
+
+
+def local():
+    def check(x): ...
+
+    class Local(BaseModel): ...
+
+    class Gone(Exception): ...
+
+    class Step(BlockingNode): ...
+
+    return check, Local, Gone, Step()
+
+
+@pytest.mark.parametrize(
+    ("fn", "text"),
+    [
+        (lambda x: x, "node 'a': a lambda has no name, so this name does not lead back"),
+        (local()[0], "node 'a': 'check' was defined inside a function (local.<locals>.check), so"),
+        ([].append, "node 'a': 'append' is a method of an object, so this name does not lead"),
+    ],
+)
+def test_a_function_whose_name_leads_back_to_none_has_to_be_registered(fn, text):
+    graph = Workflow("g").add_node("a", fn)
+    with pytest.raises(GraphError) as raised:
+        to_dict(graph, tools=TOOLS)
+    assert raised.value.problems[0].startswith(text)
+    tools = ToolRegistry()
+    tools.register("mine", fn)
+    doc = to_dict(graph, tools=tools)
+    assert doc["nodes"][0]["fn"] == "mine"
+    assert from_dict(Workflow, doc, tools=tools).nodes["a"].fn == fn
+
+
+def test_every_place_of_a_function_is_held_to_the_same_rule():
+    check, model, gone, step = local()
+    anon = lambda x: x  # noqa: E731
+    places = {
+        "fn": Workflow("g").add_node("a", anon),
+        "source": Workflow("g").add_producer("a", anon),
+        "if": Workflow("g").add_if("a", check),
+        "class": Workflow("g").add_node("a", step),
+        "fake": Workflow("g").add_node("a", fake=anon),
+        "takes": Workflow("g").add_node("a", takes=anon),
+        "fail": Workflow("g").add_node("a", fail=anon),
+        "retry": Workflow("g").add_node("a", retry=Retry(on=gone)),
+        "retries": Workflow("g").add_node("a", retry=[Retry(on=(ValueError, gone))]),
+        "predicate": Workflow("g").add_node("a", retry=Retry(on=anon)),
+        "on_error": Workflow("g").add_node("a", on_error=anon),
+        "over": Workflow("g").add_node("a", sum, over=anon),
+        "cache": Workflow("g").add_node("a", sum, cache=anon),
+        "model": Workflow("g").add_queue("a", model=model),
+        "condition": Workflow("g").add_edge("a", "b", condition=anon),
+        "router": Workflow("g").add_conditional_edges("a", anon, ["b"]),
+        "state_model": Workflow("g", state_model=model),
+        "reducer": Workflow("g", reducers={"x": anon}),
+        "loop": Workflow("g").set_loop("p", on_error=anon),
+        "resource": Workflow("g").set_loop("p", resources={"db": check}),
+    }
+    for graph in places.values():
+        with pytest.raises(GraphError, match="register"):
+            to_dict(graph, tools=TOOLS)
+    tools = ToolRegistry()
+    for i, fn in enumerate((anon, check, model, gone, type(step))):
+        tools.register(f"t{i}", fn)
+    for graph in places.values():
+        doc = json.loads(json.dumps(to_dict(graph, tools=tools)))
+        assert to_dict(from_dict(Workflow, doc, tools=tools), tools=tools) == doc
+
+
+class TimeoutError(Exception):  # noqa: A001 - many libraries have one
+    pass
+
+
+def test_an_error_that_is_called_as_one_of_python_never_stands_for_it():
+    graph = Workflow("g").add_node("a", retry=Retry(on=TimeoutError))
+    tools = ToolRegistry()
+    for _ in range(2):
+        with pytest.raises(GraphError, match="Python has an error 'TimeoutError', too: register"):
+            to_dict(graph, tools=tools)
+        tools.register(TimeoutError)
+    builtin = to_dict(Workflow("g").add_node("a", retry=Retry(on=builtins.TimeoutError)))
+    with pytest.raises(GraphError, match="an error of Python and another one in the tools"):
+        from_dict(Workflow, builtin, tools=tools)
+    tools.register("ours", TimeoutError)
+    tools = ToolRegistry()
+    tools.register("ours", TimeoutError)
+    back = from_dict(Workflow, to_dict(graph, tools=tools), tools=tools)
+    assert back.nodes["a"].retry.on is TimeoutError
+
+
+class Counting(BlockingNode):
+    def __init__(self, name=None, /, start=0, **settings):
+        super().__init__(name, **settings)
+        self.count = start
+
+
+class Login(BlockingNode):
+    class Config(NodeConfig):
+        token: SecretStr = SecretStr("none")
+
+
+class Needy(BlockingNode):
+    def __init__(self, name, client):
+        super().__init__(name)
+        self.client = client
+
+
+def test_a_class_node_that_would_come_back_as_another_is_refused():
+    assert to_dict(Workflow("g").add_node(Counting("n")))["nodes"][0]["class"]
+    for node_, text in (
+        (Counting("n", start=5), "the .count of Counting would not come back as it is"),
+        (Login("n", token="t0p"), "the Config of Login would not come back as it is"),
+        (Needy("n", object()), "Needy cannot be made of its name and Config alone"),
+    ):
+        with pytest.raises(GraphError) as raised:
+            to_dict(Workflow("g").add_node(node_))
+        assert raised.value.problems == (raised.value.problems[0],)
+        assert text in raised.value.problems[0]
+
+
+def test_item_numbers_to_fail_and_all_outputs_to_keep_are_written():
+    graph = Workflow("g").add_node("a", fail={3, 1}, keep=None).add_node("b", fail=range(2))
+    doc = to_dict(graph)
+    assert [n["fail"] for n in doc["nodes"]] == [[1, 3], [0, 1]]
+    assert again(doc).nodes["a"].keep is None
 
 
 # -- what a stranger may send --------------------------------------------------
