@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from flownb.model.records import LoopMetrics
     from flownb.model.timeline import Timelines
     from flownb.model.tools import ToolRegistry
+    from flownb.model.topology import NodeRef
 
 
 class Graph(OneShot, Shown):
@@ -66,7 +67,7 @@ class Graph(OneShot, Shown):
         self.using += [e for e in extensions if e not in self.using]
         return self
 
-    def clear_cache(self, *nodes: str) -> int:
+    def clear_cache(self, *nodes: NodeRef) -> int:
         """Forget what these nodes, or all of this graph, keep with `cache=`; say how much.
 
         Results are kept by graph and node name in the process in which the node ran: they
@@ -84,7 +85,8 @@ class Graph(OneShot, Shown):
         from flownb.engine.cached import cache
         from flownb.engine.links import known_node
 
-        return cache.clear(self.name, tuple(known_node(n, self.nodes) for n in nodes))
+        names = [self._ref(node) for node in nodes]
+        return cache.clear(self.name, tuple(known_node(n, self.nodes) for n in names))
 
     def validate(self) -> tuple[Problem, ...]:
         """Find every mistake at once; `str()` of each is a sentence. Empty: all is well.
@@ -105,13 +107,13 @@ class Graph(OneShot, Shown):
 
         return validate(self)
 
-    def plan(self, loop: str, *, policy: AwaitPolicy | None = None) -> LoopPlan:
+    def plan(self, loop: NodeRef, *, policy: AwaitPolicy | None = None) -> LoopPlan:
         """Compile one loop to the flat plan that will run; raises GraphError."""
         from flownb.analysis.plan import compile_plan
         from flownb.analysis.validate import check
 
         check(self)
-        return compile_plan(self, loop, policy)
+        return compile_plan(self, self._ref(loop), policy)
 
     def explain(
         self,

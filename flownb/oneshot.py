@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from flownb.model.policies import StartRule
     from flownb.model.run import WorkflowRun
     from flownb.model.tools import ToolRegistry
+    from flownb.model.topology import NodeRef
 
     Given = Mapping[str, Any]
     Made = tuple[Callable[..., Execution], Shower]
@@ -168,7 +169,7 @@ class OneShot(Workflow):
         kept, given = (run_id, store, persistence_interval), {"tools": tools, "redis": redis}
         return await run_here(*self._taken_up(kept, options, given, progress=progress))
 
-    def step(self, node: str, item: Any = NOTHING, *, tools: ToolRegistry | None = None) -> Any:
+    def step(self, node: NodeRef, item: Any = NOTHING, *, tools: ToolRegistry | None = None) -> Any:
         """Call one node, and give what it returned; of an if its verdict.
 
         Without *item* it gets what the nodes before it gave last: in a step, in the last
@@ -183,7 +184,7 @@ class OneShot(Workflow):
         """
         from flownb.engine.stepping import step
 
-        return step(self, node, item, tools)
+        return step(self, self._ref(node), item, tools)
 
     # -- what both faces share -------------------------------------------------
 

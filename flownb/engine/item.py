@@ -315,7 +315,10 @@ class Item:
         """Run the join or bypass it, if its in-edges decide that now."""
         verdict = join.decide()
         if verdict and join.token is not None:
-            join.token.payload = join.payload
+            try:
+                join.token.payload = join.payload
+            except RunError as error:
+                self.memo = {**(self.memo or {}), self.key(join.token): error}
             self._offer(join.token)
             self.lose(target.plan.losers)
         elif verdict is False and join.token is not None:

@@ -1,7 +1,9 @@
 """How does one node work on a list that is known only at run time? Once per element.
 
 `add_node("grade", grade, over="papers")` calls `grade` for each element of
-`state["papers"]`, in parallel, and collects what it gave in the order of the list.
+`state["papers"]`, in parallel, and collects what it gave in the order of the list. With
+`on_error="continue"` the list is as long as it was: None stands where a call failed, and
+the run's `failures` say which and why.
 """
 
 from __future__ import annotations
@@ -13,17 +15,19 @@ from flownb.errors import RunError
 if TYPE_CHECKING:
     from flownb.engine.item import Token
     from flownb.model.nodes import Node
+    from flownb.model.records import Failure
 
 
 class Gathering:
     """The calls of one node over the elements of a list, and what they gave so far."""
 
-    __slots__ = ("error", "left", "results", "token")
+    __slots__ = ("error", "failures", "left", "results", "token")
 
     def __init__(self, token: Token, count: int) -> None:
         self.token, self.left = token, count
         self.results: list[Any] = [None] * count
         self.error: BaseException | None = None
+        self.failures: dict[int, Failure] = {}
 
     def took(self, place: int, result: Any, error: BaseException | None) -> bool:
         """Take in one call; say whether it was the last one."""

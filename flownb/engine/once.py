@@ -137,13 +137,11 @@ class RunItem(Tolerant):
         return verdict
 
     def _meet(self, token: Token, join: Join) -> None:
-        if self.states is None:
-            token.payload = join.payload
-            return
+        states = self.states
         try:
-            self._give(token, self.states.merged(join.live.values()))
+            self._give(token, states.merged(join.live.values()) if states else join.payload)
         except Exception as error:  # noqa: BLE001 - a conflict, or a reducer that raised
-            token.state = next(iter(join.live.values()))
+            token.state = next(iter(join.live.values())) if states else None
             self.memo[self.key(token)] = error
 
     def _offer(self, token: Token) -> None:
@@ -321,7 +319,16 @@ class RunItem(Tolerant):
                 return
             except Exception as wrong:  # noqa: BLE001 - its update, or a condition
                 failure = wrong
-        self.failed(token, failure)
+        self.failed(token, failure, gathering if gathering.error is not None else None)
+
+    def _kept(self, token: Token, gathering: Gathering, live: Collection[PlanEdge]) -> list[Any]:
+        """Take what the calls over a list gave that worked; None stands for the others."""
+        token.said, seen = gathering.results, token.state
+        if self.states is not None:
+            self._update(token, gathering.results, self.states)
+        if self.loop.journal is not None:
+            self.loop.journal.note(token, live, seen)
+        return gathering.results
 
     # -- what an earlier attempt had done already ------------------------------
 

@@ -1,7 +1,8 @@
 """What if a node of a one-shot run has failed for good? What its handler says, or the run.
 
-"stop" ends the run; "continue" goes on along the plain edges with what the node got; the
-name of a node goes on there; anything else goes on as if the node had returned it.
+"stop" ends the run; "continue" goes on along the plain edges with what the node got, and of
+calls over a list with what the others gave; the name of a node goes on there; anything else
+goes on as if the node had returned it.
 """
 
 from __future__ import annotations
@@ -43,17 +44,25 @@ class Tolerant(Rounds):
         failed = {self.runners[i].name for i in self.tolerated}
         return tuple(s for s in plan.sources if s in failed)
 
-    def failed(self, token: Token, error: BaseException) -> None:
-        """Go on behind a node that failed for good, as its handler or the run says."""
-        if token.gathering is not None:
+    def failed(
+        self, token: Token, error: BaseException, gathering: Gathering | None = None
+    ) -> None:
+        """Go on behind a node that failed for good, as its handler or the run says.
+
+        *gathering* holds what its calls over a list gave, if it had some.
+        """
+        failure = self.loop.ending.failure(token, error)
+        if token.gathering is not None:  # one call of many
+            token.gathering.failures[token.visit] = replace(failure, index=token.visit)
             self._gathered(token, token.gathering, None, error)
             return
-        failure = replace(self.loop.ending.failure(token, error), item=self._seen(token))
-        self.failures.append(failure)
+        failure = replace(failure, item=self._seen(token))
+        each = {} if gathering is None else gathering.failures
+        self.failures += [each[i] for i in sorted(each)] or [failure]
         try:
             says = self._asked(token, failure)
             if says != "stop":
-                self._go_on_failed(token, error, says)
+                self._go_on_failed(token, error, says, gathering)
                 return
         except Exception as wrong:  # noqa: BLE001 - the handler's own
             wrong.__cause__ = wrong.__cause__ or error
@@ -71,7 +80,9 @@ class Tolerant(Rounds):
             says = says(failure)
         return self.once.on_error if says is None else says
 
-    def _go_on_failed(self, token: Token, error: BaseException, says: Any) -> None:
+    def _go_on_failed(
+        self, token: Token, error: BaseException, says: Any, gathering: Gathering | None
+    ) -> None:
         """Go on with the node's input, or with what its handler gave instead of an output."""
         plan, output = token.at.plan, None
         live: Collection[PlanEdge] | None
@@ -83,6 +94,8 @@ class Tolerant(Rounds):
         elif says == "continue":
             live = [e for e in plan.outs if e.when is None and e.condition is None]
             live = [e for e in live if e.target != plan.handler]
+            if gathering is not None:
+                output = self._kept(token, gathering, live)
         else:
             output, live = self.onward(token, says)
         if self.loop.journal is not None:
@@ -97,6 +110,10 @@ class Tolerant(Rounds):
 
     def _go_on(self, token: Token, output: Any, live: Collection[PlanEdge] | None) -> None:
         """Go on behind a node, with what it gave."""
+        raise NotImplementedError
+
+    def _kept(self, token: Token, gathering: Gathering, live: Collection[PlanEdge]) -> list[Any]:
+        """Take what the calls over a list gave that worked."""
         raise NotImplementedError
 
     def _gathered(

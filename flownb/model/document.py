@@ -28,8 +28,11 @@ MAX_NODES: Final = 5_000
 MAX_EDGES: Final = 20_000
 _SHOWN: Final = 20
 _CLASS_WORDS: Final = re.compile(r"dictionary or instance of (\w+)")
-_AS_JSON: Final = {"ToolRef": '{"tool": name}', "OtherwiseDoc": '{"otherwise": true}'}
-_AS_JSON |= {"AnyOfDoc": '{"any": [...]}'}
+_AS_JSON: Final = {
+    "ToolRef": '{"tool": name}',
+    "OtherwiseDoc": '{"otherwise": true}',
+    "AnyOfDoc": '{"any": [...]}',
+}
 
 
 class _Doc(BaseModel):
@@ -210,8 +213,9 @@ def from_dict(
     """Build a workflow of class *cls* from what `to_dict` gave, or from a stranger.
 
     Callables come from *tools* (default: `flownb.tools`) and from nowhere else, but
-    Python's own exceptions, which `retry` may name. Whatever is wrong with *data* is a GraphError that names the place. Whether
-    the graph makes sense is another question: `validate` answers it.
+    Python's own exceptions, which `retry` may name. Whatever is wrong with *data* is a
+    GraphError that names the place. Whether the graph makes sense is another question:
+    `validate` answers it.
     """
     from flownb.model.reading import read
 

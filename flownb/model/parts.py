@@ -94,18 +94,18 @@ def check_part(graph: Workflow, part: Part, old: Part | None, parts: Iterable[Pa
     mine = reducers_of(graph.state_model, graph.reducers)
     theirs = reducers_of(part.state_model, part.reducers)
     before = {} if old is None else reducers_of(old.state_model, old.reducers)
-    for key in theirs:
-        if key in mine and key not in before and not redefines(theirs[key], mine[key]):
-            problems.append(
-                f"{where}: both have a reducer for {key!r}, and not the same: keep one of them, or"
-                " let the part write another key"
-            )
-    model, own = part.state_model, graph.state_model
+    problems += [
+        f"{where}: both have a reducer for {key!r}, and not the same: keep one of them, or let the"
+        " part write another key"
+        for key, reducer in theirs.items()
+        if key in mine and key not in before and not redefines(reducer, mine[key])
+    ]
+    own = None if old is not None and old.state_model is not None else graph.state_model
+    model = part.state_model
     if model is not None and own is not None and not redefines(model, own):
-        if old is None or old.state_model is not own:
-            problems.append(
-                f"{where}: its state_model is {model.__name__}, that of {graph.name!r} is"
-                f" {own.__name__}: give both the same"
-            )
+        problems.append(
+            f"{where}: its state_model is {model.__name__}, that of {graph.name!r} is"
+            f" {own.__name__}: give both the same"
+        )
     if problems:
         raise GraphError(*problems)

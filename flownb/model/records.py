@@ -154,7 +154,7 @@ class Failure:
 
     `item` is what the producer made, so it can be offered again (in a one-shot run: what
     the failed node had got); `error` is the first exception of the item, `errors` names
-    every node that failed.
+    every node that failed. `index` is the place in the list of one call of many (`over=`).
     """
 
     loop: str
@@ -166,10 +166,12 @@ class Failure:
     errors: tuple[tuple[str, BaseException], ...] = ()
     traceback: str = ""
     time: float = 0.0
+    index: int | None = None
 
     def __repr__(self) -> str:
         error = " ".join(told(self.error, 200).split())
-        return f"Failure({self.loop}/{self.node}, iteration {self.iteration}, {error})"
+        which = f"iteration {self.iteration}" if self.index is None else f"element {self.index}"
+        return f"Failure({self.loop}/{self.node}, {which}, {error})"
 
     def record(self) -> dict[str, Any]:
         """Return what a dead letter carries; the item must be JSON to travel."""

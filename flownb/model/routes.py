@@ -29,7 +29,7 @@ from typing import (
 from flownb.errors import GraphError
 from flownb.model.edges import AnyOf, Edge
 from flownb.model.making import make_node
-from flownb.model.tools import is_nameless, origin
+from flownb.model.tools import origin
 
 if TYPE_CHECKING:
     from flownb.model.nodes import Node

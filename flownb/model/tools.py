@@ -64,9 +64,7 @@ class ToolRegistry:
     @overload
     def register(self, name: F, /, *, replace: bool = False) -> F: ...
     @overload
-    def register(
-        self, name: str, fn: F, description: str = "", *, replace: bool = False
-    ) -> F: ...
+    def register(self, name: str, fn: F, description: str = "", *, replace: bool = False) -> F: ...
     @overload
     def register(
         self, name: str | None = None, *, description: str = "", replace: bool = False
@@ -198,10 +196,8 @@ def is_nameless(fn: Any) -> bool:
 
 
 def _alike(a: Any, b: Any, depth: int) -> bool:
-    if a is b:
-        return True
-    if type(a) is not type(b) or depth == 0:
-        return False
+    if a is b or type(a) is not type(b) or depth == 0:
+        return a is b
     if isinstance(a, FunctionType):
         same = a.__code__ == b.__code__ and a.__module__ == b.__module__
         return same and _held_alike(_held(a), _held(b), depth)
@@ -234,9 +230,7 @@ def _bound(fn: functools.partial[Any]) -> list[Any]:
 
 
 def _held_alike(a: list[Any], b: list[Any], depth: int) -> bool:
-    return len(a) == len(b) and all(
-        _alike(x, y, depth - 1) for x, y in zip(a, b, strict=True)
-    )
+    return len(a) == len(b) and all(_alike(x, y, depth - 1) for x, y in zip(a, b, strict=True))
 
 
 def _called(fn: Any) -> str:

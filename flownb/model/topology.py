@@ -6,7 +6,7 @@ Nodes and edges are held by name, in the order in which they were first added.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -118,7 +118,7 @@ class Topology:
             raise GraphError(msg)
         return held[0] if held else checked_name(value, "an edge end that no node holds")
 
-    def _refs(self, ends: NodeRef | Sequence[NodeRef]) -> list[str]:
+    def _refs(self, ends: Any) -> list[str]:
         """Give the names of one end of an edge: of a node, or of several in a list or tuple."""
         if isinstance(ends, (set, frozenset)):
             msg = f"{ends!r} has no order, and edges have: give a list of nodes"

@@ -30,8 +30,8 @@ from flownb.model.nodes import (
     Takes,
     node_name,
 )
-from flownb.model.policies import Limit, LoopOptions, Retry
 from flownb.model.parts import Part, check_part
+from flownb.model.policies import Limit, LoopOptions, Retry
 from flownb.model.routes import END, START, check_ends, check_name, end_node, router_name, ways
 from flownb.model.topology import NodeRef, Topology
 
@@ -133,7 +133,8 @@ class Workflow(Topology):
 
         Only for one-shot runs: *over* names a key of the state (or is a function of it),
         and the node is called for each element of that list, in parallel; the list of what
-        it gave goes *into* that key (default: the node's name). *max_iterations*: how often
+        it gave goes *into* that key (default: the node's name), with `on_error="continue"` None
+        where a call failed (`run.failures` has the index of each). *max_iterations*: how often
         it may run when it is in a cycle.
         """
         if fn is None and not isinstance(name, str):

@@ -63,7 +63,7 @@ def test_names_are_in_the_order_of_registration_also_after_registering_again():
 def defined(source: str) -> dict:
     """Run a cell and give what it defines."""
     cell: dict = {"__name__": "__main__"}
-    exec(source, cell)  # noqa: S102
+    exec(source, cell)
     return cell
 
 
