@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
+from flownb.model.making import make_node
 from flownb.model.policies import AWAIT_POLICIES
+from flownb.model.routes import END
 from flownb.model.shown import Shown
 from flownb.oneshot import OneShot
 
@@ -315,7 +317,8 @@ class Graph(OneShot, Shown):
         import networkx as nx
 
         out: Any = nx.DiGraph(name=self.name)
-        out.add_nodes_from((n.name, {"kind": n.kind}) for n in self.nodes.values())
+        for n in self.nodes.values():
+            out.add_node(n.name, kind=n.kind, **({"router": n.router} if n.router else {}))
         out.add_edges_from((e.source, e.target, {"when": e.when}) for e in self.edges.values())
         return out
 
@@ -330,7 +333,11 @@ class Graph(OneShot, Shown):
         out, given = cls(str(g.name or "graph")), functions or {}
         for node, facts in g.nodes(data=True):
             kind, fn = facts.get("kind", "blocking"), given.get(node)
-            if kind == "producer":
+            if node == END:
+                continue  # it comes with the edges that lead to it
+            if facts.get("router"):
+                out._hold(make_node(node, "if", fn, {"router": facts["router"]}))
+            elif kind == "producer":
                 out.add_producer(str(node), fn)
             elif kind == "if":
                 out.add_if(str(node), fn)

@@ -109,3 +109,9 @@ def check_part(graph: Workflow, part: Part, old: Part | None, parts: Iterable[Pa
         )
     if problems:
         raise GraphError(*problems)
+
+
+def is_other(part: Part, old: Part) -> bool:
+    """Whether a part of the same name has functions that are no new versions of the old ones."""
+    both = [(part.nodes[name].fn, old.nodes[name].fn) for name in part.nodes if name in old.nodes]
+    return any(callable(new) and callable(was) and not redefines(new, was) for new, was in both)

@@ -30,7 +30,7 @@ from flownb.model.nodes import (
     Takes,
     node_name,
 )
-from flownb.model.parts import Part, check_part
+from flownb.model.parts import Part, check_part, is_other
 from flownb.model.policies import Limit, LoopOptions, Retry
 from flownb.model.routes import END, START, check_ends, check_name, end_node, router_name, ways
 from flownb.model.topology import NodeRef, Topology
@@ -237,7 +237,7 @@ class Workflow(Topology):
 
         def decorate(function: F) -> F:
             known = checked_name(name or function, "the decorated function")
-            sources = self._refs(after) if after not in ((), []) else []
+            sources = self._refs(after) if after else []
             edges = [Edge(source, known, owner=known) for source in sources]
             for edge in edges:
                 check_ends(edge)
@@ -454,7 +454,8 @@ class Workflow(Topology):
         those of this graph (not into a graph with a producer). `END` is the same in all parts.
 
         The same part again (a graph of that name, under that prefix) replaces its own, so a
-        cell can be run twice. GraphError for a name that this graph or another part has, and
+        cell can be run twice; a warning says so where it looks like another part. GraphError
+        for a name that this graph or another part has, and
         for another reducer of one key, or another `state_model`.
 
         >>> part = Workflow("part").add_node("load").add_node("clean").add_edge("load", "clean")
@@ -465,6 +466,12 @@ class Workflow(Topology):
         part = Part.of(other, prefix)
         old = self._parts.get(part.key)
         check_part(self, part, old, self._parts.values())
+        if old is not None and is_other(part, old):
+            warnings.warn(
+                f"include({part.key[0]!r}): it replaces the part of this name that was there; give"
+                " it another name, or prefix=, to have both",
+                stacklevel=2,
+            )
         self._begin_with(part, old)
         gone = [] if old is None else [name for name in old.nodes if name not in part.nodes]
         stale = [] if old is None else [k for k in old.edges if k not in part.edges]
