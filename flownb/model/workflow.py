@@ -377,6 +377,8 @@ class Workflow(Topology):
         known = self._ref(source)
         led = ways(known, router, targets, self._ref)
         name = router_name(self, known, router)
+        if known == END:
+            check_ends(Edge(END, name))
         edges = [Edge(name, target, when=when, owner=name) for target, when in led.items()]
         self._hold(make_node(name, "if", router, {"router": known}))
         if known == START:
@@ -455,8 +457,8 @@ class Workflow(Topology):
 
         The same part again (a graph of that name, under that prefix) replaces its own, so a
         cell can be run twice; a warning says so where it looks like another part. GraphError
-        for a name that this graph or another part has, and
-        for another reducer of one key, or another `state_model`.
+        for a name that this graph or another part has, for another reducer of one key, and for
+        another `state_model`.
 
         >>> part = Workflow("part").add_node("load").add_node("clean").add_edge("load", "clean")
         >>> graph = Workflow("g").include(part, prefix="a.").include(part, prefix="b.")
