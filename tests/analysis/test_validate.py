@@ -17,6 +17,7 @@ from flownb.analysis.validate import Problem, check, validate
 from flownb.errors import GraphError
 from flownb.model.nodes import BlockingNode, NonBlockingNode, ProducerNode
 from flownb.model.policies import AWAIT_POLICIES, OTHERWISE, Retry
+from flownb.model.routes import END
 from flownb.model.workflow import Workflow
 from tests.support import slowness
 
@@ -194,6 +195,18 @@ def test_only_each_may_stand_behind_each(join):
     assert f"node 'j': join={join!r} behind 'e', which has join='each'" in str(problem)
     assert problem.nodes == ("j", "e")
     assert validate(graph.add_node("j", join="each")) == ()
+
+
+def test_only_each_may_stand_behind_each_in_a_graph_that_runs_once_too():
+    graph = Workflow("g").add_node("e", join="each")
+    for name in "abcxyz":
+        graph.add_node(name)
+    graph.add_edge("a", ["b", "c"], "e", ["x", "y"], "z")
+    (text,) = errors(graph)
+    assert text.startswith("node 'z': join='all' behind 'e', which has join='each' and sends on")
+    assert validate(graph.add_node("z", join="each")) == ()
+    (text,) = errors(graph.remove_node("z").add_edge(["x", "y"], END))
+    assert text.endswith("leave END out there, a run ends by itself")
 
 
 def test_an_each_with_one_edge_puts_nothing_behind_it():
