@@ -14,6 +14,7 @@ from flownb.analysis.plan import Once, compile_plan
 from flownb.errors import GraphError
 from flownb.model.edges import Edge
 from flownb.model.schema import Schema
+from flownb.model.topology import entries, only_named, reached
 from flownb.model.workflow import Workflow
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def compile_once(
     FLOWNB_MAX_ITERATIONS says, or 1000. Raises GraphError when the graph has producers.
     """
     _check(workflow, max_concurrency, on_error)
-    root, first = root_name(workflow), workflow.entries()
+    root, first = root_name(workflow), entries(workflow)
     rooted = Workflow(workflow.name).add_producer(root)
     rooted.nodes.update(workflow.nodes)
     rooted.edges.update(workflow.edges)
@@ -70,8 +71,8 @@ def without_root(plan: LoopPlan) -> Workflow:
 
 def unreached(workflow: Workflow) -> list[str]:
     """Name the nodes that no entry point leads to."""
-    seen = workflow.reached(workflow.entries())
-    return [n for n in workflow.nodes if n not in seen and not workflow.is_only_named(n)]
+    seen = reached(workflow, entries(workflow)) | only_named(workflow)
+    return [name for name in workflow.nodes if name not in seen]
 
 
 def _check(workflow: Workflow, max_concurrency: int | None, on_error: str) -> None:

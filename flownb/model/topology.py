@@ -45,45 +45,14 @@ class Topology:
             if n.kind == "producer" or (n.kind == "queue_reader" and n.name not in fed)
         )
 
-    def entries(self) -> list[str]:
-        """Name the nodes a one-shot run begins with: the entry points, else those without in-edges.
-
-        When a cycle leads to every node, it is the first one that was added. What an edit cut
-        off is never among them, unless it is named as an entry point. A queue without an edge
-        is only named, for those who push to it by their ctx.
-        """
-        if self.entry_points:
-            return list(self.entry_points)
-        fed = {e.target for e in self.flow_edges() if e.source != e.target}
-        own = [n for n in self.nodes if n not in self.unlinked and not self.is_only_named(n)]
-        return [name for name in own if name not in fed] or own[:1]
-
-    def is_only_named(self, name: str) -> bool:
-        """Whether a node is a queue that no edge leads to or from."""
-        node = self.nodes[name]
-        return node.queue is not None and not any(name in ends for ends in self.edges)
-
-    def reached(self, starts: Iterable[str]) -> set[str]:
-        """Give the nodes that these lead to, themselves too."""
-        behind: dict[str, list[str]] = {}
-        for edge in self.flow_edges():
-            behind.setdefault(edge.source, []).append(edge.target)
-        found = {name for name in starts if name in self.nodes}
-        stack = list(found)
-        while stack:
-            new = [n for n in behind.get(stack.pop(), ()) if n in self.nodes and n not in found]
-            found.update(new)
-            stack += new
-        return found
-
     @contextmanager
     def _cutting(self) -> Iterator[None]:
         """Remember what these edits cut off: it does not begin by itself now."""
-        starts = self.producers or self.entries()
+        starts = self.producers or entries(self)
         explicit = starts == self.entry_points
-        before = self.reached(starts)
+        before = reached(self, starts)
         yield
-        after = self.reached(self.entry_points if explicit else starts)
+        after = reached(self, self.entry_points if explicit else starts)
         self.unlinked |= {name for name in before if name in self.nodes and name not in after}
 
     def flow_edges(self) -> list[Edge]:
@@ -135,3 +104,39 @@ class Topology:
             msg = f"{where}: there is no node {name!r}{did_you_mean(name, self.nodes)}"
             raise GraphError(msg)
         return name
+
+
+def entries(graph: Topology) -> list[str]:
+    """Name the nodes a one-shot run begins with: the entry points, else those without in-edges.
+
+    When a cycle leads to every node, it is the first one that was added. What an edit cut off
+    is never among them, unless it is named as an entry point. A queue without an edge is only
+    named, for those who push to it by their ctx.
+    """
+    if graph.entry_points:
+        return list(graph.entry_points)
+    fed = {e.target for e in graph.flow_edges() if e.source != e.target}
+    named = only_named(graph)
+    own = [name for name in graph.nodes if name not in graph.unlinked and name not in named]
+    return [name for name in own if name not in fed] or own[:1]
+
+
+def only_named(graph: Topology) -> set[str]:
+    """Give the queues that no edge leads to or from."""
+    linked = {end for ends in graph.edges for end in ends}
+    return {n.name for n in graph.nodes.values() if n.queue and n.name not in linked}
+
+
+def reached(graph: Topology, starts: Iterable[str]) -> set[str]:
+    """Give the nodes that these lead to, themselves too."""
+    behind: dict[str, list[str]] = {}
+    for edge in graph.flow_edges():
+        behind.setdefault(edge.source, []).append(edge.target)
+    found = {name for name in starts if name in graph.nodes}
+    stack = list(found)
+    while stack:
+        for name in behind.get(stack.pop(), ()):
+            if name in graph.nodes and name not in found:
+                found.add(name)
+                stack.append(name)
+    return found

@@ -33,7 +33,7 @@ from flownb.model.nodes import (
 from flownb.model.parts import Part, check_part, is_other
 from flownb.model.policies import Limit, LoopOptions, Retry
 from flownb.model.routes import END, START, check_ends, check_name, end_node, router_name, ways
-from flownb.model.topology import NodeRef, Topology
+from flownb.model.topology import NodeRef, Topology, entries
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -497,7 +497,7 @@ class Workflow(Topology):
         before = [] if old is None else old.entry_points
         if self.producers or part.entry_points == before:
             return
-        mine = self.entry_points or self.entries()
+        mine = self.entry_points or entries(self)
         mine = [n for n in mine if n not in before and (old is None or n not in old.nodes)]
         self.set_entry_point(*dict.fromkeys([*mine, *part.entry_points]))
 
