@@ -245,8 +245,8 @@ class _Writer:
             return ""
         if is_nameless(fn):
             self.problems.append(
-                f"{where}: {_nameless(fn, name)}, so this name does not lead back to it: register"
-                " it under a name of its own, tools.register('...', fn), and say to_dict(tools=)"
+                f"{where}: {_nameless(fn, name)}: register it under a name of its own,"
+                " tools.register('name', fn), and say to_dict(tools=tools)"
             )
         elif not alike(self.named.setdefault(name, fn), fn):
             which = "the tools know another" if name in self.tools else "another is called"
@@ -308,10 +308,11 @@ def _of(numbers: range) -> tuple[int, int, int]:
 
 def _nameless(fn: Any, name: str) -> str:
     if name == "<lambda>":
-        return "a lambda has no name"
+        return "a lambda has no name that leads back to it"
+    where = f"was defined inside a function ({origin(fn)[1]})"
     if getattr(fn, "__self__", None) is not None:
-        return f"{name!r} is a method of an object"
-    return f"{name!r} was defined inside a function ({origin(fn)[1]})"
+        where = "is a method of an object"
+    return f"{name!r} {where}, so its name does not lead back to it"
 
 
 def _lost(value: Any, again: Any) -> bool:

@@ -299,7 +299,7 @@ def local():
 @pytest.mark.parametrize(
     ("fn", "text"),
     [
-        (lambda x: x, "node 'a': a lambda has no name, so this name does not lead back"),
+        (lambda x: x, "node 'a': a lambda has no name that leads back to it: register it"),
         (local()[0], "node 'a': 'check' was defined inside a function (local.<locals>.check), so"),
         ([].append, "node 'a': 'append' is a method of an object, so this name does not lead"),
     ],
