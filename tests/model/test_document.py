@@ -301,7 +301,7 @@ def local():
     [
         (lambda x: x, "node 'a': a lambda has no name that leads back to it: register it"),
         (local()[0], "node 'a': 'check' was defined inside a function (local.<locals>.check), so"),
-        ([].append, "node 'a': 'append' is a method of an object, so this name does not lead"),
+        ([].append, "node 'a': 'append' is a method of an object, so its name does not lead"),
     ],
 )
 def test_a_function_whose_name_leads_back_to_none_has_to_be_registered(fn, text):
