@@ -20,6 +20,7 @@ from flownb.model.edges import AnyOf, Edge, did_you_mean
 from flownb.model.making import make_node
 from flownb.model.nodes import BaseNode, QueueNode, QueueOptions, QueueReader, ReaderOptions
 from flownb.model.policies import OTHERWISE, Limit, Retry
+from flownb.model.routes import START, check_ends
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -105,6 +106,9 @@ class _Reader:
     def _nodes(self, workflow: Workflow) -> None:
         for doc in self.doc.nodes:
             where = f"node {doc.name!r}"
+            if doc.name == START:
+                self.problems.append(f"{where}: this name stands for START: choose another")
+                continue
             if doc.name in workflow.nodes:
                 self.problems.append(f"{where}: this name is there twice")
                 continue
@@ -200,7 +204,8 @@ class _Reader:
             where = f"edge {doc.source} -> {doc.target}"
             if key in workflow.edges:
                 self.problems.append(f"{where}: this edge is there twice")
-            workflow.edges[key] = self._edge(doc, where)
+            workflow.edges[key] = edge = self._edge(doc, where)
+            self.attempt(partial(check_ends, edge))
 
     def _edge(self, doc: EdgeDoc, where: str) -> Edge:
         when: Any = doc.when

@@ -142,7 +142,7 @@ def _pairs(where: str, router: Callable[..., Any], targets: Any) -> Iterable[tup
     if isinstance(targets, Mapping):
         return targets.items()
     if isinstance(targets, (set, frozenset)):
-        msg = f"{where}: {targets!r} has no order, and edges have: give a list"
+        msg = f"{where}: a set of nodes has no order, and edges have one: give a list"
         raise GraphError(msg)
     alone = isinstance(targets, str) or not isinstance(targets, Iterable)
     return [(_ITSELF, target) for target in ([targets] if alone else dict.fromkeys(targets))]

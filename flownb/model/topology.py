@@ -90,7 +90,7 @@ class Topology:
     def _refs(self, ends: Any) -> list[str]:
         """Give the names of one end of an edge: of a node, or of several in a list or tuple."""
         if isinstance(ends, (set, frozenset)):
-            msg = f"{ends!r} has no order, and edges have: give a list of nodes"
+            msg = "a set of nodes has no order, and edges have one: give a list"
             raise GraphError(msg)
         if not isinstance(ends, (list, tuple)):
             return [self._ref(ends)]

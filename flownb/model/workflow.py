@@ -63,6 +63,10 @@ class Workflow(Topology):
         reducers: Mapping[str, Callable[[Any, Any], Any]] | None = None,
     ) -> None:
         super().__init__()
+        given: object = name
+        if isinstance(given, type):  # as one writes StateGraph(State)
+            msg = f"Graph({given.__name__}): give a name first, Graph('name', state_model=...)"
+            raise GraphError(msg)
         self.name = checked_name(name, "the graph")
         self.state_model = state_model
         self.reducers = dict(reducers or {})
@@ -305,8 +309,8 @@ class Workflow(Topology):
     ) -> Self:
         """Link nodes along a path: `add_edge("a", "b", "c")` is a -> b -> c.
 
-        An end may be a name, a function or a node, added now or later, or a list of them:
-        `add_edge("a", ["b", "c"], "d")` leads from a to b and to c, and from both to d.
+        An end may be a name, a function or a node, added now or later, or a list or tuple
+        of them: `add_edge("a", ["b", "c"], "d")` leads from a to b and to c, and from both to d.
         *when* (a verdict of the if *a*) and *condition* (a function of a's output) belong
         to the edges out of *a*; *copy* deep-copies the payload on every edge named. A run
         begins at what `START` leads to, and `END` is where it ends.
@@ -454,6 +458,7 @@ class Workflow(Topology):
         The names of queues and the keys of the state stay as they are: that is how parts hand
         data over. Its reducers and its `state_model` come along, and its entry points beside
         those of this graph (not into a graph with a producer). `END` is the same in all parts.
+        What `use` was told stays with its own graph.
 
         The same part again (a graph of that name, under that prefix) replaces its own, so a
         cell can be run twice; a warning says so where it looks like another part. GraphError

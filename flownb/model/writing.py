@@ -249,10 +249,10 @@ class _Writer:
                 " tools.register('name', fn), and say to_dict(tools=tools)"
             )
         elif not alike(self.named.setdefault(name, fn), fn):
-            which = "the tools know another" if name in self.tools else "another is called"
+            known = " (the tools know another)" if name in self.tools else ""
             self.problems.append(
-                f"{where}: two different functions are called {name!r} ({which} {name!r}):"
-                " register this one in the tools under another name"
+                f"{where}: two different functions are called {name!r}{known}: register this one"
+                " in the tools under another name"
             )
         return name
 

@@ -266,7 +266,7 @@ def test_one_name_for_two_functions_is_refused_because_it_would_lead_back_to_one
     graph = Workflow("g").add_node("a", check).add_node("b", other)
     with pytest.raises(GraphError, match="node 'b': two different functions are called 'check'"):
         to_dict(graph)
-    with pytest.raises(GraphError, match=r"are called 'check' \(the tools know another 'check'"):
+    with pytest.raises(GraphError, match=r"are called 'check' \(the tools know another\)"):
         to_dict(Workflow("g").add_node("b", other), tools=TOOLS)
     old = defined("def check(x): return 1", "check")
     with pytest.raises(GraphError, match="two different functions are called 'check'"):
@@ -463,6 +463,11 @@ def test_item_numbers_to_fail_and_all_outputs_to_keep_are_written():
         ({"name": "g", "edges": [{"source": "a", "target": "b"}] * 2}, "edge a -> b: this edge is"),
         ({"name": "g", "edges": [{"source": "a", "target": "b", "when": [1]}]}, "edges[0].when: "),
         ({"name": "g", "edges": [{"source": "a"}]}, "edges[0].target: field required"),
+        (node(router="b"), "node 'a': only an if is the router of a node"),
+        ({"name": "g", "nodes": [{"name": "__start__", "kind": "if"}]}, "node '__start__': this n"),
+        ({"name": "g", "edges": [{"source": "__end__", "target": "b"}]}, "edge END -> b: END is t"),
+        ({"name": "g", "edges": [{"source": "__start__", "target": "b"}]}, "edge START -> b: STA"),
+        ({"name": "g", "edges": [{"source": "a", "target": "b", "when": {"any": [1]}}]}, "edges[0"),
         ({"name": "g", "loops": {"p": {"pool": "gpu"}}}, "loops.p.pool: input should be 'asyncio'"),
         ({"name": "g", "loops": {"p": {"max_in_flight": 0}}}, "loop 'p': set_loop(max_in_flight=0"),
         ({"name": "g", "loops": {"p": {"resources": {"db": "x"}}}}, "loop 'p', resources['db']: t"),

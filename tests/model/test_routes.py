@@ -167,7 +167,7 @@ def test_several_ways_to_one_payload_fail_the_node_that_they_meet_in():
     [
         (lambda g: g.add_conditional_edges("a", bool), "say where its answers lead"),
         (lambda g: g.add_conditional_edges("a", bool, []), "say where its answers lead"),
-        (lambda g: g.add_conditional_edges("a", bool, {"b", "c"}), "has no order, and edges have"),
+        (lambda g: g.add_conditional_edges("a", bool, {"b", "c"}), "a set of nodes has no order"),
         (lambda g: g.add_conditional_edges("a", bool, [START]), "nothing leads to the start"),
         (lambda g: g.add_conditional_edges(END, bool, ["b"]), "END is the end of the run"),
         (lambda g: g.add_edge("a", START), "edge a -> START: nothing leads to the start"),

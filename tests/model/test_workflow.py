@@ -175,6 +175,10 @@ def test_what_has_no_name_cannot_be_added():
         Workflow("g").add_node(5)
     with pytest.raises(GraphError, match="the graph needs a name"):
         Workflow("")
+    with pytest.raises(
+        GraphError, match=r"Graph\(Scale\): give a name first, Graph\('name', state_mo"
+    ):
+        Graph(Scale)
 
 
 # -- edges ---------------------------------------------------------------------
@@ -219,7 +223,7 @@ def test_what_belongs_to_the_first_edge_belongs_to_all_edges_out_of_the_first_no
     [
         (("a", []), "an edge leads from a node to a node: the list is empty"),
         (([], "a"), "the list is empty"),
-        (("a", {"b", "c"}), "has no order, and edges have: give a list of nodes"),
+        (("a", {"b", "c"}), "a set of nodes has no order, and edges have one: give a list"),
         ((frozenset("a"), "b"), "has no order"),
         (("a", [lambda x: x]), "an edge end that no node holds"),
     ],
