@@ -4,7 +4,9 @@
 `add_conditional_edges` an if behind its source: in flownb deciding is a node of its own,
 so the picture, the log and the timeline show it. These words mean here what they mean
 there: a router answers with one label or a list of labels, several routers behind one node
-all decide, `START` may have one, too. What is not taken (`Send`) is refused in words.
+all decide, `START` may have one, too. What is not taken (`Send`) is refused in words. One
+thing differs: a node with several ways in waits for all of them, as there only behind
+`add_edge([...], node)`; `join=` says otherwise.
 
 The ifs are the builder's. They are named "source?", or "source?2" where that name is
 taken, and `Node.router` says whose they are: no node of a user is ever replaced by one.

@@ -14,6 +14,7 @@ from flownb.errors import GraphError
 from flownb.model.edges import did_you_mean
 from flownb.model.making import checked_name
 from flownb.model.nodes import BaseNode, Node, node_name
+from flownb.model.routes import END
 
 if TYPE_CHECKING:
     from flownb.model.edges import Edge
@@ -47,11 +48,16 @@ class Topology:
 
     @contextmanager
     def _cutting(self) -> Iterator[None]:
-        """Remember what these edits cut off: it does not begin by itself now."""
+        """Remember what these edits cut off: it does not begin by itself now.
+
+        The builder's own END goes with the last edge to it.
+        """
         starts = self.producers or entries(self)
         explicit = starts == self.entry_points
         before = reached(self, starts)
         yield
+        if not any(END in ends for ends in (*self.edges, self.entry_points)):
+            self.nodes.pop(END, None)
         after = reached(self, self.entry_points if explicit else starts)
         self.unlinked |= {name for name in before if name in self.nodes and name not in after}
 

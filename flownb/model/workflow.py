@@ -370,8 +370,8 @@ class Workflow(Topology):
 
         The choice is an if of its own, named "source?". Several routers behind one node all
         decide ("source?2"); the same function again, or a lambda on the same line, replaces
-        its own. What a node got before and gets no more does not begin by itself then:
-        `validate` names it.
+        its own, and a lambda of another cell with a warning. A node that no answer leads to any
+        more does not begin by itself then: `validate` names it.
 
         >>> graph = Workflow("g").add_node("fix").add_node("ship")
         >>> graph = graph.add_conditional_edges("fix", bool, {True: "ship", False: "fix"})
@@ -480,7 +480,7 @@ class Workflow(Topology):
                 stacklevel=2,
             )
         self._begin_with(part, old)
-        gone = [] if old is None else [name for name in old.nodes if name not in part.nodes]
+        gone = [] if old is None else [n for n in old.nodes if n not in part.nodes and n != END]
         stale = [] if old is None else [k for k in old.edges if k not in part.edges]
         with self._cutting() if gone or stale else nullcontext():
             for name in gone:

@@ -141,6 +141,13 @@ def test_the_end_is_the_same_in_all_parts():
     assert graph.run({}).visited.count(END) == 1
 
 
+def test_a_part_that_has_no_end_any_more_leaves_that_of_the_graph():
+    graph = Graph("g").include(part().add_edge("clean", END)).add_node("mine").add_edge("mine", END)
+    graph.include(part())
+    assert sorted(graph.run({}).visited) == [END, "clean", "load", "mine"]
+    assert END not in graph.remove_edge("mine", END).nodes
+
+
 # -- what comes along ----------------------------------------------------------
 
 

@@ -224,6 +224,16 @@ def test_start_no_longer_leads_to_what_is_taken_away_from_it():
     assert ran(graph.add_edge(START, "a")) == ["a", "c"]
 
 
+def test_the_end_goes_with_the_last_edge_to_it():
+    graph = build("abc").add_edge("b", END).add_conditional_edges("a", one, {"b": "b", "c": END})
+    assert END in graph.remove_edge("b", END).nodes
+    graph.add_conditional_edges("a", one, ["b", "c"])
+    assert END not in graph.nodes
+    assert graph.validate() == ()
+    assert END in graph.add_edge("b", END).nodes
+    assert graph.remove_node(END).validate() == ()
+
+
 # -- routers that are run again, and several of them ---------------------------
 
 
