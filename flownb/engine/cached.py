@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from flownb.engine.likeness import Likeness
 from flownb.engine.signature import FAILS
-from flownb.errors import told
+from flownb.errors import beside, told
 from flownb.model.records import NOTHING
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class Cached:
             return token.payload
         seen, error = await self._aside(self._of, token.payload)
         if error is not None:
-            raise error
+            raise beside(f"node {self._runner.name!r}: its cache= function", error) from error
         return seen
 
     def _key(self, token: Token, seen: Any, held: list[Any]) -> bytes:

@@ -32,7 +32,7 @@ from flownb.engine.signature import (
     until_stop,
 )
 from flownb.engine.threads import outcome_here
-from flownb.errors import SimulationError
+from flownb.errors import SimulationError, beside
 from flownb.model.nodes import BaseNode, NodeData
 from flownb.model.records import NOTHING
 from flownb.queues.spec import Lease
@@ -102,19 +102,30 @@ class Runner:
             return self._pop if self.pushing is None else self.pushing.awaited
         called = self.loop.world.calls(node)
         if isinstance(fn, BaseNode) and called:
-            self.instance = deepcopy(fn)
+            self.instance = self._own_copy(fn)
             self.config = self.instance.config
             fn = self.instance.run
             fn = until_stop(fn) if node.kind == "producer" else fn
         elif node.kind == "producer":
             # without calls a list is still read, what would be called counts 0, 1, 2, ...
-            fn, self.ctx_name = puller(fn if called or hasattr(fn, "__len__") else None)
+            try:
+                fn, self.ctx_name = puller(fn if called or hasattr(fn, "__len__") else None)
+            except FAILS as error:
+                raise beside(f"producer {self.name!r}: iter() of its source", error) from error
         elif not called:
             return None
         else:
             self.ctx_name = context_parameter(fn) if fn is not None else None
         self.is_async = is_async(fn)
         return bound(fn, self.ctx_name) if self.ctx_name and node.kind != "producer" else fn
+
+    def _own_copy(self, fn: BaseNode) -> BaseNode:
+        """Give this loop's own instance of a class node."""
+        try:
+            return deepcopy(fn)
+        except FAILS as error:
+            what = f"node {self.name!r} (loop {self.loop.name!r}): copying its {type(fn).__name__}"
+            raise beside(what, error) from error
 
     @property
     def inlinable(self) -> bool:
@@ -167,10 +178,13 @@ class Runner:
 
     def begins(self, token: Token) -> bool:
         """Enter a call into the books; False: it must wait, or its outcome was known."""
-        loop = self.loop
-        if loop.journal is not None and not loop.journal.may_start(token):
+        loop, token.start = self.loop, self.loop.now()
+        try:
+            if loop.journal is not None and not loop.journal.may_start(token):
+                return False
+        except FAILS as error:  # what it would see cannot be kept
+            self._finish(token, None, error)
             return False
-        token.start = loop.now()
         loop.calls[token] = None
         if loop.inline:
             loop.world.called(loop, token.start)
@@ -195,7 +209,10 @@ class Runner:
         if isinstance(output, CoroutineType):
             self._spawn(token, output)
             return
-        extra = self.loop.world.extra(self, output)
+        try:
+            extra = self.extra(token, output, error)
+        except FAILS as fault:  # its `takes=` is the user's too
+            extra, output, error = 0.0, None, fault
         if token.pushes:
             self._spawn(token, self.stretched(token, extra, output, error))
         elif extra > 0:
@@ -203,6 +220,14 @@ class Runner:
             token.task = self.loop.event_loop.call_later(extra, self.loop.guard, land)
         else:
             self.ended(token, output, error)
+
+    def extra(self, token: Token, output: Any, error: BaseException | None) -> float:
+        """Seconds that a call which gave that still has to last; if that is not known it fails."""
+        try:
+            return self.loop.world.extra(self, output, error)
+        except FAILS:
+            token.disown()  # what it pushed does not leave
+            raise
 
     def called(self, token: Token) -> tuple[Any, BaseException | None]:
         """Call the function with its prints going to its log; give output and error."""

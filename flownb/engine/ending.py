@@ -13,7 +13,9 @@ import functools
 import traceback
 from typing import TYPE_CHECKING, Any, Final
 
+from flownb.engine.signature import FAILS
 from flownb.errors import NodeFailed, told
+from flownb.model.jsonable import short_repr
 from flownb.model.policies import ON_ERROR
 from flownb.model.records import Failure
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
     from flownb.engine.item import Item, Token
     from flownb.engine.loop import LoopManager
+    from flownb.queues.spec import Unread
 
 BRAKE: Final = 10
 LINE: Final = 10_000  # characters of one line of a traceback: some errors hold all their data
@@ -174,6 +177,18 @@ class Ending:
         self._brake(token)
         self.loop.world.tick_failed(self.loop, token.at.memory.streak)
 
+    def unread(self, unread: Unread) -> None:
+        """Report a message that went to the dead letters and never became an item."""
+        loop, error = self.loop, unread.error
+        at = [r.name for r in loop.runners if r.node.reader and r.node.reader.queue == unread.queue]
+        node, number = at[0] if at else loop.name, loop.made
+        failure = Failure(
+            loop.name, node, number, unread.item, unread.deliveries, error,
+            ((node, error),), _user_traceback(error), loop.now(),
+        )  # fmt: skip
+        loop.event("unread", node, number, failure)
+        loop.log(node, number, "error", f"this message went to the dead letters: {error}")
+
     def _failed(self, item: Item) -> bool:
         """Deal with an item that failed; say whether it is done with."""
         loop = self.loop
@@ -190,17 +205,18 @@ class Ending:
             return "stop"  # its handlers were asked when the node failed
         own = item.errors[0][0].at.node.on_error
         policy = self.loop.plan.options.on_error if own is None else own
-        if callable(policy):
-            try:
-                policy = policy(failure)
-            except Exception as error:  # noqa: BLE001 - the user's function
-                policy = f"on_error raised {told(error)}"
-        if policy not in ON_ERROR:
-            self.loop.log(
-                failure.node, failure.iteration, "error", f"on_error gave {policy!r}: skipped"
-            )
-            return "skip"
-        return policy
+        if not callable(policy):
+            return policy
+        try:
+            says = policy(failure)
+        except FAILS as fault:
+            says, text = None, f"on_error raised {told(fault)}"
+        else:
+            text = f"on_error gave {short_repr(says, 200)}"
+        if isinstance(says, str) and says in ON_ERROR:
+            return str(says)
+        self.loop.log(failure.node, failure.iteration, "error", f"{text}: skipped")
+        return "skip"
 
     def _deal(self, item: Item, failure: Failure, policy: str) -> None:
         loop = self.loop
@@ -291,11 +307,14 @@ def _user_traceback(error: BaseException) -> str:
 
 
 def _lines(error: BaseException, frame: TracebackType | None) -> list[str]:
-    """Format it; Python 3.11 fails at that now and then, where other threads do the same."""
+    """Format it; Python 3.11 fails at that now and then, where other threads do the same.
+
+    What the user's own exception raises meanwhile costs the frames, and no loop.
+    """
     for _ in range(3):
-        with contextlib.suppress(SystemError):
+        with contextlib.suppress(Exception):
             return traceback.format_exception(type(error), error, frame)
-    return traceback.format_exception_only(error)
+    return [told(error)]
 
 
 def _is_ours(module: str) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import functools
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
@@ -104,6 +105,7 @@ class LoopManager(Lasting):
         HERE.set(self.spot)
         if self.queues is not None:
             self.queues.on_absence(self.redis_away)
+            self.queues.on_unread(functools.partial(self.guard, self.ending.unread))
         self.context = contextvars.copy_context()
         self._set("starting")
         try:

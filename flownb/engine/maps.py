@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from flownb.errors import RunError
+from flownb.engine.signature import FAILS
+from flownb.errors import RunError, beside
 
 if TYPE_CHECKING:
     from flownb.engine.item import Token
@@ -32,19 +33,25 @@ class Gathering:
     def took(self, place: int, result: Any, error: BaseException | None) -> bool:
         """Take in one call; say whether it was the last one."""
         self.results[place] = result
-        self.error = self.error or error
+        self.error = error if self.error is None else self.error
         self.left -= 1
         return self.left == 0
 
 
 def elements(node: Node, state: Any) -> list[Any]:
     """Give the elements that *node* is called for: a key of the state, or a function of it."""
-    over = node.over
+    over, what = node.over, f"node {node.name!r}: over="
     if callable(over):
-        return list(over(state))
+        try:
+            return list(over(state))
+        except FAILS as fault:
+            raise beside(what, fault) from fault
     try:
         found = state[over] if isinstance(state, dict) else getattr(state, str(over))
     except (KeyError, AttributeError, TypeError):
-        msg = f"node {node.name!r}: over={over!r}, but the state has no {over!r}"
+        msg = f"{what}{over!r}, but the state has no {over!r}"
         raise RunError(msg) from None
-    return list(found)
+    try:
+        return list(found)
+    except FAILS as fault:
+        raise beside(f"{what}{over!r}: going through it", fault) from fault

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from flownb.engine.item import Token
 from flownb.engine.maps import Gathering, elements
 from flownb.engine.routing import Popped, route
+from flownb.engine.signature import FAILS
 from flownb.engine.state import State, States
 from flownb.engine.tolerance import Tolerant
 
@@ -52,7 +53,7 @@ class RunItem(Tolerant):
 
     states: States | None
 
-    def launch(self, live: Collection[PlanEdge] | None = None) -> None:
+    def launch(self, live: Any = None) -> None:
         """Send the entry down to the first nodes."""
         entry = self.payload if self.states is None else self.states.entry
         self._spread(self.runners[0], entry, 0, live)
@@ -90,10 +91,6 @@ class RunItem(Tolerant):
         plain = self.order is None and not self.memo and self.replay is None
         return plain and (journal is None or journal.in_rows) and not self.loop.stream.watched
 
-    def key(self, token: Token) -> Any:
-        """Say under what an outcome that is known already is kept in `memo`."""
-        return token.at.plan.index, token.visit
-
     # -- what a node gets ------------------------------------------------------
 
     def _seen(self, token: Token) -> Any:
@@ -106,7 +103,7 @@ class RunItem(Tolerant):
         if isinstance(payload, State):
             values = copy.deepcopy(payload.values)
             return State(values, (payload,), number=payload.number)
-        return copy.deepcopy(payload)
+        return super().copied(payload)
 
     def _begin(self, target: Runner, payload: Any) -> None:
         token = Token(self, target, payload, 1, self._visit(target))
@@ -140,7 +137,7 @@ class RunItem(Tolerant):
         states = self.states
         try:
             self._give(token, states.merged(join.live.values()) if states else join.payload)
-        except Exception as error:  # noqa: BLE001 - a conflict, or a reducer that raised
+        except FAILS as error:  # a conflict, or a reducer that raised
             token.state = next(iter(join.live.values())) if states else None
             self.memo[self.key(token)] = error
 
@@ -151,7 +148,7 @@ class RunItem(Tolerant):
             return
         try:
             each = elements(token.at.node, token.payload)
-        except Exception as error:  # noqa: BLE001 - the user's key or function
+        except FAILS as error:  # the user's key or function
             self.memo[self.key(token)] = error
             each = []
         if not each:
@@ -317,7 +314,7 @@ class RunItem(Tolerant):
             try:
                 self.ended(token, *self.onward(token, gathering.results))
                 return
-            except Exception as wrong:  # noqa: BLE001 - its update, or a condition
+            except FAILS as wrong:  # its update, or a condition
                 failure = wrong
         self.failed(token, failure, gathering if gathering.error is not None else None)
 

@@ -10,7 +10,7 @@ import functools
 import json
 from typing import TYPE_CHECKING, Any
 
-from flownb.errors import QueueError
+from flownb.engine.signature import FAILS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,7 +76,7 @@ class Pushing:
         heard = functools.partial(loop.context.run, loop.guard, self._heard, token)
         try:
             token.task = loop.ending.post(token, self._queue, meta, heard)
-        except QueueError as error:
+        except FAILS as error:  # it is not JSON, or its model's own code raised
             self._runner.ended(token, token.payload, error)
         else:
             if token.task is None:

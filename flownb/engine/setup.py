@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from flownb.engine.context import Context
 from flownb.engine.item import Token
+from flownb.engine.signature import ENDS, FAILS
 from flownb.errors import RunError, told
 
 if TYPE_CHECKING:
@@ -26,7 +27,9 @@ async def open_resources(loop: LoopManager, stack: contextlib.AsyncExitStack) ->
     for name, value in loop.plan.options.resources.items():
         try:
             loop.resources[name] = await _entered(value, stack)
-        except Exception as error:
+        except FAILS as error:
+            if isinstance(error, ENDS):
+                raise
             why = told(error)
             msg = f"loop {loop.name!r}: resource {name!r} did not open: {why}"
             raise RunError(msg) from error
@@ -54,7 +57,9 @@ async def set_up(
         try:
             with loop.spot.at(runner.name):
                 await _maybe(instance.setup(Context(runner, token)))
-        except Exception as error:
+        except FAILS as error:
+            if isinstance(error, ENDS):
+                raise
             why = told(error)
             msg = f"node {runner.name!r} (loop {loop.name!r}): setup failed: {why}"
             raise RunError(msg) from error
@@ -66,7 +71,9 @@ async def _torn_down(loop: LoopManager, runner: Runner) -> None:
     try:
         with loop.spot.at(runner.name):
             await _maybe(runner.instance.teardown())  # type: ignore[union-attr]
-    except Exception as error:  # noqa: BLE001 - the others are still to be torn down
+    except FAILS as error:  # the others are still to be torn down
+        if isinstance(error, ENDS):
+            raise
         loop.log(runner.name, -1, "error", f"teardown failed: {told(error)}")
 
 

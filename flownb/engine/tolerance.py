@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from flownb.engine.passes import Rounds
-from flownb.errors import RunError
+from flownb.engine.signature import FAILS
+from flownb.errors import RunError, beside, caused
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -64,8 +65,8 @@ class Tolerant(Rounds):
             if says != "stop":
                 self._go_on_failed(token, error, says, gathering)
                 return
-        except Exception as wrong:  # noqa: BLE001 - the handler's own
-            wrong.__cause__ = wrong.__cause__ or error
+        except FAILS as wrong:
+            caused(wrong, error)
             error = wrong
         if self.loop.journal is not None:
             self.loop.journal.failed(token, error)
@@ -74,10 +75,14 @@ class Tolerant(Rounds):
         super().failed(token, error)
 
     def _asked(self, token: Token, failure: Failure) -> Any:
-        """Ask the node's `on_error`, or else the run's."""
+        """Ask the node's `on_error`, or else the run's; RunError if that raises."""
         says = token.at.node.on_error
         if callable(says):
-            says = says(failure)
+            try:
+                says = says(failure)
+            except FAILS as fault:
+                what = f"node {token.at.name!r}: its on_error="
+                raise beside(what, fault, failure.error) from fault
         return self.once.on_error if says is None else says
 
     def _go_on_failed(

@@ -355,6 +355,7 @@ class Track:
         return LoopStatus(
             self.name, self.state, self.host.pool, self._reason(), m.released,
             m.done, m.failed, m.failed_ticks, m.in_flight, m.rate, self._last_error(),
+            m.unread,
         )  # fmt: skip
 
     def _reason(self) -> str:

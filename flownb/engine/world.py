@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from flownb.engine.cached import Cache, cache
 from flownb.engine.capture import HERE
-from flownb.engine.signature import EXHAUSTED
-from flownb.errors import LivelockError, RunError, SimulationError
+from flownb.engine.signature import EXHAUSTED, FAILS
+from flownb.errors import LivelockError, RunError, SimulationError, beside
+from flownb.model.nodes import drawn
 
 if TYPE_CHECKING:
     from flownb.engine.calling import Runner
@@ -39,7 +40,7 @@ class Live:
         """Every node is called."""
         return True
 
-    def extra(self, runner: Runner, output: Any) -> float:  # noqa: ARG002
+    def extra(self, runner: Runner, output: Any, error: Any = None) -> float:  # noqa: ARG002
         """A call takes no time but its own."""
         return 0.0
 
@@ -91,8 +92,8 @@ class Simulated:
         """Whether node functions are called; a `fake=` always is."""
         return self._call or node.fake is not None
 
-    def extra(self, runner: Runner, output: Any) -> float:
-        """Virtual seconds that the call that just gave *output* still has to last."""
+    def extra(self, runner: Runner, output: Any, error: BaseException | None = None) -> float:
+        """Virtual seconds that the call that just gave *output*, or failed, still has to last."""
         if output is EXHAUSTED:
             return 0.0
         spot = HERE.get()
@@ -100,11 +101,9 @@ class Simulated:
         if spot is not None:
             slept, spot.slept = spot.slept, 0.0
         takes = runner.node.takes
-        if takes is None:
-            return slept
-        return slept + (
-            takes if isinstance(takes, (int, float)) else takes(self._rng("takes", runner))
-        )
+        if callable(takes):
+            takes = drawn(runner.node, self._rng("takes", runner), error)
+        return slept if takes is None else slept + takes
 
     def may_fail(self, runner: Runner, token: Token) -> None:
         """Fail here if `fail=` says so: a probability, item numbers, or a function of the rng."""
@@ -112,10 +111,13 @@ class Simulated:
         if fail is None:
             return
         rng = self._rng("fail", runner)
-        if isinstance(fail, int | float):
-            hit: Any = rng.random() < fail
-        else:
-            hit = fail(rng) if callable(fail) else token.iteration in fail
+        try:
+            if isinstance(fail, int | float):
+                hit = rng.random() < fail
+            else:
+                hit = bool(fail(rng) if callable(fail) else token.iteration in fail)
+        except FAILS as fault:
+            raise beside(f"node {runner.name!r}: its fail=", fault) from fault
         if hit:
             said = getattr(fail, "__name__", type(fail)) if callable(fail) else fail
             msg = f"fail={said} said so"  # never an address: the same in every process

@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from flownb.errors import GraphError
 from flownb.model.edges import did_you_mean
+from flownb.model.jsonable import check_plain
 from flownb.model.nodes import Kind
-from flownb.model.plain import check_plain
 from flownb.model.policies import AwaitPolicy, Pool, Restart, StartRule, WhenFull
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import abc
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -22,9 +23,10 @@ from typing import (
     get_type_hints,
 )
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from flownb.errors import GraphError, RunError
+from flownb.errors import GraphError, RunError, StoreError, beside, told
+from flownb.model.jsonable import Refused, compare
 
 if TYPE_CHECKING:
     from flownb.model.workflow import Workflow
@@ -104,29 +106,46 @@ class Schema:
         out = {**values, **update}
         for key, reducer in self.reducers.items():
             if key in update and key in values:
-                out[key] = reducer(values[key], update[key])
+                try:
+                    out[key] = reducer(values[key], update[key])
+                except BaseException as fault:
+                    what = f"the reducer of {key!r}, on what node {node!r} returned,"
+                    raise beside(what, fault) from fault
         return self._checked(out, f"what node {node!r} returned") if self.model else out
 
-    def dumped(self, update: Mapping[str, Any]) -> Any:
-        """Give an update as it is kept: the fields of a model as JSON types."""
+    def dumped(self, update: Mapping[str, Any], where: str = "the state") -> Any:
+        """Give an update as it is kept: the fields of a model as JSON types.
+
+        StoreError names a field of which `loaded` would make something else; *where* says
+        what it is a field of.
+        """
         if self.model is None:
             return dict(update)
+        return {k: self._dumped(k, v, where) for k, v in update.items()}
+
+    def _dumped(self, name: str, value: Any, where: str) -> Any:
         from pydantic_core import to_jsonable_python
 
-        return {k: to_jsonable_python(v) for k, v in update.items()}
+        try:
+            kept = to_jsonable_python(value, round_trip=True)
+            compare(self._field(name, value), self._field(name, kept))
+        except Refused as refused:
+            msg = f"{where}: .{name}{refused.path}: {refused.reason}"
+            raise StoreError(msg) from refused.__cause__
+        except BaseException as fault:
+            msg = f"{where}: .{name}: {told(fault)}"
+            raise StoreError(msg) from fault
+        return kept
 
     def loaded(self, kept: Mapping[str, Any]) -> dict[str, Any]:
         """Read back what `dumped` gave."""
         return {k: self._field(k, v) for k, v in kept.items()}
 
     def _field(self, name: str, value: Any) -> Any:
-        from pydantic import TypeAdapter
-
-        field = None if self.model is None else self.model.model_fields.get(name)
-        if field is None:
+        if self.model is None or name not in self.model.model_fields:
             return value
         try:
-            return TypeAdapter(field.rebuild_annotation()).validate_python(value)
+            return _adapter(self.model, name).validate_python(value)
         except ValidationError:  # an update for a reducer may be of another type than the field
             return value
 
@@ -139,9 +158,15 @@ class Schema:
             raise RunError(msg)
         try:
             return _fields(model.model_validate(values))
-        except ValidationError as error:
-            msg = f"{what} does not fit {model.__name__}: {error}"
+        except BaseException as error:
+            text = error if isinstance(error, ValidationError) else told(error)
+            msg = f"{what} does not fit {model.__name__}: {text}"
             raise RunError(msg) from error
+
+
+@lru_cache(maxsize=256)
+def _adapter(model: type[BaseModel], name: str) -> TypeAdapter[Any]:
+    return TypeAdapter(model.model_fields[name].rebuild_annotation())
 
 
 def _fields(model: BaseModel) -> dict[str, Any]:

@@ -28,9 +28,9 @@ from flownb.model.document import (
     ToolRef,
 )
 from flownb.model.edges import AnyOf
+from flownb.model.jsonable import Refused, adapter_of, check_plain, written
 from flownb.model.making import OwnLimit
 from flownb.model.nodes import BaseNode, QueueNode, QueueReader
-from flownb.model.plain import check_plain
 from flownb.model.policies import OTHERWISE
 from flownb.model.tools import alike, is_nameless, origin
 
@@ -134,13 +134,12 @@ class _Writer:
     def _class(self, fn: BaseNode, where: str) -> ClassDoc:
         name = self._name(type(fn), where)
         try:
-            settings = fn.config.model_dump(mode="json")
-        except Exception as error:  # noqa: BLE001 - a config may hold whatever its author likes
-            self.problems.append(f"{where}: its Config cannot be written as JSON: {error}")
+            settings = written(adapter_of(type(fn.config)), fn.config, "Config")
+        except Refused as refused:
+            self.problems.append(f"{where}, Config{refused.path}: {refused.reason}")
             settings = {}
         else:
             self._check_whole(fn, settings, where)
-        self._checked(settings, f"{where}, Config")
         return self._made(ClassDoc, {"name": name, **({"settings": settings} if settings else {})})
 
     def _check_whole(self, fn: BaseNode, settings: dict[str, Any], where: str) -> None:
@@ -268,8 +267,7 @@ class _Writer:
         try:
             check_plain(value, where)
         except GraphError as error:
-            hint = " (give a dict of plain values)" if isinstance(value, BaseModel) else ""
-            self.problems.append(f"{error}{hint}")
+            self.problems.append(str(error))
             return None
         return value
 

@@ -10,12 +10,12 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, Field, SecretStr, computed_field
 
 from flownb.errors import GraphError
 from flownb.model.document import GraphDoc, from_dict, parse, to_dict
+from flownb.model.jsonable import check_plain
 from flownb.model.nodes import BlockingNode, NodeConfig, QueueNode
-from flownb.model.plain import check_plain
 from flownb.model.policies import OTHERWISE, Limit, Retry
 from flownb.model.tools import ToolRegistry
 from flownb.model.tools import tools as default_tools
@@ -229,22 +229,57 @@ def test_every_workflow_comes_back_as_the_same_document(graph):
     ("graph", "text"),
     [
         (lambda: Workflow("g").add_producer("p", iter([1])), "node 'p': a list_iterator is no"),
-        (lambda: Workflow("g").add_producer("p", [{1}]), "node 'p', items[0]: a set is not JSON"),
+        (lambda: Workflow("g").add_producer("p", [{1}]), "node 'p', items[0]: set is not JSON"),
         (lambda: Workflow("g").add_node("a", functools.partial(check)), "node 'a': a partial can"),
-        (lambda: Workflow("g").add_node("a", config={"k": float("nan")}), "node 'a', config=.k: n"),
-        (lambda: Workflow("g").add_node("a", config=Day(rain=1)), "node 'a', config=: a Day is"),
+        (
+            lambda: Workflow("g").add_node("a", config={"k": float("nan")}),
+            "node 'a', config=.k: NaN",
+        ),
+        (
+            lambda: Workflow("g").add_node("a", config=Day(rain=1)),
+            "node 'a', config=: Day is not JSON: use .model_dump()",
+        ),
         (lambda: Workflow("g").add_if("i").add_edge("i", "a", when=(1,)), "edge i -> a, when=(1,)"),
         (lambda: Workflow("g").add_edge("a", "b", when="\ud800"), "graph document.edges[0].when:"),
         (lambda: Workflow("g").set_loop("p", resources={"db": 3}), "loop 'p', resources['db']: a"),
         (lambda: Workflow("g").set_loop("p", checkpoint={1}), "loop 'p', checkpoint: "),
         (lambda: Workflow("g").add_node("a", takes="long"), "node 'a', takes: "),
-        (lambda: Workflow("g\ud800"), "the graph's name: text with half a surrogate"),
+        (lambda: Workflow("g\ud800"), "the graph's name: a lone surrogate"),
     ],
 )
 def test_what_json_cannot_hold_is_named_with_its_node_and_option(graph, text):
     with pytest.raises(GraphError) as raised:
         to_dict(graph())
     assert raised.value.problems[0].startswith(text)
+
+
+class Secretive(BlockingNode):
+    class Config(NodeConfig):
+        token: SecretStr = SecretStr("")
+        left_out: int = Field(0, exclude=True)
+        both: tuple[int, ...] = ()
+
+        @computed_field
+        @property
+        def count(self) -> int:
+            return len(self.both)
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"token": "hush"}, "node 'a', Config.token: a SecretStr is not written"),
+        ({"left_out": 1}, "node 'a', Config.left_out: 1 comes back as 0"),
+    ],
+)
+def test_a_setting_that_would_be_lost_is_named(settings, text):
+    tools = ToolRegistry()
+    tools.register(Secretive)
+    with pytest.raises(GraphError) as raised:
+        to_dict(Workflow("g").add_node("a", Secretive(**settings)), tools=tools)
+    assert raised.value.problems[0].startswith(text)
+    fine = to_dict(Workflow("g").add_node("a", Secretive(both=(1, 2))), tools=tools)
+    assert from_dict(Workflow, fine, tools=tools).nodes["a"].fn.config.both == (1, 2)
 
 
 def test_everything_that_cannot_be_written_is_told_at_once():
@@ -394,7 +429,7 @@ def test_a_class_node_that_would_come_back_as_another_is_refused():
     assert to_dict(Workflow("g").add_node(Counting("n")))["nodes"][0]["class"]
     for node_, text in (
         (Counting("n", start=5), "the .count of Counting would not come back as it is"),
-        (Login("n", token="t0p"), "the Config of Login would not come back as it is"),
+        (Login("n", token="t0p"), "Config.token: a SecretStr is not written"),
         (Needy("n", object()), "Needy cannot be made of its name and Config alone"),
     ):
         with pytest.raises(GraphError) as raised:
@@ -429,12 +464,12 @@ def test_item_numbers_to_fail_and_all_outputs_to_keep_are_written():
         (node(takes="1"), "node 'a', nodes[0].takes: input should be a valid number, or input"),
         (node(takes=True), "node 'a', nodes[0].takes: "),
         (node(keep=1.5), "node 'a', nodes[0].keep: "),
-        (node(takes=float("nan")), "graph document.nodes[0].takes: nan is not JSON"),
-        (node(config={"k": float("inf")}), "graph document.nodes[0].config.k: inf is not JSON"),
-        (node(config={1: 2}), "graph document.nodes[0].config: the key 1 is not text"),
-        (node(config="\ud800"), "graph document.nodes[0].config: text with half a surrogate"),
-        (node(config=10**5000), "graph document.nodes[0].config: a number of more than 300"),
-        (node(config=b"x"), "graph document.nodes[0].config: a bytes is not JSON"),
+        (node(takes=float("nan")), "graph document.nodes[0].takes: NaN is not JSON"),
+        (node(config={"k": float("inf")}), "graph document.nodes[0].config.k: Infinity is not"),
+        (node(config={1: 2}), "graph document.nodes[0].config: the key 1 is not a"),
+        (node(config="\ud800"), "graph document.nodes[0].config: a lone surrogate is not"),
+        (node(config=10**5000), "graph document.nodes[0].config: an integer this long"),
+        (node(config=b"x"), "graph document.nodes[0].config: bytes is not JSON"),
         (node(retry={"on": "ValueError", "atempts": 2}), "node 'a', nodes[0].retry.atempts: unkn"),
         (node(retry={"on": "ValueError", "attempts": 0}), "node 'a': ValueError: Retry(attempts=0"),
         (node(retry={"on": ["check"]}), "node 'a': TypeError: Retry(on="),
@@ -493,7 +528,7 @@ def nested(depth: int) -> list:
 def test_deep_nesting_ends_in_an_error_and_not_in_the_stack():
     (text,) = problems(node(config=nested(200_000)))
     assert text.startswith("graph document.nodes[0].config[0][0]")
-    assert text.endswith("nested more than 64 deep")
+    assert text.endswith("nested deeper than 64 levels, or inside itself")
     check_plain(nested(60), "x")
 
 
