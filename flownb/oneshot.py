@@ -7,9 +7,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from copy import deepcopy
-from typing import TYPE_CHECKING, Any
+from copy import copy, deepcopy
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any, Self
 
+from flownb.model.edges import Edge
+from flownb.model.making import with_own_limit
+from flownb.model.nodes import Node
+from flownb.model.policies import Limit
 from flownb.model.records import NOTHING
 from flownb.model.workflow import Workflow
 
@@ -44,6 +49,32 @@ class OneShot(Workflow):
         self.last_start: Orchestrator | None = None
         self._store: Any = None
         self.stepped: dict[str, Any] = {}  # what nodes tried by step() passed on last
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Give the definition, without what runs or ran: this is what every copy begins with.
+
+        So `copy.copy`, `copy.deepcopy`, pickle and cloudpickle take a graph at any time, and
+        what is added to a copy is not added here.
+        """
+        own = {k: copy(v) if isinstance(v, (dict, list)) else v for k, v in vars(self).items()}
+        own["nodes"] = {name: with_own_limit(node) for name, node in self.nodes.items()}
+        nothing_ran = {"last_run": None, "last_start": None, "_once": None, "_store": None}
+        return {**own, **nothing_ran, "stepped": {}}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Copy the definition; functions, limits and what cannot be copied are shared.
+
+        >>> from copy import deepcopy
+        >>> from flownb import Graph
+        >>> graph = Graph("g").add_node("double", lambda state: {"n": state["n"] * 2})
+        >>> run = graph.run({"n": 4})
+        >>> deepcopy(graph).run({"n": 5}).state, graph.last_run is run
+        ({'n': 10}, True)
+        """
+        made = memo[id(self)] = copy(self)
+        for name, value in vars(made).items():
+            setattr(made, name, _deep(value, memo))
+        return made
 
     def run(
         self,
@@ -253,6 +284,23 @@ class OneShot(Workflow):
             check(self)
             self._once = (asked, compile_once(self, **options), deque())
         return self._once[1]
+
+
+def _deep(value: Any, memo: dict[int, Any]) -> Any:
+    """Copy a part of a definition. A generator or a client cannot be; a limit must not be."""
+    if type(value) is dict:
+        return {key: _deep(part, memo) for key, part in value.items()}
+    if type(value) is list:
+        return [_deep(part, memo) for part in value]
+    if isinstance(value, (Node, Edge)):
+        parts = {f.name: _deep(getattr(value, f.name), memo) for f in fields(value)}
+        return replace(value, **parts)
+    if type(value) is Limit:  # one object is one limit, whatever the graph
+        return value
+    try:
+        return deepcopy(value, memo)
+    except Exception:  # noqa: BLE001 - the user's own objects may raise anything
+        return value
 
 
 def _options(
