@@ -247,6 +247,10 @@ class Graph(OneShot, Shown):
         run on its workers. `async with graph.start() as orch:` stops at the end. Raises
         GraphError, and QueueUnavailable when no Redis answers.
 
+        What nodes print is in `orch.logs()`, not in a cell. A cell with `%%capture` (or
+        `redirect_stdout`) catches all that is printed while it runs, also by nodes of loops
+        in this process; when it has ended, prints go to the log again.
+
         A loop with `set_loop(checkpoint="loops.sqlite")` goes on where it stopped, also in a
         restarted kernel; *fresh* begins anew. Kept are, each `persistence_interval` seconds
         (1; 0: after each item, before the next is made), at a pause and at the end: which
