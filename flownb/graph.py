@@ -73,10 +73,22 @@ class Graph(OneShot, Shown):
         """Forget what these nodes, or all of this graph, keep with `cache=`; say how much.
 
         Results are kept by graph and node name in the process in which the node ran: they
-        outlive a run, and a cell that builds the graph again. They are given only to the
-        same function: redefine it, a function it calls, or a constant that it reads, and it
-        is called. What it reads from a file, or out of a dict that has changed in place, is
-        not seen: that is when to call this.
+        outlive a run, and a cell that builds the graph again. They are given only while the
+        function, and all that it reads, is the same. Followed are, from function to
+        function, in cells and in modules of your own (not in installed packages):
+
+        - code, defaults, closures, partials, methods, what a decorator wraps, and classes
+          with their bases, also when they were changed in place, reloaded or redefined;
+        - global names, attributes of modules (`mod.f`, `mod.RATE`), and imports inside;
+        - numbers, texts and tuples by value, lists, dicts and sets of up to 1,000 entries
+          too, and what is set on objects of your own classes. What the function itself
+          sets or changes (a counter) does not count.
+
+        An installed package is known by its name and version, what it makes (a client, an
+        array) as the object that it is. Not seen are files, databases, the clock and
+        random numbers, names that are text (`getattr`, `eval`, `import_module`), and what
+        changes inside an array, a table or a longer list: that is when to call this.
+        `validate()` tells what of it a function with `cache=` uses, where it can be seen.
 
         >>> graph = Graph("g").add_node("load", lambda state: {"rows": 3}, cache=True)
         >>> [graph.run({"file": "a.csv"}).logs[0].status for _ in range(2)]
