@@ -5,12 +5,15 @@ The verbs of `Graph` for one-shot runs, a file of their own. What they do is don
 
 from __future__ import annotations
 
+import os
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from copy import copy, deepcopy
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Self
 
+from flownb.errors import StoreError
 from flownb.model.edges import Edge
 from flownb.model.making import with_own_limit
 from flownb.model.nodes import Node
@@ -106,7 +109,9 @@ class OneShot(Workflow):
         is kept, so that `resume` can take the run up after a crash: before and after each
         node, or with a *persistence_interval* every so many seconds. States are kept as
         JSON, secrets in them too: leave those out. *run_id* names the run; one of the same
-        name that is completed is replaced, one that can be taken up is not.
+        name that is completed is replaced, one that can be taken up is not. Without *store*
+        it is the one that the environment variable `FLOWNB_STORE` names, if it is set;
+        `store="memory://"` then keeps a run out of it.
 
         Nodes push to queues as in a loop: to those named in this graph, on *redis* (a URL or
         client; without it in this kernel, where `run.queues` finds them), or to those of
@@ -123,9 +128,9 @@ class OneShot(Workflow):
         from flownb.engine.run import run_in_thread
 
         options = _options(start_rule, max_concurrency, max_iterations, on_error)
-        keep = None if store is None else (store, run_id, persistence_interval)
         given = {"tools": tools, "redis": redis}
-        return run_in_thread(*self._new(state, options, keep, given, progress=progress))
+        with _kept(store, run_id, persistence_interval) as keep:
+            return run_in_thread(*self._new(state, options, keep, given, progress=progress))
 
     async def arun(
         self,
@@ -146,9 +151,9 @@ class OneShot(Workflow):
         from flownb.engine.run import run_here
 
         options = _options(start_rule, max_concurrency, max_iterations, on_error)
-        keep = None if store is None else (store, run_id, persistence_interval)
         given = {"tools": tools, "redis": redis}
-        return await run_here(*self._new(state, options, keep, given, progress=progress))
+        with _kept(store, run_id, persistence_interval) as keep:
+            return await run_here(*self._new(state, options, keep, given, progress=progress))
 
     def resume(
         self,
@@ -273,8 +278,6 @@ class OneShot(Workflow):
 
     def _plan_once(self, options: Mapping[str, Any]) -> LoopPlan:
         """Check and compile the graph for a run; remembered until it is edited."""
-        import os
-
         from flownb.analysis.once import compile_once
         from flownb.analysis.validate import check
 
@@ -284,6 +287,18 @@ class OneShot(Workflow):
             check(self)
             self._once = (asked, compile_once(self, **options), deque())
         return self._once[1]
+
+
+@contextmanager
+def _kept(store: Any, run_id: str | None, interval: float) -> Iterator[tuple[Any, ...] | None]:
+    """Say how a run is kept: by its store, else by that of the environment, else not."""
+    by_variable = store is None and bool(os.environ.get("FLOWNB_STORE", "").strip())
+    try:
+        yield (store, run_id, interval) if by_variable or store is not None else None
+    except StoreError as error:
+        if by_variable and "FLOWNB_STORE" not in str(error):
+            error.args = (f"FLOWNB_STORE: {error}",)
+        raise
 
 
 def _deep(value: Any, memo: dict[int, Any]) -> Any:

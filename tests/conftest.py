@@ -214,6 +214,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Note every event loop at birth: asyncio itself keeps no list of them."""
     config.pluginmanager.register(LeakCheck(), "flownb-leak-check")
+    for name in ("FLOWNB_STORE", "FLOWNB_MAX_ITERATIONS"):  # they are the user's, not the tests'
+        os.environ.pop(name, None)
     born = asyncio.BaseEventLoop.__init__
 
     def init(self: asyncio.BaseEventLoop, *args: object, **kwargs: object) -> None:
