@@ -13,6 +13,7 @@ from flownb.model.policies import AWAIT_POLICIES
 from flownb.model.routes import END
 from flownb.model.shown import Shown
 from flownb.oneshot import OneShot
+from flownb.tracebacks import folded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -102,6 +103,7 @@ class Graph(OneShot, Shown):
         names = [self._ref(node) for node in nodes]
         return cache.clear(self.name, tuple(known_node(n, self.nodes) for n in names))
 
+    @folded
     def validate(self) -> tuple[Problem, ...]:
         """Find every mistake at once; `str()` of each is a sentence. Empty: all is well.
 
@@ -121,6 +123,7 @@ class Graph(OneShot, Shown):
 
         return validate(self)
 
+    @folded
     def plan(self, loop: NodeRef, *, policy: AwaitPolicy | None = None) -> LoopPlan:
         """Compile one loop to the flat plan that will run; raises GraphError."""
         from flownb.analysis.plan import compile_plan
@@ -129,6 +132,7 @@ class Graph(OneShot, Shown):
         check(self)
         return compile_plan(self, self._ref(loop), policy)
 
+    @folded
     def explain(
         self,
         *,
@@ -146,6 +150,7 @@ class Graph(OneShot, Shown):
         check(self)
         return explain(self, policy=policy, measured=measured)
 
+    @folded
     def simulate(
         self,
         *,
@@ -193,6 +198,7 @@ class Graph(OneShot, Shown):
             history=history, tools=tools, using=self.using,
         )  # fmt: skip
 
+    @folded
     def compare(
         self,
         policies: Iterable[AwaitPolicy] = AWAIT_POLICIES,
@@ -219,6 +225,7 @@ class Graph(OneShot, Shown):
         }
         return Timeline.compare(found)
 
+    @folded
     def sweep(
         self,
         check: Callable[[Simulation], object],
@@ -240,6 +247,7 @@ class Graph(OneShot, Shown):
         tried = range(seeds) if isinstance(seeds, int) else seeds
         return sweep(self.name, tried, lambda seed: self.simulate(seed=seed, **options), check)
 
+    @folded
     def start(
         self,
         *,

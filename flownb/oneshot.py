@@ -20,6 +20,7 @@ from flownb.model.nodes import Node
 from flownb.model.policies import Limit
 from flownb.model.records import NOTHING
 from flownb.model.workflow import Workflow
+from flownb.tracebacks import folded
 
 if TYPE_CHECKING:
     from flownb.analysis.plan import LoopPlan
@@ -79,6 +80,7 @@ class OneShot(Workflow):
             setattr(made, name, _deep(value, memo))
         return made
 
+    @folded
     def run(
         self,
         state: Any = None,
@@ -132,6 +134,7 @@ class OneShot(Workflow):
         with _kept(store, run_id, persistence_interval) as keep:
             return run_in_thread(*self._new(state, options, keep, given, progress=progress))
 
+    @folded
     async def arun(
         self,
         state: Any = None,
@@ -155,6 +158,7 @@ class OneShot(Workflow):
         with _kept(store, run_id, persistence_interval) as keep:
             return await run_here(*self._new(state, options, keep, given, progress=progress))
 
+    @folded
     def resume(
         self,
         run_id: str,
@@ -188,6 +192,7 @@ class OneShot(Workflow):
         kept, given = (run_id, store, persistence_interval), {"tools": tools, "redis": redis}
         return run_in_thread(*self._taken_up(kept, options, given, progress=progress))
 
+    @folded
     async def aresume(
         self,
         run_id: str,
@@ -205,6 +210,7 @@ class OneShot(Workflow):
         kept, given = (run_id, store, persistence_interval), {"tools": tools, "redis": redis}
         return await run_here(*self._taken_up(kept, options, given, progress=progress))
 
+    @folded
     def step(self, node: NodeRef, item: Any = NOTHING, *, tools: ToolRegistry | None = None) -> Any:
         """Call one node, and give what it returned; of an if its verdict.
 

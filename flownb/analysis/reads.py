@@ -11,12 +11,9 @@ from __future__ import annotations
 import dis
 import functools
 import importlib.util
-import site
 import sys
-import sysconfig
 from collections import deque
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from types import (
     BuiltinFunctionType,
     CodeType,
@@ -28,6 +25,7 @@ from types import (
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from flownb.errors import GraphError
+from flownb.user_code import is_own
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -315,38 +313,6 @@ def _is_of_own(value: Any) -> bool:
     if isinstance(value, FunctionType):
         return is_own(value.__globals__.get("__name__", ""))
     return isinstance(value, type) and is_own(value.__module__)
-
-
-@functools.cache
-def _installed() -> tuple[str, ...]:
-    """Give the folders of Python and of installed packages."""
-    names = ("stdlib", "platstdlib", "purelib", "platlib")
-    folders = {sysconfig.get_path(name) for name in names} | {site.getusersitepackages()}
-    folders |= set(site.getsitepackages())
-    return tuple(f"{Path(folder).resolve()}/" for folder in folders)
-
-
-@functools.lru_cache(maxsize=4096)
-def _is_installed(file: str) -> bool:
-    return Path(file).resolve().as_posix().startswith(_installed())
-
-
-def is_own(name: str) -> bool:
-    """Whether a module is the user's: a cell, a script, a file that is not installed.
-
-    >>> is_own("__main__"), is_own("json"), is_own("pydantic.main"), is_own("flownb.graph")
-    (True, False, False, False)
-    """
-    top = name.partition(".")[0]
-    if name == "__main__" or top == "flownb":
-        return name == "__main__"
-    module = sys.modules.get(name)
-    if module is None:
-        return top not in sys.stdlib_module_names
-    file = getattr(module, "__file__", None)
-    if file is None:
-        return top not in sys.stdlib_module_names and top not in sys.builtin_module_names
-    return not _is_installed(file)
 
 
 def _version(name: str) -> str:

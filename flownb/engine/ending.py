@@ -13,14 +13,15 @@ import functools
 import traceback
 from typing import TYPE_CHECKING, Any, Final
 
+from flownb.address import redacted
 from flownb.errors import NodeFailed, told
 from flownb.model.policies import ON_ERROR
 from flownb.model.records import Failure
+from flownb.tracebacks import fold
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Coroutine, Sequence
-    from types import TracebackType
 
     from flownb.engine.item import Item, Token
     from flownb.engine.loop import LoopManager
@@ -277,26 +278,21 @@ def _failure(
     token, error = errors[0]
     return Failure(
         loop.name, token.at.name, iteration, payload, token.attempt, error,
-        tuple((t.at.name, e) for t, e in errors), _user_traceback(error), loop.now(),
+        tuple((t.at.name, e) for t, e in errors), _traceback(error), loop.now(),
     )  # fmt: skip
 
 
-def _user_traceback(error: BaseException) -> str:
-    """Format the traceback from the user's first frame on; ours would only distract."""
-    frame = error.__traceback__
-    while frame is not None and _is_ours(frame.tb_frame.f_globals.get("__name__", "")):
-        frame = frame.tb_next
-    lines = _lines(error, frame or error.__traceback__)
-    return "".join(line if len(line) <= LINE else f"{line[:LINE]}…\n" for line in lines)
+def _traceback(error: BaseException) -> str:
+    """Format the traceback, without our frames and without passwords."""
+    fold(error)
+    lines = _lines(error)
+    cut = "".join(line if len(line) <= LINE else f"{line[:LINE]}…\n" for line in lines)
+    return redacted(cut)
 
 
-def _lines(error: BaseException, frame: TracebackType | None) -> list[str]:
+def _lines(error: BaseException) -> list[str]:
     """Format it; Python 3.11 fails at that now and then, where other threads do the same."""
     for _ in range(3):
         with contextlib.suppress(SystemError):
-            return traceback.format_exception(type(error), error, frame)
+            return traceback.format_exception(error)
     return traceback.format_exception_only(error)
-
-
-def _is_ours(module: str) -> bool:
-    return module.split(".", maxsplit=1)[0] in {"flownb", "tenacity", "asyncio"}
