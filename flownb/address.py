@@ -8,29 +8,19 @@ is passed on.
 
 from __future__ import annotations
 
-import json
 import math
 import re
-import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qsl, quote, quote_plus, unquote, unquote_plus
+from typing import Any, Final
+from urllib.parse import parse_qsl, quote, quote_plus, unquote
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from flownb.redaction import HIDDEN, hide, is_secret, redacted
 
-HIDDEN: Final = "***"
-_SECRET_WORDS: Final = ("pass", "pwd", "secret", "token", "key", "auth", "credential")
-_WORD: Final = re.compile(r".{1,3}|[a-z]+")  # such a secret may be a part of other words
 _HOST: Final = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(?::(\d*))?")
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 _ODD: Final = "it cannot be read: write / ? # @ in a password as %2F %3F %23 %40"
-
-_MOST: Final = 10_000  # spellings that are remembered, the newest
-_secrets: dict[str, None] = {}
-_lock = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,69 +107,6 @@ def host_and_port(host: str) -> tuple[str, int | None]:
         msg = f"its port is {port}: 1 to 65535"
         raise ValueError(msg)
     return unquote(match[1].strip("[]")), port
-
-
-# -- secrets -------------------------------------------------------------------
-
-
-def is_secret(name: str) -> bool:
-    """Whether an option of this name holds what nobody is to see."""
-    is_file = name.lower().endswith(("file", "path", "certs"))
-    return not is_file and any(word in name.lower() for word in _SECRET_WORDS)
-
-
-def hide(*secrets: str) -> None:
-    """Have `redacted` know these, in every spelling in which they may come back."""
-    with _lock:
-        for secret in secrets:
-            _secrets.update(dict.fromkeys(filter(str.strip, _spellings(secret))))
-        while len(_secrets) > _MOST:
-            del _secrets[next(iter(_secrets))]
-
-
-def _spellings(secret: str) -> Iterator[str]:
-    for plain in (secret, unquote(secret), unquote_plus(secret)):
-        yield plain
-        yield quote(plain, safe="")
-        yield quote(plain)
-        yield quote_plus(plain)
-        yield repr(plain)[1:-1]
-        yield ascii(plain)[1:-1]
-        yield repr(plain.encode("utf-8", "surrogatepass"))[2:-1]
-        yield json.dumps(plain)[1:-1]
-
-
-def redacted(text: object) -> str:
-    """Give what a server, a driver or an error says, without any password given here.
-
-    >>> address = Address.of("redis://:hunter22@db")
-    >>> redacted("-ERR unknown command AUTH, with args: 'hunter22'")
-    "-ERR unknown command AUTH, with args: '***'"
-    """
-    said = str(text)
-    with _lock:
-        known = [secret for secret in _secrets if secret in said]
-    for secret in sorted(known, key=len, reverse=True):
-        if _WORD.fullmatch(secret):
-            said = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", HIDDEN, said)
-        else:
-            said = said.replace(secret, HIDDEN)
-    return said
-
-
-def scrub(error: BaseException) -> None:
-    """Take passwords out of an error, and out of those that it came from."""
-    seen: list[BaseException | None] = [None]
-    todo: list[BaseException | None] = [error]
-    while todo:
-        one = todo.pop()
-        if one is None or one in seen:
-            continue
-        seen.append(one)
-        clean = tuple(redacted(arg) if isinstance(arg, str) else arg for arg in one.args)
-        if clean != one.args:
-            one.args = clean
-        todo += [one.__cause__, one.__context__]
 
 
 # -- Redis ---------------------------------------------------------------------

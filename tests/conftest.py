@@ -22,6 +22,7 @@ from weakref import WeakSet
 import hypothesis
 import pytest
 
+from flownb import redaction
 from flownb.engine import generations
 
 collect_ignore_glob = ["faults/*"]  # programs, not modules: importing one runs it
@@ -100,6 +101,12 @@ _failed = pytest.StashKey[bool]()
 
 class LeakCheck:
     """A plugin of its own, because fixtures of a conftest.py do not reach flownb's doctests."""
+
+    @pytest.fixture(autouse=True)
+    def passwords_are_forgotten(self) -> object:
+        """Another test may say the words that are passwords in this one."""
+        yield
+        redaction._secrets.clear()
 
     @pytest.fixture(autouse=True)
     def nothing_leaks(self, request: pytest.FixtureRequest) -> object:

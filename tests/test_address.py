@@ -20,18 +20,10 @@ from redis import asyncio as redis_asyncio
 from redis.sentinel import Sentinel
 
 from flownb import Graph
-from flownb.address import (
-    Address,
-    hide,
-    options_of_client,
-    redacted,
-    redis_options,
-    scrub,
-    sqlite_path,
-    store_address,
-)
+from flownb.address import Address, options_of_client, redis_options, sqlite_path, store_address
 from flownb.errors import FlowError, QueueError, StoreError
 from flownb.queues import QueueSpec, open_server
+from flownb.redaction import hide, redacted, scrub
 from flownb.stores import open_store
 
 SECRET = "hunter2"

@@ -196,6 +196,15 @@ def test_the_cause_of_a_loops_error_is_the_users_own_and_each_wait_begins_anew()
     assert [f.name for f in cause if f.name != "<listcomp>"] == ["deep", "bad"]
 
 
+def test_the_lines_of_another_process_are_told_with_the_cause():
+    with pytest.raises(NodeFailed) as told:
+        asyncio.run(waited(loop(deep).set_loop("p", pool="process")))
+    (note,) = told.value.__cause__.__notes__
+    assert note.startswith("In its process, most recent call last:\n  File ")
+    assert note.endswith(("return 1 / 0", "~~^~~"))
+    assert "flownb/" not in note
+
+
 def test_a_failure_keeps_a_traceback_without_our_frames():
     sim = loop(deep).simulate()
     (failure,) = sim.failures()

@@ -13,10 +13,10 @@ import functools
 import traceback
 from typing import TYPE_CHECKING, Any, Final
 
-from flownb.address import redacted
 from flownb.errors import NodeFailed, told
 from flownb.model.policies import ON_ERROR
 from flownb.model.records import Failure
+from flownb.redaction import redacted
 from flownb.tracebacks import fold
 
 if TYPE_CHECKING:

@@ -7,10 +7,13 @@ travel spoils nothing but itself: a stand-in that shows what it was takes its pl
 from __future__ import annotations
 
 import pickle
+import traceback
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from flownb.errors import RunError, told
+from flownb.redaction import redacted
+from flownb.tracebacks import fold
 
 if TYPE_CHECKING:
     from flownb.model.records import Failure
@@ -63,8 +66,18 @@ def pack_error(error: BaseException | None) -> Any:
     """Make an error ready to travel with its cause; one that cannot, as its text."""
     if error is None:
         return None
-    cause = None if error.__cause__ is None else portable_error(error.__cause__)
+    cause = None if error.__cause__ is None else _with_frames(error.__cause__)
     return pack((portable_error(error), cause))
+
+
+def _with_frames(error: BaseException) -> BaseException:
+    """Give an error with a note of where it was raised: frames do not travel."""
+    fold(error)
+    frames, portable = error.__traceback__, portable_error(error)
+    if frames is not None:
+        lines = "".join(traceback.format_tb(frames))
+        portable.add_note(redacted(f"In its process, most recent call last:\n{lines}".rstrip()))
+    return portable
 
 
 def unpack_error(packed: Any) -> BaseException | None:

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from flownb.address import redacted, scrub
 from flownb.errors import QueueError, QueueUnavailable
 from flownb.queues.glance import entries
+from flownb.redaction import redacted, scrub
 
 if TYPE_CHECKING:
     from flownb.queues.wire import Wire

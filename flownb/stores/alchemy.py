@@ -11,8 +11,9 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from flownb.address import redacted, scrub, with_driver
+from flownb.address import with_driver
 from flownb.errors import StoreError
+from flownb.redaction import redacted, scrub
 from flownb.stores.sql import SCHEMA, Lost, Params, Taken
 
 if TYPE_CHECKING:

@@ -12,8 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
-from flownb.address import client_options, redacted, scrub
+from flownb.address import client_options
 from flownb.errors import StoreError
+from flownb.redaction import redacted, scrub
 from flownb.stores.base import GraphRecord, RunRecord, RunStatus, Step
 from flownb.stores.codec import MAX_BYTES, decode, encode
 from flownb.stores.records import (
