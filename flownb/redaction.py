@@ -6,7 +6,6 @@ goes through `redacted` before it is shown, logged or raised.
 
 from __future__ import annotations
 
-import json
 import re
 import threading
 from typing import TYPE_CHECKING, Final
@@ -40,6 +39,8 @@ def hide(*secrets: str) -> None:
 
 
 def _spellings(secret: str) -> Iterator[str]:
+    import json
+
     for plain in (secret, unquote(secret), unquote_plus(secret)):
         yield plain
         yield quote(plain, safe="")

@@ -8,7 +8,6 @@ they gave, cuts the frames of flownb, and of what it uses, out of the errors tha
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import os
 from contextlib import AbstractContextManager
@@ -30,7 +29,7 @@ _MACHINERY: Final = frozenset(
     | {"threading"}
 )
 # What says all in its text; of any other error that begins in flownb the last frame is left.
-_TELLS_ITSELF: Final = (FlowError, KeyboardInterrupt, asyncio.CancelledError, TimeoutError)
+_TELLS_ITSELF: Final = frozenset({"CancelledError", "KeyboardInterrupt", "TimeoutError"})
 
 
 class _Folding(AbstractContextManager[None]):
@@ -97,7 +96,7 @@ def _kept(error: BaseException) -> list[TracebackType]:
         if not inside:
             kept.append(frame)
         frame, last = frame.tb_next, frame
-    if inside and isinstance(error, _TELLS_ITSELF):
+    if inside and (isinstance(error, FlowError) or type(error).__name__ in _TELLS_ITSELF):
         # What the user called, and not how that came to us: a socket, opened by a library.
         while kept and not is_own(_module(kept[-1])):
             kept.pop()

@@ -140,7 +140,7 @@ class Reads:
             elif isinstance(thing, ModuleType):
                 yield from self._module(thing, near)
             elif isinstance(thing, type):
-                yield from self._class(thing)
+                yield from self._class(thing, near)
             else:
                 yield from self._object(thing, near)
 
@@ -166,7 +166,9 @@ class Reads:
         elif kind is functools.partial:
             yield from self._row("partial", (value.func, *value.args, *value.keywords.items()))
         elif kind is MethodType:
-            yield from self._row("method", (value.__func__, value.__self__))
+            yield from self._row("method", (value.__func__,))
+            code = getattr(value.__func__, "__code__", None)
+            yield from self._read(value.__self__, facts(code) if code else _NONE, name)
         elif kind is BuiltinFunctionType:
             yield from self._row(f"{value.__module__}.{value.__qualname__}", (value.__self__,))
         elif kind in {staticmethod, classmethod, _Cached}:
@@ -267,20 +269,20 @@ class Reads:
                 if own or type(value) in PLAIN or _is_of_own(value):
                     yield from self._named([(attribute, value)], near)
 
-    def _class(self, kind: type) -> Iterator[Part]:
+    def _class(self, kind: type, near: Facts) -> Iterator[Part]:
         for base in kind.__mro__[1:]:
-            yield from self._read(base, _NONE, "")
-        near = _of_methods(kind)
+            yield from self._read(base, near, "")
+        methods = _of_methods(kind, near)
         for name, value in vars(kind).items():
             hidden = name.startswith("__") and not isinstance(value, _CALLED)
-            if not hidden and name not in near.sets:
-                yield from self._named([(name, value)], near)
+            if not hidden and name not in methods.sets and name not in near.sets:
+                yield from self._named([(name, value)], methods)
 
     def _object(self, value: Any, near: Facts) -> Iterator[Part]:
         """Give an object of an own class: the class, and what is set when it is made."""
         kind = type(value)
-        yield from self._read(kind, _NONE, "")
-        methods = _of_methods(kind)
+        yield from self._read(kind, near, "")
+        methods = _of_methods(kind, near)
         slots = (slot for c in kind.__mro__ for slot in vars(c).get("__slots__", ()))
         known = dict.fromkeys((*getattr(value, "__dict__", ()), *slots))
         for name in known:
@@ -298,14 +300,24 @@ def _content(cell: Any) -> Any:
         return None
 
 
-def _of_methods(kind: type) -> Facts:
-    """Say what methods do while an object works, not when it is made."""
-    found = Facts()
-    for base in kind.__mro__:
-        for name, value in vars(base).items():
-            fn = getattr(value, "__func__", getattr(value, "fget", value))
-            if isinstance(fn, FunctionType) and name not in _MAKING:
-                found.add(facts(fn.__code__))
+def _of_methods(kind: type, near: Facts) -> Facts:
+    """Say what the methods do that code may call, directly or through others.
+
+    Those that an object is made with do not count, and those that nobody here names.
+    """
+    found, names = Facts(), {**near.names, "run": None}
+    methods = {
+        name: fn
+        for base in reversed(kind.__mro__)
+        for name, value in vars(base).items()
+        if isinstance(fn := getattr(value, "__func__", getattr(value, "fget", value)), FunctionType)
+        and name not in _MAKING
+    }
+    while called := [name for name in methods if name in names or name.startswith("__")]:
+        for name in called:
+            said = facts(methods.pop(name).__code__)
+            names.update(said.names)
+            found.add(said)
     return found
 
 

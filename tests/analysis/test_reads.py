@@ -167,7 +167,7 @@ def test_what_a_module_imports_for_others_is_not_read(module):
     assert likeness(f) == before
 
 
-def changed_in_place():
+def changed_in_place():  # noqa: C901 - one change after the other
     def rate(n):
         return rate.factor
 
@@ -191,6 +191,22 @@ def changed_in_place():
     yield own.method, lambda: setattr(Own, "top", 2)
     yield own, lambda: setattr(Own, "__call__", lambda self, n: n)
     yield lambda n: own(n), lambda: setattr(Own, "top", 3)
+
+    class Model:
+        def __init__(self):
+            self.rate, self.seen, self.calls = 1, [], 0
+
+        def fit(self, rate):
+            self.rate = rate
+            self.seen.append(rate)
+
+        def predict(self, n):
+            self.calls += 1
+            return n * self.rate * len(self.seen)
+
+    model = Model()
+    yield model.predict, lambda: model.fit(2)
+    yield lambda n: model.predict(n), lambda: setattr(model, "rate", 3)
 
     class Slotted:
         __slots__ = ("factor",)
@@ -228,12 +244,37 @@ def changed_in_place():
     yield wrapper, lambda: put((lambda n: n + 1).__code__)
 
 
-@pytest.mark.parametrize("at", range(13))
+@pytest.mark.parametrize("at", range(15))
 def test_what_is_changed_in_place_is_seen(at):
     fn, change = list(changed_in_place())[at]
     before = likeness(fn)
     change()
     assert likeness(fn) != before
+
+
+def test_what_it_sets_itself_is_not_seen():
+    class Counter:
+        def __init__(self):
+            self.n = self.m = 0
+
+        def inc(self):
+            self.n += 1
+            self.more()
+
+        def more(self):
+            self.m += 1
+
+    counter = Counter()
+
+    def f(n):
+        counter.inc()
+        f.calls = getattr(f, "calls", 0) + 1
+
+    f(0)
+    before = likeness(f), likeness(counter.inc)
+    f(0)
+    counter.inc()
+    assert (likeness(f), likeness(counter.inc)) == before
 
 
 def test_two_that_hold_each_other_and_a_long_chain_come_to_an_end():
