@@ -82,8 +82,8 @@ class Graph(OneShot, Shown):
           with their bases, also when they were changed in place, reloaded or redefined;
         - global names, attributes of modules (`mod.f`, `mod.RATE`), and imports inside;
         - numbers, texts and tuples by value, lists, dicts and sets of up to 1,000 entries
-          too, and what is set on objects of your own classes. What the function itself
-          sets or changes (a counter) does not count.
+          too (10,000 in all), and what is set on objects of your own classes (the first
+          1,000). What the function itself sets or changes (a counter) does not count.
 
         An installed package is known by its name and version, what it makes (a client, an
         array) as the object that it is. Not seen are files, databases, the clock and

@@ -23,12 +23,14 @@ def _is_installed(file: str) -> bool:
     return Path(file).resolve().as_posix().startswith(_installed())
 
 
-def is_own(name: str) -> bool:
+def is_own(name: object) -> bool:
     """Whether a module is the user's: a cell, a script, a file that is not installed.
 
     >>> is_own("__main__"), is_own("json"), is_own("pydantic.main"), is_own("flownb.graph")
     (True, False, False, False)
     """
+    if not isinstance(name, str):
+        return False
     top = name.partition(".")[0]
     if name == "__main__" or top == "flownb":
         return name == "__main__"

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterable, Callable, Iterable, Iterator
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final
 
-from flownb.analysis.problems import Problem, error, warning
+from flownb.analysis.problems import Problem, error, hint, warning
 from flownb.analysis.reads import Reads
 from flownb.errors import GraphError
 from flownb.model.nodes import BaseNode
@@ -48,7 +48,7 @@ def cached(subject: Subject) -> Iterator[Problem]:
             if reads.unseen:
                 what = ", ".join(reads.unseen)
                 text = f"cache= does not see {what}: call clear_cache({node.name!r}) after a change"
-                yield warning(f"node {node.name!r}: {text}", (node.name,))
+                yield hint(f"node {node.name!r}: {text}", (node.name,))
 
 
 def _of_node(node: Node) -> Iterator[str]:

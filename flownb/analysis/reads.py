@@ -129,6 +129,7 @@ class Reads:
         """Lists, dicts and sets, by id, that what reads them may change in place."""
         self._met: dict[Any, tuple[int, Any]] = {}
         self._queue: deque[tuple[Any, Facts]] = deque()
+        self._objects = 0
 
     def of(self, value: Any) -> Iterator[Part]:
         """Give all that a value is made of, in an order that is the same each time."""
@@ -149,10 +150,14 @@ class Reads:
         kind = type(value)
         if kind in PLAIN:
             yield "plain", value
-        elif kind is tuple or kind is frozenset:
-            yield "name", f"{kind.__name__} {len(value)}"
-            for part in value if kind is tuple else sorted(value, key=repr):
+        elif kind is tuple:
+            yield "name", f"tuple {len(value)}"
+            for part in value:
                 yield from self._read(part, near, name)
+        elif kind is frozenset and PLAIN.issuperset(map(type, value)):
+            yield "name", f"frozenset {len(value)}"
+            for part in sorted(value, key=lambda part: (type(part).__name__, repr(part))):
+                yield "plain", part
         elif kind in CONTAINERS:
             if len(value) > MOST_ENTRIES:
                 self._miss(name, value)
@@ -190,7 +195,11 @@ class Reads:
                 yield self._later(value, value, near)
         elif is_own(kind.__module__):
             yield "id", value
-            yield self._later(id(value), value, near)
+            self._objects += 1
+            if self._objects <= MOST_ENTRIES or id(value) in self._met:
+                yield self._later(id(value), value, near)
+            else:
+                self._miss(name, value)
         else:
             if hasattr(kind, "__setitem__"):
                 self._miss(name, value)

@@ -24,6 +24,7 @@ from pydantic import BaseModel
 from flownb.analysis.reads import PLAIN, Reads
 
 _PROTOCOL: Final = 4
+_MOST_ENTRIES: Final = 10_000  # of lists, dicts and sets that a function reads, in all
 _BY_IDENTITY: Final[Any] = object.__eq__
 
 
@@ -54,6 +55,7 @@ class Likeness:
         """What of lists, dicts and sets was read, by id."""
         self._own = own  # ids of those that the function itself changes
         self._kinds: dict[int, bytes] = {}
+        self._entries = [0]
 
     def digest(self) -> bytes:
         """Give the digest of what was told so far."""
@@ -121,6 +123,7 @@ class Likeness:
         """Begin a digest of a part; what was found out is shared."""
         part = Likeness(self.held, self._own)
         part.containers, part._kinds = self.containers, self._kinds
+        part._entries = self._entries
         part.reading.pending = self.reading.pending
         part.reading.changing = self.reading.changing
         return part
@@ -200,10 +203,17 @@ class Likeness:
                 self._add("name", part.encode("utf-8", "surrogatepass"))
             elif tag == "code":
                 self._add("code", _code(part))
-            elif tag == "id" or id(part) in self._own:
+            elif tag == "id" or id(part) in self._own or self._is_too_much(part):
                 self._itself(part)
             else:
                 self._add("container", self._container(part))
+
+    def _is_too_much(self, container: Any) -> bool:
+        """Whether there are too many entries in all to look at them each time."""
+        if id(container) in self.containers:
+            return False
+        self._entries[0] += len(container)
+        return self._entries[0] > _MOST_ENTRIES
 
     def _container(self, value: Any) -> bytes:
         """Give a digest of a list, dict or set that a function reads."""

@@ -288,6 +288,44 @@ def test_two_that_hold_each_other_and_a_long_chain_come_to_an_end():
     assert likeness(space["f0"]) != before
 
 
+class Own:
+    def __init__(self, deep=None):
+        self.deep = deep
+
+
+def test_what_is_large_is_looked_at_in_part_and_told():
+    chain, wide = None, [[[n] * 900] for n in range(50)]
+    for _ in range(3000):
+        chain = Own(chain)
+    assert likeness(lambda n: chain) == likeness(lambda n: chain)
+    assert likeness(lambda n: wide) == likeness(lambda n: wide)
+    assert hints(lambda n: chain, cache=True) == [
+        "node 'n': cache= does not see changes inside 'deep' (Own): "
+        "call clear_cache('n') after a change"
+    ]
+
+
+def test_objects_that_refuse_to_be_looked_at_do_no_harm():
+    class Odd(Own):
+        __module__ = 7
+
+        def __repr__(self):
+            raise RuntimeError("no repr")
+
+        def __getattr__(self, name):
+            raise RuntimeError("no attributes")
+
+        def __eq__(self, other):
+            raise RuntimeError("no comparison")
+
+        __hash__ = object.__hash__
+
+    odd = Odd()
+    both = frozenset({odd, 1}), {odd}, [odd], {"a": odd}
+    assert hints(lambda n: both, cache=True) == []
+    assert likeness(lambda n: (odd, both)) is not None
+
+
 def test_who_reads_too_much_is_not_cached_and_told(monkeypatch):
     monkeypatch.setattr(reads, "_MOST", 5)
     source = "".join(f"def f{n}(x):\n    return f{n + 1}(x)\n" for n in range(9))
