@@ -28,7 +28,7 @@ from flownb.errors import GraphError
 from flownb.user_code import is_own
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 Part: TypeAlias = tuple[str, Any]
 """A tag and what it is: "plain", "code", "name" and "container" by content, "id" by identity."""
@@ -117,6 +117,19 @@ def facts(code: CodeType) -> Facts:
 _NONE: Final = Facts()
 
 
+_PARTS: Final[dict[type, Callable[[Any], tuple[Any, ...]]]] = {
+    functools.partial: lambda p: (p.func, *p.args, *p.keywords.items()),
+    functools.partialmethod: lambda p: (p.func, *p.args, *p.keywords.items()),
+    functools.cached_property: lambda p: (p.func,),
+    property: lambda p: (p.fget, p.fset, p.fdel),
+    staticmethod: lambda m: (m.__wrapped__,),
+    classmethod: lambda m: (m.__wrapped__,),
+    _Cached: lambda c: (c.__wrapped__,),
+    BuiltinFunctionType: lambda f: (f"{f.__module__}.{f.__qualname__}", f.__self__),
+}
+"""What wraps something, and what it is made of."""
+
+
 class Reads:
     """Follows what functions read; everything is followed once."""
 
@@ -145,7 +158,7 @@ class Reads:
             else:
                 yield from self._object(thing, near)
 
-    def _read(self, value: Any, near: Facts, name: str) -> Iterator[Part]:  # noqa: C901, PLR0912 - one case after the other
+    def _read(self, value: Any, near: Facts, name: str) -> Iterator[Part]:  # noqa: C901, PLR0912 - case by case
         """Give one value that code reads; *near* says what else that code does."""
         kind = type(value)
         if kind in PLAIN:
@@ -168,23 +181,12 @@ class Reads:
                 yield "container", value
         elif kind is MappingProxyType:
             yield from self._read(tuple(value.items()), near, name)
-        elif kind is functools.partial:
-            yield from self._row("partial", (value.func, *value.args, *value.keywords.items()))
+        elif kind in _PARTS:
+            yield from self._row(kind.__name__, _PARTS[kind](value))
         elif kind is MethodType:
             yield from self._row("method", (value.__func__,))
             code = getattr(value.__func__, "__code__", None)
             yield from self._read(value.__self__, facts(code) if code else _NONE, name)
-        elif kind is BuiltinFunctionType:
-            yield from self._row(f"{value.__module__}.{value.__qualname__}", (value.__self__,))
-        elif kind in {staticmethod, classmethod, _Cached}:
-            yield from self._row(kind.__name__, (value.__wrapped__,))
-        elif kind is functools.cached_property:
-            yield from self._row("cached_property", (value.func,))
-        elif kind is functools.partialmethod:
-            row = (value.func, *value.args, *value.keywords.items())
-            yield from self._row("partialmethod", row)
-        elif kind is property:
-            yield from self._row("property", (value.fget, value.fset, value.fdel))
         elif kind is FunctionType:
             yield self._later(value, value, near)
         elif isinstance(value, ModuleType):

@@ -299,10 +299,8 @@ def test_what_is_large_is_looked_at_in_part_and_told():
         chain = Own(chain)
     assert likeness(lambda n: chain) == likeness(lambda n: chain)
     assert likeness(lambda n: wide) == likeness(lambda n: wide)
-    assert hints(lambda n: chain, cache=True) == [
-        "node 'n': cache= does not see changes inside 'deep' (Own): "
-        "call clear_cache('n') after a change"
-    ]
+    (text,) = hints(lambda n: chain, cache=True)
+    assert "does not see changes inside 'deep' (Own): call clear_cache('n')" in text
 
 
 def test_objects_that_refuse_to_be_looked_at_do_no_harm():
