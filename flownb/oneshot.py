@@ -17,6 +17,7 @@ from flownb.errors import StoreError
 from flownb.model.edges import Edge
 from flownb.model.making import with_own_limit
 from flownb.model.nodes import Node
+from flownb.model.parts import Part
 from flownb.model.policies import Limit
 from flownb.model.records import NOTHING
 from flownb.model.workflow import Workflow
@@ -60,8 +61,9 @@ class OneShot(Workflow):
         So `copy.copy`, `copy.deepcopy`, pickle and cloudpickle take a graph at any time, and
         what is added to a copy is not added here.
         """
-        own = {k: copy(v) if isinstance(v, (dict, list)) else v for k, v in vars(self).items()}
+        own = {k: copy(v) if isinstance(v, (dict, list, set)) else v for k, v in vars(self).items()}
         own["nodes"] = {name: with_own_limit(node) for name, node in self.nodes.items()}
+        own["_parts"] = {k: replace(p, nodes=dict(p.nodes)) for k, p in self._parts.items()}
         nothing_ran = {"last_run": None, "last_start": None, "_once": None, "_store": None}
         return {**own, **nothing_ran, "stepped": {}}
 
@@ -313,7 +315,7 @@ def _deep(value: Any, memo: dict[int, Any]) -> Any:
         return {key: _deep(part, memo) for key, part in value.items()}
     if type(value) is list:
         return [_deep(part, memo) for part in value]
-    if isinstance(value, (Node, Edge)):
+    if isinstance(value, (Node, Edge, Part)):
         parts = {f.name: _deep(getattr(value, f.name), memo) for f in fields(value)}
         return replace(value, **parts)
     if type(value) is Limit:  # one object is one limit, whatever the graph

@@ -11,6 +11,7 @@ import cloudpickle
 import pytest
 
 from flownb import Graph, Limit, Observer
+from flownb.errors import GraphError
 from flownb.model.nodes import BlockingNode
 from flownb.stores import open_store
 
@@ -81,6 +82,20 @@ def test_what_is_done_to_a_copy_is_not_done_to_the_graph(copied):
     made.remove_node("n")
     assert graph.to_dict() == before
     assert graph.using == []
+
+
+@of_each_kind
+def test_a_part_that_was_included_is_a_part_of_the_copy(copied):
+    part = Graph("part").add_node("a", double).add_node("b", str).add_edge("a", "b")
+    graph = Graph("g").include(part)
+    made = copied(graph)
+    made.remove_node("b")
+    made.add_node("b", double).add_node("c", double)
+    with pytest.raises(GraphError, match="both have a node 'b'"):
+        made.include(part)
+    graph.include(part.remove_node("b"))
+    assert list(graph.nodes) == ["a"]
+    assert list(copied(graph).include(part).nodes) == ["a"]
 
 
 class Scale(BlockingNode):
