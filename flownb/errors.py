@@ -9,9 +9,13 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 
+from flownb.redaction import redacted
+
 
 def told(error: BaseException, limit: int = 2_000) -> str:
     """Tell an error by its class and text, also one whose text is huge or cannot be had.
+
+    Passwords of addresses that were given to flownb are left out.
 
     >>> told(KeyError("day")), told(AssertionError())
     ("KeyError: 'day'", 'AssertionError')
@@ -22,6 +26,7 @@ def told(error: BaseException, limit: int = 2_000) -> str:
         text = f"(its text cannot be had: str() raised {type(fault).__name__})"
     if len(text) > limit:
         text = f"{text[:limit]}… ({len(text):,} characters)"
+    text = redacted(text)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

@@ -13,6 +13,7 @@ from flownb.model.policies import AWAIT_POLICIES
 from flownb.model.routes import END
 from flownb.model.shown import Shown
 from flownb.oneshot import OneShot
+from flownb.tracebacks import folded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -73,10 +74,22 @@ class Graph(OneShot, Shown):
         """Forget what these nodes, or all of this graph, keep with `cache=`; say how much.
 
         Results are kept by graph and node name in the process in which the node ran: they
-        outlive a run, and a cell that builds the graph again. They are given only to the
-        same function: redefine it, a function it calls, or a constant that it reads, and it
-        is called. What it reads from a file, or out of a dict that has changed in place, is
-        not seen: that is when to call this.
+        outlive a run, and a cell that builds the graph again. They are given only while the
+        function, and all that it reads, is the same. Followed are, from function to
+        function, in cells and in modules of your own (not in installed packages):
+
+        - code, defaults, closures, partials, methods, what a decorator wraps, and classes
+          with their bases, also when they were changed in place, reloaded or redefined;
+        - global names, attributes of modules (`mod.f`, `mod.RATE`), and imports inside;
+        - numbers, texts and tuples by value, lists, dicts and sets of up to 1,000 entries
+          too (10,000 in all), and what is set on objects of your own classes (the first
+          1,000). What the function itself sets or changes (a counter) does not count.
+
+        An installed package is known by its name and version, what it makes (a client, an
+        array) as the object that it is. Not seen are files, databases, the clock and
+        random numbers, names that are text (`getattr`, `eval`, `import_module`), and what
+        changes inside an array, a table or a longer list: that is when to call this.
+        `validate()` tells what of it a function with `cache=` uses, where it can be seen.
 
         >>> graph = Graph("g").add_node("load", lambda state: {"rows": 3}, cache=True)
         >>> [graph.run({"file": "a.csv"}).logs[0].status for _ in range(2)]
@@ -90,6 +103,7 @@ class Graph(OneShot, Shown):
         names = [self._ref(node) for node in nodes]
         return cache.clear(self.name, tuple(known_node(n, self.nodes) for n in names))
 
+    @folded
     def validate(self) -> tuple[Problem, ...]:
         """Find every mistake at once; `str()` of each is a sentence. Empty: all is well.
 
@@ -109,6 +123,7 @@ class Graph(OneShot, Shown):
 
         return validate(self)
 
+    @folded
     def plan(self, loop: NodeRef, *, policy: AwaitPolicy | None = None) -> LoopPlan:
         """Compile one loop to the flat plan that will run; raises GraphError."""
         from flownb.analysis.plan import compile_plan
@@ -117,6 +132,7 @@ class Graph(OneShot, Shown):
         check(self)
         return compile_plan(self, self._ref(loop), policy)
 
+    @folded
     def explain(
         self,
         *,
@@ -134,6 +150,7 @@ class Graph(OneShot, Shown):
         check(self)
         return explain(self, policy=policy, measured=measured)
 
+    @folded
     def simulate(
         self,
         *,
@@ -181,6 +198,7 @@ class Graph(OneShot, Shown):
             history=history, tools=tools, using=self.using,
         )  # fmt: skip
 
+    @folded
     def compare(
         self,
         policies: Iterable[AwaitPolicy] = AWAIT_POLICIES,
@@ -207,6 +225,7 @@ class Graph(OneShot, Shown):
         }
         return Timeline.compare(found)
 
+    @folded
     def sweep(
         self,
         check: Callable[[Simulation], object],
@@ -228,6 +247,7 @@ class Graph(OneShot, Shown):
         tried = range(seeds) if isinstance(seeds, int) else seeds
         return sweep(self.name, tried, lambda seed: self.simulate(seed=seed, **options), check)
 
+    @folded
     def start(
         self,
         *,
@@ -246,6 +266,10 @@ class Graph(OneShot, Shown):
         Redis of its own. *cluster*: a `distributed.Client`; loops for which no pool was set
         run on its workers. `async with graph.start() as orch:` stops at the end. Raises
         GraphError, and QueueUnavailable when no Redis answers.
+
+        What nodes print is in `orch.logs()`, not in a cell. A cell with `%%capture` (or
+        `redirect_stdout`) catches all that is printed while it runs, also by nodes of loops
+        in this process; when it has ended, prints go to the log again.
 
         A loop with `set_loop(checkpoint="loops.sqlite")` goes on where it stopped, also in a
         restarted kernel; *fresh* begins anew. Kept are, each `persistence_interval` seconds

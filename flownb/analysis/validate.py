@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, get_args
 
-from flownb.analysis.functions import functions
+from flownb.analysis.functions import cached, functions
 from flownb.analysis.luggage import luggage
 from flownb.analysis.outcomes import joins, nesting, verdicts
 from flownb.analysis.problems import Level, Problem, Subject
@@ -46,6 +46,7 @@ _CHECKS: Final[tuple[Callable[[Subject], Iterator[Problem]], ...]] = (
     nesting,
     node_values,
     functions,
+    cached,
     loop_options,
     queue_edges,
     disagreements,

@@ -2,8 +2,9 @@
 
 What it gave is kept in the process in which it ran, under its graph's and its own name, so
 that it is still there when the cell that builds the graph is run again; a node whose
-function is another one now is called. What a call gave is copied, in and out: nobody can
-change what is kept. A failure is not kept. A simulation has results of its own.
+function, or what that reads, is another one now is called (`flownb.analysis.reads`). What a
+call gave is copied, in and out: nobody can change what is kept. A failure is not kept. A
+simulation has results of its own.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ class Results:
 
     def __init__(self) -> None:
         self._kept: OrderedDict[bytes, tuple[Any, list[Any]]] = OrderedDict()
+        self.own: dict[int, Any] = {}
+        """Lists, dicts and sets that the node itself changes, by id: its own affair."""
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -100,16 +103,19 @@ class Cached:
         seen = await self._seen(token)
         world, held = self._runner.loop.world, list[Any]()
         results = world.cache.of(self._runner.loop.plan.graph, self._runner.name)
-        key, error = await self._aside(self._key, token, seen, held)
+        keys, error = await self._aside(self._keys, token, seen, held, results)
         if error is None:
-            found, error = await self._aside(_copied, results.get(key))
+            code, value = keys
+            found, error = await self._aside(_copied, results.get(code.digest() + value))
             if error is None and found is not NOTHING:
                 return found
         output = await call()
         if error is None:
             kept, error = await self._aside(_copied, output)
+        if error is None and (code.reading.pending or code.containers):
+            code, error = await self._aside(self._afterwards, code, held, results)
         if error is None:
-            results.put(key, kept, held, self._size)
+            results.put(code.digest() + value, kept, held, self._size)
         else:
             self._warn(token, error)
         return output
@@ -126,13 +132,35 @@ class Cached:
             raise beside(f"node {self._runner.name!r}: its cache= function", error) from error
         return seen
 
-    def _key(self, token: Token, seen: Any, held: list[Any]) -> bytes:
-        runner, likeness = self._runner, Likeness(held)
-        likeness.reads((_called(runner.node, virtual=runner.loop.inline), self._of))
+    def _keys(self, token: Token, seen: Any, held: list[Any], results: Results) -> Any:
+        """Give what the result depends on: what is called, and with what."""
+        value = Likeness(held)
+        value.value((self._runner.config, token.item.failed_sources(self._runner.plan), seen))
+        return self._code(held, results), value.digest()
+
+    def _code(self, held: list[Any], results: Results) -> Likeness:
+        runner, code = self._runner, Likeness(held, results.own)
+        code.reads((_called(runner.node, virtual=runner.loop.inline), self._of))
         if runner.ctx_name:
-            likeness.reads(tuple((tool.name, tool.fn) for tool in runner.loop.tools.listing()))
-        likeness.value((runner.config, token.item.failed_sources(runner.plan), seen))
-        return likeness.digest()
+            code.reads(tuple((tool.name, tool.fn) for tool in runner.loop.tools.listing()))
+        return code
+
+    def _afterwards(self, code: Likeness, held: list[Any], results: Results) -> Likeness:
+        """Look again after the call: it may have imported something, or noted something down.
+
+        What it changes in place does not count from then on. What somebody else changed
+        meanwhile does: then nobody knows what the result depends on.
+        """
+        again = self._code(held, results)
+        changed = {
+            known: container
+            for known, (container, before) in code.containers.items()
+            if again.containers.get(known, (None, before))[1] != before
+        }
+        if not changed.keys() <= code.reading.changing:
+            raise RuntimeError("something that it reads was changed while it was called")
+        results.own.update(changed)
+        return self._code(held, results) if changed or code.reading.pending else code
 
     def _warn(self, token: Token, error: BaseException) -> None:
         loop = self._runner.loop
@@ -140,7 +168,7 @@ class Cached:
             return
         self._told = weakref.ref(loop)  # once for each run or loop
         why = told(error)
-        text = f"cache= has no effect here, this cannot be compared or copied: {why}"
+        text = f"cache= has no effect here: {why}"
         loop.log(self._runner.name, token.iteration, "warning", text)
 
 

@@ -18,11 +18,12 @@ from flownb.errors import NodeFailed, told
 from flownb.model.jsonable import short_repr
 from flownb.model.policies import ON_ERROR
 from flownb.model.records import Failure
+from flownb.redaction import redacted
+from flownb.tracebacks import fold
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Coroutine, Sequence
-    from types import TracebackType
 
     from flownb.engine.item import Item, Token
     from flownb.engine.loop import LoopManager
@@ -184,7 +185,7 @@ class Ending:
         node, number = at[0] if at else loop.name, loop.made
         failure = Failure(
             loop.name, node, number, unread.item, unread.deliveries, error,
-            ((node, error),), _user_traceback(error), loop.now(),
+            ((node, error),), _traceback(error), loop.now(),
         )  # fmt: skip
         loop.event("unread", node, number, failure)
         loop.log(node, number, "error", f"this message went to the dead letters: {error}")
@@ -293,29 +294,24 @@ def _failure(
     token, error = errors[0]
     return Failure(
         loop.name, token.at.name, iteration, payload, token.attempt, error,
-        tuple((t.at.name, e) for t, e in errors), _user_traceback(error), loop.now(),
+        tuple((t.at.name, e) for t, e in errors), _traceback(error), loop.now(),
     )  # fmt: skip
 
 
-def _user_traceback(error: BaseException) -> str:
-    """Format the traceback from the user's first frame on; ours would only distract."""
-    frame = error.__traceback__
-    while frame is not None and _is_ours(frame.tb_frame.f_globals.get("__name__", "")):
-        frame = frame.tb_next
-    lines = _lines(error, frame or error.__traceback__)
-    return "".join(line if len(line) <= LINE else f"{line[:LINE]}…\n" for line in lines)
+def _traceback(error: BaseException) -> str:
+    """Format the traceback, without our frames and without passwords."""
+    fold(error)
+    lines = _lines(error)
+    cut = "".join(line if len(line) <= LINE else f"{line[:LINE]}…\n" for line in lines)
+    return redacted(cut)
 
 
-def _lines(error: BaseException, frame: TracebackType | None) -> list[str]:
+def _lines(error: BaseException) -> list[str]:
     """Format it; Python 3.11 fails at that now and then, where other threads do the same.
 
     What the user's own exception raises meanwhile costs the frames, and no loop.
     """
     for _ in range(3):
         with contextlib.suppress(Exception):
-            return traceback.format_exception(type(error), error, frame)
+            return traceback.format_exception(error)
     return [told(error)]
-
-
-def _is_ours(module: str) -> bool:
-    return module.split(".", maxsplit=1)[0] in {"flownb", "tenacity", "asyncio"}

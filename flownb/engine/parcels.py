@@ -7,12 +7,15 @@ travel spoils nothing but itself: a stand-in that shows what it was takes its pl
 from __future__ import annotations
 
 import pickle
+import traceback
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from flownb.errors import RunError, caused, told
+from flownb.errors import RunError, caused, noted, told
 from flownb.model.jsonable import short_repr
+from flownb.redaction import redacted
+from flownb.tracebacks import fold
 
 if TYPE_CHECKING:
     from flownb.model.records import Failure
@@ -64,7 +67,7 @@ def unpack(value: Any) -> Any:
 
 def pack_error(error: BaseException | None) -> Any:
     """Make an error ready to travel with its causes; one that cannot, as its text."""
-    return None if error is None else pack(portable_error(error))
+    return None if error is None else pack(portable_error(error, frames=True))
 
 
 def unpack_error(packed: Any) -> BaseException | None:
@@ -85,14 +88,28 @@ def portable_failure(failure: Failure) -> Failure:
     )
 
 
-def portable_error(error: BaseException) -> Any:
-    """Give what arrives as the error with its causes, or, if it cannot, as one with its text."""
+def portable_error(error: BaseException, *, frames: bool = False) -> Any:
+    """Give what arrives as the error with its causes, or, if it cannot, as one with its text.
+
+    With *frames* each cause has a note of where it was raised: frames do not travel.
+    """
     chain: list[BaseException] = []
     link: BaseException | None = error
     while link is not None and len(chain) < _MOST_CAUSES and all(link is not one for one in chain):
         chain.append(link)
         link = link.__cause__
-    return _Chain([one if _travels(one) else RunError(told(one)) for one in chain])
+    portable = [one if _travels(one) else RunError(told(one)) for one in chain]
+    if frames:
+        for one, carried in zip(chain[1:], portable[1:], strict=True):
+            _note_frames(one, carried)
+    return _Chain(portable)
+
+
+def _note_frames(error: BaseException, carried: BaseException) -> None:
+    fold(error)
+    if error.__traceback__ is not None:
+        lines = "".join(traceback.format_tb(error.__traceback__))
+        noted(carried, redacted(f"In its process, most recent call last:\n{lines}".rstrip()))
 
 
 class _Chain:

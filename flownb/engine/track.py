@@ -337,7 +337,7 @@ class Track:
         if self.state == "error":
             error = self.manager.error
             if isinstance(error, NodeFailed):
-                raise error
+                raise error.with_traceback(None)  # each time anew
             msg = f"loop {self.name!r} ended in state error: {told(error)}"
             raise RunError(msg) from error
 

@@ -132,8 +132,8 @@ class Workflow(Topology):
         *fake* stands in for the function in simulations, *timeout* is per attempt, of several
         *retry* the first that catches the error counts, *keep* says how many last outputs are
         kept for `outputs()`. With *cache* it is not called again for an equal input: True
-        keeps 128 results, a number so many, a function says what of the input matters (see
-        `clear_cache`).
+        keeps 128 results, a number so many, a function says what of the input matters;
+        `clear_cache` says when a function counts as changed.
 
         Only for one-shot runs: *over* names a key of the state (or is a function of it),
         and the node is called for each element of that list, in parallel; the list of what
