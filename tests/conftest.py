@@ -23,6 +23,7 @@ import hypothesis
 import pytest
 
 from flownb.engine import generations
+from tests import workers
 
 collect_ignore_glob = ["faults/*"]  # programs, not modules: importing one runs it
 GRACE = 10.0  # seconds for executors, children and sockets that are already on their way out
@@ -214,6 +215,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Note every event loop at birth: asyncio itself keeps no list of them."""
     config.pluginmanager.register(LeakCheck(), "flownb-leak-check")
+    workers.register(config)
     born = asyncio.BaseEventLoop.__init__
 
     def init(self: asyncio.BaseEventLoop, *args: object, **kwargs: object) -> None:
