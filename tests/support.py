@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parent.parent
+STRICT = bool(os.environ.get("FLOWNB_STRICT"))  # see tests/benchmarks/conftest.py
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -88,6 +89,11 @@ def slowness() -> float:
         return time.process_time() - started
 
     return max(1.0, min(spin() for _ in range(3)) / 0.028)
+
+
+def most(rounds: int, strictly: int) -> int:
+    """How many rounds a benchmark may take: more where a figure outside its limits is a fault."""
+    return strictly if STRICT else rounds
 
 
 def is_tried(file, start):

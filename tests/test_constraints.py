@@ -6,6 +6,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -53,6 +54,16 @@ def test_a_line_is_a_name_an_exact_version_and_where_it_is_for():
     for pin in PINS:
         (exact,) = pin.specifier
         assert (exact.operator, pin.url, pin.extras) == ("==", None, set()), pin
+
+
+def test_the_hooks_before_a_commit_have_the_same_versions():
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text("utf-8"))["repos"][0]
+    exact = {canonicalize_name(pin.name): pin.specifier for pin in PINS}
+    for hook in hooks["hooks"]:
+        for text in hook.get("additional_dependencies", []):
+            wanted = Requirement(text)
+            assert [s.operator for s in wanted.specifier] == ["=="]
+            assert wanted.specifier == exact.get(wanted.name, wanted.specifier)
 
 
 def test_the_build_is_pinned_as_it_is_required():

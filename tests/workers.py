@@ -20,6 +20,16 @@ try:
 except ImportError:  # Windows: there all of them run side by side
     fcntl = None
 
+# What takes longest begins first, so that nobody waits for one file at the end; browsers, which
+# compute, in between others, which wait. Others come as they are collected.
+_FIRST = (
+    "tests/ui/test_live.py", "tests/queues/test_fire.py", "tests/live/test_dask.py",
+    "tests/engine/test_policies.py", "tests/kernel/test_cells.py", "tests/ui/test_quickstart.py",
+    "tests/live/test_stopping.py", "notebooks/08_anywhere.ipynb", "tests/ui/test_elsewhere.py",
+    "tests/live/test_checkpoints.py", "tests/kernel/test_kills.py", "tests/ui/test_figures.py",
+    "tests/engine/test_crashes.py", "tests/engine/test_invariants.py", "tests/live/",
+    "tests/widgets/", "notebooks/", "tests/queues/",
+)  # fmt: skip
 _FOLDER = "flownb_machine"  # how the workers are told where the locks are
 
 
@@ -73,6 +83,9 @@ class Worker:
         fcntl.lockf(self._machine, fcntl.LOCK_UN)
         self._held = None
 
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items.sort(key=lambda item: _turn(item.nodeid))
+
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> object:
         """Before the test's timer runs; a row of tests that measure keeps the machine."""
@@ -91,3 +104,7 @@ class Worker:
 
 def _measures(item: pytest.Item) -> bool:
     return item.get_closest_marker("alone") is not None
+
+
+def _turn(name: str) -> int:
+    return next((i for i, first in enumerate(_FIRST) if name.startswith(first)), len(_FIRST))
