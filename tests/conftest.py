@@ -24,6 +24,7 @@ import pytest
 
 from flownb import redaction
 from flownb.engine import generations
+from tests import workers
 
 collect_ignore_glob = ["faults/*"]  # programs, not modules: importing one runs it
 GRACE = 10.0  # seconds for executors, children and sockets that are already on their way out
@@ -223,6 +224,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(LeakCheck(), "flownb-leak-check")
     for name in ("FLOWNB_STORE", "FLOWNB_MAX_ITERATIONS"):  # they are the user's, not the tests'
         os.environ.pop(name, None)
+    workers.register(config)
     born = asyncio.BaseEventLoop.__init__
 
     def init(self: asyncio.BaseEventLoop, *args: object, **kwargs: object) -> None:

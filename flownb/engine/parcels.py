@@ -12,6 +12,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from flownb.engine.cells import dumps_value
 from flownb.errors import RunError, caused, noted, told
 from flownb.model.jsonable import short_repr
 from flownb.redaction import redacted
@@ -50,12 +51,10 @@ class LeftBehind:
 
 def pack(value: Any) -> Any:
     """Make a value ready to travel; never raises."""
-    import cloudpickle
-
     if type(value) in _PLAIN:
         return value
     try:
-        return Parcel(cloudpickle.dumps(value))
+        return Parcel(dumps_value(value))
     except BaseException:  # noqa: BLE001 - a lock, a socket, a __reduce__ that raises
         return Parcel(pickle.dumps(LeftBehind(_shown(value))))
 
@@ -130,12 +129,10 @@ def _linked(errors: list[BaseException]) -> BaseException:
 
 def _travels(value: Any) -> bool:
     """Whether it can be packed and opened: an exception with arguments often cannot."""
-    import cloudpickle
-
     if type(value) in _PLAIN:
         return True
     try:
-        pickle.loads(cloudpickle.dumps(value))  # noqa: S301 - pickled one line above
+        pickle.loads(dumps_value(value))  # noqa: S301 - pickled one line above
     except BaseException:  # noqa: BLE001 - see pack()
         return False
     return True
