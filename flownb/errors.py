@@ -6,21 +6,27 @@ says what to do; the same names are attributes, so that code can act on them.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
+
+from flownb.redaction import redacted
 
 
 def told(error: BaseException, limit: int = 2_000) -> str:
     """Tell an error by its class and text, also one whose text is huge or cannot be had.
+
+    Passwords of addresses that were given to flownb are left out.
 
     >>> told(KeyError("day")), told(AssertionError())
     ("KeyError: 'day'", 'AssertionError')
     """
     try:
         text = str(error)
-    except Exception as fault:  # noqa: BLE001 - the user's own __str__
+    except BaseException as fault:  # noqa: BLE001 - the user's own __str__
         text = f"(its text cannot be had: str() raised {type(fault).__name__})"
     if len(text) > limit:
         text = f"{text[:limit]}… ({len(text):,} characters)"
+    text = redacted(text)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
@@ -44,6 +50,41 @@ class GraphError(FlowError):
 
 class RunError(FlowError):
     """A run was asked for something it cannot do, or ended badly."""
+
+
+class CodeFailed(RunError):
+    """Code of the user's that runs beside a node has raised: a predicate, a reducer, `takes=`.
+
+    Its own exception is `__cause__`.
+    """
+
+
+def caused(error: BaseException, cause: BaseException) -> None:
+    """Say what caused an error, where nothing else did; its class may refuse to be changed."""
+    if error is not cause and error.__cause__ is None:
+        BaseException.__dict__["__cause__"].__set__(error, cause)
+
+
+def noted(error: BaseException, note: str) -> None:
+    """Add a note to an error, if its class lets itself be changed."""
+    with suppress(Exception):
+        error.add_note(note)
+
+
+def beside(what: str, fault: BaseException, node_error: BaseException | None = None) -> CodeFailed:
+    """Name code of the user's that raised beside a node: *what* says which it was.
+
+    Its own error is the cause; behind that stands the node's own error, if there was one.
+
+    >>> error = beside("node 'a': takes=", KeyError("x"))
+    >>> error, error.__cause__
+    (CodeFailed("node 'a': takes= raised KeyError: 'x'"), KeyError('x'))
+    """
+    if node_error is not None:
+        caused(fault, node_error)
+    error = CodeFailed(f"{what} raised {told(fault)}")
+    error.__cause__ = fault
+    return error
 
 
 @dataclass(eq=False)

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
+from flownb.model.making import make_node
 from flownb.model.policies import AWAIT_POLICIES
+from flownb.model.routes import END
 from flownb.model.shown import Shown
 from flownb.oneshot import OneShot
+from flownb.tracebacks import folded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from flownb.model.records import LoopMetrics
     from flownb.model.timeline import Timelines
     from flownb.model.tools import ToolRegistry
+    from flownb.model.topology import NodeRef
 
 
 class Graph(OneShot, Shown):
@@ -66,14 +70,26 @@ class Graph(OneShot, Shown):
         self.using += [e for e in extensions if e not in self.using]
         return self
 
-    def clear_cache(self, *nodes: str) -> int:
+    def clear_cache(self, *nodes: NodeRef) -> int:
         """Forget what these nodes, or all of this graph, keep with `cache=`; say how much.
 
         Results are kept by graph and node name in the process in which the node ran: they
-        outlive a run, and a cell that builds the graph again. They are given only to the
-        same function: redefine it, a function it calls, or a constant that it reads, and it
-        is called. What it reads from a file, or out of a dict that has changed in place, is
-        not seen: that is when to call this.
+        outlive a run, and a cell that builds the graph again. They are given only while the
+        function, and all that it reads, is the same. Followed are, from function to
+        function, in cells and in modules of your own (not in installed packages):
+
+        - code, defaults, closures, partials, methods, what a decorator wraps, and classes
+          with their bases, also when they were changed in place, reloaded or redefined;
+        - global names, attributes of modules (`mod.f`, `mod.RATE`), and imports inside;
+        - numbers, texts and tuples by value, lists, dicts and sets of up to 1,000 entries
+          too (10,000 in all), and what is set on objects of your own classes (the first
+          1,000). What the function itself sets or changes (a counter) does not count.
+
+        An installed package is known by its name and version, what it makes (a client, an
+        array) as the object that it is. Not seen are files, databases, the clock and
+        random numbers, names that are text (`getattr`, `eval`, `import_module`), and what
+        changes inside an array, a table or a longer list: that is when to call this.
+        `validate()` tells what of it a function with `cache=` uses, where it can be seen.
 
         >>> graph = Graph("g").add_node("load", lambda state: {"rows": 3}, cache=True)
         >>> [graph.run({"file": "a.csv"}).logs[0].status for _ in range(2)]
@@ -84,22 +100,39 @@ class Graph(OneShot, Shown):
         from flownb.engine.cached import cache
         from flownb.engine.links import known_node
 
-        return cache.clear(self.name, tuple(known_node(n, self.nodes) for n in nodes))
+        names = [self._ref(node) for node in nodes]
+        return cache.clear(self.name, tuple(known_node(n, self.nodes) for n in names))
 
+    @folded
     def validate(self) -> tuple[Problem, ...]:
-        """Find every mistake at once; `str()` of each is a sentence. Empty: all is well."""
+        """Find every mistake at once; `str()` of each is a sentence. Empty: all is well.
+
+        The `level` of each is "error" (it cannot run), "warning" (probably wrong) or "hint"
+        (right, but it may surprise: a non-blocking node that the producer waits for, because
+        a blocking one stands in its arm).
+
+        >>> from flownb import Graph
+        >>> graph = Graph("g").add_producer("P").add_node("fetch")
+        >>> graph = graph.add_node("notify", kind="non_blocking").add_edge("P", "fetch", "notify")
+        >>> [(problem.level, problem.nodes) for problem in graph.validate()]
+        [('hint', ('notify',))]
+        >>> graph.set_loop("P", await_policy="blocking").validate()
+        ()
+        """
         from flownb.analysis.validate import validate
 
         return validate(self)
 
-    def plan(self, loop: str, *, policy: AwaitPolicy | None = None) -> LoopPlan:
+    @folded
+    def plan(self, loop: NodeRef, *, policy: AwaitPolicy | None = None) -> LoopPlan:
         """Compile one loop to the flat plan that will run; raises GraphError."""
         from flownb.analysis.plan import compile_plan
         from flownb.analysis.validate import check
 
         check(self)
-        return compile_plan(self, loop, policy)
+        return compile_plan(self, self._ref(loop), policy)
 
+    @folded
     def explain(
         self,
         *,
@@ -117,6 +150,7 @@ class Graph(OneShot, Shown):
         check(self)
         return explain(self, policy=policy, measured=measured)
 
+    @folded
     def simulate(
         self,
         *,
@@ -164,6 +198,7 @@ class Graph(OneShot, Shown):
             history=history, tools=tools, using=self.using,
         )  # fmt: skip
 
+    @folded
     def compare(
         self,
         policies: Iterable[AwaitPolicy] = AWAIT_POLICIES,
@@ -190,6 +225,7 @@ class Graph(OneShot, Shown):
         }
         return Timeline.compare(found)
 
+    @folded
     def sweep(
         self,
         check: Callable[[Simulation], object],
@@ -211,6 +247,7 @@ class Graph(OneShot, Shown):
         tried = range(seeds) if isinstance(seeds, int) else seeds
         return sweep(self.name, tried, lambda seed: self.simulate(seed=seed, **options), check)
 
+    @folded
     def start(
         self,
         *,
@@ -229,6 +266,10 @@ class Graph(OneShot, Shown):
         Redis of its own. *cluster*: a `distributed.Client`; loops for which no pool was set
         run on its workers. `async with graph.start() as orch:` stops at the end. Raises
         GraphError, and QueueUnavailable when no Redis answers.
+
+        What nodes print is in `orch.logs()`, not in a cell. A cell with `%%capture` (or
+        `redirect_stdout`) catches all that is printed while it runs, also by nodes of loops
+        in this process; when it has ended, prints go to the log again.
 
         A loop with `set_loop(checkpoint="loops.sqlite")` goes on where it stopped, also in a
         restarted kernel; *fresh* begins anew. Kept are, each `persistence_interval` seconds
@@ -300,7 +341,8 @@ class Graph(OneShot, Shown):
         import networkx as nx
 
         out: Any = nx.DiGraph(name=self.name)
-        out.add_nodes_from((n.name, {"kind": n.kind}) for n in self.nodes.values())
+        for n in self.nodes.values():
+            out.add_node(n.name, kind=n.kind, **({"router": n.router} if n.router else {}))
         out.add_edges_from((e.source, e.target, {"when": e.when}) for e in self.edges.values())
         return out
 
@@ -315,7 +357,11 @@ class Graph(OneShot, Shown):
         out, given = cls(str(g.name or "graph")), functions or {}
         for node, facts in g.nodes(data=True):
             kind, fn = facts.get("kind", "blocking"), given.get(node)
-            if kind == "producer":
+            if node == END:
+                continue  # it comes with the edges that lead to it
+            if facts.get("router"):
+                out._hold(make_node(node, "if", fn, {"router": facts["router"]}))
+            elif kind == "producer":
                 out.add_producer(str(node), fn)
             elif kind == "if":
                 out.add_if(str(node), fn)

@@ -5,13 +5,23 @@ The verbs of `Graph` for one-shot runs, a file of their own. What they do is don
 
 from __future__ import annotations
 
+import os
 from collections import deque
-from collections.abc import Callable, Mapping
-from copy import deepcopy
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from copy import copy, deepcopy
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any, Self
 
+from flownb.errors import StoreError
+from flownb.model.edges import Edge
+from flownb.model.making import with_own_limit
+from flownb.model.nodes import Node
+from flownb.model.parts import Part
+from flownb.model.policies import Limit
 from flownb.model.records import NOTHING
 from flownb.model.workflow import Workflow
+from flownb.tracebacks import folded
 
 if TYPE_CHECKING:
     from flownb.analysis.plan import LoopPlan
@@ -21,6 +31,7 @@ if TYPE_CHECKING:
     from flownb.model.policies import StartRule
     from flownb.model.run import WorkflowRun
     from flownb.model.tools import ToolRegistry
+    from flownb.model.topology import NodeRef
 
     Given = Mapping[str, Any]
     Made = tuple[Callable[..., Execution], Shower]
@@ -44,6 +55,34 @@ class OneShot(Workflow):
         self._store: Any = None
         self.stepped: dict[str, Any] = {}  # what nodes tried by step() passed on last
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Give the definition, without what runs or ran: this is what every copy begins with.
+
+        So `copy.copy`, `copy.deepcopy`, pickle and cloudpickle take a graph at any time, and
+        what is added to a copy is not added here.
+        """
+        own = {k: copy(v) if isinstance(v, (dict, list, set)) else v for k, v in vars(self).items()}
+        own["nodes"] = {name: with_own_limit(node) for name, node in self.nodes.items()}
+        own["_parts"] = {k: replace(p, nodes=dict(p.nodes)) for k, p in self._parts.items()}
+        nothing_ran = {"last_run": None, "last_start": None, "_once": None, "_store": None}
+        return {**own, **nothing_ran, "stepped": {}}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Copy the definition; functions, limits and what cannot be copied are shared.
+
+        >>> from copy import deepcopy
+        >>> from flownb import Graph
+        >>> graph = Graph("g").add_node("double", lambda state: {"n": state["n"] * 2})
+        >>> run = graph.run({"n": 4})
+        >>> deepcopy(graph).run({"n": 5}).state, graph.last_run is run
+        ({'n': 10}, True)
+        """
+        made = memo[id(self)] = copy(self)
+        for name, value in vars(made).items():
+            setattr(made, name, _deep(value, memo))
+        return made
+
+    @folded
     def run(
         self,
         state: Any = None,
@@ -74,7 +113,9 @@ class OneShot(Workflow):
         is kept, so that `resume` can take the run up after a crash: before and after each
         node, or with a *persistence_interval* every so many seconds. States are kept as
         JSON, secrets in them too: leave those out. *run_id* names the run; one of the same
-        name that is completed is replaced, one that can be taken up is not.
+        name that is completed is replaced, one that can be taken up is not. Without *store*
+        it is the one that the environment variable `FLOWNB_STORE` names, if it is set;
+        `store="memory://"` then keeps a run out of it.
 
         Nodes push to queues as in a loop: to those named in this graph, on *redis* (a URL or
         client; without it in this kernel, where `run.queues` finds them), or to those of
@@ -91,10 +132,11 @@ class OneShot(Workflow):
         from flownb.engine.run import run_in_thread
 
         options = _options(start_rule, max_concurrency, max_iterations, on_error)
-        keep = None if store is None else (store, run_id, persistence_interval)
         given = {"tools": tools, "redis": redis}
-        return run_in_thread(*self._new(state, options, keep, given, progress=progress))
+        with _kept(store, run_id, persistence_interval) as keep:
+            return run_in_thread(*self._new(state, options, keep, given, progress=progress))
 
+    @folded
     async def arun(
         self,
         state: Any = None,
@@ -114,10 +156,11 @@ class OneShot(Workflow):
         from flownb.engine.run import run_here
 
         options = _options(start_rule, max_concurrency, max_iterations, on_error)
-        keep = None if store is None else (store, run_id, persistence_interval)
         given = {"tools": tools, "redis": redis}
-        return await run_here(*self._new(state, options, keep, given, progress=progress))
+        with _kept(store, run_id, persistence_interval) as keep:
+            return await run_here(*self._new(state, options, keep, given, progress=progress))
 
+    @folded
     def resume(
         self,
         run_id: str,
@@ -151,6 +194,7 @@ class OneShot(Workflow):
         kept, given = (run_id, store, persistence_interval), {"tools": tools, "redis": redis}
         return run_in_thread(*self._taken_up(kept, options, given, progress=progress))
 
+    @folded
     async def aresume(
         self,
         run_id: str,
@@ -168,7 +212,8 @@ class OneShot(Workflow):
         kept, given = (run_id, store, persistence_interval), {"tools": tools, "redis": redis}
         return await run_here(*self._taken_up(kept, options, given, progress=progress))
 
-    def step(self, node: str, item: Any = NOTHING, *, tools: ToolRegistry | None = None) -> Any:
+    @folded
+    def step(self, node: NodeRef, item: Any = NOTHING, *, tools: ToolRegistry | None = None) -> Any:
         """Call one node, and give what it returned; of an if its verdict.
 
         Without *item* it gets what the nodes before it gave last: in a step, in the last
@@ -183,7 +228,7 @@ class OneShot(Workflow):
         """
         from flownb.engine.stepping import step
 
-        return step(self, node, item, tools)
+        return step(self, self._ref(node), item, tools)
 
     # -- what both faces share -------------------------------------------------
 
@@ -241,8 +286,6 @@ class OneShot(Workflow):
 
     def _plan_once(self, options: Mapping[str, Any]) -> LoopPlan:
         """Check and compile the graph for a run; remembered until it is edited."""
-        import os
-
         from flownb.analysis.once import compile_once
         from flownb.analysis.validate import check
 
@@ -252,6 +295,35 @@ class OneShot(Workflow):
             check(self)
             self._once = (asked, compile_once(self, **options), deque())
         return self._once[1]
+
+
+@contextmanager
+def _kept(store: Any, run_id: str | None, interval: float) -> Iterator[tuple[Any, ...] | None]:
+    """Say how a run is kept: by its store, else by that of the environment, else not."""
+    by_variable = store is None and bool(os.environ.get("FLOWNB_STORE", "").strip())
+    try:
+        yield (store, run_id, interval) if by_variable or store is not None else None
+    except StoreError as error:
+        if by_variable and "FLOWNB_STORE" not in str(error):
+            error.args = (f"FLOWNB_STORE: {error}",)
+        raise
+
+
+def _deep(value: Any, memo: dict[int, Any]) -> Any:
+    """Copy a part of a definition. A generator or a client cannot be; a limit must not be."""
+    if type(value) is dict:
+        return {key: _deep(part, memo) for key, part in value.items()}
+    if type(value) is list:
+        return [_deep(part, memo) for part in value]
+    if isinstance(value, (Node, Edge, Part)):
+        parts = {f.name: _deep(getattr(value, f.name), memo) for f in fields(value)}
+        return replace(value, **parts)
+    if type(value) is Limit:  # one object is one limit, whatever the graph
+        return value
+    try:
+        return deepcopy(value, memo)
+    except Exception:  # noqa: BLE001 - the user's own objects may raise anything
+        return value
 
 
 def _options(

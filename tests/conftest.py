@@ -22,7 +22,9 @@ from weakref import WeakSet
 import hypothesis
 import pytest
 
+from flownb import redaction
 from flownb.engine import generations
+from tests import workers
 
 collect_ignore_glob = ["faults/*"]  # programs, not modules: importing one runs it
 GRACE = 10.0  # seconds for executors, children and sockets that are already on their way out
@@ -100,6 +102,12 @@ _failed = pytest.StashKey[bool]()
 
 class LeakCheck:
     """A plugin of its own, because fixtures of a conftest.py do not reach flownb's doctests."""
+
+    @pytest.fixture(autouse=True)
+    def passwords_are_forgotten(self) -> object:
+        """Another test may say the words that are passwords in this one."""
+        yield
+        redaction._secrets.clear()
 
     @pytest.fixture(autouse=True)
     def nothing_leaks(self, request: pytest.FixtureRequest) -> object:
@@ -214,6 +222,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Note every event loop at birth: asyncio itself keeps no list of them."""
     config.pluginmanager.register(LeakCheck(), "flownb-leak-check")
+    for name in ("FLOWNB_STORE", "FLOWNB_MAX_ITERATIONS"):  # they are the user's, not the tests'
+        os.environ.pop(name, None)
+    workers.register(config)
     born = asyncio.BaseEventLoop.__init__
 
     def init(self: asyncio.BaseEventLoop, *args: object, **kwargs: object) -> None:

@@ -64,14 +64,6 @@ def test_a_graph_without_queues_is_simulated_run_and_run_again_without_a_redis()
     subprocess.run([sys.executable, "-c", source], check=True)
 
 
-def test_every_module_stays_under_400_lines():
-    lengths = {
-        str(module.relative_to(ROOT)): len(module.read_text("utf-8").splitlines())
-        for module in MODULES
-    }
-    assert {name: length for name, length in lengths.items() if length >= 400} == {}
-
-
 def test_every_module_opens_with_the_question_it_answers():
     silent = [
         str(module.relative_to(ROOT))

@@ -84,7 +84,7 @@ def warnings(found: Figures) -> Iterator[str]:
             yield f"{_slots(now, found)}: {rate_word(free)} -> {rate_word(now.rate)}"
     for queue in found.queues.values():
         if not queue.keeps_up or (queue.presses_back and isclose(queue.utilisation, 1)):
-            yield _of_queue(queue)
+            yield queue_warning(queue)
     yield from (_of_limit(limit) for limit in found.limits if limit.utilisation > 1 - 1e-6)
 
 
@@ -100,7 +100,8 @@ def _ticks(now: LoopCapacity) -> Iterator[str]:
         yield f"{now.loop}: every={_s(now.every or 0)[:-2]} but {why}: {missed}"
 
 
-def _of_queue(queue: QueueCapacity) -> str:
+def queue_warning(queue: QueueCapacity) -> str:
+    """Say that the readers of a queue do not keep up."""
     if queue.presses_back:
         return (
             f"queue {queue.queue} is full (maxlen={queue.maxlen}): {both(queue.readers)} takes"

@@ -100,15 +100,22 @@ class LimitCapacity:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One thing to change, and the items per second of a loop before and after."""
+    """One thing to change, and the items per second of a loop before and after.
+
+    `frees` names the nodes that the producer need not wait for then, though no node is
+    declared to be another kind; `costs` says what that costs.
+    """
 
     loop: str
     text: str
     before: float
     after: float
+    frees: tuple[str, ...] = ()
+    costs: str = ""
 
     def __str__(self) -> str:
-        return f"{self.text}: {rate_word(self.before)} -> {rate_word(self.after)}"
+        gain = f"{self.text}: {rate_word(self.before)} -> {rate_word(self.after)}"
+        return f"{gain}; {self.costs}" if self.costs else gain
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -116,7 +123,7 @@ class Capacity(Shown):
     """What a graph can do: its loops, queues and limits, with warnings and advice.
 
     `warnings` are for a graph that cannot keep up; `bottlenecks` holds one sentence for
-    each loop, `changes` the best single change for each loop that has one.
+    each loop, `advice` the changes that help it, the smallest first: each alone is enough.
     """
 
     name: str
@@ -125,9 +132,14 @@ class Capacity(Shown):
     limits: tuple[LimitCapacity, ...]
     bottlenecks: Mapping[str, str]
     warnings: tuple[str, ...]
-    changes: Mapping[str, Change] = field(default_factory=dict)
+    advice: Mapping[str, tuple[Change, ...]] = field(default_factory=dict)
     unknown: tuple[str, ...] = ()
     measured: Mapping[str, LoopMetrics] = field(default_factory=dict)
+
+    @property
+    def changes(self) -> dict[str, Change]:
+        """The first advice for each loop that has one."""
+        return {loop: changes[0] for loop, changes in self.advice.items()}
 
     @property
     def text(self) -> str:

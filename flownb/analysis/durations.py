@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Final
 
+from flownb.model.nodes import drawn
 from flownb.model.policies import retries
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def _declared(node: Node) -> float | None:
     """Give seconds, or None where nobody has said; handing over takes no time of its own."""
     if callable(node.takes):
         rng = Random(0)
-        return sum(node.takes(rng) for _ in range(_DRAWS)) / _DRAWS
+        return sum(drawn(node, rng) for _ in range(_DRAWS)) / _DRAWS
     if node.takes is not None:
         return node.takes
     hands_over = node.queue is not None or node.reader is not None

@@ -16,8 +16,10 @@ from flownb.analysis.changes import Search
 from flownb.analysis.durations import MICRO, Durations
 from flownb.analysis.makespan import makespan
 from flownb.analysis.once import compile_once
+from flownb.analysis.paths import ArmEnds
 from flownb.analysis.plan import compile_plan
 from flownb.analysis.readings import Answer, Comparison, Reading, answer, read
+from flownb.analysis.shape import hints_of
 from flownb.analysis.shares import measured_shares
 from flownb.analysis.study import Study
 from flownb.analysis.verdicts import check_verdicts
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from flownb.analysis.capacity import Figures
     from flownb.analysis.makespan import Makespan
     from flownb.analysis.pace import Rates
+    from flownb.analysis.problems import Problem
     from flownb.analysis.verdicts import Verdicts
     from flownb.model.policies import AwaitPolicy
     from flownb.model.records import LoopMetrics, NodeMetrics
@@ -156,6 +159,10 @@ class Explanation(Shown):
         """Read a loop under its own policy."""
         return read(self.study(loop), self.policy(loop), self.policy(loop))
 
+    def hints(self, loop: str) -> tuple[Problem, ...]:
+        """Give what `validate()` hints at in this loop: non-blocking nodes that are awaited."""
+        return tuple(hints_of(ArmEnds(self.workflow, self.study(loop).loop)))
+
     def answers(self, loop: str) -> tuple[Answer, ...]:
         """Go through everything that each node which decides may say."""
         study, found = self.study(loop), []
@@ -191,7 +198,7 @@ class Explanation(Shown):
             found.limits,
             {loop: sentence(now, found) for loop, now in found.loops.items()},
             tuple(warnings(found)),
-            Search(self.workflow, found, reckon, snapshot).best(),
+            Search(self.workflow, self.durations, found, reckon, snapshot).advice(),
             self.unknown,
             self.measured,
         )
@@ -261,7 +268,7 @@ def snapshot(workflow: Workflow) -> Workflow:
     kept = Workflow(workflow.name)
     kept.nodes, kept.edges = dict(workflow.nodes), dict(workflow.edges)
     kept.options = {loop: dict(options) for loop, options in workflow.options.items()}
-    kept.version = workflow.version
+    kept.unlinked, kept.version = set(workflow.unlinked), workflow.version
     return kept
 
 

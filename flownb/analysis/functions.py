@@ -7,11 +7,14 @@ parameter for the context, found by its name `ctx` or its annotation.
 from __future__ import annotations
 
 import inspect
+from collections import deque
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final
 
-from flownb.analysis.problems import Problem, error
+from flownb.analysis.problems import Problem, error, hint, warning
+from flownb.analysis.reads import Reads
+from flownb.errors import GraphError
 from flownb.model.nodes import BaseNode
 
 if TYPE_CHECKING:
@@ -30,6 +33,22 @@ def functions(subject: Subject) -> Iterator[Problem]:
         if edge.condition is not None and not _takes(edge.condition, 1):
             text = f"condition {_named(edge.condition)} cannot take the payload"
             yield error(f"edge {edge}: {text}; write it as fn(payload)", (), (edge,))
+
+
+def cached(subject: Subject) -> Iterator[Problem]:
+    """Find what a node with `cache=` reads and nobody sees change."""
+    for node in subject.workflow.nodes.values():
+        if node.cache and node.fn is not None:
+            reads = Reads()
+            try:
+                deque(reads.of((node.fn, node.cache)), maxlen=0)
+            except GraphError as too_much:
+                text = f"node {node.name!r}: cache= has no effect: {too_much}"
+                yield warning(text, (node.name,))
+            if reads.unseen:
+                what = ", ".join(reads.unseen)
+                text = f"cache= does not see {what}: call clear_cache({node.name!r}) after a change"
+                yield hint(f"node {node.name!r}: {text}", (node.name,))
 
 
 def _of_node(node: Node) -> Iterator[str]:

@@ -10,11 +10,11 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from flownb.analysis.paths import Flow, reach
 from flownb.analysis.plan import Once, compile_plan
 from flownb.errors import GraphError
 from flownb.model.edges import Edge
 from flownb.model.schema import Schema
+from flownb.model.topology import entries, only_named, reached
 from flownb.model.workflow import Workflow
 
 if TYPE_CHECKING:
@@ -30,25 +30,6 @@ def root_name(workflow: Workflow) -> str:
     while name in workflow.nodes:
         name += "'"
     return name
-
-
-def entries(workflow: Workflow) -> list[str]:
-    """Name the nodes a run begins with: the entry points, else those without in-edges.
-
-    When a cycle leads to every node, it is the first one that was added. A queue without an
-    edge is only named, for those who push to it by their ctx.
-    """
-    if workflow.entry_points:
-        return list(workflow.entry_points)
-    fed = {e.target for e in workflow.flow_edges() if e.source != e.target}
-    named = _only_named(workflow)
-    free = [name for name in workflow.nodes if name not in fed and name not in named]
-    return free or list(workflow.nodes)[:1]
-
-
-def _only_named(workflow: Workflow) -> set[str]:
-    linked = {end for pair in workflow.edges for end in pair}
-    return {n.name for n in workflow.nodes.values() if n.queue and n.name not in linked}
 
 
 def compile_once(
@@ -90,9 +71,8 @@ def without_root(plan: LoopPlan) -> Workflow:
 
 def unreached(workflow: Workflow) -> list[str]:
     """Name the nodes that no entry point leads to."""
-    flow, named = Flow.of(workflow), _only_named(workflow)
-    seen = reach(flow.succ, [flow.index[n] for n in entries(workflow) if n in flow.index])
-    return [n for n, yes in zip(flow.names, seen, strict=True) if not yes and n not in named]
+    seen = reached(workflow, entries(workflow)) | only_named(workflow)
+    return [name for name in workflow.nodes if name not in seen]
 
 
 def _check(workflow: Workflow, max_concurrency: int | None, on_error: str) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from flownb.analysis.problems import Problem, error, warning
 from flownb.model.policies import OTHERWISE
+from flownb.model.routes import END
 
 if TYPE_CHECKING:
     from flownb.analysis.problems import Subject
@@ -75,7 +76,7 @@ def _labels(node: Node, labelled: list[Edge], whens: list[Edge]) -> Iterator[Pro
                 (node.name,),
                 (edge,),
             )
-    elif labelled and whens:
+    elif labelled and whens and node.router is None:
         known = ", ".join(repr(e.when) for e in whens)
         yield warning(
             f"if {node.name!r}: a verdict other than {known} fails the item;"
@@ -116,21 +117,22 @@ def joins(subject: Subject) -> Iterator[Problem]:
 
 
 def nesting(subject: Subject) -> Iterator[Problem]:
-    """Find joins behind a join="each" of a loop that are not "each" themselves.
+    """Find joins behind a join="each" that are not "each" themselves.
 
     What stands behind an "each" runs once for each token, so nobody could say which
     tokens such a join has to wait for.
     """
-    if not subject.producers:
-        return
     nodes = subject.workflow.nodes
     origin = _behind_each(subject)
     for name, each in origin.items():
         edges, join = subject.ins[name], nodes[name].join
         if len(edges) > 1 and join != "each":
+            what = "give both join='each', or both join='all'"
+            if name == END:
+                what = "leave END out there, a run ends by itself"
             yield error(
                 f"node {name!r}: join={join!r} behind {each!r}, which has join='each' and sends"
-                " on one item for each input; give both join='each', or both join='all'",
+                f" on one item for each input; {what}",
                 (name, each),
                 edges,
             )

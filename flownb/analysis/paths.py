@@ -9,9 +9,10 @@ a chain of 100,000 nodes is an ordinary input.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
 
 from flownb.errors import GraphError
 from flownb.model.edges import did_you_mean
@@ -20,6 +21,8 @@ from flownb.model.policies import AWAIT_POLICIES
 if TYPE_CHECKING:
     from flownb.model.policies import AwaitPolicy
     from flownb.model.workflow import Workflow
+
+_GIVES: Final = {"producer": "makes", "queue_reader": "reads"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +124,146 @@ def detached(flow: Flow, root: int, awaited: bytearray) -> bytearray:
     holding = reach(flow.pred, [i for i, a in enumerate(awaited) if a])
     inside = reach(flow.succ, flow.succ[root])
     return bytearray(i and not h for i, h in zip(inside, holding, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class MovedEdge:
+    """An edge before -> node that is to come from the producers; `gets` is what node gets then."""
+
+    node: str
+    before: str
+    producers: tuple[str, ...]
+    gets: str
+
+
+class ArmEnds:
+    """Where the producer waits although nothing blocks any more: the ends of its awaited arms.
+
+    "path" and "path_live" await an arm with a blocking node whole, so also the nodes in it
+    behind which no blocking node comes: these are `names`. Under the other policies there
+    are none. Each look costs what the loop is large, not the graph.
+
+    >>> from flownb import Graph
+    >>> graph = Graph("g").add_producer("P").add_node("fetch")
+    >>> graph = graph.add_node("notify", kind="non_blocking").add_edge("P", "fetch", "notify")
+    >>> ends = ArmEnds(graph, "P")
+    >>> ends.names, ends.proof("notify")
+    (('notify',), (['P', 'fetch', 'notify'], 'fetch'))
+    >>> ends.moved_edge("notify")
+    MovedEdge(node='notify', before='fetch', producers=('P',), gets='what P makes')
+    """
+
+    def __init__(
+        self,
+        workflow: Workflow,
+        loop: str,
+        *,
+        flow: Flow | None = None,
+        has_b: bytearray | None = None,
+    ) -> None:
+        self.workflow, self.loop = workflow, loop
+        self.flow = flow = flow or Flow.of(workflow)
+        self.policy = workflow.options.get(loop, {}).get("await_policy", "path")
+        self._has_b = has_b = has_blocking(flow) if has_b is None else has_b
+        whole = self.policy in {"path", "path_live"}
+        self._arms = [a for a in flow.succ[flow.number(loop)] if has_b[a]] if whole else []
+        self._from_arm = _came(flow.succ, self._arms)
+        self.names = tuple(flow.names[v] for v in sorted(self._from_arm) if not has_b[v])
+
+    def _is_end(self, v: int) -> bool:
+        return v in self._from_arm and not self._has_b[v]
+
+    @cached_property
+    def _inside(self) -> dict[int, int]:
+        return _came(self.flow.succ, [self.flow.index[self.loop]])
+
+    @cached_property
+    def _blocking(self) -> list[int]:
+        root = self.flow.index[self.loop]
+        return [v for v in sorted(self._from_arm) if self.flow.blocking[v] and v != root]
+
+    @cached_property
+    def _from_blocking(self) -> dict[int, int]:
+        return _came(self.flow.succ, self._blocking)
+
+    @cached_property
+    def _to_blocking(self) -> dict[int, int]:
+        return _came(self.flow.pred, self._blocking)
+
+    def firsts(self) -> list[str]:
+        """Name the first nodes there that somebody has declared non-blocking."""
+        flow, nodes = self.flow, self.workflow.nodes
+        ends = [flow.index[name] for name in self.names]
+        todo = [v for v in ends if any(not self._is_end(u) for u in self._ins(v))]
+        seen, found = set(todo), []
+        for v in todo:
+            if nodes[flow.names[v]].kind == "non_blocking":
+                found.append(v)
+                continue
+            behind = [w for w in flow.succ[v] if w not in seen]
+            todo += behind
+            seen.update(behind)
+        return [flow.names[v] for v in sorted(found)]
+
+    def proof(self, node: str) -> tuple[list[str], str]:
+        """Give the chain from the producer to a node of these ends, and who blocks in its arm.
+
+        The blocking node is part of the chain where one comes before the node.
+        """
+        v, names = self.flow.index[node], self.flow.names
+        if v in self._from_blocking:
+            after = _way(self._from_blocking, v)
+            chain, last = [*_way(self._from_arm, after[0])[:-1], *after], after[0]
+        else:
+            chain = _way(self._from_arm, v)
+            last = _way(self._to_blocking, chain[0])[0]
+        return [self.loop, *(names[u] for u in chain)], names[last]
+
+    def moved_edge(self, node: str) -> MovedEdge | None:
+        """Say how to hang the end that holds *node* on the producer, so that nobody waits for it.
+
+        None where that is no remedy: more than one edge leads into that end, or one with
+        a condition.
+        """
+        flow, head = self.flow, self.flow.index[node]
+        while len(ins := self._ins(head)) == 1 and self._is_end(ins[0]):
+            head = ins[0]
+        end = _came(flow.succ, [head])
+        entering = [u for v in end for u in self._ins(v) if u not in end]
+        if entering != ins or len(ins) != 1:
+            return None
+        before, name = flow.names[ins[0]], flow.names[head]
+        if self.workflow.edges[before, name].conditional:
+            return None
+        firsts = [flow.names[v] for v in sorted(_came(flow.pred, ins)) if not flow.pred[v]]
+        kinds = {first: self.workflow.nodes[first].kind for first in firsts}
+        verbs = {p: _GIVES[kind] for p, kind in kinds.items() if kind in _GIVES}
+        gets = f"what {' or '.join(f'{p} {verb}' for p, verb in verbs.items())}"
+        return MovedEdge(name, before, tuple(verbs), gets)
+
+    def _ins(self, v: int) -> list[int]:
+        return [u for u in self.flow.pred[v] if u in self._inside]
+
+
+def _came(neighbours: Sequence[Sequence[int]], starts: Iterable[int]) -> dict[int, int]:
+    """Give for each node the one before it on a shortest way from a start, itself for a start."""
+    came = {start: start for start in starts}
+    queue = [*came]
+    for v in queue:
+        for w in neighbours[v]:
+            if w not in came:
+                came[w] = v
+                queue.append(w)
+    return came
+
+
+def _way(came: Mapping[int, int], v: int) -> list[int]:
+    """Give the way that ends with *v*."""
+    way = [v]
+    while came[v] != v:
+        v = came[v]
+        way.append(v)
+    return way[::-1]
 
 
 def _check(policy: str) -> None:

@@ -263,7 +263,8 @@ class _Compiler:
             losers=self._losers(v) if node.join == "first" and len(self.ins[v]) > 1 else (),
             knot=self.knot[v],
             handler=self._handler(node, outs),
-            bool_verdict=all(isinstance(w, bool) for w in whens)
+            bool_verdict=node.router is None
+            and all(isinstance(w, bool) for w in whens)
             and (bool(whens) or not any(e.condition for e in outs)),
         )
 

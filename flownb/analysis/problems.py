@@ -15,11 +15,15 @@ if TYPE_CHECKING:
     from flownb.model.workflow import Workflow
 
 _SHOWN = 6
+Level = Literal["error", "warning", "hint"]
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One mistake ("error": it cannot run) or doubt ("warning"), in one sentence.
+    """One thing to be told, in one sentence; `level` says how bad it is.
+
+    "error": it cannot run. "warning": it can, and something is probably wrong. "hint":
+    nothing is wrong, but it may not do what one expects.
 
     `nodes` and `edges` are the names of what is meant, so that a picture can mark it.
 
@@ -27,7 +31,7 @@ class Problem:
     "node 'a': takes=-1 must be at least 0 seconds"
     """
 
-    level: Literal["error", "warning"]
+    level: Level
     text: str
     nodes: tuple[str, ...] = ()
     edges: tuple[tuple[str, str], ...] = ()
@@ -44,6 +48,11 @@ def error(text: str, nodes: Sequence[str] = (), edges: Sequence[Edge] = ()) -> P
 def warning(text: str, nodes: Sequence[str] = (), edges: Sequence[Edge] = ()) -> Problem:
     """Make a problem that the graph can run with."""
     return Problem("warning", text, tuple(nodes), tuple((e.source, e.target) for e in edges))
+
+
+def hint(text: str, nodes: Sequence[str] = (), edges: Sequence[Edge] = ()) -> Problem:
+    """Tell what may surprise in a graph that is right."""
+    return Problem("hint", text, tuple(nodes), tuple((e.source, e.target) for e in edges))
 
 
 def listed(names: Sequence[str]) -> str:

@@ -1,4 +1,7 @@
-"""Does everything lead somewhere: are ends known, loops free of cycles, nodes fed?"""
+"""Does everything lead somewhere: are ends known, loops free of cycles, nodes fed?
+
+And is somebody waited for who does not look like it?
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
-from flownb.analysis.paths import reach
-from flownb.analysis.problems import Problem, error, listed
+from flownb.analysis.paths import ArmEnds, has_blocking, reach
+from flownb.analysis.problems import Problem, error, hint, listed
 from flownb.model.edges import did_you_mean
 
 if TYPE_CHECKING:
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 _GUESSES: Final = 20  # looking for a similar name compares it with every other one
 _GUESS_AMONG: Final = 2_000
 _SHOWN: Final = 12
+_HINTS: Final = 20  # for each loop: each takes a walk through it
 
 
 def unknown_ends(subject: Subject) -> Iterator[Problem]:
@@ -150,3 +154,37 @@ def _back(came: dict[int, int], v: int) -> list[int]:
         ring.append(v)
         v = came[v]
     return ring[::-1]
+
+
+def awaited_with_their_arm(subject: Subject) -> Iterator[Problem]:
+    """Find nodes that are declared non-blocking, and awaited for a blocking one in their arm."""
+    has_b = has_blocking(subject.flow)
+    for loop in subject.producers:
+        yield from hints_of(ArmEnds(subject.workflow, loop, flow=subject.flow, has_b=has_b))
+
+
+def hints_of(ends: ArmEnds) -> Iterator[Problem]:
+    """Say of one loop which nodes these are, why, and what is the smallest change."""
+    loop = ends.loop
+    has = "in which a blocking node runs" if ends.policy == "path_live" else "with a blocking node"
+    for name in ends.firsts()[:_HINTS]:
+        chain, blocking = ends.proof(name)
+        where = "in" if blocking in chain else "beside"
+        yield hint(
+            f"node {name!r}: non-blocking, awaited here: {loop} waits for every arm {has}, whole,"
+            f" and {blocking} {where} {_shortened(chain)} is blocking."
+            f" If {loop} need not wait for {name}: {_remedy(ends, name)}",
+            (name,),
+            [ends.workflow.edges[pair] for pair in pairwise(chain)],
+        )
+
+
+def _remedy(ends: ArmEnds, name: str) -> str:
+    policy = f"set_loop({ends.loop!r}, await_policy='blocking')"
+    policy += " (items may overtake each other there)"
+    move = ends.moved_edge(name)
+    if move is None:
+        return policy
+    edges = "".join(f".add_edge({p!r}, {move.node!r})" for p in move.producers)
+    moved = f"remove_edge({move.before!r}, {move.node!r}){edges}"
+    return f"{moved} ({move.node} then gets {move.gets}), or {policy}"

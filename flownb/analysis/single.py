@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
@@ -65,9 +65,22 @@ def beginnings(subject: Subject) -> Iterator[Problem]:
             first = workflow.entry_points[0]
             text = f"set_entry_point({first!r}): a graph with a producer begins at its producer"
             yield error(text, (first,))
-    elif not unknown and (lost := unreached(workflow)):
-        what = "node" if len(lost) == 1 else "nodes"
-        yield error(f"{what} {listed(lost)}: no entry point leads here; add an edge", lost)
+    elif not unknown:
+        lost = unreached(workflow)
+        cut = [n for n in lost if n in workflow.unlinked]
+        never = [n for n in lost if n not in workflow.unlinked]
+        if cut:
+            text = (
+                f"{_nodes(cut)}: nothing leads here any more; add an edge, remove_node(), or"
+                f" name all nodes to begin with, set_entry_point({cut[0]!r}, ...)"
+            )
+            yield error(text, cut)
+        if never:
+            yield error(f"{_nodes(never)}: no entry point leads here; add an edge", never)
+
+
+def _nodes(names: Sequence[str]) -> str:
+    return f"{'node' if len(names) == 1 else 'nodes'} {listed(names)}"
 
 
 def endless(subject: Subject) -> Iterator[Problem]:

@@ -1,4 +1,4 @@
-"""Which mistakes does a workflow have? All of them at once.
+"""Which mistakes does a workflow have, and what may surprise? All of it at once.
 
 Each check answers one question and stands with its kin: `shape` (edges, cycles,
 producers), `single` (graphs that run once), `outcomes` (ifs and joins), `queuing`,
@@ -8,14 +8,20 @@ Together they are linear in nodes and edges and report in the same order every t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, get_args
 
-from flownb.analysis.functions import functions
+from flownb.analysis.functions import cached, functions
 from flownb.analysis.luggage import luggage
 from flownb.analysis.outcomes import joins, nesting, verdicts
-from flownb.analysis.problems import Problem, Subject
+from flownb.analysis.problems import Level, Problem, Subject
 from flownb.analysis.queuing import disagreements, locking_rings, loose_ends, queue_edges
-from flownb.analysis.shape import cycles, fed_producers, unfed_nodes, unknown_ends
+from flownb.analysis.shape import (
+    awaited_with_their_arm,
+    cycles,
+    fed_producers,
+    unfed_nodes,
+    unknown_ends,
+)
 from flownb.analysis.single import beginnings, endless, one_shot_options
 from flownb.analysis.values import loop_options, node_values
 from flownb.errors import GraphError
@@ -40,17 +46,20 @@ _CHECKS: Final[tuple[Callable[[Subject], Iterator[Problem]], ...]] = (
     nesting,
     node_values,
     functions,
+    cached,
     loop_options,
     queue_edges,
     disagreements,
     luggage,
     loose_ends,
     locking_rings,
+    awaited_with_their_arm,
 )
+_LEVELS: Final = get_args(Level)
 
 
 def validate(workflow: Workflow) -> tuple[Problem, ...]:
-    """Find every problem, errors before warnings, each in the order of the graph.
+    """Find every problem: errors, then warnings, then hints, each in the order of the graph.
 
     >>> from flownb.model.workflow import Workflow
     >>> graph = Workflow("g").add_producer("days").add_node("check").add_edge("days", "chekc")
@@ -61,11 +70,11 @@ def validate(workflow: Workflow) -> tuple[Problem, ...]:
     """
     subject = Subject.of(workflow)
     found = [problem for check_one in _CHECKS for problem in check_one(subject)]
-    return tuple(sorted(found, key=lambda problem: problem.level != "error"))
+    return tuple(sorted(found, key=lambda problem: _LEVELS.index(problem.level)))
 
 
 def check(workflow: Workflow) -> tuple[Problem, ...]:
-    """Raise one GraphError with every error; without errors give the warnings."""
+    """Raise one GraphError with every error; without errors give the rest."""
     problems = validate(workflow)
     errors = [str(p) for p in problems if p.level == "error"]
     if errors:

@@ -14,7 +14,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any, Final
 
 from flownb.errors import GraphError
-from flownb.model.edges import did_you_mean
+from flownb.model.edges import did_you_mean, says
 from flownb.model.policies import OTHERWISE
 
 if TYPE_CHECKING:
@@ -77,8 +77,9 @@ def _meant(node: PlanNode, said: Any) -> Any:
     if node.bool_verdict:
         return bool(said)
     known = _verdicts(node)
-    if said in known:
-        return said
+    for label in known:
+        if label is not OTHERWISE and says(said, label):
+            return label
     if OTHERWISE in known:
         return OTHERWISE
     words = ", ".join(map(verdict_word, known))
@@ -111,7 +112,7 @@ def _live(node: PlanNode, verdict: Any, truth: Mapping[tuple[int, int], bool]) -
         for e in node.outs
         if e.when is not OTHERWISE
         and truth.get(_key(e), True)
-        and (e.when is None or (verdict is not OTHERWISE and bool(verdict == e.when)))
+        and (e.when is None or (verdict is not OTHERWISE and says(verdict, e.when)))
     ]
     if not any(e.when is not None or e.condition is not None for e in live):
         live += [e for e in node.outs if e.when is OTHERWISE]

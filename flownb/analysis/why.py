@@ -134,9 +134,13 @@ class Why:
             last = names[self.chains.follow(node.index, self.chains.to_blocking)[-1]]
             return f"{proof}, and {last} behind it is blocking"
         last = names[self.chains.follow(chain[1], self.chains.to_blocking)[-1]]
-        when = f"if {last} runs in" if policy == "path_live" else f"{last} in"
         where = f"the arm that begins with {names[chain[1]]}"
-        return f"{proof}, {when} {where}" + ("" if policy == "path_live" else " is blocking")
+        if policy == "path_live":
+            return f"{proof}, if {last} runs in {where}"
+        first = last == names[chain[1]]
+        return f"{proof}, {last} " + (
+            "is blocking and its arm is awaited whole" if first else f"in {where} is blocking"
+        )
 
     def _detached(self, node: PlanNode) -> str:
         policy = self.plan.policy

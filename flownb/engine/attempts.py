@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from flownb.engine.cached import Cached
 from flownb.engine.signature import ENDS, FAILS
 from flownb.engine.threads import outcome_here
-from flownb.errors import NodeTimeout, told
+from flownb.errors import NodeTimeout, beside, told
 from flownb.model.nodes import NodeData
 from flownb.model.policies import retries
 from flownb.model.records import NOTHING
@@ -40,6 +40,9 @@ class Function(Protocol):
 
     def called(self, token: Token) -> tuple[Any, BaseException | None]:
         """Call it where it is; give output and error."""
+
+    def extra(self, token: Token, output: Any, error: BaseException | None) -> float:
+        """Seconds that a call which gave that still has to last."""
 
     async def stretched(
         self, token: Token, extra: float, output: Any, error: BaseException | None
@@ -89,7 +92,11 @@ class Attempts:
         return await retrying(self._attempt, token, None)
 
     def _which(self, error: BaseException) -> Retry | None:
-        return next((retry for retry in self._retries if retry.catches(error)), None)
+        try:
+            return next((retry for retry in self._retries if retry.catches(error)), None)
+        except FAILS as fault:
+            what = f"node {self._site.name!r}: the predicate of Retry(on=...)"
+            raise beside(what, fault, error) from fault
 
     def _of(self, state: Any) -> Retry:
         """Give the policy for what an attempt raised; asked only where there is one."""
@@ -155,28 +162,29 @@ class Attempts:
 
     async def _once(self, token: Token, started: Any) -> Any:
         if self._function.is_async or started is not None:
-            return await self._lasting(self._function.invoke(token) if started is None else started)
+            work = self._function.invoke(token) if started is None else started
+            return await self._lasting(token, work)
         if self._runtime.inline or self._function.passes:
             output, error = self._function.called(token)
             if inspect.iscoroutine(output):
-                return await self._lasting(output)
-            extra = self._runtime.world.extra(self._runtime, self._site.node, output)
+                return await self._lasting(token, output)
+            extra = self._function.extra(token, output, error)
             return await self._function.stretched(token, extra, output, error)
         output = await self._thread_future(token)
-        return await self._lasting(output) if inspect.iscoroutine(output) else output
+        return await self._lasting(token, output) if inspect.iscoroutine(output) else output
 
-    async def _lasting(self, work: Any) -> Any:
+    async def _lasting(self, token: Token, work: Any) -> Any:
         """Await an async node; in a simulation it then lasts as declared, also if it fails."""
         try:
             output = await work
-        except Exception:
-            await self._linger(None)
+        except Exception as error:
+            await self._linger(token, None, error)
             raise
-        await self._linger(output)
+        await self._linger(token, output)
         return output
 
-    async def _linger(self, output: Any) -> None:
-        if (extra := self._runtime.world.extra(self._runtime, self._site.node, output)) > 0:
+    async def _linger(self, token: Token, output: Any, error: Exception | None = None) -> None:
+        if (extra := self._function.extra(token, output, error)) > 0:
             await asyncio.sleep(extra)
 
     async def _thread_future(self, token: Token) -> Any:

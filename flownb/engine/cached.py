@@ -2,8 +2,9 @@
 
 What it gave is kept in the process in which it ran, under its graph's and its own name, so
 that it is still there when the cell that builds the graph is run again; a node whose
-function is another one now is called. What a call gave is copied, in and out: nobody can
-change what is kept. A failure is not kept. A simulation has results of its own.
+function, or what that reads, is another one now is called (`flownb.analysis.reads`). What a
+call gave is copied, in and out: nobody can change what is kept. A failure is not kept. A
+simulation has results of its own.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from flownb.engine.likeness import Likeness
 from flownb.engine.signature import FAILS
-from flownb.errors import told
+from flownb.errors import beside, told
 from flownb.model.records import NOTHING
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ class Results:
 
     def __init__(self) -> None:
         self._kept: OrderedDict[bytes, tuple[Any, list[Any]]] = OrderedDict()
+        self.own: dict[int, Any] = {}
+        """Lists, dicts and sets that the node itself changes, by id: its own affair."""
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -103,16 +106,19 @@ class Cached:
         results = (cache if world.cache is None else world.cache).of(
             self._site.graph, self._site.name
         )
-        key, error = await self._aside(self._key, token, seen, held)
+        keys, error = await self._aside(self._keys, token, seen, held, results)
         if error is None:
-            found, error = await self._aside(_copied, results.get(key))
+            code, value = keys
+            found, error = await self._aside(_copied, results.get(code.digest() + value))
             if error is None and found is not NOTHING:
                 return found
         output = await call()
         if error is None:
             copied, error = await self._aside(_copied, output)
+        if error is None and (code.reading.pending or code.containers):
+            code, error = await self._aside(self._afterwards, code, held, results)
         if error is None:
-            results.put(key, copied, held, self._size)
+            results.put(code.digest() + value, copied, held, self._size)
         else:
             self._warn(token, error)
         return output
@@ -126,17 +132,38 @@ class Cached:
             return token.payload
         seen, error = await self._aside(self._of, token.payload)
         if error is not None:
-            raise error
+            raise beside(f"node {self._site.name!r}: its cache= function", error) from error
         return seen
 
-    def _key(self, token: Token, seen: Any, held: list[Any]) -> bytes:
-        site, likeness = self._site, Likeness(held)
-        called = _called(site.node, virtual=self._runtime.inline)
-        likeness.reads((called, self._of))
+    def _keys(self, token: Token, seen: Any, held: list[Any], results: Results) -> Any:
+        """Give what the result depends on: what is called, and with what."""
+        value = Likeness(held)
+        value.value((self._site.config, token.item.failed_sources(self._site.plan), seen))
+        return self._code(held, results), value.digest()
+
+    def _code(self, held: list[Any], results: Results) -> Likeness:
+        site, code = self._site, Likeness(held, results.own)
+        code.reads((_called(site.node, virtual=self._runtime.inline), self._of))
         if site.takes_context:
-            likeness.reads(tuple((tool.name, tool.fn) for tool in self._runtime.tools.listing()))
-        likeness.value((site.config, token.item.failed_sources(site.plan), seen))
-        return likeness.digest()
+            code.reads(tuple((tool.name, tool.fn) for tool in self._runtime.tools.listing()))
+        return code
+
+    def _afterwards(self, code: Likeness, held: list[Any], results: Results) -> Likeness:
+        """Look again after the call: it may have imported something, or noted something down.
+
+        What it changes in place does not count from then on. What somebody else changed
+        meanwhile does: then nobody knows what the result depends on.
+        """
+        again = self._code(held, results)
+        changed = {
+            known: container
+            for known, (container, before) in code.containers.items()
+            if again.containers.get(known, (None, before))[1] != before
+        }
+        if not changed.keys() <= code.reading.changing:
+            raise RuntimeError("something that it reads was changed while it was called")
+        results.own.update(changed)
+        return self._code(held, results) if changed or code.reading.pending else code
 
     def _warn(self, token: Token, error: BaseException) -> None:
         runtime = self._runtime
@@ -144,7 +171,7 @@ class Cached:
             return
         self._told = weakref.ref(runtime)  # once for each run or loop
         why = told(error)
-        text = f"cache= has no effect here, this cannot be compared or copied: {why}"
+        text = f"cache= has no effect here: {why}"
         runtime.log(self._site.name, token.iteration, "warning", text)
 
 

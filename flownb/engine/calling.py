@@ -33,7 +33,7 @@ from flownb.engine.signature import (
     until_stop,
 )
 from flownb.engine.threads import outcome_here
-from flownb.errors import SimulationError
+from flownb.errors import SimulationError, beside
 from flownb.model.nodes import BaseNode, NodeData
 from flownb.model.records import NOTHING
 from flownb.queues.spec import Lease
@@ -151,19 +151,30 @@ class Runner:
             return self._pop
         called = self.runtime.world.calls(node)
         if isinstance(fn, BaseNode) and called:
-            self.instance = deepcopy(fn)
+            self.instance = self._own_copy(fn)
             self.config = self.instance.config
             fn = self.instance.run
             fn = until_stop(fn) if node.kind == "producer" else fn
         elif node.kind == "producer":
             # without calls a list is still read, what would be called counts 0, 1, 2, ...
-            fn, self.ctx_name = puller(fn if called or hasattr(fn, "__len__") else None)
+            try:
+                fn, self.ctx_name = puller(fn if called or hasattr(fn, "__len__") else None)
+            except FAILS as error:
+                raise beside(f"producer {self.name!r}: iter() of its source", error) from error
         elif not called:
             return None
         else:
             self.ctx_name = context_parameter(fn) if fn is not None else None
         self.is_async = is_async(fn)
         return bound(fn, self.ctx_name) if self.ctx_name and node.kind != "producer" else fn
+
+    def _own_copy(self, fn: BaseNode) -> BaseNode:
+        """Give this loop's own instance of a class node."""
+        try:
+            return deepcopy(fn)
+        except FAILS as error:
+            what = f"node {self.name!r} (loop {self.runtime.name!r}): copying its {type(fn).__name__}"
+            raise beside(what, error) from error
 
     @property
     def inlinable(self) -> bool:
@@ -202,9 +213,13 @@ class Runner:
     def begins(self, token: Token) -> bool:
         """Enter a call into the books; False: it must wait, or its outcome was known."""
         runtime, table = self.runtime, self.table
-        if table.hooks is not None and not table.hooks.may_start(token):
-            return False
         token.start = runtime.now()
+        try:
+            if table.hooks is not None and not table.hooks.may_start(token):
+                return False
+        except FAILS as error:  # what it would see cannot be kept
+            self._finish(token, None, error)
+            return False
         table.open[token] = None
         if runtime.inline:
             runtime.world.called(runtime, token.start, self.neighbours)
@@ -229,7 +244,10 @@ class Runner:
         if isinstance(output, CoroutineType):
             self._spawn(token, output)
             return
-        extra = self.runtime.world.extra(self.runtime, self.node, output)
+        try:
+            extra = self.extra(token, output, error)
+        except FAILS as fault:  # its `takes=` is the user's too
+            extra, output, error = 0.0, None, fault
         if token.pushes:
             self._spawn(token, self.stretched(token, extra, output, error))
         elif extra > 0:
@@ -237,6 +255,14 @@ class Runner:
             token.task = self.runtime.event_loop.call_later(extra, self.runtime.guard, land)
         else:
             self.ended(token, output, error)
+
+    def extra(self, token: Token, output: Any, error: BaseException | None) -> float:
+        """Seconds that a call which gave that still has to last; if that is not known it fails."""
+        try:
+            return self.runtime.world.extra(self.runtime, self.node, output, error)
+        except FAILS:
+            token.disown()  # what it pushed does not leave
+            raise
 
     def called(self, token: Token) -> tuple[Any, BaseException | None]:
         """Call the function with its prints going to its log; give output and error."""

@@ -1,21 +1,19 @@
 """Where does a node's print go? To its loop's log, never into some cell.
 
-While any graph runs, `sys.stdout` and `sys.stderr` are stand-ins, also for what a cell puts
-there to catch its own output. What is written where a node is being called goes, line by line,
-to that node's log; everything else passes through to the stream that stood there before.
-A node that puts a stream there itself (`redirect_stdout`) gets what it writes.
+While any graph runs, `sys.stdout` and `sys.stderr` are stand-ins. What is written where a node
+is being called goes, line by line, to that node's log; everything else passes through to the
+stream that stood there before. Who puts a stream of their own there, a cell (`%%capture`) or a
+node (`redirect_stdout`), gets all that is written while it stands, by nodes in this process too.
 """
 
 from __future__ import annotations
 
-import importlib
 import io
 import sys
 import threading
 from collections import deque
 from contextlib import contextmanager
 from contextvars import ContextVar
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from flownb.engine.logs import turn
@@ -90,12 +88,13 @@ def who() -> str:
 class _Router:
     """A text stream that sends a node's writes to its log."""
 
-    def __init__(self, real: Any, level: str, owner: Any = None) -> None:
-        self._real, self._level, self._owner = real, level, owner
+    def __init__(self, real: Any, level: str) -> None:
+        self._real = _nowhere if real is None else real
+        self._level = level
 
     def write(self, text: str) -> int:
         spot = HERE.get()
-        if spot is None or spot is self._owner:
+        if spot is None:
             return int(self._real.write(text) or 0)
         spot.write(text, self._level)
         return len(text)
@@ -115,22 +114,6 @@ class _Nowhere(io.TextIOBase):
         return len(text)
 
 
-class _Watched(ModuleType):
-    """`sys` while any graph runs: a stream that a cell puts there (`%%capture`) gets a stand-in.
-
-    To look from time to time what stands there would be too late for some prints.
-    """
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        level = _LEVELS.get(name)
-        if level is not None and not isinstance(value, _Router):
-            value = _stand_in(_Passing, value, level, HERE.get())
-        super().__setattr__(name, value)
-
-    def __reduce__(self) -> Any:  # for cloudpickle, which knows modules by their exact type
-        return importlib.import_module, (self.__name__,)
-
-
 _LEVELS: Final = {"stdout": "print", "stderr": "stderr"}
 _lock = threading.Lock()
 _users = 0
@@ -138,16 +121,7 @@ _users = 0
 # `print` holds sys.stdout without a reference of its own (CPython before 3.14), so a stand-in
 # that is taken down by another thread in the middle of a print must outlive that print.
 _outlive: Final[deque[_Router]] = deque(maxlen=100)
-_shells: Final[deque[_Router]] = deque(maxlen=100)
 _nowhere: Final = _Nowhere()
-
-
-class _Passing(_Router):
-    """The stand-in of what a cell or a node puts there: keeps it no longer than they do."""
-
-    def __del__(self, nowhere: Any = _nowhere, shells: deque[_Router] = _shells) -> None:
-        self._real, self._owner = nowhere, None
-        shells.append(self)  # for a print that still holds it; Python calls this once only
 
 
 @contextmanager
@@ -161,24 +135,36 @@ def captured() -> Iterator[None]:
 
 
 def capture() -> None:
-    """Put the stand-ins up, and see to it that they stay there."""
+    """Put the stand-ins up; see `renew`."""
     global _users  # noqa: PLW0603 - sys.stdout is global too
     with _lock:
         _users += 1
-        if _users == 1 and type(sys) is ModuleType:
-            sys.__class__ = _Watched
-        for name, level in _LEVELS.items():
+        for name in _LEVELS:
+            _put_up(name)
+
+
+def renew() -> None:
+    """Put the stand-ins up again where a cell that captured has put back what was there.
+
+    Only in the main thread: elsewhere a cell may just be about to put something there. And
+    only for what shows in a cell or a terminal: any other stream is somebody's own.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    with _lock:
+        for name in _LEVELS if _users else ():
             stream = getattr(sys, name)
-            if not isinstance(stream, _Router):  # else a cell may just be about to change it
-                _outlive.append(_stand_in(_Router, stream, level))
-                setattr(sys, name, _outlive[-1])
+            kernel = type(stream).__module__.startswith("ipykernel.")
+            if kernel or stream is getattr(sys, f"__{name}__"):
+                _put_up(name)
 
 
-def _stand_in(kind: type[_Router], stream: Any, level: str, owner: Any = None) -> _Router:
-    router = kind(_nowhere if stream is None else stream, level, owner)
-    if owner is None:
-        turn(stream, router)
-    return router
+def _put_up(name: str) -> None:
+    stream = getattr(sys, name)
+    if not isinstance(stream, _Router):
+        _outlive.append(_Router(stream, _LEVELS[name]))
+        setattr(sys, name, _outlive[-1])
+        turn(stream, _outlive[-1])
 
 
 def release() -> None:
@@ -186,8 +172,6 @@ def release() -> None:
     global _users  # noqa: PLW0603
     with _lock:
         _users -= 1
-        if _users == 0 and type(sys) is _Watched:
-            sys.__class__ = ModuleType  # type: ignore[assignment]
         for name in _LEVELS:
             stream = getattr(sys, name)
             # what a cell keeps to put it back later passes everything on by then

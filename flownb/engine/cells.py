@@ -13,13 +13,14 @@ import linecache
 import os
 import pickle
 import sys
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _Cached: Final = type(functools.lru_cache(len))
+_Named: Final = (FunctionType, type, _Cached)
 _ours: Final[set[str]] = set()  # names that `__main__` has from here
 
 
@@ -28,16 +29,15 @@ def dumps(value: Any, number: Callable[[Any], int | None] | None = None) -> byte
 
     *number* gives the number of what the other side has already.
     """
-    import cloudpickle
-
     names: dict[str, Any] = {}
     lines: dict[str, Any] = {}
 
-    class Pickler(cloudpickle.CloudPickler):  # type: ignore[misc]
+    class Pickler(_pickler()):  # type: ignore[misc]
         def reducer_override(self, thing: Any) -> Any:
-            if isinstance(thing, (FunctionType, type, _Cached)) and thing.__module__ == "__main__":
+            if isinstance(thing, CodeType):
+                lines.update(_lines(thing.co_filename))
+            elif isinstance(thing, _Named) and thing.__module__ == "__main__":
                 names.update(_named(thing))
-                lines.update(_lines(thing))
                 if isinstance(thing, _Cached):
                     return _reduced(thing)
             return super().reducer_override(thing)
@@ -51,6 +51,32 @@ def dumps(value: Any, number: Callable[[Any], int | None] | None = None) -> byte
     pickler.dump(value)
     pickler.dump((names, lines))
     return buffer.getvalue()
+
+
+def dumps_value(value: Any) -> bytes:
+    """Pickle a value for `pickle.loads` where the lines and names of its cell are: at home."""
+    buffer = io.BytesIO()
+    _pickler()(buffer).dump(value)
+    return buffer.getvalue()
+
+
+@functools.cache
+def _pickler() -> Any:
+    import cloudpickle
+
+    class Pickler(cloudpickle.CloudPickler):  # type: ignore[misc]
+        """Lets code keep the name of its file, which cloudpickle leaves out since 3.1.3."""
+
+        def reducer_override(self, thing: Any) -> Any:
+            if isinstance(thing, CodeType):
+                return _placed, (thing.co_filename, *self.dispatch_table[CodeType](thing))
+            return super().reducer_override(thing)
+
+    return Pickler
+
+
+def _placed(file: str, make: Callable[..., CodeType], args: tuple[Any, ...]) -> CodeType:
+    return make(*args).replace(co_filename=file)
 
 
 def loads(content: bytes, thing: Callable[[int], Any] | None = None) -> Any:
@@ -79,7 +105,7 @@ def send_by_value() -> None:
 
 
 def _whole(_: Any, thing: Any) -> Any:
-    if isinstance(thing, (FunctionType, type, _Cached)) and _named(thing):
+    if isinstance(thing, _Named) and _named(thing):
         return loads, (dumps(thing),)
     return NotImplemented
 
@@ -97,10 +123,8 @@ def _named(thing: Any) -> dict[str, Any]:
     return {name: thing} if vars(sys.modules["__main__"]).get(name) is thing else {}
 
 
-def _lines(thing: Any) -> dict[str, Any]:
-    """Give the lines of its cell as `linecache` has them; a file has its own."""
-    code = getattr(thing, "__code__", None)
-    file = getattr(code, "co_filename", "")
+def _lines(file: str) -> dict[str, Any]:
+    """Give the lines of a cell as `linecache` has them; a file on a disk has its own."""
     known = linecache.cache.get(file)
     return {} if known is None or len(known) == 1 or os.path.exists(file) else {file: known}  # noqa: PTH110
 

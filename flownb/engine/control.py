@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from flownb.errors import RunError
+from flownb.tracebacks import folded, folding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -27,8 +28,10 @@ class Request:
 
     def __await__(self) -> Generator[Any, None, Any]:
         # shielded: an interrupted cell gives up waiting, not what it asked for
-        return asyncio.shield(asyncio.wrap_future(self._future)).__await__()
+        with folding:
+            return (yield from asyncio.shield(asyncio.wrap_future(self._future)).__await__())
 
+    @folded
     def wait(self, timeout: float | None = None) -> Any:
         """Wait for at most *timeout* seconds, without an event loop; TimeoutError after that.
 

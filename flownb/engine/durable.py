@@ -78,7 +78,8 @@ class Kept:
     def _copy(self, plan: LoopPlan, entry: Any) -> Any:
         """Copy the entry as it is now: nodes may change what is inside it."""
         if plan.once is not None and works_on_state(plan.once, entry):
-            entry = plan.once.schema.dumped(plan.once.schema.entry(entry))
+            schema = plan.once.schema
+            entry = schema.dumped(schema.entry(entry), "the entry state")
         return decode(encode(entry, "the entry state", max_bytes=self.store.max_bytes))
 
     def load(self, run_id: str) -> RunRecord:

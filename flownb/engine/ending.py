@@ -13,21 +13,26 @@ import functools
 import traceback
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from flownb.engine.signature import FAILS
 from flownb.errors import NodeFailed, told
+from flownb.model.jsonable import short_repr
 from flownb.model.policies import ON_ERROR
 from flownb.model.records import Failure
+from flownb.redaction import redacted
+from flownb.tracebacks import fold
 
 if TYPE_CHECKING:
     import asyncio
     from collections import deque
     from collections.abc import Callable, Coroutine, Sequence
-    from types import TracebackType
 
     from flownb.analysis.plan import LoopPlan
+    from flownb.engine.calling import Runner
     from flownb.engine.checkpoint import Keeping
     from flownb.engine.item import Item
     from flownb.engine.runtime import Runtime
     from flownb.engine.token import Token
+    from flownb.queues.spec import Unread
 
 BRAKE: Final = 10
 LINE: Final = 10_000  # characters of one line of a traceback: some errors hold all their data
@@ -39,6 +44,8 @@ class Settling(Protocol):
     runtime: Runtime
     plan: LoopPlan
     items: dict[int, Item]
+    runners: list[Runner]
+    made: int
     keeping: Keeping | None
     last_step: int
 
@@ -204,6 +211,18 @@ class Ending:
         self._brake(token)
         self._runtime.world.tick_failed(self._runtime, token.at.memory.streak)
 
+    def unread(self, unread: Unread) -> None:
+        """Report a message that went to the dead letters and never became an item."""
+        loop, runtime, error = self.loop, self._runtime, unread.error
+        at = [r.name for r in loop.runners if r.node.reader and r.node.reader.queue == unread.queue]
+        node, number = at[0] if at else runtime.name, loop.made
+        failure = Failure(
+            runtime.name, node, number, unread.item, unread.deliveries, error,
+            ((node, error),), _traceback(error), runtime.now(),
+        )  # fmt: skip
+        runtime.event("unread", node, number, failure)
+        runtime.log(node, number, "error", f"this message went to the dead letters: {error}")
+
     def _failed(self, item: Item) -> bool:
         """Deal with an item that failed; say whether it is done with."""
         runtime = self._runtime
@@ -220,17 +239,18 @@ class Ending:
             return "stop"  # its handlers were asked when the node failed
         own = item.errors[0][0].at.node.on_error
         policy = self.loop.plan.options.on_error if own is None else own
-        if callable(policy):
-            try:
-                policy = policy(failure)
-            except Exception as error:  # noqa: BLE001 - the user's function
-                policy = f"on_error raised {told(error)}"
-        if policy not in ON_ERROR:
-            self._runtime.log(
-                failure.node, failure.iteration, "error", f"on_error gave {policy!r}: skipped"
-            )
-            return "skip"
-        return policy
+        if not callable(policy):
+            return policy
+        try:
+            says = policy(failure)
+        except FAILS as fault:
+            says, text = None, f"on_error raised {told(fault)}"
+        else:
+            text = f"on_error gave {short_repr(says, 200)}"
+        if isinstance(says, str) and says in ON_ERROR:
+            return str(says)
+        self._runtime.log(failure.node, failure.iteration, "error", f"{text}: skipped")
+        return "skip"
 
     def _deal(self, item: Item, failure: Failure, policy: str) -> None:
         loop, runtime = self.loop, self._runtime
@@ -307,26 +327,24 @@ def _failure(
     token, error = errors[0]
     return Failure(
         runtime.name, token.at.name, iteration, payload, token.attempt, error,
-        tuple((t.at.name, e) for t, e in errors), _user_traceback(error), runtime.now(),
+        tuple((t.at.name, e) for t, e in errors), _traceback(error), runtime.now(),
     )  # fmt: skip
 
 
-def _user_traceback(error: BaseException) -> str:
-    """Format the traceback from the user's first frame on; ours would only distract."""
-    frame = error.__traceback__
-    while frame is not None and _is_ours(frame.tb_frame.f_globals.get("__name__", "")):
-        frame = frame.tb_next
-    lines = _lines(error, frame or error.__traceback__)
-    return "".join(line if len(line) <= LINE else f"{line[:LINE]}…\n" for line in lines)
+def _traceback(error: BaseException) -> str:
+    """Format the traceback, without our frames and without passwords."""
+    fold(error)
+    lines = _lines(error)
+    cut = "".join(line if len(line) <= LINE else f"{line[:LINE]}…\n" for line in lines)
+    return redacted(cut)
 
 
-def _lines(error: BaseException, frame: TracebackType | None) -> list[str]:
-    """Format it; Python 3.11 fails at that now and then, where other threads do the same."""
+def _lines(error: BaseException) -> list[str]:
+    """Format it; Python 3.11 fails at that now and then, where other threads do the same.
+
+    What the user's own exception raises meanwhile costs the frames, and no loop.
+    """
     for _ in range(3):
-        with contextlib.suppress(SystemError):
-            return traceback.format_exception(type(error), error, frame)
-    return traceback.format_exception_only(error)
-
-
-def _is_ours(module: str) -> bool:
-    return module.split(".", maxsplit=1)[0] in {"flownb", "tenacity", "asyncio"}
+        with contextlib.suppress(Exception):
+            return traceback.format_exception(error)
+    return [told(error)]

@@ -1,7 +1,7 @@
 """Is the kernel free? A beat each 50 ms on the notebook's event loop tells.
 
-It also lets an interrupt reach an awaiting cell at once: a kernel notices a signal only
-when its event loop has something to do.
+It also puts the stand-ins for stdout up again, and lets an interrupt reach an awaiting
+cell at once: a kernel notices a signal only when its event loop has something to do.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from typing import Final
+
+from flownb.engine.capture import renew
 
 BEAT: Final = 0.05
 _LATE: Final = 0.1
@@ -46,6 +48,7 @@ class Heartbeat:
         late = self._event_loop.time() - due
         if late > _LATE:
             self.busy += late
+        renew()
         self._next()
 
     def _cancel(self) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from flownb.analysis.order import order_of
 from flownb.engine.joins import Join
 from flownb.engine.routing import route
+from flownb.engine.signature import FAILS
 from flownb.engine.token import Token
 from flownb.errors import RunError, told
 
@@ -98,7 +99,7 @@ class Item:
 
     def key(self, token: Token) -> Any:
         """Say under what an outcome that is known already is kept in `memo`."""
-        return token.at.plan.index
+        return token.at.plan.index, token.visit
 
     def failed_sources(self, plan: PlanNode) -> tuple[str, ...]:  # noqa: ARG002
         """Name nobody: in a loop nothing runs behind a node that failed."""
@@ -110,8 +111,11 @@ class Item:
             return route(token.at.plan, token.payload, output)
         return output, None
 
-    def launch(self, live: Collection[PlanEdge] | None = None) -> None:
+    def launch(self, live: Any = None) -> None:
         """Send the payload down the arms: the producer has ended."""
+        if isinstance(live, BaseException):  # a condition behind the producer has failed
+            self.failed(Token(self, self.runners[0], self.payload, 0), live)
+            return
         self._spread(self.runners[0], self.payload, 0, live)
         self.check()
 
@@ -187,15 +191,25 @@ class Item:
             self._offer(token)
 
     def _copied(self, edge: PlanEdge, payload: Any) -> Any:
+        """Give a deep copy; where that cannot be made, the call behind the edge fails."""
         try:
-            return copy.deepcopy(payload)
-        except Exception as error:
+            return self.copied(payload)
+        except FAILS as error:
+            state = getattr(self, "states", None) is not None
+            what = "the state" if state else f"a {type(payload).__name__}"
             way = f"{self.runners[edge.source].name} -> {self.runners[edge.target].name}"
-            msg = (
-                f"edge {way} has copy=True, but a {type(payload).__name__} cannot be copied "
-                f"({told(error)}): hand on plain data, or leave copy= out"
+            fault = RunError(
+                f"edge {way} has copy=True, but {what} cannot be copied ({told(error)}): "
+                "hand on plain data, or leave copy= out"
             )
-            raise RunError(msg) from error
+            fault.__cause__ = error
+            visit = self.visits.get(edge.target, 0)  # the next one of that node
+            self.memo = {**(self.memo or {}), (edge.target, visit): fault}
+            return payload
+
+    def copied(self, payload: Any) -> Any:
+        """Give a deep copy of what goes over an edge with `copy=True`."""
+        return copy.deepcopy(payload)
 
     def _visit(self, target: NodeRunner) -> int:
         if not target.plan.multi:
@@ -262,7 +276,10 @@ class Item:
         """Run the join or bypass it, if its in-edges decide that now."""
         verdict = join.decide()
         if verdict and join.token is not None:
-            join.token.payload = join.payload
+            try:
+                join.token.payload = join.payload
+            except RunError as error:
+                self.memo = {**(self.memo or {}), self.key(join.token): error}
             self._offer(join.token)
             self.lose(target.plan.losers)
         elif verdict is False and join.token is not None:

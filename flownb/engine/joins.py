@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from flownb.errors import RunError
+
 if TYPE_CHECKING:
     from flownb.analysis.plan import PlanNode
     from flownb.engine.token import Token
@@ -50,7 +52,18 @@ class Join:
 
     @property
     def payload(self) -> Any:
-        """Give the one payload as it is, or `{source: output}` in edge order: the plan says."""
+        """Give the one payload as it is, or `{source: output}` in edge order: the plan says.
+
+        Raises RunError when a router took several ways that lead to one payload here.
+        """
+        if self._plan.merges and len(self.live) > 1 and self._plan.join != "first":
+            ways = ", ".join(map(repr, self.live))
+            msg = (
+                f"node {self._plan.name!r} gets one payload, and a router took several ways to it"
+                f" ({ways}): let it give one of their labels, or run the graph on a dict, whose"
+                " updates are merged"
+            )
+            raise RunError(msg)
         if self._plan.merges or self._plan.join == "first":
             return next(iter(self.live.values()))
         return {s: self.live[s] for s in self._plan.sources if s in self.live}

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from flownb.engine.inplace import InPlace
 from flownb.errors import StoreError, told
 from flownb.stores.base import Step
-from flownb.stores.codec import encode, lenient
+from flownb.stores.codec import decode, encode, lenient
 from flownb.stores.records import RunTaken
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Journal:
         self._runtime, self._pump, self._epoch = runtime, pump, time.time()
         await self._head("running")
 
-    async def close(self, run: WorkflowRun, state: Any) -> None:
+    async def close(self, run: WorkflowRun, state: Callable[[], Any]) -> None:
         """Save what is left, and how the run ended; what cannot be saved is the run's error."""
         with self._lock:
             self._closed = True  # what a thread left behind still does is not kept
@@ -74,8 +74,12 @@ class Journal:
             if self._broken and isinstance(run.error, RunTaken):
                 return  # the run is somebody else's now
             await self._write(self._taken())
-            error = None if run.error is None else told(run.error)
-            await self._head(run.status, state=state, error=error)
+            try:
+                await self._head(run.status, state=state(), error=_said_of(run))
+            except StoreError as error:  # what of the state can be kept says how it ended
+                run.status, run.error = "failed", run.error or error
+                kept = decode(lenient(run.state, max_bytes=self.store.max_bytes))
+                await self._head(run.status, state=kept, error=_said_of(run))
         except StoreError as error:
             run.status, run.error = "failed", run.error or error
         finally:
@@ -160,7 +164,7 @@ class Journal:
 
     def _output(self, item: RunItem, name: str, said: Any, *, on_state: bool = True) -> str | None:
         if said is not None and on_state and item.states is not None:
-            said = item.once.schema.dumped(said)
+            said = item.once.schema.dumped(said, f"what node {name!r} returned")
         return None if said is None else self._text(name, "returned", said)
 
     def _changed(self, item: RunItem, name: str, seen: Mapping[str, Any]) -> str | None:
@@ -286,6 +290,10 @@ class Journal:
 
 
 _SAVED: Any = object()
+
+
+def _said_of(run: WorkflowRun) -> str | None:
+    return None if run.error is None else told(run.error)
 
 
 def _said(error: BaseException) -> str:

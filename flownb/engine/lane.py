@@ -88,6 +88,7 @@ class Lane:
             and len(loop.runners) > 1
             and all(r.inlinable and r.node.keep <= 1 for r in self._inner[1:])
             and (producer.node.reader is not None or producer.inlinable)
+            and not producer.plan.branches
             and producer.node.keep <= 1
             and not any(r.outs or r.careful for r in self._row[len(self._inner) :])
             and all(len(r.plan.sources) <= 1 for r in loop.runners)
@@ -229,7 +230,8 @@ class Lane:
             at = row * self._width
             ends = dict(zip(self._row[inner:], outcomes[row * count :], strict=False))
             memo = {
-                r.plan.index: self._rows[row][0] if end is None else end for r, end in ends.items()
+                (r.plan.index, 0): self._rows[row][0] if end is None else end
+                for r, end in ends.items()
             }
             self._enter(row, self._rows[row][:inner], self._times[at : at + inner + 1], memo)
         self._times = []
@@ -243,9 +245,9 @@ class Lane:
         if failed.pushing is None:
             values, times = [*values, NOTHING], [*times, time.monotonic_ns()]
         row = max(0, len(self._ports.messages) - 1)
-        self._enter(row, values[: len(self._inner)], times, {failed.plan.index: error})
+        self._enter(row, values[: len(self._inner)], times, {(failed.plan.index, 0): error})
 
-    def _enter(self, row: int, values: list[Any], times: list[int], memo: dict[int, Any]) -> None:
+    def _enter(self, row: int, values: list[Any], times: list[int], memo: dict[Any, Any]) -> None:
         """Make an item of a row; `memo` says how its other nodes ended."""
         loop, ports = self.loop, self._ports
         message = ports.messages[row] if ports.messages else None
@@ -255,7 +257,7 @@ class Lane:
             a, b = self._seconds(start), self._seconds(end)
             span = Span(self._runtime.name, runner.name, loop.made, 0, "work", a, b)
             self._runtime.stream.span(span, value)
-        known = {r.plan.index: v for r, v in zip(self._row[1:], values[1:], strict=False)}
+        known = {(r.plan.index, 0): v for r, v in zip(self._row[1:], values[1:], strict=False)}
         number = loop.source.count() if ports.reader is None else None
         loop.begin(values[0], message=message, memo={**known, **memo}, index=number)
 

@@ -1,21 +1,19 @@
 """When are two inputs of a node equal, and is its function still the same one?
 
 Both are told by a digest. A value's is made of its content, so dicts, models, arrays and
-tables will do, hashable or not. A function's is made of its code and of what it reads:
-defaults, closure, global names. So one that is redefined in a cell is another one, also if
-only a constant or a function that it calls was. What can change in place (a list, a
-client) counts there as the object that it is, and what the function itself writes (a
+tables will do, hashable or not. A function's is made of its code and of all that it reads,
+see `flownb.analysis.reads`. So one that is redefined in a cell or reloaded is another one,
+also if only a constant or a function that it calls was. What the function itself writes (a
 counter) does not count.
 """
 
 from __future__ import annotations
 
-import dis
 import functools
 import hashlib
 import pickle
 import sys
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from enum import Enum
 from io import BytesIO
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
@@ -23,8 +21,10 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-_PLAIN: Final = frozenset({str, int, float, bool, bytes, complex, type(None)})
+from flownb.analysis.reads import PLAIN, Reads
+
 _PROTOCOL: Final = 4
+_MOST_ENTRIES: Final = 10_000  # of lists, dicts and sets that a function reads, in all
 _BY_IDENTITY: Final[Any] = object.__eq__
 
 
@@ -47,10 +47,15 @@ def digest(*values: Any) -> bytes:
 class Likeness:
     """A digest being made; `held` is what it knows by its identity, to be kept as long as it."""
 
-    def __init__(self, held: list[Any] | None = None) -> None:
+    def __init__(self, held: list[Any] | None = None, own: Container[int] = ()) -> None:
         self._hash = hashlib.blake2b(digest_size=20)
         self.held: list[Any] = [] if held is None else held
-        self._functions: dict[FunctionType, None] = {}
+        self.reading = Reads()
+        self.containers: dict[int, tuple[Any, bytes]] = {}
+        """What of lists, dicts and sets was read, by id."""
+        self._own = own  # ids of those that the function itself changes
+        self._kinds: dict[int, bytes] = {}
+        self._entries = [0]
 
     def digest(self) -> bytes:
         """Give the digest of what was told so far."""
@@ -69,7 +74,7 @@ class Likeness:
     def value(self, value: Any) -> None:
         """Take in a value by its content."""
         kind = type(value)
-        if kind in _PLAIN:
+        if kind in PLAIN:
             self._plain(value)
         elif kind is list or kind is tuple:
             self._row(kind.__name__, value)
@@ -78,14 +83,14 @@ class Likeness:
         elif kind is set or kind is frozenset:
             self._heap(kind.__name__, map(self._of, value))
         elif isinstance(value, Enum):
-            self.reads(kind)
+            self._kind(kind)
             self.value(value.value)
         elif isinstance(value, BaseModel):
-            self.reads(kind)
+            self._kind(kind)
             parts = value.__dict__, value.__pydantic_extra__, value.__pydantic_private__
             self._row("model", parts)
         elif isinstance(value, (type, FunctionType, BuiltinFunctionType, MethodType, ModuleType)):
-            self.reads(value)
+            self._kind(value)
         elif not (self._numpy(value) or self._pandas(value)):
             self._reduced(value)
 
@@ -97,7 +102,7 @@ class Likeness:
     def _row(self, tag: str, values: Iterable[Any]) -> None:
         values = list(values)
         self._add(f"{tag} {len(values)}")
-        if len(values) > 1000 and _PLAIN.issuperset(map(type, values)):  # noqa: PLR2004
+        if len(values) > 1000 and PLAIN.issuperset(map(type, values)):  # noqa: PLR2004
             self._add("plain", _pickled(values))
             return
         for value in values:
@@ -109,10 +114,19 @@ class Likeness:
         self._add(tag, content)
 
     def _of(self, *values: Any) -> bytes:
-        part = Likeness(self.held)
+        part = self._part()
         for value in values:
             part.value(value)
         return part.digest()
+
+    def _part(self) -> Likeness:
+        """Begin a digest of a part; what was found out is shared."""
+        part = Likeness(self.held, self._own)
+        part.containers, part._kinds = self.containers, self._kinds
+        part._entries = self._entries
+        part.reading.pending = self.reading.pending
+        part.reading.changing = self.reading.changing
+        return part
 
     def _reduced(self, value: Any) -> None:
         """Take in any other object, as `copy` sees it."""
@@ -130,7 +144,7 @@ class Likeness:
         if _is_bare(value, make, args, rest):
             self._itself(value)
             return
-        self.reads(make)
+        self._kind(make)
         self._row("object", [*args, rest[0], rest[1], dict(rest[2])])
 
     def _numpy(self, value: Any) -> bool:
@@ -151,7 +165,7 @@ class Likeness:
         pd: Any = sys.modules.get("pandas")
         if pd is None or not isinstance(value, (pd.DataFrame, pd.Series, pd.Index)):
             return False
-        self.reads(type(value))
+        self._kind(type(value))
         if isinstance(value, pd.DataFrame):
             self._row("table", [value.attrs, value.index, value.columns])
             for place in range(value.shape[1]):
@@ -180,57 +194,52 @@ class Likeness:
 
     # -- functions -------------------------------------------------------------
 
-    def _function(self, fn: FunctionType, followed: set[str]) -> None:
-        if fn in self._functions:
-            self._add(f"again {list(self._functions).index(fn)}")
-            return
-        self._functions[fn] = None
-        self._code(fn.__code__)
-        for value in (*(fn.__defaults__ or ()), *(fn.__kwdefaults__ or {}).items()):
-            self.reads(value, followed)
-        reads, writes = _names(fn.__code__)
-        for name, cell in zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True):
-            if name not in writes:
-                self._add(name)
-                self.reads(_content(cell), followed)
-        for name in reads if fn.__module__ in followed else ():
-            if name in fn.__globals__ and name not in writes:
-                self._add(name)
-                self.reads(fn.__globals__[name], followed)
-
-    def _code(self, code: CodeType) -> None:
-        self._add("code", code.co_code)
-        for part in (code.co_names, code.co_varnames, code.co_freevars, code.co_flags):
-            self.value(part)
-        for const in code.co_consts:
-            if isinstance(const, CodeType):
-                self._code(const)
+    def reads(self, value: Any) -> None:
+        """Take in what is called, and all that it reads: see `flownb.analysis.reads`."""
+        for tag, part in self.reading.of(value):
+            if tag == "plain":
+                self._plain(part)
+            elif tag == "name":
+                self._add("name", part.encode("utf-8", "surrogatepass"))
+            elif tag == "code":
+                self._add("code", _code(part))
+            elif tag == "id" or id(part) in self._own or self._is_too_much(part):
+                self._itself(part)
             else:
-                self.value(const)
+                self._add("container", self._container(part))
 
-    def reads(self, value: Any, followed: set[str] | None = None) -> None:
-        """Take in what a function reads: what cannot change by its content, else by identity."""
-        kind = type(value)
-        if kind in _PLAIN:
-            self._plain(value)
-        elif kind is tuple:
-            self._add(f"tuple {len(value)}")
-            for part in value:
-                self.reads(part, followed)
-        elif kind is FunctionType:
-            self._function(value, followed or {"__main__", value.__module__})
-        elif kind is functools.partial:
-            self.reads((value.func, *value.args, *value.keywords.items()), followed)
-        elif kind is MethodType:
-            self.reads(value.__func__, followed)
-            self.reads(value.__self__)
-        elif kind is BuiltinFunctionType:
-            self._add(f"{value.__module__}.{value.__qualname__}")
-            self.reads(value.__self__)
-        elif isinstance(value, ModuleType):
-            self._add(f"module {value.__name__}")
-        else:
-            self._itself(value)
+    def _is_too_much(self, container: Any) -> bool:
+        """Whether there are too many entries in all to look at them each time."""
+        if id(container) in self.containers:
+            return False
+        self._entries[0] += len(container)
+        return self._entries[0] > _MOST_ENTRIES
+
+    def _container(self, value: Any) -> bytes:
+        """Give a digest of a list, dict or set that a function reads."""
+        known = self.containers.get(id(value))
+        if known is None:
+            self.containers[id(value)] = value, b""  # it may hold itself
+            inside = self._part()
+            inside.reads(type(value).__name__)
+            if isinstance(value, set):
+                inside._heap("set", (self._read(part) for part in value))  # noqa: SLF001
+            for part in value.items() if isinstance(value, dict) else value:
+                if not isinstance(value, set):
+                    inside.reads(part)
+            known = self.containers[id(value)] = value, inside.digest()
+        return known[1]
+
+    def _read(self, value: Any) -> bytes:
+        part = self._part()
+        part.reads(value)
+        return part.digest()
+
+    def _kind(self, kind: Any) -> None:
+        """Take in a class or function that a value is of; once for many values."""
+        if id(kind) not in self._kinds:
+            self._kinds[id(kind)] = self._read(kind)
+        self._add("kind", self._kinds[id(kind)])
 
 
 def _is_bare(value: Any, make: Any, args: tuple[Any, ...], rest: list[Any]) -> bool:
@@ -248,27 +257,13 @@ def _pickled(values: list[Any]) -> memoryview:
     return out.getbuffer()
 
 
-def _content(cell: Any) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:  # it is filled later
-        return None
-
-
-@functools.lru_cache(maxsize=512)
-def _names(code: CodeType) -> tuple[tuple[str, ...], frozenset[str]]:
-    """Give the global names that code reads, in order, and the outer ones that it writes."""
-    reads: dict[str, None] = {}
-    writes: set[str] = set()
-    for instruction in dis.get_instructions(code):
-        name = instruction.argval
-        if instruction.opname in {"LOAD_GLOBAL", "LOAD_NAME"}:
-            reads[name] = None
-        elif instruction.opname.startswith(("STORE_GLOBAL", "DELETE_GLOBAL", "STORE_DEREF")):
-            writes.add(name)
+@functools.lru_cache(maxsize=4096)
+def _code(code: CodeType) -> bytes:
+    """Give a digest of code: what it does, not where it stands."""
+    made = Likeness()
+    counts = code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags
+    names = code.co_names, code.co_varnames, code.co_freevars
+    made.value((code.co_code, code.co_exceptiontable, *counts, *names))
     for const in code.co_consts:
-        if isinstance(const, CodeType):
-            inner, written = _names(const)
-            reads.update(dict.fromkeys(inner))
-            writes |= written
-    return tuple(reads), frozenset(writes)
+        made.value(_code(const) if isinstance(const, CodeType) else const)
+    return made.digest()

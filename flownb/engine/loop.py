@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
@@ -132,6 +133,7 @@ class LoopManager(Lasting):
         runtime.begin(origin)
         if runtime.queues is not None:
             runtime.queues.on_absence(self.redis_away)
+            runtime.queues.on_unread(functools.partial(runtime.guard, self.ending.unread))
         self._set("starting")
         try:
             self.go_on()

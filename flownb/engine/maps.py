@@ -1,46 +1,57 @@
 """How does one node work on a list that is known only at run time? Once per element.
 
 `add_node("grade", grade, over="papers")` calls `grade` for each element of
-`state["papers"]`, in parallel, and collects what it gave in the order of the list.
+`state["papers"]`, in parallel, and collects what it gave in the order of the list. With
+`on_error="continue"` the list is as long as it was: None stands where a call failed, and
+the run's `failures` say which and why.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from flownb.errors import RunError
+from flownb.engine.signature import FAILS
+from flownb.errors import RunError, beside
 
 if TYPE_CHECKING:
     from flownb.engine.token import Token
     from flownb.model.nodes import Node
+    from flownb.model.records import Failure
 
 
 class Gathering:
     """The calls of one node over the elements of a list, and what they gave so far."""
 
-    __slots__ = ("error", "left", "results", "token")
+    __slots__ = ("error", "failures", "left", "results", "token")
 
     def __init__(self, token: Token, count: int) -> None:
         self.token, self.left = token, count
         self.results: list[Any] = [None] * count
         self.error: BaseException | None = None
+        self.failures: dict[int, Failure] = {}
 
     def took(self, place: int, result: Any, error: BaseException | None) -> bool:
         """Take in one call; say whether it was the last one."""
         self.results[place] = result
-        self.error = self.error or error
+        self.error = error if self.error is None else self.error
         self.left -= 1
         return self.left == 0
 
 
 def elements(node: Node, state: Any) -> list[Any]:
     """Give the elements that *node* is called for: a key of the state, or a function of it."""
-    over = node.over
+    over, what = node.over, f"node {node.name!r}: over="
     if callable(over):
-        return list(over(state))
+        try:
+            return list(over(state))
+        except FAILS as fault:
+            raise beside(what, fault) from fault
     try:
         found = state[over] if isinstance(state, dict) else getattr(state, str(over))
     except (KeyError, AttributeError, TypeError):
-        msg = f"node {node.name!r}: over={over!r}, but the state has no {over!r}"
+        msg = f"{what}{over!r}, but the state has no {over!r}"
         raise RunError(msg) from None
-    return list(found)
+    try:
+        return list(found)
+    except FAILS as fault:
+        raise beside(f"{what}{over!r}: going through it", fault) from fault

@@ -253,7 +253,7 @@ class Meter:
             failed, dropped, cancelled, c["produced"] - c["settled"],
             in_flight=in_flight, peak_in_flight=peak, max_in_flight=size,
             overruns=c["overrun"], failed_ticks=c["tick_failed"], restarts=c["restarted"],
-            missed=self.missed,
+            missed=self.missed, unread=c["unread"],
             working=s["work"], waiting=s["wait"], throttled=s["throttled"],
             elapsed=(now if self.ended is None else self.ended) - self.started,
             p50=self.items.quantile(0.5), p99=self.items.quantile(0.99),

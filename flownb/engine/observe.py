@@ -13,6 +13,7 @@ from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from flownb.engine.signature import FAILS
 from flownb.model.records import NOTHING, Batch, Event, Failure, LogLine, Span
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ class Guarded:
             return
         try:
             getattr(self.observer, hook, _ignore)(*args)
-        except Exception:
+        except FAILS:
             name = type(self.observer).__name__
             log.exception("observer %s raised in %s and is switched off", name, hook)
             self.observer = None

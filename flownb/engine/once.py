@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from flownb.engine.maps import Gathering, elements
 from flownb.engine.routing import Popped, route
+from flownb.engine.signature import FAILS
 from flownb.engine.state import State, States
 from flownb.engine.token import Token
 from flownb.engine.tolerance import Tolerant
@@ -55,7 +56,7 @@ class RunItem(Tolerant):
 
     states: States | None
 
-    def launch(self, live: Collection[PlanEdge] | None = None) -> None:
+    def launch(self, live: Any = None) -> None:
         """Send the entry down to the first nodes."""
         entry = self.payload if self.states is None else self.states.entry
         self._spread(self.runners[0], entry, 0, live)
@@ -93,10 +94,6 @@ class RunItem(Tolerant):
         plain = self.order is None and not self.memo and self.replay is None
         return plain and (hooks is None or hooks.in_rows) and not self.loop.watched
 
-    def key(self, token: Token) -> Any:
-        """Say under what an outcome that is known already is kept in `memo`."""
-        return token.at.plan.index, token.visit
-
     # -- what a node gets ------------------------------------------------------
 
     def _seen(self, token: Token) -> Any:
@@ -109,7 +106,7 @@ class RunItem(Tolerant):
         if isinstance(payload, State):
             values = copy.deepcopy(payload.values)
             return State(values, (payload,), number=payload.number)
-        return copy.deepcopy(payload)
+        return super().copied(payload)
 
     def _begin(self, target: NodeRunner, payload: Any) -> None:
         token = Token(self, target, payload, 1, self._visit(target))
@@ -140,13 +137,11 @@ class RunItem(Tolerant):
         return verdict
 
     def _meet(self, token: Token, join: Join) -> None:
-        if self.states is None:
-            token.payload = join.payload
-            return
+        states = self.states
         try:
-            self._give(token, self.states.merged(join.live.values()))
-        except Exception as error:  # noqa: BLE001 - a conflict, or a reducer that raised
-            token.state = next(iter(join.live.values()))
+            self._give(token, states.merged(join.live.values()) if states else join.payload)
+        except FAILS as error:  # a conflict, or a reducer that raised
+            token.state = next(iter(join.live.values())) if states else None
             self.memo[self.key(token)] = error
 
     def _offer(self, token: Token) -> None:
@@ -156,7 +151,7 @@ class RunItem(Tolerant):
             return
         try:
             each = elements(token.at.node, token.payload)
-        except Exception as error:  # noqa: BLE001 - the user's key or function
+        except FAILS as error:  # the user's key or function
             self.memo[self.key(token)] = error
             each = []
         if not each:
@@ -322,9 +317,18 @@ class RunItem(Tolerant):
             try:
                 self.ended(token, *self.onward(token, gathering.results))
                 return
-            except Exception as wrong:  # noqa: BLE001 - its update, or a condition
+            except FAILS as wrong:  # its update, or a condition
                 failure = wrong
-        self.failed(token, failure)
+        self.failed(token, failure, gathering if gathering.error is not None else None)
+
+    def _kept(self, token: Token, gathering: Gathering, live: Collection[PlanEdge]) -> list[Any]:
+        """Take what the calls over a list gave that worked; None stands for the others."""
+        token.said, seen = gathering.results, token.state
+        if self.states is not None:
+            self._update(token, gathering.results, self.states)
+        if self.loop.hooks is not None:
+            self.loop.hooks.note(token, live, seen)
+        return gathering.results
 
     # -- what an earlier attempt had done already ------------------------------
 

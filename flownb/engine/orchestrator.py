@@ -32,6 +32,7 @@ from flownb.engine.track import Track
 from flownb.engine.waiting import until_over
 from flownb.errors import GraphError, LoopStopped
 from flownb.model.records import ENDED
+from flownb.tracebacks import folded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -140,6 +141,7 @@ class Orchestrator(Answers):
 
     # -- asking ----------------------------------------------------------------
 
+    @folded
     def start(self, loop: str | None = None) -> Request:
         """Start loops that have ended once more, as the graph is now; those that run go on.
 
@@ -233,6 +235,7 @@ class Orchestrator(Answers):
         """Stop without waiting for what is in flight."""
         return self.stop(loop, grace=0.0)
 
+    @folded
     def apply(self) -> Request:
         """Hand the edits of the graph to the loops that run; their next item follows them.
 
@@ -250,6 +253,7 @@ class Orchestrator(Answers):
         self.requests.look()
         return self._request("apply", None, lambda: all(t.has_applied for t in changed))
 
+    @folded
     def swap(self, name: str, fn: Any) -> Request:
         """Put another function behind a node of the graph, and apply."""
         known_node(name, nodes := self.workflow.nodes)
@@ -311,6 +315,7 @@ class Orchestrator(Answers):
 
     # -- waiting ---------------------------------------------------------------
 
+    @folded
     async def wait(
         self,
         iterations: int | None = None,

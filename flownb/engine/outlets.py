@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from flownb.model.workflow import Workflow
     from flownb.queues.manager import QueueManager
     from flownb.queues.server import Server
+    from flownb.queues.spec import Unread
 
 
 class Outlet:
@@ -78,15 +79,21 @@ class RunQueues:
         self._outlet, self._consumer = outlet, consumer
         self._manager: QueueManager | None = None
         self._tell: Callable[[str], None] = lambda _: None
+        self._unread: Callable[[Unread], None] = lambda _: None
 
     def on_absence(self, tell: Callable[[str], None]) -> None:
         """Have *tell* called with the server's address when it goes, "" when it is back."""
         self._tell = tell
 
+    def on_unread(self, tell: Callable[[Unread], None]) -> None:
+        """Have *tell* called for each message that goes to the dead letters unread."""
+        self._unread = tell
+
     def __getattr__(self, verb: str) -> Any:
         if self._manager is None:
             self._manager = self._outlet.manager(self._consumer)
             self._manager.on_absence(self._tell)
+            self._manager.on_unread(self._unread)
         return getattr(self._manager, verb)
 
     async def aclose(self) -> None:

@@ -7,16 +7,23 @@ travel spoils nothing but itself: a stand-in that shows what it was takes its pl
 from __future__ import annotations
 
 import pickle
+import traceback
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from flownb.errors import RunError, told
+from flownb.engine.cells import dumps_value
+from flownb.errors import RunError, caused, noted, told
+from flownb.model.jsonable import short_repr
+from flownb.redaction import redacted
+from flownb.tracebacks import fold
 
 if TYPE_CHECKING:
     from flownb.model.records import Failure
 
 _PLAIN: Final = frozenset({type(None), bool, int, float, str})
 _LONGEST: Final = 200
+_MOST_CAUSES: Final = 20
 
 
 class Parcel(NamedTuple):
@@ -44,13 +51,11 @@ class LeftBehind:
 
 def pack(value: Any) -> Any:
     """Make a value ready to travel; never raises."""
-    import cloudpickle
-
     if type(value) in _PLAIN:
         return value
     try:
-        return Parcel(cloudpickle.dumps(value))
-    except Exception:  # noqa: BLE001 - a lock, a socket, a __reduce__ that raises
+        return Parcel(dumps_value(value))
+    except BaseException:  # noqa: BLE001 - a lock, a socket, a __reduce__ that raises
         return Parcel(pickle.dumps(LeftBehind(_shown(value))))
 
 
@@ -60,21 +65,16 @@ def unpack(value: Any) -> Any:
 
 
 def pack_error(error: BaseException | None) -> Any:
-    """Make an error ready to travel with its cause; one that cannot, as its text."""
-    if error is None:
-        return None
-    cause = None if error.__cause__ is None else portable_error(error.__cause__)
-    return pack((portable_error(error), cause))
+    """Make an error ready to travel with its causes; one that cannot, as its text."""
+    return None if error is None else pack(portable_error(error, frames=True))
 
 
 def unpack_error(packed: Any) -> BaseException | None:
     """Give the error that was packed."""
-    pair = unpack(packed)
-    if not isinstance(pair, tuple):
-        return pair if pair is None else RunError(repr(pair))
-    error: BaseException = pair[0]
-    error.__cause__ = pair[1]
-    return error
+    found = unpack(packed)
+    if found is None or isinstance(found, BaseException):
+        return found
+    return RunError(repr(found))
 
 
 def portable_failure(failure: Failure) -> Failure:
@@ -87,27 +87,56 @@ def portable_failure(failure: Failure) -> Failure:
     )
 
 
-def portable_error(error: BaseException) -> BaseException:
-    """Give the error itself, or, if it would not arrive, one with its text."""
-    return error if _travels(error) else RunError(told(error))
+def portable_error(error: BaseException, *, frames: bool = False) -> Any:
+    """Give what arrives as the error with its causes, or, if it cannot, as one with its text.
+
+    With *frames* each cause has a note of where it was raised: frames do not travel.
+    """
+    chain: list[BaseException] = []
+    link: BaseException | None = error
+    while link is not None and len(chain) < _MOST_CAUSES and all(link is not one for one in chain):
+        chain.append(link)
+        link = link.__cause__
+    portable = [one if _travels(one) else RunError(told(one)) for one in chain]
+    if frames:
+        for one, carried in zip(chain[1:], portable[1:], strict=True):
+            _note_frames(one, carried)
+    return _Chain(portable)
+
+
+def _note_frames(error: BaseException, carried: BaseException) -> None:
+    fold(error)
+    if error.__traceback__ is not None:
+        lines = "".join(traceback.format_tb(error.__traceback__))
+        noted(carried, redacted(f"In its process, most recent call last:\n{lines}".rstrip()))
+
+
+class _Chain:
+    """Errors, each caused by the next one: pickle leaves out what caused an error."""
+
+    def __init__(self, errors: list[BaseException]) -> None:
+        self._errors = errors
+
+    def __reduce__(self) -> Any:
+        return _linked, (self._errors,)
+
+
+def _linked(errors: list[BaseException]) -> BaseException:
+    for error, cause in pairwise(errors):
+        caused(error, cause)
+    return errors[0]
 
 
 def _travels(value: Any) -> bool:
     """Whether it can be packed and opened: an exception with arguments often cannot."""
-    import cloudpickle
-
     if type(value) in _PLAIN:
         return True
     try:
-        pickle.loads(cloudpickle.dumps(value))  # noqa: S301 - pickled one line above
-    except Exception:  # noqa: BLE001 - see pack()
+        pickle.loads(dumps_value(value))  # noqa: S301 - pickled one line above
+    except BaseException:  # noqa: BLE001 - see pack()
         return False
     return True
 
 
 def _shown(value: Any) -> str:
-    try:
-        text = repr(value)
-    except Exception:  # noqa: BLE001 - the user's __repr__
-        text = object.__repr__(value)
-    return text[:_LONGEST]
+    return short_repr(value, _LONGEST)

@@ -144,15 +144,11 @@ class Rounds(Item):
     def _reach(self, edge: PlanEdge, payload: Any) -> None:
         target = self.runners[edge.target]
         if edge.copy:
-            payload = self.copied(payload)
+            payload = self._copied(edge, payload)
         if self._counts(target):
             self._arrive(self._join(target), edge, payload, 1)
         else:
             self._begin(target, payload)
-
-    def copied(self, payload: Any) -> Any:
-        """Give a deep copy of what goes over an edge with `copy=True`."""
-        raise NotImplementedError
 
     def _begin(self, target: NodeRunner, payload: Any) -> None:
         """Start a node on what came over its one edge."""

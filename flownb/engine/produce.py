@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from flownb.engine.catchup import CatchUp
 from flownb.engine.routing import route
-from flownb.engine.signature import EXHAUSTED, can_be_replayed
+from flownb.engine.signature import EXHAUSTED, FAILS, can_be_replayed
 from flownb.engine.token import Token
 from flownb.queues.spec import Lease
 
@@ -79,6 +79,7 @@ class Pull:
 
     memo = None
     message = None
+    in_rows = False
     outbox: Final[list[Any]] = []  # a producer's pushes are not held back
 
     def __init__(self, loop: Making) -> None:
@@ -90,7 +91,10 @@ class Pull:
         """Choose the arms of an item by their conditions; no item, no arms."""
         if output is None or output is EXHAUSTED:
             return output, ()
-        return route(token.at.plan, token.payload, output)
+        try:
+            return route(token.at.plan, token.payload, output)
+        except FAILS as error:  # the item is made, and fails: `Item.launch` sees to that
+            return output, error
 
     def ended(self, token: Token, output: Any, live: Any) -> None:  # noqa: ARG002
         """Take what the producer made."""
@@ -225,7 +229,7 @@ class Source:
         """Give (item, live arms, message); the item may be None, EXHAUSTED, FAILED_TICK."""
         if self.again:
             payload, message, self.index = self.again.popleft()
-            return payload, None, message
+            return payload, self._arms(payload), message
         if self.catch_up is not None and self.catch_up.pending and not await self.catch_up.go():
             return (EXHAUSTED, None, None) if self.exhausted else _NOTHING
         made = await (self._pull() if self.node.reader is None else self._message())
@@ -234,6 +238,16 @@ class Source:
         elif self.node.reader is None and _is_item(made):
             self.index = self.count()
         return made
+
+    def _arms(self, payload: Any) -> Any:
+        """Choose the arms of an item that nobody is called for; None means all of them."""
+        plan = self.runner.plan
+        if not plan.branches:
+            return None
+        try:
+            return route(plan, None, payload)[1]
+        except FAILS as error:
+            return error
 
     def count(self) -> int:
         """Count an item that was made; give its number."""
@@ -330,7 +344,7 @@ class Source:
         runtime.world.hopped(runtime, message.hops)
         runtime.stream.span((name, name, made, 0, "work", now, now, 1), message.payload)
         runtime.event("received", name, made, message.origin)
-        return message.payload, None, message
+        return message.payload, self._arms(message.payload), message
 
     async def _read(self) -> bool:
         """Take what the read under way has brought; True when that is anything."""

@@ -10,7 +10,7 @@ import functools
 import json
 from typing import TYPE_CHECKING, Any, Protocol
 
-from flownb.errors import QueueError
+from flownb.engine.signature import FAILS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,7 +92,7 @@ class Pushing:
         heard = functools.partial(runtime.context.run, runtime.guard, self._heard, token)
         try:
             token.task = self._pushes.post(token, self._queue, meta, heard)
-        except QueueError as error:
+        except FAILS as error:  # it is not JSON, or its model's own code raised
             self._ended(token, token.payload, error)
         else:
             if token.task is None:

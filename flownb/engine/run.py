@@ -27,7 +27,7 @@ from flownb.engine.observe import Guarded, Observer, Stream
 from flownb.engine.outlets import Outlet, RunQueues
 from flownb.engine.runtime import RealWorld
 from flownb.engine.threads import Threads
-from flownb.errors import IterationLimit, NodeFailed
+from flownb.errors import CodeFailed, IterationLimit, NodeFailed, noted
 from flownb.model.records import Event
 from flownb.model.run import Trail, WorkflowRun
 
@@ -128,7 +128,7 @@ class Execution:
                 await manager.runtime.queues.aclose()
             self._close()
             if self.journal is not None:
-                await self.journal.close(run, self._kept_state())
+                await self.journal.close(run, self._kept_state)
             self._put_back()
         if run.error is not None:
             raise run.error
@@ -140,13 +140,14 @@ class Execution:
         error, self.trail.cut = manager.error, manager.cut
         if item is not None:
             run._behind = item.behind  # noqa: SLF001
-        if run.status == "cancelled" or error is not None:
-            run.state = None if item is None else item.result(partial=True)
-        elif item is not None:
+        if item is not None:
+            partial = run.status == "cancelled" or error is not None
             try:
-                run.state = item.result()
-            except Exception as conflict:  # noqa: BLE001 - two ends wrote one key
-                run.state, error = item.result(partial=True), conflict
+                run.state = item.result(partial=partial)
+            except BaseException as conflict:  # noqa: BLE001 - two ends wrote one key, a reducer
+                error = conflict if error is None else error
+                with contextlib.suppress(BaseException):  # the same reducer again
+                    run.state = item.result(partial=True)
         if run.status != "cancelled":
             run.status = "completed" if error is None else "failed"
             run.error = self._told(error)
@@ -154,9 +155,9 @@ class Execution:
     def _kept_state(self) -> Any:
         """Give the state as a store keeps it."""
         item, state = self.manager.only, self.run.state
-        return (
-            state if item is None or item.states is None else item.once.schema.dumped(dict(state))
-        )
+        if item is None or item.states is None or state is None:
+            return state
+        return item.once.schema.dumped(dict(state))
 
     def _metered(self) -> LoopMetrics:
         """Fold what was recorded into counters; nobody pays for them who does not look."""
@@ -182,17 +183,27 @@ class Execution:
         if isinstance(error, IterationLimit):
             error.state = self.run.state
         if not isinstance(error, NodeFailed) or error.__cause__ is None:
-            return error
-        own = error.__cause__
+            return _own(error)
+        own = _own(error.__cause__)
+        assert own is not None  # noqa: S101
         if isinstance(own, StopIteration):  # a coroutine cannot raise it
             own = RuntimeError(f"node {error.node!r} raised StopIteration")
             own.__cause__ = error.__cause__
         tries = f" after {error.attempts} attempts" if error.attempts > 1 else ""
-        own.add_note(
+        noted(
+            own,
             f"node {error.node!r} of graph {self.plan.graph!r} failed{tries}; "
-            "graph.last_run has the state and the log up to there"
+            "graph.last_run has the state and the log up to there",
         )
         return own
+
+
+def _own(error: BaseException | None) -> BaseException | None:
+    """Give the user's own error, if code beside a node raised it, with a note of which it was."""
+    while isinstance(error, CodeFailed) and error.__cause__ is not None:
+        noted(error.__cause__, str(error))
+        error = error.__cause__
+    return error
 
 
 class _Lines:

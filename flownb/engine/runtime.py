@@ -57,7 +57,9 @@ class World(Protocol):
     def calls(self, node: Node) -> bool:
         """Whether the function of a node is called."""
 
-    def extra(self, runtime: Runtime, node: Node, output: Any) -> float:
+    def extra(
+        self, runtime: Runtime, node: Node, output: Any, error: BaseException | None = None
+    ) -> float:
         """Seconds that the call that just gave *output* still has to last."""
 
     def may_fail(self, runtime: Runtime, node: Node, iteration: int) -> None:
@@ -97,7 +99,13 @@ class RealWorld:
         """Every node is called."""
         return True
 
-    def extra(self, runtime: Runtime, node: Node, output: Any) -> float:  # noqa: ARG002
+    def extra(
+        self,
+        runtime: Runtime,  # noqa: ARG002
+        node: Node,  # noqa: ARG002
+        output: Any,  # noqa: ARG002
+        error: BaseException | None = None,  # noqa: ARG002
+    ) -> float:
         """A call takes no time but its own."""
         return 0.0
 

@@ -11,6 +11,7 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from flownb.engine.context import Context
+from flownb.engine.signature import ENDS, FAILS
 from flownb.engine.token import Token
 from flownb.errors import RunError, told
 
@@ -28,7 +29,9 @@ async def open_resources(
     for name, value in resources.items():
         try:
             runtime.resources[name] = await _entered(value, stack)
-        except Exception as error:
+        except FAILS as error:
+            if isinstance(error, ENDS):
+                raise
             why = told(error)
             msg = f"loop {runtime.name!r}: resource {name!r} did not open: {why}"
             raise RunError(msg) from error
@@ -55,7 +58,9 @@ async def set_up(runners: Sequence[Runner], stack: contextlib.AsyncExitStack) ->
             with runner.runtime.spot.at(runner.name):
                 context = Context(runner.site, token, runner.table.pushes)
                 await _maybe(instance.setup(context))
-        except Exception as error:
+        except FAILS as error:
+            if isinstance(error, ENDS):
+                raise
             why = told(error)
             msg = f"node {runner.name!r} (loop {runner.runtime.name!r}): setup failed: {why}"
             raise RunError(msg) from error
@@ -68,7 +73,9 @@ async def _torn_down(runner: Runner) -> None:
     try:
         with runtime.spot.at(runner.name):
             await _maybe(runner.instance.teardown())  # type: ignore[union-attr]
-    except Exception as error:  # noqa: BLE001 - the others are still to be torn down
+    except FAILS as error:  # the others are still to be torn down
+        if isinstance(error, ENDS):
+            raise
         runtime.log(runner.name, -1, "error", f"teardown failed: {told(error)}")
 
 

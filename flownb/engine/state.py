@@ -12,7 +12,7 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING, Any
 
-from flownb.errors import StateConflict
+from flownb.errors import RunError, StateConflict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -79,7 +79,11 @@ class States:
         if len(different) == 1:
             return dict(different[0].values)
         base, since = _since_they_parted(different)
-        return self._fold(base, since)
+        try:
+            return self._fold(base, since)
+        except RunError:  # a reducer raised, or the model: the later one's
+            updates = [update for (_, _, update), _ in since]
+            return {k: v for part in (base.values, *updates) for k, v in part.items()}
 
     def _add(self, state: State) -> State:
         self._count += 1

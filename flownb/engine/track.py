@@ -337,7 +337,7 @@ class Track:
         if self.state == "error":
             error = self.manager.error
             if isinstance(error, NodeFailed):
-                raise error
+                raise error.with_traceback(None)  # each time anew
             msg = f"loop {self.name!r} ended in state error: {told(error)}"
             raise RunError(msg) from error
 
@@ -355,6 +355,7 @@ class Track:
         return LoopStatus(
             self.name, self.state, self.host.pool, self._reason(), m.released,
             m.done, m.failed, m.failed_ticks, m.in_flight, m.rate, self._last_error(),
+            m.unread,
         )  # fmt: skip
 
     def _reason(self) -> str:

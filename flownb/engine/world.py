@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from flownb.engine.cached import Cache
 from flownb.engine.capture import HERE
-from flownb.engine.signature import EXHAUSTED
-from flownb.errors import LivelockError, RunError, SimulationError
+from flownb.engine.signature import EXHAUSTED, FAILS
+from flownb.errors import LivelockError, RunError, SimulationError, beside
+from flownb.model.nodes import drawn
 
 if TYPE_CHECKING:
     from flownb.engine.runtime import Runtime
@@ -47,8 +48,10 @@ class Simulated:
         """Whether node functions are called; a `fake=` always is."""
         return self._call or node.fake is not None
 
-    def extra(self, runtime: Runtime, node: Node, output: Any) -> float:
-        """Virtual seconds that the call that just gave *output* still has to last."""
+    def extra(
+        self, runtime: Runtime, node: Node, output: Any, error: BaseException | None = None
+    ) -> float:
+        """Virtual seconds that the call that just gave *output*, or failed, still has to last."""
         if output is EXHAUSTED:
             return 0.0
         spot = HERE.get()
@@ -56,11 +59,9 @@ class Simulated:
         if spot is not None:
             slept, spot.slept = spot.slept, 0.0
         takes = node.takes
-        if takes is None:
-            return slept
-        return slept + (
-            takes if isinstance(takes, (int, float)) else takes(self._rng("takes", runtime, node))
-        )
+        if callable(takes):
+            takes = drawn(node, self._rng("takes", runtime, node), error)
+        return slept if takes is None else slept + takes
 
     def may_fail(self, runtime: Runtime, node: Node, iteration: int) -> None:
         """Fail here if `fail=` says so: a probability, item numbers, or a function of the rng."""
@@ -68,10 +69,13 @@ class Simulated:
         if fail is None:
             return
         rng = self._rng("fail", runtime, node)
-        if isinstance(fail, int | float):
-            hit: Any = rng.random() < fail
-        else:
-            hit = fail(rng) if callable(fail) else iteration in fail
+        try:
+            if isinstance(fail, int | float):
+                hit = rng.random() < fail
+            else:
+                hit = bool(fail(rng) if callable(fail) else iteration in fail)
+        except FAILS as fault:
+            raise beside(f"node {node.name!r}: its fail=", fault) from fault
         if hit:
             said = getattr(fail, "__name__", type(fail)) if callable(fail) else fail
             msg = f"fail={said} said so"  # never an address: the same in every process

@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from flownb.errors import GraphError
 from flownb.model.edges import did_you_mean
+from flownb.model.jsonable import check_plain
 from flownb.model.nodes import Kind
-from flownb.model.plain import check_plain
 from flownb.model.policies import AwaitPolicy, Pool, Restart, StartRule, WhenFull
 
 if TYPE_CHECKING:
@@ -28,7 +28,11 @@ MAX_NODES: Final = 5_000
 MAX_EDGES: Final = 20_000
 _SHOWN: Final = 20
 _CLASS_WORDS: Final = re.compile(r"dictionary or instance of (\w+)")
-_AS_JSON: Final = {"ToolRef": '{"tool": name}', "OtherwiseDoc": '{"otherwise": true}'}
+_AS_JSON: Final = {
+    "ToolRef": '{"tool": name}',
+    "OtherwiseDoc": '{"otherwise": true}',
+    "AnyOfDoc": '{"any": [...]}',
+}
 
 
 class _Doc(BaseModel):
@@ -41,6 +45,12 @@ class ToolRef(_Doc):
     """A callable where a number or a word may stand, too: `{"tool": "name"}`."""
 
     tool: str
+
+
+class AnyOfDoc(_Doc):
+    """The `when=` of an edge that several answers of a router lead to: `{"any": [...]}`."""
+
+    any: list[bool | int | float | str] = Field(min_length=2)
 
 
 class OtherwiseDoc(_Doc):
@@ -110,14 +120,14 @@ class NodeDoc(_Doc):
     every: float | None = None
     takes: float | ToolRef | None = None
     fake: str | None = None
-    fail: bool | float | str | ToolRef | None = None
+    fail: bool | float | str | list[int] | ToolRef | None = None
     retry: RetryDoc | list[RetryDoc] | None = None
     timeout: float | None = None
     on_error: str | ToolRef | None = None
     join: Literal["all", "each", "first"] | int = "all"
     limit: int | None = None
     config: JsonValue = None
-    keep: int = 1
+    keep: int | None = 1
     description: str = ""
     queue: QueueDoc | None = None
     reader: ReaderDoc | None = None
@@ -125,14 +135,15 @@ class NodeDoc(_Doc):
     into: str | None = None
     max_iterations: int | None = None
     cache: bool | int | ToolRef = False
+    router: str | None = None
 
 
 class EdgeDoc(_Doc):
-    """An edge; `when` is a verdict, or `{"otherwise": true}`."""
+    """An edge; `when` is a verdict, `{"otherwise": true}` or `{"any": [...]}`."""
 
     source: str
     target: str
-    when: bool | int | float | str | OtherwiseDoc | None = None
+    when: bool | int | float | str | OtherwiseDoc | AnyOfDoc | None = None
     condition: str | None = None
     copy_: bool = Field(False, alias="copy")
     description: str = ""
@@ -167,14 +178,18 @@ class GraphDoc(_Doc):
     state_model: str | None = None
     reducers: dict[str, str] = Field(default_factory=dict)
     entry_points: list[str] = Field(default_factory=list)
+    unlinked: list[str] = Field(default_factory=list)
 
 
 def to_dict(workflow: Workflow, *, tools: ToolRegistry | None = None) -> dict[str, Any]:
     """Describe the workflow as plain JSON; what has its default is left out.
 
-    A function is named as *tools* (default: `flownb.model.tools.tools`) knows it,
-    else by its `__name__`. GraphError names the node and the option of everything
-    that JSON cannot hold.
+    A function is named as *tools* (default: `flownb.tools`) knows it, else by its
+    `__name__`. A name has to lead back to the one function: a lambda, a function or class
+    that was defined inside a function, a method of an object, and the second of two of one
+    name have to be registered under a name of their own. GraphError names the node and the
+    option of everything that JSON cannot hold. Observers and middleware (`use`) are not
+    part of a graph, nor of its document.
 
     >>> from flownb.model.workflow import Workflow
     >>> to_dict(Workflow("g").add_node("size", len).add_edge("size", "store"))["nodes"]
@@ -197,9 +212,10 @@ def from_dict(
 ) -> W:
     """Build a workflow of class *cls* from what `to_dict` gave, or from a stranger.
 
-    Callables come from *tools* (default: `flownb.model.tools.tools`) and from nowhere
-    else. Whatever is wrong with *data* is a GraphError that names the place. Whether
-    the graph makes sense is another question: `validate` answers it.
+    Callables come from *tools* (default: `flownb.tools`) and from nowhere else, but
+    Python's own exceptions, which `retry` may name. Whatever is wrong with *data* is a
+    GraphError that names the place. Whether the graph makes sense is another question:
+    `validate` answers it.
     """
     from flownb.model.reading import read
 

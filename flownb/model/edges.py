@@ -31,6 +31,30 @@ class Edge:
         return f"{self.source} -> {self.target}"
 
 
+class AnyOf(tuple[Any, ...]):
+    """The `when=` of an edge that several answers of a router lead to.
+
+    >>> AnyOf(("fix", "retry"))
+    'fix' or 'retry'
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return " or ".join(map(repr, self))
+
+
+def says(verdict: Any, when: Any) -> bool:
+    """Whether this verdict makes an edge with this `when=` live.
+
+    >>> says("fix", "fix"), says("fix", AnyOf(("fix", "retry"))), says("fix", False)
+    (True, True, False)
+    """
+    if type(when) is AnyOf and type(verdict) is not AnyOf:
+        return any(bool(verdict == one) for one in when)
+    return bool(verdict == when)
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Offer the closest known word, or say which there are.
 

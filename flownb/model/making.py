@@ -6,7 +6,7 @@ equal here, or a running loop would be told of edits that are none.
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, Final
 
 from flownb.errors import GraphError
@@ -34,6 +34,11 @@ class OwnLimit(Limit):
 
     def __init__(self) -> None:
         super().__init__(concurrency=1)
+
+
+def with_own_limit(node: Node) -> Node:
+    """Give the node of a copied graph: the limit that it has of itself is not shared."""
+    return replace(node, limit=OwnLimit()) if isinstance(node.limit, OwnLimit) else node
 
 
 def checked_name(value: object, what: str) -> str:

@@ -9,15 +9,21 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from numbers import Real
+from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
+
+from flownb.errors import RunError, beside
+from flownb.model.jsonable import short_repr
 
 if TYPE_CHECKING:
     from flownb.model.policies import Limit, Retry
 
 Kind = Literal["producer", "blocking", "non_blocking", "if", "queue", "queue_reader"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+_MOST_SECONDS: Final = 9e9  # 285 years
 Takes = float | Callable[..., float]
 Join = Literal["all", "each", "first"] | int
 
@@ -98,7 +104,7 @@ class BlockingNode(BaseNode):
 
 
 class NonBlockingNode(BaseNode):
-    """A node its producer does not wait for."""
+    """A node its producer does not wait for, unless a blocking node stands in the same arm."""
 
     kind = "non_blocking"
 
@@ -163,7 +169,8 @@ class Node:
     """One node of a workflow, as data; made by `Workflow.add_...`, never changed.
 
     `fn` is what is called: a function, a class node, for a producer also an
-    iterable, or None (the payload passes on; a producer counts 0, 1, 2, ...).
+    iterable, or None (the payload passes on; a producer counts 0, 1, 2, ...). `router` is
+    the node behind which `add_conditional_edges` put this if: it may give several verdicts.
     """
 
     name: str
@@ -187,6 +194,7 @@ class Node:
     into: str | None = None
     max_iterations: int | None = None
     cache: bool | int | Callable[[Any], Any] = False
+    router: str | None = None
 
     @property
     def is_blocking(self) -> bool:
@@ -199,6 +207,28 @@ class Node:
     def is_non_blocking(self) -> bool:
         """Whether it is an N: behind it, policy "node" detaches everything."""
         return self.kind == "non_blocking" or (self.queue is not None and not self.queue.blocking)
+
+
+def drawn(node: Node, rng: Random, error: BaseException | None = None) -> float:
+    """Ask a `takes=` function for the seconds of one call, which may have failed with *error*.
+
+    RunError if it raises, or gives no seconds.
+
+    >>> drawn(Node("a", "blocking", takes=lambda rng: -1), Random(0))
+    Traceback (most recent call last):
+    flownb.errors.RunError: node 'a': its takes= function gave -1: give seconds, 0 or more
+    """
+    what, takes = f"node {node.name!r}: its takes= function", node.takes
+    try:
+        seconds: Any = takes(rng) if callable(takes) else takes
+        good = isinstance(seconds, Real) and not isinstance(seconds, bool)
+        length = float(seconds) if good else -1.0
+    except BaseException as fault:
+        raise beside(what, fault, error) from fault
+    if not 0 <= length <= _MOST_SECONDS:
+        msg = f"{what} gave {short_repr(seconds, 80)}: give seconds, 0 or more"
+        raise RunError(msg) from error
+    return length
 
 
 def node_name(value: object) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
+from flownb.address import Address, store_address
 from flownb.errors import GraphError
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ class LoopOptions:
     on_error: str | Callable[[Any], str] = "skip"
     restart: Restart = "never"
     transactional: bool = False
-    checkpoint: Any = None
+    checkpoint: Any = field(default=None, repr=False)  # its password is nobody's business
     persistence_interval: float = 1.0
     resources: Mapping[str, Any] = field(default_factory=dict)
 
@@ -174,6 +175,12 @@ class LoopOptions:
             msg = f"set_loop({given}): seconds between two checkpoints, 0 for one after each item"
             raise GraphError(msg)
         check_on_error(self.on_error, "set_loop")
+        if isinstance(self.checkpoint, str):
+            try:
+                store_address(self.checkpoint)
+            except ValueError as error:
+                given = f"checkpoint={Address.of(self.checkpoint)!r}"
+                raise GraphError(f"set_loop({given}): {error}") from None
 
 
 _CHOICES: Final[dict[str, tuple[str, ...]]] = {

@@ -15,11 +15,12 @@ from pydantic import ValidationError
 
 from flownb.errors import GraphError, told
 from flownb.model import tools as registries
-from flownb.model.document import OtherwiseDoc, ToolRef
-from flownb.model.edges import Edge, did_you_mean
+from flownb.model.document import AnyOfDoc, OtherwiseDoc, ToolRef
+from flownb.model.edges import AnyOf, Edge, did_you_mean
 from flownb.model.making import make_node
 from flownb.model.nodes import BaseNode, QueueNode, QueueOptions, QueueReader, ReaderOptions
 from flownb.model.policies import OTHERWISE, Limit, Retry
+from flownb.model.routes import START, check_ends
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -42,6 +43,7 @@ ERRORS: Final[Mapping[str, type[BaseException]]] = MappingProxyType(
 )
 _NODE_PLAIN: Final = (
     "every", "timeout", "join", "config", "keep", "description", "into", "max_iterations",
+    "router",
 )  # fmt: skip
 
 
@@ -90,6 +92,7 @@ class _Reader:
             options = self._loop(name, loop)
             self.attempt(partial(workflow.set_loop, name, **options), f"loop {name!r}: ")
         workflow.entry_points = list(doc.entry_points)
+        workflow.unlinked = set(doc.unlinked)
         return workflow
 
     def _limit(self, number: int) -> Limit | None:
@@ -103,6 +106,9 @@ class _Reader:
     def _nodes(self, workflow: Workflow) -> None:
         for doc in self.doc.nodes:
             where = f"node {doc.name!r}"
+            if doc.name == START:
+                self.problems.append(f"{where}: this name stands for START: choose another")
+                continue
             if doc.name in workflow.nodes:
                 self.problems.append(f"{where}: this name is there twice")
                 continue
@@ -165,8 +171,16 @@ class _Reader:
         return Retry(on=known if many or not known else known[0], **given)
 
     def _error(self, name: str, where: str) -> Any:
-        known = ERRORS.get(name) if name not in self.tools else None
-        return known if known is not None else self._tool(name, where)
+        known = ERRORS.get(name)
+        if known is None:
+            return self._tool(name, where)
+        if name in self.tools and self.tools.get(name) is not known:
+            self.problems.append(
+                f"{where}: {name!r} is an error of Python and another one in the tools: give that"
+                " one another name"
+            )
+            return None
+        return known
 
     def _shared(self, number: int | None) -> Limit | None:
         if number is None:
@@ -190,10 +204,15 @@ class _Reader:
             where = f"edge {doc.source} -> {doc.target}"
             if key in workflow.edges:
                 self.problems.append(f"{where}: this edge is there twice")
-            workflow.edges[key] = self._edge(doc, where)
+            workflow.edges[key] = edge = self._edge(doc, where)
+            self.attempt(partial(check_ends, edge))
 
     def _edge(self, doc: EdgeDoc, where: str) -> Edge:
-        when = OTHERWISE if isinstance(doc.when, OtherwiseDoc) else doc.when
+        when: Any = doc.when
+        if isinstance(when, OtherwiseDoc):
+            when = OTHERWISE
+        elif isinstance(when, AnyOfDoc):
+            when = AnyOf(when.any)
         condition = self._tool(doc.condition, f"{where}, condition")
         return Edge(doc.source, doc.target, when, condition, doc.copy_, doc.description, doc.owner)
 
@@ -241,6 +260,9 @@ def _check_called(doc: NodeDoc, named: list[str]) -> None:
         raise GraphError(msg)
     if (doc.kind == "queue_reader") != (doc.reader is not None):
         msg = "a queue_reader node, and no other, has a field reader"
+        raise GraphError(msg)
+    if doc.router is not None and doc.kind != "if":
+        msg = "only an if is the router of a node"
         raise GraphError(msg)
     wrong = {"fn", "items", "range"} if doc.queue or doc.reader else {"items", "range"}
     if doc.kind != "producer" and wrong.intersection(named):

@@ -74,7 +74,8 @@ class Event(NamedTuple):
     node, for good), "retry", "timeout", "overrun", "log", "applied", "stepped", "away" (its
     Redis; `data` is where that is, "" when it is back), "received" (a
     message; `data` is the call that pushed it: loop, node, iteration, visit),
-    "restarted" (after a crash; `data` is the number of the attempt, from 2).
+    "restarted" (after a crash; `data` is the number of the attempt, from 2), "unread" (a
+    message that went to the dead letters without becoming an item; `data` is the `Failure`).
     """
 
     time: float
@@ -154,7 +155,7 @@ class Failure:
 
     `item` is what the producer made, so it can be offered again (in a one-shot run: what
     the failed node had got); `error` is the first exception of the item, `errors` names
-    every node that failed.
+    every node that failed. `index` is the place in the list of one call of many (`over=`).
     """
 
     loop: str
@@ -166,10 +167,12 @@ class Failure:
     errors: tuple[tuple[str, BaseException], ...] = ()
     traceback: str = ""
     time: float = 0.0
+    index: int | None = None
 
     def __repr__(self) -> str:
         error = " ".join(told(self.error, 200).split())
-        return f"Failure({self.loop}/{self.node}, iteration {self.iteration}, {error})"
+        which = f"iteration {self.iteration}" if self.index is None else f"element {self.index}"
+        return f"Failure({self.loop}/{self.node}, {which}, {error})"
 
     def record(self) -> dict[str, Any]:
         """Return what a dead letter carries; the item must be JSON to travel."""
@@ -224,7 +227,8 @@ class LoopMetrics:
     for an in-flight slot. `p50` and `p99`: seconds from when an item was made until
     all of its work was done, detached work too. `restarts`: attempts after a crash.
     `missed`: spans and events of a loop elsewhere that the timeline does not show, because
-    the notebook did not fetch them in time; the counters know of them.
+    the notebook did not fetch them in time; the counters know of them. `unread`: messages
+    that went to the dead letters because they could not be read, or their readers died of them.
     """
 
     loop: str
@@ -250,6 +254,7 @@ class LoopMetrics:
     p50: float = 0.0
     p99: float = 0.0
     nodes: Mapping[str, NodeMetrics] = field(default_factory=dict)
+    unread: int = 0
 
     @property
     def rate(self) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import reprlib
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
+from flownb.model.jsonable import short_repr
 from flownb.model.records import NOTHING, Batch
 from flownb.model.shown import Tabled
 from flownb.model.timeline import Timeline
@@ -22,8 +23,18 @@ NodeStatus = Literal[
 ]
 
 
+_LONGEST: Final = 1_000_000  # characters of a repr that are looked at
+
+
 class _Brief(reprlib.Repr):
-    """Short texts of values; a dict keeps its order."""
+    """Short texts of values; a dict keeps its order, and what has no repr shows no address."""
+
+    def repr_instance(self, x: object, level: int) -> str:  # noqa: ARG002
+        text = short_repr(x, _LONGEST)
+        if len(text) <= self.maxother:
+            return text
+        half = (self.maxother - 3) // 2
+        return f"{text[:half]}...{text[len(text) - (self.maxother - 3 - half) :]}"
 
     def repr_dict(self, x: dict[Any, Any], level: int) -> str:
         if x and level <= 0:

@@ -2,17 +2,31 @@
 
 A schema is a graph's `state_model=` and `reducers=`, read once. A pydantic model is
 checked at the entry and after every node; a `TypedDict` gives its reducers only. Both
-may say them as LangGraph's users write them: `docs: Annotated[list, operator.add]`.
+may say them as LangGraph's users write them: `docs: Annotated[list, operator.add]`, which
+begins as an empty list.
 """
 
 from __future__ import annotations
 
+from collections import abc
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, get_type_hints
+from functools import lru_cache
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Final,
+    NotRequired,
+    Required,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from flownb.errors import RunError
+from flownb.errors import GraphError, RunError, StoreError, beside, told
+from flownb.model.jsonable import Refused, compare
 
 if TYPE_CHECKING:
     from flownb.model.workflow import Workflow
@@ -32,7 +46,8 @@ class Schema:
         self, model: type | None = None, reducers: Mapping[str, Reducer] | None = None
     ) -> None:
         self.model = model if model is not None and issubclass(model, BaseModel) else None
-        self.reducers: dict[str, Reducer] = {**_annotated(model), **(reducers or {})}
+        self.reducers = reducers_of(model, reducers or {})
+        self._empties = _empties(model, self.reducers)
         self._plain = self.model is None and not self.reducers
 
     @classmethod
@@ -41,10 +56,14 @@ class Schema:
         return cls(workflow.state_model, workflow.reducers)
 
     def entry(self, state: Any) -> dict[str, Any]:
-        """Give the entry state as a dict of its own; the model's defaults are filled in."""
+        """Give the entry state as a dict of its own; the model's defaults are filled in.
+
+        A field with a reducer in its annotation begins empty: a list as [], a number as 0.
+        """
         if state is None:
             state = {}
         values = _fields(state) if isinstance(state, BaseModel) else dict(state)
+        values |= {k: begin() for k, begin in self._empties.items() if k not in values}
         return self._checked(values, "the entry state") if self.model else values
 
     def view(self, values: dict[str, Any]) -> Any:
@@ -62,6 +81,8 @@ class Schema:
                 f"node {node!r} returned {type(output).__name__}: a node of a run over a dict "
                 "returns a dict of what it changes, or None"
             )
+            if type(output).__name__ == "Command":
+                msg += "; where to go on is what add_conditional_edges() says"
             raise RunError(msg)
         reducers = self.reducers
         return {
@@ -85,29 +106,46 @@ class Schema:
         out = {**values, **update}
         for key, reducer in self.reducers.items():
             if key in update and key in values:
-                out[key] = reducer(values[key], update[key])
+                try:
+                    out[key] = reducer(values[key], update[key])
+                except BaseException as fault:
+                    what = f"the reducer of {key!r}, on what node {node!r} returned,"
+                    raise beside(what, fault) from fault
         return self._checked(out, f"what node {node!r} returned") if self.model else out
 
-    def dumped(self, update: Mapping[str, Any]) -> Any:
-        """Give an update as it is kept: the fields of a model as JSON types."""
+    def dumped(self, update: Mapping[str, Any], where: str = "the state") -> Any:
+        """Give an update as it is kept: the fields of a model as JSON types.
+
+        StoreError names a field of which `loaded` would make something else; *where* says
+        what it is a field of.
+        """
         if self.model is None:
             return dict(update)
+        return {k: self._dumped(k, v, where) for k, v in update.items()}
+
+    def _dumped(self, name: str, value: Any, where: str) -> Any:
         from pydantic_core import to_jsonable_python
 
-        return {k: to_jsonable_python(v) for k, v in update.items()}
+        try:
+            kept = to_jsonable_python(value, round_trip=True)
+            compare(self._field(name, value), self._field(name, kept))
+        except Refused as refused:
+            msg = f"{where}: .{name}{refused.path}: {refused.reason}"
+            raise StoreError(msg) from refused.__cause__
+        except BaseException as fault:
+            msg = f"{where}: .{name}: {told(fault)}"
+            raise StoreError(msg) from fault
+        return kept
 
     def loaded(self, kept: Mapping[str, Any]) -> dict[str, Any]:
         """Read back what `dumped` gave."""
         return {k: self._field(k, v) for k, v in kept.items()}
 
     def _field(self, name: str, value: Any) -> Any:
-        from pydantic import TypeAdapter
-
-        field = None if self.model is None else self.model.model_fields.get(name)
-        if field is None:
+        if self.model is None or name not in self.model.model_fields:
             return value
         try:
-            return TypeAdapter(field.rebuild_annotation()).validate_python(value)
+            return _adapter(self.model, name).validate_python(value)
         except ValidationError:  # an update for a reducer may be of another type than the field
             return value
 
@@ -120,9 +158,15 @@ class Schema:
             raise RunError(msg)
         try:
             return _fields(model.model_validate(values))
-        except ValidationError as error:
-            msg = f"{what} does not fit {model.__name__}: {error}"
+        except BaseException as error:
+            text = error if isinstance(error, ValidationError) else told(error)
+            msg = f"{what} does not fit {model.__name__}: {text}"
             raise RunError(msg) from error
+
+
+@lru_cache(maxsize=256)
+def _adapter(model: type[BaseModel], name: str) -> TypeAdapter[Any]:
+    return TypeAdapter(model.model_fields[name].rebuild_annotation())
 
 
 def _fields(model: BaseModel) -> dict[str, Any]:
@@ -130,15 +174,53 @@ def _fields(model: BaseModel) -> dict[str, Any]:
     return dict(model)
 
 
-def _annotated(model: type | None) -> dict[str, Reducer]:
-    """Find the reducers that stand in the annotations of a model."""
+def reducers_of(model: type | None, given: Mapping[str, Reducer]) -> dict[str, Reducer]:
+    """Give all reducers of a graph: those in the annotations of its model, and those given.
+
+    >>> from typing import TypedDict
+    >>> Docs = TypedDict("Docs", {"docs": Annotated[list[str], list.__add__]})
+    >>> list(reducers_of(Docs, {"n": max}))
+    ['docs', 'n']
+    """
+    found = {k: [m for m in extras if _reduces(m)] for k, (_, extras) in _hints(model).items()}
+    return {**{k: each[-1] for k, each in found.items() if each}, **given}
+
+
+def _hints(model: type | None) -> dict[str, tuple[Any, tuple[Any, ...]]]:
+    """Give the type of each field that has extras in `Annotated`, and these extras."""
     if model is None:
         return {}
-    hints = get_type_hints(model, include_extras=True)
-    found = {
-        k: [m for m in getattr(h, "__metadata__", ()) if _reduces(m)] for k, h in hints.items()
+    try:
+        hints = get_type_hints(model, include_extras=True)
+    except NameError as error:
+        msg = f"state_model {model.__name__}: its annotations cannot be read: {error}"
+        raise GraphError(msg) from error
+    found = {}
+    for key, hint in hints.items():
+        while get_origin(hint) in {Required, NotRequired}:
+            (hint,) = get_args(hint)  # noqa: PLW2901
+        if get_origin(hint) is Annotated:
+            found[key] = hint.__origin__, hint.__metadata__
+    return found
+
+
+def _empties(model: type | None, reducers: Mapping[str, Reducer]) -> dict[str, type]:
+    """Say with what a field begins that has a reducer in its annotation, and no default."""
+    fields = getattr(model, "model_fields", {})
+    begins = {k: _EMPTY.get(get_origin(kind) or kind) for k, (kind, _) in _hints(model).items()}
+    return {
+        k: begin
+        for k, begin in begins.items()
+        if begin and k in reducers and (k not in fields or fields[k].is_required())
     }
-    return {k: each[-1] for k, each in found.items() if each}
+
+
+_EMPTY: Final[dict[Any, type]] = {
+    **{kind: kind for kind in (list, dict, set, frozenset, tuple, str, int, float)},
+    **dict.fromkeys((abc.Sequence, abc.MutableSequence, abc.Collection, abc.Iterable), list),
+    **dict.fromkeys((abc.Set, abc.MutableSet), set),
+    **dict.fromkeys((abc.Mapping, abc.MutableMapping), dict),
+}
 
 
 def _reduces(value: object) -> bool:

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LoopStatus:
-    """Where one loop stands; `rate` is released iterations per second since its start."""
+    """Where one loop stands; `rate` is released iterations per second since its start.
+
+    `unread`: messages that went to the dead letters because they could not be read, or their
+    readers died of them.
+    """
 
     loop: str
     state: LoopState
@@ -28,6 +32,7 @@ class LoopStatus:
     in_flight: int = 0
     rate: float = 0.0
     last_error: str = ""
+    unread: int = 0
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -60,5 +65,6 @@ class Status(Shown):
 
     @property
     def errors(self) -> int:
-        """How many items and calls of a producer have failed, and loops by themselves."""
-        return sum(s.failed + s.failed_ticks or s.state == "error" for s in self.loops)
+        """How many items, calls of a producer and messages failed, and loops by themselves."""
+        counts = [s.failed + s.failed_ticks + s.unread for s in self.loops]
+        return sum(n or s.state == "error" for n, s in zip(counts, self.loops, strict=True))

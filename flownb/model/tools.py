@@ -7,10 +7,12 @@ something, and of nothing else. `tools` is the one that is used when none is giv
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from types import BuiltinMethodType, FunctionType, MethodType, ModuleType
 from typing import Any, Final, TypeVar, overload
 
 from flownb.errors import GraphError
@@ -44,6 +46,9 @@ class Tool:
 class ToolRegistry:
     """Callables by name, in the order in which they were registered.
 
+    A name means one thing: a cell that is run twice registers its functions anew, but a
+    name that is taken is refused for anything else.
+
     >>> tools = ToolRegistry()
     >>> @tools.register
     ... def double(x):
@@ -57,28 +62,56 @@ class ToolRegistry:
         self._tools: dict[str, Tool] = {}
 
     @overload
-    def register(self, name: F, /) -> F: ...
+    def register(self, name: F, /, *, replace: bool = False) -> F: ...
     @overload
-    def register(self, name: str, fn: F, description: str = "") -> F: ...
+    def register(self, name: str, fn: F, description: str = "", *, replace: bool = False) -> F: ...
     @overload
-    def register(self, name: str | None = None, *, description: str = "") -> Callable[[F], F]: ...
     def register(
-        self, name: str | F | None = None, fn: F | None = None, description: str = ""
+        self, name: str | None = None, *, description: str = "", replace: bool = False
+    ) -> Callable[[F], F]: ...
+    def register(
+        self,
+        name: str | F | None = None,
+        fn: F | None = None,
+        description: str = "",
+        *,
+        replace: bool = False,
     ) -> F | Callable[[F], F]:
         """Register a callable; also a decorator: `@register`, `@register("name")`.
 
-        Without *description* it is the first line of the docstring. Registering a
-        name again replaces it, so a cell can be run twice. Returns the callable.
+        Without *description* it is the first line of the docstring. Returns the callable.
+        What is known already may be registered again, also edited: a function or class of
+        the same module and qualified name, or a lambda or local function with the same
+        code. GraphError when the name is taken by anything else; *replace* gives it away.
+
+        >>> tools = ToolRegistry()
+        >>> _ = tools.register("size", len)
+        >>> tools.register("size", sum)
+        Traceback (most recent call last):
+        flownb.errors.GraphError: tool 'size' is len already: give sum another name, or ...
         """
         if name is not None and not isinstance(name, str):
-            return self._put(node_name(name), name, description)
+            return self._put(node_name(name), name, description, replace=replace)
         if fn is not None:
-            return self._put(node_name(fn) if name is None else name, fn, description)
-        return lambda made: self._put(node_name(made) if name is None else name, made, description)
+            known = node_name(fn) if name is None else name
+            return self._put(known, fn, description, replace=replace)
 
-    def _put(self, name: str, fn: F, description: str) -> F:
+        def decorate(made: F) -> F:
+            known = node_name(made) if name is None else name
+            return self._put(known, made, description, replace=replace)
+
+        return decorate
+
+    def _put(self, name: str, fn: F, description: str, *, replace: bool) -> F:
         if not name.strip() or not callable(fn):
             msg = f"tool {name!r}: give a name that is not empty and a callable, not {fn!r}"
+            raise GraphError(msg)
+        old = self._tools.get(name)
+        if old is not None and not replace and not redefines(fn, old.fn):
+            msg = (
+                f"tool {name!r} is {_called(old.fn)} already: give {_called(fn)} another name, "
+                f"or register it with replace=True"
+            )
             raise GraphError(msg)
         self._tools[name] = Tool(name, fn, description or _first_line(fn))
         return fn
@@ -95,8 +128,10 @@ class ToolRegistry:
         return self.get(name)(*args, **kwargs)
 
     def name_of(self, fn: object) -> str | None:
-        """Give the first name under which *fn* is registered."""
-        return next((t.name for t in self._tools.values() if t.fn is fn), None)
+        """Give the first name under which *fn*, or the same definition run anew, is registered."""
+        each = self._tools.values()
+        exact = next((t.name for t in each if t.fn is fn), None)
+        return exact or next((t.name for t in each if alike(t.fn, fn)), None)
 
     def listing(self) -> tuple[Tool, ...]:
         """Give all tools, each with its signature and description."""
@@ -119,6 +154,93 @@ class ToolRegistry:
         return f"ToolRegistry({len(self)} tools{shown and f': {shown}'})"
 
 
+# -- when are two callables one? -----------------------------------------------
+
+
+def alike(a: Any, b: Any) -> bool:
+    """Whether both do the same: one object, or one unchanged definition that was run twice.
+
+    >>> def times(k):
+    ...     return lambda x: k * x
+    >>> alike(times(2), times(2)), alike(times(2), times(3))
+    (True, False)
+    """
+    return _alike(a, b, _DEEP)
+
+
+def redefines(new: Any, old: Any) -> bool:
+    """Whether *new* is what a cell makes of *old* when it is run again, maybe edited."""
+    named = origin(new)
+    return alike(new, old) or (not is_nameless(new) and named == origin(old))
+
+
+def origin(fn: Any) -> tuple[str, str]:
+    """Give the module and the qualified name that a callable says it has; else empty texts."""
+    name = getattr(fn, "__qualname__", None) or getattr(fn, "__name__", "")
+    return str(getattr(fn, "__module__", None) or ""), str(name)
+
+
+def is_nameless(fn: Any) -> bool:
+    """Whether the name of a callable leads back to no single one.
+
+    So it is with a lambda, with what was defined inside a function, and with a method of
+    some object: there may be many of that name.
+
+    >>> is_nameless(len), is_nameless(lambda x: x), is_nameless([].append)
+    (False, True, True)
+    """
+    owner = getattr(fn, "__self__", None)
+    bound = owner is not None and not isinstance(owner, (ModuleType, type))
+    name = origin(fn)[1]
+    return bound or not name or "<" in name or (isinstance(owner, type) and is_nameless(owner))
+
+
+def _alike(a: Any, b: Any, depth: int) -> bool:
+    if a is b or type(a) is not type(b) or depth == 0:
+        return a is b
+    if isinstance(a, FunctionType):
+        same = a.__code__ == b.__code__ and a.__module__ == b.__module__
+        return same and _held_alike(_held(a), _held(b), depth)
+    if isinstance(a, (MethodType, BuiltinMethodType)):
+        return a.__self__ is b.__self__ and a.__name__ == b.__name__
+    if isinstance(a, functools.partial):
+        return _alike(a.func, b.func, depth) and _held_alike(_bound(a), _bound(b), depth)
+    if isinstance(a, type):
+        return origin(a) == origin(b) and not is_nameless(a)
+    return type(a) in _PLAIN and bool(a == b)
+
+
+def _held(fn: FunctionType) -> list[Any]:
+    """Give what a function carries: its defaults and what it took from around it."""
+    words = sorted((fn.__kwdefaults__ or {}).items())
+    cells = [cell.cell_contents for cell in fn.__closure__ or () if _is_filled(cell)]
+    return [*(fn.__defaults__ or ()), *(value for _, value in words), *cells]
+
+
+def _is_filled(cell: Any) -> bool:
+    try:
+        cell.cell_contents  # noqa: B018 - an empty one raises
+    except ValueError:
+        return False
+    return True
+
+
+def _bound(fn: functools.partial[Any]) -> list[Any]:
+    return [*fn.args, *(part for pair in sorted(fn.keywords.items()) for part in pair)]
+
+
+def _held_alike(a: list[Any], b: list[Any], depth: int) -> bool:
+    return len(a) == len(b) and all(_alike(x, y, depth - 1) for x, y in zip(a, b, strict=True))
+
+
+def _called(fn: Any) -> str:
+    """Say which callable it is, never with an address."""
+    module, name = origin(fn)
+    if not name:
+        return f"a {type(fn).__name__}"
+    return name if module in {"", "builtins", "__main__"} else f"{module}.{name}"
+
+
 def _first_line(fn: object) -> str:
     # A class without a docstring inherits one that says nothing about it.
     text = vars(fn).get("__doc__") if isinstance(fn, type) else getattr(fn, "__doc__", None)
@@ -126,4 +248,6 @@ def _first_line(fn: object) -> str:
 
 
 _SHOWN: Final = 8
+_DEEP: Final = 4  # a closure may hold a function whose closure holds one, and itself
+_PLAIN: Final = (str, bytes, int, float, complex, bool)
 tools: Final = ToolRegistry()

@@ -6,13 +6,15 @@ Nodes and edges are held by name, in the order in which they were first added.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from flownb.errors import GraphError
 from flownb.model.edges import did_you_mean
 from flownb.model.making import checked_name
 from flownb.model.nodes import BaseNode, Node, node_name
+from flownb.model.routes import END
 
 if TYPE_CHECKING:
     from flownb.model.edges import Edge
@@ -28,17 +30,36 @@ class Topology:
         self.edges: dict[tuple[str, str], Edge] = {}
         self.options: dict[str, dict[str, Any]] = {}
         self.entry_points: list[str] = []
+        self.unlinked: set[str] = set()  # what edits have cut off
         self.version = 0
 
     @property
     def producers(self) -> tuple[str, ...]:
-        """The names of the loops: producers, and readers that nothing flows into."""
-        fed = {e.target for e in self.flow_edges()}
+        """The names of the loops: producers, and readers that nothing flows into.
+
+        A reader that something has flowed into, until an edit took that away, is none.
+        """
+        fed = {e.target for e in self.flow_edges()} | self.unlinked
         return tuple(
             n.name
             for n in self.nodes.values()
             if n.kind == "producer" or (n.kind == "queue_reader" and n.name not in fed)
         )
+
+    @contextmanager
+    def _cutting(self) -> Iterator[None]:
+        """Remember what these edits cut off: it does not begin by itself now.
+
+        The builder's own END goes with the last edge to it.
+        """
+        starts = self.producers or entries(self)
+        explicit = starts == self.entry_points
+        before = reached(self, starts)
+        yield
+        if not any(END in ends for ends in (*self.edges, self.entry_points)):
+            self.nodes.pop(END, None)
+        after = reached(self, self.entry_points if explicit else starts)
+        self.unlinked |= {name for name in before if name in self.nodes and name not in after}
 
     def flow_edges(self) -> list[Edge]:
         """All edges that items flow along: those from a queue to its reader are cut."""
@@ -65,15 +86,63 @@ class Topology:
         """Give the name of the node that a function or class node is in; a name is one."""
         if isinstance(value, (str, Node)):
             return node_name(value)
-        held = [n.name for n in self.nodes.values() if n.fn is value]
+        held = [n.name for n in self.nodes.values() if n.fn is value and n.router is None]
         if len(held) > 1:
             nodes = ", ".join(held)
             msg = f"{node_name(value)!r} is the function of {nodes}: name the node you mean"
             raise GraphError(msg)
         return held[0] if held else checked_name(value, "an edge end that no node holds")
 
+    def _refs(self, ends: Any) -> list[str]:
+        """Give the names of one end of an edge: of a node, or of several in a list or tuple."""
+        if isinstance(ends, (set, frozenset)):
+            msg = "a set of nodes has no order, and edges have one: give a list"
+            raise GraphError(msg)
+        if not isinstance(ends, (list, tuple)):
+            return [self._ref(ends)]
+        if not ends:
+            msg = "an edge leads from a node to a node: the list is empty"
+            raise GraphError(msg)
+        return list(dict.fromkeys(self._ref(end) for end in ends))
+
     def _known(self, name: str, where: str) -> str:
         if name not in self.nodes:
             msg = f"{where}: there is no node {name!r}{did_you_mean(name, self.nodes)}"
             raise GraphError(msg)
         return name
+
+
+def entries(graph: Topology) -> list[str]:
+    """Name the nodes a one-shot run begins with: the entry points, else those without in-edges.
+
+    When a cycle leads to every node, it is the first one that was added. What an edit cut off
+    is never among them, unless it is named as an entry point. A queue without an edge is only
+    named, for those who push to it by their ctx.
+    """
+    if graph.entry_points:
+        return list(graph.entry_points)
+    fed = {e.target for e in graph.flow_edges() if e.source != e.target}
+    named = only_named(graph)
+    own = [name for name in graph.nodes if name not in graph.unlinked and name not in named]
+    return [name for name in own if name not in fed] or own[:1]
+
+
+def only_named(graph: Topology) -> set[str]:
+    """Give the queues that no edge leads to or from."""
+    linked = {end for ends in graph.edges for end in ends}
+    return {n.name for n in graph.nodes.values() if n.queue and n.name not in linked}
+
+
+def reached(graph: Topology, starts: Iterable[str]) -> set[str]:
+    """Give the nodes that these lead to, themselves too."""
+    behind: dict[str, list[str]] = {}
+    for edge in graph.flow_edges():
+        behind.setdefault(edge.source, []).append(edge.target)
+    found = {name for name in starts if name in graph.nodes}
+    stack = list(found)
+    while stack:
+        for name in behind.get(stack.pop(), ()):
+            if name in graph.nodes and name not in found:
+                found.add(name)
+                stack.append(name)
+    return found

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from flownb.errors import GraphError
 from flownb.model.edges import Edge, did_you_mean
-from flownb.model.making import OwnLimit, checked_name, make_node, same
+from flownb.model.making import checked_name, make_node, same
 from flownb.model.nodes import (
     BaseNode,
     Join,
@@ -29,12 +30,15 @@ from flownb.model.nodes import (
     Takes,
     node_name,
 )
+from flownb.model.parts import Part, check_part, is_other
 from flownb.model.policies import Limit, LoopOptions, Retry
-from flownb.model.routes import END, START, Targets, add_end, add_from_each, add_router
-from flownb.model.topology import NodeRef, Topology
+from flownb.model.routes import END, START, check_ends, check_name, end_node, router_name, ways
+from flownb.model.topology import NodeRef, Topology, entries
 
 if TYPE_CHECKING:
     from typing import Literal
+
+    from flownb.model.routes import Targets
 
 F = TypeVar("F", bound=Callable[..., Any])
 _OPTIONS: Final = tuple(LoopOptions.__dataclass_fields__)
@@ -59,9 +63,14 @@ class Workflow(Topology):
         reducers: Mapping[str, Callable[[Any, Any], Any]] | None = None,
     ) -> None:
         super().__init__()
+        given: object = name
+        if isinstance(given, type):  # as one writes StateGraph(State)
+            msg = f"Graph({given.__name__}): give a name first, Graph('name', state_model=...)"
+            raise GraphError(msg)
         self.name = checked_name(name, "the graph")
         self.state_model = state_model
         self.reducers = dict(reducers or {})
+        self._parts: dict[tuple[str, str], Part] = {}  # what include() has put here
 
     # -- nodes -----------------------------------------------------------------
 
@@ -117,16 +126,19 @@ class Workflow(Topology):
     ) -> Self:
         """Add a node: a name and a function, a function alone, or a class node.
 
+        The producer waits for every arm that has a node of *kind* "blocking", whole, and for no
+        other arm, unless `set_loop(await_policy=)` says otherwise.
         Without a function the payload passes on. *takes* declares the length in seconds,
         *fake* stands in for the function in simulations, *timeout* is per attempt, of several
         *retry* the first that catches the error counts, *keep* says how many last outputs are
         kept for `outputs()`. With *cache* it is not called again for an equal input: True
-        keeps 128 results, a number so many, a function says what of the input matters (see
-        `clear_cache`).
+        keeps 128 results, a number so many, a function says what of the input matters;
+        `clear_cache` says when a function counts as changed.
 
         Only for one-shot runs: *over* names a key of the state (or is a function of it),
         and the node is called for each element of that list, in parallel; the list of what
-        it gave goes *into* that key (default: the node's name). *max_iterations*: how often
+        it gave goes *into* that key (default: the node's name), with `on_error="continue"` None
+        where a call failed (`run.failures` has the index of each). *max_iterations*: how often
         it may run when it is in a cycle.
         """
         if fn is None and not isinstance(name, str):
@@ -223,34 +235,38 @@ class Workflow(Topology):
 
     def _decorator(self, add: Callable[..., Any], fn: Any, options: dict[str, Any]) -> Any:
         after, name = options.pop("after", ()), options.pop("name", None)
-        if isinstance(after, (str, BaseNode, Node)) or callable(after):
-            after = (after,)
         if isinstance(fn, str):
             msg = f"@{fn!r}: write the name as name={fn!r}, the function stands below"
             raise GraphError(msg)
 
         def decorate(function: F) -> F:
             known = checked_name(name or function, "the decorated function")
-            edges = [Edge(self._ref(source), known, owner=known) for source in after]
+            sources = self._refs(after) if after else []
+            edges = [Edge(source, known, owner=known) for source in sources]
+            for edge in edges:
+                check_ends(edge)
             add(known, function, **options)
-            self.replace_owned(known, edges)
+            self._replace_owned(known, edges)
             return function
 
         return decorate if fn is None else decorate(fn)
 
-    def replace_owned(self, name: str, edges: Iterable[Edge]) -> None:
+    def _replace_owned(self, name: str, edges: Iterable[Edge]) -> None:
         """Make *edges* the ones that the definition of node *name* owns, in their old places."""
         wanted = {(edge.source, edge.target): edge for edge in edges}
         gone = [k for k, e in self.edges.items() if e.owner == name and k not in wanted]
-        for key in gone:
-            del self.edges[key]
-        self.version += len(gone)
-        for key, edge in wanted.items():
-            if key not in self.edges or self.edges[key].owner == name:
-                self._link(edge)
+        with self._cutting() if gone else nullcontext():
+            for key in gone:
+                del self.edges[key]
+            self.version += len(gone)
+            for key, edge in wanted.items():
+                if key not in self.edges or self.edges[key].owner == name:
+                    self._link(edge)
 
     def _put(self, name: Any, kind: Kind, fn: Any, **options: Any) -> Self:
-        return self._hold(make_node(name, kind, fn, options))
+        node = make_node(name, kind, fn, options)
+        check_name(self, node)
+        return self._hold(node)
 
     def _hold(self, node: Node) -> Self:
         if not same(self.nodes.get(node.name), node):
@@ -259,22 +275,33 @@ class Workflow(Topology):
         return self
 
     def remove_node(self, name: NodeRef) -> Self:
-        """Remove a node and every edge at it."""
+        """Remove a node, every edge at it, and the routers behind it.
+
+        What only it led to does not begin by itself now: `validate` names it.
+        """
         gone = self._known(self._ref(name), "remove_node")
-        del self.nodes[gone]
-        self.edges = {k: e for k, e in self.edges.items() if gone not in k}
-        self.options.pop(gone, None)
-        self.entry_points = [n for n in self.entry_points if n != gone]
-        self.version += 1
+        with self._cutting():
+            for one in [gone, *(n.name for n in self.nodes.values() if n.router == gone)]:
+                self._drop(one)
         return self
+
+    def _drop(self, name: str) -> None:
+        del self.nodes[name]
+        self.edges = {k: e for k, e in self.edges.items() if name not in k}
+        self.options.pop(name, None)
+        self.entry_points = [n for n in self.entry_points if n != name]
+        self.unlinked.discard(name)
+        for part in self._parts.values():
+            part.nodes.pop(name, None)
+        self.version += 1
 
     # -- edges -----------------------------------------------------------------
 
     def add_edge(
         self,
-        a: NodeRef | list[NodeRef],
-        b: NodeRef,
-        *more: NodeRef,
+        a: NodeRef | Sequence[NodeRef],
+        b: NodeRef | Sequence[NodeRef],
+        *more: NodeRef | Sequence[NodeRef],
         when: Any = None,
         condition: Callable[..., Any] | None = None,
         copy: bool = False,
@@ -282,22 +309,37 @@ class Workflow(Topology):
     ) -> Self:
         """Link nodes along a path: `add_edge("a", "b", "c")` is a -> b -> c.
 
-        *when* (a verdict of the if *a*) and *condition* (a function of a's output)
-        belong to the first edge; *copy* deep-copies the payload on every edge named.
-        An end may be a name, a function or a node, added now or later; *a* also a list of them.
+        An end may be a name, a function or a node, added now or later, or a list or tuple
+        of them: `add_edge("a", ["b", "c"], "d")` leads from a to b and to c, and from both to d.
+        *when* (a verdict of the if *a*) and *condition* (a function of a's output) belong
+        to the edges out of *a*; *copy* deep-copies the payload on every edge named. A run
+        begins at what `START` leads to, and `END` is where it ends.
+
+        >>> graph = Workflow("g").add_edge("a", ["b", "c"], "d")
+        >>> [str(edge) for edge in graph.edges.values()]
+        ['a -> b', 'a -> c', 'b -> d', 'c -> d']
         """
-        if isinstance(a, list):
-            return add_from_each(self, a, b, *more, when=when, condition=condition, copy=copy)
-        names = [self._ref(end) for end in (a, b, *more)]
-        if names[0] == START:
-            del names[0]
-            self.set_entry_point(*dict.fromkeys([*self.entry_points, names[0]]))
-        if names[-1] == END:
-            add_end(self)
-        first: dict[str, Any] = {"when": when, "condition": condition}
-        for source, target in pairwise(names):
-            self._link(Edge(source, target, copy=copy, description=description, **first))
+        steps = [self._refs(end) for end in (a, b, *more)]
+        begin = steps[1] if steps[0] == [START] else []
+        if begin:
+            if when is not None or condition is not None or copy:
+                msg = "add_edge(START, ...): START decides nothing and copies nothing: leave"
+                msg += " when=, condition= and copy= out, or use add_conditional_edges(START, ...)"
+                raise GraphError(msg)
+            del steps[0]
+        edges, first = [], {"when": when, "condition": condition}
+        for sources, targets in pairwise(steps):
+            for source, target in product(sources, targets):
+                edges.append(Edge(source, target, copy=copy, description=description, **first))
             first = {}
+        for edge in [*edges, *(Edge("START", name) for name in begin)]:
+            check_ends(edge)
+        if begin:
+            self.set_entry_point(*dict.fromkeys([*self.entry_points, *begin]))
+            if END in begin:
+                self._hold(end_node())
+        for edge in edges:
+            self._link(edge)
         return self
 
     def _link(self, edge: Edge) -> None:
@@ -312,41 +354,74 @@ class Workflow(Topology):
         if old != edge or type(old.when) is not type(edge.when):
             self.edges[key] = edge
             self.version += 1
+        if edge.target == END and END not in self.nodes:
+            self._hold(end_node())
 
     def add_conditional_edges(
-        self, source: NodeRef, router: Callable[[Any], Any], targets: Targets = None
+        self, source: NodeRef, router: Callable[..., Any], targets: Targets = None
     ) -> Self:
-        """Choose the way behind *source* by what *router* says of the state, as LangGraph does.
+        """Choose the ways behind *source* by what *router* says of the state, as LangGraph does.
 
-        *targets* is {label: node}, or the nodes when their names are the labels, or is
-        left out when the router says `-> Literal["a", "b"]`. The choice is an if of its
-        own, named "source?"; `END` is where a run ends.
+        *targets* is {label: node}, or the nodes when their names are the labels, or is left
+        out when the router says `-> Literal["a", "b"]`. The router gives a label, or a list
+        of them: then all these ways are taken, and none for an empty one. Another answer
+        fails the run, with the labels there are. `START` as *source* chooses where the run
+        begins; `END` is where it ends.
+
+        The choice is an if of its own, named "source?". Several routers behind one node all
+        decide ("source?2"); the same function again, or a lambda on the same line, replaces
+        its own, and a lambda of another cell with a warning. A node that no answer leads to any
+        more does not begin by itself then: `validate` names it.
 
         >>> graph = Workflow("g").add_node("fix").add_node("ship")
         >>> graph = graph.add_conditional_edges("fix", bool, {True: "ship", False: "fix"})
         >>> [str(edge) for edge in graph.edges.values()]
         ['fix -> fix?', 'fix? -> ship', 'fix? -> fix']
         """
-        add_router(self, self._ref(source), router, targets)
+        known = self._ref(source)
+        led = ways(known, router, targets, self._ref)
+        name = router_name(self, known, router)
+        if known == END:
+            check_ends(Edge(END, name))
+        edges = [Edge(name, target, when=when, owner=name) for target, when in led.items()]
+        self._hold(make_node(name, "if", router, {"router": known}))
+        if known == START:
+            self.set_entry_point(*dict.fromkeys([*self.entry_points, name]))
+        else:
+            edges.insert(0, Edge(known, name, owner=name))
+        self._replace_owned(name, edges)
         return self
 
     def set_entry_point(self, *names: NodeRef) -> Self:
-        """Say where a one-shot run begins, if not at the nodes that nothing leads to."""
+        """Say where a one-shot run begins, if not at the nodes that nothing leads to.
+
+        It replaces what was said before: name all entry points in one call, or add them one
+        by one with `add_edge(START, ...)`.
+        """
         entry_points = [self._ref(name) for name in names]
+        for name in entry_points:
+            check_ends(Edge("START", name))
         if entry_points != self.entry_points:
             self.entry_points = entry_points
             self.version += 1
         return self
 
     def remove_edge(self, a: NodeRef, b: NodeRef) -> Self:
-        """Remove the edge from *a* to *b*."""
+        """Remove the edge from *a* to *b*; *a* may be `START`.
+
+        What only this edge led to does not begin by itself now: `validate` names it.
+        """
         key = (self._ref(a), self._ref(b))
-        if key not in self.edges:
+        if key not in self.edges and not (key[0] == START and key[1] in self.entry_points):
             near = did_you_mean(f"{key[0]} -> {key[1]}", map(str, self.edges.values()))
             msg = f"remove_edge: there is no edge {key[0]} -> {key[1]}{near}"
             raise GraphError(msg)
-        del self.edges[key]
-        self.version += 1
+        with self._cutting():
+            if key[0] == START:
+                self.entry_points.remove(key[1])
+            else:
+                del self.edges[key]
+            self.version += 1
         return self
 
     # -- loops and parts -------------------------------------------------------
@@ -378,20 +453,66 @@ class Workflow(Topology):
         return LoopOptions(**self.options.get(loop, {}))
 
     def include(self, other: Workflow, *, prefix: str = "") -> Self:
-        """Copy all nodes, edges and loop options of *other* in, each name prefixed.
+        """Copy *other* in as a part: its nodes, edges and loop options, each name prefixed.
 
-        The names of queues stay as they are: that is how the parts hand data over.
+        The names of queues and the keys of the state stay as they are: that is how parts hand
+        data over. Its reducers and its `state_model` come along, and its entry points beside
+        those of this graph (not into a graph with a producer). `END` is the same in all parts.
+        What `use` was told stays with its own graph.
+
+        The same part again (a graph of that name, under that prefix) replaces its own, so a
+        cell can be run twice; a warning says so where it looks like another part. GraphError
+        for a name that this graph or another part has, for another reducer of one key, and for
+        another `state_model`.
+
+        >>> part = Workflow("part").add_node("load").add_node("clean").add_edge("load", "clean")
+        >>> graph = Workflow("g").include(part, prefix="a.").include(part, prefix="b.")
+        >>> list(graph.nodes), [str(edge) for edge in graph.edges.values()]
+        (['a.load', 'a.clean', 'b.load', 'b.clean'], ['a.load -> a.clean', 'b.load -> b.clean'])
         """
-        for node in list(other.nodes.values()):
-            limit = OwnLimit() if isinstance(node.limit, OwnLimit) else node.limit
-            self._hold(replace(node, name=prefix + node.name, limit=limit))
-        for edge in list(other.edges.values()):
-            source, target = prefix + edge.source, prefix + edge.target
-            owner = prefix + edge.owner if edge.owner else None
-            self._link(replace(edge, source=source, target=target, owner=owner))
-        for loop, options in list(other.options.items()):
-            self.set_loop(prefix + loop, **options)
-        if other.entry_points and not self.producers:
-            mine = [prefix + name for name in other.entry_points]
-            self.set_entry_point(*dict.fromkeys([*self.entry_points, *mine]))
+        part = Part.of(other, prefix)
+        old = self._parts.get(part.key)
+        check_part(self, part, old, self._parts.values())
+        if old is not None and is_other(part, old):
+            warnings.warn(
+                f"include({part.key[0]!r}): it replaces the part of this name that was there; give"
+                " it another name, or prefix=, to have both",
+                stacklevel=2,
+            )
+        self._begin_with(part, old)
+        gone = [] if old is None else [n for n in old.nodes if n not in part.nodes and n != END]
+        stale = [] if old is None else [k for k in old.edges if k not in part.edges]
+        with self._cutting() if gone or stale else nullcontext():
+            for name in gone:
+                self._drop(name)
+            for key in stale:
+                self.version += self.edges.pop(key, None) is not None
+            for node in part.nodes.values():
+                self._hold(node)
+            for edge in part.edges.values():
+                self._link(edge)
+        for loop, options in part.options.items():
+            self.set_loop(loop, **options)
+        self.unlinked |= part.unlinked
+        self._parts[part.key] = self._taken(part, old)
         return self
+
+    def _begin_with(self, part: Part, old: Part | None) -> None:
+        """Begin at the entry points of a part, too; what begins by itself goes on to do so."""
+        before = [] if old is None else old.entry_points
+        if self.producers or part.entry_points == before:
+            return
+        mine = self.entry_points or entries(self)
+        mine = [n for n in mine if n not in before and (old is None or n not in old.nodes)]
+        self.set_entry_point(*dict.fromkeys([*mine, *part.entry_points]))
+
+    def _taken(self, part: Part, old: Part | None) -> Part:
+        """Take the state model and reducers of a part for those it had; give what it brought."""
+        own = {k: r for k, r in self.reducers.items() if old is None or k not in old.reducers}
+        brought = {k: r for k, r in part.reducers.items() if k not in own}
+        model = None if old is not None and old.state_model else self.state_model
+        came = part.state_model if model is None else None
+        before = self.state_model, self.reducers
+        self.state_model, self.reducers = model or came, {**own, **brought}
+        self.version += before != (self.state_model, self.reducers)
+        return replace(part, reducers=brought, state_model=came)

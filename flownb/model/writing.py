@@ -1,7 +1,7 @@
 """How is a workflow written down as a document?
 
-Every function becomes a name. What has no name that would lead back to it, or is no
-JSON, is a problem; all problems of a graph are found before one error names them.
+Every function becomes a name. What has no name that leads back to it and to nothing else,
+or is no JSON, is a problem; all problems of a graph are found before one error names them.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from flownb.errors import GraphError
+from flownb.errors import GraphError, told
 from flownb.model import tools as registries
 from flownb.model.document import (
+    AnyOfDoc,
     ClassDoc,
     EdgeDoc,
     GraphDoc,
@@ -26,10 +27,12 @@ from flownb.model.document import (
     RetryDoc,
     ToolRef,
 )
+from flownb.model.edges import AnyOf
+from flownb.model.jsonable import Refused, adapter_of, check_plain, written
 from flownb.model.making import OwnLimit
 from flownb.model.nodes import BaseNode, QueueNode, QueueReader
-from flownb.model.plain import check_plain
 from flownb.model.policies import OTHERWISE
+from flownb.model.tools import alike, is_nameless, origin
 
 if TYPE_CHECKING:
     from flownb.model.edges import Edge
@@ -43,6 +46,7 @@ D = TypeVar("D", bound=BaseModel)
 _NUMBERS: Final = (int, float)
 _NODE_PLAIN: Final = (
     "every", "timeout", "join", "config", "keep", "description", "into", "max_iterations",
+    "router",
 )  # fmt: skip
 _RANGE_END: Final = 2**63
 
@@ -62,7 +66,7 @@ class _Writer:
     def __init__(self, workflow: Workflow, tools: ToolRegistry) -> None:
         self.workflow, self.tools = workflow, tools
         self.registered = {id(tool.fn): tool.name for tool in reversed(tools.listing())}
-        self.named: dict[str, tuple[str, str]] = {}
+        self.named: dict[str, Any] = {tool.name: tool.fn for tool in tools.listing()}
         self.limits: dict[int, tuple[int, Limit]] = {}
         self.problems: list[str] = []
 
@@ -76,6 +80,7 @@ class _Writer:
             "limits": [_limit(limit) for _, limit in self.limits.values()],
             "reducers": {k: self._name(f, f"reducer {k!r}") for k, f in flow.reducers.items()},
             "entry_points": list(flow.entry_points),
+            "unlinked": [name for name in flow.nodes if name in flow.unlinked],
         }
         if flow.state_model is not None:
             parts["state_model"] = self._name(flow.state_model, "state_model")
@@ -104,7 +109,7 @@ class _Writer:
         return {
             "takes": self._number_or_tool,
             "fake": self._name,
-            "fail": self._number_or_tool,
+            "fail": self._fail,
             "retry": self._retry,
             "on_error": self._word_or_tool,
             "over": self._word_or_tool,
@@ -129,12 +134,37 @@ class _Writer:
     def _class(self, fn: BaseNode, where: str) -> ClassDoc:
         name = self._name(type(fn), where)
         try:
-            settings = fn.config.model_dump(mode="json")
-        except Exception as error:  # noqa: BLE001 - a config may hold whatever its author likes
-            self.problems.append(f"{where}: its Config cannot be written as JSON: {error}")
+            settings = written(adapter_of(type(fn.config)), fn.config, "Config")
+        except Refused as refused:
+            self.problems.append(f"{where}, Config{refused.path}: {refused.reason}")
             settings = {}
-        self._checked(settings, f"{where}, Config")
+        else:
+            self._check_whole(fn, settings, where)
         return self._made(ClassDoc, {"name": name, **({"settings": settings} if settings else {})})
+
+    def _check_whole(self, fn: BaseNode, settings: dict[str, Any], where: str) -> None:
+        """Note what the name of a class and its settings do not bring back."""
+        queue = {"queue": fn.queue} if isinstance(fn, (QueueNode, QueueReader)) else {}
+        try:
+            again = type(fn)(fn.name, **queue, **settings)
+            lost = [key for key, value in vars(fn).items() if _lost(value, vars(again).get(key))]
+        except Exception as error:  # noqa: BLE001 - the user's own constructor
+            self.problems.append(
+                f"{where}: {type(fn).__name__} cannot be made of its name and Config alone"
+                f" ({told(error, 200)}): let all it needs be settings of its Config"
+            )
+            return
+        if lost:
+            what = "Config" if lost[0] == "config" else f".{lost[0]}"
+            self.problems.append(
+                f"{where}: the {what} of {type(fn).__name__} would not come back as it is: let"
+                " all it needs be settings of its Config that JSON can hold"
+            )
+
+    def _fail(self, fail: Any, where: str) -> Any:
+        if isinstance(fail, (list, tuple, set, frozenset, range)):
+            return sorted(fail) if isinstance(fail, (set, frozenset)) else list(fail)
+        return self._number_or_tool(fail, where)
 
     def _retry(self, retry: Any, where: str) -> Any:
         if isinstance(retry, tuple):
@@ -146,11 +176,19 @@ class _Writer:
         return self._made(RetryDoc, given, where)
 
     def _error(self, error: Any, where: str) -> str:
+        """Name what a retry is for: Python's own errors have their names for themselves."""
         from flownb.model.reading import ERRORS
 
-        builtin = getattr(error, "__name__", "")
-        known = ERRORS.get(builtin) is error and builtin not in self.tools
-        return builtin if known else self._name(error, where)
+        own = getattr(error, "__name__", "")
+        if isinstance(own, str) and ERRORS.get(own) is error:
+            return own
+        name = self._name(error, where)
+        if name in ERRORS:
+            self.problems.append(
+                f"{where}: Python has an error {name!r}, too: register this one in the tools"
+                " under another name"
+            )
+        return name
 
     def _limit_number(self, limit: Limit, _: str) -> int:
         return self.limits.setdefault(id(limit), (len(self.limits), limit))[0]
@@ -168,12 +206,15 @@ class _Writer:
         given = _changed(edge)
         if edge.condition is not None:
             given["condition"] = self._name(edge.condition, f"{where}, condition=")
+        labels = edge.when if type(edge.when) is AnyOf else (edge.when,)
         if edge.when is OTHERWISE:
             given["when"] = OtherwiseDoc(otherwise=True)
-        elif type(edge.when) not in {bool, int, float, str, type(None)}:
+        elif any(type(label) not in {bool, int, float, str, type(None)} for label in labels):
             self.problems.append(
                 f"{where}, when={edge.when!r}: a document holds a bool, a number or a text here"
             )
+        elif type(edge.when) is AnyOf:
+            given["when"] = AnyOfDoc(any=list(labels))
         return self._made(EdgeDoc, given, where)
 
     def _loop(self, name: str, options: Mapping[str, Any]) -> LoopDoc:
@@ -191,8 +232,9 @@ class _Writer:
 
     def _name(self, fn: Any, where: str) -> str:
         """Give the name that leads back to *fn*, or note that there is none."""
-        if id(fn) in self.registered:
-            return self.registered[id(fn)]
+        known = self.registered.get(id(fn)) or self.tools.name_of(fn)
+        if known is not None:
+            return known
         name = getattr(fn, "__name__", None)
         if not callable(fn) or not isinstance(name, str):
             what = f"{'' if callable(fn) else 'is no function and '}cannot be written down"
@@ -200,18 +242,18 @@ class _Writer:
                 f"{where}: a {type(fn).__name__} {what}: register a function in the tools"
             )
             return ""
-        self._claim(name, fn, where)
-        return name
-
-    def _claim(self, name: str, fn: Any, where: str) -> None:
-        """Refuse one name for two functions; a lambda's name leads back to none anyway."""
-        if name in self.tools:
-            self.named.setdefault(name, _origin(self.tools.get(name)))
-        if name != "<lambda>" and self.named.setdefault(name, _origin(fn)) != _origin(fn):
+        if is_nameless(fn):
             self.problems.append(
-                f"{where}: two different functions are called {name!r}:"
-                " register this one in the tools under another name"
+                f"{where}: {_nameless(fn, name)}: register it under a name of its own,"
+                " tools.register('name', fn), and say to_dict(tools=tools)"
             )
+        elif not alike(self.named.setdefault(name, fn), fn):
+            known = " (the tools know another)" if name in self.tools else ""
+            self.problems.append(
+                f"{where}: two different functions are called {name!r}{known}: register this one"
+                " in the tools under another name"
+            )
+        return name
 
     def _number_or_tool(self, value: Any, where: str) -> Any:
         if isinstance(value, (*_NUMBERS, str)):
@@ -225,8 +267,7 @@ class _Writer:
         try:
             check_plain(value, where)
         except GraphError as error:
-            hint = " (give a dict of plain values)" if isinstance(value, BaseModel) else ""
-            self.problems.append(f"{error}{hint}")
+            self.problems.append(str(error))
             return None
         return value
 
@@ -263,5 +304,18 @@ def _of(numbers: range) -> tuple[int, int, int]:
     return numbers.start, numbers.stop, numbers.step
 
 
-def _origin(fn: Any) -> tuple[str, str]:
-    return str(getattr(fn, "__module__", "")), str(getattr(fn, "__qualname__", ""))
+def _nameless(fn: Any, name: str) -> str:
+    if name == "<lambda>":
+        return "a lambda has no name that leads back to it"
+    where = f"was defined inside a function ({origin(fn)[1]})"
+    if getattr(fn, "__self__", None) is not None:
+        where = "is a method of an object"
+    return f"{name!r} {where}, so its name does not lead back to it"
+
+
+def _lost(value: Any, again: Any) -> bool:
+    """Whether a value that a class node holds is another one when the node is made again."""
+    if type(value) is not type(again):
+        return True
+    plain = isinstance(value, (BaseModel, str, bytes, int, float, list, tuple, dict, set))
+    return plain and bool(value != again)

@@ -34,6 +34,7 @@ _MEANS: Final[dict[AwaitPolicy, str]] = {
 _ARMS: Final = 20
 _NAMES: Final = 12
 _MOST: Final = 100
+_SENTENCE: Final = 5_000  # characters: what is advised is not cut
 
 
 def whole_text(why: Explanation) -> str:
@@ -86,8 +87,10 @@ def _facts(why: Explanation, capacity: Capacity, loop: str) -> Iterator[tuple[st
     yield "released", _release(why, loop)
     rate = rate_word(capacity.loops[loop].rate)
     yield "rate", f"{rate}: {capacity.bottlenecks[loop]}"
-    if loop in capacity.changes:
-        yield "faster", str(capacity.changes[loop])
+    advice = capacity.advice.get(loop, ())
+    freed = {name for change in advice for name in change.frees}
+    yield from (("hint", str(h)) for h in why.hints(loop) if not freed.intersection(h.nodes))
+    yield from (("faster", str(change)) for change in advice)
 
 
 def _loop_tables(why: Explanation, loop: str) -> Iterator[tuple[Sequence[str], list[list[Any]]]]:
@@ -197,4 +200,5 @@ def tables(why: Explanation) -> list[tuple[str, str]]:
 
 def _sentences(why: Explanation, capacity: Capacity, loop: str) -> str:
     rows = [*_arms(why, loop), *_facts(why, capacity, loop)]
-    return table([f"loop {loop}", f"await policy {why.policy(loop)}"], rows)
+    columns = [f"loop {loop}", f"await policy {why.policy(loop)}"]
+    return table(columns, rows, limit=_SENTENCE)

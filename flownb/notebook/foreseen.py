@@ -60,8 +60,8 @@ def sentences(capacity: Capacity) -> Iterator[str]:
     for warning in capacity.warnings:
         yield f"! {warning}"
     yield from capacity.bottlenecks.values()
-    for loop, change in capacity.changes.items():
-        yield f"{loop} would be faster: {change}"
+    for loop, advice in capacity.advice.items():
+        yield from (f"{loop} would be faster: {change}" for change in advice)
 
 
 def all_tables(capacity: Capacity) -> Iterator[Table]:

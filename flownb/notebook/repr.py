@@ -321,6 +321,8 @@ def _(obj: Simulation) -> str:
     bad = f", {failed} failed" if failed else ""
     ticks = sum(m.failed_ticks for m in obj.metrics.values())
     bad += f", {count(ticks, 'failed tick')}" if ticks else ""
+    unread = sum(m.unread for m in obj.metrics.values())
+    bad += f", {count(unread, 'unread message')}" if unread else ""
     about = f"{seconds(obj.duration)} s, {count(items, 'iteration')}{bad}, digest {obj.digest[:12]}"
     return f"Simulation({obj.name!r}: {about})"
 

@@ -27,8 +27,8 @@ STYLE: Final = (
 )
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Write rows as an HTML table.
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, limit: int = _LIMIT) -> str:
+    """Write rows as an HTML table; a cell has at most *limit* characters.
 
     >>> table(["node", "calls"], [["check", 3]])  # doctest: +ELLIPSIS
     '<table class="fnb-table">...<td>check</td><td class="fnb-number">3</td></tr></tbody></table>'
@@ -37,12 +37,12 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     right = _numeric(columns, cells)
     kind = [' class="fnb-number"' if r else "" for r in right]
     head = "".join(f'<th scope="col"{k}>{xml(c)}</th>' for c, k in zip(columns, kind, strict=True))
-    body = "".join(f"<tr>{_cells(row, kind)}</tr>" for row in cells)
+    body = "".join(f"<tr>{_cells(row, kind, limit)}</tr>" for row in cells)
     return f'<table class="fnb-table"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 
-def _cells(row: Sequence[Any], kind: Sequence[str]) -> str:
-    return "".join(f"<td{k}>{xml(cell(v))}</td>" for v, k in zip(row, kind, strict=True))
+def _cells(row: Sequence[Any], kind: Sequence[str], limit: int) -> str:
+    return "".join(f"<td{k}>{xml(cell(v, limit))}</td>" for v, k in zip(row, kind, strict=True))
 
 
 def text_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -66,7 +66,7 @@ def text_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     )
 
 
-def cell(value: Any) -> str:
+def cell(value: Any, limit: int = _LIMIT) -> str:
     """Write one value: nothing for None, numbers as seconds are, with six digits at most.
 
     >>> [cell(v) for v in (None, 0.1 + 0.2, 12, True, "x")]
@@ -77,7 +77,7 @@ def cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     text = seconds(value) if isinstance(value, float) else str(value)
-    return text if len(text) <= _LIMIT else text[: _LIMIT - 1] + "…"
+    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def _numeric(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[bool]:

@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from flownb.errors import QueueError
-from flownb.queues.payload import dumps, lenient
+from flownb.queues.payload import lenient
 from flownb.queues.settle import Job
 from flownb.queues.streams import Entry, Keys, entries_from
 
@@ -36,7 +36,7 @@ class DeadLetters(list[dict[str, Any]]):
 
     Each is a dict with `id`, `loop`, `node`, `iteration`, `item`, `attempts`, `error` and
     `traceback`; one that came through a queue also says `queue` and `message_id`. `lossy`
-    marks an item that was not JSON: what is kept of it is a text.
+    marks an item that was not JSON: what is kept of it is a text, or lists in place of tuples.
     """
 
     def __init__(self, loop: str, letters: list[dict[str, Any]], replay: Replay) -> None:
@@ -139,19 +139,10 @@ def dead_letter_job(
 ) -> Job:
     """Keep a failed item, and settle its message (`ack`) in the same MULTI."""
     key = keys.dead(loop)
-    kept = record if _is_json(record.get("item")) else record | {"lossy": True}
-    add = ("XADD", key, "MAXLEN", "~", str(MOST), entry_id, "data", lenient(kept))
+    add = ("XADD", key, "MAXLEN", "~", str(MOST), entry_id, "data", lenient(record))
     if ack is None:
         return Job((add,), (key,))
     return replace(ack, commands=(add, *ack.commands), whole=True, into=(key,))
-
-
-def _is_json(item: Any) -> bool:
-    try:
-        dumps(item, queue="")
-    except QueueError:
-        return False
-    return True
 
 
 def dead_letter(entry: Entry) -> dict[str, Any]:

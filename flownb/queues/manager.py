@@ -24,12 +24,12 @@ from flownb.queues.keeper import Keeper
 from flownb.queues.lane import Lane
 from flownb.queues.letters import DeadLetters, Letters, dead_letter_job
 from flownb.queues.outbox import Outbox, Push
-from flownb.queues.payload import dumps
+from flownb.queues.payload import dumps, loads
 from flownb.queues.posts import Posts, Ways, push_job
 from flownb.queues.reader import StreamReader
 from flownb.queues.server import open_server
 from flownb.queues.settle import Job, ack_job, data_bell, room_bell
-from flownb.queues.spec import MANUAL, Clock, Lease, Message, QueueSpec, QueueStats
+from flownb.queues.spec import MANUAL, Clock, Lease, Message, QueueSpec, QueueStats, Unread
 from flownb.queues.streams import Keys, groups_of
 
 _GOODBYE = 1.0  # seconds that a server has to hear our last words, less what it was silent
@@ -71,6 +71,7 @@ class QueueManager:
         self._consumer = consumer
         self._clock = clock
         self._heard_until = 0.0
+        self._unread: Callable[[Unread], None] = lambda _: None
         self._virtual = bool(getattr(clock, "virtual", False))
         server = server if hasattr(server, "connect") else open_server(server)
         self._to = Connection(server, keys=self._keys, virtual=self._virtual, patient=patient)
@@ -96,6 +97,13 @@ class QueueManager:
     def on_absence(self, tell: Callable[[str], None]) -> None:
         """Have `tell` called with the server's address when it goes, "" when it is back."""
         self._to.tell = tell
+
+    def on_unread(self, tell: Callable[[Unread], None]) -> None:
+        """Have `tell` called for each message that goes to the dead letters unread."""
+        self._unread = tell
+
+    def _tell_unread(self, unread: Unread) -> None:
+        self._unread(unread)
 
     async def push(self, queue: str, data: Any, *, meta: dict[str, Any] | None = None) -> str:
         """Push one message; its id, once Redis has acknowledged it.
@@ -250,12 +258,24 @@ class QueueManager:
             if message is not None:
                 ack, undone = self._settling(message, reader)
                 if not message.letter:
-                    record = record | {"queue": message.queue, "message_id": message.id}
+                    item = self._as_pushed(message.queue, record.get("item"))
+                    queue = {"queue": message.queue, "message_id": message.id}
+                    record = record | queue | {"item": item}
             job = dead_letter_job(self._keys, loop, self._next_id(), record, ack)
             reply: bytes = await self._outbox.submit(loop, replace(job, undone=undone))
         if message is not None:
             self._let_go(message.queue, [message.id], reader)
         return reply.decode()
+
+    def _as_pushed(self, queue: str, item: Any) -> Any:
+        """An item as the JSON of its queue's model, which builds it again when it is replayed."""
+        spec = self._specs.get(queue)
+        if spec is None or spec.model is None:
+            return item
+        try:
+            return loads(dumps(item, queue=queue, model=spec.model).encode())
+        except (QueueError, ValueError):  # its nodes have changed it
+            return item
 
     async def dead(self, loop: str, count: int = 100) -> DeadLetters:
         """The last `count` dead letters of a loop, oldest first, each with its `id`."""
@@ -392,6 +412,7 @@ class QueueManager:
             consumer=self._consumer,
             submit=self._outbox.submit,
             next_id=self._next_id,
+            tell=self._tell_unread,
         )
         listen = partial(link.listen, data_bell(self._keys.queue(spec.name)))
         inbox = Inbox(stream.look, rouse=stream.rouse, listen=listen, patience=link.patience)

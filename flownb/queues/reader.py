@@ -15,13 +15,14 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from flownb.errors import QueueError
 from flownb.queues import lives
 from flownb.queues.keeper import lease_time
 from flownb.queues.letters import dead_letter_job
 from flownb.queues.payload import loads
 from flownb.queues.rescue import Rescue
 from flownb.queues.settle import Job, ack_job, data_bell, trim_settled
-from flownb.queues.spec import MANUAL, Lease, Message, QueueSpec
+from flownb.queues.spec import MANUAL, Lease, Message, QueueSpec, Unread
 from flownb.queues.streams import Entry, Keys, create_groups, group_is_gone, is_away, read
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class StreamReader:
         consumer: str,
         submit: Callable[[str, Job], Awaitable[Any]],
         next_id: Callable[[], str],
+        tell: Callable[[Unread], None],
     ) -> None:
         self.lease = Lease()
         self._link, self._presence, self._client = link, presence, link.client
@@ -62,7 +64,7 @@ class StreamReader:
         self._rescue = Rescue(self._client, self._key, self._group, self.name, leases=link.leases)
         self._wire = link.wire()
         self._submit = submit
-        self._next_id = next_id
+        self._next_id, self._tell = next_id, tell
         self.hand: dict[str, float] = {}
         """When each message came that was delivered to us and is not settled."""
         self._empty = asyncio.Event()
@@ -254,13 +256,16 @@ class StreamReader:
             return None
         try:
             message = self._message(entry_id, fields, deliveries)
-        except Exception as error:  # noqa: BLE001  a model's validators may raise anything
-            text = fields.get(b"data", repr(fields).encode()).decode(errors="backslashreplace")
-            await self._bury(entry_id, text[:_LONGEST_TEXT], deliveries, str(error), lossy=True)
+        except Exception as error:  # noqa: BLE001  a stranger may write anything
+            refused = self._refused(entry_id, str(error))
+            refused.__cause__ = error.__cause__
+            item, lossy = _as_it_came(fields)
+            await self._bury(entry_id, item, deliveries, refused, lossy=lossy)
             return None
         if deliveries > self.lease.max_deliveries:
             why = f"delivered {deliveries - 1} times and never settled: its readers died of it"
-            await self._bury(entry_id, message.payload, deliveries - 1, why)
+            item = loads(fields[b"data"])  # as it was pushed: the model builds it again
+            await self._bury(entry_id, item, deliveries - 1, self._refused(entry_id, why))
             return None
         return message
 
@@ -273,8 +278,11 @@ class StreamReader:
             raise TypeError("the field 'meta' is not a JSON object")
         return Message(entry_id, self._spec.name, payload, deliveries, meta)
 
+    def _refused(self, entry_id: str, why: str) -> QueueError:
+        return QueueError(f"queue {self._spec.name!r}, message {entry_id}: {why}")
+
     async def _bury(
-        self, entry_id: str, item: Any, deliveries: int, why: str, *, lossy: bool = False
+        self, entry_id: str, item: Any, deliveries: int, error: QueueError, *, lossy: bool = False
     ) -> None:
         record = {
             "loop": self._reader,
@@ -282,7 +290,7 @@ class StreamReader:
             "iteration": None,
             "item": item,
             "attempts": deliveries,
-            "error": f"queue {self._spec.name!r}, message {entry_id}: {why}",
+            "error": str(error),
             "traceback": "",
             "queue": self._spec.name,
             "message_id": entry_id,
@@ -294,3 +302,16 @@ class StreamReader:
         undone = partial(self.is_pending, entry_id)
         await self._submit(self._reader, replace(letter, undone=undone))
         self.settled([entry_id])
+        self._tell(Unread(self._spec.name, item, deliveries, error))
+
+
+def _as_it_came(fields: dict[bytes, bytes]) -> tuple[Any, bool]:
+    """What a message that its model refused holds; of one that is no JSON a text, which says True.
+
+    When the model is mended the first kind can be replayed.
+    """
+    try:
+        return loads(fields[b"data"]), False
+    except (KeyError, ValueError):
+        text = fields.get(b"data", repr(fields).encode()).decode(errors="backslashreplace")
+        return text[:_LONGEST_TEXT], True

@@ -13,8 +13,8 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakKeyDictionary
 
+from flownb.address import Address, client_options, options_of_client, redis_options
 from flownb.errors import QueueError, QueueUnavailable
-from flownb.queues.address import options_of_client, options_of_url
 from flownb.queues.bells import Bell, BellBoard
 from flownb.queues.streams import clear_errors
 
@@ -112,6 +112,12 @@ class Server(Protocol):
 def open_server(redis: Any = None, *, need_other_process: bool = False) -> Server:
     """The server for `redis`: a URL, a redis-py client (sync or async), or None.
 
+    A URL is `redis://[user:password@]host[:port][/db]`, `rediss://...` (TLS) or
+    `unix:///path`; its options are db, username, password, client_name, socket_timeout,
+    socket_connect_timeout (seconds), socket_keepalive, and ssl_... with rediss. Of a client
+    only where its server is is taken: how it reads replies is its own affair. Raises
+    QueueError for anything else.
+
     Nothing is connected or imported before the first queue is used. With
     `need_other_process` and no `redis` it is one that child processes reach, too: a
     server of our own, or fakeredis over TCP where none is installed. Of a list of choices
@@ -126,9 +132,7 @@ def open_server(redis: Any = None, *, need_other_process: bool = False) -> Serve
         return _first_that_answers(redis, need_other_process=need_other_process)
     if redis is None:
         return _own_server() if need_other_process else LocalServer()
-    if isinstance(redis, str):
-        return RemoteServer(options_of_url(redis))
-    options = options_of_client(redis)
+    options = _options(redis)
     if "server" not in options:
         return RemoteServer(options)
     if need_other_process:
@@ -137,6 +141,15 @@ def open_server(redis: Any = None, *, need_other_process: bool = False) -> Serve
             "give redis= the URL of a running Redis, or, where no loop is on a cluster, omit it"
         )
     return LocalServer(options["server"])
+
+
+def _options(redis: Any) -> dict[str, Any]:
+    try:
+        return redis_options(redis) if isinstance(redis, str) else options_of_client(redis)
+    except ValueError as error:
+        text = isinstance(redis, str)
+        what = f"{Address.of(redis)!r}" if text else f" is a {type(redis).__name__}"
+        raise QueueError(f"redis={what}: {error}") from None
 
 
 def _own_server() -> Server:
@@ -301,6 +314,7 @@ class RemoteServer(_Opens):
         scheme = "rediss" if self._options.get("ssl") else "redis"
         host, port = self._options.get("host", "localhost"), self._options.get("port", 6379)
         database = self._options.get("db") or 0
+        host = f"[{host}]" if ":" in host else host
         return f"{scheme}://{host}:{port}" + (f"/{database}" if database else "")
 
     def check(self, subject: str) -> None:
@@ -310,7 +324,7 @@ class RemoteServer(_Opens):
         from redis.retry import Retry
 
         limits = {"socket_timeout": _CHECK_TIMEOUT, "socket_connect_timeout": _CHECK_TIMEOUT}
-        options = {**_with_path(self._options), **limits}
+        options = {**client_options(self._options), **limits}
         try:
             with (
                 clear_errors(subject, self.describe()),
@@ -346,16 +360,9 @@ def remote_client(options: dict[str, Any]) -> Any:
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
 
-    options = _with_path(options)
+    options = client_options(options)
     limits = {"socket_timeout": _SOCKET_TIMEOUT, "socket_connect_timeout": _SOCKET_TIMEOUT}
     # No retries: a push whose answer was lost would be in the queue twice.
     # A stranger's names go back to the server as the bytes that they are.
     more = {"encoding_errors": "surrogateescape", "retry": Retry(NoBackoff(), 0)}
     return Redis(**{**limits, **options, **more})
-
-
-def _with_path(options: dict[str, Any]) -> dict[str, Any]:
-    options = dict(options)
-    if "path" in options:
-        options["unix_socket_path"] = options.pop("path")
-    return options

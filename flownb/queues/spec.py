@@ -7,7 +7,7 @@ Plain values: a `QueueSpec` travels in a loop's plan to another process, a
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, Protocol, get_args
+from typing import Any, Final, Literal, NamedTuple, Protocol, get_args
 
 from flownb.errors import QueueError
 
@@ -114,6 +114,18 @@ class Message:
         meta = self.meta
         call = meta.get("loop"), meta.get("node"), meta.get("iteration"), meta.get("visit")
         return call if tuple(map(type, call)) == _CALL else None  # type: ignore[return-value]
+
+
+class Unread(NamedTuple):
+    """A message that went to the dead letters of its reader, and never became an item.
+
+    `error` says why; what a model's own validator raised is its cause.
+    """
+
+    queue: str
+    item: Any
+    deliveries: int
+    error: QueueError
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from flownb.errors import QueueError, QueueUnavailable
 from flownb.queues.glance import entries
+from flownb.redaction import redacted, scrub
 
 if TYPE_CHECKING:
     from flownb.queues.wire import Wire
@@ -257,7 +258,14 @@ def located(where: str, error: BaseException) -> str:
 
 def _words(error: BaseException) -> str:
     """What the server said; redis-py tells before it which command of a pipeline it was."""
-    return str(error).rpartition("of pipeline caused error: ")[2].strip("(),'\"")
+    return redacted(str(error).rpartition("of pipeline caused error: ")[2].strip("(),'\""))
+
+
+def _way(error: BaseException) -> str:
+    """Name the kind of a failed connection, with what the server or TLS said of it."""
+    below, name = error.__cause__ or error.__context__, type(error).__name__
+    is_said = str(error) and (below is None or "SSL" in type(below).__name__)
+    return f"{name}: {_words(error)}" if is_said else name
 
 
 @contextmanager
@@ -272,7 +280,8 @@ def clear_errors(subject: str, where: str) -> Iterator[None]:
 
 
 def cleared(error: Exception, subject: str, where: str) -> QueueError:
-    """The error to raise for one of Redis, or of the way to it."""
+    """The error to raise for one of Redis, or of the way to it; no password is in either."""
+    scrub(error)
     if refuses_for_now(error):
         return QueueUnavailable(
             f"{subject}: {where} takes no writes just now: {_words(error)} "
@@ -280,7 +289,7 @@ def cleared(error: Exception, subject: str, where: str) -> QueueError:
         )
     if is_away(error):
         return QueueUnavailable(
-            f"{subject}: no usable Redis at {where} ({type(error).__name__}): start it there, "
+            f"{subject}: no usable Redis at {where} ({_way(error)}): start it there, "
             f"correct redis=, or omit it to use the one inside this kernel"
         )
-    return QueueError(f"{subject}: {where} refused: {error}")
+    return QueueError(f"{subject}: {where} refused: {redacted(error)}")

@@ -6,10 +6,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from typing import TYPE_CHECKING, Final
 
+from flownb.address import REDIS_SCHEMES, Address, redis_options, sqlite_path, store_address
 from flownb.errors import StoreError
-from flownb.stores.address import default_address, scheme_of, shown, sqlite_path
 from flownb.stores.base import (
     GraphRecord,
     GraphStore,
@@ -38,13 +39,18 @@ __all__ = [
 ]
 
 
+DEFAULT_FILE: Final = "flownb-runs.sqlite"
+VARIABLE: Final = "FLOWNB_STORE"
+
+
 def open_store(address: str | PathLike[str] | None = None, *, max_bytes: int = MAX_BYTES) -> Store:
     """Open the stores at a path or URL; nothing is connected before the first use.
 
     `"runs.sqlite"`, `"sqlite:////var/runs.sqlite"`, `"postgresql://user@host/database"`,
     `"redis://host"` (also `rediss://`, `unix://`), `"memory://"`. None: `$FLOWNB_STORE`,
     else the file `flownb-runs.sqlite` in this folder. *max_bytes* is the largest value
-    kept, in bytes of JSON.
+    kept, in bytes of JSON. Raises StoreError for what is no address; a password is never
+    shown.
 
     >>> store = open_store("memory://")
     >>> store.graphs.save({"name": "weather"}).version
@@ -52,39 +58,46 @@ def open_store(address: str | PathLike[str] | None = None, *, max_bytes: int = M
     >>> open_store("postgresql://ada:secret@db.example.org/runs")
     Store('postgresql://ada@db.example.org/runs')
     """
-    place = default_address() if address is None else str(address)
-    scheme = scheme_of(place)
-    if scheme == "memory":
+    if address is None and (named := os.environ.get(VARIABLE, "").strip()):
+        try:
+            return open_store(named, max_bytes=max_bytes)
+        except StoreError as error:
+            raise StoreError(f"{VARIABLE}: {error}") from None
+    place = DEFAULT_FILE if address is None else str(address)
+    try:
+        return _open(place, store_address(place), max_bytes)
+    except ValueError as error:
+        raise StoreError(f"store {Address.of(place)!r}: {error}") from None
+
+
+def _open(place: str, address: Address, max_bytes: int) -> Store:
+    if address.scheme == "memory":
         from flownb.stores.memory import memory_store
 
         return memory_store(max_bytes=max_bytes)
-    if scheme in {"redis", "rediss", "unix"}:
-        return _redis(place, max_bytes)
-    if scheme in {"sqlite", "postgres", "postgresql"}:
-        return _sql(place, scheme, max_bytes)
-    raise StoreError(
-        f"store {shown(place)!r}: runs are kept in the file of a path, or behind a URL of "
-        "sqlite, postgresql, redis, rediss, unix or memory"
-    )
+    if address.scheme in REDIS_SCHEMES:
+        return _redis(place, str(address), max_bytes)
+    return _sql(place, address, max_bytes)
 
 
-def _redis(place: str, max_bytes: int) -> Store:
+def _redis(place: str, where: str, max_bytes: int) -> Store:
     from flownb.stores.loops import RedisLoops
     from flownb.stores.redis import RedisGraphs, RedisRuns, RedisServer
 
-    server = RedisServer(place)
+    server = RedisServer(redis_options(place), where)
     runs, graphs = RedisRuns(server, max_bytes=max_bytes), RedisGraphs(server, max_bytes=max_bytes)
-    return Store(runs, graphs, RedisLoops(server, max_bytes=max_bytes), shown(place))
+    return Store(runs, graphs, RedisLoops(server, max_bytes=max_bytes), where)
 
 
-def _sql(place: str, scheme: str, max_bytes: int) -> Store:
+def _sql(place: str, address: Address, max_bytes: int) -> Store:
     from flownb.stores.alchemy import DatabaseServer
     from flownb.stores.loops import SqlLoops
     from flownb.stores.sql import Database, SqlGraphs, SqlRuns
     from flownb.stores.sqlite import SqliteFile
 
-    quick = scheme == "sqlite"
-    database: Database = SqliteFile(sqlite_path(place)) if quick else DatabaseServer(place)
+    quick = address.scheme == "sqlite"
+    where = sqlite_path(place) if quick else str(address)
+    database: Database = SqliteFile(where) if quick else DatabaseServer(place, where)
     runs = SqlRuns(database, quick=quick, max_bytes=max_bytes)
     graphs = SqlGraphs(database, max_bytes=max_bytes)
-    return Store(runs, graphs, SqlLoops(database, max_bytes=max_bytes), shown(place))
+    return Store(runs, graphs, SqlLoops(database, max_bytes=max_bytes), where)

@@ -11,8 +11,9 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from flownb.address import with_driver
 from flownb.errors import StoreError
-from flownb.stores.address import shown, without_secrets
+from flownb.redaction import redacted, scrub
 from flownb.stores.sql import SCHEMA, Lost, Params, Taken
 
 if TYPE_CHECKING:
@@ -25,9 +26,8 @@ _MAKING = 7_053_214_886
 class DatabaseServer:
     """One connection to a database server, opened at its first use, shared by all threads."""
 
-    def __init__(self, address: str) -> None:
-        self.where = shown(address)
-        self._address = address
+    def __init__(self, address: str, where: str) -> None:
+        self._address, self.where = address, where
         self._lock = threading.Lock()
         self._engine: Engine | None = None
         self._connection: Connection | None = None
@@ -81,8 +81,7 @@ class DatabaseServer:
             raise StoreError(self._said(error)) from None
 
     def _said(self, error: Any) -> str:
-        told = getattr(error, "orig", None) or error
-        return f"store {self.where!r}: {without_secrets(told, self._address)}"
+        return _said(getattr(error, "orig", None) or error, self.where)
 
     def _open(self) -> Connection:
         if self._connection is None:
@@ -114,16 +113,16 @@ def _engine(address: str, where: str) -> Engine:
             f"store {where!r} needs SQLAlchemy: pip install flownb[postgres]"
         ) from None
     try:
-        return create_engine(_with_driver(address), poolclass=NullPool, hide_parameters=True)
+        return create_engine(with_driver(address), poolclass=NullPool, hide_parameters=True)
     except (SQLAlchemyError, ValueError) as error:
-        raise StoreError(f"store {where!r}: {without_secrets(error, address)}") from None
+        raise StoreError(_said(error, where)) from None
     except ImportError as error:
-        raise StoreError(f"store {where!r}: {error}: pip install flownb[postgres]") from None
+        raise StoreError(f"{_said(error, where)}: pip install flownb[postgres]") from None
 
 
-def _with_driver(address: str) -> str:
-    scheme, _, rest = address.partition("://")
-    return f"postgresql+psycopg://{rest}" if scheme in {"postgres", "postgresql"} else address
+def _said(error: Exception, where: str) -> str:
+    scrub(error)
+    return f"store {where!r}: {redacted(error).strip()}"
 
 
 def _make_tables(connection: Connection) -> None:

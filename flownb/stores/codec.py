@@ -2,39 +2,25 @@
 
 As JSON, which anybody can read and nobody can run. Tuples are marked, as JSON has none;
 everything else that would come back different is refused with its path: NaN, keys that
-are no text, sets, arrays, objects. Most values need no look at each of their parts: they
-are read back once and compared, which happens in C.
+are no text, sets, arrays, objects, members of an enum. Most values need no look at each of
+their parts: they are read back once and compared with their types, which happens in C.
 """
 
 from __future__ import annotations
 
 import json
-import json.encoder
-from collections.abc import Callable
+import marshal
 from typing import Any, Final
 
 from flownb.errors import StoreError
-from flownb.model.jsonable import Refused, advice, key_text, scalar, short_repr
+from flownb.model.jsonable import Refused, Walk, short_repr, writer
 
 MAX_BYTES: Final = 64 * 2**20
-_DEEPEST: Final = 100
 _TUPLE: Final = "$tuple"
-_SECRETS: Final = ("SecretStr", "SecretBytes", "Secret")
-_encoder = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 _read = json.JSONDecoder().decode
 
 
-def _writer() -> Callable[[Any], str]:
-    """Give what writes JSON: Python's own, which it otherwise makes anew for each value."""
-    make = getattr(json.encoder, "c_make_encoder", None)
-    if make is None:
-        return _encoder.encode
-    escape = json.encoder.encode_basestring_ascii
-    parts = make(None, _encoder.default, escape, None, ":", ",", False, False, False)
-    return lambda value: "".join(parts(value, 0))
-
-
-_write = _writer()
+_write = writer(ascii_only=True)
 
 
 def encode(value: Any, where: str, *, max_bytes: int = MAX_BYTES) -> str:
@@ -74,7 +60,9 @@ def lenient(value: Any, *, max_bytes: int = MAX_BYTES) -> str:
     '{"table":"{1}","n":2}'
     """
     try:
-        parts = {str(k): _or_repr(v) for k, v in value.items()} if type(value) is dict else value
+        parts = value
+        if type(value) is dict:
+            parts = {k if type(k) is str else short_repr(k): _or_repr(v) for k, v in value.items()}
         return encode(parts, "", max_bytes=max_bytes)
     except StoreError:
         return encode(short_repr(value), "")
@@ -89,58 +77,44 @@ def _or_repr(value: Any) -> Any:
 
 
 def _same_again(value: Any) -> str | None:
-    """The text of *value* if reading it gives an equal value; else it has to be walked."""
+    """The text of *value* if reading it gives the same again; else it has to be walked."""
     try:
         text = _write(value)
         # "$" may look like a mark, "\\ud" like half a surrogate pair: then look at each part
         plain = '"$' not in text and "\\ud" not in text
-        return text if plain and _read(text) == value else None
+        return text if plain and _exactly(_read(text)) == _exactly(value) else None
     except (TypeError, ValueError, RecursionError):
         return None
 
 
+def _exactly(value: Any) -> bytes:
+    """Give what tells 1 from 1.0 and True; ValueError for what is only derived from a plain type.
+
+    The second version of marshal's format tells nothing but types and values.
+    """
+    return marshal.dumps(value, 2)
+
+
 def _walked(value: Any, where: str) -> str:
     try:
-        return _write(_marked(value, 0))
+        return _write(_Marked().plain(value))
     except Refused as refused:
-        path = refused.path.replace(f"['{_TUPLE}']", "")
+        path = refused.path
         raise StoreError(f"{where}: {path + ': ' if path else ''}{refused.reason}") from None
 
 
-def _marked(value: Any, depth: int) -> Any:
-    if value is None or isinstance(value, (bool, str, int, float)):
-        return scalar(value)
-    if depth == _DEEPEST:
-        raise Refused(f"nested deeper than {_DEEPEST} levels, or inside itself")
-    if isinstance(value, dict):
-        return {_key(key): _member(item, key, depth) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_member(item, at, depth) for at, item in enumerate(value)]
-    if type(value) is tuple:
-        return {_TUPLE: [_member(item, at, depth) for at, item in enumerate(value)]}
-    raise Refused(_reason(value))
+class _Marked(Walk):
+    """The walk through what is kept: tuples get a mark."""
 
+    def other(self, value: Any, depth: int) -> Any:
+        if type(value) is tuple:
+            return {_TUPLE: self.row(value, depth)}
+        return super().other(value, depth)
 
-def _member(value: Any, at: int | str, depth: int) -> Any:
-    try:
-        return _marked(value, depth + 1)
-    except Refused as refused:
-        raise refused.inside(at) from None
-
-
-def _key(key: Any) -> str:
-    """Give the key; one that could be taken for a mark gets another "$"."""
-    text = key_text(key)
-    return f"${text}" if text.startswith("$") else text
-
-
-def _reason(value: Any) -> str:
-    name = type(value).__name__
-    if name in _SECRETS:
-        return f"a {name} is not stored: let the node read it where it is needed"
-    if hasattr(value, "model_dump"):
-        return f"{name} is not JSON: use .model_dump()"
-    return f"{name} is not JSON{advice(value)}"
+    def key(self, key: Any) -> str:
+        """Give the key; one that could be taken for a mark gets another "$"."""
+        text = super().key(key)
+        return f"${text}" if text.startswith("$") else text
 
 
 def _unmarked(found: dict[str, Any]) -> Any:

@@ -12,8 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
+from flownb.address import client_options
 from flownb.errors import StoreError
-from flownb.stores.address import shown, without_secrets
+from flownb.redaction import redacted, scrub
 from flownb.stores.base import GraphRecord, RunRecord, RunStatus, Step
 from flownb.stores.codec import MAX_BYTES, decode, encode
 from flownb.stores.records import (
@@ -38,9 +39,8 @@ _PAGE: Final = 500
 class RedisServer:
     """A client of a Redis server, made at its first use; safe to use from any thread."""
 
-    def __init__(self, address: str, prefix: str = PREFIX) -> None:
-        self.where = shown(address)
-        self._address, self.prefix = address, prefix
+    def __init__(self, options: Mapping[str, Any], where: str, prefix: str = PREFIX) -> None:
+        self._options, self.where, self.prefix = dict(options), where, prefix
         self._client: Redis | None = None
 
     def __repr__(self) -> str:
@@ -54,9 +54,8 @@ class RedisServer:
         try:
             yield self._made()
         except (RedisError, ValueError) as error:
-            raise StoreError(
-                f"store {self.where!r}: {without_secrets(error, self._address)}"
-            ) from None
+            scrub(error)
+            raise StoreError(f"store {self.where!r}: {redacted(error)}") from None
 
     def _made(self) -> Redis:
         from redis import Redis
@@ -65,7 +64,7 @@ class RedisServer:
 
         if self._client is None:
             # No retries: what was added and not answered would come a second time.
-            made: Redis = Redis.from_url(self._address, retry=Retry(NoBackoff(), 0))
+            made: Redis = Redis(**client_options(self._options), retry=Retry(NoBackoff(), 0))
             self._client = made
         return self._client
 

@@ -58,6 +58,14 @@ def test_where_an_if_decides_path_live_says_so():
     assert "if x runs, it waits for all of this arm that runs" in arm.because
 
 
+def test_a_node_behind_the_blocking_one_that_begins_its_arm_is_said_shortly():
+    graph = Graph("g").add_producer("P").add_node("a").add_node("b", kind="non_blocking")
+    why = graph.add_edge("P", "a", "b").explain()
+    assert why.why("b") == (
+        "P waits for b: P -> a -> b, a is blocking and its arm is awaited whole"
+    )
+
+
 def test_one_node_can_be_asked_for():
     why = shop().explain()
     assert why.why("mail") == (

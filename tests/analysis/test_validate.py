@@ -15,8 +15,9 @@ import pytest
 from flownb.analysis.shape import rings
 from flownb.analysis.validate import Problem, check, validate
 from flownb.errors import GraphError
-from flownb.model.nodes import BlockingNode, ProducerNode
-from flownb.model.policies import OTHERWISE, Retry
+from flownb.model.nodes import BlockingNode, NonBlockingNode, ProducerNode
+from flownb.model.policies import AWAIT_POLICIES, OTHERWISE, Retry
+from flownb.model.routes import END
 from flownb.model.workflow import Workflow
 from tests.support import slowness
 
@@ -194,6 +195,18 @@ def test_only_each_may_stand_behind_each(join):
     assert f"node 'j': join={join!r} behind 'e', which has join='each'" in str(problem)
     assert problem.nodes == ("j", "e")
     assert validate(graph.add_node("j", join="each")) == ()
+
+
+def test_only_each_may_stand_behind_each_in_a_graph_that_runs_once_too():
+    graph = Workflow("g").add_node("e", join="each")
+    for name in "abcxyz":
+        graph.add_node(name)
+    graph.add_edge("a", ["b", "c"], "e", ["x", "y"], "z")
+    (text,) = errors(graph)
+    assert text.startswith("node 'z': join='all' behind 'e', which has join='each' and sends on")
+    assert validate(graph.add_node("z", join="each")) == ()
+    (text,) = errors(graph.remove_node("z").add_edge(["x", "y"], END))
+    assert text.endswith("leave END out there, a run ends by itself")
 
 
 def test_an_each_with_one_edge_puts_nothing_behind_it():
@@ -488,6 +501,89 @@ def test_rings_are_found_in_the_order_of_the_graph():
 
 
 @pytest.mark.wallclock
+def awaited_end(*names: str, **options):
+    """P -> fetch (blocking) -> names (non-blocking)."""
+    graph = Workflow("g").add_producer("P").add_node("fetch")
+    for name in names:
+        graph.add_node(name, kind="non_blocking")
+    return graph.add_edge("P", "fetch", *names).set_loop("P", **options)
+
+
+def test_a_non_blocking_node_that_is_awaited_for_a_blocking_one_before_it_gets_a_hint():
+    graph = awaited_end("notify")
+    (found,) = check(graph)
+    assert (found.level, found.nodes) == ("hint", ("notify",))
+    assert found.edges == (("P", "fetch"), ("fetch", "notify"))
+    assert str(found) == (
+        "node 'notify': non-blocking, awaited here: P waits for every arm with a blocking node,"
+        " whole, and fetch in P -> fetch -> notify is blocking. If P need not wait for notify:"
+        " remove_edge('fetch', 'notify').add_edge('P', 'notify') (notify then gets what P makes),"
+        " or set_loop('P', await_policy='blocking') (items may overtake each other there)"
+    )
+
+
+@pytest.mark.parametrize("policy", AWAIT_POLICIES)
+def test_only_a_policy_that_awaits_arms_whole_is_hinted_at(policy):
+    found = validate(awaited_end("notify", await_policy=policy))
+    assert bool(found) == (policy in {"path", "path_live"})
+    assert "in which a blocking node runs" in str(found) or policy != "path_live"
+
+
+def test_a_chain_of_them_is_one_hint_and_what_is_done_about_it_ends_it():
+    graph = awaited_end("a", "b", "c")
+    assert [p.nodes for p in validate(graph)] == [("a",)]
+    assert validate(graph.remove_edge("fetch", "a").add_edge("P", "a")) == ()
+
+
+def test_hints_come_last():
+    graph = awaited_end("a").add_queue("q").add_edge("P", "q").add_node("late", takes=-1)
+    graph.add_edge("P", "late")
+    assert [p.level for p in validate(graph)] == ["error", "warning", "hint"]
+
+
+def test_what_is_awaited_for_its_own_sake_is_not_hinted_at():
+    """A node before the last blocking one, an arm without one, a queue, an if."""
+    graph = Workflow("g").add_producer("P").add_node("a", kind="non_blocking").add_node("b")
+    graph.add_edge("P", "a", "b").add_node("log", kind="non_blocking").add_edge("P", "log")
+    graph.add_queue("q", external=True).add_if("w").add_edge("b", "w").add_edge("w", "q", when=True)
+    assert validate(graph) == ()
+    once = Workflow("once").add_node("a").add_node("b", kind="non_blocking").add_edge("a", "b")
+    assert validate(once) == ()
+
+
+def test_beside_a_blocking_node_the_hint_names_it():
+    graph = Workflow("g").add_producer("P").add_if("i").add_node("x")
+    graph.add_node("y", kind="non_blocking").add_edge("P", "i")
+    graph.add_edge("i", "x", when=True).add_edge("i", "y", when=False)
+    (found,) = validate(graph)
+    assert "x beside P -> i -> y is blocking" in str(found)
+    assert "remove_edge" not in str(found)
+
+
+def test_each_loop_and_each_class_node_gets_its_own_hint():
+    graph = awaited_end().add_node(NonBlockingNode("n")).add_producer("Q")
+    graph.add_edge("fetch", "n").add_edge("Q", "fetch")
+    assert [str(p).split(" waits")[0].split()[-1] for p in validate(graph)] == ["P", "Q"]
+    assert "remove_edge('fetch', 'n').add_edge('P', 'n').add_edge('Q', 'n')" in str(validate(graph))
+
+
+def test_the_cut_at_a_queue_ends_an_arm():
+    graph = awaited_end().add_queue("q").add_edge("fetch", "q").add_queue_reader("R", queue="q")
+    graph.add_node("n", kind="non_blocking").add_edge("R", "n").add_edge("q", "R")
+    assert validate(graph) == ()
+
+
+def test_of_many_hints_the_first_are_given_in_time():
+    graph, before = Workflow("g").add_producer("P"), "P"
+    for i in range(20_000):
+        graph.add_node(f"b{i}").add_node(f"n{i}", kind="non_blocking")
+        graph.add_edge(before, f"b{i}", f"n{i}")
+        before = f"b{i}"
+    started = time.process_time()
+    assert len(validate(graph)) == 20
+    assert time.process_time() - started < 2 * slowness()
+
+
 def test_a_chain_of_100_000_nodes_is_validated_in_two_seconds():
     graph = Workflow("g").add_producer("n0")
     for i in range(1, 100_001):

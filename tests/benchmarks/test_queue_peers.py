@@ -115,7 +115,7 @@ def table(best: dict[str, float], found: dict[str, tuple[str, str]], fastest: fl
 
 
 def test_a_hop_between_processes_is_five_times_as_fast_as_the_fastest_other_task_queue(
-    real_server_url, record_property
+    real_server_url, figure, record_property
 ):
     found = installed()
     if not found:
@@ -127,5 +127,5 @@ def test_a_hop_between_processes_is_five_times_as_fast_as_the_fastest_other_task
     print(f"\n{table(best, found, fastest)}")
     for name, rate in best.items():
         record_property(f"{name}, messages/s", round(rate))
-    times = {name: best[name] / fastest for name in OURS}
-    assert {name: times[name] for name, (_, floor) in OURS.items() if times[name] < floor} == {}
+    for name, (_, floor) in OURS.items():
+        figure(f"{name}, times the fastest other", best[name] / fastest, least=floor)

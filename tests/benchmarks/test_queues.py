@@ -19,6 +19,7 @@ from redis.asyncio import Redis as AsyncRedis
 
 from flownb import Graph
 from tests.servers import real_server_url
+from tests.support import most
 
 pytestmark = [
     pytest.mark.benchmark,
@@ -28,7 +29,7 @@ pytestmark = [
 ]
 __all__ = ["real_server_url"]
 
-ITEMS, BATCH, ONE_BY_ONE, ROUNDS, MOST = 20_000, 100, 2_000, 3, 8
+ITEMS, BATCH, ONE_BY_ONE, ROUNDS = 20_000, 100, 2_000, 3
 SHARE = 0.6
 STREAM, GROUP = "raw", "group"
 
@@ -113,39 +114,34 @@ def cost(url: str, work, items: int) -> tuple[float, float]:
     return (time.process_time() - begun) / items, (time.perf_counter() - started) / items
 
 
-def share(name: str, url: str, theirs, ours, items: int) -> float:
+def share(url: str, theirs, ours, items: int) -> float:
     """How much of redis-py's rate is ours."""
     raws, hops, found = [], [], 0.0
-    while len(hops) < ROUNDS or (found < SHARE and len(hops) < MOST):
+    while len(hops) < ROUNDS or (found < SHARE and len(hops) < most(ROUNDS, 8)):
         raws.append(cost(url, theirs, items))
         hops.append(cost(url, ours, items))
         found = min(raws)[0] / min(hops)[0]
     clock = min(r[1] for r in raws) / min(h[1] for h in hops)
-    print(
-        f"{name}: {found:.0%} of redis-py by the processor ({min(hops)[0] * 1e6:.0f} us against "
-        f"{min(raws)[0] * 1e6:.0f} us), {clock:.0%} by the clock"
-    )
+    print(f"{min(hops)[0] * 1e6:.0f} us against {min(raws)[0] * 1e6:.0f} us of the processor")
+    print(f"{clock:.0%} of redis-py by the clock")
     return found
 
 
 @pytest.mark.parametrize("reader", [{}, {"prefetch": BATCH}], ids=["default", "prefetch 100"])
-def test_a_hop_has_60_percent_of_the_rate_of_batches_of_100(real_server_url, reader):
+def test_a_hop_has_60_percent_of_the_rate_of_batches_of_100(real_server_url, reader, figure):
     url = real_server_url
-    found = share(
-        f"hop {reader}", url, lambda: raw(url, ITEMS, BATCH), lambda: hop(url, ITEMS, **reader),
-        ITEMS,
-    )  # fmt: skip
-    assert found >= SHARE
+    found = share(url, lambda: raw(url, ITEMS, BATCH), lambda: hop(url, ITEMS, **reader), ITEMS)
+    figure(f"hop {reader}, share of redis-py's rate by the processor", found, least=SHARE)
 
 
 @pytest.mark.parametrize("kind", ["blocking", "non_blocking"])
-def test_one_by_one_a_hop_has_60_percent_of_the_rate_of_redis_py(real_server_url, kind):
+def test_one_by_one_a_hop_has_60_percent_of_the_rate_of_redis_py(real_server_url, kind, figure):
     url = real_server_url
     found = share(
-        f"one by one, {kind}", url, lambda: raw(url, ONE_BY_ONE, 1),
+        url, lambda: raw(url, ONE_BY_ONE, 1),
         lambda: hop(url, ONE_BY_ONE, kind=kind, prefetch=1), ONE_BY_ONE,
     )  # fmt: skip
-    assert found >= SHARE
+    figure(f"one by one, {kind}, share of redis-py's rate by the processor", found, least=SHARE)
 
 
 def moving(url: str, items: int, *, maxlen: int | None) -> None:
@@ -164,14 +160,13 @@ def moving(url: str, items: int, *, maxlen: int | None) -> None:
     asyncio.run(run())
 
 
-def test_a_small_queue_slows_a_transactional_loop_down_a_little(real_server_url):
+def test_a_small_queue_slows_a_transactional_loop_down_a_little(real_server_url, figure):
     """Looking for room each 50 ms it had 2 to 5 % of the rate."""
     found, url = 0.0, real_server_url
-    for _ in range(MOST):
+    for _ in range(most(1, 8)):
         free = cost(url, lambda: moving(url, 400, maxlen=None), 400)
         full = cost(url, lambda: moving(url, 400, maxlen=5), 400)
         found = max(found, free[1] / full[1])
         if found >= 0.2:
             break
-    print(f"into a queue of 5: {found:.0%} of the rate")
-    assert found >= 0.2
+    figure("into a queue of 5, share of the rate", found, least=0.2)

@@ -16,10 +16,11 @@ import pytest
 from flownb import Graph
 from flownb.stores import RunRecord, Step, open_store
 from flownb.stores.codec import encode
+from tests.support import most
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.wallclock, pytest.mark.timeout(300)]
 
-STEPS, ROUNDS, RUNS, LIMIT = 1_000, 40, 40, 3.0
+STEPS, LIMIT = 1_000, 3.0
 
 
 def bare(path) -> float:
@@ -50,16 +51,15 @@ def ours(path) -> float:
     return seconds
 
 
-def test_keeping_the_steps_of_a_node_costs_at_most_three_bare_inserts(tmp_path, record_property):
+def test_keeping_the_steps_of_a_node_costs_at_most_three_bare_inserts(tmp_path, figure):
     theirs, mine, ratio = [], [], LIMIT + 1
-    for i in range(ROUNDS):
+    for i in range(most(3, 40)):
         theirs.append(bare(tmp_path / f"bare {i}"))
         mine.append(ours(tmp_path / f"ours {i}"))
         ratio = min(mine) / min(theirs)
         if i >= 2 and ratio <= LIMIT:
             break
-    record_property("bare inserts a node", round(ratio, 2))
-    assert ratio <= LIMIT, f"{ratio:.2f} bare inserts, at most {LIMIT}"
+    figure("bare inserts for the steps of a node", ratio, most=LIMIT)
 
 
 def plus_one(state):
@@ -77,7 +77,7 @@ async def compare_runs(graph, tmp_path) -> float:
     """Bare inserts that a node of a kept run costs."""
     theirs, mine, store = [], [], open_store(tmp_path / "runs")
     await graph.arun({"n": 0}, store=store)  # compiled, the file is made
-    for i in range(RUNS):
+    for i in range(most(5, 40)):
         theirs.append(bare(tmp_path / f"bare {i}"))
         started = time.process_time()
         await graph.arun({"n": 0}, store=store, persistence_interval=0)
@@ -88,10 +88,6 @@ async def compare_runs(graph, tmp_path) -> float:
     return min(mine) / min(theirs)
 
 
-def test_a_node_of_a_run_kept_at_every_step_costs_at_most_three_bare_inserts(
-    tmp_path, record_property
-):
+def test_a_node_of_a_run_kept_at_every_step_costs_at_most_three_bare_inserts(tmp_path, figure):
     ratio = asyncio.run(compare_runs(chain(plus_one), tmp_path))
-    record_property("bare inserts a node of a run", round(ratio, 2))
-    print(f"a node of a kept run: {ratio:.2f} bare inserts")
-    assert ratio <= LIMIT
+    figure("bare inserts for a node of a kept run", ratio, most=LIMIT)

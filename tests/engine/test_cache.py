@@ -6,6 +6,7 @@ import asyncio
 import collections
 import copy
 import enum
+import sys
 import threading
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -335,6 +336,85 @@ def test_a_function_that_counts_its_own_calls_is_the_same_function():
     )
     assert twice_with(space["f"], space["f"]) == "cached"
     assert (space["n"], space["seen"], space["log"]) == (1, [1], {"n": 1})
+
+
+def test_a_dict_that_it_reads_is_compared_by_content_and_one_that_it_fills_is_its_own_affair():
+    space = cell(
+        "rates, seen = {'a': 2}, {}\ndef f(x):\n    seen[x] = 1\n    return rates['a'] * x\n"
+    )
+    graph = Graph("contents").add_node("f", space["f"], cache=True)
+    graph.clear_cache()
+    assert [(graph.run(3).state, graph.last_run.cached) for _ in range(2)] == [(6, 0), (6, 1)]
+    space["rates"]["a"] = 5
+    assert [(graph.run(3).state, graph.last_run.cached) for _ in range(2)] == [(15, 0), (15, 1)]
+
+
+def test_what_somebody_else_changes_during_the_call_is_no_reason_to_keep_its_result():
+    rates, begun, changed = {"a": 2}, threading.Semaphore(0), threading.Semaphore(0)
+
+    def elsewhere():
+        for _ in range(2):
+            begun.acquire()
+            rates["a"] += 1
+            changed.release()
+
+    def f(x):
+        begun.release()
+        changed.acquire()
+        return rates["a"]
+
+    graph = Graph("elsewhere").add_node("f", f, cache=True)
+    graph.clear_cache()
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    assert [graph.run(0).state for _ in range(2)] == [3, 4]
+    thread.join()
+    assert "was changed while it was called" in graph.last_run.lines[0].text
+
+
+def test_an_import_inside_that_the_first_call_carries_out_does_not_cost_a_second_call(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "first_call_mod.py").write_text("RATE = 2\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def f(x):
+        import first_call_mod
+
+        return first_call_mod.RATE
+
+    graph = Graph("inside").add_node("f", f, cache=True)
+    graph.clear_cache()
+    assert [graph.run(0).cached for _ in range(2)] == [0, 1]
+    sys.modules.pop("first_call_mod").RATE = 3
+    assert graph.run(0).cached == 0
+
+
+def test_a_class_node_whose_method_is_patched_in_place_is_called():
+    class Twice(BlockingNode):
+        def run(self, data):
+            return data.payload * 2
+
+    graph = Graph("patched").add_node("n", Twice(), cache=True)
+    assert [(graph.run(2).state, graph.last_run.cached) for _ in range(2)] == [(4, 0), (4, 1)]
+    Twice.run = lambda self, data: data.payload * 3
+    assert (graph.run(2).state, graph.last_run.cached) == (6, 0)
+
+
+class Amount:
+    def __init__(self, n):
+        self.n = n
+
+    def doubled(self):
+        return self.n * 2
+
+
+def test_a_class_of_the_input_that_is_patched_in_place_makes_another_input(monkeypatch):
+    graph, fn = one(lambda s: {"n": s["v"].doubled()})
+    assert [graph.run({"v": Amount(2)}).state["n"] for _ in range(2)] == [4, 4]
+    monkeypatch.setattr(Amount, "doubled", lambda self: self.n * 3)
+    assert graph.run({"v": Amount(2)}).state["n"] == 6
+    assert fn.calls == 2
 
 
 def test_a_function_that_calls_itself_and_two_that_call_each_other_are_followed():

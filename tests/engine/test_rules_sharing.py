@@ -6,7 +6,7 @@ from threading import Lock
 
 import pytest
 
-from flownb import DeadlockError, Graph, RunError, SimulationError
+from flownb import DeadlockError, Graph, SimulationError
 
 
 def grow(payload: list[int]) -> list[int]:
@@ -37,11 +37,15 @@ def test_a_copied_payload_may_be_changed() -> None:
 
 
 @pytest.mark.parametrize("takes", [0, 1])
-def test_a_payload_that_cannot_be_copied_is_an_error_that_names_the_edge(takes: float) -> None:
-    graph = Graph("locks").add_producer("p", [1]).add_node("a", lambda _: Lock(), takes=takes)
+def test_a_payload_that_cannot_be_copied_fails_its_item_with_the_edge(takes: float) -> None:
+    graph = Graph("locks").add_producer("p", [1, 2]).add_node("a", lambda _: Lock(), takes=takes)
     graph.add_node("b").add_edge("p", "a").add_edge("a", "b", copy=True)
-    with pytest.raises(RunError, match=r"edge a -> b has copy=True, but a lock cannot be copied"):
-        graph.simulate()
+    sim = graph.simulate()
+    assert (sim.metrics["p"].state, sim.metrics["p"].failed) == ("completed", 2)
+    assert [failure.node for failure in sim.failures()] == ["b", "b"]
+    error = sim.failures()[0].error
+    assert str(error).startswith("edge a -> b has copy=True, but a lock cannot be copied")
+    assert isinstance(error.__cause__, TypeError)
 
 
 def test_a_payload_that_only_one_node_gets_may_be_changed() -> None:

@@ -218,9 +218,9 @@ def test_a_description_of_a_cyclic_graph_builds_the_same_graph() -> None:
         tools.register(name, fn)
     graph = Graph("g").add_node("a", tools.get("inc"), max_iterations=9, on_error="stop")
     graph.add_conditional_edges("a", tools.get("less"), {True: "a", False: END})
-    graph.add_node("m", tools.get("inc"), over="xs", into="ys").add_edge(END, "m")
-    graph.set_entry_point("a")
+    graph.add_node("m", tools.get("inc"), over="xs", into="ys").add_edge("b", "m", END)
+    graph.add_node("b").add_edge(START, ["a", "b"])
     again = Graph.from_dict(graph.to_dict(tools=tools), tools=tools)
     assert again.to_dict(tools=tools) == graph.to_dict(tools=tools)
-    assert again.entry_points == ["a"]
+    assert again.entry_points == ["a", "b"]
     assert again.run({"n": 0, "xs": []}).state == {"n": 3, "xs": [], "ys": []}

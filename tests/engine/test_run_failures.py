@@ -10,6 +10,7 @@ import pytest
 from flownb import Graph, NodeTimeout, Retry, RunError
 from flownb.errors import StoreError
 from flownb.model.tools import ToolRegistry
+from flownb.stores import open_store
 
 
 def boom(_: object) -> None:
@@ -236,6 +237,74 @@ def test_a_handler_that_fails_or_names_no_way_fails_the_run() -> None:
         Graph("g").add_node("a", boom, on_error=lambda _: "nowhere").run({})
     wrong = Graph("g").add_node("a", boom, on_error="nowhere")
     assert "choose a node behind it" in str(wrong.validate()[0])
+
+
+def inverse(x: float) -> float:
+    return 1 / x
+
+
+def mapped(**options) -> Graph:
+    graph = Graph("g").add_node("inverse", inverse, over="xs", into="ys", **options)
+    graph.add_node("after", lambda s, ctx: {"failed": ctx.failed, "n": len(s["ys"])})
+    return graph.add_edge("inverse", "after")
+
+
+@pytest.mark.parametrize("store", [None, "memory://"])
+@pytest.mark.parametrize(
+    ("options", "given"),
+    [
+        ({"on_error": "continue"}, {}),
+        ({"on_error": lambda _: "continue"}, {}),
+        ({}, {"on_error": "continue"}),
+        ({"on_error": "continue", "retry": Retry(on=ArithmeticError, wait_initial=0)}, {}),
+    ],
+)
+def test_going_on_keeps_the_elements_that_worked_in_their_places(options, given, store) -> None:
+    run = mapped(**options).run({"xs": [1, 0, 4, 0]}, store=store, **given)
+    assert run.state == {
+        "xs": [1, 0, 4, 0], "ys": [1.0, None, 0.25, None], "failed": ("inverse",), "n": 4,
+    }  # fmt: skip
+    assert run.nodes == {"inverse": "failed", "after": "completed"}
+    assert [(f.index, f.item, str(f.error)) for f in run.failures] == [
+        (1, 0, "division by zero"), (3, 0, "division by zero"),
+    ]  # fmt: skip
+    assert (
+        repr(run.failures[1])
+        == "Failure(g/inverse, element 3, ZeroDivisionError: division by zero)"
+    )
+
+
+def test_without_going_on_a_list_that_failed_ends_the_run_and_every_element_is_told() -> None:
+    graph = mapped()
+    with pytest.raises(ZeroDivisionError):
+        graph.run({"xs": [0, 1, 0]})
+    run = graph.last_run
+    assert run is not None
+    assert ("ys" in run.state, [f.index for f in run.failures]) == (False, [0, 2])
+
+
+def test_a_list_of_payloads_keeps_its_places_and_a_handler_may_give_another_list() -> None:
+    graph = Graph("g").add_node("inverse", inverse, over=lambda n: range(n))
+    graph.add_node("sum", lambda ys: sum(y or 0 for y in ys)).add_edge("inverse", "sum")
+    assert graph.run(3, on_error="continue").state == 1.5
+    assert mapped(on_error=lambda _: [7]).run({"xs": [0, 1]}).state["ys"] == [7]
+
+
+def test_what_worked_of_a_list_is_there_when_the_run_is_taken_up() -> None:
+    store, crashed = open_store("memory://"), [True]
+
+    def once(state):
+        if crashed.pop():
+            raise OSError("gone")
+        return {"kept": state["ys"]}
+
+    graph = mapped(on_error="continue").add_node("last", once).add_edge("after", "last")
+    with pytest.raises(OSError, match="gone"):
+        graph.run({"xs": [1, 0]}, store=store, run_id="r")
+    crashed.append(False)
+    graph.add_node("inverse", boom, over="xs", into="ys", on_error="continue")
+    run = graph.resume("r", store=store)
+    assert run.state["kept"] == [1.0, None]
 
 
 def test_going_on_behind_an_if_that_failed_takes_none_of_its_ways() -> None:

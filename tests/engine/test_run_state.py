@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import operator
-from typing import Annotated, TypedDict
+from collections.abc import Sequence
+from typing import Annotated, NotRequired, TypedDict
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from flownb import Graph, RunError
+from flownb import Graph, GraphError, RunError
 
 
 def note(name: str):
@@ -108,6 +109,36 @@ def test_reducers_may_stand_in_the_annotations_of_the_state_model() -> None:
         graph = Graph("g", state_model=model)
         graph.add_node("a", lambda _: {"words": ["a"]}).add_node("b", lambda _: {"words": ["b"]})
         assert read(graph.run({"words": ["0"]}).state) == ["0", "a", "b"]
+
+
+class Notes(TypedDict):
+    said: NotRequired[Annotated[list[str], lambda old, new: [*old, new]]]
+    names: Annotated[Sequence[str], operator.add]
+    total: Annotated[int, operator.add]
+    where: Annotated[str | None, lambda _, new: new]
+
+
+class Strict(BaseModel):
+    names: Annotated[list[str], operator.add]
+    n: Annotated[int, operator.add] = 7
+
+
+def test_a_field_with_a_reducer_in_its_annotation_begins_empty_as_langgraphs_does() -> None:
+    graph = Graph("g", state_model=Notes)
+    graph.add_node("a", lambda s: {"said": str(s["names"]), "total": 2})
+    graph.add_node("b", lambda _: {"said": "b", "total": 3, "where": "b"}).add_edge("a", "b")
+    assert graph.run({}).state == {"said": ["[]", "b"], "names": [], "total": 5, "where": "b"}
+    assert graph.run({"total": 1, "names": ["x"]}).state["said"] == ["['x']", "b"]
+    strict = Graph("g", state_model=Strict).add_node("a", lambda _: {"names": ["a"], "n": 1})
+    assert strict.run().state == Strict(names=["a"], n=8)
+
+
+def test_a_model_whose_annotations_cannot_be_read_is_named() -> None:
+    class Lost(TypedDict):
+        docs: "Annotated[list, Nowhere]"  # noqa: F821, UP037
+
+    with pytest.raises(GraphError, match="state_model Lost: its annotations cannot be read: name"):
+        Graph("g", state_model=Lost).add_node("a").run({})
 
 
 def test_a_pydantic_model_is_what_nodes_get_and_is_checked_behind_each() -> None:

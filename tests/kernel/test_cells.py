@@ -195,10 +195,15 @@ time.sleep(0.3)
 print("mine")
 """)
     kernel.quiet(0.2)
+    kernel("%%capture also\ntime.sleep(0.3)\nprint('mine too')")
     rans = [kernel("time.sleep(0.1); print('cell')") for _ in range(3)]
     kernel("await orch.stop();")
     assert [r.out for r in rans] == ["cell\n"] * 3
     assert kernel("print(caught.stdout)").out.strip() == "mine"
+    *loops, mine = kernel("print(also.stdout)").out.split("\n")[:-2]
+    assert loops
+    assert all(line.startswith("loop ") for line in loops)
+    assert mine == "mine too"
 
 
 def test_what_ends_a_cell_shows_as_one_line(kernel):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import linecache
+import pickle
 import subprocess
 import sys
+import traceback
 
 import pytest
 
-pytestmark = pytest.mark.wallclock
+from flownb.engine.cells import dumps, dumps_value, loads
 
 # Runs its cell as a kernel does: in `__main__`, from a file that is on no disk.
 KERNEL = """
@@ -94,6 +97,7 @@ class Point:
 """
 
 
+@pytest.mark.wallclock
 def test_a_cell_defines_for_a_process_what_it_defines_for_a_thread():
     ran = subprocess.run(
         [sys.executable, "-c", KERNEL],
@@ -105,3 +109,64 @@ def test_a_cell_defines_for_a_process_what_it_defines_for_a_thread():
     assert outputs[1:] == [[80], [[6400, 1]], [81], [[6561, 1]]]
     assert is_new
     assert "    raise ValueError(n)  # just here\n" in traceback
+
+
+KINDS = """
+import asyncio, functools, math
+
+def plain(): 1 / 0
+short = lambda: 1 / 0
+def inner(): return [1 / 0 for _ in range(1)]
+class Class:
+    def __call__(self): 1 / 0
+instance = Class()
+bound = instance.__call__
+partly = functools.partial(plain)
+@functools.cache
+def kept(): 1 / 0
+def made():
+    def closure(): 1 / 0
+    return closure
+closure = made()
+def generator(): yield 1 / 0
+def steps(): return [*generator()]
+async def coroutine(): 1 / 0
+def awaited(): return asyncio.run(coroutine())
+@functools.wraps(math.sqrt)
+def wrapped(): 1 / 0
+def deep(): return (lambda: (lambda: 1 / 0)())()
+"""
+NAMES = "plain short inner instance bound partly closure steps awaited wrapped deep kept".split()  # noqa: SIM905 - shorter
+TRIPS = [("there", name) for name in NAMES] + [("home", name) for name in NAMES[:-1]]
+
+
+def travelled(trip, thing):
+    return loads(dumps(thing)) if trip == "there" else pickle.loads(dumps_value(thing))
+
+
+@pytest.mark.parametrize(("trip", "name"), TRIPS)
+def test_a_traceback_shows_the_lines_of_the_cell(trip, name, monkeypatch):
+    file, lines = "/no/such/kinds.py", KINDS.splitlines(keepends=True)
+    monkeypatch.setitem(linecache.cache, file, (len(KINDS), None, lines, file))
+    names = {"__name__": "__main__"}
+    exec(compile(KINDS, file, "exec"), names)
+    with pytest.raises(ZeroDivisionError) as at_home:
+        names[name]()
+    with pytest.raises(ZeroDivisionError) as there:
+        travelled(trip, names[name])()
+    shown = [traceback.format_tb(e.value.__traceback__)[-1] for e in (at_home, there)]
+    assert "1 / " in shown[1]
+    assert shown[1] == shown[0]
+
+
+def test_the_lines_of_a_cell_travel_with_all_code_of_it():
+    file, lines = "/no/such/kinds.py", KINDS.splitlines(keepends=True)
+    names = {"__name__": "__main__"}
+    exec(compile(KINDS, file, "exec"), names)
+    for name in NAMES:
+        linecache.cache[file] = len(KINDS), None, lines, file
+        travelling = dumps(names[name])
+        del linecache.cache[file]
+        loads(travelling)
+        assert linecache.getline(file, 4) == "def plain(): 1 / 0\n"
+        del linecache.cache[file]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import functools
 import json
 import sys
@@ -9,12 +10,12 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, SecretStr, computed_field
 
 from flownb.errors import GraphError
 from flownb.model.document import GraphDoc, from_dict, parse, to_dict
+from flownb.model.jsonable import check_plain
 from flownb.model.nodes import BlockingNode, NodeConfig, QueueNode
-from flownb.model.plain import check_plain
 from flownb.model.policies import OTHERWISE, Limit, Retry
 from flownb.model.tools import ToolRegistry
 from flownb.model.tools import tools as default_tools
@@ -228,22 +229,57 @@ def test_every_workflow_comes_back_as_the_same_document(graph):
     ("graph", "text"),
     [
         (lambda: Workflow("g").add_producer("p", iter([1])), "node 'p': a list_iterator is no"),
-        (lambda: Workflow("g").add_producer("p", [{1}]), "node 'p', items[0]: a set is not JSON"),
+        (lambda: Workflow("g").add_producer("p", [{1}]), "node 'p', items[0]: set is not JSON"),
         (lambda: Workflow("g").add_node("a", functools.partial(check)), "node 'a': a partial can"),
-        (lambda: Workflow("g").add_node("a", config={"k": float("nan")}), "node 'a', config=.k: n"),
-        (lambda: Workflow("g").add_node("a", config=Day(rain=1)), "node 'a', config=: a Day is"),
+        (
+            lambda: Workflow("g").add_node("a", config={"k": float("nan")}),
+            "node 'a', config=.k: NaN",
+        ),
+        (
+            lambda: Workflow("g").add_node("a", config=Day(rain=1)),
+            "node 'a', config=: Day is not JSON: use .model_dump()",
+        ),
         (lambda: Workflow("g").add_if("i").add_edge("i", "a", when=(1,)), "edge i -> a, when=(1,)"),
         (lambda: Workflow("g").add_edge("a", "b", when="\ud800"), "graph document.edges[0].when:"),
         (lambda: Workflow("g").set_loop("p", resources={"db": 3}), "loop 'p', resources['db']: a"),
         (lambda: Workflow("g").set_loop("p", checkpoint={1}), "loop 'p', checkpoint: "),
         (lambda: Workflow("g").add_node("a", takes="long"), "node 'a', takes: "),
-        (lambda: Workflow("g\ud800"), "the graph's name: text with half a surrogate"),
+        (lambda: Workflow("g\ud800"), "the graph's name: a lone surrogate"),
     ],
 )
 def test_what_json_cannot_hold_is_named_with_its_node_and_option(graph, text):
     with pytest.raises(GraphError) as raised:
         to_dict(graph())
     assert raised.value.problems[0].startswith(text)
+
+
+class Secretive(BlockingNode):
+    class Config(NodeConfig):
+        token: SecretStr = SecretStr("")
+        left_out: int = Field(0, exclude=True)
+        both: tuple[int, ...] = ()
+
+        @computed_field
+        @property
+        def count(self) -> int:
+            return len(self.both)
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"token": "hush"}, "node 'a', Config.token: a SecretStr is not written"),
+        ({"left_out": 1}, "node 'a', Config.left_out: 1 comes back as 0"),
+    ],
+)
+def test_a_setting_that_would_be_lost_is_named(settings, text):
+    tools = ToolRegistry()
+    tools.register(Secretive)
+    with pytest.raises(GraphError) as raised:
+        to_dict(Workflow("g").add_node("a", Secretive(**settings)), tools=tools)
+    assert raised.value.problems[0].startswith(text)
+    fine = to_dict(Workflow("g").add_node("a", Secretive(both=(1, 2))), tools=tools)
+    assert from_dict(Workflow, fine, tools=tools).nodes["a"].fn.config.both == (1, 2)
 
 
 def test_everything_that_cannot_be_written_is_told_at_once():
@@ -253,23 +289,160 @@ def test_everything_that_cannot_be_written_is_told_at_once():
     assert len(raised.value.problems) == 2
 
 
+def defined(source: str, name: str):
+    """Run a cell and give one thing that it defines."""
+    cell: dict = {"__name__": "__main__"}
+    exec(source, cell)
+    return cell[name]
+
+
 def test_one_name_for_two_functions_is_refused_because_it_would_lead_back_to_one():
-    def other():
-        def check(x): ...
-
-        return check
-
-    graph = Workflow("g").add_node("a", check).add_node("b", other())
+    other = defined("def check(x): return 2", "check")
+    graph = Workflow("g").add_node("a", check).add_node("b", other)
     with pytest.raises(GraphError, match="node 'b': two different functions are called 'check'"):
         to_dict(graph)
+    with pytest.raises(GraphError, match=r"are called 'check' \(the tools know another\)"):
+        to_dict(Workflow("g").add_node("b", other), tools=TOOLS)
+    old = defined("def check(x): return 1", "check")
     with pytest.raises(GraphError, match="two different functions are called 'check'"):
-        to_dict(Workflow("g").add_node("b", other()), tools=TOOLS)
+        to_dict(Workflow("g").add_node("a", old).add_node("b", other))
+    with pytest.raises(GraphError, match="two different functions are called 'total'"):
+        to_dict(Workflow("g").add_node("a", defined("def total(x): ...", "total")), tools=TOOLS)
 
 
-def test_a_lambda_is_written_and_leads_back_to_nothing():
-    doc = to_dict(Workflow("g").add_node("a", lambda x: x).add_node("b", lambda x: 2))
-    assert [n["fn"] for n in doc["nodes"]] == ["<lambda>", "<lambda>"]
-    assert "there is no tool '<lambda>'" in problems(doc)[0]
+def test_a_cell_that_ran_twice_leaves_functions_that_are_one():
+    text = "def ours(x): return 1"
+    tools = ToolRegistry()
+    tools.register("mine", defined(text, "ours"))
+    graph = Workflow("g").add_node("a", defined(text, "ours")).add_node("b", defined(text, "ours"))
+    assert [n["fn"] for n in to_dict(graph)["nodes"]] == ["ours", "ours"]
+    assert [n["fn"] for n in to_dict(graph, tools=tools)["nodes"]] == ["mine", "mine"]
+
+
+def local():
+    def check(x): ...
+
+    class Local(BaseModel): ...
+
+    class Gone(Exception): ...
+
+    class Step(BlockingNode): ...
+
+    return check, Local, Gone, Step()
+
+
+@pytest.mark.parametrize(
+    ("fn", "text"),
+    [
+        (lambda x: x, "node 'a': a lambda has no name that leads back to it: register it"),
+        (local()[0], "node 'a': 'check' was defined inside a function (local.<locals>.check), so"),
+        ([].append, "node 'a': 'append' is a method of an object, so its name does not lead"),
+    ],
+)
+def test_a_function_whose_name_leads_back_to_none_has_to_be_registered(fn, text):
+    graph = Workflow("g").add_node("a", fn)
+    with pytest.raises(GraphError) as raised:
+        to_dict(graph, tools=TOOLS)
+    assert raised.value.problems[0].startswith(text)
+    tools = ToolRegistry()
+    tools.register("mine", fn)
+    doc = to_dict(graph, tools=tools)
+    assert doc["nodes"][0]["fn"] == "mine"
+    assert from_dict(Workflow, doc, tools=tools).nodes["a"].fn == fn
+
+
+def test_every_place_of_a_function_is_held_to_the_same_rule():
+    check, model, gone, step = local()
+    anon = lambda x: x
+    places = {
+        "fn": Workflow("g").add_node("a", anon),
+        "source": Workflow("g").add_producer("a", anon),
+        "if": Workflow("g").add_if("a", check),
+        "class": Workflow("g").add_node("a", step),
+        "fake": Workflow("g").add_node("a", fake=anon),
+        "takes": Workflow("g").add_node("a", takes=anon),
+        "fail": Workflow("g").add_node("a", fail=anon),
+        "retry": Workflow("g").add_node("a", retry=Retry(on=gone)),
+        "retries": Workflow("g").add_node("a", retry=[Retry(on=(ValueError, gone))]),
+        "predicate": Workflow("g").add_node("a", retry=Retry(on=anon)),
+        "on_error": Workflow("g").add_node("a", on_error=anon),
+        "over": Workflow("g").add_node("a", sum, over=anon),
+        "cache": Workflow("g").add_node("a", sum, cache=anon),
+        "model": Workflow("g").add_queue("a", model=model),
+        "condition": Workflow("g").add_edge("a", "b", condition=anon),
+        "router": Workflow("g").add_conditional_edges("a", anon, ["b"]),
+        "state_model": Workflow("g", state_model=model),
+        "reducer": Workflow("g", reducers={"x": anon}),
+        "loop": Workflow("g").set_loop("p", on_error=anon),
+        "resource": Workflow("g").set_loop("p", resources={"db": check}),
+    }
+    for graph in places.values():
+        with pytest.raises(GraphError, match="register"):
+            to_dict(graph, tools=TOOLS)
+    tools = ToolRegistry()
+    for i, fn in enumerate((anon, check, model, gone, type(step), sum)):
+        tools.register(f"t{i}", fn)
+    for graph in places.values():
+        doc = json.loads(json.dumps(to_dict(graph, tools=tools)))
+        assert to_dict(from_dict(Workflow, doc, tools=tools), tools=tools) == doc
+
+
+class TimeoutError(Exception):  # noqa: A001 - many libraries have one
+    pass
+
+
+def test_an_error_that_is_called_as_one_of_python_never_stands_for_it():
+    graph = Workflow("g").add_node("a", retry=Retry(on=TimeoutError))
+    tools = ToolRegistry()
+    for _ in range(2):
+        with pytest.raises(GraphError, match="Python has an error 'TimeoutError', too: register"):
+            to_dict(graph, tools=tools)
+        tools.register(TimeoutError)
+    builtin = to_dict(Workflow("g").add_node("a", retry=Retry(on=builtins.TimeoutError)))
+    with pytest.raises(GraphError, match="an error of Python and another one in the tools"):
+        from_dict(Workflow, builtin, tools=tools)
+    tools.register("ours", TimeoutError)
+    tools = ToolRegistry()
+    tools.register("ours", TimeoutError)
+    back = from_dict(Workflow, to_dict(graph, tools=tools), tools=tools)
+    assert back.nodes["a"].retry.on is TimeoutError
+
+
+class Counting(BlockingNode):
+    def __init__(self, name=None, /, start=0, **settings):
+        super().__init__(name, **settings)
+        self.count = start
+
+
+class Login(BlockingNode):
+    class Config(NodeConfig):
+        token: SecretStr = SecretStr("none")
+
+
+class Needy(BlockingNode):
+    def __init__(self, name, client):
+        super().__init__(name)
+        self.client = client
+
+
+def test_a_class_node_that_would_come_back_as_another_is_refused():
+    assert to_dict(Workflow("g").add_node(Counting("n")))["nodes"][0]["class"]
+    for node_, text in (
+        (Counting("n", start=5), "the .count of Counting would not come back as it is"),
+        (Login("n", token="t0p"), "Config.token: a SecretStr is not written"),
+        (Needy("n", object()), "Needy cannot be made of its name and Config alone"),
+    ):
+        with pytest.raises(GraphError) as raised:
+            to_dict(Workflow("g").add_node(node_))
+        assert raised.value.problems == (raised.value.problems[0],)
+        assert text in raised.value.problems[0]
+
+
+def test_item_numbers_to_fail_and_all_outputs_to_keep_are_written():
+    graph = Workflow("g").add_node("a", fail={3, 1}, keep=None).add_node("b", fail=range(2))
+    doc = to_dict(graph)
+    assert [n["fail"] for n in doc["nodes"]] == [[1, 3], [0, 1]]
+    assert again(doc).nodes["a"].keep is None
 
 
 # -- what a stranger may send --------------------------------------------------
@@ -291,12 +464,12 @@ def test_a_lambda_is_written_and_leads_back_to_nothing():
         (node(takes="1"), "node 'a', nodes[0].takes: input should be a valid number, or input"),
         (node(takes=True), "node 'a', nodes[0].takes: "),
         (node(keep=1.5), "node 'a', nodes[0].keep: "),
-        (node(takes=float("nan")), "graph document.nodes[0].takes: nan is not JSON"),
-        (node(config={"k": float("inf")}), "graph document.nodes[0].config.k: inf is not JSON"),
-        (node(config={1: 2}), "graph document.nodes[0].config: the key 1 is not text"),
-        (node(config="\ud800"), "graph document.nodes[0].config: text with half a surrogate"),
-        (node(config=10**5000), "graph document.nodes[0].config: a number of more than 300"),
-        (node(config=b"x"), "graph document.nodes[0].config: a bytes is not JSON"),
+        (node(takes=float("nan")), "graph document.nodes[0].takes: NaN is not JSON"),
+        (node(config={"k": float("inf")}), "graph document.nodes[0].config.k: Infinity is not"),
+        (node(config={1: 2}), "graph document.nodes[0].config: the key 1 is not a"),
+        (node(config="\ud800"), "graph document.nodes[0].config: a lone surrogate is not"),
+        (node(config=10**5000), "graph document.nodes[0].config: an integer this long"),
+        (node(config=b"x"), "graph document.nodes[0].config: bytes is not JSON"),
         (node(retry={"on": "ValueError", "atempts": 2}), "node 'a', nodes[0].retry.atempts: unkn"),
         (node(retry={"on": "ValueError", "attempts": 0}), "node 'a': ValueError: Retry(attempts=0"),
         (node(retry={"on": ["check"]}), "node 'a': TypeError: Retry(on="),
@@ -325,6 +498,11 @@ def test_a_lambda_is_written_and_leads_back_to_nothing():
         ({"name": "g", "edges": [{"source": "a", "target": "b"}] * 2}, "edge a -> b: this edge is"),
         ({"name": "g", "edges": [{"source": "a", "target": "b", "when": [1]}]}, "edges[0].when: "),
         ({"name": "g", "edges": [{"source": "a"}]}, "edges[0].target: field required"),
+        (node(router="b"), "node 'a': only an if is the router of a node"),
+        ({"name": "g", "nodes": [{"name": "__start__", "kind": "if"}]}, "node '__start__': this n"),
+        ({"name": "g", "edges": [{"source": "__end__", "target": "b"}]}, "edge END -> b: END is t"),
+        ({"name": "g", "edges": [{"source": "__start__", "target": "b"}]}, "edge START -> b: STA"),
+        ({"name": "g", "edges": [{"source": "a", "target": "b", "when": {"any": [1]}}]}, "edges[0"),
         ({"name": "g", "loops": {"p": {"pool": "gpu"}}}, "loops.p.pool: input should be 'asyncio'"),
         ({"name": "g", "loops": {"p": {"max_in_flight": 0}}}, "loop 'p': set_loop(max_in_flight=0"),
         ({"name": "g", "loops": {"p": {"resources": {"db": "x"}}}}, "loop 'p', resources['db']: t"),
@@ -350,7 +528,7 @@ def nested(depth: int) -> list:
 def test_deep_nesting_ends_in_an_error_and_not_in_the_stack():
     (text,) = problems(node(config=nested(200_000)))
     assert text.startswith("graph document.nodes[0].config[0][0]")
-    assert text.endswith("nested more than 64 deep")
+    assert text.endswith("nested deeper than 64 levels, or inside itself")
     check_plain(nested(60), "x")
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import cmath
+import functools
+import math
+
 import pytest
 
 from flownb.errors import GraphError
-from flownb.model.tools import ToolRegistry, tools
+from flownb.model.tools import ToolRegistry, alike, tools
 
 
 def resize(image, width=10):
@@ -56,11 +60,86 @@ def test_names_are_in_the_order_of_registration_also_after_registering_again():
     assert len(registry) == 3
 
 
-def test_registering_again_replaces():
+def defined(source: str) -> dict:
+    """Run a cell and give what it defines."""
+    cell: dict = {"__name__": "__main__"}
+    exec(source, cell)
+    return cell
+
+
+def test_a_cell_that_runs_again_registers_its_functions_and_classes_anew():
     registry = ToolRegistry()
-    registry.register("f", lambda: 1)
-    registry.register("f", lambda: 2)
-    assert registry.call("f") == 2
+    for text in ("def f(x): return x", "def f(x): return x", "def f(x): return 2 * x"):
+        registry.register(defined(text)["f"])
+    assert registry.call("f", 2) == 4
+    for _ in range(2):
+        registry.register("Day", defined("class Day: pass")["Day"])
+        registry.register("half", functools.partial(resize, width=5))
+        registry.register("double", defined("f = lambda x: 2 * x")["f"])
+    assert list(registry) == ["f", "Day", "half", "double"]
+
+
+def made(k):
+    def f(x):
+        return k * x
+
+    return f
+
+
+def made_class():
+    class Client: ...
+
+    return Client
+
+
+class Client:
+    def get(self): ...
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (made(2), made(100)),
+        (resize, made(2)),
+        (lambda x: x, lambda x: 2 * x),
+        (functools.partial(resize, width=5), functools.partial(resize, width=6)),
+        (Client().get, Client().get),
+        ([].append, [].append),
+        (math.sqrt, cmath.sqrt),
+        (str.upper, bytes.upper),
+        (Client, made_class()),
+        (dict, list),
+        (defined("def f(): ...")["f"], resize),
+    ],
+)
+def test_a_name_that_is_taken_is_refused_for_anything_else(old, new):
+    registry = ToolRegistry()
+    registry.register("f", old)
+    with pytest.raises(GraphError, match=r"tool 'f' is .* already: give .* another name, or"):
+        registry.register("f", new)
+    assert registry.get("f") == old
+    assert registry.register("f", new, replace=True) == new
+    assert registry.get("f") == new
+    registry.register("f", new)
+
+
+def test_what_one_definition_made_twice_is_one_thing():
+    client, registry = Client(), ToolRegistry()
+    for _ in range(2):
+        registry.register("get", client.get)
+        registry.register("f", made(2))
+    assert registry.name_of(client.get) == "get"
+    assert (registry.name_of(made(2)), registry.name_of(made(3))) == ("f", None)
+
+
+def test_a_function_that_holds_itself_is_compared_and_comes_to_an_end():
+    def recursive():
+        def f(n):
+            return f(n - 1) if n else 0
+
+        return f
+
+    assert not alike(recursive(), recursive())
 
 
 def test_registries_are_isolated_from_each_other():

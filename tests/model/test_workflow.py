@@ -7,6 +7,8 @@ import warnings
 
 import pytest
 
+from flownb import Graph
+from flownb.analysis.validate import validate
 from flownb.errors import GraphError
 from flownb.model.nodes import (
     BlockingNode,
@@ -18,6 +20,7 @@ from flownb.model.nodes import (
     QueueReader,
 )
 from flownb.model.policies import OTHERWISE, Limit, Retry
+from flownb.model.topology import entries
 from flownb.model.workflow import Workflow
 
 
@@ -172,6 +175,10 @@ def test_what_has_no_name_cannot_be_added():
         Workflow("g").add_node(5)
     with pytest.raises(GraphError, match="the graph needs a name"):
         Workflow("")
+    with pytest.raises(
+        GraphError, match=r"Graph\(Scale\): give a name first, Graph\('name', state_mo"
+    ):
+        Graph(Scale)
 
 
 # -- edges ---------------------------------------------------------------------
@@ -187,6 +194,129 @@ def test_a_path_puts_when_on_its_first_edge_and_copy_on_every_one():
 def test_a_list_of_sources_is_an_edge_from_each():
     graph = Workflow("g").add_edge(["a", "b"], "c", copy=True)
     assert [(str(e), e.copy) for e in graph.edges.values()] == [("a -> c", True), ("b -> c", True)]
+
+
+@pytest.mark.parametrize(
+    ("path", "edges"),
+    [
+        (("a", ["b", "c"]), ["a -> b", "a -> c"]),
+        (("a", ("b", "c")), ["a -> b", "a -> c"]),
+        ((["a", "b"], ["c", "d"]), ["a -> c", "a -> d", "b -> c", "b -> d"]),
+        (("a", ["b", "c"], "d"), ["a -> b", "a -> c", "b -> d", "c -> d"]),
+        ((["a"], "b", ["c"]), ["a -> b", "b -> c"]),
+        ((["a", "a"], "b"), ["a -> b"]),
+        (([check, "b"], [audit]), ["check -> audit", "b -> audit"]),
+    ],
+)
+def test_a_list_may_stand_wherever_a_node_may(path, edges):
+    assert list(whens(Workflow("g").add_edge(*path))) == edges
+
+
+def test_what_belongs_to_the_first_edge_belongs_to_all_edges_out_of_the_first_node():
+    graph = Workflow("g").add_edge("i", ["a", "b"], "c", when=True, description="said")
+    assert whens(graph) == {"i -> a": True, "i -> b": True, "a -> c": None, "b -> c": None}
+    assert {e.description for e in graph.edges.values()} == {"said"}
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        (("a", []), "an edge leads from a node to a node: the list is empty"),
+        (([], "a"), "the list is empty"),
+        (("a", {"b", "c"}), "a set of nodes has no order, and edges have one: give a list"),
+        ((frozenset("a"), "b"), "has no order"),
+        (("a", [lambda x: x]), "an edge end that no node holds"),
+    ],
+)
+def test_what_is_no_list_of_nodes_is_refused_before_anything_is_linked(path, text):
+    graph = Workflow("g")
+    with pytest.raises(GraphError, match=text):
+        graph.add_edge("x", "y", *path)
+    assert not graph.edges
+
+
+def test_every_verb_takes_a_name_a_function_or_a_node():
+    for one, other in (("check", "audit"), (check, audit)):
+        graph = Workflow("g").add_node(check).add_node(audit).add_producer("p")
+        for end in (one, graph.nodes["check"]):
+            graph.add_edge(end, other).remove_edge(end, other).set_entry_point(end, other)
+            graph.set_loop(end, pool="thread").add_conditional_edges(end, bool, {1: other})
+            assert graph.node(audit, after=[end]) is audit
+        assert graph.remove_node(one).remove_node(graph.nodes["audit"]).nodes.keys() == {"p"}
+    graph = Graph("g").add_node(check, cache=True).add_node(audit).add_edge(check, audit)
+    assert graph.step(check, 1) == graph.step(graph.nodes["audit"]) == 1
+    assert graph.clear_cache(check, graph.nodes["audit"]) == 1
+    scale = Days()
+    assert Graph("g").add_node(scale).plan(scale).loop == "days"
+
+
+# -- edits that cut off --------------------------------------------------------
+
+
+def cut(graph) -> list[str]:
+    """Name what begins by itself no more."""
+    [problem] = [p for p in graph.validate() if "any more" in str(p)]
+    with pytest.raises(GraphError, match="nothing leads here any more"):
+        graph.run({})
+    return list(problem.nodes)
+
+
+def named(*names):
+    graph = Graph("g")
+    for name in names:
+        graph.add_node(name)
+    return graph
+
+
+def test_what_an_edit_cuts_off_does_not_begin_by_itself():
+    graph = named(*"abcd").add_edge("a", "b", "c").add_edge("a", "d")
+    assert cut(graph.remove_edge("a", "b")) == ["b", "c"]
+    assert graph.add_edge("d", "b").run({}).visited == ["a", "d", "b", "c"]
+    assert cut(graph.remove_node("d")) == ["b", "c"]
+    assert graph.set_entry_point("a", "b").run({}).visited == ["a", "b", "c"]
+    assert cut(named(*"abc").add_edge("a", "b", "c").remove_node("a")) == ["b", "c"]
+
+
+def test_a_cycle_that_is_cut_off_does_not_begin_by_itself():
+    graph = named(*"abc").add_if("i").add_edge("a", "b", "i").add_edge("i", "b", when=True)
+    graph.add_edge("i", "c", when=False)
+    assert cut(graph.remove_node("a")) == ["b", "c", "i"]
+
+
+def test_what_a_run_began_with_goes_on_to_do_so():
+    ring = named("a").add_if("i").add_edge("a", "i").add_edge("i", "a", when=True)
+    assert entries(ring) == ["a"]
+    assert entries(ring.remove_edge("i", "a")) == ["a"]
+    assert entries(ring.add_edge("i", "a", when=True)) == ["a"]
+
+
+def test_a_definition_without_its_after_is_told_and_a_node_that_is_new_begins():
+    graph = named("a")
+    graph.node(check, after="a")
+    graph.node(check)
+    assert cut(graph) == ["check"]
+    graph.remove_node(check).node(check)
+    assert sorted(graph.run({}).visited) == ["a", "check"]
+
+
+def test_a_reader_that_is_cut_off_does_not_drive_a_loop_by_itself():
+    graph = Workflow("g").add_producer("p").add_queue_reader("r", queue="q", external=True)
+    graph.add_node("n").add_edge("p", "r", "n")
+    graph.remove_edge("p", "r")
+    assert graph.producers == ("p",)
+    assert "nodes 'r' and 'n': no producer leads here" in str(validate(graph)[0])
+    graph.remove_node("r").add_queue_reader("r", queue="q", external=True).add_edge("r", "n")
+    assert graph.producers == ("p", "r")
+    queue = Workflow("g").add_producer("p").add_queue("q").add_queue_reader("r", queue="q")
+    assert queue.add_edge("p", "q", "r").remove_edge("q", "r").producers == ("p", "r")
+
+
+def test_what_is_cut_off_is_so_in_a_document_and_in_a_part():
+    graph = named(*"abc").add_edge("a", "b", "c").remove_edge("a", "b")
+    back = Graph.from_dict(graph.to_dict())
+    assert cut(back) == ["b", "c"]
+    assert back.to_dict() == graph.to_dict()
+    assert cut(Graph("h").include(graph, prefix="x.")) == ["x.b", "x.c"]
 
 
 def test_an_edge_may_be_added_before_its_nodes():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import subprocess
 import sys
 from xml.etree import ElementTree as ET
@@ -161,3 +162,15 @@ def test_readings_of_nasty_names_are_well_formed():
     readings = of_nasty().compare()
     parsed(readings.svg())
     ET.fromstring(readings._repr_html_())
+
+
+def test_a_hint_and_an_advice_are_not_cut():
+    graph = Graph("g").add_producer("producer").add_node("a_rather_long_name_of_a_node")
+    graph.add_node("another_rather_long_name", kind="non_blocking")
+    graph.add_edge("producer", "a_rather_long_name_of_a_node", "another_rather_long_name")
+    page = html.unescape(graph.explain()._repr_html_())
+    assert str(graph.validate()[0]) in page
+    graph.add_node("another_rather_long_name", kind="non_blocking", takes=1)
+    why = graph.explain()
+    for change in why.capacity().advice["producer"]:
+        assert str(change) in html.unescape(why._repr_html_())

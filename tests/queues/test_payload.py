@@ -6,14 +6,31 @@ import asyncio
 import dataclasses
 import datetime as dt
 import decimal
+import enum
 import json
+from collections import OrderedDict, defaultdict, deque
+from typing import Annotated, Any, NamedTuple
+from zoneinfo import ZoneInfo
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PrivateAttr,
+    SecretStr,
+    computed_field,
+    field_serializer,
+    field_validator,
+)
 
 from flownb.errors import QueueError
+from flownb.model.jsonable import compare
 from flownb.queues import QueueSpec
 from flownb.queues.payload import dumps, lenient, loads
 from tests.queues.support import drain, manager
@@ -101,9 +118,212 @@ def test_what_is_json_comes_back_as_it_was(data):
     assert loads(dumps(data, queue="q").encode()) == data
 
 
-def test_tuples_become_lists_and_models_are_dumped_at_any_depth():
-    text = dumps({"t": ((1,), Day(date=dt.date(2026, 1, 2)))}, queue="q")
+def test_models_are_dumped_at_any_depth():
+    text = dumps({"t": [[1], Day(date=dt.date(2026, 1, 2))]}, queue="q")
     assert json.loads(text) == {"t": [[1], {"date": "2026-01-02", "rain": 0.0}]}
+
+
+class Colour(enum.StrEnum):
+    RED = "red"
+
+
+class Point(NamedTuple):
+    x: int
+
+
+class Shout(str):
+    __slots__ = ()
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ((1, 2), "payload: a tuple comes back as a list: use list(...), or give the queue model="),
+        ({"p": Point(1)}, "payload.p: a Point comes back as a list: use ._asdict() or list(...)"),
+        ([Colour.RED], "payload[0]: Colour comes back as str: use .value, or give the queue mo"),
+        ([Shout("a")], "payload[0]: Shout comes back as str: use str(...)"),
+        (defaultdict(list), "payload: defaultdict comes back as dict: use dict(...)"),
+        (OrderedDict(a=1), "payload: OrderedDict comes back as dict: use dict(...)"),
+        ([np.float64(1)], "payload[0]: float64 comes back as float: use .item()"),
+        ([np.arange(2)], "payload[0]: ndarray is not JSON: use .tolist()"),
+        ({Colour.RED: 1}, "payload: the key <Colour.RED: 'red'>: Colour comes back as str"),
+        ({(1, 2): 1}, "payload: the key (1, 2) is not a string: give it a name"),
+        ({"a": SecretStr("hush")}, "payload.a: a SecretStr is not written"),
+    ],
+)
+def test_what_is_only_equal_to_what_would_come_back_is_refused(data, words):
+    with pytest.raises(QueueError) as refused:
+        dumps(data, queue="q")
+    assert str(refused.value).startswith(f"queue 'q': {words}")
+
+
+class Login(BaseModel):
+    token: SecretStr
+
+
+class Alias(BaseModel):
+    n: int = Field(3, validation_alias="inN", serialization_alias="outN")
+
+
+class Hidden(BaseModel):
+    a: int = 0
+    h: int = Field(0, exclude=True)
+    _own: int = PrivateAttr(0)
+
+
+class Computed(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    a: int
+
+    @computed_field
+    @property
+    def double(self) -> int:
+        return self.a * 2
+
+
+class Rounded(BaseModel):
+    x: float
+
+    @field_serializer("x")
+    def rounded(self, x):
+        return round(x, 1)
+
+
+class Twice(BaseModel):
+    x: int
+
+    @field_validator("x")
+    @classmethod
+    def doubled(cls, x):
+        return x * 2
+
+
+class Base(BaseModel):
+    a: int = 0
+
+
+class Derived(Base):
+    b: int = 0
+
+
+class Holds(BaseModel):
+    base: Base = Base()
+    many: list[Base] = []
+    anything: Any = None
+    seconds: float = 0.0
+    moment: dt.datetime | None = None
+    raw: list[bytes] = []
+
+
+class Rich(BaseModel):
+    model_config = ConfigDict(extra="allow", arbitrary_types_allowed=True)
+
+    t: tuple[int, str] = (1, "a")
+    s: set[int] = {1, 2}
+    d: dict[int, dt.date] = {1: dt.date(2026, 1, 1)}
+    money: decimal.Decimal = decimal.Decimal("1.50")
+    colour: Colour = Colour.RED
+    moment: dt.datetime = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    point: Point = Point(1)
+    plain: Plain = Field(default_factory=Plain)
+    queue: deque[int] = deque([1])
+    zero: float = -0.0
+    raw: bytes = b"ab"
+    array: Annotated[np.ndarray, BeforeValidator(np.asarray), PlainSerializer(np.ndarray.tolist)]
+
+
+def with_private(value):
+    made = Hidden()
+    made._own = value
+    return made
+
+
+BERLIN = dt.datetime(2026, 1, 1, tzinfo=ZoneInfo("Europe/Berlin"))
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("with_model", [False, True])
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (Login(token="hush"), ".token: a SecretStr is not written: let the node read it"),
+        (Alias(inN=1), ".n: 1 comes back as 3"),
+        (Hidden(h=2), ".h: 2 comes back as 0"),
+        (with_private(5), "._own: 5 comes back as 0"),
+        (Rounded(x=0.55), ".x: 0.55 comes back as 0.6"),
+        (Twice(x=1), ".x: 2 comes back as 4"),
+        (Holds(base=Derived()), ".base: a Derived comes back as a Base: annotate it as Derived"),
+        (Holds(many=[Base(), Derived(b=1)]), ".many[1]: a Derived comes back as a Base"),
+        (Holds(anything={"x": (1,)}), ".anything.x: (1,) comes back as [1]: use list(...)"),
+        (Holds(anything=Colour.RED), ".anything: <Colour.RED: 'red'> comes back as 'red'"),
+        (Holds(anything=dt.date(2026, 1, 1)), ".anything: datetime.date(2026, 1, 1) comes back"),
+        (Holds(anything=[object]), ".anything[0]: "),
+        (Holds.model_construct(seconds=1), ".seconds: 1 comes back as 1.0"),
+        (Holds(moment=BERLIN), ".moment: the time zone Europe/Berlin is lost: use .astimezone("),
+        (Holds(raw=[b"", b"\xff"]), ".raw[1]: UnicodeDecodeError"),
+        (Holds(anything=float("nan")), ".anything: nan comes back as None"),
+    ],
+)
+def test_what_a_model_would_lose_is_refused_with_its_path(value, words, with_model, nested):
+    model, data = (type(value) if with_model else None), value
+    if nested:
+        model, data = (dict[str, list[model]] if with_model else None), {"all": [value]}
+    with pytest.raises(QueueError) as refused:
+        dumps(data, queue="q", model=model)
+    said = str(refused.value)
+    assert said.startswith(f"queue 'q': payload{'.all[0]' if nested else ''}{words}")
+    assert "hush" not in said
+
+
+@pytest.mark.parametrize("value", [Alias(), Hidden(a=1), Computed(a=1), Rounded(x=0.5), Holds(),
+                                   Rich(more=[1], array=[1, 2])])  # fmt: skip
+def test_what_a_model_does_not_lose_is_accepted(value):
+    text = dumps(value, queue="q", model=type(value)).encode()
+    assert loads(text) == json.loads(dumps(value, queue="q"))
+    back = loads(text, model=type(value))
+    assert type(back) is type(value)
+    compare(value, back)
+
+
+@pytest.mark.parametrize(("data", "model"), [
+    ((1, "a"), tuple[int, str]), ({1}, set[int]), (dt.date(2026, 1, 1), dt.date),
+    (Colour.RED, Colour), (Point(1), Point), (Derived(b=1), Base | Derived),
+])  # fmt: skip
+def test_with_a_model_that_knows_it_any_value_comes_back_as_it_was(data, model):
+    back = loads(dumps(data, queue="q", model=model).encode(), model=model)
+    assert type(back) is type(data)
+    assert back == data
+
+
+def test_a_derived_model_is_refused_where_the_queue_has_its_base():
+    with pytest.raises(QueueError, match="payload: a Derived comes back as a Base"):
+        dumps(Derived(b=1), queue="q", model=Base)
+
+
+def raising(error):
+    class Raises(BaseModel):
+        x: int = 0
+
+        @field_serializer("x")
+        def written(self, x):
+            raise error
+
+    return Raises()
+
+
+@pytest.mark.parametrize("with_model", [False, True])
+def test_what_a_serializer_raised_is_the_cause(with_model):
+    value = raising(KeyError("k"))
+    with pytest.raises(QueueError, match=r"payload\.x: .*KeyError: 'k' \(model Raises\)") as told:
+        dumps(value, queue="q", model=type(value) if with_model else None)
+    assert isinstance(told.value.__cause__, KeyError)
+
+
+def test_a_dead_letter_says_whether_its_item_can_be_offered_as_it_was():
+    kept = [json.loads(lenient({"item": item})) for item in ([1], (1,), Base(), raising(OSError()))]
+    assert [k["item"] for k in kept[:3]] == [[1], [1], {"a": 0}]
+    assert [k.get("lossy", False) for k in kept] == [False, True, True, True]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import enum
 import json
+from collections import defaultdict
+from typing import NamedTuple
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -69,7 +72,7 @@ def nested(depth):
         ({"a": {1, 2}}, r"x: \.a: set is not JSON: use a sorted list"),
         ({"a": b"x"}, r"x: \.a: bytes is not JSON: decode it"),
         ({"a": Plain()}, r"x: \.a: Plain is not JSON: use \.model_dump\(\)"),
-        ({"a": SecretStr("s")}, r"x: \.a: a SecretStr is not stored"),
+        ({"a": SecretStr("s")}, r"x: \.a: a SecretStr is not written"),
         (object(), r"x: object is not JSON"),
         ({"a": "\ud800"}, r"x: \.a: a lone surrogate is not text"),
         ({"a": 10**5000}, r"x: \.a: an integer this long"),
@@ -94,11 +97,37 @@ def test_a_secret_is_not_told_in_the_error():
     assert "hush" not in str(told.value)
 
 
-def test_words_that_are_enums_are_kept_as_their_value():
-    class Colour(enum.StrEnum):
-        RED = "red"
+class Colour(enum.StrEnum):
+    RED = "red"
 
-    assert decode(encode({"c": Colour.RED}, "x")) == {"c": "red"}
+
+class Level(enum.IntEnum):
+    LOW = 1
+
+
+class Point(NamedTuple):
+    x: int
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (Colour.RED, r"\.a: Colour comes back as str: use \.value"),
+        (Level.LOW, r"\.a: Level comes back as int: use \.value"),
+        (np.float64(1.5), r"\.a: float64 comes back as float: use \.item\(\)"),
+        (np.str_("x"), r"\.a: str_ comes back as str: use \.item\(\)"),
+        (np.int64(1), r"\.a: int64 is not JSON: use \.tolist\(\)"),
+        (defaultdict(int, a=1), r"\.a: defaultdict comes back as dict: use dict\(\.\.\.\)"),
+        (Point(1), r"\.a: a Point comes back as a list: use \._asdict\(\) or list"),
+        ({Colour.RED: 1}, r"\.a: the key <Colour.RED: 'red'>: Colour comes back as str"),
+        ({True: 1}, r"\.a: the key True is not a string: use 'True'"),
+    ],
+)
+def test_what_is_only_equal_to_what_would_come_back_is_refused(value, said):
+    with pytest.raises(StoreError, match=said):
+        encode({"a": value}, "x")
+    with pytest.raises(StoreError, match=said):
+        encode({"a": value, "t": (1,)}, "x")
 
 
 def test_a_failure_is_kept_whatever_it_holds():
