@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from flownb.model.edges import Edge
-    from flownb.model.nodes import Join, Node
-    from flownb.model.policies import AwaitPolicy, LoopOptions
+    from flownb.model.nodes import Node
+    from flownb.model.policies import AwaitPolicy, Join, LoopOptions
     from flownb.model.schema import Schema
     from flownb.model.workflow import Workflow
 

@@ -19,13 +19,12 @@ from flownb.errors import RunError, beside
 from flownb.model.jsonable import short_repr
 
 if TYPE_CHECKING:
-    from flownb.model.policies import Limit, Retry
+    from flownb.model.policies import Ack, Fail, Join, Limit, QueueMode, Retry, Takes, WhenFull
+    from flownb.model.records import Failure
 
 Kind = Literal["producer", "blocking", "non_blocking", "if", "queue", "queue_reader"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 _MOST_SECONDS: Final = 9e9  # 285 years
-Takes = float | Callable[..., float]
-Join = Literal["all", "each", "first"] | int
 
 
 class NodeConfig(BaseModel):
@@ -144,9 +143,9 @@ class QueueOptions:
 
     name: str
     blocking: bool = False
-    mode: Literal["competing", "broadcast"] = "competing"
+    mode: QueueMode = "competing"
     maxlen: int | None = None
-    when_full: Literal["block", "drop_newest", "drop_oldest", "error"] = "block"
+    when_full: WhenFull = "block"
     model: type | None = None
     external: bool = False
 
@@ -158,7 +157,7 @@ class ReaderOptions:
     queue: str
     prefetch: int = 16
     timeout: float | None = None
-    ack: Literal["done", "awaited", "received"] = "done"
+    ack: Ack = "done"
     visibility_timeout: float = 30.0
     max_deliveries: int = 5
     external: bool = False
@@ -179,10 +178,10 @@ class Node:
     every: float | None = None
     takes: Takes | None = None
     fake: Callable[..., Any] | None = None
-    fail: Any = None
+    fail: Fail | None = None
     retry: Retry | tuple[Retry, ...] | None = None
     timeout: float | None = None
-    on_error: Any = None
+    on_error: str | Callable[[Failure], str] | None = None
     join: Join = "all"
     limit: Limit | None = None
     config: Any = None

@@ -6,24 +6,34 @@ Small frozen values, in the words of the field: `Retry` speaks stamina's languag
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
+from random import Random
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from flownb.address import Address, store_address
 from flownb.errors import GraphError
 
 if TYPE_CHECKING:
-    from random import Random
+    from flownb.model.records import Failure
 
 AwaitPolicy = Literal["none", "node", "blocking", "path_live", "path", "all"]
 Pool = Literal["asyncio", "thread", "process", "dask"]
 StartRule = Literal["dataflow", "level", "sequential"]
 WhenFull = Literal["block", "drop_newest", "drop_oldest", "error"]
 Restart = Literal["never", "on_crash"]
+OnError = Literal["skip", "dead_letter", "pause", "stop"]
+RunOnError = Literal["stop", "continue"]
+NodeKind = Literal["blocking", "non_blocking"]
+Join = Literal["all", "each", "first"] | int
+QueueMode = Literal["competing", "broadcast"]
+Ack = Literal["done", "awaited", "received"]
+Control = Literal["notebook", "thread"]
+Takes = float | Callable[[Random], float]
+Fail = float | Container[int] | Callable[[Random], object]
 
 AWAIT_POLICIES: Final[tuple[AwaitPolicy, ...]] = get_args(AwaitPolicy)
-ON_ERROR: Final = ("skip", "dead_letter", "pause", "stop")
+ON_ERROR: Final[tuple[OnError, ...]] = get_args(OnError)
 
 ErrorFilter = (
     type[BaseException] | tuple[type[BaseException], ...] | Callable[[BaseException], bool]
@@ -46,6 +56,16 @@ class _Otherwise:
 
 
 OTHERWISE: Final = _Otherwise()
+
+
+class _Unchanged:
+    """The default of an option that keeps its value when it is not named."""
+
+    def __repr__(self) -> str:
+        return "<unchanged>"
+
+
+UNCHANGED: Final[Any] = _Unchanged()  # Any: an option's type is that of its values
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +171,7 @@ class LoopOptions:
     start_rule: StartRule = "dataflow"
     max_in_flight: int = 64
     when_full: WhenFull = "block"
-    on_error: str | Callable[[Any], str] = "skip"
+    on_error: OnError | Callable[[Failure], OnError] = "skip"
     restart: Restart = "never"
     transactional: bool = False
     checkpoint: Any = field(default=None, repr=False)  # its password is nobody's business

@@ -9,39 +9,54 @@ graph itself.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise, product
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from flownb.errors import GraphError
 from flownb.model.edges import Edge, did_you_mean
 from flownb.model.making import checked_name, make_node, same
 from flownb.model.nodes import (
     BaseNode,
-    Join,
     Kind,
     Node,
     QueueNode,
     QueueOptions,
     QueueReader,
     ReaderOptions,
-    Takes,
     node_name,
 )
 from flownb.model.parts import Part, check_part, is_other
-from flownb.model.policies import Limit, LoopOptions, Retry
+from flownb.model.policies import UNCHANGED, LoopOptions
 from flownb.model.routes import END, START, check_ends, check_name, end_node, router_name, ways
 from flownb.model.topology import NodeRef, Topology, entries
 
 if TYPE_CHECKING:
-    from typing import Literal
-
+    from flownb.model.policies import (
+        Ack,
+        AwaitPolicy,
+        Fail,
+        Join,
+        Limit,
+        NodeKind,
+        OnError,
+        Pool,
+        QueueMode,
+        Restart,
+        Retry,
+        StartRule,
+        Takes,
+        WhenFull,
+    )
+    from flownb.model.records import Failure
     from flownb.model.routes import Targets
 
 F = TypeVar("F", bound=Callable[..., Any])
-_OPTIONS: Final = tuple(LoopOptions.__dataclass_fields__)
+Named = str | Callable[..., Any] | BaseNode
+Source = Callable[..., Any] | Iterable[Any] | AsyncIterable[Any] | BaseNode
 
 
 class Workflow(Topology):
@@ -76,8 +91,8 @@ class Workflow(Topology):
 
     def add_producer(
         self,
-        name: str | Callable[..., Any] | BaseNode,
-        source: Any = None,
+        name: Named,
+        source: Source | None = None,
         *,
         every: float | None = None,
         takes: Takes | None = None,
@@ -104,16 +119,16 @@ class Workflow(Topology):
 
     def add_node(
         self,
-        name: str | Callable[..., Any] | BaseNode,
+        name: Named,
         fn: Callable[..., Any] | BaseNode | None = None,
         *,
-        kind: Literal["blocking", "non_blocking"] = "blocking",
+        kind: NodeKind = "blocking",
         takes: Takes | None = None,
         fake: Callable[..., Any] | None = None,
-        fail: Any = None,
+        fail: Fail | None = None,
         retry: Retry | Sequence[Retry] | None = None,
         timeout: float | None = None,
-        on_error: Any = None,
+        on_error: str | Callable[[Failure], str] | None = None,
         join: Join = "all",
         limit: Limit | None = None,
         config: Any = None,
@@ -157,7 +172,7 @@ class Workflow(Topology):
 
     def add_if(
         self,
-        name: str | Callable[..., Any] | BaseNode,
+        name: Named,
         predicate: Callable[..., Any] | BaseNode | None = None,
         *,
         takes: Takes | None = None,
@@ -179,10 +194,10 @@ class Workflow(Topology):
         name: str,
         *,
         queue: str | None = None,
-        kind: Literal["blocking", "non_blocking"] = "non_blocking",
-        mode: Literal["competing", "broadcast"] = "competing",
+        kind: NodeKind = "non_blocking",
+        mode: QueueMode = "competing",
         maxlen: int | None = None,
-        when_full: Literal["block", "drop_newest", "drop_oldest", "error"] = "block",
+        when_full: WhenFull = "block",
         model: type | None = None,
         external: bool = False,
     ) -> Self:
@@ -204,7 +219,7 @@ class Workflow(Topology):
         queue: str,
         prefetch: int = 16,
         timeout: float | None = None,
-        ack: Literal["done", "awaited", "received"] = "done",
+        ack: Ack = "done",
         visibility_timeout: float = 30,
         max_deliveries: int = 5,
         external: bool = False,
@@ -221,20 +236,126 @@ class Workflow(Topology):
         )
         return self._put(name, "queue_reader", QueueReader(name, queue=queue), reader=options)
 
-    def producer(self, fn: F | None = None, **options: Any) -> Any:
-        """Add the decorated function as a producer; takes what `add_producer` takes."""
-        return self._decorator(self.add_producer, fn, options)
+    @overload
+    def producer(self, fn: F, /) -> F: ...
+    @overload
+    def producer(
+        self,
+        /,
+        *,
+        name: str | None = None,
+        every: float | None = None,
+        takes: Takes | None = None,
+        fake: Callable[..., Any] | None = None,
+        retry: Retry | Sequence[Retry] | None = None,
+        timeout: float | None = None,
+    ) -> Callable[[F], F]: ...
+    def producer(
+        self,
+        fn: F | None = None,
+        /,
+        *,
+        name: str | None = None,
+        every: float | None = None,
+        takes: Takes | None = None,
+        fake: Callable[..., Any] | None = None,
+        retry: Retry | Sequence[Retry] | None = None,
+        timeout: float | None = None,
+    ) -> F | Callable[[F], F]:
+        """Add the decorated function as a producer; the options are those of `add_producer`.
 
-    def node(self, fn: F | None = None, **options: Any) -> Any:
+        It returns the plain function. *name* is another name than the function's own.
+
+        >>> graph = Workflow("g")
+        >>> @graph.producer(every=1.0)
+        ... def days():
+        ...     return "dry"
+        >>> graph.producers, days()
+        (('days',), 'dry')
+        """
+        add = partial(
+            self.add_producer, every=every, takes=takes, fake=fake, retry=retry, timeout=timeout
+        )
+        return self._decorator(fn, add, name, ())
+
+    @overload
+    def node(self, fn: F, /) -> F: ...
+    @overload
+    def node(
+        self,
+        /,
+        *,
+        after: NodeRef | Sequence[NodeRef] = (),
+        name: str | None = None,
+        kind: NodeKind = "blocking",
+        takes: Takes | None = None,
+        fake: Callable[..., Any] | None = None,
+        fail: Fail | None = None,
+        retry: Retry | Sequence[Retry] | None = None,
+        timeout: float | None = None,
+        on_error: str | Callable[[Failure], str] | None = None,
+        join: Join = "all",
+        limit: Limit | None = None,
+        config: Any = None,
+        keep: int = 1,
+        description: str = "",
+        over: str | Callable[[Any], Iterable[Any]] | None = None,
+        into: str | None = None,
+        max_iterations: int | None = None,
+        cache: bool | int | Callable[[Any], Any] = False,
+    ) -> Callable[[F], F]: ...
+    def node(
+        self,
+        fn: F | None = None,
+        /,
+        *,
+        after: NodeRef | Sequence[NodeRef] = (),
+        name: str | None = None,
+        kind: NodeKind = "blocking",
+        takes: Takes | None = None,
+        fake: Callable[..., Any] | None = None,
+        fail: Fail | None = None,
+        retry: Retry | Sequence[Retry] | None = None,
+        timeout: float | None = None,
+        on_error: str | Callable[[Failure], str] | None = None,
+        join: Join = "all",
+        limit: Limit | None = None,
+        config: Any = None,
+        keep: int = 1,
+        description: str = "",
+        over: str | Callable[[Any], Iterable[Any]] | None = None,
+        into: str | None = None,
+        max_iterations: int | None = None,
+        cache: bool | int | Callable[[Any], Any] = False,
+    ) -> F | Callable[[F], F]:
         """Add the decorated function as a node behind *after*; returns the plain function.
 
         *after* is a node or several; these edges belong to the definition and are
-        replaced with it.
-        """
-        return self._decorator(self.add_node, fn, options)
+        replaced with it. *name* is another name than the function's own. The other options
+        are those of `add_node`.
 
-    def _decorator(self, add: Callable[..., Any], fn: Any, options: dict[str, Any]) -> Any:
-        after, name = options.pop("after", ()), options.pop("name", None)
+        >>> graph = Workflow("g").add_producer("days")
+        >>> @graph.node(after="days", kind="non_blocking")
+        ... def audit(day):
+        ...     return day
+        >>> [str(edge) for edge in graph.edges.values()], audit(3)
+        (['days -> audit'], 3)
+        """
+        add = partial(
+            self.add_node, kind=kind, takes=takes, fake=fake, fail=fail, retry=retry,
+            timeout=timeout, on_error=on_error, join=join, limit=limit, config=config, keep=keep,
+            description=description, over=over, into=into, max_iterations=max_iterations,
+            cache=cache,
+        )  # fmt: skip
+        return self._decorator(fn, add, name, after)
+
+    def _decorator(
+        self,
+        fn: F | str | None,
+        add: Callable[..., Self],
+        name: str | None,
+        after: NodeRef | Sequence[NodeRef],
+    ) -> F | Callable[[F], F]:
         if isinstance(fn, str):
             msg = f"@{fn!r}: write the name as name={fn!r}, the function stands below"
             raise GraphError(msg)
@@ -245,7 +366,7 @@ class Workflow(Topology):
             edges = [Edge(source, known, owner=known) for source in sources]
             for edge in edges:
                 check_ends(edge)
-            add(known, function, **options)
+            add(known, function)
             self._replace_owned(known, edges)
             return function
 
@@ -426,22 +547,59 @@ class Workflow(Topology):
 
     # -- loops and parts -------------------------------------------------------
 
-    def set_loop(self, name: NodeRef, **options: Any) -> Self:
-        """Set how a loop runs; it is named after its producer.
+    def set_loop(
+        self,
+        name: NodeRef,
+        *,
+        pool: Pool = UNCHANGED,
+        await_policy: AwaitPolicy = UNCHANGED,
+        start_rule: StartRule = UNCHANGED,
+        max_in_flight: int = UNCHANGED,
+        when_full: WhenFull = UNCHANGED,
+        on_error: OnError | Callable[[Failure], OnError] = UNCHANGED,
+        restart: Restart = UNCHANGED,
+        transactional: bool = UNCHANGED,
+        checkpoint: Any = UNCHANGED,
+        persistence_interval: float = UNCHANGED,
+        resources: Mapping[str, Any] | None = UNCHANGED,
+    ) -> Self:
+        """Set how a loop runs; it is named after its producer. What is not named keeps its value.
 
-        *pool* ("thread", "asyncio", "process", "dask"), *await_policy*, *start_rule*,
-        *max_in_flight*, *when_full*, *on_error*, *restart*, *transactional*,
-        *checkpoint* (a store's path, URL or object: `graph.start` says what is kept) each
-        *persistence_interval* seconds, *resources* (a name for each context manager that
-        nodes find as `ctx.resources[name]`). What is not named keeps its value.
+        What it is as long as nobody sets it, and what else it may be:
+
+        - *pool* "thread"; "asyncio", "process", "dask": where the loop's event loop lives.
+        - *await_policy* "path"; "none", "node", "blocking", "path_live", "all": what the
+          producer waits for.
+        - *start_rule* "dataflow"; "level", "sequential": when nodes start.
+        - *max_in_flight* 64: how many items may have detached work that is not finished.
+        - *when_full* "block"; "drop_newest", "drop_oldest", "error": when there are so many,
+          the next one waits, its own or the oldest one's detached work is dropped, or it fails.
+        - *on_error* "skip"; "dead_letter", "pause", "stop", or a function of the `Failure`
+          that gives one of them: what happens to an item that failed.
+        - *restart* "never"; "on_crash": begin again after a fault that is no item's.
+        - *transactional* False: whether pushes go out together with the ack of the message
+          that the item came from.
+        - *checkpoint* None: a store's path, URL or object; `graph.start` says what is kept.
+        - *persistence_interval* 1: seconds between two checkpoints; 0 is one after each item.
+        - *resources* None: a name for each context manager that is opened at the start, closed
+          at the end, and found by nodes as `ctx.resources[name]`.
+
+        Raises GraphError for a value that is none of these.
+
+        >>> graph = Workflow("g").add_producer("p").set_loop("p", pool="asyncio")
+        >>> graph.set_loop("p", max_in_flight=8).loop_options("p").pool
+        'asyncio'
         """
-        unknown = [o for o in options if o not in _OPTIONS]
-        if unknown:
-            near = did_you_mean(unknown[0], _OPTIONS)
-            msg = f"set_loop({self._ref(name)!r}): there is no option {unknown[0]!r}{near}"
-            raise GraphError(msg)
+        given = {
+            "pool": pool, "await_policy": await_policy, "start_rule": start_rule,
+            "max_in_flight": max_in_flight, "when_full": when_full, "on_error": on_error,
+            "restart": restart, "transactional": transactional, "checkpoint": checkpoint,
+            "persistence_interval": persistence_interval,
+            "resources": {} if resources is None else resources,
+        }  # fmt: skip
         loop = self._ref(name)
-        merged = {**self.options.get(loop, {}), **options}
+        named = {option: value for option, value in given.items() if value is not UNCHANGED}
+        merged = {**self.options.get(loop, {}), **named}
         LoopOptions(**merged)
         if merged != self.options.get(loop):
             self.options[loop] = merged

@@ -7,12 +7,10 @@ Plain values: a `QueueSpec` travels in a loop's plan to another process, a
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, NamedTuple, Protocol, get_args
+from typing import Any, Final, NamedTuple, Protocol, get_args
 
 from flownb.errors import QueueError
-
-Mode = Literal["competing", "broadcast"]
-WhenFull = Literal["block", "drop_newest", "drop_oldest", "error"]
+from flownb.model.policies import QueueMode, WhenFull
 
 _CALL: Final = (str, str, int, int)
 
@@ -36,7 +34,7 @@ class QueueSpec:
     """
 
     name: str
-    mode: Mode = "competing"
+    mode: QueueMode = "competing"
     maxlen: int | None = None
     when_full: WhenFull = "block"
     model: type | None = None
@@ -45,8 +43,8 @@ class QueueSpec:
     def __post_init__(self) -> None:
         if self.maxlen is not None and self.maxlen < 1:
             raise self._wrong("maxlen", self.maxlen, "give at least 1, or None for no limit")
-        if self.mode not in get_args(Mode):
-            raise self._wrong("mode", self.mode, f"choose from {', '.join(get_args(Mode))}")
+        if self.mode not in get_args(QueueMode):
+            raise self._wrong("mode", self.mode, f"choose from {', '.join(get_args(QueueMode))}")
         if self.when_full not in get_args(WhenFull):
             raise self._wrong(
                 "when_full", self.when_full, f"choose from {', '.join(get_args(WhenFull))}"
