@@ -306,8 +306,9 @@ class Graph(OneShot, Shown):
             using=self.using,
             fresh=fresh,
         )
-        self.last_start = orchestrator.launch()
-        return self.last_start
+        orchestrator._live.begin()
+        self.last_start = orchestrator
+        return orchestrator
 
     def explore(self) -> Any:
         """Play with the graph: switch await policies, flip nodes, drag durations.
