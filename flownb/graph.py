@@ -67,7 +67,7 @@ class Graph(OneShot, Shown):
 
         for extension in extensions:
             check_extension(extension)
-        self.using += [e for e in extensions if e not in self.using]
+        self._using += [e for e in extensions if e not in self._using]
         return self
 
     def clear_cache(self, *nodes: NodeRef) -> int:
@@ -195,7 +195,7 @@ class Graph(OneShot, Shown):
             self, until=until, iterations=iterations, seed=seed, policy=policy, call=call,
             check_mutation=check_mutation, payload=payload, start_rule=start_rule,
             max_concurrency=max_concurrency, max_iterations=max_iterations, on_error=on_error,
-            history=history, tools=tools, using=self.using,
+            history=history, tools=tools, using=self._using,
         )  # fmt: skip
 
     @folded
@@ -303,11 +303,11 @@ class Graph(OneShot, Shown):
             control=control,
             namespace=namespace,
             tools=tools,
-            using=self.using,
+            using=self._using,
             fresh=fresh,
         )
         orchestrator._live.begin()
-        self.last_start = orchestrator
+        self._last_start = orchestrator
         return orchestrator
 
     def explore(self) -> Any:

@@ -48,12 +48,12 @@ class OneShot(Workflow):
         reducers: Mapping[str, Callable[[Any, Any], Any]] | None = None,
     ) -> None:
         super().__init__(name, state_model=state_model, reducers=reducers)
-        self.using: list[Any] = []
+        self._using: list[Any] = []
         self.last_run: WorkflowRun | None = None
         self._once: tuple[Any, LoopPlan, deque[list[Runner]]] | None = None
-        self.last_start: Orchestrator | None = None
+        self._last_start: Orchestrator | None = None
         self._store: Any = None
-        self.stepped: dict[str, Any] = {}  # what nodes tried by step() passed on last
+        self._stepped: dict[str, Any] = {}  # what nodes tried by step() passed on last
 
     def __getstate__(self) -> dict[str, Any]:
         """Give the definition, without what runs or ran: this is what every copy begins with.
@@ -272,10 +272,10 @@ class OneShot(Workflow):
 
         def make(**told: Any) -> Execution:
             execution = Execution(
-                plan, entry, using=self.using, tools=tools, idle=self._idle(plan), outlet=outlet,
+                plan, entry, using=self._using, tools=tools, idle=self._idle(plan), outlet=outlet,
                 **more, **told,
             )  # fmt: skip
-            self.last_run, self.stepped = execution.run, {}
+            self.last_run, self._stepped = execution.run, {}
             return execution
 
         return make, Shower(self.name, len(plan.nodes) - 1, progress=progress)
@@ -289,7 +289,7 @@ class OneShot(Workflow):
         from flownb.analysis.once import compile_once
         from flownb.analysis.validate import check
 
-        extensions = list(map(id, self.using))
+        extensions = list(map(id, self._using))
         asked = (self.version, options, extensions, os.environ.get("FLOWNB_MAX_ITERATIONS"))
         if self._once is None or self._once[0] != asked:
             check(self)

@@ -20,10 +20,15 @@ if TYPE_CHECKING:
 
     from flownb.engine.calling import Runner
     from flownb.engine.item import Token
+    from flownb.model.tools import ToolRegistry
 
 
 class Clock:
-    """The run's own clock: seconds since it began, virtual in a simulation."""
+    """The run's own clock: seconds since it began, virtual in a simulation.
+
+    `origin` is when the run began on the event loop's clock, `virtual` whether this is a
+    simulation. `time()` gives the seconds since the run began.
+    """
 
     __slots__ = ("_event_loop", "origin", "time", "virtual")
 
@@ -51,11 +56,36 @@ class BaseContext:
     def __init__(self, runner: Runner, token: Token) -> None:
         self._runner, self._token = runner, token
         self._loop = runner.loop
-        self.alive = True
-        self.config: Any = runner.config
-        self.state: dict[str, Any] = runner.memory.state
-        self.rng: Random = runner.memory.rng
-        self.meta: Mapping[str, Any] = runner.meta(token)
+        self._alive = True
+        self._state: dict[str, Any] = runner.memory.state
+        self._rng: Random = runner.memory.rng
+        self._meta: Mapping[str, Any] = runner.meta(token)
+
+    @property
+    def meta(self) -> Mapping[str, Any]:
+        """Where the payload comes from, as a dict.
+
+        Always: `loop`, `node`, `iteration` (of the loop, from 0), `visit` (how often the node
+        ran before in this iteration) and `attempt` (from 1). For an item that came through a
+        queue also `message_id`, `deliveries` (1 at the first delivery) and `hops` (through how
+        many queues it came); for a producer `position`, the number of the item to make.
+        """
+        return self._meta
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """A dict of this node in this loop, kept from item to item; change it in place."""
+        return self._state
+
+    @property
+    def rng(self) -> Random:
+        """The random numbers of this node in this loop; in a simulation its seed decides them."""
+        return self._rng
+
+    @property
+    def config(self) -> Any:
+        """What `add_node(config=...)` was given; of a class node its `Config`."""
+        return self._runner.config
 
     @property
     def clock(self) -> Clock:
@@ -75,13 +105,14 @@ class BaseContext:
         return int(self._loop.tell_position())
 
     @property
-    def tools(self) -> Any:
-        """The registry given to the run (`tools=`), else the one of `flownb.model.tools`."""
-        return self._loop.tools
+    def tools(self) -> ToolRegistry:
+        """The registry given to the run (`tools=`), else `flownb.tools`."""
+        registry: ToolRegistry = self._loop.tools
+        return registry
 
     @property
     def resources(self) -> Mapping[str, Any]:
-        """What `set_loop(resources=...)` opened for this loop."""
+        """What `set_loop(resources=...)` opened for this loop, by name."""
         return self._loop.resources
 
     @property
@@ -96,14 +127,14 @@ class BaseContext:
         self._loop.log(self._runner.name, self._token.iteration, level, text)
 
     def _check(self) -> None:
-        if not self.alive:
+        if not self._alive:
             name = self._runner.name
             msg = f"node {name!r}: this attempt was given up, what it does now is discarded"
             raise NodeTimeout(msg)
 
 
 class Context(BaseContext):
-    """The `ctx` of an async node."""
+    """The `ctx` of an async node: `sleep`, `push` and `pop` are awaited."""
 
     async def sleep(self, seconds: float) -> None:
         """Wait on the run's clock."""
@@ -129,7 +160,7 @@ class Context(BaseContext):
 
 
 class SyncContext(BaseContext):
-    """The `ctx` of a sync node; its methods block the node's own thread."""
+    """The `ctx` of a sync node: `sleep`, `push` and `pop` block the node's own thread."""
 
     def sleep(self, seconds: float) -> None:
         """Wait on the run's clock; in a simulation the node gets that much longer."""

@@ -53,13 +53,13 @@ class Simulation(Shown):
         self._kept: dict[str, list[Any]] = {}
         self._lanes: tuple[Lane, ...] = ()
         self._graph: Any = None  # the graph as it was, and under which policy
-        self.hidden = ""  # the root of a graph without producers: no node of the user's
+        self._hidden = ""  # the root of a graph without producers: no node of the user's
         self.state: Any = None  # the final state of such a graph
 
     @property
     def timeline(self) -> Timeline:
         """Every span that is kept, ordered by start."""
-        kept = (s for s in self._history.spans() if s.node != self.hidden)
+        kept = (s for s in self._history.spans() if s.node != self._hidden)
         return Timeline.of_spans(kept, self.events, self._lanes)
 
     @property
@@ -300,7 +300,7 @@ class _Run:
         result = Simulation(self.workflow.name, self.recording, now)
         if not self.workflow.producers:
             (once,) = self.managers.values()
-            result.hidden = once.name
+            result._hidden = once.name  # noqa: SLF001
             result.state = None if once.only is None else once.only.result(partial=True)
         result._lanes = lanes(m.plan for m in self.managers.values())  # noqa: SLF001
         for name, meter in self.meters.items():

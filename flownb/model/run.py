@@ -228,12 +228,12 @@ class WorkflowRun(Tabled):
         """How many nodes were answered by a cache, or a middleware, so far."""
         return self._trail.count(cached=True)
 
-    def first_logs(self, most: int) -> list[LogEntry]:
+    def _first_logs(self, most: int) -> list[LogEntry]:
         """Give the first *most* entries of `logs`, without making all the others."""
         return self._trail.entries(most)
 
     @property
-    def called(self) -> set[str]:
+    def _called(self) -> set[str]:
         """The names of the nodes that were called, and not only answered by a cache."""
         return {span.node for span, _, _ in self._trail.worked() if span.attempt}
 
