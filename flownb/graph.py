@@ -6,6 +6,7 @@ imports it at its first use.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from flownb.model.making import make_node
@@ -16,19 +17,21 @@ from flownb.oneshot import OneShot
 from flownb.tracebacks import folded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from flownb.analysis.explain import Explanation
     from flownb.analysis.plan import LoopPlan
     from flownb.analysis.problems import Problem
+    from flownb.engine.observe import Middleware, Observer
     from flownb.engine.orchestrator import Orchestrator
     from flownb.engine.simulate import Simulation
     from flownb.engine.sweep import Sweep
-    from flownb.model.policies import AwaitPolicy, StartRule
+    from flownb.model.policies import AwaitPolicy, Control, RunOnError, StartRule
     from flownb.model.records import LoopMetrics
     from flownb.model.timeline import Timelines
     from flownb.model.tools import ToolRegistry
     from flownb.model.topology import NodeRef
+    from flownb.oneshot import Server
 
 
 class Graph(OneShot, Shown):
@@ -56,7 +59,7 @@ class Graph(OneShot, Shown):
     ) -> None:
         super().__init__(name, state_model=state_model, reducers=reducers)
 
-    def use(self, *extensions: Any) -> Self:
+    def use(self, *extensions: Observer | Middleware) -> Self:
         """Add observers (instances of `Observer`) and middleware to every run from now on.
 
         Middleware is `async def mw(call_next, node, data)`: it may change, skip or
@@ -165,7 +168,7 @@ class Graph(OneShot, Shown):
         start_rule: StartRule = "dataflow",
         max_concurrency: int | None = None,
         max_iterations: int | None = None,
-        on_error: str = "stop",
+        on_error: RunOnError = "stop",
         tools: ToolRegistry | None = None,
     ) -> Simulation:
         """Run all loops in virtual time, exactly the same every time.
@@ -231,12 +234,23 @@ class Graph(OneShot, Shown):
         check: Callable[[Simulation], object],
         *,
         seeds: int | Iterable[int] = 100,
-        **options: Any,
+        until: float | None = None,
+        iterations: int | None = None,
+        policy: AwaitPolicy | None = None,
+        call: bool = True,
+        check_mutation: bool = False,
+        history: int = 100_000,
+        payload: Any = None,
+        start_rule: StartRule = "dataflow",
+        max_concurrency: int | None = None,
+        max_iterations: int | None = None,
+        on_error: RunOnError = "stop",
+        tools: ToolRegistry | None = None,
     ) -> Sweep:
         """Simulate with seeds 0, 1, 2, ... until *check* raises or returns False.
 
-        *options* go to `simulate`. The result names the seed and keeps its simulation, so
-        that the case can be looked at and run again.
+        The other options are those of `simulate`. The result names the seed and keeps its
+        simulation, so that the case can be looked at and run again.
 
         >>> graph = Graph("g").add_producer("p", [1], takes=lambda rng: rng.random())
         >>> graph.add_node("n").add_edge("p", "n").sweep(lambda sim: sim.duration < 0.9)
@@ -245,15 +259,21 @@ class Graph(OneShot, Shown):
         from flownb.engine.sweep import sweep
 
         tried = range(seeds) if isinstance(seeds, int) else seeds
-        return sweep(self.name, tried, lambda seed: self.simulate(seed=seed, **options), check)
+        simulated = partial(
+            self.simulate, until=until, iterations=iterations, policy=policy, call=call,
+            check_mutation=check_mutation, history=history, payload=payload,
+            start_rule=start_rule, max_concurrency=max_concurrency,
+            max_iterations=max_iterations, on_error=on_error, tools=tools,
+        )  # fmt: skip
+        return sweep(self.name, tried, lambda seed: simulated(seed=seed), check)
 
     @folded
     def start(
         self,
         *,
-        redis: Any = None,
+        redis: Server | Sequence[Server | None] | None = None,
         cluster: Any = None,
-        control: str = "notebook",
+        control: Control = "notebook",
         namespace: str = "flownb",
         tools: ToolRegistry | None = None,
         fresh: bool = False,

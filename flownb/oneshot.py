@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy, deepcopy
 from dataclasses import fields, replace
@@ -18,21 +18,30 @@ from flownb.model.edges import Edge
 from flownb.model.making import with_own_limit
 from flownb.model.nodes import Node
 from flownb.model.parts import Part
-from flownb.model.policies import Limit
+from flownb.model.policies import UNCHANGED, Limit
 from flownb.model.records import NOTHING
 from flownb.model.workflow import Workflow
 from flownb.tracebacks import folded
 
 if TYPE_CHECKING:
+    from os import PathLike
+
+    from redis import Redis
+    from redis.asyncio import Redis as AsyncRedis
+
     from flownb.analysis.plan import LoopPlan
     from flownb.engine.calling import Runner
+    from flownb.engine.observe import Middleware, Observer
     from flownb.engine.orchestrator import Orchestrator
     from flownb.engine.run import Execution, Shower
-    from flownb.model.policies import StartRule
+    from flownb.model.policies import RunOnError, StartRule
     from flownb.model.run import WorkflowRun
     from flownb.model.tools import ToolRegistry
     from flownb.model.topology import NodeRef
+    from flownb.stores.base import RunStore, Store
 
+    Server = str | Redis | AsyncRedis
+    Place = str | PathLike[str] | Store | RunStore
     Given = Mapping[str, Any]
     Made = tuple[Callable[..., Execution], Shower]
 
@@ -48,7 +57,7 @@ class OneShot(Workflow):
         reducers: Mapping[str, Callable[[Any, Any], Any]] | None = None,
     ) -> None:
         super().__init__(name, state_model=state_model, reducers=reducers)
-        self._using: list[Any] = []
+        self._using: list[Observer | Middleware] = []
         self.last_run: WorkflowRun | None = None
         self._once: tuple[Any, LoopPlan, deque[list[Runner]]] | None = None
         self._last_start: Orchestrator | None = None
@@ -64,8 +73,8 @@ class OneShot(Workflow):
         own = {k: copy(v) if isinstance(v, (dict, list, set)) else v for k, v in vars(self).items()}
         own["nodes"] = {name: with_own_limit(node) for name, node in self.nodes.items()}
         own["_parts"] = {k: replace(p, nodes=dict(p.nodes)) for k, p in self._parts.items()}
-        nothing_ran = {"last_run": None, "last_start": None, "_once": None, "_store": None}
-        return {**own, **nothing_ran, "stepped": {}}
+        nothing_ran = {"last_run": None, "_last_start": None, "_once": None, "_store": None}
+        return {**own, **nothing_ran, "_stepped": {}}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """Copy the definition; functions, limits and what cannot be copied are shared.
@@ -90,11 +99,11 @@ class OneShot(Workflow):
         max_concurrency: int | None = None,
         max_iterations: int | None = None,
         start_rule: StartRule = "dataflow",
-        on_error: str = "stop",
+        on_error: RunOnError = "stop",
         progress: bool = False,
         tools: ToolRegistry | None = None,
-        redis: Any = None,
-        store: Any = None,
+        redis: Server | Sequence[Server | None] | Orchestrator | None = None,
+        store: Place | None = None,
         run_id: str | None = None,
         persistence_interval: float = 0.0,
     ) -> WorkflowRun:
@@ -144,11 +153,11 @@ class OneShot(Workflow):
         max_concurrency: int | None = None,
         max_iterations: int | None = None,
         start_rule: StartRule = "dataflow",
-        on_error: str = "stop",
+        on_error: RunOnError = "stop",
         progress: bool = False,
         tools: ToolRegistry | None = None,
-        redis: Any = None,
-        store: Any = None,
+        redis: Server | Sequence[Server | None] | Orchestrator | None = None,
+        store: Place | None = None,
         run_id: str | None = None,
         persistence_interval: float = 0.0,
     ) -> WorkflowRun:
@@ -165,19 +174,23 @@ class OneShot(Workflow):
         self,
         run_id: str,
         *,
-        store: Any = None,
+        store: Place | None = None,
         persistence_interval: float = 0.0,
         progress: bool = False,
         tools: ToolRegistry | None = None,
-        redis: Any = None,
-        **options: Any,
+        redis: Server | Sequence[Server | None] | Orchestrator | None = None,
+        max_concurrency: int | None = UNCHANGED,
+        max_iterations: int | None = UNCHANGED,
+        start_rule: StartRule = UNCHANGED,
+        on_error: RunOnError = UNCHANGED,
     ) -> WorkflowRun:
         """Take up a run that crashed, failed or was cancelled; nodes that ended do not run again.
 
         What was under way when it stopped is started again. The graph must have the same
         nodes and edges, else GraphError says what is different; a function may have been
-        mended. *options* are those of `run`, by default as they were. Without *store* it is
-        the one this graph used last, else `$FLOWNB_STORE` or `flownb-runs.sqlite`.
+        mended. *max_concurrency*, *max_iterations*, *start_rule* and *on_error* are what they
+        were in `run`, unless they are given here. Without *store* it is the one this graph used
+        last, else `$FLOWNB_STORE` or `flownb-runs.sqlite`.
 
         >>> from flownb import Graph
         >>> from flownb.stores import open_store
@@ -192,6 +205,7 @@ class OneShot(Workflow):
         from flownb.engine.run import run_in_thread
 
         kept, given = (run_id, store, persistence_interval), {"tools": tools, "redis": redis}
+        options = _options(start_rule, max_concurrency, max_iterations, on_error)
         return run_in_thread(*self._taken_up(kept, options, given, progress=progress))
 
     @folded
@@ -199,17 +213,21 @@ class OneShot(Workflow):
         self,
         run_id: str,
         *,
-        store: Any = None,
+        store: Place | None = None,
         persistence_interval: float = 0.0,
         progress: bool = False,
         tools: ToolRegistry | None = None,
-        redis: Any = None,
-        **options: Any,
+        redis: Server | Sequence[Server | None] | Orchestrator | None = None,
+        max_concurrency: int | None = UNCHANGED,
+        max_iterations: int | None = UNCHANGED,
+        start_rule: StartRule = UNCHANGED,
+        on_error: RunOnError = UNCHANGED,
     ) -> WorkflowRun:
         """Take up a run, as `resume` does, on the event loop that awaits it."""
         from flownb.engine.run import run_here
 
         kept, given = (run_id, store, persistence_interval), {"tools": tools, "redis": redis}
+        options = _options(start_rule, max_concurrency, max_iterations, on_error)
         return await run_here(*self._taken_up(kept, options, given, progress=progress))
 
     @folded
@@ -255,7 +273,8 @@ class OneShot(Workflow):
         store = self._store if store is None else store
         with Kept(store, interval=interval) as place:
             record = place.load(run_id)
-            plan = self._plan_once(_options(**{**record.options, **_known(options)}))
+            named = {name: value for name, value in options.items() if value is not UNCHANGED}
+            plan = self._plan_once(_options(**{**record.options, **named}))
             journal, replay = place.take_up(plan, record)
         self._store = store
         more = {"journal": journal, "replay": replay, "run_id": run_id}
@@ -330,20 +349,9 @@ def _options(
     start_rule: StartRule = "dataflow",
     max_concurrency: int | None = None,
     max_iterations: int | None = None,
-    on_error: str = "stop",
+    on_error: RunOnError = "stop",
 ) -> dict[str, Any]:
     return {
         "start_rule": start_rule, "max_concurrency": max_concurrency,
         "max_iterations": max_iterations, "on_error": on_error,
     }  # fmt: skip
-
-
-def _known(options: Mapping[str, Any]) -> Mapping[str, Any]:
-    known = list(_options())
-    for name in options:
-        if name not in known:
-            from flownb.model.edges import did_you_mean
-
-            near = did_you_mean(name, known)
-            raise TypeError(f"resume(): there is no option {name!r}{near}")
-    return options

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from flownb.analysis.plan import LoopPlan
     from flownb.engine.hosts import Host
+    from flownb.model.policies import Control
     from flownb.model.status import Status
     from flownb.model.workflow import Workflow
     from flownb.queues.manager import QueueManager
@@ -56,7 +57,7 @@ class Orchestrator(Answers):
         *,
         redis: Any = None,
         cluster: Any = None,
-        control: str = "notebook",
+        control: Control = "notebook",
         namespace: str = "flownb",
         tools: Any = None,
         using: Sequence[Any] = (),

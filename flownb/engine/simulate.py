@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from flownb.analysis.explain import Explanation
-    from flownb.model.policies import AwaitPolicy, StartRule
+    from flownb.model.policies import AwaitPolicy, RunOnError, StartRule
     from flownb.model.records import Event, Failure, LogLine, LoopMetrics
     from flownb.model.timeline import Lane
     from flownb.model.workflow import Workflow
@@ -112,7 +112,7 @@ def simulate(
     start_rule: StartRule = "dataflow",
     max_concurrency: int | None = None,
     max_iterations: int | None = None,
-    on_error: str = "stop",
+    on_error: RunOnError = "stop",
     tools: Any = None,
     using: Sequence[Any] = (),
 ) -> Simulation:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from numbers import Real
 from random import Random
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Protocol, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from flownb.model.records import Failure
 
 Kind = Literal["producer", "blocking", "non_blocking", "if", "queue", "queue_reader"]
+C_co = TypeVar("C_co", covariant=True)
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 _MOST_SECONDS: Final = 9e9  # 285 years
 
@@ -43,12 +44,21 @@ class NodeConfig(BaseModel):
 class NodeData:
     """What a class node's `run` gets: the payload, and where it comes from.
 
-    `meta` holds `loop`, `node`, `iteration`, `visit`, and for an item that came
-    through a queue `message_id` and `deliveries` (1 at the first delivery).
+    `payload` is the item, as the node before gave it. `meta` says where it comes from: the
+    dict that functions find as `ctx.meta`. It holds `loop`, `node`, `iteration`, `visit`,
+    `attempt`; for an item that came through a queue `message_id`, `deliveries` (1 at the
+    first delivery) and `hops`; for a producer `position`.
     """
 
     payload: Any = None
     meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+class _Configured(Protocol[C_co]):
+    """What has a `Config`."""
+
+    @property
+    def Config(self) -> Callable[..., C_co]: ...  # noqa: N802 - a nested class is its value
 
 
 class BaseNode:
@@ -58,6 +68,9 @@ class BaseNode:
     it has settings. Each loop works on its own deep copy. A class node keeps state,
     so it is called for one item at a time, in item order, unless `limit=` says
     otherwise.
+
+    `name` is the node's, `config` holds its settings, of the type of its own `Config` also
+    for a type checker; `kind` says which kind of node the class makes.
 
     >>> class Scale(BlockingNode):
     ...     class Config(NodeConfig):
@@ -70,6 +83,16 @@ class BaseNode:
 
     kind: ClassVar[Kind] = "blocking"
     Config: ClassVar[type[NodeConfig]] = NodeConfig
+    """The class of the settings; give an inner class of this name, made of `NodeConfig`."""
+
+    if TYPE_CHECKING:  # a plain attribute, whose type is the inner `Config` of its class
+
+        @property
+        def config(self: _Configured[C_co]) -> C_co:
+            """Its settings, as its `Config` has checked them."""
+
+        @config.setter
+        def config(self, config: NodeConfig) -> None: ...
 
     def __init__(self, name: str | None = None, /, **settings: Any) -> None:
         self.name = name or _snake(type(self).__name__)
