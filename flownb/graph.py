@@ -19,6 +19,9 @@ from flownb.tracebacks import folded
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from redis import Redis
+    from redis.asyncio import Redis as AsyncRedis
+
     from flownb.analysis.explain import Explanation
     from flownb.analysis.plan import LoopPlan
     from flownb.analysis.problems import Problem
@@ -31,11 +34,15 @@ if TYPE_CHECKING:
     from flownb.model.timeline import Timelines
     from flownb.model.tools import ToolRegistry
     from flownb.model.topology import NodeRef
-    from flownb.oneshot import Server
 
 
 class Graph(OneShot, Shown):
     """A workflow that can be looked at, checked, simulated and started.
+
+    It is data that you may look at: `name`, `nodes` and `edges` in the order in which they were
+    first added, `entry_points` (where a run begins, if that was said), `options` (what
+    `set_loop` was given, by loop), `state_model`, `reducers`; `version` counts the edits, and
+    `last_run` is the last `WorkflowRun`, None before the first.
 
     >>> graph = (
     ...     Graph("weather")
@@ -271,7 +278,7 @@ class Graph(OneShot, Shown):
     def start(
         self,
         *,
-        redis: Server | Sequence[Server | None] | None = None,
+        redis: str | Redis | AsyncRedis | Sequence[str | Redis | AsyncRedis | None] | None = None,
         cluster: Any = None,
         control: Control = "notebook",
         namespace: str = "flownb",

@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from flownb.model.topology import NodeRef
     from flownb.stores.base import RunStore, Store
 
-    Server = str | Redis | AsyncRedis
-    Place = str | PathLike[str] | Store | RunStore
+    _Redis = str | Redis | AsyncRedis
+
     Given = Mapping[str, Any]
     Made = tuple[Callable[..., Execution], Shower]
 
@@ -102,8 +102,8 @@ class OneShot(Workflow):
         on_error: RunOnError = "stop",
         progress: bool = False,
         tools: ToolRegistry | None = None,
-        redis: Server | Sequence[Server | None] | Orchestrator | None = None,
-        store: Place | None = None,
+        redis: _Redis | Sequence[_Redis | None] | Orchestrator | None = None,
+        store: str | PathLike[str] | Store | RunStore | None = None,
         run_id: str | None = None,
         persistence_interval: float = 0.0,
     ) -> WorkflowRun:
@@ -156,8 +156,8 @@ class OneShot(Workflow):
         on_error: RunOnError = "stop",
         progress: bool = False,
         tools: ToolRegistry | None = None,
-        redis: Server | Sequence[Server | None] | Orchestrator | None = None,
-        store: Place | None = None,
+        redis: _Redis | Sequence[_Redis | None] | Orchestrator | None = None,
+        store: str | PathLike[str] | Store | RunStore | None = None,
         run_id: str | None = None,
         persistence_interval: float = 0.0,
     ) -> WorkflowRun:
@@ -174,11 +174,11 @@ class OneShot(Workflow):
         self,
         run_id: str,
         *,
-        store: Place | None = None,
+        store: str | PathLike[str] | Store | RunStore | None = None,
         persistence_interval: float = 0.0,
         progress: bool = False,
         tools: ToolRegistry | None = None,
-        redis: Server | Sequence[Server | None] | Orchestrator | None = None,
+        redis: _Redis | Sequence[_Redis | None] | Orchestrator | None = None,
         max_concurrency: int | None = UNCHANGED,
         max_iterations: int | None = UNCHANGED,
         start_rule: StartRule = UNCHANGED,
@@ -213,11 +213,11 @@ class OneShot(Workflow):
         self,
         run_id: str,
         *,
-        store: Place | None = None,
+        store: str | PathLike[str] | Store | RunStore | None = None,
         persistence_interval: float = 0.0,
         progress: bool = False,
         tools: ToolRegistry | None = None,
-        redis: Server | Sequence[Server | None] | Orchestrator | None = None,
+        redis: _Redis | Sequence[_Redis | None] | Orchestrator | None = None,
         max_concurrency: int | None = UNCHANGED,
         max_iterations: int | None = UNCHANGED,
         start_rule: StartRule = UNCHANGED,

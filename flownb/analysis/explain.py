@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 class Explanation(Shown):
     """Why each producer waits, under every reading; times are seconds.
 
+    `workflow` is the graph as it was when this was asked, `measured` what was measured of
+    each loop.
+
     >>> from flownb import Graph
     >>> graph = (
     ...     Graph("shop").add_producer("days").add_node("check", kind="non_blocking", takes=0.1)

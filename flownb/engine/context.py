@@ -33,7 +33,6 @@ class Clock:
     __slots__ = ("_event_loop", "origin", "time", "virtual")
 
     time: Callable[[], float]
-    """Seconds since the run began."""
 
     def __init__(
         self, event_loop: asyncio.AbstractEventLoop, origin: float, *, virtual: bool = False
@@ -46,7 +45,7 @@ class Clock:
         self.time = (lambda: time() - origin) if origin else time
 
     async def sleep(self, seconds: float) -> None:
-        """Wait on this clock."""
+        """Wait so many seconds on this clock."""
         await asyncio.sleep(seconds)
 
 
@@ -137,7 +136,7 @@ class Context(BaseContext):
     """The `ctx` of an async node: `sleep`, `push` and `pop` are awaited."""
 
     async def sleep(self, seconds: float) -> None:
-        """Wait on the run's clock."""
+        """Wait so many seconds on the run's clock."""
         await asyncio.sleep(seconds)
 
     async def push(self, queue: str, data: Any) -> str:
@@ -163,7 +162,7 @@ class SyncContext(BaseContext):
     """The `ctx` of a sync node: `sleep`, `push` and `pop` block the node's own thread."""
 
     def sleep(self, seconds: float) -> None:
-        """Wait on the run's clock; in a simulation the node gets that much longer."""
+        """Wait so many seconds on the run's clock; a simulated node gets that much longer."""
         self._loop.world.sleep(seconds)
 
     def push(self, queue: str, data: Any) -> None:

@@ -49,6 +49,9 @@ class Orchestrator(Answers):
     Asking (`start`, `pause`, `resume`, `step`, `stop`, `cancel`, `apply`, `swap`) acts at
     once and returns a `Request` you may await; questions (`status`, `metrics`, `logs`,
     `failures`, `outputs`, `timeline`) are answered from what is known now.
+
+    `name` is the graph's, `workflow` the graph itself. `queues` are its queues, by hand:
+    `await orch.queues.push("q", day)`, and `pop`, `ack`, `stats`, `dead`, `clear`.
     """
 
     def __init__(

@@ -44,7 +44,12 @@ DEFAULT_UNTIL: Final = 10.0
 
 
 class Simulation(Shown):
-    """What a simulated run did. Times are virtual seconds from its start."""
+    """What a simulated run did. Times are virtual seconds from its start.
+
+    `name` is the graph's, `duration` how long it lasted; `digest` (a sha256) is equal for equal
+    runs, over everything that happened. `metrics` has the counters of each loop, by name.
+    `state` is the final state of a graph without producers, else None.
+    """
 
     def __init__(self, name: str, history: Recording, duration: float) -> None:
         self.name, self._history, self.digest = name, history, history.digest

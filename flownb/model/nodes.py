@@ -162,7 +162,11 @@ class QueueReader(_QueueEnd):
 
 @dataclass(frozen=True, slots=True)
 class QueueOptions:
-    """What `add_queue` says of the queue that it pushes to."""
+    """What `add_queue` says of the queue that it pushes to.
+
+    `name` is the queue's; `blocking`: the producer waits until Redis has acknowledged a push;
+    `mode`, `maxlen`, `when_full`, `model` and `external` are as in `add_queue`.
+    """
 
     name: str
     blocking: bool = False
@@ -175,7 +179,11 @@ class QueueOptions:
 
 @dataclass(frozen=True, slots=True)
 class ReaderOptions:
-    """What `add_queue_reader` says of how it reads; times in seconds."""
+    """What `add_queue_reader` says of how it reads; times in seconds.
+
+    `queue`, `prefetch`, `timeout`, `ack`, `visibility_timeout`, `max_deliveries` and `external`
+    are as there.
+    """
 
     queue: str
     prefetch: int = 16
@@ -193,6 +201,10 @@ class Node:
     `fn` is what is called: a function, a class node, for a producer also an
     iterable, or None (the payload passes on; a producer counts 0, 1, 2, ...). `router` is
     the node behind which `add_conditional_edges` put this if: it may give several verdicts.
+    `name` and `kind` say which node it is; `queue` and `reader` hold what a queue's end was
+    given. The rest is as in `add_producer` and `add_node`: `every`, `takes`, `fake`, `fail`,
+    `retry`, `timeout`, `on_error`, `join`, `limit`, `config`, `keep`, `description`, `over`,
+    `into`, `max_iterations`, `cache`.
     """
 
     name: str

@@ -72,10 +72,10 @@ UNCHANGED: Final[Any] = _Unchanged()  # Any: an option's type is that of its val
 class Retry:
     """Try a node again when it fails with one of these errors.
 
-    *on* has no default on purpose: an exception class, a tuple of them, or a
-    predicate of the exception. *attempts* counts the first try. The n-th wait is
-    `min(wait_max, wait_initial * wait_exp_base ** (n - 1))` seconds plus up to
-    *wait_jitter* seconds, drawn from the node's own random numbers.
+    `on` has no default on purpose: an exception class, a tuple of them, or a
+    predicate of the exception. `attempts` counts the first try. The n-th wait is
+    `wait_initial` seconds, times `wait_exp_base` for each wait before it, `wait_max` at most;
+    plus up to `wait_jitter` seconds, drawn from the node's own random numbers.
 
     >>> [Retry(on=OSError, wait_initial=0.1).wait(n) for n in (1, 2, 3)]
     [0.1, 0.2, 0.4]
@@ -132,7 +132,7 @@ def _is_filter(value: object) -> bool:
 
 
 class Limit:
-    """At most *concurrency* calls at once, at most *per_second* starts a second.
+    """At most `concurrency` calls at once, at most `per_second` starts a second.
 
     One `Limit` given to several nodes is shared by them: one GPU, one rate-limited
     service, "two machines". Waiting for it shows on the timeline.
@@ -164,7 +164,11 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class LoopOptions:
-    """What `Graph.set_loop` sets for one loop; times in seconds."""
+    """What `Graph.set_loop` sets for one loop, and explains; times in seconds.
+
+    `pool`, `await_policy`, `start_rule`, `max_in_flight`, `when_full`, `on_error`, `restart`,
+    `transactional`, `checkpoint`, `persistence_interval`, `resources`.
+    """
 
     pool: Pool = "thread"
     await_policy: AwaitPolicy = "path"

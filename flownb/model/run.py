@@ -62,7 +62,7 @@ def summary(value: Any) -> str:
 
 
 class LogEntry(NamedTuple):
-    """One attempt of one node; `time` and `duration` are seconds, `time` from the run's start.
+    """One attempt of one `node`; `time` and `duration` are seconds, `time` from the run's start.
 
     `visit` counts from 0 how often the node had run before, `attempt` counts its tries
     from 1; `output` says in brief what it returned, `error` why it failed. Where the result
@@ -183,6 +183,11 @@ def _entry(span: Span, output: Any, error: str) -> LogEntry:
 
 class WorkflowRun(Tabled):
     """One run of a graph without a producer, while it goes on and afterwards.
+
+    `graph` is the graph's name, `run_id` that of the run, by which `resume` finds it. `status`
+    is "pending", "running", "completed", "failed" or "cancelled"; `state` the state so far and
+    at last the final one, `error` what ended it, else None. It `started` so many seconds after
+    1970.
 
     >>> from flownb import Graph
     >>> graph = Graph("sums").add_node("double", lambda s: {"value": s["value"] * 2})

@@ -55,7 +55,6 @@ if TYPE_CHECKING:
     from flownb.model.routes import Targets
 
 F = TypeVar("F", bound=Callable[..., Any])
-Named = str | Callable[..., Any] | BaseNode
 Source = Callable[..., Any] | Iterable[Any] | AsyncIterable[Any] | BaseNode
 
 
@@ -91,7 +90,7 @@ class Workflow(Topology):
 
     def add_producer(
         self,
-        name: Named,
+        name: str | Callable[..., Any] | BaseNode,
         source: Source | None = None,
         *,
         every: float | None = None,
@@ -119,7 +118,7 @@ class Workflow(Topology):
 
     def add_node(
         self,
-        name: Named,
+        name: str | Callable[..., Any] | BaseNode,
         fn: Callable[..., Any] | BaseNode | None = None,
         *,
         kind: NodeKind = "blocking",
@@ -172,7 +171,7 @@ class Workflow(Topology):
 
     def add_if(
         self,
-        name: Named,
+        name: str | Callable[..., Any] | BaseNode,
         predicate: Callable[..., Any] | BaseNode | None = None,
         *,
         takes: Takes | None = None,

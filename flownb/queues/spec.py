@@ -20,9 +20,9 @@ MANUAL = "manual"
 
 @dataclass(frozen=True, slots=True)
 class QueueSpec:
-    """How a queue behaves: one description, opened by every host on its own.
+    """How a queue behaves: one description, opened by every host on its own; `name` is its name.
 
-    `mode="competing"` gives each message to one reader, `"broadcast"` to each.
+    `mode`: "competing" gives each message to one reader, `"broadcast"` to each.
     A queue with `maxlen` holds that many messages; `when_full` says what a push
     to a full one does. `model` (a pydantic model, or any type pydantic can check)
     is checked on push and built on pop. `readers` names the loops of this graph
@@ -88,6 +88,7 @@ class Lease:
 class Message:
     """One message in a reader's hands, to be acked when its item has settled.
 
+    `id` is what `ack` takes, `queue` where it was, `payload` what was pushed.
     `deliveries` is 1 the first time, more when an earlier reader did not ack it.
     `meta` is what the pusher said about itself, say loop, node and iteration. A `letter`
     is a dead letter whose item was offered again: to settle it is to throw it away.
@@ -128,7 +129,7 @@ class Unread(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class GroupStats:
-    """What one group still has to do: `lag` not yet delivered, `pending` not yet acked."""
+    """What one `group` still has to do: `lag` not yet delivered, `pending` not yet acked."""
 
     group: str
     lag: int
@@ -142,7 +143,7 @@ class GroupStats:
 
 @dataclass(frozen=True, slots=True)
 class QueueStats:
-    """The figures of a queue at one moment.
+    """The figures of a `queue` at one moment.
 
     `depth` is the number of messages kept. `lag` and `pending` are those of the
     group that is furthest behind (a competing queue has only one), so that
