@@ -250,3 +250,23 @@ def test_what_a_public_signature_names_can_be_imported(name, cls):
         sorted(x for x in named if x[1] not in PUBLIC and x[1] not in _ELSEWHERE and x[1][0] != "_")
         == []
     )
+
+
+# What a node of yours gives or was given, and what the views and pictures of upper layers are.
+YOURS = {
+    *("call", "config", "outputs", "pop", "run", "setup", "step", "teardown", "value"),
+    *("dag", "dashboard", "explore", "live_timeline", "logs_view", "plot", "snapshot", "view"),
+    *("queues", "to_networkx"),
+}
+
+
+@pytest.mark.parametrize(("name", "cls"), CLASSES, ids=[name for name, _ in CLASSES])
+def test_a_result_is_any_only_where_it_is_of_your_own_making(name, cls):
+    untyped = []
+    for base in cls.__mro__:
+        for member, value in vars(base).items() if base.__module__.startswith("flownb") else ():
+            function = value.fget if isinstance(value, property) else value
+            function = getattr(function, "__func__", function)
+            if not member.startswith("_") and inspect.isfunction(function):
+                untyped += [member] * (function.__annotations__.get("return") in {None, "Any"})
+    assert set(untyped) <= YOURS

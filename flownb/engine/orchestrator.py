@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from flownb.engine.hosts import Host
     from flownb.model.policies import Control
     from flownb.model.status import Status
-    from flownb.model.workflow import Workflow
+    from flownb.model.workflow import Source, Workflow
     from flownb.queues.manager import QueueManager
 
 
@@ -249,7 +249,7 @@ class Orchestrator(Answers):
         return self._request("apply", None, lambda: all(t.has_applied for t in changed))
 
     @folded
-    def swap(self, name: str, fn: Any) -> Request:
+    def swap(self, name: str, fn: Source) -> Request:
         """Put another function behind a node of the graph, and apply."""
         known_node(name, nodes := self.workflow.nodes)
         before, nodes[name] = nodes[name], replace(nodes[name], fn=fn)
