@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from random import Random
 from typing import Any, Literal, assert_type
 
-import flownb
 from flownb import (
     END,
     OTHERWISE,
@@ -51,6 +50,7 @@ from flownb.typing import (
     LoopOptions,
     LoopPlan,
     LoopStatus,
+    Node,
     NodeMetrics,
     Pool,
     Problem,
@@ -126,9 +126,7 @@ class Slow(Observer):
         print(event.kind)
 
 
-async def twice(
-    call_next: Callable[[NodeData], Awaitable[Any]], node: flownb.typing.Node, data: NodeData
-) -> Any:
+async def twice(call_next: Callable[[NodeData], Awaitable[Any]], node: Node, data: NodeData) -> Any:
     await call_next(data)
     return await call_next(data)
 
