@@ -70,7 +70,7 @@ class Graph(OneShot, Shown):
         """Add observers (instances of `Observer`) and middleware to every run from now on.
 
         Middleware is `async def mw(call_next, node, data)`: it may change, skip or
-        repeat a call. An observer sees everything and changes nothing.
+        repeat a call, `await call_next(data)`. An observer sees everything and changes nothing.
         Raises TypeError for what is neither.
         """
         from flownb.engine.observe import check_extension
@@ -135,7 +135,10 @@ class Graph(OneShot, Shown):
 
     @folded
     def plan(self, loop: NodeRef, *, policy: AwaitPolicy | None = None) -> LoopPlan:
-        """Compile one loop to the flat plan that will run; raises GraphError."""
+        """Compile one loop to the flat plan that will run; raises GraphError.
+
+        *policy* is another await policy than the loop's own.
+        """
         from flownb.analysis.plan import compile_plan
         from flownb.analysis.validate import check
 
@@ -185,7 +188,8 @@ class Graph(OneShot, Shown):
         awaits on the clock, plus what it sleeps, plus its `takes=`. *policy* overrides
         every loop's await policy, *call=False* calls no function without `fake=`,
         *check_mutation* names a node that changes a payload it shares with others (a
-        SimulationError), *history* is how many spans and events are kept.
+        SimulationError), *history* is how many spans and events are kept. *seed* decides all
+        random numbers, *tools* is what nodes find as `ctx.tools`.
 
         A graph without producers runs once, with *payload* as its entry, as `run` would
         (which says what *start_rule*, *max_concurrency*, *max_iterations* and *on_error*
@@ -221,7 +225,7 @@ class Graph(OneShot, Shown):
         """Simulate under several await policies; the timelines stand above each other.
 
         One iteration of every source loop, if neither *until* nor *iterations* is given.
-        The rest, and what is raised, is as in `simulate`.
+        *seed*, *call*, and what is raised, are as in `simulate`.
         """
         from flownb.model.timeline import Timeline
 
@@ -291,7 +295,10 @@ class Graph(OneShot, Shown):
         first. *redis*: a URL or client, or a list of which the first that answers is taken;
         without it queues live in this kernel, or, when loops live in other processes, in a
         Redis of its own. *cluster*: a `distributed.Client`; loops for which no pool was set
-        run on its workers. `async with graph.start() as orch:` stops at the end. Raises
+        run on its workers. *control* "notebook": what is asked and told goes through the
+        notebook's event loop; "thread": through one of its own, so that a cell that computes
+        holds up nothing. *namespace* is what all keys on Redis begin with, *tools* what nodes
+        find as `ctx.tools`. `async with graph.start() as orch:` stops at the end. Raises
         GraphError, and QueueUnavailable when no Redis answers.
 
         What nodes print is in `orch.logs()`, not in a cell. A cell with `%%capture` (or
@@ -352,7 +359,7 @@ class Graph(OneShot, Shown):
         return self.svg()
 
     def to_dict(self, *, tools: ToolRegistry | None = None) -> dict[str, Any]:
-        """Describe the graph as plain JSON; functions by name."""
+        """Describe the graph as plain JSON; functions by the name they have in *tools*."""
         from flownb.model.document import to_dict
 
         return to_dict(self, tools=tools)

@@ -114,7 +114,10 @@ class OneShot(Workflow):
         what the one before it returned. Works in a cell too: it uses a helper thread.
 
         At most *max_concurrency* nodes work at a time, those with the longest way to go
-        first; a node in a cycle runs at most *max_iterations* times. *on_error* is what
+        first; a node in a cycle runs at most *max_iterations* times. *start_rule* "dataflow": a
+        node starts when the nodes before it have ended; "level": when all nodes of the level
+        before have; "sequential": one after the other. *tools* is what nodes find as
+        `ctx.tools`. *on_error* is what
         happens when a node has failed for good and does not say so itself: "stop", or
         "continue" (nodes behind it run; `ctx.failed` names it). *progress* shows a bar.
 
@@ -161,7 +164,10 @@ class OneShot(Workflow):
         run_id: str | None = None,
         persistence_interval: float = 0.0,
     ) -> WorkflowRun:
-        """Run once, as `run` does, on the event loop that awaits it; cancel it by its task."""
+        """Run once, as `run` does, on the event loop that awaits it; cancel it by its task.
+
+        The options are those of `run`.
+        """
         from flownb.engine.run import run_here
 
         options = _options(start_rule, max_concurrency, max_iterations, on_error)
@@ -189,7 +195,8 @@ class OneShot(Workflow):
         What was under way when it stopped is started again. The graph must have the same
         nodes and edges, else GraphError says what is different; a function may have been
         mended. *max_concurrency*, *max_iterations*, *start_rule* and *on_error* are what they
-        were in `run`, unless they are given here. Without *store* it is the one this graph used
+        were in `run`, unless they are given here; *persistence_interval*, *progress*, *tools* and
+        *redis* are as there. Without *store* it is the one this graph used
         last, else `$FLOWNB_STORE` or `flownb-runs.sqlite`.
 
         >>> from flownb import Graph
@@ -223,7 +230,10 @@ class OneShot(Workflow):
         start_rule: StartRule = UNCHANGED,
         on_error: RunOnError = UNCHANGED,
     ) -> WorkflowRun:
-        """Take up a run, as `resume` does, on the event loop that awaits it."""
+        """Take up a run, as `resume` does, on the event loop that awaits it.
+
+        The options are those of `resume`.
+        """
         from flownb.engine.run import run_here
 
         kept, given = (run_id, store, persistence_interval), {"tools": tools, "redis": redis}
@@ -235,8 +245,9 @@ class OneShot(Workflow):
         """Call one node, and give what it returned; of an if its verdict.
 
         Without *item* it gets what the nodes before it gave last: in a step, in the last
-        run, or in the loops that were started last. Retry, timeout, cache and `ctx` are as in
-        a run; what it raises is raised here, what it pushes is checked and thrown away.
+        run, or in the loops that were started last. Retry, timeout, cache and `ctx` (with its
+        *tools*) are as in a run; what it raises is raised here, what it pushes is checked and
+        thrown away.
 
         >>> from flownb import Graph
         >>> graph = Graph("g").add_node("double", lambda s: {"n": s["n"] * 2})

@@ -211,6 +211,23 @@ def test_every_public_attribute_is_explained(name, cls):
     assert inspect.getdoc(cls)
 
 
+VERBS = [
+    (name, verb)
+    for name in ("Graph", "Orchestrator", "Simulation", "Context", "SyncContext", "Timeline")
+    for verb in sorted(public(PUBLIC[name]))
+    if inspect.isfunction(getattr(PUBLIC[name], verb))
+]
+
+
+@pytest.mark.parametrize(("name", "verb"), VERBS, ids=[".".join(v) for v in VERBS])
+def test_every_option_of_a_verb_is_explained(name, verb):
+    function = getattr(PUBLIC[name], verb)
+    text = " ".join(inspect.getdoc(function).split())
+    options = [p.name for p in inspect.signature(function).parameters.values() if p.kind == 3]
+    if "ptions are those of `" not in text:
+        assert [o for o in options if not re.search(rf"\*{o}\*|`{o}`|{o}=", text)] == []
+
+
 @pytest.mark.parametrize("name", ["Context", "SyncContext"])
 def test_help_of_a_context_shows_all_that_it_has(name):
     text = subprocess.run(

@@ -32,8 +32,11 @@ class Answers(Viewed):
     _live: LiveRun
     _version: int
 
-    def status(self, *, timed_out: bool = False) -> Status:
+    def status(self) -> Status:
         """Say where each loop stands."""
+        return self._status()
+
+    def _status(self, *, timed_out: bool = False) -> Status:
         loops = tuple(t.status() for t in self._live.tracks.values())
         unapplied = self.workflow.version - self._version
         busy = self._live.heartbeat.busy
@@ -46,14 +49,20 @@ class Answers(Viewed):
     def logs(
         self, *, loop: str | None = None, node: str | None = None, last: int | None = None
     ) -> list[LogLine]:
-        """Give the last lines that nodes printed or logged, oldest first."""
+        """Give the last lines that nodes printed or logged, oldest first.
+
+        All of them, or those of one *loop* or *node*, and of these the *last* so many.
+        """
         lines = [
             x for t in self._addressed(loop) for x in list(t.history.logs) if node in {None, x.node}
         ]
         return _last(sorted(lines, key=lambda x: x.time), last)
 
     def failures(self, loop: str | None = None, *, last: int | None = None) -> list[Failure]:
-        """Give the last items that failed, oldest first; each loop keeps 100."""
+        """Give the items that failed, oldest first, of one *loop* or all; each keeps 100.
+
+        *last*: only so many.
+        """
         found = [f for t in self._addressed(loop) for f in list(t.history.failures)]
         return _last(sorted(found, key=lambda f: f.time), last)
 

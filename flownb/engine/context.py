@@ -121,7 +121,10 @@ class BaseContext:
         return names
 
     def log(self, *values: Any, level: str = "info") -> None:
-        """Write a line to the node's log, as `print` would."""
+        """Write *values* as a line to the node's log, as `print` would; `orch.logs()` has it.
+
+        *level* is a word of your choice: "info", "warning", ...
+        """
         text = " ".join(map(str, values))
         self._loop.log(self._runner.name, self._token.iteration, level, text)
 

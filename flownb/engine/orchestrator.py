@@ -187,7 +187,10 @@ class Orchestrator(Answers):
         return now not in {None, old} and now.state not in {"created", "starting"}
 
     def pause(self, loop: str | None = None) -> Request:
-        """Make no new item after the next release; what is in flight goes on."""
+        """Make no new item after the next release; what is in flight goes on.
+
+        *loop* is one loop; without it all of them are meant, here and in the other verbs.
+        """
         tracks = self._addressed(loop)
         for track in tracks:
             track.pause()
@@ -250,7 +253,7 @@ class Orchestrator(Answers):
 
     @folded
     def swap(self, name: str, fn: Source) -> Request:
-        """Put another function behind a node of the graph, and apply."""
+        """Put function *fn* behind the node called *name*, in place of its own, and apply."""
         known_node(name, nodes := self.workflow.nodes)
         before, nodes[name] = nodes[name], replace(nodes[name], fn=fn)
         self.workflow.version += 1
@@ -327,17 +330,18 @@ class Orchestrator(Answers):
         A reader that gets nothing more, as an error stopped who fed it, is not waited for, unless
         it acks before its items are done.
 
-        With *iterations*: until each addressed loop (default: all that do not read a queue) has
-        released that many items since it was started, or has ended. After *timeout* seconds it
-        returns all the same, with `.timed_out`. Raises NodeFailed if a loop it waits for is in
-        state error. An interrupt ends the wait, not the loops. *progress* shows a bar for each.
+        With a *loop*: only until that one has. With *iterations*: until it, or each loop that does
+        not read a queue, has released that many items since it was started, or has ended. After
+        *timeout* seconds it returns all the same, with `.timed_out`. Raises NodeFailed if a loop
+        it waits for is in state error. An interrupt ends the wait, not the loops. *progress*
+        shows a bar for each.
         """
         tracks = self._addressed(loop)
         if iterations is not None and loop is None:
             tracks = [t for t in tracks if t.manager.plan.reads is None]
         bars = Progress(tracks, iterations) if progress else None
         if not await until_over(self, tracks, iterations, timeout, bars):
-            return self.status(timed_out=True)
+            return self._status(timed_out=True)
         for track in tracks:
             track.raise_error()
         return self.status()

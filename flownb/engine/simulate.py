@@ -87,7 +87,7 @@ class Simulation(Shown):
         return list(self._history.failures)
 
     def logs(self, *, loop: str | None = None, node: str | None = None) -> list[LogLine]:
-        """Give the last lines that nodes printed or logged."""
+        """Give the last lines that nodes printed or logged, of one *loop* or *node* or all."""
         lines = list(self._history.logs)
         return [x for x in lines if loop in {None, x.loop} and node in {None, x.node}]
 

@@ -154,7 +154,7 @@ class Timeline(Tabled):
         since: float | None = None,
         until: float | None = None,
     ) -> Timeline:
-        """Give the part that belongs to a loop, to a node, to a stretch of seconds.
+        """Give the part that belongs to a *loop*, to a *node*, to the seconds *since* to *until*.
 
         A span that reaches into the stretch is kept whole; its picture is cut there.
         """

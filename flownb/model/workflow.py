@@ -104,7 +104,8 @@ class Workflow(Topology):
         *source* is a callable, a generator function or an iterable, sync or async;
         without one the items are 0, 1, 2, ... `None` means "nothing now". *every*:
         seconds between items at a fixed rate; without it the next item is made as
-        soon as the await set is done.
+        soon as the await set is done. *takes*, *fake*, *retry* and *timeout* are as in
+        `add_node`, for making one item.
         """
         if source is None and not isinstance(name, str):
             source = name
@@ -140,14 +141,27 @@ class Workflow(Topology):
     ) -> Self:
         """Add a node: a name and a function, a function alone, or a class node.
 
-        The producer waits for every arm that has a node of *kind* "blocking", whole, and for no
-        other arm, unless `set_loop(await_policy=)` says otherwise.
-        Without a function the payload passes on. *takes* declares the length in seconds,
-        *fake* stands in for the function in simulations, *timeout* is per attempt, of several
-        *retry* the first that catches the error counts, *keep* says how many last outputs are
-        kept for `outputs()`. With *cache* it is not called again for an equal input: True
-        keeps 128 results, a number so many, a function says what of the input matters;
-        `clear_cache` says when a function counts as changed.
+        Without a function the payload passes on. The producer waits for every arm that has a
+        node of *kind* "blocking", whole, and for no other arm, unless
+        `set_loop(await_policy=)` says otherwise.
+
+        How it is called: *timeout* is in seconds, per attempt; of several *retry* the first
+        that catches the error counts; *limit* is a `Limit`, of its own or shared with others;
+        *config* is what the function finds as `ctx.config`. With *cache* it is not called again
+        for an equal input: True keeps 128 results, a number so many, a function says what of the
+        input matters; `clear_cache` says when a function counts as changed. *keep* says how many last outputs are kept for
+        `outputs()`, *description* is a word for the picture.
+
+        What happens when it fails for good: *on_error* is for this node what `set_loop` says
+        for the loop; in a one-shot run "stop", "continue", or the name of a node behind it that
+        takes over; or a function of the `Failure` that gives one of these.
+
+        With several edges in: *join* "all" waits for all of them, "each" runs once for each
+        that is live, "first" for the first, a number for the so many-th.
+
+        In simulations: *takes* declares its length, seconds or a function of the random
+        numbers; *fake* stands in for the function; *fail* makes it fail, with that probability,
+        for the items of these numbers, or where a function of the random numbers says so.
 
         Only for one-shot runs: *over* names a key of the state (or is a function of it),
         and the node is called for each element of that list, in parallel; the list of what
@@ -182,7 +196,7 @@ class Workflow(Topology):
         When every `when` is a bool the verdict is `bool(predicate(payload))`, and an
         arm that is not drawn ends the path, as an `if` without `else` does. Else the
         verdict is compared with `==`, and one without an edge fails the item, unless
-        there is an edge `when=OTHERWISE`.
+        there is an edge `when=OTHERWISE`. *takes* and *fake* are as in `add_node`.
         """
         if predicate is None and not isinstance(name, str):
             predicate = name
@@ -202,9 +216,12 @@ class Workflow(Topology):
     ) -> Self:
         """Add a node that pushes its payload to the queue named *queue* (default: *name*).
 
-        "competing": each message goes to one reader; "broadcast": to every reading
-        loop. *model*: a pydantic model checked on push and built on pop. *external*:
-        somebody outside this graph reads it.
+        *kind* "blocking": the producer waits until Redis has acknowledged the push. *mode*
+        "competing": each message goes to one reader; "broadcast": to every reading loop.
+        It holds *maxlen* messages (None: any number); *when_full*: a push then waits ("block"),
+        is left out ("drop_newest"), takes the place of the oldest message ("drop_oldest"), or
+        fails ("error"). *model*: a pydantic model checked on push and built on pop.
+        *external*: somebody outside this graph reads it.
         """
         options = QueueOptions(
             queue or name, kind == "blocking", mode, maxlen, when_full, model, external
@@ -223,12 +240,16 @@ class Workflow(Topology):
         max_deliveries: int = 5,
         external: bool = False,
     ) -> Self:
-        """Add a reader of a queue; it drives a loop of its own: one message, one item.
+        """Add a reader of *queue*; it drives a loop of its own: one message, one item.
 
         Up to *prefetch* messages are fetched at once: 1 is fairest to others who read the
         queue when nodes take long; 100 is quicker when they are short.
         A message is settled (`ack`) when its item is done, detached work included;
-        "awaited" settles at the release, "received" before the first node.
+        "awaited" settles at the release, "received" before the first node. Who was silent for
+        *visibility_timeout* seconds loses what it holds to another reader; after
+        *max_deliveries* a message is a dead letter. *external*: somebody outside this graph
+        writes to it. *timeout*: a reader within a loop waits so many seconds for a message,
+        and then says False.
         """
         options = ReaderOptions(
             queue, prefetch, timeout, ack, visibility_timeout, max_deliveries, external
@@ -432,8 +453,9 @@ class Workflow(Topology):
         An end may be a name, a function or a node, added now or later, or a list or tuple
         of them: `add_edge("a", ["b", "c"], "d")` leads from a to b and to c, and from both to d.
         *when* (a verdict of the if *a*) and *condition* (a function of a's output) belong
-        to the edges out of *a*; *copy* deep-copies the payload on every edge named. A run
-        begins at what `START` leads to, and `END` is where it ends.
+        to the edges out of *a*; *copy* deep-copies the payload on every edge named, and
+        *description* is a word for the picture at each. A run begins at what `START` leads to,
+        and `END` is where it ends.
 
         >>> graph = Workflow("g").add_edge("a", ["b", "c"], "d")
         >>> [str(edge) for edge in graph.edges.values()]
@@ -610,7 +632,7 @@ class Workflow(Topology):
         return LoopOptions(**self.options.get(loop, {}))
 
     def include(self, other: Workflow, *, prefix: str = "") -> Self:
-        """Copy *other* in as a part: its nodes, edges and loop options, each name prefixed.
+        """Copy *other* in as a part: its nodes, edges, loop options, *prefix* before each name.
 
         The names of queues and the keys of the state stay as they are: that is how parts hand
         data over. Its reducers and its `state_model` come along, and its entry points beside
