@@ -10,7 +10,7 @@ from flownb.analysis.capacity import Capacity, Change, LimitCapacity, LoopCapaci
 from flownb.analysis.makespan import Makespan
 from flownb.analysis.pace import Rates
 from flownb.analysis.plan import LoopPlan, Once, PlanEdge, PlanNode
-from flownb.analysis.problems import Problem
+from flownb.analysis.problems import Level, Problem
 from flownb.analysis.readings import Answer, Comparison, Reading
 from flownb.analysis.verdicts import Verdicts
 from flownb.analysis.why import Arm, Waits
@@ -68,6 +68,7 @@ __all__ = [
     "Join",
     "Kind",
     "Lane",
+    "Level",
     "LimitCapacity",
     "LogEntry",
     "LogLine",

@@ -63,8 +63,8 @@ OFFERED = {
         run_id started state status table timeline visited workflow
     """,
     "Explanation": """
-        answers arms await_set capacity compare detached loops makespan measured policy reading
-        release text unknown why with_measured workflow
+        answers arms await_set capacity compare detached hints loops makespan measured policy
+        reading release text unknown why with_measured workflow
     """,
     "Context": """
         clock config failed log meta pop position push resources rng sleep state tools

@@ -164,7 +164,7 @@ class Explanation(Shown):
 
     def hints(self, loop: str) -> tuple[Problem, ...]:
         """Give what `validate()` hints at in this loop: non-blocking nodes that are awaited."""
-        return tuple(hints_of(ArmEnds(self.workflow, self.study(loop).loop)))
+        return tuple(hints_of(ArmEnds(self.workflow, self._study(loop).loop)))
 
     def answers(self, loop: str) -> tuple[Answer, ...]:
         """Go through everything that each node which decides may say."""
@@ -201,7 +201,7 @@ class Explanation(Shown):
             found.limits,
             {loop: sentence(now, found) for loop, now in found.loops.items()},
             tuple(warnings(found)),
-            Search(self.workflow, self.durations, found, reckon, snapshot).advice(),
+            Search(self.workflow, self._durations, found, reckon, snapshot).advice(),
             self.unknown,
             self.measured,
         )
