@@ -41,8 +41,9 @@ class Graph(OneShot, Shown):
 
     It is data that you may look at: `name`, `nodes` and `edges` in the order in which they were
     first added, `entry_points` (where a run begins, if that was said), `options` (what
-    `set_loop` was given, by loop), `state_model`, `reducers`; `version` counts the edits, and
-    `last_run` is the last `WorkflowRun`, None before the first.
+    `set_loop` was given, by loop), `unlinked` (nodes that an edit has cut off: they do not
+    begin by themselves), `state_model`, `reducers`; `version` counts the edits, and `last_run`
+    is the last `WorkflowRun`, None before the first.
 
     >>> graph = (
     ...     Graph("weather")

@@ -39,12 +39,11 @@ from flownb.model.policies import (
     WhenFull,
 )
 from flownb.model.records import LogLine, LoopMetrics, LoopState, NodeMetrics, NodeState, SpanKind
-from flownb.model.routes import Targets
 from flownb.model.run import LogEntry, NodeStatus, RunStatus
 from flownb.model.status import LoopStatus, Status
 from flownb.model.timeline import Hop, Lane, Timelines
 from flownb.model.tools import Tool
-from flownb.model.topology import NodeRef
+from flownb.model.topology import NodeRef, Targets
 from flownb.model.workflow import Source, Workflow
 from flownb.queues.letters import DeadLetters
 from flownb.stores.base import StepKind

@@ -47,8 +47,8 @@ OFFERED = {
         aresume arun clear_cache compare draw edges entry_points explain explore flow_edges
         from_dict from_networkx include is_queue_edge last_run loop_options name node nodes options
         plan producer producers queue_links reducers remove_edge remove_node resume run
-        set_entry_point set_loop simulate start state_model step sweep to_dict to_networkx use
-        validate version
+        set_entry_point set_loop simulate start state_model step sweep to_dict to_networkx unlinked
+        use validate version
     """,
     "Orchestrator": """
         apply cancel dag dashboard explain failures is_over live_timeline logs logs_view metrics

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
         WhenFull,
     )
     from flownb.model.records import Failure
-    from flownb.model.routes import Targets
+    from flownb.model.topology import Targets
 
 F = TypeVar("F", bound=Callable[..., Any])
 Source = Callable[..., Any] | Iterable[Any] | AsyncIterable[Any] | BaseNode
