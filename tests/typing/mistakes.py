@@ -44,7 +44,7 @@ graph.add_node("check", "check")  # E: [arg-type] Argument 2
 graph.add_node("check", timeout="2")  # E: [arg-type] "timeout"
 graph.add_node("check", retry=3)  # E: [arg-type] "retry"
 graph.add_node("check", limit=3)  # E: [arg-type] "limit"
-graph.add_node("check", takes=lambda: 3.0)  # E: [arg-type] "takes" [misc]
+graph.add_node("check", takes=lambda: 3.0)  # E: [arg-type] "takes"
 graph.set_loop("days", max_in_flight="64")  # E: [arg-type] "max_in_flight"
 graph.set_loop("days", resources=[open])  # E: [arg-type] "resources"
 graph.start(redis=6379)  # E: [arg-type] "redis"
@@ -63,12 +63,12 @@ graph.start().await_all()  # E: [attr-defined] "await_all"
 
 
 # -- a decorator
-@graph.node(afer="days")  # E: [call-overload] "node" [untyped-decorator]
+@graph.node(afer="days")  # E: [call-overload] "node"
 def one(day: int) -> int:
     return day
 
 
-@graph.node(after="days", kind="blocked")  # E: [call-overload] "node" [untyped-decorator]
+@graph.node(after="days", kind="blocked")  # E: [call-overload] "node"
 def two(day: int) -> int:
     return day
 
@@ -87,7 +87,7 @@ class Scale(BlockingNode):
         factor: float = 2.0
 
     def run(self, data: NodeData) -> float:
-        return self.config.factr  # E: [attr-defined] maybe "factor"? [no-any-return]
+        return self.config.factr  # E: [attr-defined] maybe "factor"?
 
 
 def use(ctx: Context) -> None:
