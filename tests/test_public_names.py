@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 from itertools import pairwise
+from pathlib import Path
 
 import pydantic
 import pytest
@@ -267,6 +268,19 @@ def test_what_a_public_signature_names_can_be_imported(name, cls):
         sorted(x for x in named if x[1] not in PUBLIC and x[1] not in _ELSEWHERE and x[1][0] != "_")
         == []
     )
+
+
+def test_every_error_of_the_package_can_be_imported_from_one_place():
+    ours = {name for name, value in vars(errors).items() if isinstance(value, type)}
+    elsewhere = [
+        f"{module.name}: {node.name}"
+        for module in Path(flownb.__file__).parent.rglob("*.py")
+        if module.name != "errors.py"
+        for node in ast.walk(ast.parse(module.read_text("utf-8")))
+        if isinstance(node, ast.ClassDef)
+        and ours & {base.id for base in node.bases if isinstance(base, ast.Name)}
+    ]
+    assert elsewhere == []
 
 
 # What a node of yours gives or was given, and what the views and pictures of upper layers are.

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from flownb.engine.cached import Cache, cache
 from flownb.engine.capture import HERE
 from flownb.engine.signature import EXHAUSTED, FAILS
-from flownb.errors import LivelockError, RunError, SimulationError, beside
+from flownb.errors import InjectedFailure, LivelockError, SimulationError, beside
 from flownb.model.nodes import drawn
 
 if TYPE_CHECKING:
@@ -68,10 +68,6 @@ class Live:
     def sleep(self, seconds: float) -> None:
         """Sleep in the node's own thread."""
         time.sleep(seconds)
-
-
-class InjectedFailure(RunError):
-    """A simulated failure, as the node's `fail=` asked for."""
 
 
 class Simulated:

@@ -149,8 +149,8 @@ class Workflow(Topology):
         that catches the error counts; *limit* is a `Limit`, of its own or shared with others;
         *config* is what the function finds as `ctx.config`. With *cache* it is not called again
         for an equal input: True keeps 128 results, a number so many, a function says what of the
-        input matters; `clear_cache` says when a function counts as changed. *keep* says how many last outputs are kept for
-        `outputs()`, *description* is a word for the picture.
+        input matters; `clear_cache` says when a function counts as changed. *keep* says how many
+        last outputs are kept for `outputs()`, *description* is a word for the picture.
 
         What happens when it fails for good: *on_error* is for this node what `set_loop` says
         for the loop; in a one-shot run "stop", "continue", or the name of a node behind it that

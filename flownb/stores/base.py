@@ -12,11 +12,13 @@ from __future__ import annotations
 import builtins
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from flownb.stores.codec import decode
 
-RunStatus: TypeAlias = Literal["pending", "running", "completed", "failed", "cancelled"]
+if TYPE_CHECKING:
+    from flownb.model.run import RunStatus
+
 StepKind: TypeAlias = Literal["started", "done", "failed", "continued"]
 
 
