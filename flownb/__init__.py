@@ -11,15 +11,14 @@ The layers, from the top; each imports only from those below it:
     model       what a workflow is: nodes, edges, policies, records
     errors      what can go wrong
 
-Public names are imported at their first use, so `import flownb` is light.
+Public names are imported at their first use, so `import flownb` is light. Types that you
+only get (a `Status`, a `LoopMetrics`) or only name in an annotation are in `flownb.typing`.
 """
 
-from __future__ import annotations
+import importlib as _importlib  # no name but public ones: completion reads this module
+import typing as _typing
 
-import importlib
-from typing import TYPE_CHECKING, Any, Final
-
-if TYPE_CHECKING:
+if _typing.TYPE_CHECKING:
     from flownb.analysis.explain import Explanation as Explanation
     from flownb.engine.context import Context as Context
     from flownb.engine.context import SyncContext as SyncContext
@@ -69,7 +68,7 @@ if TYPE_CHECKING:
     from flownb.stores.base import GraphStore as GraphStore
     from flownb.stores.base import RunStore as RunStore
 
-_HOMES: Final = {
+_HOMES: _typing.Final = {
     "flownb.graph": ("Graph",),
     "flownb.notebook.sync": ("enable_nesting",),
     "flownb.engine.orchestrator": ("Orchestrator",),
@@ -97,20 +96,22 @@ _HOMES: Final = {
         "SimulationError", "StateConflict", "StoreError",
     ),
 }  # fmt: skip
-_HOME: Final = {name: module for module, names in _HOMES.items() for name in names}
+_HOME: _typing.Final = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = list(_HOME)
 __version__ = "0.1.0"
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        msg = f"module 'flownb' has no attribute {name!r}"
-        raise AttributeError(msg)
-    value = getattr(importlib.import_module(_HOME[name]), name)
-    globals()[name] = value
-    return value
+if not _typing.TYPE_CHECKING:  # for a type checker there are the names above, and no others
+
+    def __getattr__(name: str) -> object:
+        if name not in _HOME:
+            msg = f"module 'flownb' has no attribute {name!r}"
+            raise AttributeError(msg)
+        value = getattr(_importlib.import_module(_HOME[name]), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *__all__]
+    return sorted([*__all__, *(name for name in globals() if name.startswith("__"))])

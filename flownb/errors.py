@@ -174,6 +174,10 @@ class SimulationError(RunError):
     """A simulated node tried to reach the world outside the simulation."""
 
 
+class InjectedFailure(RunError):
+    """A simulated failure, as the node's `fail=` asked for."""
+
+
 class QueueError(FlowError):
     """A message could not be pushed, read or settled."""
 
@@ -187,3 +191,11 @@ class QueueUnavailable(QueueError):
 
 class StoreError(FlowError):
     """A run or a graph could not be saved or loaded."""
+
+
+class RunTaken(StoreError):
+    """Somebody else goes on with a run."""
+
+
+class LoopTaken(StoreError):
+    """Somebody else goes on with a loop; what a store raises whose record is not the newest."""

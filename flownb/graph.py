@@ -6,6 +6,7 @@ imports it at its first use.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from flownb.model.making import make_node
@@ -16,15 +17,19 @@ from flownb.oneshot import OneShot
 from flownb.tracebacks import folded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from redis import Redis
+    from redis.asyncio import Redis as AsyncRedis
 
     from flownb.analysis.explain import Explanation
     from flownb.analysis.plan import LoopPlan
     from flownb.analysis.problems import Problem
+    from flownb.engine.observe import Middleware, Observer
     from flownb.engine.orchestrator import Orchestrator
     from flownb.engine.simulate import Simulation
     from flownb.engine.sweep import Sweep
-    from flownb.model.policies import AwaitPolicy, StartRule
+    from flownb.model.policies import AwaitPolicy, Control, RunOnError, StartRule
     from flownb.model.records import LoopMetrics
     from flownb.model.timeline import Timelines
     from flownb.model.tools import ToolRegistry
@@ -33,6 +38,12 @@ if TYPE_CHECKING:
 
 class Graph(OneShot, Shown):
     """A workflow that can be looked at, checked, simulated and started.
+
+    It is data that you may look at: `name`, `nodes` and `edges` in the order in which they were
+    first added, `entry_points` (where a run begins, if that was said), `options` (what
+    `set_loop` was given, by loop), `unlinked` (nodes that an edit has cut off: they do not
+    begin by themselves), `state_model`, `reducers`; `version` counts the edits, and `last_run`
+    is the last `WorkflowRun`, None before the first.
 
     >>> graph = (
     ...     Graph("weather")
@@ -56,18 +67,18 @@ class Graph(OneShot, Shown):
     ) -> None:
         super().__init__(name, state_model=state_model, reducers=reducers)
 
-    def use(self, *extensions: Any) -> Self:
+    def use(self, *extensions: Observer | Middleware) -> Self:
         """Add observers (instances of `Observer`) and middleware to every run from now on.
 
         Middleware is `async def mw(call_next, node, data)`: it may change, skip or
-        repeat a call. An observer sees everything and changes nothing.
+        repeat a call, `await call_next(data)`. An observer sees everything and changes nothing.
         Raises TypeError for what is neither.
         """
         from flownb.engine.observe import check_extension
 
         for extension in extensions:
             check_extension(extension)
-        self.using += [e for e in extensions if e not in self.using]
+        self._using += [e for e in extensions if e not in self._using]
         return self
 
     def clear_cache(self, *nodes: NodeRef) -> int:
@@ -125,7 +136,10 @@ class Graph(OneShot, Shown):
 
     @folded
     def plan(self, loop: NodeRef, *, policy: AwaitPolicy | None = None) -> LoopPlan:
-        """Compile one loop to the flat plan that will run; raises GraphError."""
+        """Compile one loop to the flat plan that will run; raises GraphError.
+
+        *policy* is another await policy than the loop's own.
+        """
         from flownb.analysis.plan import compile_plan
         from flownb.analysis.validate import check
 
@@ -165,7 +179,7 @@ class Graph(OneShot, Shown):
         start_rule: StartRule = "dataflow",
         max_concurrency: int | None = None,
         max_iterations: int | None = None,
-        on_error: str = "stop",
+        on_error: RunOnError = "stop",
         tools: ToolRegistry | None = None,
     ) -> Simulation:
         """Run all loops in virtual time, exactly the same every time.
@@ -175,7 +189,8 @@ class Graph(OneShot, Shown):
         awaits on the clock, plus what it sleeps, plus its `takes=`. *policy* overrides
         every loop's await policy, *call=False* calls no function without `fake=`,
         *check_mutation* names a node that changes a payload it shares with others (a
-        SimulationError), *history* is how many spans and events are kept.
+        SimulationError), *history* is how many spans and events are kept. *seed* decides all
+        random numbers, *tools* is what nodes find as `ctx.tools`.
 
         A graph without producers runs once, with *payload* as its entry, as `run` would
         (which says what *start_rule*, *max_concurrency*, *max_iterations* and *on_error*
@@ -195,7 +210,7 @@ class Graph(OneShot, Shown):
             self, until=until, iterations=iterations, seed=seed, policy=policy, call=call,
             check_mutation=check_mutation, payload=payload, start_rule=start_rule,
             max_concurrency=max_concurrency, max_iterations=max_iterations, on_error=on_error,
-            history=history, tools=tools, using=self.using,
+            history=history, tools=tools, using=self._using,
         )  # fmt: skip
 
     @folded
@@ -211,7 +226,7 @@ class Graph(OneShot, Shown):
         """Simulate under several await policies; the timelines stand above each other.
 
         One iteration of every source loop, if neither *until* nor *iterations* is given.
-        The rest, and what is raised, is as in `simulate`.
+        *seed*, *call*, and what is raised, are as in `simulate`.
         """
         from flownb.model.timeline import Timeline
 
@@ -231,12 +246,23 @@ class Graph(OneShot, Shown):
         check: Callable[[Simulation], object],
         *,
         seeds: int | Iterable[int] = 100,
-        **options: Any,
+        until: float | None = None,
+        iterations: int | None = None,
+        policy: AwaitPolicy | None = None,
+        call: bool = True,
+        check_mutation: bool = False,
+        history: int = 100_000,
+        payload: Any = None,
+        start_rule: StartRule = "dataflow",
+        max_concurrency: int | None = None,
+        max_iterations: int | None = None,
+        on_error: RunOnError = "stop",
+        tools: ToolRegistry | None = None,
     ) -> Sweep:
         """Simulate with seeds 0, 1, 2, ... until *check* raises or returns False.
 
-        *options* go to `simulate`. The result names the seed and keeps its simulation, so
-        that the case can be looked at and run again.
+        The other options are those of `simulate`. The result names the seed and keeps its
+        simulation, so that the case can be looked at and run again.
 
         >>> graph = Graph("g").add_producer("p", [1], takes=lambda rng: rng.random())
         >>> graph.add_node("n").add_edge("p", "n").sweep(lambda sim: sim.duration < 0.9)
@@ -245,15 +271,21 @@ class Graph(OneShot, Shown):
         from flownb.engine.sweep import sweep
 
         tried = range(seeds) if isinstance(seeds, int) else seeds
-        return sweep(self.name, tried, lambda seed: self.simulate(seed=seed, **options), check)
+        simulated = partial(
+            self.simulate, until=until, iterations=iterations, policy=policy, call=call,
+            check_mutation=check_mutation, history=history, payload=payload,
+            start_rule=start_rule, max_concurrency=max_concurrency,
+            max_iterations=max_iterations, on_error=on_error, tools=tools,
+        )  # fmt: skip
+        return sweep(self.name, tried, lambda seed: simulated(seed=seed), check)
 
     @folded
     def start(
         self,
         *,
-        redis: Any = None,
+        redis: str | Redis | AsyncRedis | Sequence[str | Redis | AsyncRedis | None] | None = None,
         cluster: Any = None,
-        control: str = "notebook",
+        control: Control = "notebook",
         namespace: str = "flownb",
         tools: ToolRegistry | None = None,
         fresh: bool = False,
@@ -264,7 +296,10 @@ class Graph(OneShot, Shown):
         first. *redis*: a URL or client, or a list of which the first that answers is taken;
         without it queues live in this kernel, or, when loops live in other processes, in a
         Redis of its own. *cluster*: a `distributed.Client`; loops for which no pool was set
-        run on its workers. `async with graph.start() as orch:` stops at the end. Raises
+        run on its workers. *control* "notebook": what is asked and told goes through the
+        notebook's event loop; "thread": through one of its own, so that a cell that computes
+        holds up nothing. *namespace* is what all keys on Redis begin with, *tools* what nodes
+        find as `ctx.tools`. `async with graph.start() as orch:` stops at the end. Raises
         GraphError, and QueueUnavailable when no Redis answers.
 
         What nodes print is in `orch.logs()`, not in a cell. A cell with `%%capture` (or
@@ -303,11 +338,12 @@ class Graph(OneShot, Shown):
             control=control,
             namespace=namespace,
             tools=tools,
-            using=self.using,
+            using=self._using,
             fresh=fresh,
         )
-        self.last_start = orchestrator.launch()
-        return self.last_start
+        orchestrator._live.begin()
+        self._last_start = orchestrator
+        return orchestrator
 
     def explore(self) -> Any:
         """Play with the graph: switch await policies, flip nodes, drag durations.
@@ -324,7 +360,7 @@ class Graph(OneShot, Shown):
         return self.svg()
 
     def to_dict(self, *, tools: ToolRegistry | None = None) -> dict[str, Any]:
-        """Describe the graph as plain JSON; functions by name."""
+        """Describe the graph as plain JSON; functions by the name they have in *tools*."""
         from flownb.model.document import to_dict
 
         return to_dict(self, tools=tools)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy, deepcopy
 from dataclasses import fields, replace
@@ -18,20 +18,29 @@ from flownb.model.edges import Edge
 from flownb.model.making import with_own_limit
 from flownb.model.nodes import Node
 from flownb.model.parts import Part
-from flownb.model.policies import Limit
+from flownb.model.policies import UNCHANGED, Limit
 from flownb.model.records import NOTHING
 from flownb.model.workflow import Workflow
 from flownb.tracebacks import folded
 
 if TYPE_CHECKING:
+    from os import PathLike
+
+    from redis import Redis
+    from redis.asyncio import Redis as AsyncRedis
+
     from flownb.analysis.plan import LoopPlan
     from flownb.engine.calling import Runner
+    from flownb.engine.observe import Middleware, Observer
     from flownb.engine.orchestrator import Orchestrator
     from flownb.engine.run import Execution, Shower
-    from flownb.model.policies import StartRule
+    from flownb.model.policies import RunOnError, StartRule
     from flownb.model.run import WorkflowRun
     from flownb.model.tools import ToolRegistry
     from flownb.model.topology import NodeRef
+    from flownb.stores.base import RunStore, Store
+
+    _Redis = str | Redis | AsyncRedis
 
     Given = Mapping[str, Any]
     Made = tuple[Callable[..., Execution], Shower]
@@ -48,12 +57,12 @@ class OneShot(Workflow):
         reducers: Mapping[str, Callable[[Any, Any], Any]] | None = None,
     ) -> None:
         super().__init__(name, state_model=state_model, reducers=reducers)
-        self.using: list[Any] = []
+        self._using: list[Observer | Middleware] = []
         self.last_run: WorkflowRun | None = None
         self._once: tuple[Any, LoopPlan, deque[list[Runner]]] | None = None
-        self.last_start: Orchestrator | None = None
+        self._last_start: Orchestrator | None = None
         self._store: Any = None
-        self.stepped: dict[str, Any] = {}  # what nodes tried by step() passed on last
+        self._stepped: dict[str, Any] = {}  # what nodes tried by step() passed on last
 
     def __getstate__(self) -> dict[str, Any]:
         """Give the definition, without what runs or ran: this is what every copy begins with.
@@ -64,8 +73,8 @@ class OneShot(Workflow):
         own = {k: copy(v) if isinstance(v, (dict, list, set)) else v for k, v in vars(self).items()}
         own["nodes"] = {name: with_own_limit(node) for name, node in self.nodes.items()}
         own["_parts"] = {k: replace(p, nodes=dict(p.nodes)) for k, p in self._parts.items()}
-        nothing_ran = {"last_run": None, "last_start": None, "_once": None, "_store": None}
-        return {**own, **nothing_ran, "stepped": {}}
+        nothing_ran = {"last_run": None, "_last_start": None, "_once": None, "_store": None}
+        return {**own, **nothing_ran, "_stepped": {}}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """Copy the definition; functions, limits and what cannot be copied are shared.
@@ -90,11 +99,11 @@ class OneShot(Workflow):
         max_concurrency: int | None = None,
         max_iterations: int | None = None,
         start_rule: StartRule = "dataflow",
-        on_error: str = "stop",
+        on_error: RunOnError = "stop",
         progress: bool = False,
         tools: ToolRegistry | None = None,
-        redis: Any = None,
-        store: Any = None,
+        redis: _Redis | Sequence[_Redis | None] | Orchestrator | None = None,
+        store: str | PathLike[str] | Store | RunStore | None = None,
         run_id: str | None = None,
         persistence_interval: float = 0.0,
     ) -> WorkflowRun:
@@ -105,7 +114,10 @@ class OneShot(Workflow):
         what the one before it returned. Works in a cell too: it uses a helper thread.
 
         At most *max_concurrency* nodes work at a time, those with the longest way to go
-        first; a node in a cycle runs at most *max_iterations* times. *on_error* is what
+        first; a node in a cycle runs at most *max_iterations* times. *start_rule* "dataflow": a
+        node starts when the nodes before it have ended; "level": when all nodes of the level
+        before have; "sequential": one after the other. *tools* is what nodes find as
+        `ctx.tools`. *on_error* is what
         happens when a node has failed for good and does not say so itself: "stop", or
         "continue" (nodes behind it run; `ctx.failed` names it). *progress* shows a bar.
 
@@ -144,15 +156,18 @@ class OneShot(Workflow):
         max_concurrency: int | None = None,
         max_iterations: int | None = None,
         start_rule: StartRule = "dataflow",
-        on_error: str = "stop",
+        on_error: RunOnError = "stop",
         progress: bool = False,
         tools: ToolRegistry | None = None,
-        redis: Any = None,
-        store: Any = None,
+        redis: _Redis | Sequence[_Redis | None] | Orchestrator | None = None,
+        store: str | PathLike[str] | Store | RunStore | None = None,
         run_id: str | None = None,
         persistence_interval: float = 0.0,
     ) -> WorkflowRun:
-        """Run once, as `run` does, on the event loop that awaits it; cancel it by its task."""
+        """Run once, as `run` does, on the event loop that awaits it; cancel it by its task.
+
+        The options are those of `run`.
+        """
         from flownb.engine.run import run_here
 
         options = _options(start_rule, max_concurrency, max_iterations, on_error)
@@ -165,19 +180,24 @@ class OneShot(Workflow):
         self,
         run_id: str,
         *,
-        store: Any = None,
+        store: str | PathLike[str] | Store | RunStore | None = None,
         persistence_interval: float = 0.0,
         progress: bool = False,
         tools: ToolRegistry | None = None,
-        redis: Any = None,
-        **options: Any,
+        redis: _Redis | Sequence[_Redis | None] | Orchestrator | None = None,
+        max_concurrency: int | None = UNCHANGED,
+        max_iterations: int | None = UNCHANGED,
+        start_rule: StartRule = UNCHANGED,
+        on_error: RunOnError = UNCHANGED,
     ) -> WorkflowRun:
         """Take up a run that crashed, failed or was cancelled; nodes that ended do not run again.
 
         What was under way when it stopped is started again. The graph must have the same
         nodes and edges, else GraphError says what is different; a function may have been
-        mended. *options* are those of `run`, by default as they were. Without *store* it is
-        the one this graph used last, else `$FLOWNB_STORE` or `flownb-runs.sqlite`.
+        mended. *max_concurrency*, *max_iterations*, *start_rule* and *on_error* are what they
+        were in `run`, unless they are given here; *persistence_interval*, *progress*, *tools* and
+        *redis* are as there. Without *store* it is the one this graph used
+        last, else `$FLOWNB_STORE` or `flownb-runs.sqlite`.
 
         >>> from flownb import Graph
         >>> from flownb.stores import open_store
@@ -192,6 +212,7 @@ class OneShot(Workflow):
         from flownb.engine.run import run_in_thread
 
         kept, given = (run_id, store, persistence_interval), {"tools": tools, "redis": redis}
+        options = _options(start_rule, max_concurrency, max_iterations, on_error)
         return run_in_thread(*self._taken_up(kept, options, given, progress=progress))
 
     @folded
@@ -199,17 +220,24 @@ class OneShot(Workflow):
         self,
         run_id: str,
         *,
-        store: Any = None,
+        store: str | PathLike[str] | Store | RunStore | None = None,
         persistence_interval: float = 0.0,
         progress: bool = False,
         tools: ToolRegistry | None = None,
-        redis: Any = None,
-        **options: Any,
+        redis: _Redis | Sequence[_Redis | None] | Orchestrator | None = None,
+        max_concurrency: int | None = UNCHANGED,
+        max_iterations: int | None = UNCHANGED,
+        start_rule: StartRule = UNCHANGED,
+        on_error: RunOnError = UNCHANGED,
     ) -> WorkflowRun:
-        """Take up a run, as `resume` does, on the event loop that awaits it."""
+        """Take up a run, as `resume` does, on the event loop that awaits it.
+
+        The options are those of `resume`.
+        """
         from flownb.engine.run import run_here
 
         kept, given = (run_id, store, persistence_interval), {"tools": tools, "redis": redis}
+        options = _options(start_rule, max_concurrency, max_iterations, on_error)
         return await run_here(*self._taken_up(kept, options, given, progress=progress))
 
     @folded
@@ -217,8 +245,9 @@ class OneShot(Workflow):
         """Call one node, and give what it returned; of an if its verdict.
 
         Without *item* it gets what the nodes before it gave last: in a step, in the last
-        run, or in the loops that were started last. Retry, timeout, cache and `ctx` are as in
-        a run; what it raises is raised here, what it pushes is checked and thrown away.
+        run, or in the loops that were started last. Retry, timeout, cache and `ctx` (with its
+        *tools*) are as in a run; what it raises is raised here, what it pushes is checked and
+        thrown away.
 
         >>> from flownb import Graph
         >>> graph = Graph("g").add_node("double", lambda s: {"n": s["n"] * 2})
@@ -255,7 +284,8 @@ class OneShot(Workflow):
         store = self._store if store is None else store
         with Kept(store, interval=interval) as place:
             record = place.load(run_id)
-            plan = self._plan_once(_options(**{**record.options, **_known(options)}))
+            named = {name: value for name, value in options.items() if value is not UNCHANGED}
+            plan = self._plan_once(_options(**{**record.options, **named}))
             journal, replay = place.take_up(plan, record)
         self._store = store
         more = {"journal": journal, "replay": replay, "run_id": run_id}
@@ -272,10 +302,10 @@ class OneShot(Workflow):
 
         def make(**told: Any) -> Execution:
             execution = Execution(
-                plan, entry, using=self.using, tools=tools, idle=self._idle(plan), outlet=outlet,
+                plan, entry, using=self._using, tools=tools, idle=self._idle(plan), outlet=outlet,
                 **more, **told,
             )  # fmt: skip
-            self.last_run, self.stepped = execution.run, {}
+            self.last_run, self._stepped = execution.run, {}
             return execution
 
         return make, Shower(self.name, len(plan.nodes) - 1, progress=progress)
@@ -289,7 +319,7 @@ class OneShot(Workflow):
         from flownb.analysis.once import compile_once
         from flownb.analysis.validate import check
 
-        extensions = list(map(id, self.using))
+        extensions = list(map(id, self._using))
         asked = (self.version, options, extensions, os.environ.get("FLOWNB_MAX_ITERATIONS"))
         if self._once is None or self._once[0] != asked:
             check(self)
@@ -330,20 +360,9 @@ def _options(
     start_rule: StartRule = "dataflow",
     max_concurrency: int | None = None,
     max_iterations: int | None = None,
-    on_error: str = "stop",
+    on_error: RunOnError = "stop",
 ) -> dict[str, Any]:
     return {
         "start_rule": start_rule, "max_concurrency": max_concurrency,
         "max_iterations": max_iterations, "on_error": on_error,
     }  # fmt: skip
-
-
-def _known(options: Mapping[str, Any]) -> Mapping[str, Any]:
-    known = list(_options())
-    for name in options:
-        if name not in known:
-            from flownb.model.edges import did_you_mean
-
-            near = did_you_mean(name, known)
-            raise TypeError(f"resume(): there is no option {name!r}{near}")
-    return options

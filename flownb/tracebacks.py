@@ -32,6 +32,10 @@ _MACHINERY: Final = frozenset(
 _TELLS_ITSELF: Final = frozenset({"CancelledError", "KeyboardInterrupt", "TimeoutError"})
 
 
+# An exception's own class may refuse to be changed, as a frozen dataclass does.
+_SET_TRACEBACK: Final = BaseException.__dict__["__traceback__"].__set__
+
+
 class _Folding(AbstractContextManager[None]):
     """Folds what is raised inside, on its way out of a verb."""
 
@@ -68,7 +72,7 @@ def fold(error: BaseException) -> None:
     if os.environ.get("FLOWNB_TRACEBACK") == "full":
         return
     for one in _family(error):
-        one.__traceback__ = _linked(_kept(one))
+        _SET_TRACEBACK(one, _linked(_kept(one)))
         context = one.__context__
         if isinstance(one, FlowError) and context is not None and context.__traceback__ is None:
             one.__suppress_context__ = True  # something of ours that nobody needs to know

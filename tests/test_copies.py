@@ -36,7 +36,7 @@ def test_a_graph_that_ran_once_gives_one_that_never_ran_and_can(copied):
     graph.step("double", {"n": 1})
     made = copied(graph)
     assert vars(made).keys() == vars(graph).keys()
-    assert (made.last_run, made.last_start, made.stepped, made._once, made._store) == (
+    assert (made.last_run, made._last_start, made._stepped, made._once, made._store) == (
         None, None, {}, None, None
     )  # fmt: skip
     assert made.to_dict() == graph.to_dict()
@@ -66,7 +66,7 @@ def test_a_graph_that_was_started_simulated_and_viewed_is_copied_while_it_runs(c
             orch.view()
             await orch.wait(iterations=2, timeout=20)
             made = copied(graph)
-            assert made.last_start is None
+            assert made._last_start is None
             assert made.simulate(until=1).digest == graph.simulate(until=1).digest
 
     asyncio.run(main())
@@ -81,7 +81,7 @@ def test_what_is_done_to_a_copy_is_not_done_to_the_graph(copied):
     made.add_node("more").add_edge("n", "more").set_loop("p", max_in_flight=4).use(Observer())
     made.remove_node("n")
     assert graph.to_dict() == before
-    assert graph.using == []
+    assert graph._using == []
 
 
 @of_each_kind
@@ -129,6 +129,6 @@ def test_a_deep_copy_shares_what_cannot_be_copied():
     graph.set_loop("p", checkpoint=store, resources={"lock": threading.Lock})
     made = copy.deepcopy(graph)
     assert made.nodes["p"].fn is source
-    assert made.using == [watch]
+    assert made._using == [watch]
     store.close()
     source.close()

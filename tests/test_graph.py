@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -165,13 +163,3 @@ def test_the_picture_in_the_readme_is_the_quickstart_graph_as_it_is_drawn_today(
     graph = space["graph"]
     assert isinstance(graph, Graph)
     assert (root / ".github" / "quickstart.svg").read_text() == graph.svg() + "\n"
-
-
-def test_the_public_face_type_checks() -> None:
-    pytest.importorskip("mypy")
-    face = Path(__file__).parent / "typing" / "api.py"
-    done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", str(face)],
-        capture_output=True, text=True, check=False, cwd=face.parent.parent.parent,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout

@@ -26,7 +26,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LoopCapacity:
-    """How fast one loop goes; times in seconds, rates in items per second.
+    """How fast one `loop` goes; times in seconds, rates in items per second.
+
+    Each `period` it makes an item, which is its `rate`; its producer goes on at `release`,
+    and the `chain` of (node, seconds) is what takes so long. `every` is what the producer was
+    given, `max_in_flight` what the loop was, `in_flight` how many items are in flight on
+    average. `limit` names the `Limit` that paces it; `at_most`: the release is a bound.
 
     `paced_by`: "release" (its await set), "clock" (`every=`), "slots" (max_in_flight),
     "limit", "messages" (a reader that waits for some), "full queue". `ceiling` is the
@@ -59,7 +64,10 @@ class LoopCapacity:
 
 @dataclass(frozen=True, slots=True)
 class QueueCapacity:
-    """Whether the readers of a queue keep up; rates in messages per second.
+    """Whether the `readers` of a `queue` keep up; rates in messages per second.
+
+    `arrival` is what all its `writers` push together, `service` what the readers can take.
+    `presses_back`: it fills up to `maxlen`, and its writers wait then.
 
     `worst`: an if decides what is pushed and nobody said how often, so all of it counts.
     """
@@ -91,7 +99,10 @@ class QueueCapacity:
 
 @dataclass(frozen=True, slots=True)
 class LimitCapacity:
-    """How busy a `Limit` is, over all nodes and loops that share it."""
+    """How busy a `limit` is, over all `nodes` and loops that share it.
+
+    `utilisation` is the share of it that is in use, 1 when nothing more fits.
+    """
 
     limit: str
     nodes: tuple[str, ...]
@@ -100,10 +111,11 @@ class LimitCapacity:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One thing to change, and the items per second of a loop before and after.
+    """One thing to change, in words (`text`), and what it does for a `loop`.
 
-    `frees` names the nodes that the producer need not wait for then, though no node is
-    declared to be another kind; `costs` says what that costs.
+    `before` and `after` are its items per second. `frees` names the nodes that the producer
+    need not wait for then, though no node is declared to be another kind; `costs` says what
+    that costs.
     """
 
     loop: str
@@ -120,7 +132,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class Capacity(Shown):
-    """What a graph can do: its loops, queues and limits, with warnings and advice.
+    """What a graph can do: its `loops`, `queues` and `limits`, with warnings and advice.
+
+    `name` is the graph's; `unknown` are the nodes whose duration nobody knows (they count 0),
+    `measured` what was measured of each loop.
 
     `warnings` are for a graph that cannot keep up; `bottlenecks` holds one sentence for
     each loop, `advice` the changes that help it, the smallest first: each alone is enough.

@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 class Explanation(Shown):
     """Why each producer waits, under every reading; times are seconds.
 
+    `workflow` is the graph as it was when this was asked, `measured` what was measured of
+    each loop.
+
     >>> from flownb import Graph
     >>> graph = (
     ...     Graph("shop").add_producer("days").add_node("check", kind="non_blocking", takes=0.1)
@@ -58,10 +61,10 @@ class Explanation(Shown):
     """
 
     workflow: Workflow
-    studies: Mapping[str, Study]
-    durations: Durations
+    _studies: Mapping[str, Study]
+    _durations: Durations
     measured: Mapping[str, LoopMetrics] = field(default_factory=dict)
-    once: Study | None = None
+    _once: Study | None = None
 
     @property
     def makespan(self) -> Makespan | None:
@@ -73,18 +76,18 @@ class Explanation(Shown):
         >>> span.seconds, span.chain
         (3.0, (('a', 1.0), ('b', 2.0)))
         """
-        return None if self.once is None else makespan(self.once)
+        return None if self._once is None else makespan(self._once)
 
     @property
     def loops(self) -> tuple[str, ...]:
         """The names of the loops."""
-        return tuple(self.studies)
+        return tuple(self._studies)
 
     @property
     def arms(self) -> dict[str, tuple[Arm, ...]]:
         """The arms of each loop: whether the producer waits there, and why."""
         found = {}
-        for loop, study in self.studies.items():
+        for loop, study in self._studies.items():
             why = Why(study.plan)
             found[loop] = tuple(why.arm(v) for v in why.chains.arms)
         return found
@@ -92,7 +95,7 @@ class Explanation(Shown):
     @property
     def unknown(self) -> tuple[str, ...]:
         """The nodes whose duration nobody knows; they count 0 seconds."""
-        return self.durations.unknown
+        return self._durations.unknown
 
     @property
     def text(self) -> str:
@@ -101,19 +104,19 @@ class Explanation(Shown):
 
     def policy(self, loop: str) -> AwaitPolicy:
         """The await policy of a loop that is explained."""
-        return self.study(loop).plan.policy
+        return self._study(loop).plan.policy
 
     def await_set(self, loop: str) -> tuple[str, ...]:
         """Name the nodes that may make this producer wait; some of them only if an if says so."""
-        return self.study(loop).awaited()
+        return self._study(loop).awaited()
 
     def detached(self, loop: str) -> tuple[str, ...]:
         """Name the nodes that never delay this producer."""
-        return self.study(loop).detached
+        return self._study(loop).detached
 
     def why(self, node: str, *, loop: str | None = None) -> str:
         """Say in one sentence why the producer waits for *node*, or why it does not."""
-        inside = [s for s in self.studies.values() if loop in {None, s.loop}]
+        inside = [s for s in self._studies.values() if loop in {None, s.loop}]
         found = [(s, n.index) for s in inside for n in s.plan.nodes if n.name == node]
         if node not in self.workflow.nodes:
             msg = f"there is no node {node!r}{did_you_mean(node, self.workflow.nodes)}"
@@ -136,15 +139,15 @@ class Explanation(Shown):
         study = self._under(loop, _known(policy))
         if verdicts:
             check_verdicts([study.plan], verdicts)
-            study = Study.of(study.plan, self.durations, verdicts)
+            study = Study.of(study.plan, self._durations, verdicts)
         return study.worst(policy).us / MICRO
 
     def _under(self, loop: str, policy: AwaitPolicy | None) -> Study:
         """Study a loop under a policy: a start rule holds back whoever that one awaits."""
-        study = self.study(loop)
+        study = self._study(loop)
         if policy in {None, study.plan.policy} or study.plan.options.start_rule == "dataflow":
             return study
-        return Study.of(compile_plan(self.workflow, loop, policy), self.durations)
+        return Study.of(compile_plan(self.workflow, loop, policy), self._durations)
 
     def compare(self, loop: str | None = None) -> Comparison:
         """Read each loop, or one, under all six policies."""
@@ -157,15 +160,15 @@ class Explanation(Shown):
 
     def reading(self, loop: str) -> Reading:
         """Read a loop under its own policy."""
-        return read(self.study(loop), self.policy(loop), self.policy(loop))
+        return read(self._study(loop), self.policy(loop), self.policy(loop))
 
     def hints(self, loop: str) -> tuple[Problem, ...]:
         """Give what `validate()` hints at in this loop: non-blocking nodes that are awaited."""
-        return tuple(hints_of(ArmEnds(self.workflow, self.study(loop).loop)))
+        return tuple(hints_of(ArmEnds(self.workflow, self._study(loop).loop)))
 
     def answers(self, loop: str) -> tuple[Answer, ...]:
         """Go through everything that each node which decides may say."""
-        study, found = self.study(loop), []
+        study, found = self._study(loop), []
         for number, each in study.open.items():
             for option in each:
                 live = [it for it in study.courses if it.choice.get(number) == option]
@@ -181,7 +184,7 @@ class Explanation(Shown):
         *rates* is taken from what was measured, else the worst case counts.
         """
         known = {
-            **{n: s for x in self.studies.values() for n, s in self._shares(x).items()},
+            **{n: s for x in self._studies.values() for n, s in self._shares(x).items()},
             **(rates or {}),
         }
         seen = _seen(self.measured)
@@ -190,7 +193,7 @@ class Explanation(Shown):
             durations = Durations.of(other.nodes.values(), seen)
             return figures(other, _studies(other, durations), known)
 
-        found = figures(self.workflow, self.studies, known)
+        found = figures(self.workflow, self._studies, known)
         return Capacity(
             self.workflow.name,
             found.loops,
@@ -198,7 +201,7 @@ class Explanation(Shown):
             found.limits,
             {loop: sentence(now, found) for loop, now in found.loops.items()},
             tuple(warnings(found)),
-            Search(self.workflow, self.durations, found, reckon, snapshot).advice(),
+            Search(self.workflow, self._durations, found, reckon, snapshot).advice(),
             self.unknown,
             self.measured,
         )
@@ -206,12 +209,12 @@ class Explanation(Shown):
     def _shares(self, study: Study) -> dict[str, Any]:
         return dict(measured_shares(study, self.measured.get(study.loop)))
 
-    def study(self, loop: str) -> Study:
+    def _study(self, loop: str) -> Study:
         """Give what is known of one loop; raises GraphError if there is none of that name."""
-        if loop not in self.studies:
-            msg = f"there is no loop {loop!r}{did_you_mean(loop, self.studies)}"
+        if loop not in self._studies:
+            msg = f"there is no loop {loop!r}{did_you_mean(loop, self._studies)}"
             raise GraphError(msg)
-        return self.studies[loop]
+        return self._studies[loop]
 
     def with_measured(self, metrics: Mapping[str, LoopMetrics]) -> Explanation:
         """Put what a run has measured beside what is predicted.

@@ -27,6 +27,7 @@ _MOST: Final = 2_000  # nodes: of a larger graph only the critical chain is told
 class Makespan:
     """One run of a graph: seconds until its last node has ended, at worst.
 
+    `seconds` is that length, `at_most` says that it is a bound.
     `chain` is what takes so long, `work` the sum of all nodes of that run; `rules` gives
     the seconds under each start rule, `at_once` if so many nodes work at a time.
     """

@@ -19,7 +19,7 @@ from flownb.model.workflow import Workflow
 
 if TYPE_CHECKING:
     from flownb.analysis.plan import LoopPlan
-    from flownb.model.policies import StartRule
+    from flownb.model.policies import RunOnError, StartRule
 
 MOST: Final = 1000
 
@@ -38,7 +38,7 @@ def compile_once(
     start_rule: StartRule = "dataflow",
     max_concurrency: int | None = None,
     max_iterations: int | None = None,
-    on_error: str = "stop",
+    on_error: RunOnError = "stop",
 ) -> LoopPlan:
     """Compile a graph without producers; *max_concurrency* nodes work at a time.
 

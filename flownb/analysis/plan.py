@@ -24,15 +24,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from flownb.model.edges import Edge
-    from flownb.model.nodes import Join, Node
-    from flownb.model.policies import AwaitPolicy, LoopOptions
+    from flownb.model.nodes import Node
+    from flownb.model.policies import AwaitPolicy, Join, LoopOptions
     from flownb.model.schema import Schema
     from flownb.model.workflow import Workflow
 
 
 @dataclass(frozen=True, slots=True)
 class PlanEdge:
-    """An edge by number; `keep` and `force` say what becomes of a token's mask."""
+    """An edge by number; `keep` and `force` say what becomes of a token's mask.
+
+    `source` and `target` are numbers of nodes; `when`, `condition` and `copy` are as in
+    `add_edge`; `back`: it leads back in a cycle.
+    """
 
     source: int
     target: int
@@ -49,7 +53,8 @@ class Once:
     """What a plan says of a run that happens once.
 
     `schema` holds the rules of its state; `knots` the numbers of the nodes of each knot,
-    in plan order; `most` is how often a node may run when it does not say so itself. Not
+    in plan order; `most` is how often a node may run when it does not say so itself, and
+    `on_error` what happens then when a node fails. Not
     `on_state`: a dict, too, is a payload that goes from node to node.
     """
 
@@ -62,8 +67,12 @@ class Once:
 
 @dataclass(frozen=True, slots=True)
 class PlanNode:
-    """A node by number, with what the graph decides about it.
+    """A node by number (`index`), with what the graph decides about it.
 
+    `node` is its definition, `outs` its edges, `sources` the names of the nodes before it.
+    `awaited`: the producer may wait for it; `detached`: it never does, nor for what is behind
+    it; `has_b`: it is blocking, or something behind it is; `branches`: its edges carry
+    conditions; `bool_verdict`: they are for True and False.
     `merges`: the payload of a join comes as it is; `multi`: it may run more than once in
     an iteration (behind a join="each"); `join_behind`: a dead path must be told onwards,
     because a join behind it counts its in-edges; `shares`: its payload may be another
@@ -105,7 +114,12 @@ class PlanNode:
 
 @dataclass(frozen=True, slots=True)
 class LoopPlan:
-    """One loop, compiled: `nodes[0]` is the producer, the rest is in topological order."""
+    """One loop, compiled: `nodes[0]` is the producer, the rest is in topological order.
+
+    `graph` and `loop` are names, `policy` and `options` what the loop runs under, `version`
+    is that of the graph when it was compiled. For a run that happens once `once` has its
+    rules, and `max_concurrency` says how many nodes may work at a time.
+    """
 
     graph: str
     loop: str

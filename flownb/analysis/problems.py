@@ -25,7 +25,8 @@ class Problem:
     "error": it cannot run. "warning": it can, and something is probably wrong. "hint":
     nothing is wrong, but it may not do what one expects.
 
-    `nodes` and `edges` are the names of what is meant, so that a picture can mark it.
+    `text` is the sentence, `nodes` and `edges` are the names of what is meant, so that a
+    picture can mark it.
 
     >>> str(Problem("error", "node 'a': takes=-1 must be at least 0 seconds", ("a",)))
     "node 'a': takes=-1 must be at least 0 seconds"

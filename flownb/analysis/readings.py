@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One loop under one await policy: the release in seconds, and what it waits for.
+    """One `loop` under one await `policy`: the `release` in seconds, and what it `waits_for`.
 
     `chain` is what takes so long: (node, seconds), the producer first. `own`: it is the
     policy of the loop. `at_most`: the ifs leave too many courses to try each, so the
@@ -40,7 +40,11 @@ class Comparison(Shown, tuple[Reading, ...]):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one node may say, and what the producer then waits for, until which second."""
+    """What one node may say, and what the producer then waits for, until which second.
+
+    If `node` of `loop` `says` this, its producer `waits_for` these nodes, until second
+    `release` of the iteration. `at_most`: the release is a bound.
+    """
 
     loop: str
     node: str

@@ -20,7 +20,11 @@ Waits = Literal["waits", "it depends", "goes on"]
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """One edge out of a producer: whether it waits there, and the sentence that says why."""
+    """One edge out of a producer: whether it waits there, and the sentence that says why.
+
+    `loop` is the producer, `node` where the arm begins; `waits` is "waits", "goes on" or
+    "it depends", `because` the sentence.
+    """
 
     loop: str
     node: str

@@ -33,7 +33,8 @@ def plans_again(orch: Orchestrator, loop: str | None, cluster: Any) -> list[Loop
         msg = f"there is no loop {loop!r}{did_you_mean(loop, known)}"
         raise RunError(msg)
     asked = known if loop is None else [loop]
-    idle = [name for name in asked if name not in orch.tracks or orch.tracks[name].is_ending]
+    tracks = orch._live.tracks
+    idle = [name for name in asked if name not in tracks or tracks[name].is_ending]
     plans = [placed(orch.workflow, name, cluster) for name in idle]
     check_kept(orch.workflow, plans, fresh=False)
     return plans

@@ -18,11 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from flownb.analysis.explain import Explanation
-    from flownb.engine.heartbeat import Heartbeat
+    from flownb.engine.live_run import LiveRun
     from flownb.engine.track import Track
     from flownb.model.records import Failure, LogLine, LoopMetrics
     from flownb.model.workflow import Workflow
-    from flownb.queues.server import Server
 
 
 class Answers(Viewed):
@@ -30,33 +29,40 @@ class Answers(Viewed):
 
     name: str
     workflow: Workflow
-    tracks: dict[str, Track]
-    heartbeat: Heartbeat
-    server: Server
+    _live: LiveRun
     _version: int
 
-    def status(self, *, timed_out: bool = False) -> Status:
+    def status(self) -> Status:
         """Say where each loop stands."""
-        loops = tuple(t.status() for t in self.tracks.values())
+        return self._status()
+
+    def _status(self, *, timed_out: bool = False) -> Status:
+        loops = tuple(t.status() for t in self._live.tracks.values())
         unapplied = self.workflow.version - self._version
-        busy = self.heartbeat.busy
-        return Status(self.name, loops, timed_out, busy, unapplied, self.server.describe())
+        busy = self._live.heartbeat.busy
+        return Status(self.name, loops, timed_out, busy, unapplied, self._live.server.describe())
 
     def metrics(self) -> dict[str, LoopMetrics]:
         """Give the counters of each loop; reading them never stops a loop."""
-        return {name: track.metrics() for name, track in self.tracks.items()}
+        return {name: track.metrics() for name, track in self._live.tracks.items()}
 
     def logs(
         self, *, loop: str | None = None, node: str | None = None, last: int | None = None
     ) -> list[LogLine]:
-        """Give the last lines that nodes printed or logged, oldest first."""
+        """Give the last lines that nodes printed or logged, oldest first.
+
+        All of them, or those of one *loop* or *node*, and of these the *last* so many.
+        """
         lines = [
             x for t in self._addressed(loop) for x in list(t.history.logs) if node in {None, x.node}
         ]
         return _last(sorted(lines, key=lambda x: x.time), last)
 
     def failures(self, loop: str | None = None, *, last: int | None = None) -> list[Failure]:
-        """Give the last items that failed, oldest first; each loop keeps 100."""
+        """Give the items that failed, oldest first, of one *loop* or all; each keeps 100.
+
+        *last*: only so many.
+        """
         found = [f for t in self._addressed(loop) for f in list(t.history.failures)]
         return _last(sorted(found, key=lambda f: f.time), last)
 
@@ -65,7 +71,7 @@ class Answers(Viewed):
 
         A node in several loops has its own in each: those of one loop follow the other's.
         """
-        found = [t.outputs.kept for t in self.tracks.values()]
+        found = [t.outputs.kept for t in self._live.tracks.values()]
         known_node(node, {name: None for kept in found for name in kept})
         return _last([x for kept in found for x in list(kept.get(node, ()))], last)
 
@@ -84,11 +90,11 @@ class Answers(Viewed):
 
     def _addressed(self, loop: str | None) -> list[Track]:
         if loop is None:
-            return list(self.tracks.values())
-        if loop not in self.tracks:
-            msg = f"there is no loop {loop!r}{did_you_mean(loop, self.tracks)}"
+            return list(self._live.tracks.values())
+        if loop not in self._live.tracks:
+            msg = f"there is no loop {loop!r}{did_you_mean(loop, self._live.tracks)}"
             raise RunError(msg)
-        return [self.tracks[loop]]
+        return [self._live.tracks[loop]]
 
 
 def _last(found: Iterable[Any], last: int | None) -> list[Any]:

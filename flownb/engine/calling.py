@@ -173,7 +173,9 @@ class Runner:
         try:
             return deepcopy(fn)
         except FAILS as error:
-            what = f"node {self.name!r} (loop {self.runtime.name!r}): copying its {type(fn).__name__}"
+            what = (
+                f"node {self.name!r} (loop {self.runtime.name!r}): copying its {type(fn).__name__}"
+            )
             raise beside(what, error) from error
 
     @property

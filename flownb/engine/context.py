@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from flownb.engine.pushing import Pushes
     from flownb.engine.runtime import Clock
     from flownb.engine.token import Token
+    from flownb.model.tools import ToolRegistry
 
 
 class BaseContext:
@@ -29,11 +30,36 @@ class BaseContext:
     def __init__(self, site: CallSite, token: Token, pushes: Pushes) -> None:
         self._site, self._token, self._pushes = site, token, pushes
         self._runtime = site.runtime
-        self.alive = True
-        self.config: Any = site.config
-        self.state: dict[str, Any] = site.memory.state
-        self.rng: Random = site.memory.rng
-        self.meta: Mapping[str, Any] = site.meta(token)
+        self._alive = True
+        self._state: dict[str, Any] = site.memory.state
+        self._rng: Random = site.memory.rng
+        self._meta: Mapping[str, Any] = site.meta(token)
+
+    @property
+    def meta(self) -> Mapping[str, Any]:
+        """Where the payload comes from, as a dict.
+
+        Always: `loop`, `node`, `iteration` (of the loop, from 0), `visit` (how often the node
+        ran before in this iteration) and `attempt` (from 1). For an item that came through a
+        queue also `message_id`, `deliveries` (1 at the first delivery) and `hops` (through how
+        many queues it came); for a producer `position`, the number of the item to make.
+        """
+        return self._meta
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """A dict of this node in this loop, kept from item to item; change it in place."""
+        return self._state
+
+    @property
+    def rng(self) -> Random:
+        """The random numbers of this node in this loop; in a simulation its seed decides them."""
+        return self._rng
+
+    @property
+    def config(self) -> Any:
+        """What `add_node(config=...)` was given; of a class node its `Config`."""
+        return self._site.config
 
     @property
     def clock(self) -> Clock:
@@ -53,13 +79,14 @@ class BaseContext:
         return self._site.tell_position()
 
     @property
-    def tools(self) -> Any:
-        """The registry given to the run (`tools=`), else the one of `flownb.model.tools`."""
-        return self._runtime.tools
+    def tools(self) -> ToolRegistry:
+        """The registry given to the run (`tools=`), else `flownb.tools`."""
+        registry: ToolRegistry = self._runtime.tools
+        return registry
 
     @property
     def resources(self) -> Mapping[str, Any]:
-        """What `set_loop(resources=...)` opened for this loop."""
+        """What `set_loop(resources=...)` opened for this loop, by name."""
         return self._runtime.resources
 
     @property
@@ -69,22 +96,25 @@ class BaseContext:
         return names
 
     def log(self, *values: Any, level: str = "info") -> None:
-        """Write a line to the node's log, as `print` would."""
+        """Write *values* as a line to the node's log, as `print` would; `orch.logs()` has it.
+
+        *level* is a word of your choice: "info", "warning", ...
+        """
         text = " ".join(map(str, values))
         self._runtime.log(self._site.name, self._token.iteration, level, text)
 
     def _check(self) -> None:
-        if not self.alive:
+        if not self._alive:
             name = self._site.name
             msg = f"node {name!r}: this attempt was given up, what it does now is discarded"
             raise NodeTimeout(msg)
 
 
 class Context(BaseContext):
-    """The `ctx` of an async node."""
+    """The `ctx` of an async node: `sleep`, `push` and `pop` are awaited."""
 
     async def sleep(self, seconds: float) -> None:
-        """Wait on the run's clock."""
+        """Wait so many seconds on the run's clock."""
         await asyncio.sleep(seconds)
 
     async def push(self, queue: str, data: Any) -> str:
@@ -107,10 +137,10 @@ class Context(BaseContext):
 
 
 class SyncContext(BaseContext):
-    """The `ctx` of a sync node; its methods block the node's own thread."""
+    """The `ctx` of a sync node: `sleep`, `push` and `pop` block the node's own thread."""
 
     def sleep(self, seconds: float) -> None:
-        """Wait on the run's clock; in a simulation the node gets that much longer."""
+        """Wait so many seconds on the run's clock; a simulated node gets that much longer."""
         self._runtime.world.sleep(seconds)
 
     def push(self, queue: str, data: Any) -> None:

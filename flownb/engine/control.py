@@ -17,23 +17,27 @@ from flownb.tracebacks import folded, folding
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
+    from flownb.model.status import Status
+
 
 class Request:
     """Something that was asked: await it, `.wait()` for it, or forget it."""
 
     def __init__(
-        self, what: str, future: Future[Any], home: asyncio.AbstractEventLoop | None
+        self, what: str, future: Future[Status], home: asyncio.AbstractEventLoop | None
     ) -> None:
         self._what, self._future, self._home = what, future, home
 
-    def __await__(self) -> Generator[Any, None, Any]:
+    def __await__(self) -> Generator[Any, None, Status]:
         # shielded: an interrupted cell gives up waiting, not what it asked for
         with folding:
             return (yield from asyncio.shield(asyncio.wrap_future(self._future)).__await__())
 
     @folded
-    def wait(self, timeout: float | None = None) -> Any:
-        """Wait for at most *timeout* seconds, without an event loop; TimeoutError after that.
+    def wait(self, timeout: float | None = None) -> Status:
+        """Wait for at most *timeout* seconds, without an event loop, and give the `Status` then.
+
+        TimeoutError if it has not happened by then.
 
         Called from the event loop that would have to do the work it raises RunError.
         """
@@ -55,7 +59,7 @@ class Request:
         return f"Request({self._what}: {'done' if self.done() else 'under way'})"
 
 
-async def _of(request: Request) -> Any:
+async def _of(request: Request) -> Status:
     return await request
 
 

@@ -16,10 +16,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from flownb.engine.inplace import InPlace
-from flownb.errors import StoreError, told
+from flownb.errors import RunTaken, StoreError, told
 from flownb.stores.base import Step
 from flownb.stores.codec import decode, encode, lenient
-from flownb.stores.records import RunTaken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -30,8 +29,8 @@ if TYPE_CHECKING:
     from flownb.engine.segments import Walk
     from flownb.engine.state import State
     from flownb.engine.token import Token
-    from flownb.model.run import WorkflowRun
-    from flownb.stores.base import RunRecord, RunStatus, RunStore, StepKind
+    from flownb.model.run import RunStatus, WorkflowRun
+    from flownb.stores.base import RunRecord, RunStore, StepKind
 
 
 class Journal:

@@ -16,11 +16,10 @@ from flownb.analysis.same import differences
 from flownb.engine import counters
 from flownb.engine.checkpoint import Beginning, Snapshot, loop_shape, read
 from flownb.engine.durable import opened
-from flownb.errors import GraphError, RunError
+from flownb.errors import GraphError, LoopTaken, RunError
 from flownb.model.records import ENDED
 from flownb.queues import lives
 from flownb.stores import LoopRecord, LoopStore
-from flownb.stores.records import LoopTaken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

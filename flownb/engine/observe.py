@@ -10,18 +10,22 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Awaitable, Callable
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from flownb.engine.signature import FAILS
+from flownb.model.nodes import Node, NodeData
 from flownb.model.records import NOTHING, Batch, Event, Failure, LogLine, Span
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 log = logging.getLogger("flownb")
 _T = TypeVar("_T")
 Fields = tuple[Any, ...]
+CallNext = Callable[[NodeData], Awaitable[Any]]
+Middleware = Callable[[CallNext, Node, NodeData], Awaitable[Any]]
 _made: Final = tuple.__new__  # twice as fast as by name
 _FIRST_LOOK: Final = 64  # records: what a view finds new each time
 

@@ -7,24 +7,22 @@ stall depends on it.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
-from weakref import WeakSet
 
 from flownb.engine.again import plans_again
 from flownb.engine.answers import Answers
 from flownb.engine.byhand import QueuesByHand
 from flownb.engine.capture import capture, release
-from flownb.engine.control import EventLoopThread, Request, Requests, running_loop
+from flownb.engine.control import EventLoopThread, Request, running_loop
 from flownb.engine.edited import tell_edited
 from flownb.engine.generations import register, unregister
 from flownb.engine.heartbeat import Heartbeat
-from flownb.engine.inflight import Gates
 from flownb.engine.keeper import check_kept
 from flownb.engine.links import Links, known_node, queue_specs, uses_queues
+from flownb.engine.live_run import LiveRun
 from flownb.engine.observe import Guarded, Observer
 from flownb.engine.placing import check_applicable, client_for, placed, server_for
 from flownb.engine.progress import Progress
@@ -39,8 +37,9 @@ if TYPE_CHECKING:
 
     from flownb.analysis.plan import LoopPlan
     from flownb.engine.hosts import Host
+    from flownb.model.policies import Control
     from flownb.model.status import Status
-    from flownb.model.workflow import Workflow
+    from flownb.model.workflow import Source, Workflow
     from flownb.queues.manager import QueueManager
 
 
@@ -50,6 +49,9 @@ class Orchestrator(Answers):
     Asking (`start`, `pause`, `resume`, `step`, `stop`, `cancel`, `apply`, `swap`) acts at
     once and returns a `Request` you may await; questions (`status`, `metrics`, `logs`,
     `failures`, `outputs`, `timeline`) are answered from what is known now.
+
+    `name` is the graph's, `workflow` the graph itself. `queues` are its queues, by hand:
+    `await orch.queues.push("q", day)`, and `pop`, `ack`, `stats`, `dead`, `clear`.
     """
 
     def __init__(
@@ -58,7 +60,7 @@ class Orchestrator(Answers):
         *,
         redis: Any = None,
         cluster: Any = None,
-        control: str = "notebook",
+        control: Control = "notebook",
         namespace: str = "flownb",
         tools: Any = None,
         using: Sequence[Any] = (),
@@ -68,76 +70,68 @@ class Orchestrator(Answers):
             msg = f"start(control={control!r}): choose 'notebook' or 'thread'"
             raise GraphError(msg)
         self.name, self.workflow = workflow.name, workflow
-        self.tools, self.namespace = tools, namespace
-        self.watching = [Guarded(x) for x in using if isinstance(x, Observer)]
-        self.gates, self.requests = Gates(), Requests()
-        self.middleware = tuple(x for x in using if not isinstance(x, Observer))
-        self.specs, self.tracks = queue_specs(workflow), dict[str, Track]()
         self._version, self._cluster = workflow.version, cluster
         plans = [placed(workflow, loop, cluster) for loop in workflow.producers]
         check_kept(workflow, plans, fresh=fresh)
-        self.needs_server = uses_queues(plans)
-        self.client, self.server = client_for(plans, cluster), server_for(plans, redis)
-        self.server.check(f"graph {self.name!r}")
-        self._kernel = running_loop()
+        client, server = client_for(plans, cluster), server_for(plans, redis)
+        server.check(f"graph {self.name!r}")
+        kernel = running_loop()
         self._own: EventLoopThread | None = None
-        if control == "thread" or self._kernel is None:
+        if control == "thread" or kernel is None:
             self._own = EventLoopThread(f"flownb {self.name}")
-            self.home = self._own.event_loop
+            home = self._own.event_loop
         else:
-            self.home = self._kernel
-        self._open_up()
+            home = kernel
+        self._live = LiveRun(
+            name=self.name, workflow=workflow, namespace=namespace, tools=tools,
+            middleware=tuple(x for x in using if not isinstance(x, Observer)),
+            watching=[Guarded(x) for x in using if isinstance(x, Observer)],
+            specs=queue_specs(workflow), needs_server=uses_queues(plans), client=client,
+            server=server, kernel=kernel, home=home, heartbeat=Heartbeat(home), links=Links(plans),
+            begin=self._begin, on_ended=self._track_ended,
+        )  # fmt: skip
+        self.queues = self._queues_by_hand()
         self._lock = threading.Lock()
         self._launched = self._ending = self._over = False
         self._before: Orchestrator | None = None
-        self.followers: WeakSet[Any] = WeakSet()  # `ended()`, `follow(event loop)`: once more
-        self.origin = time.monotonic()
-        self.links = Links(plans)
         for plan in plans:
-            self.tracks[plan.loop] = Track(self, plan, fresh=fresh)
+            self._live.tracks[plan.loop] = Track(self._live, plan, fresh=fresh)
 
-    def _open_up(self) -> None:
-        self.heartbeat = Heartbeat(self.home)
-        self.queues = QueuesByHand(self.name, self._manager_by_hand, self.home, self._offer)
+    def _queues_by_hand(self) -> QueuesByHand:
+        return QueuesByHand(self.name, self._manager_by_hand, self._live.home, self._offer)
 
     # -- starting --------------------------------------------------------------
 
-    def launch(self) -> Self:
+    def _begin(self) -> None:
         """Begin, once a generation of the same graph that still runs has ended."""
         capture()
         self._before = before = register(self)
         if before is None:
             self._launch()
-            return self
-        if not all(track.has_ended for track in before.tracks.values()):
+            return
+        if not all(track.has_ended for track in before._live.tracks.values()):
             print(f"{self.name}: stopping the generation that runs, the new one follows")  # noqa: T201
-        before.requests.add(before.is_over, lambda: None).add_done_callback(
+        before._live.requests.add(before.is_over, lambda: None).add_done_callback(
             lambda _: self._follow(before)
         )
         before.stop(grace=2)
-        return self
 
     def _follow(self, before: Orchestrator) -> None:
-        for key, count in before.server.left().items():
-            queue = key.removeprefix(f"{before.namespace}:{before.name}:")
+        for key, count in before._live.server.left().items():
+            queue = key.removeprefix(f"{before._live.namespace}:{before.name}:")
             text = f"queue {queue!r}: {count} messages were dropped with the generation before"
-            next(iter(self.tracks.values())).say("warning", text)
-        before.server.close()
+            next(iter(self._live.tracks.values())).say("warning", text)
+        before._live.server.close()
         self._before = None
         self._launch()
 
     def _launch(self) -> None:
-        self.origin = time.monotonic()
+        self._live.origin = time.monotonic()
         self._launched = True
-        self.heartbeat.start()
-        for track in list(self.tracks.values()):
+        self._live.heartbeat.start()
+        for track in list(self._live.tracks.values()):
             track.start()
         self._look_whether_over()
-
-    @property
-    def kernel_loop(self) -> asyncio.AbstractEventLoop:
-        """Where loops with pool="asyncio" live: the notebook's event loop, if there is one."""
-        return self._kernel or self.home
 
     # -- asking ----------------------------------------------------------------
 
@@ -150,9 +144,9 @@ class Orchestrator(Answers):
         stopped. Raises GraphError as `Graph.start`, LoopStopped when another generation runs.
         """
         plans = plans_again(self, loop, self._cluster)
-        ended = {plan.loop: self.tracks.get(plan.loop) for plan in plans}
+        ended = {plan.loop: self._live.tracks.get(plan.loop) for plan in plans}
         if self._ending and not self._over:  # it closes up behind the last loop: a moment
-            closed = self.requests.add(self.is_over, lambda: None)
+            closed = self._live.requests.add(self.is_over, lambda: None)
             closed.add_done_callback(lambda _: self._begin_again(plans, ended))
         else:
             self._begin_again(plans, ended)
@@ -161,38 +155,42 @@ class Orchestrator(Answers):
     def _begin_again(self, plans: Sequence[LoopPlan], ended: Mapping[str, Track | None]) -> None:
         if self._over:
             self._reopen()
-        self.specs = queue_specs(self.workflow)
+        self._live.specs = queue_specs(self.workflow)
         for plan in plans:
-            if (track := self.tracks.get(plan.loop)) is ended[plan.loop]:  # nobody was faster
-                self.links.again(plan)
+            if (track := self._live.tracks.get(plan.loop)) is ended[plan.loop]:  # nobody was faster
+                self._live.links.again(plan)
                 self._add_behind(track, plan)
         self._tell_unfed()
         if len(plans) == len(self.workflow.producers):
             self._version = self.workflow.version
-        self.requests.look()
+        self._live.requests.look()
 
     def _reopen(self) -> None:
         """Be a run again, after every loop had ended."""
         capture()
         register(self)
-        for loop in [t for t in self.tracks if t not in self.workflow.producers]:
-            self.links.completed(loop)
-            del self.tracks[loop]
+        for loop in [t for t in self._live.tracks if t not in self.workflow.producers]:
+            self._live.links.completed(loop)
+            del self._live.tracks[loop]
         if self._own is not None:
             self._own = EventLoopThread(f"flownb {self.name}")
-            self.home = self._own.event_loop
-        self._open_up()
+            self._live.home = self._own.event_loop
+        self._live.heartbeat = Heartbeat(self._live.home)
+        self.queues = self._queues_by_hand()
         self._ending = self._over = False
-        self.heartbeat.start()
-        for view in list(self.followers):
-            view.follow(self.home)
+        self._live.heartbeat.start()
+        for view in list(self._live.followers):
+            view.follow(self._live.home)
 
     def _is_up(self, loop: str, old: Track | None) -> bool:
-        now = self.tracks.get(loop)
+        now = self._live.tracks.get(loop)
         return now not in {None, old} and now.state not in {"created", "starting"}
 
     def pause(self, loop: str | None = None) -> Request:
-        """Make no new item after the next release; what is in flight goes on."""
+        """Make no new item after the next release; what is in flight goes on.
+
+        *loop* is one loop; without it all of them are meant, here and in the other verbs.
+        """
         tracks = self._addressed(loop)
         for track in tracks:
             track.pause()
@@ -246,16 +244,16 @@ class Orchestrator(Answers):
         if self._ending:
             msg = f"graph {self.name!r} does not run any more: graph.start() runs it as it is now"
             raise LoopStopped(msg)
-        check_applicable(self.workflow, self.tracks, self._cluster)
-        tell_edited(self.name, self.tracks.values())
+        check_applicable(self.workflow, self._live.tracks, self._cluster)
+        tell_edited(self.name, self._live.tracks.values())
         changed = self._compile_changes()
         self._version = self.workflow.version
-        self.requests.look()
+        self._live.requests.look()
         return self._request("apply", None, lambda: all(t.has_applied for t in changed))
 
     @folded
-    def swap(self, name: str, fn: Any) -> Request:
-        """Put another function behind a node of the graph, and apply."""
+    def swap(self, name: str, fn: Source) -> Request:
+        """Put function *fn* behind the node called *name*, in place of its own, and apply."""
         known_node(name, nodes := self.workflow.nodes)
         before, nodes[name] = nodes[name], replace(nodes[name], fn=fn)
         self.workflow.version += 1
@@ -267,11 +265,14 @@ class Orchestrator(Answers):
             raise
 
     def _compile_changes(self) -> list[Track]:
-        self.specs = queue_specs(self.workflow)
+        self._live.specs = queue_specs(self.workflow)
         changed = []
         for loop in self.workflow.producers:
-            plan, track = placed(self.workflow, loop, self._cluster), self.tracks.get(loop)
-            self.links.add(plan)
+            plan, track = (
+                placed(self.workflow, loop, self._cluster),
+                self._live.tracks.get(loop),
+            )
+            self._live.links.add(plan)
             if track is not None and track.removed:
                 track.removed = False
                 self._add_behind(track, plan)
@@ -282,15 +283,15 @@ class Orchestrator(Answers):
             else:
                 track.apply(plan)
                 changed.append(track)
-        for loop in [t for t in self.tracks if t not in self.workflow.producers]:
-            self.tracks[loop].removed = True
+        for loop in [t for t in self._live.tracks if t not in self.workflow.producers]:
+            self._live.tracks[loop].removed = True
             self.stop(loop)
         self._tell_unfed()
         return changed
 
     def _add(self, plan: LoopPlan, *, fresh: bool = False) -> None:
-        self.links.again(plan)
-        track = self.tracks[plan.loop] = Track(self, plan, fresh=fresh)
+        self._live.links.again(plan)
+        track = self._live.tracks[plan.loop] = Track(self._live, plan, fresh=fresh)
         if self._launched:
             track.start()
 
@@ -310,8 +311,8 @@ class Orchestrator(Answers):
     def _request(self, verb: str, loop: str | None, fulfilled: Callable[[], bool]) -> Request:
         what = f"{verb} {loop or self.name}"
         on_kernel = any(t.host.pool == "asyncio" for t in self._addressed(loop))
-        home = self.kernel_loop if on_kernel else self.home
-        return Request(what, self.requests.add(fulfilled, self.status), home)
+        home = self._live.kernel_loop if on_kernel else self._live.home
+        return Request(what, self._live.requests.add(fulfilled, self.status), home)
 
     # -- waiting ---------------------------------------------------------------
 
@@ -329,17 +330,18 @@ class Orchestrator(Answers):
         A reader that gets nothing more, as an error stopped who fed it, is not waited for, unless
         it acks before its items are done.
 
-        With *iterations*: until each addressed loop (default: all that do not read a queue) has
-        released that many items since it was started, or has ended. After *timeout* seconds it
-        returns all the same, with `.timed_out`. Raises NodeFailed if a loop it waits for is in
-        state error. An interrupt ends the wait, not the loops. *progress* shows a bar for each.
+        With a *loop*: only until that one has. With *iterations*: until it, or each loop that does
+        not read a queue, has released that many items since it was started, or has ended. After
+        *timeout* seconds it returns all the same, with `.timed_out`. Raises NodeFailed if a loop
+        it waits for is in state error. An interrupt ends the wait, not the loops. *progress*
+        shows a bar for each.
         """
         tracks = self._addressed(loop)
         if iterations is not None and loop is None:
             tracks = [t for t in tracks if t.manager.plan.reads is None]
         bars = Progress(tracks, iterations) if progress else None
         if not await until_over(self, tracks, iterations, timeout, bars):
-            return self.status(timed_out=True)
+            return self._status(timed_out=True)
         for track in tracks:
             track.raise_error()
         return self.status()
@@ -354,26 +356,26 @@ class Orchestrator(Answers):
         """Whether every loop has ended and nothing of them is left."""
         return self._over
 
-    def track_ended(self, host: Host) -> None:
+    def _track_ended(self, host: Host) -> None:
         """Tell the readers of what this loop fed; close up behind the last loop."""
         manager = host.manager
         if manager.restarting:
-            self.tracks[manager.name].renew()
-        if manager.state == "completed" or self.tracks[manager.name].removed:
-            self.links.completed(manager.name)
+            self._live.tracks[manager.name].renew()
+        if manager.state == "completed" or self._live.tracks[manager.name].removed:
+            self._live.links.completed(manager.name)
             self._tell_unfed()
         self._look_whether_over()
-        self.requests.look()
+        self._live.requests.look()
 
     def _tell_unfed(self) -> None:
-        for reader in self.links.unfed():
-            if reader in self.tracks:  # else it was taken out of the graph
-                self.tracks[reader].writers_done()
+        for reader in self._live.links.unfed():
+            if reader in self._live.tracks:  # else it was taken out of the graph
+                self._live.tracks[reader].writers_done()
 
     def _look_whether_over(self) -> None:
         with self._lock:
             first = not self._ending and self._before is None
-            first = first and all(t.host.ended.done() for t in self.tracks.values())
+            first = first and all(t.host.ended.done() for t in self._live.tracks.values())
             self._ending = self._ending or first
         if first:
             self.queues.close(then=self._close)
@@ -382,16 +384,20 @@ class Orchestrator(Answers):
         unregister(self)
         release()
         self._over = True
-        for view in list(self.followers):
+        for view in list(self._live.followers):
             view.ended()
-        self.requests.look()
-        self.heartbeat.stop()
+        self._live.requests.look()
+        self._live.heartbeat.stop()
         if self._own is not None:
             self._own.stop()
 
     def _manager_by_hand(self) -> QueueManager:
-        return self.server.manager(
-            self.name, self.specs, consumer="notebook", namespace=self.namespace, patient=False
+        return self._live.server.manager(
+            self.name,
+            self._live.specs,
+            consumer="notebook",
+            namespace=self._live.namespace,
+            patient=False,
         )
 
     def _offer(self, loop: str, letters: Iterable[dict[str, Any]]) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from flownb.analysis.plan import LoopPlan
     from flownb.engine.byhand import QueuesByHand
+    from flownb.engine.live_run import LiveRun
     from flownb.model.workflow import Workflow
     from flownb.queues.manager import QueueManager
     from flownb.queues.server import Server
@@ -29,13 +30,14 @@ class Outlet:
     """The place of a run's queues: a server, and under which names they are there."""
 
     def __init__(self, plan: LoopPlan, redis: Any = None, *, among: Workflow | None = None) -> None:
-        self._plan, self._among, self._loops = plan, among, None
+        self._plan, self._among = plan, among
+        self._loops: LiveRun | None = None
         self._server: Server | None = None
         if redis is not None:
             from flownb.engine.orchestrator import Orchestrator
 
             if isinstance(redis, Orchestrator):
-                self._loops = redis
+                self._loops = redis._live
             else:
                 self._server = self._open(redis)
                 self._server.check(f"graph {plan.graph!r}")

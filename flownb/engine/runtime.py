@@ -24,12 +24,15 @@ if TYPE_CHECKING:
 
 
 class Clock:
-    """The run's own clock: seconds since it began, virtual in a simulation."""
+    """The run's own clock: seconds since it began, virtual in a simulation.
+
+    `origin` is when the run began on the event loop's clock, `virtual` whether this is a
+    simulation. `time()` gives the seconds since the run began.
+    """
 
     __slots__ = ("_event_loop", "origin", "time", "virtual")
 
     time: Callable[[], float]
-    """Seconds since the run began."""
 
     def __init__(
         self, event_loop: asyncio.AbstractEventLoop, origin: float, *, virtual: bool = False
@@ -42,7 +45,7 @@ class Clock:
         self.time = (lambda: read() - origin) if origin else read
 
     async def sleep(self, seconds: float) -> None:
-        """Wait on this clock."""
+        """Wait so many seconds on this clock."""
         await asyncio.sleep(seconds)
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from flownb.analysis.explain import Explanation
-    from flownb.model.policies import AwaitPolicy, StartRule
+    from flownb.model.policies import AwaitPolicy, RunOnError, StartRule
     from flownb.model.records import Event, Failure, LogLine, LoopMetrics
     from flownb.model.timeline import Lane
     from flownb.model.workflow import Workflow
@@ -44,7 +44,12 @@ DEFAULT_UNTIL: Final = 10.0
 
 
 class Simulation(Shown):
-    """What a simulated run did. Times are virtual seconds from its start."""
+    """What a simulated run did. Times are virtual seconds from its start.
+
+    `name` is the graph's, `duration` how long it lasted; `digest` (a sha256) is equal for equal
+    runs, over everything that happened. `metrics` has the counters of each loop, by name.
+    `state` is the final state of a graph without producers, else None.
+    """
 
     def __init__(self, name: str, history: Recording, duration: float) -> None:
         self.name, self._history, self.digest = name, history, history.digest
@@ -53,13 +58,13 @@ class Simulation(Shown):
         self._kept: dict[str, list[Any]] = {}
         self._lanes: tuple[Lane, ...] = ()
         self._graph: Any = None  # the graph as it was, and under which policy
-        self.hidden = ""  # the root of a graph without producers: no node of the user's
+        self._hidden = ""  # the root of a graph without producers: no node of the user's
         self.state: Any = None  # the final state of such a graph
 
     @property
     def timeline(self) -> Timeline:
         """Every span that is kept, ordered by start."""
-        kept = (s for s in self._history.spans() if s.node != self.hidden)
+        kept = (s for s in self._history.spans() if s.node != self._hidden)
         return Timeline.of_spans(kept, self.events, self._lanes)
 
     @property
@@ -82,7 +87,7 @@ class Simulation(Shown):
         return list(self._history.failures)
 
     def logs(self, *, loop: str | None = None, node: str | None = None) -> list[LogLine]:
-        """Give the last lines that nodes printed or logged."""
+        """Give the last lines that nodes printed or logged, of one *loop* or *node* or all."""
         lines = list(self._history.logs)
         return [x for x in lines if loop in {None, x.loop} and node in {None, x.node}]
 
@@ -112,7 +117,7 @@ def simulate(
     start_rule: StartRule = "dataflow",
     max_concurrency: int | None = None,
     max_iterations: int | None = None,
-    on_error: str = "stop",
+    on_error: RunOnError = "stop",
     tools: Any = None,
     using: Sequence[Any] = (),
 ) -> Simulation:
@@ -300,7 +305,7 @@ class _Run:
         result = Simulation(self.workflow.name, self.recording, now)
         if not self.workflow.producers:
             (once,) = self.managers.values()
-            result.hidden = once.name
+            result._hidden = once.name  # noqa: SLF001
             result.state = None if once.only is None else once.only.result(partial=True)
         result._lanes = lanes(m.plan for m in self.managers.values())  # noqa: SLF001
         for name, meter in self.meters.items():

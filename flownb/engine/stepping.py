@@ -34,7 +34,7 @@ def step(graph: Any, name: str, item: Any, tools: ToolRegistry | None) -> Any:
         )
     entry = upstream(graph, name) if item is NOTHING else item
     execution = _called(graph, node, entry, tools)
-    graph.stepped[name] = execution.run.behind[name]
+    graph._stepped[name] = execution.run.behind[name]
     if node.over is not None:
         return execution.run.behind[name][node.into or name]
     return [output for span, output, _ in execution.trail.calls() if span.kind == "work"][-1]
@@ -50,7 +50,7 @@ def _called(graph: Any, node: Node, entry: Any, tools: ToolRegistry | None) -> E
 
     def make(**told: Any) -> Execution:
         outlet = Outlet(plan, among=graph)
-        made.append(Execution(plan, entry, using=graph.using, tools=tools, outlet=outlet, **told))
+        made.append(Execution(plan, entry, using=graph._using, tools=tools, outlet=outlet, **told))
         return made[0]
 
     run_in_thread(make, Shower(graph.name, 1, progress=False))
@@ -80,10 +80,10 @@ def _merged(states: dict[str, Any]) -> Any:
 
 
 def _last(graph: Any, source: str) -> Any:
-    if source in graph.stepped:
-        return graph.stepped[source]
+    if source in graph._stepped:
+        return graph._stepped[source]
     if graph.last_run is not None and source in graph.last_run.behind:
         return graph.last_run.behind[source]
-    loops = graph.last_start
+    loops = graph._last_start
     outputs = [] if loops is None else loops.outputs(source, last=1)
     return outputs[-1] if outputs else NOTHING

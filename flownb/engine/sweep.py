@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Sweep(Shown):
-    """How many seeds were tried, and the first that broke the check, if one did."""
+    """How many seeds were tried, and the first that broke the check, if one did.
+
+    `graph` is the graph's name, `tried` that number. Of the one that broke it: `seed`, `error`
+    (what the check raised) and `simulation`; else these are None.
+    """
 
     graph: str
     tried: int

@@ -49,7 +49,7 @@ class Token(Printing):
     def disown(self) -> None:
         """Let its attempts so far reach nothing any more: what they still do is discarded."""
         for context in self.contexts:
-            context.alive = False
+            context._alive = False
         for push in self.pushes:
             push.close()
         self.contexts = self.pushes = ()

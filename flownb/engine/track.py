@@ -25,15 +25,15 @@ from flownb.model.tools import tools as global_tools
 if TYPE_CHECKING:
     from flownb.analysis.plan import LoopPlan
     from flownb.engine.keeper import Keeper
-    from flownb.engine.orchestrator import Orchestrator
+    from flownb.engine.live_run import LiveRun
     from flownb.model.records import LoopMetrics, LoopState
 
 
 class _Changes:
     """Answers open requests when a loop's state or plan changes."""
 
-    def __init__(self, orchestrator: Orchestrator) -> None:
-        self._requests = orchestrator.requests
+    def __init__(self, live: LiveRun) -> None:
+        self._requests = live.requests
 
     def on_event(self, event: Event) -> None:
         """Look at the requests again."""
@@ -68,9 +68,9 @@ class _Resumed:
 class Track:
     """One loop of a live run."""
 
-    def __init__(self, orchestrator: Orchestrator, plan: LoopPlan, *, fresh: bool = False) -> None:
+    def __init__(self, live: LiveRun, plan: LoopPlan, *, fresh: bool = False) -> None:
         self.name = plan.loop
-        self._orchestrator = orchestrator
+        self._live = live
         self._wanted, self.removed, self._steps = plan, False, 0
         self.next: LoopPlan | None = None  # what starts behind it
         names = [n.name for n in plan.nodes]
@@ -80,7 +80,7 @@ class Track:
         self.keeper = self._keeper(plan, fresh=fresh)
         keepers = [] if self.keeper is None else [self.keeper]
         self._watching = [
-            _Changes(orchestrator), self._absence, self._resumed, *keepers, *orchestrator.watching
+            _Changes(live), self._absence, self._resumed, *keepers, *live.watching
         ]  # fmt: skip
         self._released = 0  # before this start
         self.supervisor = Supervisor(plan.options.restart)
@@ -107,24 +107,24 @@ class Track:
         host.manager.beginning, host.manager.made = beginning, beginning.made
 
     def _host(self, plan: LoopPlan) -> Host:
-        o = self._orchestrator
+        o = self._live
         match plan.options.pool:
             case "asyncio":
-                return AsyncioHost(self._manager(plan), o.track_ended, o.kernel_loop)
+                return AsyncioHost(self._manager(plan), o.on_ended, o.kernel_loop)
             case "process":
                 from flownb.engine.process import ProcessHost
 
-                return ProcessHost(self._mirror(plan), o.track_ended, self._cargo(plan))
+                return ProcessHost(self._mirror(plan), o.on_ended, self._cargo(plan))
             case "dask":
                 from flownb.engine.cluster import DaskHost
 
                 # workers have an environment and a logging of their own
                 cargo = replace(self._cargo(plan), environ={}, logs=())
-                return DaskHost(self._mirror(plan), o.track_ended, cargo, o.client)
-        return ThreadHost(self._manager(plan), o.track_ended)
+                return DaskHost(self._mirror(plan), o.on_ended, cargo, o.client)
+        return ThreadHost(self._manager(plan), o.on_ended)
 
     def _manager(self, plan: LoopPlan) -> LoopManager:
-        o = self._orchestrator
+        o = self._live
         return LoopManager(
             plan,
             world=RealWorld(),
@@ -140,7 +140,7 @@ class Track:
         return Mirror(plan, stream, self.outputs)
 
     def _cargo(self, plan: LoopPlan) -> Cargo:
-        o = self._orchestrator
+        o = self._live
         server = o.server if o.needs_server else None
         tools = global_tools if o.tools is None else o.tools
         return Cargo(
@@ -152,7 +152,7 @@ class Track:
 
     def _keeper(self, plan: LoopPlan, *, fresh: bool) -> Keeper | None:
         """Make the keeper of the loop's checkpoint, if it has one and can go on from it."""
-        store = self._orchestrator.workflow.loop_options(plan.loop).checkpoint
+        store = self._live.workflow.loop_options(plan.loop).checkpoint
         if store is None:
             return None
         from flownb.engine.keeper import Keeper
@@ -170,7 +170,7 @@ class Track:
         if self.has_ended:
             return
         if self.keeper is None:
-            self.host.start(self._orchestrator.origin)
+            self.host.start(self._live.origin)
             return
         self._claiming = True
         name = f"flownb claim {self.name}"
@@ -191,7 +191,7 @@ class Track:
             self._claiming = False
             self._set_beginning(self.host, beginning)
             if not self._stopping:
-                self.host.start(self._orchestrator.origin)
+                self.host.start(self._live.origin)
 
     def _kept(self, number: int, attempt: int, trouble: str) -> None:
         """Tell the loop that its checkpoint is in the store."""
@@ -249,7 +249,7 @@ class Track:
             self._timer = None
         now, attempt = self._now(), self.supervisor.attempt
         self.manager.stream.event((now, "restarted", self.name, "", -1, attempt))
-        self.host.start(self._orchestrator.origin)
+        self.host.start(self._live.origin)
 
     def stop(self, grace: float, *, launched: bool) -> None:
         """Stop the loop, or see to it that it does not start any more."""
@@ -281,7 +281,7 @@ class Track:
         self.host.post(self._apply, plan)
 
     def _apply(self, plan: LoopPlan) -> None:
-        self.manager.know(self._orchestrator.specs)
+        self.manager.know(self._live.specs)
         self.outputs.grow({n.name: n.node.keep for n in plan.nodes})
         self.manager.apply(plan)
 
@@ -347,7 +347,7 @@ class Track:
 
     def _now(self) -> float:
         """Seconds since the run began, also for a loop that waits for its next attempt."""
-        return float(self.manager.now()) or time.monotonic() - self._orchestrator.origin
+        return float(self.manager.now()) or time.monotonic() - self._live.origin
 
     def status(self) -> LoopStatus:
         """Say where the loop stands."""

@@ -43,10 +43,10 @@ class Forsaken:
 
     async def _find(self) -> set[str]:
         """Look at the feeders first: what they have pushed is then in the queue, or was."""
-        tracks, found, news = dict(self._of.tracks), set[str](), {""}
+        tracks, found, news = dict(self._of._live.tracks), set[str](), {""}
         failed = {name for name, track in tracks.items() if _has_failed(track)}
         ended = failed | {name for name, track in tracks.items() if _has_ended(track)}
-        feeders = self._of.links.feeders(tracks)
+        feeders = self._of._live.links.feeders(tracks)
         while news:
             left = feeders.keys() & tracks.keys() - ended - found
             cut = [r for r in left if feeders[r] <= ended | found and feeders[r] & (failed | found)]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from flownb.engine.cached import Cache
 from flownb.engine.capture import HERE
 from flownb.engine.signature import EXHAUSTED, FAILS
-from flownb.errors import LivelockError, RunError, SimulationError, beside
+from flownb.errors import InjectedFailure, LivelockError, SimulationError, beside
 from flownb.model.nodes import drawn
 
 if TYPE_CHECKING:
@@ -24,10 +24,6 @@ if TYPE_CHECKING:
 CALLS_AT_ONE_INSTANT: Final = 100_000
 HOPS_AT_ONE_INSTANT: Final = 1_000
 FAILED_TICKS: Final = 1_000
-
-
-class InjectedFailure(RunError):
-    """A simulated failure, as the node's `fail=` asked for."""
 
 
 class Simulated:

@@ -16,7 +16,16 @@ from flownb.errors import GraphError
 from flownb.model.edges import did_you_mean
 from flownb.model.jsonable import check_plain
 from flownb.model.nodes import Kind
-from flownb.model.policies import AwaitPolicy, Pool, Restart, StartRule, WhenFull
+from flownb.model.policies import (
+    Ack,
+    AwaitPolicy,
+    Join,
+    Pool,
+    QueueMode,
+    Restart,
+    StartRule,
+    WhenFull,
+)
 
 if TYPE_CHECKING:
     from flownb.model.tools import ToolRegistry
@@ -89,7 +98,7 @@ class QueueDoc(_Doc):
 
     name: str
     blocking: bool = False
-    mode: Literal["competing", "broadcast"] = "competing"
+    mode: QueueMode = "competing"
     maxlen: int | None = None
     when_full: WhenFull = "block"
     model: str | None = None
@@ -102,7 +111,7 @@ class ReaderDoc(_Doc):
     queue: str
     prefetch: int = 16
     timeout: float | None = None
-    ack: Literal["done", "awaited", "received"] = "done"
+    ack: Ack = "done"
     visibility_timeout: float = 30.0
     max_deliveries: int = 5
     external: bool = False
@@ -124,7 +133,7 @@ class NodeDoc(_Doc):
     retry: RetryDoc | list[RetryDoc] | None = None
     timeout: float | None = None
     on_error: str | ToolRef | None = None
-    join: Literal["all", "each", "first"] | int = "all"
+    join: Join = "all"
     limit: int | None = None
     config: JsonValue = None
     keep: int | None = 1

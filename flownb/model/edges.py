@@ -12,7 +12,12 @@ _SHOWN: Final = 12
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """One line of the graph; `owner` is the node whose `after=` made it."""
+    """One line of the graph, from `source` to `target`.
+
+    It is live for the verdict `when`, or where `condition` holds of the source's output;
+    `copy`: the payload is deep-copied on it; `description` is a word for the picture. `owner`
+    is the node whose `after=` made it.
+    """
 
     source: str
     target: str

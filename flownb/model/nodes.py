@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from numbers import Real
 from random import Random
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Protocol, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict
 
@@ -19,13 +19,13 @@ from flownb.errors import RunError, beside
 from flownb.model.jsonable import short_repr
 
 if TYPE_CHECKING:
-    from flownb.model.policies import Limit, Retry
+    from flownb.model.policies import Ack, Fail, Join, Limit, QueueMode, Retry, Takes, WhenFull
+    from flownb.model.records import Failure
 
 Kind = Literal["producer", "blocking", "non_blocking", "if", "queue", "queue_reader"]
+C_co = TypeVar("C_co", covariant=True)
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 _MOST_SECONDS: Final = 9e9  # 285 years
-Takes = float | Callable[..., float]
-Join = Literal["all", "each", "first"] | int
 
 
 class NodeConfig(BaseModel):
@@ -44,12 +44,21 @@ class NodeConfig(BaseModel):
 class NodeData:
     """What a class node's `run` gets: the payload, and where it comes from.
 
-    `meta` holds `loop`, `node`, `iteration`, `visit`, and for an item that came
-    through a queue `message_id` and `deliveries` (1 at the first delivery).
+    `payload` is the item, as the node before gave it. `meta` says where it comes from: the
+    dict that functions find as `ctx.meta`. It holds `loop`, `node`, `iteration`, `visit`,
+    `attempt`; for an item that came through a queue `message_id`, `deliveries` (1 at the
+    first delivery) and `hops`; for a producer `position`.
     """
 
     payload: Any = None
     meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+class _Configured(Protocol[C_co]):
+    """What has a `Config`."""
+
+    @property
+    def Config(self) -> Callable[..., C_co]: ...  # noqa: N802 - a nested class is its value
 
 
 class BaseNode:
@@ -59,6 +68,9 @@ class BaseNode:
     it has settings. Each loop works on its own deep copy. A class node keeps state,
     so it is called for one item at a time, in item order, unless `limit=` says
     otherwise.
+
+    `name` is the node's, `config` holds its settings, of the type of its own `Config` also
+    for a type checker; `kind` says which kind of node the class makes.
 
     >>> class Scale(BlockingNode):
     ...     class Config(NodeConfig):
@@ -71,6 +83,16 @@ class BaseNode:
 
     kind: ClassVar[Kind] = "blocking"
     Config: ClassVar[type[NodeConfig]] = NodeConfig
+    """The class of the settings; give an inner class of this name, made of `NodeConfig`."""
+
+    if TYPE_CHECKING:  # a plain attribute, whose type is the inner `Config` of its class
+
+        @property
+        def config(self: _Configured[C_co]) -> C_co:
+            """Its settings, as its `Config` has checked them."""
+
+        @config.setter
+        def config(self, config: NodeConfig) -> None: ...
 
     def __init__(self, name: str | None = None, /, **settings: Any) -> None:
         self.name = name or _snake(type(self).__name__)
@@ -140,25 +162,33 @@ class QueueReader(_QueueEnd):
 
 @dataclass(frozen=True, slots=True)
 class QueueOptions:
-    """What `add_queue` says of the queue that it pushes to."""
+    """What `add_queue` says of the queue that it pushes to.
+
+    `name` is the queue's; `blocking`: the producer waits until Redis has acknowledged a push;
+    `mode`, `maxlen`, `when_full`, `model` and `external` are as in `add_queue`.
+    """
 
     name: str
     blocking: bool = False
-    mode: Literal["competing", "broadcast"] = "competing"
+    mode: QueueMode = "competing"
     maxlen: int | None = None
-    when_full: Literal["block", "drop_newest", "drop_oldest", "error"] = "block"
+    when_full: WhenFull = "block"
     model: type | None = None
     external: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ReaderOptions:
-    """What `add_queue_reader` says of how it reads; times in seconds."""
+    """What `add_queue_reader` says of how it reads; times in seconds.
+
+    `queue`, `prefetch`, `timeout`, `ack`, `visibility_timeout`, `max_deliveries` and `external`
+    are as there.
+    """
 
     queue: str
     prefetch: int = 16
     timeout: float | None = None
-    ack: Literal["done", "awaited", "received"] = "done"
+    ack: Ack = "done"
     visibility_timeout: float = 30.0
     max_deliveries: int = 5
     external: bool = False
@@ -171,6 +201,10 @@ class Node:
     `fn` is what is called: a function, a class node, for a producer also an
     iterable, or None (the payload passes on; a producer counts 0, 1, 2, ...). `router` is
     the node behind which `add_conditional_edges` put this if: it may give several verdicts.
+    `name` and `kind` say which node it is; `queue` and `reader` hold what a queue's end was
+    given. The rest is as in `add_producer` and `add_node`: `every`, `takes`, `fake`, `fail`,
+    `retry`, `timeout`, `on_error`, `join`, `limit`, `config`, `keep`, `description`, `over`,
+    `into`, `max_iterations`, `cache`.
     """
 
     name: str
@@ -179,10 +213,10 @@ class Node:
     every: float | None = None
     takes: Takes | None = None
     fake: Callable[..., Any] | None = None
-    fail: Any = None
+    fail: Fail | None = None
     retry: Retry | tuple[Retry, ...] | None = None
     timeout: float | None = None
-    on_error: Any = None
+    on_error: str | Callable[[Failure], str] | None = None
     join: Join = "all"
     limit: Limit | None = None
     config: Any = None

@@ -6,24 +6,34 @@ Small frozen values, in the words of the field: `Retry` speaks stamina's languag
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
+from random import Random
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from flownb.address import Address, store_address
 from flownb.errors import GraphError
 
 if TYPE_CHECKING:
-    from random import Random
+    from flownb.model.records import Failure
 
 AwaitPolicy = Literal["none", "node", "blocking", "path_live", "path", "all"]
 Pool = Literal["asyncio", "thread", "process", "dask"]
 StartRule = Literal["dataflow", "level", "sequential"]
 WhenFull = Literal["block", "drop_newest", "drop_oldest", "error"]
 Restart = Literal["never", "on_crash"]
+OnError = Literal["skip", "dead_letter", "pause", "stop"]
+RunOnError = Literal["stop", "continue"]
+NodeKind = Literal["blocking", "non_blocking"]
+Join = Literal["all", "each", "first"] | int
+QueueMode = Literal["competing", "broadcast"]
+Ack = Literal["done", "awaited", "received"]
+Control = Literal["notebook", "thread"]
+Takes = float | Callable[[Random], float]
+Fail = float | Container[int] | Callable[[Random], object]
 
 AWAIT_POLICIES: Final[tuple[AwaitPolicy, ...]] = get_args(AwaitPolicy)
-ON_ERROR: Final = ("skip", "dead_letter", "pause", "stop")
+ON_ERROR: Final[tuple[OnError, ...]] = get_args(OnError)
 
 ErrorFilter = (
     type[BaseException] | tuple[type[BaseException], ...] | Callable[[BaseException], bool]
@@ -48,14 +58,24 @@ class _Otherwise:
 OTHERWISE: Final = _Otherwise()
 
 
+class _Unchanged:
+    """The default of an option that keeps its value when it is not named."""
+
+    def __repr__(self) -> str:
+        return "<unchanged>"
+
+
+UNCHANGED: Final[Any] = _Unchanged()  # Any: an option's type is that of its values
+
+
 @dataclass(frozen=True, slots=True)
 class Retry:
     """Try a node again when it fails with one of these errors.
 
-    *on* has no default on purpose: an exception class, a tuple of them, or a
-    predicate of the exception. *attempts* counts the first try. The n-th wait is
-    `min(wait_max, wait_initial * wait_exp_base ** (n - 1))` seconds plus up to
-    *wait_jitter* seconds, drawn from the node's own random numbers.
+    `on` has no default on purpose: an exception class, a tuple of them, or a
+    predicate of the exception. `attempts` counts the first try. The n-th wait is
+    `wait_initial` seconds, times `wait_exp_base` for each wait before it, `wait_max` at most;
+    plus up to `wait_jitter` seconds, drawn from the node's own random numbers.
 
     >>> [Retry(on=OSError, wait_initial=0.1).wait(n) for n in (1, 2, 3)]
     [0.1, 0.2, 0.4]
@@ -112,7 +132,7 @@ def _is_filter(value: object) -> bool:
 
 
 class Limit:
-    """At most *concurrency* calls at once, at most *per_second* starts a second.
+    """At most `concurrency` calls at once, at most `per_second` starts a second.
 
     One `Limit` given to several nodes is shared by them: one GPU, one rate-limited
     service, "two machines". Waiting for it shows on the timeline.
@@ -144,14 +164,18 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class LoopOptions:
-    """What `Graph.set_loop` sets for one loop; times in seconds."""
+    """What `Graph.set_loop` sets for one loop, and explains; times in seconds.
+
+    `pool`, `await_policy`, `start_rule`, `max_in_flight`, `when_full`, `on_error`, `restart`,
+    `transactional`, `checkpoint`, `persistence_interval`, `resources`.
+    """
 
     pool: Pool = "thread"
     await_policy: AwaitPolicy = "path"
     start_rule: StartRule = "dataflow"
     max_in_flight: int = 64
     when_full: WhenFull = "block"
-    on_error: str | Callable[[Any], str] = "skip"
+    on_error: OnError | Callable[[Failure], OnError] = "skip"
     restart: Restart = "never"
     transactional: bool = False
     checkpoint: Any = field(default=None, repr=False)  # its password is nobody's business

@@ -42,6 +42,9 @@ SpanKind = Literal["work", "wait", "throttled", "limited", "retry"]
 class Span(NamedTuple):
     """A stretch of time of one node: `kind` "work" is a call, the others are waits.
 
+    `loop`, `node` and `iteration` say whose; `visit` is 0 unless the node runs again in this
+    iteration; `start` and `end` are seconds on the run's clock.
+
     "wait": the producer waits for its await set; "throttled": for an in-flight
     slot; "limited": for a `Limit`; "retry": for the next attempt.
 
@@ -68,7 +71,10 @@ class Span(NamedTuple):
 
 
 class Event(NamedTuple):
-    """Something that happened at one moment; `data` says more, by kind.
+    """Something that happened at one moment; `data` says more, by `kind`.
+
+    `time` is in seconds on the run's clock; `loop`, `node` ("" if it is of none) and
+    `iteration` (-1 if it is of none) say where.
 
     Kinds: "state" (of the loop), "produced", "released", "settled", "failed" (a
     node, for good), "retry", "timeout", "overrun", "log", "applied", "stepped", "away" (its
@@ -134,7 +140,11 @@ class Batch(NamedTuple):
 
 
 class LogLine(NamedTuple):
-    """One line a node printed or logged."""
+    """One line a node printed or logged.
+
+    `time` is in seconds on the run's clock; `loop`, `node` and `iteration` say where it comes
+    from, `level` is "info" or another word of `logging`, `text` the line.
+    """
 
     time: float
     loop: str
@@ -154,8 +164,10 @@ class Failure:
     """An item that failed, and why.
 
     `item` is what the producer made, so it can be offered again (in a one-shot run: what
-    the failed node had got); `error` is the first exception of the item, `errors` names
-    every node that failed. `index` is the place in the list of one call of many (`over=`).
+    the failed node had got); `error` is the first exception of the item, raised by `node` of
+    `loop` in this `iteration` after so many `attempts`, with its `traceback` as text; `errors`
+    names every node that failed. `time` is in seconds on the run's clock. `index` is the place
+    in the list of one call of many (`over=`).
     """
 
     loop: str
@@ -189,10 +201,14 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class NodeMetrics:
-    """What one node did so far; durations in seconds, `backoff` those between attempts.
+    """What one `node` did so far; durations in seconds, `backoff` those between attempts.
 
     `calls` counts attempts; `cached` how often a kept result was given instead (`cache=`,
-    or a middleware that answers itself).
+    or a middleware that answers itself). Of the attempts so many `failed`, were `retries` of
+    others, ended as `timeouts`; `abandoned` are those that could not be ended and go on
+    unseen, `running` those at work now. They took `total` seconds in all, `longest` the
+    longest one; half of them took at most `p50`, 99 of 100 at most `p99`. `state` is "idle",
+    "healthy", "retrying" or "failing".
     """
 
     node: str
@@ -218,10 +234,14 @@ class NodeMetrics:
 
 @dataclass(frozen=True, slots=True)
 class LoopMetrics:
-    """What one loop did so far.
+    """What one `loop` did so far; `state` says where it stands, `nodes` has its nodes by name.
 
-    `produced = done + failed + cancelled + open`; `dropped` items, of which a part did
-    not start for want of a slot, are done too. `failed_ticks`: calls of the producer
+    Items: `produced` by the producer; `released`, it went on to the next one; then `done`,
+    `failed` or `cancelled`, and `open` until that is known: `produced` is the sum of these four.
+    `dropped` items, of which a part did not start for want of a slot, are done too.
+    `in_flight` have detached work that is not finished, `peak_in_flight` were the most so far,
+    `max_in_flight` may be. `overruns`: ticks of `every=` that were missed, as they fell into
+    an iteration. `elapsed`: seconds since the start. `failed_ticks`: calls of the producer
     that failed, and so made no item. `working`, `waiting`, `throttled`
     are the producer's seconds: making items, waiting for its await set, waiting
     for an in-flight slot. `p50` and `p99`: seconds from when an item was made until

@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from flownb.model.nodes import Node
     from flownb.model.topology import NodeRef, Topology
 
-    Targets = Mapping[Any, NodeRef] | Iterable[NodeRef] | None
-
 START: Final = "__start__"
 END: Final = "__end__"
 

@@ -62,7 +62,7 @@ def summary(value: Any) -> str:
 
 
 class LogEntry(NamedTuple):
-    """One attempt of one node; `time` and `duration` are seconds, `time` from the run's start.
+    """One attempt of one `node`; `time` and `duration` are seconds, `time` from the run's start.
 
     `visit` counts from 0 how often the node had run before, `attempt` counts its tries
     from 1; `output` says in brief what it returned, `error` why it failed. Where the result
@@ -184,6 +184,11 @@ def _entry(span: Span, output: Any, error: str) -> LogEntry:
 class WorkflowRun(Tabled):
     """One run of a graph without a producer, while it goes on and afterwards.
 
+    `graph` is the graph's name, `run_id` that of the run, by which `resume` finds it. `status`
+    is "pending", "running", "completed", "failed" or "cancelled"; `state` the state so far and
+    at last the final one, `error` what ended it, else None. It `started` so many seconds after
+    1970.
+
     >>> from flownb import Graph
     >>> graph = Graph("sums").add_node("double", lambda s: {"value": s["value"] * 2})
     >>> run = graph.run({"value": 10})
@@ -228,12 +233,12 @@ class WorkflowRun(Tabled):
         """How many nodes were answered by a cache, or a middleware, so far."""
         return self._trail.count(cached=True)
 
-    def first_logs(self, most: int) -> list[LogEntry]:
+    def _first_logs(self, most: int) -> list[LogEntry]:
         """Give the first *most* entries of `logs`, without making all the others."""
         return self._trail.entries(most)
 
     @property
-    def called(self) -> set[str]:
+    def _called(self) -> set[str]:
         """The names of the nodes that were called, and not only answered by a cache."""
         return {span.node for span, _, _ in self._trail.worked() if span.attempt}
 

@@ -15,10 +15,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LoopStatus:
-    """Where one loop stands; `rate` is released iterations per second since its start.
+    """Where one `loop` stands; `rate` is released iterations per second since its start.
 
-    `unread`: messages that went to the dead letters because they could not be read, or their
-    readers died of them.
+    `state` is a word, `reason` says why in a sentence, "" when there is nothing to say; `pool`
+    is where the loop lives. It has released so many `iterations`; of its items so many are
+    `done`, `failed`, and `in_flight`. `failed_ticks` are calls of the producer that failed;
+    `last_error` is that of the last failed item. `unread`: messages that went to the dead
+    letters because they could not be read, or their readers died of them.
     """
 
     loop: str
@@ -37,8 +40,10 @@ class LoopStatus:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Status(Shown):
-    """Where all loops stand, at one moment.
+    """Where all loops stand, at one moment: `status["days"]` is one loop's `LoopStatus`.
 
+    `graph` is the name of the graph, `loops` holds one for each loop; `server` says where the
+    queues are.
     `timed_out`: a `wait` ended because of its timeout; `kernel_busy`: seconds for
     which the notebook's event loop was late because a cell or node held it;
     `unapplied`: edits of the graph that the running loops do not know yet.

@@ -22,7 +22,11 @@ _MARKED: Final = frozenset({"released", "received"})
 
 
 class Lane(NamedTuple):
-    """What the plan of a loop knows of one of its nodes: `slots` are the loop's in flight."""
+    """What the plan of a `loop` knows of one of its nodes: `slots` are the loop's in flight.
+
+    `detached`: its producer never waits for this `node`; `limit` is the `Limit` it is under, as
+    text, "" for none.
+    """
 
     loop: str
     node: str
@@ -32,7 +36,11 @@ class Lane(NamedTuple):
 
 
 class Hop(NamedTuple):
-    """A message between two loops: the call that pushed it, and who received it when."""
+    """A message between two loops: the call that pushed it, and who received it when.
+
+    `push` is the span of that call; `node` of `loop` received it at second `time`, for its
+    `iteration`.
+    """
 
     push: Span
     loop: str
@@ -44,6 +52,10 @@ class Hop(NamedTuple):
 @dataclass(frozen=True, slots=True, repr=False)
 class Timeline(Tabled):
     """Node calls and waits of a run; times are seconds on the run's clock.
+
+    `spans` are in the order of their start; `events` are the releases and received messages;
+    `lanes` say what the plan knows of each node; `window` is the stretch (from, to) that `of`
+    cut out, else None.
 
     >>> from flownb.model.records import Span
     >>> timeline = Timeline((Span("days", "check", 0, 0, "work", 0.5, 2.0),))
@@ -142,7 +154,7 @@ class Timeline(Tabled):
         since: float | None = None,
         until: float | None = None,
     ) -> Timeline:
-        """Give the part that belongs to a loop, to a node, to a stretch of seconds.
+        """Give the part that belongs to a *loop*, to a *node*, to the seconds *since* to *until*.
 
         A span that reaches into the stretch is kept whole; its picture is cut there.
         """
@@ -180,6 +192,8 @@ class Timeline(Tabled):
 @dataclass(frozen=True, slots=True, repr=False)
 class Timelines(Tabled, Mapping[str, Timeline]):
     """Several timelines of one graph, say under several await policies, by name.
+
+    A mapping; `named` holds the same as pairs (name, timeline).
 
     >>> Timeline.compare({"path": Timeline(), "all": Timeline()})
     Timelines(path, all)

@@ -24,7 +24,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """One registered callable: a function, a class node, a pydantic model, an exception."""
+    """One registered callable: a function, a class node, a pydantic model, an exception.
+
+    `name` is what documents call it, `fn` the callable, `description` a line about it.
+    """
 
     name: str
     fn: Callable[..., Any]

@@ -6,7 +6,7 @@ Nodes and edges are held by name, in the order in which they were first added.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from flownb.model.edges import Edge
 
 NodeRef = str | Callable[..., Any] | BaseNode | Node
+Targets = Mapping[Any, NodeRef] | Iterable[NodeRef] | None
 
 
 class Topology:

@@ -9,39 +9,53 @@ graph itself.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise, product
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from flownb.errors import GraphError
 from flownb.model.edges import Edge, did_you_mean
 from flownb.model.making import checked_name, make_node, same
 from flownb.model.nodes import (
     BaseNode,
-    Join,
     Kind,
     Node,
     QueueNode,
     QueueOptions,
     QueueReader,
     ReaderOptions,
-    Takes,
     node_name,
 )
 from flownb.model.parts import Part, check_part, is_other
-from flownb.model.policies import Limit, LoopOptions, Retry
+from flownb.model.policies import UNCHANGED, LoopOptions
 from flownb.model.routes import END, START, check_ends, check_name, end_node, router_name, ways
 from flownb.model.topology import NodeRef, Topology, entries
 
 if TYPE_CHECKING:
-    from typing import Literal
-
-    from flownb.model.routes import Targets
+    from flownb.model.policies import (
+        Ack,
+        AwaitPolicy,
+        Fail,
+        Join,
+        Limit,
+        NodeKind,
+        OnError,
+        Pool,
+        QueueMode,
+        Restart,
+        Retry,
+        StartRule,
+        Takes,
+        WhenFull,
+    )
+    from flownb.model.records import Failure
+    from flownb.model.topology import Targets
 
 F = TypeVar("F", bound=Callable[..., Any])
-_OPTIONS: Final = tuple(LoopOptions.__dataclass_fields__)
+Source = Callable[..., Any] | Iterable[Any] | AsyncIterable[Any] | BaseNode
 
 
 class Workflow(Topology):
@@ -77,7 +91,7 @@ class Workflow(Topology):
     def add_producer(
         self,
         name: str | Callable[..., Any] | BaseNode,
-        source: Any = None,
+        source: Source | None = None,
         *,
         every: float | None = None,
         takes: Takes | None = None,
@@ -90,7 +104,8 @@ class Workflow(Topology):
         *source* is a callable, a generator function or an iterable, sync or async;
         without one the items are 0, 1, 2, ... `None` means "nothing now". *every*:
         seconds between items at a fixed rate; without it the next item is made as
-        soon as the await set is done.
+        soon as the await set is done. *takes*, *fake*, *retry* and *timeout* are as in
+        `add_node`, for making one item.
         """
         if source is None and not isinstance(name, str):
             source = name
@@ -107,13 +122,13 @@ class Workflow(Topology):
         name: str | Callable[..., Any] | BaseNode,
         fn: Callable[..., Any] | BaseNode | None = None,
         *,
-        kind: Literal["blocking", "non_blocking"] = "blocking",
+        kind: NodeKind = "blocking",
         takes: Takes | None = None,
         fake: Callable[..., Any] | None = None,
-        fail: Any = None,
+        fail: Fail | None = None,
         retry: Retry | Sequence[Retry] | None = None,
         timeout: float | None = None,
-        on_error: Any = None,
+        on_error: str | Callable[[Failure], str] | None = None,
         join: Join = "all",
         limit: Limit | None = None,
         config: Any = None,
@@ -126,14 +141,27 @@ class Workflow(Topology):
     ) -> Self:
         """Add a node: a name and a function, a function alone, or a class node.
 
-        The producer waits for every arm that has a node of *kind* "blocking", whole, and for no
-        other arm, unless `set_loop(await_policy=)` says otherwise.
-        Without a function the payload passes on. *takes* declares the length in seconds,
-        *fake* stands in for the function in simulations, *timeout* is per attempt, of several
-        *retry* the first that catches the error counts, *keep* says how many last outputs are
-        kept for `outputs()`. With *cache* it is not called again for an equal input: True
-        keeps 128 results, a number so many, a function says what of the input matters;
-        `clear_cache` says when a function counts as changed.
+        Without a function the payload passes on. The producer waits for every arm that has a
+        node of *kind* "blocking", whole, and for no other arm, unless
+        `set_loop(await_policy=)` says otherwise.
+
+        How it is called: *timeout* is in seconds, per attempt; of several *retry* the first
+        that catches the error counts; *limit* is a `Limit`, of its own or shared with others;
+        *config* is what the function finds as `ctx.config`. With *cache* it is not called again
+        for an equal input: True keeps 128 results, a number so many, a function says what of the
+        input matters; `clear_cache` says when a function counts as changed. *keep* says how many
+        last outputs are kept for `outputs()`, *description* is a word for the picture.
+
+        What happens when it fails for good: *on_error* is for this node what `set_loop` says
+        for the loop; in a one-shot run "stop", "continue", or the name of a node behind it that
+        takes over; or a function of the `Failure` that gives one of these.
+
+        With several edges in: *join* "all" waits for all of them, "each" runs once for each
+        that is live, "first" for the first, a number for the so many-th.
+
+        In simulations: *takes* declares its length, seconds or a function of the random
+        numbers; *fake* stands in for the function; *fail* makes it fail, with that probability,
+        for the items of these numbers, or where a function of the random numbers says so.
 
         Only for one-shot runs: *over* names a key of the state (or is a function of it),
         and the node is called for each element of that list, in parallel; the list of what
@@ -168,7 +196,7 @@ class Workflow(Topology):
         When every `when` is a bool the verdict is `bool(predicate(payload))`, and an
         arm that is not drawn ends the path, as an `if` without `else` does. Else the
         verdict is compared with `==`, and one without an edge fails the item, unless
-        there is an edge `when=OTHERWISE`.
+        there is an edge `when=OTHERWISE`. *takes* and *fake* are as in `add_node`.
         """
         if predicate is None and not isinstance(name, str):
             predicate = name
@@ -179,18 +207,21 @@ class Workflow(Topology):
         name: str,
         *,
         queue: str | None = None,
-        kind: Literal["blocking", "non_blocking"] = "non_blocking",
-        mode: Literal["competing", "broadcast"] = "competing",
+        kind: NodeKind = "non_blocking",
+        mode: QueueMode = "competing",
         maxlen: int | None = None,
-        when_full: Literal["block", "drop_newest", "drop_oldest", "error"] = "block",
+        when_full: WhenFull = "block",
         model: type | None = None,
         external: bool = False,
     ) -> Self:
         """Add a node that pushes its payload to the queue named *queue* (default: *name*).
 
-        "competing": each message goes to one reader; "broadcast": to every reading
-        loop. *model*: a pydantic model checked on push and built on pop. *external*:
-        somebody outside this graph reads it.
+        *kind* "blocking": the producer waits until Redis has acknowledged the push. *mode*
+        "competing": each message goes to one reader; "broadcast": to every reading loop.
+        It holds *maxlen* messages (None: any number); *when_full*: a push then waits ("block"),
+        is left out ("drop_newest"), takes the place of the oldest message ("drop_oldest"), or
+        fails ("error"). *model*: a pydantic model checked on push and built on pop.
+        *external*: somebody outside this graph reads it.
         """
         options = QueueOptions(
             queue or name, kind == "blocking", mode, maxlen, when_full, model, external
@@ -204,37 +235,147 @@ class Workflow(Topology):
         queue: str,
         prefetch: int = 16,
         timeout: float | None = None,
-        ack: Literal["done", "awaited", "received"] = "done",
+        ack: Ack = "done",
         visibility_timeout: float = 30,
         max_deliveries: int = 5,
         external: bool = False,
     ) -> Self:
-        """Add a reader of a queue; it drives a loop of its own: one message, one item.
+        """Add a reader of *queue*; it drives a loop of its own: one message, one item.
 
         Up to *prefetch* messages are fetched at once: 1 is fairest to others who read the
         queue when nodes take long; 100 is quicker when they are short.
         A message is settled (`ack`) when its item is done, detached work included;
-        "awaited" settles at the release, "received" before the first node.
+        "awaited" settles at the release, "received" before the first node. Who was silent for
+        *visibility_timeout* seconds loses what it holds to another reader; after
+        *max_deliveries* a message is a dead letter. *external*: somebody outside this graph
+        writes to it. *timeout*: a reader within a loop waits so many seconds for a message,
+        and then says False.
         """
         options = ReaderOptions(
             queue, prefetch, timeout, ack, visibility_timeout, max_deliveries, external
         )
         return self._put(name, "queue_reader", QueueReader(name, queue=queue), reader=options)
 
-    def producer(self, fn: F | None = None, **options: Any) -> Any:
-        """Add the decorated function as a producer; takes what `add_producer` takes."""
-        return self._decorator(self.add_producer, fn, options)
+    @overload
+    def producer(self, fn: F, /) -> F: ...
+    @overload
+    def producer(
+        self,
+        /,
+        *,
+        name: str | None = None,
+        every: float | None = None,
+        takes: Takes | None = None,
+        fake: Callable[..., Any] | None = None,
+        retry: Retry | Sequence[Retry] | None = None,
+        timeout: float | None = None,
+    ) -> Callable[[F], F]: ...
+    def producer(
+        self,
+        fn: F | None = None,
+        /,
+        *,
+        name: str | None = None,
+        every: float | None = None,
+        takes: Takes | None = None,
+        fake: Callable[..., Any] | None = None,
+        retry: Retry | Sequence[Retry] | None = None,
+        timeout: float | None = None,
+    ) -> F | Callable[[F], F]:
+        """Add the decorated function as a producer; the options are those of `add_producer`.
 
-    def node(self, fn: F | None = None, **options: Any) -> Any:
+        It returns the plain function. *name* is another name than the function's own.
+
+        >>> graph = Workflow("g")
+        >>> @graph.producer(every=1.0)
+        ... def days():
+        ...     return "dry"
+        >>> graph.producers, days()
+        (('days',), 'dry')
+        """
+        add = partial(
+            self.add_producer, every=every, takes=takes, fake=fake, retry=retry, timeout=timeout
+        )
+        return self._decorator(fn, add, name, ())
+
+    @overload
+    def node(self, fn: F, /) -> F: ...
+    @overload
+    def node(
+        self,
+        /,
+        *,
+        after: NodeRef | Sequence[NodeRef] = (),
+        name: str | None = None,
+        kind: NodeKind = "blocking",
+        takes: Takes | None = None,
+        fake: Callable[..., Any] | None = None,
+        fail: Fail | None = None,
+        retry: Retry | Sequence[Retry] | None = None,
+        timeout: float | None = None,
+        on_error: str | Callable[[Failure], str] | None = None,
+        join: Join = "all",
+        limit: Limit | None = None,
+        config: Any = None,
+        keep: int = 1,
+        description: str = "",
+        over: str | Callable[[Any], Iterable[Any]] | None = None,
+        into: str | None = None,
+        max_iterations: int | None = None,
+        cache: bool | int | Callable[[Any], Any] = False,
+    ) -> Callable[[F], F]: ...
+    def node(
+        self,
+        fn: F | None = None,
+        /,
+        *,
+        after: NodeRef | Sequence[NodeRef] = (),
+        name: str | None = None,
+        kind: NodeKind = "blocking",
+        takes: Takes | None = None,
+        fake: Callable[..., Any] | None = None,
+        fail: Fail | None = None,
+        retry: Retry | Sequence[Retry] | None = None,
+        timeout: float | None = None,
+        on_error: str | Callable[[Failure], str] | None = None,
+        join: Join = "all",
+        limit: Limit | None = None,
+        config: Any = None,
+        keep: int = 1,
+        description: str = "",
+        over: str | Callable[[Any], Iterable[Any]] | None = None,
+        into: str | None = None,
+        max_iterations: int | None = None,
+        cache: bool | int | Callable[[Any], Any] = False,
+    ) -> F | Callable[[F], F]:
         """Add the decorated function as a node behind *after*; returns the plain function.
 
         *after* is a node or several; these edges belong to the definition and are
-        replaced with it.
-        """
-        return self._decorator(self.add_node, fn, options)
+        replaced with it. *name* is another name than the function's own. The other options
+        are those of `add_node`.
 
-    def _decorator(self, add: Callable[..., Any], fn: Any, options: dict[str, Any]) -> Any:
-        after, name = options.pop("after", ()), options.pop("name", None)
+        >>> graph = Workflow("g").add_producer("days")
+        >>> @graph.node(after="days", kind="non_blocking")
+        ... def audit(day):
+        ...     return day
+        >>> [str(edge) for edge in graph.edges.values()], audit(3)
+        (['days -> audit'], 3)
+        """
+        add = partial(
+            self.add_node, kind=kind, takes=takes, fake=fake, fail=fail, retry=retry,
+            timeout=timeout, on_error=on_error, join=join, limit=limit, config=config, keep=keep,
+            description=description, over=over, into=into, max_iterations=max_iterations,
+            cache=cache,
+        )  # fmt: skip
+        return self._decorator(fn, add, name, after)
+
+    def _decorator(
+        self,
+        fn: F | str | None,
+        add: Callable[..., Self],
+        name: str | None,
+        after: NodeRef | Sequence[NodeRef],
+    ) -> F | Callable[[F], F]:
         if isinstance(fn, str):
             msg = f"@{fn!r}: write the name as name={fn!r}, the function stands below"
             raise GraphError(msg)
@@ -245,7 +386,7 @@ class Workflow(Topology):
             edges = [Edge(source, known, owner=known) for source in sources]
             for edge in edges:
                 check_ends(edge)
-            add(known, function, **options)
+            add(known, function)
             self._replace_owned(known, edges)
             return function
 
@@ -312,8 +453,9 @@ class Workflow(Topology):
         An end may be a name, a function or a node, added now or later, or a list or tuple
         of them: `add_edge("a", ["b", "c"], "d")` leads from a to b and to c, and from both to d.
         *when* (a verdict of the if *a*) and *condition* (a function of a's output) belong
-        to the edges out of *a*; *copy* deep-copies the payload on every edge named. A run
-        begins at what `START` leads to, and `END` is where it ends.
+        to the edges out of *a*; *copy* deep-copies the payload on every edge named, and
+        *description* is a word for the picture at each. A run begins at what `START` leads to,
+        and `END` is where it ends.
 
         >>> graph = Workflow("g").add_edge("a", ["b", "c"], "d")
         >>> [str(edge) for edge in graph.edges.values()]
@@ -426,22 +568,59 @@ class Workflow(Topology):
 
     # -- loops and parts -------------------------------------------------------
 
-    def set_loop(self, name: NodeRef, **options: Any) -> Self:
-        """Set how a loop runs; it is named after its producer.
+    def set_loop(
+        self,
+        name: NodeRef,
+        *,
+        pool: Pool = UNCHANGED,
+        await_policy: AwaitPolicy = UNCHANGED,
+        start_rule: StartRule = UNCHANGED,
+        max_in_flight: int = UNCHANGED,
+        when_full: WhenFull = UNCHANGED,
+        on_error: OnError | Callable[[Failure], OnError] = UNCHANGED,
+        restart: Restart = UNCHANGED,
+        transactional: bool = UNCHANGED,
+        checkpoint: Any = UNCHANGED,
+        persistence_interval: float = UNCHANGED,
+        resources: Mapping[str, Any] | None = UNCHANGED,
+    ) -> Self:
+        """Set how a loop runs; it is named after its producer. What is not named keeps its value.
 
-        *pool* ("thread", "asyncio", "process", "dask"), *await_policy*, *start_rule*,
-        *max_in_flight*, *when_full*, *on_error*, *restart*, *transactional*,
-        *checkpoint* (a store's path, URL or object: `graph.start` says what is kept) each
-        *persistence_interval* seconds, *resources* (a name for each context manager that
-        nodes find as `ctx.resources[name]`). What is not named keeps its value.
+        What it is as long as nobody sets it, and what else it may be:
+
+        - *pool* "thread"; "asyncio", "process", "dask": where the loop's event loop lives.
+        - *await_policy* "path"; "none", "node", "blocking", "path_live", "all": what the
+          producer waits for.
+        - *start_rule* "dataflow"; "level", "sequential": when nodes start.
+        - *max_in_flight* 64: how many items may have detached work that is not finished.
+        - *when_full* "block"; "drop_newest", "drop_oldest", "error": when there are so many,
+          the next one waits, its own or the oldest one's detached work is dropped, or it fails.
+        - *on_error* "skip"; "dead_letter", "pause", "stop", or a function of the `Failure`
+          that gives one of them: what happens to an item that failed.
+        - *restart* "never"; "on_crash": begin again after a fault that is no item's.
+        - *transactional* False: whether pushes go out together with the ack of the message
+          that the item came from.
+        - *checkpoint* None: a store's path, URL or object; `graph.start` says what is kept.
+        - *persistence_interval* 1: seconds between two checkpoints; 0 is one after each item.
+        - *resources* None: a name for each context manager that is opened at the start, closed
+          at the end, and found by nodes as `ctx.resources[name]`.
+
+        Raises GraphError for a value that is none of these.
+
+        >>> graph = Workflow("g").add_producer("p").set_loop("p", pool="asyncio")
+        >>> graph.set_loop("p", max_in_flight=8).loop_options("p").pool
+        'asyncio'
         """
-        unknown = [o for o in options if o not in _OPTIONS]
-        if unknown:
-            near = did_you_mean(unknown[0], _OPTIONS)
-            msg = f"set_loop({self._ref(name)!r}): there is no option {unknown[0]!r}{near}"
-            raise GraphError(msg)
+        given = {
+            "pool": pool, "await_policy": await_policy, "start_rule": start_rule,
+            "max_in_flight": max_in_flight, "when_full": when_full, "on_error": on_error,
+            "restart": restart, "transactional": transactional, "checkpoint": checkpoint,
+            "persistence_interval": persistence_interval,
+            "resources": {} if resources is None else resources,
+        }  # fmt: skip
         loop = self._ref(name)
-        merged = {**self.options.get(loop, {}), **options}
+        named = {option: value for option, value in given.items() if value is not UNCHANGED}
+        merged = {**self.options.get(loop, {}), **named}
         LoopOptions(**merged)
         if merged != self.options.get(loop):
             self.options[loop] = merged
@@ -453,7 +632,7 @@ class Workflow(Topology):
         return LoopOptions(**self.options.get(loop, {}))
 
     def include(self, other: Workflow, *, prefix: str = "") -> Self:
-        """Copy *other* in as a part: its nodes, edges and loop options, each name prefixed.
+        """Copy *other* in as a part: its nodes, edges, loop options, *prefix* before each name.
 
         The names of queues and the keys of the state stay as they are: that is how parts hand
         data over. Its reducers and its `state_model` come along, and its entry points beside

@@ -54,7 +54,7 @@ def whole_text(why: Explanation) -> str:
 
 def _title(why: Explanation) -> str:
     loops = "1 loop" if len(why.loops) == 1 else f"{len(why.loops)} loops"
-    if why.once is not None:
+    if why._once is not None:
         return f"{brief(why.workflow.name)}: runs once, no producer waits{_unknown(why)}"
     if not why.loops and why.workflow.nodes:
         return (
@@ -68,7 +68,7 @@ def _title(why: Explanation) -> str:
 def _unknown(why: Explanation) -> str:
     if not why.unknown:
         return ""
-    inside = f"{len(why.unknown):,} of {len(why.durations.us):,} durations are unknown and count 0"
+    inside = f"{len(why.unknown):,} of {len(why._durations.us):,} durations are unknown and count 0"
     return f"; {inside} ({named(why.unknown, 6)})"
 
 
@@ -106,8 +106,8 @@ def _loop_tables(why: Explanation, loop: str) -> Iterator[tuple[Sequence[str], l
 def _measured(why: Explanation, loop: str) -> Iterator[list[Any]]:
     """Put what a run has measured beside what is declared, node by node."""
     seen = why.measured.get(loop)
-    unknown = {*why.durations.measured, *why.unknown}
-    for node in why.study(loop).plan.nodes[:_MOST] if seen is not None else ():
+    unknown = {*why._durations.measured, *why.unknown}
+    for node in why._study(loop).plan.nodes[:_MOST] if seen is not None else ():
         found = seen.nodes.get(node.name) if seen is not None else None
         if found is not None and found.calls:
             said = None if node.name in unknown else _declared(why, loop, node)
@@ -116,7 +116,7 @@ def _measured(why: Explanation, loop: str) -> Iterator[list[Any]]:
 
 def _declared(why: Explanation, loop: str, node: PlanNode) -> float:
     takes = node.node.takes  # of one attempt, as the measured mean is
-    return takes if isinstance(takes, int | float) else why.study(loop).takes(node.name)
+    return takes if isinstance(takes, int | float) else why._study(loop).takes(node.name)
 
 
 def _arms(why: Explanation, loop: str) -> Iterator[tuple[str, str]]:

@@ -30,7 +30,7 @@ def draw(run: WorkflowRun) -> Picture | None:
     if workflow is None or len(workflow.nodes) > _MOST:
         return None
     shapes, visits, nodes = scene(workflow), Counter(run.visited), run.nodes
-    called = run.called
+    called = run._called
     words = {
         name: _word(status, visits[name], called=name in called) for name, status in nodes.items()
     }
@@ -64,7 +64,7 @@ def run_tables(run: WorkflowRun) -> list[tuple[str, str]]:
     """Give the final state, the way the run took, and where each node stands."""
     state = run.state if isinstance(run.state, dict) else {"result": run.state}
     more = run.calls + run.cached - _ROWS
-    rows = [*map(_row, run.first_logs(_ROWS)), *([[f"... {more:,} more"] + [""] * 4] * (more > 0))]
+    rows = [*map(_row, run._first_logs(_ROWS)), *([[f"... {more:,} more"] + [""] * 4] * (more > 0))]
     nodes: list[list[str]] = [[name, status] for name, status in run.nodes.items()]
     left = [[f"... {len(nodes) - _ROWS:,} more", ""]] * (len(nodes) > _ROWS)
     return [

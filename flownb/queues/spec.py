@@ -7,12 +7,10 @@ Plain values: a `QueueSpec` travels in a loop's plan to another process, a
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, NamedTuple, Protocol, get_args
+from typing import Any, Final, NamedTuple, Protocol, get_args
 
 from flownb.errors import QueueError
-
-Mode = Literal["competing", "broadcast"]
-WhenFull = Literal["block", "drop_newest", "drop_oldest", "error"]
+from flownb.model.policies import QueueMode, WhenFull
 
 _CALL: Final = (str, str, int, int)
 
@@ -22,9 +20,9 @@ MANUAL = "manual"
 
 @dataclass(frozen=True, slots=True)
 class QueueSpec:
-    """How a queue behaves: one description, opened by every host on its own.
+    """How a queue behaves: one description, opened by every host on its own; `name` is its name.
 
-    `mode="competing"` gives each message to one reader, `"broadcast"` to each.
+    `mode`: "competing" gives each message to one reader, `"broadcast"` to each.
     A queue with `maxlen` holds that many messages; `when_full` says what a push
     to a full one does. `model` (a pydantic model, or any type pydantic can check)
     is checked on push and built on pop. `readers` names the loops of this graph
@@ -36,7 +34,7 @@ class QueueSpec:
     """
 
     name: str
-    mode: Mode = "competing"
+    mode: QueueMode = "competing"
     maxlen: int | None = None
     when_full: WhenFull = "block"
     model: type | None = None
@@ -45,8 +43,8 @@ class QueueSpec:
     def __post_init__(self) -> None:
         if self.maxlen is not None and self.maxlen < 1:
             raise self._wrong("maxlen", self.maxlen, "give at least 1, or None for no limit")
-        if self.mode not in get_args(Mode):
-            raise self._wrong("mode", self.mode, f"choose from {', '.join(get_args(Mode))}")
+        if self.mode not in get_args(QueueMode):
+            raise self._wrong("mode", self.mode, f"choose from {', '.join(get_args(QueueMode))}")
         if self.when_full not in get_args(WhenFull):
             raise self._wrong(
                 "when_full", self.when_full, f"choose from {', '.join(get_args(WhenFull))}"
@@ -90,6 +88,7 @@ class Lease:
 class Message:
     """One message in a reader's hands, to be acked when its item has settled.
 
+    `id` is what `ack` takes, `queue` where it was, `payload` what was pushed.
     `deliveries` is 1 the first time, more when an earlier reader did not ack it.
     `meta` is what the pusher said about itself, say loop, node and iteration. A `letter`
     is a dead letter whose item was offered again: to settle it is to throw it away.
@@ -130,7 +129,7 @@ class Unread(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class GroupStats:
-    """What one group still has to do: `lag` not yet delivered, `pending` not yet acked."""
+    """What one `group` still has to do: `lag` not yet delivered, `pending` not yet acked."""
 
     group: str
     lag: int
@@ -144,7 +143,7 @@ class GroupStats:
 
 @dataclass(frozen=True, slots=True)
 class QueueStats:
-    """The figures of a queue at one moment.
+    """The figures of a `queue` at one moment.
 
     `depth` is the number of messages kept. `lag` and `pending` are those of the
     group that is furthest behind (a competing queue has only one), so that

@@ -12,20 +12,24 @@ from __future__ import annotations
 import builtins
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from flownb.stores.codec import decode
 
-RunStatus: TypeAlias = Literal["pending", "running", "completed", "failed", "cancelled"]
+if TYPE_CHECKING:
+    from flownb.model.run import RunStatus
+
 StepKind: TypeAlias = Literal["started", "done", "failed", "continued"]
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that happened to a node. Times are seconds since 1970.
+    """One thing that happened to a `node`. Times are seconds since 1970.
 
-    *kind* is "started" (a call began), "done" (it ended well), "failed" (for good) or
-    "continued" (it failed, and the run went on with that).
+    `seq` counts the steps of a run, `visit` how often the node had run before; it began at
+    `start`, ended at `end`, after so many `attempts`, with this `error` or None. `kind` is
+    "started" (a call began), "done" (it ended well), "failed" (for good) or "continued"
+    (it failed, and the run went on with that).
     """
 
     seq: int
@@ -53,9 +57,12 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """A run as it is kept. Times are seconds since 1970; *attempt* counts resumes, from 1.
+    """A run as it is kept. Times are seconds since 1970; `attempt` counts resumes, from 1.
 
-    `list()` leaves *input*, *state*, *shape* and *steps* out: they may be large.
+    Run `run_id` of `graph` was `created` and last `updated` then; `status` and `error` say how
+    it stands, `options` under which it runs. `input` is the state it began with, `state` the
+    last one, `shape` what the graph was like, `steps` what happened. `list()` leaves these four
+    out: they may be large.
     """
 
     run_id: str
@@ -74,7 +81,10 @@ class RunRecord:
 
 @dataclass(frozen=True, slots=True)
 class GraphRecord:
-    """One version of a graph, as `Graph.to_dict` describes it; versions count from 1."""
+    """One `version` of a graph, as `Graph.to_dict` describes it; versions count from 1.
+
+    `name` is the graph's, `document` that description, `saved` when: seconds since 1970.
+    """
 
     name: str
     version: int
@@ -84,7 +94,9 @@ class GraphRecord:
 
 @dataclass(frozen=True, slots=True)
 class LoopRecord:
-    """Where a loop stands, so that a restarted notebook goes on from there.
+    """Where a `loop` of a `graph` stands, so that a restarted notebook goes on from there.
+
+    `status` says how it ended, or that it runs.
 
     `list()` leaves *content* and *counts* out: they may be large.
     """
@@ -187,7 +199,7 @@ class LoopStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """The three stores of one place."""
+    """The three stores of one place: `runs`, `graphs`, `loops`; `where` says which place."""
 
     runs: RunStore
     graphs: GraphStore

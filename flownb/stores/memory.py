@@ -10,9 +10,9 @@ import builtins
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from flownb.stores.base import GraphRecord, LoopRecord, RunRecord, RunStatus, Step, Store
+from flownb.stores.base import GraphRecord, LoopRecord, RunRecord, Step, Store
 from flownb.stores.codec import MAX_BYTES, decode
 from flownb.stores.records import (
     graph_name,
@@ -26,6 +26,9 @@ from flownb.stores.records import (
     written,
     written_graph,
 )
+
+if TYPE_CHECKING:
+    from flownb.model.run import RunStatus
 
 
 def memory_store(*, max_bytes: int = MAX_BYTES) -> Store:

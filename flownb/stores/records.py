@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from flownb.errors import StoreError
+from flownb.errors import LoopTaken, RunTaken, StoreError
 from flownb.stores.codec import encode
 
 if TYPE_CHECKING:
@@ -67,20 +67,12 @@ def unknown_graph(name: str, version: int | None, where: str) -> StoreError:
     return StoreError(f"there is no graph {name!r}{which} in {where}")
 
 
-class RunTaken(StoreError):
-    """Somebody else goes on with a run."""
-
-
 def taken_over(run_id: str) -> RunTaken:
     """Say that somebody else goes on with this run."""
     return RunTaken(
         f"run {run_id!r} is carried on by somebody else: this one has ended here, "
         "what it did last was not kept"
     )
-
-
-class LoopTaken(StoreError):
-    """Somebody else goes on with a loop."""
 
 
 def loop_taken(record: LoopRecord) -> LoopTaken:

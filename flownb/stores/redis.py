@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from flownb.address import client_options
 from flownb.errors import StoreError
 from flownb.redaction import redacted, scrub
-from flownb.stores.base import GraphRecord, RunRecord, RunStatus, Step
+from flownb.stores.base import GraphRecord, RunRecord, Step
 from flownb.stores.codec import MAX_BYTES, decode, encode
 from flownb.stores.records import (
     PARTS,
@@ -31,6 +31,8 @@ from flownb.stores.records import (
 
 if TYPE_CHECKING:
     from redis import Redis
+
+    from flownb.model.run import RunStatus
 
 PREFIX: Final = "flownb-store"
 _PAGE: Final = 500

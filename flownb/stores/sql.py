@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from flownb.errors import StoreError
-from flownb.stores.base import GraphRecord, RunRecord, RunStatus, Step
+from flownb.stores.base import GraphRecord, RunRecord, Step
 from flownb.stores.codec import MAX_BYTES, decode, encode
 from flownb.stores.records import (
     PARTS,
@@ -23,6 +23,9 @@ from flownb.stores.records import (
     written,
     written_graph,
 )
+
+if TYPE_CHECKING:
+    from flownb.model.run import RunStatus
 
 T = TypeVar("T")
 Params = Mapping[str, Any]

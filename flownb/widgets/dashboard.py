@@ -28,7 +28,7 @@ class Dashboard(Part):
     name: ClassVar[str] = "dashboard"
 
     def __init__(self, orch: Orchestrator) -> None:
-        self._orch = orch
+        self._orch, self._live = orch, orch._live
         self.pulse = Pulse()
         self._queues: dict[str, QueueStats] = {}
         self._asking: asyncio.Task[None] | None = None
@@ -39,7 +39,7 @@ class Dashboard(Part):
 
     def version(self) -> Hashable:
         """Change with the loops and queues that there are."""
-        return tuple(self._orch.tracks), tuple(self._orch.specs)
+        return tuple(self._live.tracks), tuple(self._live.specs)
 
     def scene(self) -> dict[str, Any]:
         """Name the loops and queues."""
@@ -48,7 +48,7 @@ class Dashboard(Part):
 
     def state(self) -> dict[str, Any]:
         """Give states at once, figures a few times a second."""
-        now, states = time.monotonic(), tuple(t.state for t in self._orch.tracks.values())
+        now, states = time.monotonic(), tuple(t.state for t in self._live.tracks.values())
         if now >= self._next or states != self._states:
             self._next, self._states = now + _SAMPLE, states
             self._sample()
@@ -61,14 +61,13 @@ class Dashboard(Part):
         return page(None, [("", self._board().html())])
 
     def _board(self) -> Board:
-        return Board(self._orch.status(), self.pulse, self._orch.specs)
+        return Board(self._orch.status(), self.pulse, self._live.specs)
 
     # -- looking ---------------------------------------------------------------
 
     def _sample(self) -> None:
-        orch = self._orch
         self._look_at_queues()
-        tracks = list(orch.tracks.values())
+        tracks = list(self._live.tracks.values())
         open_now = {t.name: open_seconds(t.manager) for t in tracks}
         sample = Sample(
             time.monotonic(),
@@ -77,7 +76,7 @@ class Dashboard(Part):
             {name: kinds for name, (_, kinds) in open_now.items()},
             {t.name: _awaited(t.manager.plan) for t in tracks},
             dict(self._queues),
-            orch.heartbeat.busy,
+            self._live.heartbeat.busy,
         )
         self.pulse.add(sample)
 
@@ -85,13 +84,13 @@ class Dashboard(Part):
         """Ask the server now and then, one question at a time: it may be slow, or gone."""
         now = time.monotonic()
         asking = self._asking is not None and not self._asking.done()
-        if asking or now < self._next_queues or not self._orch.specs or not _has_event_loop():
+        if asking or now < self._next_queues or not self._live.specs or not _has_event_loop():
             return
         self._next_queues = now + _QUEUES
         self._asking = asyncio.get_running_loop().create_task(self._ask())
 
     async def _ask(self) -> None:
-        for spec in list(self._orch.specs):
+        for spec in list(self._live.specs):
             try:
                 self._queues[spec.name] = await self._orch.queues.stats(spec.name)
             except Exception:  # noqa: BLE001 - the server is away: the figures are no longer known

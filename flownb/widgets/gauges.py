@@ -20,7 +20,7 @@ class Gauges:
     """
 
     def __init__(self, orch: Orchestrator) -> None:
-        self._orch = orch
+        self._orch, self._live = orch, orch._live
         self._known: dict[str, QueueStats] = {}
         self._next = 0.0
         self._asking: asyncio.Task[None] | None = None
@@ -28,16 +28,16 @@ class Gauges:
     def read(self) -> dict[str, QueueStats]:
         """Give what is known, and ask again if that is old."""
         idle = self._asking is None or self._asking.done()
-        if self._orch.specs and idle and time.monotonic() >= self._next and not self._over():
+        if self._live.specs and idle and time.monotonic() >= self._next and not self._over():
             self._next = time.monotonic() + _EVERY
             self._asking = asyncio.ensure_future(self._ask())
         return self._known
 
     def _over(self) -> bool:
-        return self._orch.is_over() or _running() is not self._orch.home
+        return self._orch.is_over() or _running() is not self._live.home
 
     async def _ask(self) -> None:
-        for spec in list(self._orch.specs):
+        for spec in list(self._live.specs):
             try:
                 self._known[spec.name] = await self._orch.queues.stats(spec.name)
             except Exception:  # noqa: BLE001 - Redis is away: what was known last stays

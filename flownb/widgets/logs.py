@@ -38,7 +38,7 @@ class Logs(Part):
     name: ClassVar[str] = "logs"
 
     def __init__(self, orch: Orchestrator) -> None:
-        self._orch = orch
+        self._orch, self._live = orch, orch._live
         self._feed, self._rows = Feed(), Rows()
         self._last: dict[tuple[Any, str], Any] = {}
         self._next = 0.0
@@ -49,10 +49,10 @@ class Logs(Part):
         Who may speak is named before anybody does: a scene is large, and one name more
         would send it again.
         """
-        for track in list(self._orch.tracks.values()):
+        for track in list(self._live.tracks.values()):
             for node in ("", *(node.name for node in track.manager.plan.nodes)):
                 self._rows[track.name, node]
-        return tuple(self._orch.tracks), len(self._rows.numbers), self._feed.version
+        return tuple(self._live.tracks), len(self._rows.numbers), self._feed.version
 
     def commands(self) -> Mapping[str, Callable[[Command], Any]]:
         """Let a page ask for what was before it was opened."""
@@ -78,7 +78,7 @@ class Logs(Part):
 
     def _gather(self) -> None:
         found: list[Entry] = []
-        for track in list(self._orch.tracks.values()):
+        for track in list(self._live.tracks.values()):
             for ring, read in _SOURCES:
                 fresh, _ = newer(getattr(track.history, ring), self._last.get((track, ring)))
                 if fresh:
@@ -101,7 +101,7 @@ class Logs(Part):
 
     def _entries(self, last: int) -> list[Entry]:
         found: list[Entry] = []
-        for track in list(self._orch.tracks.values()):
+        for track in list(self._live.tracks.values()):
             for ring, read in _SOURCES:
                 found += read(list(getattr(track.history, ring)))[-last:]
         return sorted(found, key=_time)[-last:]

@@ -27,14 +27,14 @@ class Reading:
     """Looks at a run again and again; rates are of the last two seconds."""
 
     def __init__(self, orch: Orchestrator) -> None:
-        self._orch = orch
+        self._orch, self._live = orch, orch._live
         self._rates = Rates()
         self._gauges = Gauges(orch)
         self._holders: dict[str, deque[tuple[str, ...]]] = {}
 
     def now(self) -> Now:
         """Look at every loop once."""
-        tracks = list(self._orch.tracks.values())
+        tracks = list(self._live.tracks.values())
         spans = {track.name: underway(track.manager) for track in tracks}
         rates = self._rates.take(dict(_counters(tracks, spans)))
         if self._orch.is_over():

@@ -43,7 +43,7 @@ class TimelineView(Part):
     name: ClassVar[str] = "timeline"
 
     def __init__(self, orch: Orchestrator) -> None:
-        self._orch = orch
+        self._orch, self._live = orch, orch._live
         self._feed, self._rows = Feed(), Rows()
         self._last: dict[Track, Any] = {}
         self._last_failure: dict[Track, Failure | None] = {}
@@ -53,8 +53,8 @@ class TimelineView(Part):
 
     def version(self) -> Hashable:
         """Change with the nodes, and when a page asks for what was before."""
-        plans = tuple(t.manager.plan.version for t in self._orch.tracks.values())
-        return tuple(self._orch.tracks), plans, self._feed.version
+        plans = tuple(t.manager.plan.version for t in self._live.tracks.values())
+        return tuple(self._live.tracks), plans, self._feed.version
 
     def commands(self) -> Mapping[str, Callable[[Command], Any]]:
         """Let a page ask for what was before it was opened."""
@@ -65,14 +65,14 @@ class TimelineView(Part):
     def scene(self) -> dict[str, Any]:
         """Give the rows, the looks of bars, and the spans up to now."""
         self._gather()
-        share = max(20, _PAST // (len(self._orch.tracks) or 1))
-        records = [r for t in self._orch.tracks.values() for r in list(t.history.records)[-share:]]
+        share = max(20, _PAST // (len(self._live.tracks) or 1))
+        records = [r for t in self._live.tracks.values() for r in list(t.history.records)[-share:]]
         # (a batch is a block for each node: as many numbers as a few spans)
         past = portion(sorted(pieces(records, self._rows), key=lambda p: p.end), _PAST)
         looks = {name: _look({**LOOKS, **BARS}[name]) for name in _LOOKS}
-        marks = [m for t in self._orch.tracks.values() for m in self._marks(t, t.history.failures)]
+        marks = [m for t in self._live.tracks.values() for m in self._marks(t, t.history.failures)]
         past |= {"f": marks} if marks else {}
-        every = [e for t in self._orch.tracks.values() for e in list(t.history.events)]
+        every = [e for t in self._live.tracks.values() for e in list(t.history.events)]
         past |= self._hops(every, 5 * _HOPS)
         facts = {"unit": UNIT, "kinds": KINDS, "looks": looks, "rows": self._row_facts()}
         return facts | self._feed.past(past)
@@ -85,7 +85,7 @@ class TimelineView(Part):
                 "node": clean(node.name, _NAME),
                 "away": node.detached,
             }
-            for track in list(self._orch.tracks.values())
+            for track in list(self._live.tracks.values())
             for node in track.manager.plan.nodes
         ]
 
@@ -104,7 +104,7 @@ class TimelineView(Part):
         records: list[Any] = []
         marks: list[list[float]] = []
         events: list[Event] = []
-        for track in list(self._orch.tracks.values()):
+        for track in list(self._live.tracks.values()):
             fresh, _ = newer(track.history.records, self._last.get(track))
             if fresh:
                 self._last[track] = fresh[-1]
@@ -140,15 +140,15 @@ class TimelineView(Part):
 
     def _now(self) -> list[Any]:
         """Give the second of the run, and whether its clock goes on."""
-        times = [t.manager.now() for t in self._orch.tracks.values() if not t.has_ended]
+        times = [t.manager.now() for t in self._live.tracks.values() if not t.has_ended]
         if times:
             return [round(max(times), 3), True]
-        ends = [t.meter.ended or 0.0 for t in self._orch.tracks.values()]
+        ends = [t.meter.ended or 0.0 for t in self._live.tracks.values()]
         return [round(max(ends, default=0.0), 3), False]
 
     def _open(self) -> list[list[float]]:
         """Give [row, iteration, start, kind] of what is under way for some time already."""
-        found = [s for t in self._orch.tracks.values() for s in underway(t.manager, 50)]
+        found = [s for t in self._live.tracks.values() for s in underway(t.manager, 50)]
         return [
             [self._rows[s.loop, s.node], s.iteration, round(s.start, 4), KINDS.index(s.kind)]
             for s in found

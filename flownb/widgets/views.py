@@ -42,10 +42,10 @@ def open_view(orch: Orchestrator, kind: str, **options: Any) -> Live:
     """
     parts = [part(orch, **options) for part in _PARTS[kind]]  # type: ignore[call-arg]
     live = Live(
-        parts, home=orch.home, over=orch.is_over, verbs=verbs(orch), title=orch.name,
+        parts, home=orch._live.home, over=orch.is_over, verbs=verbs(orch), title=orch.name,
         chores={"start": partial(_ask, orch.start)},
     )  # fmt: skip
-    orch.followers.add(live)
+    orch._live.followers.add(live)
     _replace(live, orch.name, kind)
     return live
 

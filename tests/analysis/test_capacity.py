@@ -222,7 +222,7 @@ def test_what_a_run_has_measured_of_them_counts_more():
     assert graph.explain().capacity().loops["P"].period == pytest.approx(0.1)
     why = graph.simulate(until=10).explain()
     assert why.capacity().loops["P"].period == pytest.approx(0.25)
-    assert why.durations.us["a"] == 250_000
+    assert why._durations.us["a"] == 250_000
 
 
 def test_broadcast_readers_each_get_everything():

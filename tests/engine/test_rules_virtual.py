@@ -16,8 +16,7 @@ import pytest
 from flownb import Graph
 from flownb.engine import world
 from flownb.engine.clock import VirtualLoop
-from flownb.engine.world import InjectedFailure
-from flownb.errors import DeadlockError, LivelockError, SimulationError
+from flownb.errors import DeadlockError, InjectedFailure, LivelockError, SimulationError
 from tests.engine import sleepers
 from tests.engine.lab import calls, chain, fan, seen, times
 from tests.engine.sleepers import LONG

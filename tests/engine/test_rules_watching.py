@@ -215,7 +215,7 @@ def test_what_is_neither_observer_nor_middleware_is_refused_where_it_is_given(ex
     graph = chain("a")
     with pytest.raises(TypeError, match="give an observer"):
         graph.use(Watcher(), extension)
-    assert graph.using == []
+    assert graph._using == []
 
 
 def test_middleware_that_is_not_async_is_named():

@@ -76,7 +76,7 @@ def interrupted(kernel, times):
     assert states == dict.fromkeys("atpch", "running")
     assert not [line for line in kernel.strays if "Traceback" in line]
     children = ours(kernel)
-    kernel("await orch.stop(grace=0.5); orch.server.close()")
+    kernel("await orch.stop(grace=0.5); orch._live.server.close()")
     status = eval(kernel("{s.loop: s.state for s in orch.status().loops}").result)
     assert set(status.values()) == {"stopped"}
     kernel("del orch")

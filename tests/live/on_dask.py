@@ -89,7 +89,7 @@ async def equal(client):
     sim, orch = everything().simulate(), everything(pool="dask").start(cluster=client)
     await orch.wait(timeout=60)
     await orch.stop()
-    history = orch.tracks["make"].history
+    history = orch._live.tracks["make"].history
     found = story(history.spans(), history.events, orch.outputs)
     return found == story(sim.timeline.spans, sim.events, sim.outputs)
 
@@ -165,7 +165,7 @@ def working(orch):
     if any(s.state != "running" for s in orch.status().loops):
         return False
     for name in ("one", "two"):
-        events = list(orch.tracks[name].history.events)
+        events = list(orch._live.tracks[name].history.events)
         last = [e.kind for e in events if e.kind in {"restarted", "produced"}][-1:]
         if last != ["produced"]:
             return False

@@ -85,7 +85,7 @@ async def test_outputs_and_the_order_of_each_items_events_are_those_of_the_simul
     expected = story(sim.timeline.spans, sim.events, sim.outputs)
     orch = everything(pool=pool).start()
     await orch.wait(timeout=30)
-    history = orch.tracks["make"].history
+    history = orch._live.tracks["make"].history
     assert story(history.spans(), history.events, orch.outputs) == expected
     failures = [(f.node, f.iteration, f.item, repr(f.error)) for f in orch.failures()]
     assert failures == [("flaky", n, n, f"ValueError({n})") for n in (9, 19, 29, 39)]

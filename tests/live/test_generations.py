@@ -279,7 +279,7 @@ async def until_state(orch, **states):
 async def test_a_reader_added_when_nobody_pushes_any_more_reads_what_is_left_and_completes(pool):
     graph = fed(pool).remove_node("reader").remove_node("use")
     async with graph.start() as orch:
-        await until(lambda: orch.tracks["days"].host.ended.done())
+        await until(lambda: orch._live.tracks["days"].host.ended.done())
         await orch.wait(iterations=orch.metrics()["clock"].released + 3, loop="clock")
         graph.add_queue_reader("late", queue="out").add_node("use", keep=9).add_edge("late", "use")
         graph.set_loop("late", pool=pool)

@@ -55,13 +55,13 @@ async def kill(orch, loop, flag, rng):
         flag.touch()
     else:
         await asyncio.sleep(rng.uniform(0, 0.03))
-        orch.tracks[loop].host.process.kill()
+        orch._live.tracks[loop].host.process.kill()
     await until(lambda: orch.metrics()[loop].restarts > crashes, patience=30)
 
 
 def at_work(orch, loop):
     """Whether a loop runs, and has begun an item since it does."""
-    events = list(orch.tracks[loop].history.events)
+    events = list(orch._live.tracks[loop].history.events)
     found = [e.kind for e in events if e.kind in {"restarted", "produced"}]
     return orch.status()[loop].state == "running" and found[-1:] == ["produced"]
 

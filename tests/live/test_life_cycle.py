@@ -56,7 +56,7 @@ class Life(RuleBasedStateMachine):
         self.pushed, self.kills, self.asked = 0, 0, []
 
     def _run(self, work):
-        return asyncio.run_coroutine_threadsafe(work, self.orch.home).result(PATIENCE)
+        return asyncio.run_coroutine_threadsafe(work, self.orch._live.home).result(PATIENCE)
 
     @rule(count=st.integers(1, 8))
     def push(self, count):
@@ -86,7 +86,7 @@ class Life(RuleBasedStateMachine):
         if self.pool == "process" and found and self.kills < 2:
             self.kills += 1
             pid = found[-1][1]
-            process = self.orch.tracks["read"].host.process
+            process = self.orch._live.tracks["read"].host.process
             with contextlib.suppress(ValueError, ProcessLookupError):  # it has just ended
                 if process is not None and process.pid == pid:
                     os.kill(pid, signal.SIGKILL)
@@ -105,7 +105,7 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def states_follow_the_diagram(self):
-        events = list(self.orch.tracks["read"].history.events)
+        events = list(self.orch._live.tracks["read"].history.events)
         states = [e.data[0] for e in events if e.kind == "state"]
         for before, after in itertools.pairwise(states):
             assert after in DIAGRAM[before], states
@@ -118,7 +118,7 @@ class Life(RuleBasedStateMachine):
             self.orch.stop(grace=2).wait(PATIENCE)
             self.orch.stop().wait(PATIENCE)  # again: harmless
             assert time.monotonic() - begin < PATIENCE
-            self.orch.server.close()
+            self.orch._live.server.close()
         self.the_books_are_balanced()
         self.states_follow_the_diagram()
         assert self.orch.metrics()["read"].open == 0

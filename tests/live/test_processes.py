@@ -218,7 +218,7 @@ def _slowly():
 @live
 async def test_a_child_that_has_not_begun_holds_no_stop_up():
     orch = one([1], Slow(), pool="process").start()
-    await until(lambda: orch.tracks["days"].host.process is not None)
+    await until(lambda: orch._live.tracks["days"].host.process is not None)
     with Stopwatch() as stop:
         status = await orch.stop(grace=0.2)
     assert stop.seconds < 2
@@ -235,7 +235,7 @@ async def test_a_stop_does_not_wait_until_a_child_can_be_started(monkeypatch):
 
     monkeypatch.setattr(ProcessHost, "_launch", late)
     orch = one([1], same, pool="process").start()
-    host = orch.tracks["days"].host
+    host = orch._live.tracks["days"].host
     with Stopwatch() as stop:
         status = await orch.stop(grace=0.2)
     gate.set()
@@ -303,7 +303,7 @@ async def test_loops_in_three_pools_hand_data_on_without_a_redis_being_given(kin
     expected = {"spawned": "Redis of this kernel", "loopback": "fakeredis in this kernel, over TCP"}
     assert status.server == expected[kind]
     await orch.stop()
-    orch.server.close()
+    orch._live.server.close()
 
 
 @live
@@ -328,7 +328,7 @@ async def test_dead_letters_of_a_process_loop_can_be_read_after_its_end():
     await orch.wait(timeout=30)
     assert [letter["item"] for letter in await orch.queues.dead("days")] == [1, 2]
     await orch.stop()
-    orch.server.close()
+    orch._live.server.close()
 
 
 # -- scripts -------------------------------------------------------------------

@@ -178,7 +178,7 @@ async def test_what_a_server_has_forgotten_while_a_reader_waits_is_made_with_the
     for n in range(60):  # enough for nodes to count as short: then rows of items are pushed
         await orch.queues.push("in", n)
     await until(lambda: orch.metrics()["move"].done == 60)
-    track = orch.tracks["move"]
+    track = orch._live.tracks["move"]
     manager, forgotten = track.manager, []
     assert manager.lane.usable
     track.host.post(lambda: forgotten.append(manager.runtime.queues._to.came_back()))

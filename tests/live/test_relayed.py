@@ -24,7 +24,7 @@ pytestmark = pytest.mark.wallclock
 
 
 def under_way(orch):
-    return {(s.node, s.iteration, s.kind) for s in underway(orch.tracks["days"].manager)}
+    return {(s.node, s.iteration, s.kind) for s in underway(orch._live.tracks["days"].manager)}
 
 
 def gated(*gates):
@@ -67,7 +67,7 @@ def _peak(process):
 
 async def _length(orch):
     await asyncio.sleep(0.02)
-    return max(s.duration for s in underway(orch.tracks["days"].manager))
+    return max(s.duration for s in underway(orch._live.tracks["days"].manager))
 
 
 @live
@@ -87,7 +87,7 @@ async def test_a_view_says_for_whom_a_loop_in_another_process_waits(tmp_path):
 async def test_what_a_killed_child_had_under_way_is_not_under_way_any_more():
     orch = one([1], lambda _: time.sleep(60), pool="process").start()
     await until(lambda: under_way(orch), patience=20)
-    orch.tracks["days"].host.process.kill()
+    orch._live.tracks["days"].host.process.kill()
     await until(lambda: orch.status()["days"].state == "error", patience=20)
     assert under_way(orch) == set()
     await orch.stop()
@@ -113,7 +113,7 @@ async def test_a_loop_whose_notebook_looks_away_goes_on_within_bounds(tmp_path, 
     orch = one(range(2000), work, pool="process").start()
     try:
         await until(done.exists, patience=45)
-        peak = _peak(orch.tracks["days"].host.process)
+        peak = _peak(orch._live.tracks["days"].host.process)
     finally:
         looks.set()
     await orch.wait(timeout=30)

@@ -20,7 +20,7 @@ def where(n):
 
 
 def states(orch, loop="days"):
-    return [e.data[0] for e in orch.tracks[loop].history.events if e.kind == "state"]
+    return [e.data[0] for e in orch._live.tracks[loop].history.events if e.kind == "state"]
 
 
 @live
@@ -35,7 +35,7 @@ async def test_a_killed_loop_starts_again_and_counts_on():
         await until(lambda: "SIGKILL" in orch.status()["days"].reason)
         assert orch.status()["days"].state == "starting"
     await until(lambda: orch.status()["days"].state == "running")
-    events = orch.tracks["days"].history.events
+    events = orch._live.tracks["days"].history.events
     assert [e.data for e in events if e.kind == "restarted"] == [2, 3, 4]
     assert len(set(pids)) == 3
     await orch.stop()
@@ -56,7 +56,7 @@ async def test_a_loop_that_crashes_again_and_again_is_given_up():
     orch = one([1], die, pool="process", restart="on_crash").start()
     with pytest.raises(RunError, match="ended by itself with exit code 1"):
         await orch.wait(timeout=30)
-    events = orch.tracks["days"].history.events
+    events = orch._live.tracks["days"].history.events
     assert [e.data for e in events if e.kind == "restarted"] == [2, 3, 4, 5, 6]
     assert states(orch)[-1] == "error"
 
@@ -70,7 +70,7 @@ async def test_an_item_that_fails_for_good_is_no_crash(pool):
     orch = one(fn=fail, pool=pool, restart="on_crash", on_error="stop").start()
     with pytest.raises(NodeFailed):
         await orch.wait(timeout=30)
-    assert "restarted" not in [e.kind for e in orch.tracks["days"].history.events]
+    assert "restarted" not in [e.kind for e in orch._live.tracks["days"].history.events]
 
 
 @pytest.mark.parametrize("pool", ["thread", "asyncio", "process"])
@@ -113,7 +113,7 @@ async def test_a_paused_loop_is_paused_after_its_crash_too():
     await until(lambda: orch.outputs("check"))
     await orch.pause()
     os.kill(orch.outputs("check")[-1][1], signal.SIGKILL)
-    await until(lambda: "restarted" in [e.kind for e in orch.tracks["days"].history.events])
+    await until(lambda: "restarted" in [e.kind for e in orch._live.tracks["days"].history.events])
     await until(lambda: orch.status()["days"].state == "paused")
     await orch.stop()
 
@@ -143,11 +143,11 @@ async def test_a_reader_that_was_killed_loses_no_message_and_completes():
     orch = graph.start()
     for n in (5, 20):
         await until(lambda n=n: orch.metrics()["take"].done >= n)
-        orch.tracks["take"].host.process.kill()
+        orch._live.tracks["take"].host.process.kill()
         await until(lambda: orch.status()["take"].state == "starting")
         await until(lambda: orch.status()["take"].state != "starting")
     status = await orch.wait(timeout=30)
     assert [s.state for s in status.loops] == ["completed"] * 3
     assert set(orch.outputs("pair")) == set(range(total))
     await orch.stop()
-    orch.server.close()
+    orch._live.server.close()

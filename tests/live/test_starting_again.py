@@ -68,10 +68,10 @@ async def test_both_loops_of_a_pair_complete_each_time_they_are_started():
 async def test_what_runs_is_left_alone():
     async with one(every=0.001).start() as orch:
         await orch.wait(iterations=3)
-        track = orch.tracks["days"]
+        track = orch._live.tracks["days"]
         await orch.start()
         await orch.start("days")
-        assert orch.tracks["days"] is track
+        assert orch._live.tracks["days"] is track
 
 
 @live
@@ -81,14 +81,14 @@ async def test_a_loop_that_is_stopping_starts_once_when_it_has_stopped():
         await until(lambda: orch.metrics()["days"].produced)
         stopped = orch.stop("days")
         await until(lambda: orch.status()["days"].state == "stopping")
-        old = orch.tracks["days"]
+        old = orch._live.tracks["days"]
         asked = [orch.start("days") for _ in range(3)]
-        assert orch.tracks["days"] is old
+        assert orch._live.tracks["days"] is old
         gate.set()
         await stopped
         await asyncio.gather(*asked)
         assert orch.status()["days"].state == "running"
-        assert orch.tracks["days"] is not old
+        assert orch._live.tracks["days"] is not old
         await until(lambda: [t.name for t in threading.enumerate()].count("flownb loop days") == 1)
 
 

@@ -315,7 +315,7 @@ async def test_many_letters_are_offered_in_one_message_and_each_comes_back_once(
     while len(letters) < 400:
         letters = await orch.queues.dead("count", 400)
     mended.touch()
-    host = orch.tracks["count"].host
+    host = orch._live.tracks["count"].host
     posted, post = [], host.post
     host.post = lambda verb, *args: (posted.append(verb.__name__), post(verb, *args))
     assert sum(await asyncio.gather(*[letters.replay() for _ in range(3)])) >= 400

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import pickle
+import re
 import warnings
+from dataclasses import fields
 
 import pytest
 
@@ -19,7 +22,7 @@ from flownb.model.nodes import (
     QueueNode,
     QueueReader,
 )
-from flownb.model.policies import OTHERWISE, Limit, Retry
+from flownb.model.policies import OTHERWISE, Limit, LoopOptions, Retry
 from flownb.model.topology import entries
 from flownb.model.workflow import Workflow
 
@@ -155,7 +158,6 @@ def test_a_class_node_says_its_name_and_kind_and_its_queue():
         (lambda g: g.add_edge("a", lambda x: x), "an edge end that no node holds"),
         (lambda g: g.remove_node("chekc"), "no node 'chekc': did you mean \"check\""),
         (lambda g: g.remove_edge("p", "chekc"), 'no edge p -> chekc: did you mean "p -> check"'),
-        (lambda g: g.set_loop("p", pol="thread"), "there is no option 'pol': did you mean \"pool"),
         (lambda g: g.set_loop("p", pool="gpu"), "choose one of asyncio, thread, process, dask"),
         (lambda g: g.set_loop("p", max_in_flight=0), "at least 1 item"),
         (lambda g: g.set_loop("p", max_in_flight=None), "at least 1 item"),
@@ -418,9 +420,53 @@ def test_loop_options_are_merged_and_the_rest_has_defaults():
     assert graph.loop_options("other").pool == "thread"
 
 
-def test_the_words_there_are_come_in_a_fixed_order():
-    with pytest.raises(GraphError, match=r"there are: pool, await_policy, start_rule"):
-        Workflow("g").set_loop("p", zzzzzz=1)
+def test_set_loop_has_every_option_in_its_signature():
+    named = list(inspect.signature(Workflow.set_loop).parameters)
+    assert named == ["self", "name", *(f.name for f in fields(LoopOptions))]
+    with pytest.raises(TypeError, match="unexpected keyword argument 'pol'"):
+        Workflow("g").set_loop("p", pol="thread")
+
+
+@pytest.mark.parametrize("option", [f.name for f in fields(LoopOptions)])
+def test_set_loop_tells_the_default_of_each_option(option):
+    default = getattr(LoopOptions(), option)
+    shown = f'"{default}"' if isinstance(default, str) else f"{default or None}"
+    shown = {"transactional": "False", "persistence_interval": "1"}.get(option, shown)
+    text = " ".join(inspect.getdoc(Workflow.set_loop).split())
+    assert re.search(rf"\*{option}\* {re.escape(shown)}[:;,]", text)
+
+
+def test_an_option_that_is_not_named_keeps_its_value_and_none_is_a_value():
+    graph = Workflow("g").set_loop("p", checkpoint="here.sqlite", resources={"a": 1})
+    assert graph.set_loop("p", pool="asyncio").loop_options("p").checkpoint == "here.sqlite"
+    graph.set_loop("p", checkpoint=None, resources=None)
+    assert graph.loop_options("p") == LoopOptions(pool="asyncio")
+
+
+@pytest.mark.parametrize("sugar", ["producer", "node"])
+def test_a_decorator_has_the_options_of_its_verb_with_their_defaults(sugar):
+    options = dict(inspect.signature(getattr(Workflow, sugar)).parameters)
+    verb = dict(inspect.signature(getattr(Workflow, f"add_{sugar}")).parameters)
+    for name in ("self", "name", "source", "fn", "after"):
+        options.pop(name, None)
+        verb.pop(name, None)
+    assert list(options.values()) == list(verb.values())
+
+
+def test_a_decorated_function_is_a_node_with_every_option_that_was_given():
+    graph = Workflow("g")
+
+    @graph.producer(name="days", every=2, takes=0.5)
+    def read():
+        return 1
+
+    @graph.node(after=["days"], kind="non_blocking", keep=3, join="each", description="d")
+    def audit(day):
+        return day
+
+    days, node = graph.nodes["days"], graph.nodes["audit"]
+    assert (days.every, days.takes, days.fn) == (2, 0.5, read)
+    assert (node.kind, node.keep, node.join, node.description) == ("non_blocking", 3, "each", "d")
 
 
 def test_a_queue_edge_is_an_asynchronous_boundary():

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
+from flownb.errors import LoopTaken
 from flownb.stores import LoopRecord
-from flownb.stores.records import LoopTaken
 
 
 def record(number=1, graph="weather", loop="days", **more):

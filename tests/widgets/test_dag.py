@@ -197,7 +197,7 @@ def test_whatever_nodes_are_called_the_scene_is_json_and_holds_no_control_charac
         assert "<script" not in part.still()
     finally:
         orch._own.stop()  # it was never started, so it captures no prints that it could free
-        orch.server.close()
+        orch._live.server.close()
 
 
 @pytest.mark.parametrize("name", NASTY)

@@ -83,7 +83,7 @@ async def test_apply_reaches_what_runs():
         sketch = Sketch(graph)
         sketch.flip("check")
         assert sketch.apply() == "1 edit handed to the graph and to its run"
-        await until(lambda: orch.tracks["days"].manager.plan.nodes[1].detached)
+        await until(lambda: orch._live.tracks["days"].manager.plan.nodes[1].detached)
 
 
 @pytest.mark.wallclock
