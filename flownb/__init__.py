@@ -42,6 +42,8 @@ if _typing.TYPE_CHECKING:
     from flownb.errors import StateConflict as StateConflict
     from flownb.errors import StoreError as StoreError
     from flownb.graph import Graph as Graph
+    from flownb.model.edges import END as END
+    from flownb.model.edges import START as START
     from flownb.model.nodes import BaseNode as BaseNode
     from flownb.model.nodes import BlockingNode as BlockingNode
     from flownb.model.nodes import IfNode as IfNode
@@ -57,8 +59,6 @@ if _typing.TYPE_CHECKING:
     from flownb.model.records import Event as Event
     from flownb.model.records import Failure as Failure
     from flownb.model.records import Span as Span
-    from flownb.model.routes import END as END
-    from flownb.model.routes import START as START
     from flownb.model.run import WorkflowRun as WorkflowRun
     from flownb.model.timeline import Timeline as Timeline
     from flownb.model.tools import ToolRegistry as ToolRegistry
@@ -86,7 +86,7 @@ _HOMES: _typing.Final = {
     ),
     "flownb.model.policies": ("OTHERWISE", "Limit", "Retry"),
     "flownb.model.records": ("Event", "Failure", "Span"),
-    "flownb.model.routes": ("END", "START"),
+    "flownb.model.edges": ("END", "START"),
     "flownb.model.run": ("WorkflowRun",),
     "flownb.model.timeline": ("Timeline",),
     "flownb.model.tools": ("ToolRegistry", "tools"),

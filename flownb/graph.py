@@ -9,9 +9,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
+from flownb.model.edges import END
 from flownb.model.making import make_node
 from flownb.model.policies import AWAIT_POLICIES
-from flownb.model.routes import END
 from flownb.model.shown import Shown
 from flownb.oneshot import OneShot
 from flownb.tracebacks import folded

@@ -38,10 +38,19 @@ from flownb.model.policies import (
     Takes,
     WhenFull,
 )
-from flownb.model.records import LogLine, LoopMetrics, LoopState, NodeMetrics, NodeState, SpanKind
+from flownb.model.records import (
+    Hop,
+    Lane,
+    LogLine,
+    LoopMetrics,
+    LoopState,
+    NodeMetrics,
+    NodeState,
+    SpanKind,
+)
 from flownb.model.run import LogEntry, NodeStatus, RunStatus
 from flownb.model.status import LoopStatus, Status
-from flownb.model.timeline import Hop, Lane, Timelines
+from flownb.model.timeline import Timelines
 from flownb.model.tools import Tool
 from flownb.model.topology import NodeRef, Targets
 from flownb.model.workflow import Source, Workflow

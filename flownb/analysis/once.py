@@ -53,7 +53,7 @@ def compile_once(
     rooted.edges.update({(root, name): Edge(root, name) for name in first})
     rooted.set_loop(root, await_policy="all", start_rule=start_rule, on_error="stop")
     plan = compile_plan(rooted, root, may_go_round=True)
-    schema, most = Schema.of(workflow), _most(max_iterations)
+    schema, most = Schema(workflow.state_model, workflow.reducers), _most(max_iterations)
     once = Once(schema, _knots(plan), most, on_error)
     return replace(plan, version=workflow.version, max_concurrency=max_concurrency, once=once)
 

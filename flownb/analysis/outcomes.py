@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from flownb.analysis.problems import Problem, error, warning
+from flownb.model.edges import END
 from flownb.model.policies import OTHERWISE
-from flownb.model.routes import END
 
 if TYPE_CHECKING:
     from flownb.analysis.problems import Subject

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from flownb.analysis.explain import Explanation
-    from flownb.engine.live_run import LiveRun
-    from flownb.engine.track import Track
+    from flownb.engine.track import LiveRun, Track
     from flownb.model.records import Failure, LogLine, LoopMetrics
     from flownb.model.workflow import Workflow
 

@@ -11,12 +11,7 @@ import os
 import sys
 import sysconfig
 import time
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from flownb.engine.track import Track
+from typing import Final
 
 _OTHERS: Final = {"__main__", "flownb"}  # the first travels, the other is in the fork server
 
@@ -55,13 +50,3 @@ def _written(name: str) -> float:
 @functools.cache
 def _installed() -> tuple[str, ...]:
     return tuple(os.path.join(path, "") for path in sysconfig.get_paths().values())  # noqa: PTH118
-
-
-def tell_edited(graph: str, tracks: Iterable[Track]) -> None:
-    """Say which loops go on with old modules although edits were applied."""
-    for track in tracks:
-        if not track.has_ended and (names := track.host.edited()):
-            print(  # noqa: T201
-                f"{graph}: loop {track.name!r} goes on with {', '.join(sorted(names)[:3])} as when"
-                " its process began; graph.start() takes up what you edited since"
-            )

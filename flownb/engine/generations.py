@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from flownb.engine.orchestrator import Orchestrator
 
-_running: dict[str, Orchestrator] = {}
+class Generation(Protocol):
+    """A run of a graph; an `Orchestrator`."""
+
+    name: str
+
+
+_running: dict[str, Any] = {}
 _lock = threading.Lock()
 
 
-def register(orchestrator: Orchestrator) -> Orchestrator | None:
-    """Make it the generation of its name; give the one before, if that still runs."""
+def register(run: Generation) -> Any:
+    """Make it the generation of its name; give the one before, or None."""
     with _lock:
-        before = _running.get(orchestrator.name)
-        _running[orchestrator.name] = orchestrator
+        before = _running.get(run.name)
+        _running[run.name] = run
     return before
 
 
-def unregister(orchestrator: Orchestrator) -> None:
+def unregister(run: Generation) -> None:
     """Forget a generation that has ended."""
     with _lock:
-        if _running.get(orchestrator.name) is orchestrator:
-            del _running[orchestrator.name]
+        if _running.get(run.name) is run:
+            del _running[run.name]
 
 
-def running() -> dict[str, Orchestrator]:
+def running() -> dict[str, Any]:
     """Give the orchestrators that run in this kernel, by graph name."""
     with _lock:
         return dict(_running)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from flownb.analysis.paths import Flow, reach
 from flownb.errors import GraphError
 from flownb.model.edges import did_you_mean
-from flownb.model.timeline import Lane
+from flownb.model.records import Lane
 from flownb.queues.spec import QueueSpec
 
 if TYPE_CHECKING:

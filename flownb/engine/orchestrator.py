@@ -12,23 +12,23 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
-from flownb.engine.again import plans_again
+from flownb.analysis.validate import check
 from flownb.engine.answers import Answers
 from flownb.engine.byhand import QueuesByHand
 from flownb.engine.capture import capture, release
 from flownb.engine.control import EventLoopThread, Request, running_loop
-from flownb.engine.edited import tell_edited
-from flownb.engine.generations import register, unregister
+from flownb.engine.generations import register, running, unregister
 from flownb.engine.heartbeat import Heartbeat
 from flownb.engine.keeper import check_kept
 from flownb.engine.links import Links, known_node, queue_specs, uses_queues
-from flownb.engine.live_run import LiveRun
 from flownb.engine.observe import Guarded, Observer
 from flownb.engine.placing import check_applicable, client_for, placed, server_for
 from flownb.engine.progress import Progress
-from flownb.engine.track import Track
-from flownb.engine.waiting import until_over
-from flownb.errors import GraphError, LoopStopped
+from flownb.engine.supported import check_supported
+from flownb.engine.track import LiveRun, Track
+from flownb.engine.waiting import Forsaken, until_over
+from flownb.errors import GraphError, LoopStopped, RunError
+from flownb.model.edges import did_you_mean
 from flownb.model.records import ENDED
 from flownb.tracebacks import folded
 
@@ -143,7 +143,7 @@ class Orchestrator(Answers):
         then it goes on. Queues keep what is in them. One that is stopping starts when it has
         stopped. Raises GraphError as `Graph.start`, LoopStopped when another generation runs.
         """
-        plans = plans_again(self, loop, self._cluster)
+        plans = self._plans_again(loop)
         ended = {plan.loop: self._live.tracks.get(plan.loop) for plan in plans}
         if self._ending and not self._over:  # it closes up behind the last loop: a moment
             closed = self._live.requests.add(self.is_over, lambda: None)
@@ -151,6 +151,23 @@ class Orchestrator(Answers):
         else:
             self._begin_again(plans, ended)
         return self._request("start", loop, lambda: all(map(self._is_up, ended, ended.values())))
+
+    def _plans_again(self, loop: str | None) -> list[LoopPlan]:
+        """Compile the loops that have ended, or are about to; of one name, or all."""
+        if running().get(self.name) not in {None, self}:
+            msg = f"graph {self.name!r} runs in a newer generation: start its loops there"
+            raise LoopStopped(msg)
+        check(self.workflow)
+        check_supported(self.workflow, live=True)
+        known, tracks = self.workflow.producers, self._live.tracks
+        if loop is not None and loop not in known:
+            msg = f"there is no loop {loop!r}{did_you_mean(loop, known)}"
+            raise RunError(msg)
+        asked = known if loop is None else [loop]
+        idle = [name for name in asked if name not in tracks or tracks[name].is_ending]
+        plans = [placed(self.workflow, name, self._cluster) for name in idle]
+        check_kept(self.workflow, plans, fresh=False)
+        return plans
 
     def _begin_again(self, plans: Sequence[LoopPlan], ended: Mapping[str, Track | None]) -> None:
         if self._over:
@@ -245,11 +262,20 @@ class Orchestrator(Answers):
             msg = f"graph {self.name!r} does not run any more: graph.start() runs it as it is now"
             raise LoopStopped(msg)
         check_applicable(self.workflow, self._live.tracks, self._cluster)
-        tell_edited(self.name, self._live.tracks.values())
+        self._tell_edited()
         changed = self._compile_changes()
         self._version = self.workflow.version
         self._live.requests.look()
         return self._request("apply", None, lambda: all(t.has_applied for t in changed))
+
+    def _tell_edited(self) -> None:
+        """Say which loops go on with old modules although edits were applied."""
+        for track in self._live.tracks.values():
+            if not track.has_ended and (names := track.host.edited()):
+                print(  # noqa: T201
+                    f"{self.name}: loop {track.name!r} goes on with {', '.join(sorted(names)[:3])}"
+                    " as when its process began; graph.start() takes up what you edited since"
+                )
 
     @folded
     def swap(self, name: str, fn: Source) -> Request:
@@ -340,7 +366,8 @@ class Orchestrator(Answers):
         if iterations is not None and loop is None:
             tracks = [t for t in tracks if t.manager.plan.reads is None]
         bars = Progress(tracks, iterations) if progress else None
-        if not await until_over(self, tracks, iterations, timeout, bars):
+        forsaken = Forsaken(self._live.tracks, self._live.links, self.queues.stats)
+        if not await until_over(forsaken, tracks, iterations, timeout, bars):
             return self._status(timed_out=True)
         for track in tracks:
             track.raise_error()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from flownb.analysis.plan import LoopPlan
     from flownb.engine.byhand import QueuesByHand
-    from flownb.engine.live_run import LiveRun
+    from flownb.engine.track import LiveRun
     from flownb.model.workflow import Workflow
     from flownb.queues.manager import QueueManager
     from flownb.queues.server import Server

@@ -36,8 +36,7 @@ if TYPE_CHECKING:
 
     from flownb.analysis.explain import Explanation
     from flownb.model.policies import AwaitPolicy, RunOnError, StartRule
-    from flownb.model.records import Event, Failure, LogLine, LoopMetrics
-    from flownb.model.timeline import Lane
+    from flownb.model.records import Event, Failure, Lane, LogLine, LoopMetrics
     from flownb.model.workflow import Workflow
 
 DEFAULT_UNTIL: Final = 10.0

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from flownb.engine.cargo import Cargo, environment
 from flownb.engine.checkpoint import Beginning
+from flownb.engine.control import Requests
 from flownb.engine.hosts import AsyncioHost, Host, ThreadHost
+from flownb.engine.inflight import Gates
 from flownb.engine.logs import logs
 from flownb.engine.loop import LoopManager
 from flownb.engine.metrics import Meter
@@ -23,10 +27,54 @@ from flownb.model.status import LoopStatus
 from flownb.model.tools import tools as global_tools
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from flownb.analysis.plan import LoopPlan
+    from flownb.engine.heartbeat import Heartbeat
     from flownb.engine.keeper import Keeper
-    from flownb.engine.live_run import LiveRun
+    from flownb.engine.links import Links
+    from flownb.engine.observe import Guarded
     from flownb.model.records import LoopMetrics, LoopState
+    from flownb.model.workflow import Workflow
+    from flownb.queues.server import Server
+    from flownb.queues.spec import QueueSpec
+
+
+@dataclass(eq=False, slots=True)
+class LiveRun:
+    """What a run is made of: its loops, the server of its queues, its event loops.
+
+    `kernel` is the notebook's event loop, if there is one; `home` is where the orchestrator
+    lives. Nothing runs before `begin()`. `followers` are views: they hear `ended()`, and
+    `follow(event loop)` when the loops run once more.
+    """
+
+    name: str
+    workflow: Workflow
+    namespace: str
+    tools: Any
+    middleware: tuple[Any, ...]
+    watching: list[Guarded]
+    specs: Sequence[QueueSpec]
+    needs_server: bool
+    client: Any
+    server: Server
+    kernel: asyncio.AbstractEventLoop | None
+    home: asyncio.AbstractEventLoop
+    heartbeat: Heartbeat
+    links: Links
+    begin: Callable[[], None]
+    on_ended: Callable[[Host], None]
+    gates: Gates = field(default_factory=Gates)
+    requests: Requests = field(default_factory=Requests)
+    tracks: dict[str, Track] = field(default_factory=dict)
+    followers: WeakSet[Any] = field(default_factory=WeakSet)
+    origin: float = field(default_factory=time.monotonic)
+
+    @property
+    def kernel_loop(self) -> asyncio.AbstractEventLoop:
+        """Where loops with pool="asyncio" live: the notebook's event loop, if there is one."""
+        return self.kernel or self.home
 
 
 class _Changes:

@@ -11,11 +11,12 @@ from flownb.errors import QueueError
 from flownb.model.records import ENDED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from flownb.engine.orchestrator import Orchestrator
+    from flownb.engine.links import Links
     from flownb.engine.progress import Progress
     from flownb.engine.track import Track
+    from flownb.queues.spec import QueueStats
 
 _LOOK: Final = 0.25
 _ANSWER: Final = 1.0
@@ -24,8 +25,11 @@ _ANSWER: Final = 1.0
 class Forsaken:
     """The readers that get nothing more: an error stopped who fed them, and nothing is left."""
 
-    def __init__(self, orchestrator: Orchestrator) -> None:
-        self._of = orchestrator
+    def __init__(
+        self, tracks: Mapping[str, Track], links: Links,
+        stats: Callable[[str], Awaitable[QueueStats]],
+    ) -> None:  # fmt: skip
+        self._tracks, self._links, self._stats = tracks, links, stats
         self._next = 0.0
         self._names: set[str] = set()
 
@@ -43,10 +47,10 @@ class Forsaken:
 
     async def _find(self) -> set[str]:
         """Look at the feeders first: what they have pushed is then in the queue, or was."""
-        tracks, found, news = dict(self._of._live.tracks), set[str](), {""}
+        tracks, found, news = dict(self._tracks), set[str](), {""}
         failed = {name for name, track in tracks.items() if _has_failed(track)}
         ended = failed | {name for name, track in tracks.items() if _has_ended(track)}
-        feeders = self._of._live.links.feeders(tracks)
+        feeders = self._links.feeders(tracks)
         while news:
             left = feeders.keys() & tracks.keys() - ended - found
             cut = [r for r in left if feeders[r] <= ended | found and feeders[r] & (failed | found)]
@@ -59,7 +63,7 @@ class Forsaken:
         reader = track.manager.plan.nodes[0].node.reader
         if track.state != "running" or reader is None or reader.ack != "done":
             return False
-        stats = await self._of.queues.stats(reader.queue)
+        stats = await self._stats(reader.queue)
         own = next((group for group in stats.groups if group.group == track.name), None)
         return not (stats.depth if own is None else own.backlog) and not _is_busy(track)
 
@@ -84,7 +88,7 @@ def _has_failed(track: Track) -> bool:
 
 
 async def until_over(
-    orchestrator: Orchestrator,
+    forsaken: Forsaken,
     tracks: Sequence[Track],
     iterations: int | None,
     timeout: float | None,
@@ -94,7 +98,6 @@ async def until_over(
 
     Nobody waits for a reader that an error cut off. False if *timeout* seconds went by before.
     """
-    forsaken = Forsaken(orchestrator)
     end = None if timeout is None else time.monotonic() + timeout
     try:
         while not all(

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
+START: Final = "__start__"  # the names of the entry and of the end of a run, as LangGraph's
+END: Final = "__end__"
 _SHOWN: Final = 12
 
 

@@ -12,16 +12,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from flownb.errors import GraphError
+from flownb.model.edges import END, START
 from flownb.model.making import OwnLimit
 from flownb.model.policies import ON_ERROR
-from flownb.model.routes import END, START
 from flownb.model.schema import reducers_of
 from flownb.model.tools import redefines
 
 if TYPE_CHECKING:
     from flownb.model.edges import Edge
     from flownb.model.nodes import Node
-    from flownb.model.workflow import Workflow
+    from flownb.model.topology import Topology
 
 _WORDS: Final = {*ON_ERROR, "continue"}
 
@@ -40,7 +40,7 @@ class Part:
     state_model: type | None
 
     @classmethod
-    def of(cls, graph: Workflow, prefix: str) -> Part:
+    def of(cls, graph: Topology, prefix: str) -> Part:
         """Give all names of *graph* the prefix; START and END are the same everywhere."""
 
         def named(name: str) -> str:
@@ -68,7 +68,7 @@ class Part:
         )
 
 
-def _renamed(node: Node, graph: Workflow, named: Callable[[str], str]) -> Node:
+def _renamed(node: Node, graph: Topology, named: Callable[[str], str]) -> Node:
     says = node.on_error
     if isinstance(says, str) and says in graph.nodes and says not in _WORDS:
         says = named(says)
@@ -81,7 +81,7 @@ def _renamed(node: Node, graph: Workflow, named: Callable[[str], str]) -> Node:
     )
 
 
-def check_part(graph: Workflow, part: Part, old: Part | None, parts: Iterable[Part]) -> None:
+def check_part(graph: Topology, part: Part, old: Part | None, parts: Iterable[Part]) -> None:
     """Refuse a part that would change what the graph has already; *old* is its own."""
     where = f"include({part.key[0]!r})"
     problems = []

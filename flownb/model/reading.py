@@ -16,11 +16,11 @@ from pydantic import ValidationError
 from flownb.errors import GraphError, told
 from flownb.model import tools as registries
 from flownb.model.document import AnyOfDoc, OtherwiseDoc, ToolRef
-from flownb.model.edges import AnyOf, Edge, did_you_mean
+from flownb.model.edges import START, AnyOf, Edge, did_you_mean
 from flownb.model.making import make_node
 from flownb.model.nodes import BaseNode, QueueNode, QueueOptions, QueueReader, ReaderOptions
 from flownb.model.policies import OTHERWISE, Limit, Retry
-from flownb.model.routes import START, check_ends
+from flownb.model.routes import check_ends
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

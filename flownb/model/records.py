@@ -7,7 +7,7 @@ process. Times are seconds since the run began, on the run's own clock.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple
 
@@ -280,3 +280,49 @@ class LoopMetrics:
     def rate(self) -> float:
         """Released iterations per second since the loop started."""
         return self.released / self.elapsed if self.elapsed else 0.0
+
+
+class Lane(NamedTuple):
+    """What the plan of a `loop` knows of one of its nodes: `slots` are the loop's in flight.
+
+    `detached`: its producer never waits for this `node`; `limit` is the `Limit` it is under, as
+    text, "" for none.
+    """
+
+    loop: str
+    node: str
+    detached: bool = False
+    limit: str = ""
+    slots: int = 0
+
+
+class Hop(NamedTuple):
+    """A message between two loops: the call that pushed it, and who received it when.
+
+    `push` is the span of that call; `node` of `loop` received it at second `time`, for its
+    `iteration`.
+    """
+
+    push: Span
+    loop: str
+    node: str
+    iteration: int
+    time: float
+
+
+def lines(spans: Iterable[Span]) -> list[int]:
+    """Number the lines on which spans of one node stand so that none overlaps another.
+
+    Each takes the first line that is free again when it starts.
+
+    >>> from flownb.model.records import Span
+    >>> lines([Span("l", "n", i, 0, "work", i, i + 1.5) for i in range(3)])
+    [0, 1, 0]
+    """
+    free: list[float] = []
+    taken = []
+    for span in spans:
+        line = next((i for i, end in enumerate(free) if end <= span.start + 1e-9), len(free))
+        free[line:] = [span.end, *free[line + 1 :]]
+        taken.append(line)
+    return taken

@@ -29,16 +29,13 @@ from typing import (
 )
 
 from flownb.errors import GraphError
-from flownb.model.edges import AnyOf, Edge
+from flownb.model.edges import END, START, AnyOf, Edge
 from flownb.model.making import make_node
 from flownb.model.tools import origin
 
 if TYPE_CHECKING:
     from flownb.model.nodes import Node
     from flownb.model.topology import NodeRef, Topology
-
-START: Final = "__start__"
-END: Final = "__end__"
 
 
 def end_node() -> Node:

@@ -13,8 +13,7 @@ from flownb.model.timeline import Timeline
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from flownb.model.records import Event, Failure, LogLine, LoopMetrics, Span
-    from flownb.model.timeline import Lane
+    from flownb.model.records import Event, Failure, Lane, LogLine, LoopMetrics, Span
     from flownb.model.workflow import Workflow
 
 RunStatus = Literal["pending", "running", "completed", "failed", "cancelled"]

@@ -12,7 +12,6 @@ from collections import abc
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import (
-    TYPE_CHECKING,
     Annotated,
     Any,
     Final,
@@ -27,9 +26,6 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from flownb.errors import GraphError, RunError, StoreError, beside, told
 from flownb.model.jsonable import Refused, compare
-
-if TYPE_CHECKING:
-    from flownb.model.workflow import Workflow
 
 Reducer = Callable[[Any, Any], Any]
 
@@ -49,11 +45,6 @@ class Schema:
         self.reducers = reducers_of(model, reducers or {})
         self._empties = _empties(model, self.reducers)
         self._plain = self.model is None and not self.reducers
-
-    @classmethod
-    def of(cls, workflow: Workflow) -> Schema:
-        """Read the schema of a graph."""
-        return cls(workflow.state_model, workflow.reducers)
 
     def entry(self, state: Any) -> dict[str, Any]:
         """Give the entry state as a dict of its own; the model's defaults are filled in.

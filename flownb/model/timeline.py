@@ -9,44 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
+from flownb.model.records import Hop
 from flownb.model.shown import Tabled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from flownb.model.records import Event, Span
+    from flownb.model.records import Event, Lane, Span
 
 _MARKED: Final = frozenset({"released", "received"})
-
-
-class Lane(NamedTuple):
-    """What the plan of a `loop` knows of one of its nodes: `slots` are the loop's in flight.
-
-    `detached`: its producer never waits for this `node`; `limit` is the `Limit` it is under, as
-    text, "" for none.
-    """
-
-    loop: str
-    node: str
-    detached: bool = False
-    limit: str = ""
-    slots: int = 0
-
-
-class Hop(NamedTuple):
-    """A message between two loops: the call that pushed it, and who received it when.
-
-    `push` is the span of that call; `node` of `loop` received it at second `time`, for its
-    `iteration`.
-    """
-
-    push: Span
-    loop: str
-    node: str
-    iteration: int
-    time: float
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -179,8 +152,10 @@ class Timeline(Tabled):
         Write it with `json.dump` and open the file in ui.perfetto.dev or chrome://tracing.
         """
         from flownb.model.trace import chrome_trace
+        from flownb.model.waits import Reasons
 
-        return chrome_trace(self)
+        reasons = Reasons(self.spans, self.lanes, self.detached)
+        return chrome_trace(self.spans, self.rows, self.hops, self.releases, reasons)
 
     def __len__(self) -> int:
         return len(self.spans)
@@ -209,21 +184,3 @@ class Timelines(Tabled, Mapping[str, Timeline]):
 
     def __len__(self) -> int:
         return len(self.named)
-
-
-def lines(spans: Iterable[Span]) -> list[int]:
-    """Number the lines on which spans of one node stand so that none overlaps another.
-
-    Each takes the first line that is free again when it starts.
-
-    >>> from flownb.model.records import Span
-    >>> lines([Span("l", "n", i, 0, "work", i, i + 1.5) for i in range(3)])
-    [0, 1, 0]
-    """
-    free: list[float] = []
-    taken = []
-    for span in spans:
-        line = next((i for i, end in enumerate(free) if end <= span.start + 1e-9), len(free))
-        free[line:] = [span.end, *free[line + 1 :]]
-        taken.append(line)
-    return taken

@@ -11,10 +11,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from flownb.errors import GraphError
-from flownb.model.edges import did_you_mean
+from flownb.model.edges import END, did_you_mean
 from flownb.model.making import checked_name
 from flownb.model.nodes import BaseNode, Node, node_name
-from flownb.model.routes import END
 
 if TYPE_CHECKING:
     from flownb.model.edges import Edge
@@ -25,6 +24,10 @@ Targets = Mapping[Any, NodeRef] | Iterable[NodeRef] | None
 
 class Topology:
     """Nodes, edges and loop options by name; `version` counts the edits."""
+
+    name: str
+    state_model: type | None
+    reducers: dict[str, Callable[[Any, Any], Any]]
 
     def __init__(self) -> None:
         self.nodes: dict[str, Node] = {}

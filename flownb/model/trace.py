@@ -9,42 +9,49 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from flownb.model.timeline import lines
-from flownb.model.waits import Reasons
+from flownb.model.records import lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from flownb.model.records import Span
-    from flownb.model.timeline import Timeline
+    from flownb.model.records import Event, Hop, Span
+    from flownb.model.waits import Reasons
 
 _MICRO: Final = 1e6
 _Place = tuple[int, int]
 
 
-def chrome_trace(timeline: Timeline) -> dict[str, Any]:
+def chrome_trace(
+    spans: Sequence[Span],
+    rows: Iterable[tuple[str, str]],
+    hops: Iterable[Hop],
+    releases: Iterable[Event],
+    reasons: Reasons,
+) -> dict[str, Any]:
     """Give the trace as plain JSON; times are microseconds, with three decimals."""
-    places, names = _places(timeline)
-    events = [*names, *_spans(timeline, places), *_hops(timeline, places)]
-    events += _releases(timeline, places)
+    places, names = _places(spans, rows)
+    events = [*names, *_spans(spans, places, reasons), *_hops(spans, hops, places)]
+    events += _releases(releases, places)
     return {"traceEvents": events, "displayTimeUnit": "ms"}
 
 
-def _places(timeline: Timeline) -> tuple[dict[Span, _Place], list[dict[str, Any]]]:
+def _places(
+    spans: Sequence[Span], rows: Iterable[tuple[str, str]]
+) -> tuple[dict[Span, _Place], list[dict[str, Any]]]:
     """Number loops and nodes from 1; name them."""
     places: dict[Span, _Place] = {}
     named: list[dict[str, Any]] = []
-    by_row: dict[tuple[str, str], list[Span]] = {row: [] for row in timeline.rows}
-    for span in timeline.spans:
+    by_row: dict[tuple[str, str], list[Span]] = {row: [] for row in rows}
+    for span in spans:
         by_row[span.loop, span.node].append(span)
     pids: dict[str, int] = {}
     tid = 0
-    for (loop, node), spans in by_row.items():
+    for (loop, node), mine in by_row.items():
         if loop not in pids:
             pids[loop] = len(pids) + 1
             named += _named("process", pids[loop], 0, f"loop {loop}")
-        taken = lines(spans)
-        places |= {s: (pids[loop], tid + 1 + n) for s, n in zip(spans, taken, strict=True)}
+        taken = lines(mine)
+        places |= {s: (pids[loop], tid + 1 + n) for s, n in zip(mine, taken, strict=True)}
         for n in range(max(taken) + 1):
             tid += 1
             named += _named("thread", pids[loop], tid, f"{node} ({n + 1})" if n else node)
@@ -57,11 +64,12 @@ def _named(what: str, pid: int, tid: int, name: str) -> Iterator[dict[str, Any]]
     yield {**key, "name": f"{what}_sort_index", "args": {"sort_index": tid or pid}}
 
 
-def _spans(timeline: Timeline, places: dict[Span, _Place]) -> Iterator[dict[str, Any]]:
-    why = Reasons(timeline)
-    for span in timeline.spans:
+def _spans(
+    spans: Sequence[Span], places: dict[Span, _Place], reasons: Reasons
+) -> Iterator[dict[str, Any]]:
+    for span in spans:
         pid, tid = places[span]
-        start, said = _us(span.start), why.of(span)
+        start, said = _us(span.start), reasons.of(span)
         yield {
             "name": f"{span.node} {span.iteration}" if span.kind == "work" else said,
             "cat": span.kind, "ph": "X", "pid": pid, "tid": tid,
@@ -73,12 +81,12 @@ def _spans(timeline: Timeline, places: dict[Span, _Place]) -> Iterator[dict[str,
         }  # fmt: skip
 
 
-def _hops(timeline: Timeline, places: dict[Span, _Place]) -> Iterator[dict[str, Any]]:
+def _hops(
+    spans: Sequence[Span], hops: Iterable[Hop], places: dict[Span, _Place]
+) -> Iterator[dict[str, Any]]:
     """Give two ends of an arrow for each message, each inside the slice it belongs to."""
-    readers = {
-        (s.loop, s.node, s.iteration): s for s in reversed(timeline.spans) if s.kind == "work"
-    }
-    for number, hop in enumerate(timeline.hops, 1):
+    readers = {(s.loop, s.node, s.iteration): s for s in reversed(spans) if s.kind == "work"}
+    for number, hop in enumerate(hops, 1):
         reader = readers.get((hop.loop, hop.node, hop.iteration))
         if reader is None:
             continue
@@ -89,9 +97,9 @@ def _hops(timeline: Timeline, places: dict[Span, _Place]) -> Iterator[dict[str, 
         yield {**both, **end}
 
 
-def _releases(timeline: Timeline, places: dict[Span, _Place]) -> Iterator[dict[str, Any]]:
+def _releases(releases: Iterable[Event], places: dict[Span, _Place]) -> Iterator[dict[str, Any]]:
     producers = {s.loop: place for s, place in reversed(places.items()) if s.node == s.loop}
-    for e in timeline.releases:
+    for e in releases:
         if e.loop in producers:
             pid, tid = producers[e.loop]
             yield {

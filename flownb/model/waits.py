@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from flownb.model.records import Span
-    from flownb.model.timeline import Timeline
+    from collections.abc import Collection, Iterable
+
+    from flownb.model.records import Lane, Span
 
 _SAME: Final = 1e-9  # seconds
 _NAMES: Final = 3
@@ -20,11 +21,16 @@ _NAMES: Final = 3
 class Reasons:
     """Says of each span of a timeline what it is: work, or a wait and for whom."""
 
-    def __init__(self, timeline: Timeline) -> None:
-        self._lanes = {(lane.loop, lane.node): lane for lane in timeline.lanes}
-        self._detached = timeline.detached
+    def __init__(
+        self,
+        spans: Iterable[Span],
+        lanes: Iterable[Lane] = (),
+        detached: Collection[tuple[str, str]] = (),
+    ) -> None:
+        self._lanes = {(lane.loop, lane.node): lane for lane in lanes}
+        self._detached = detached
         self._work: dict[tuple[str, int], list[Span]] = {}
-        for span in timeline.spans:
+        for span in spans:
             pair = (span.loop, span.node)
             if span.kind == "work" and pair not in self._detached:
                 self._work.setdefault((span.loop, span.iteration), []).append(span)
@@ -33,10 +39,9 @@ class Reasons:
         """Say what a span is.
 
         >>> from flownb.model.records import Span
-        >>> from flownb.model.timeline import Timeline
         >>> check = Span("days", "check", 0, 0, "work", 1.0, 4.0)
         >>> wait = Span("days", "days", 0, 0, "wait", 1.0, 4.0)
-        >>> Reasons(Timeline((check, wait))).of(wait)
+        >>> Reasons((check, wait)).of(wait)
         'waits for check'
         """
         lane = self._lanes.get((span.loop, span.node))

@@ -17,7 +17,7 @@ from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from flownb.errors import GraphError
-from flownb.model.edges import Edge, did_you_mean
+from flownb.model.edges import END, START, Edge, did_you_mean
 from flownb.model.making import checked_name, make_node, same
 from flownb.model.nodes import (
     BaseNode,
@@ -31,7 +31,7 @@ from flownb.model.nodes import (
 )
 from flownb.model.parts import Part, check_part, is_other
 from flownb.model.policies import UNCHANGED, LoopOptions
-from flownb.model.routes import END, START, check_ends, check_name, end_node, router_name, ways
+from flownb.model.routes import check_ends, check_name, end_node, router_name, ways
 from flownb.model.topology import NodeRef, Topology, entries
 
 if TYPE_CHECKING:

@@ -69,7 +69,15 @@ def laid(
     """Lay out the rows of a timeline under *y*; *title* stands for the name of its loop."""
     first = shown(timeline, most)
     room = room_for_numbers(first)
-    rows = Rows(scale, Reasons(timeline), timeline.detached, room, y, high, title)
+    rows = Rows(
+        scale,
+        Reasons(timeline.spans, timeline.lanes, timeline.detached),
+        timeline.detached,
+        room,
+        y,
+        high,
+        title,
+    )
     rows.add(first)
     return rows
 
@@ -136,7 +144,7 @@ def described(timeline: Timeline) -> str:
 
 def rows_of(timeline: Timeline) -> list[list[Any]]:
     """Give the rows of the table that says what the chart shows."""
-    why = Reasons(timeline)
+    why = Reasons(timeline.spans, timeline.lanes, timeline.detached)
     return [
         [s.loop, s.node, s.iteration, why.of(s), s.start, s.end]
         for s in timeline.spans[:_TABLE_ROWS]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from flownb.model.timeline import lines
+from flownb.model.records import lines
 from flownb.notebook.gantt_bars import BAR, Bar, draw, frame
 from flownb.notebook.ink import Group, Writing, arrow
 from flownb.notebook.words import shorten, width
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from flownb.analysis.geometry import Path, Rect
-    from flownb.model.records import Span
-    from flownb.model.timeline import Hop, Timeline
+    from flownb.model.records import Hop, Span
+    from flownb.model.timeline import Timeline
     from flownb.model.waits import Reasons
     from flownb.notebook.gantt_axis import Scale
 

@@ -15,9 +15,9 @@ import pytest
 from flownb.analysis.shape import rings
 from flownb.analysis.validate import Problem, check, validate
 from flownb.errors import GraphError
+from flownb.model.edges import END
 from flownb.model.nodes import BlockingNode, NonBlockingNode, ProducerNode
 from flownb.model.policies import AWAIT_POLICIES, OTHERWISE, Retry
-from flownb.model.routes import END
 from flownb.model.workflow import Workflow
 from tests.support import slowness
 
