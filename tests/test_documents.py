@@ -43,7 +43,14 @@ NOTEBOOKS = (
     "10_patterns.ipynb",
 )  # fmt: skip
 # What a document cannot hold, whatever is registered: things that are neither JSON nor functions.
-CANNOT = ("cannot be written down", "not JSON", "a document holds", "nput should be", "surrogate")
+CANNOT = (
+    "cannot be written down",
+    "comes back as",
+    "not JSON",
+    "a document holds",
+    "nput should be",
+    "surrogate",
+)
 MOST = 1_000  # nodes; documents of any size are read alike
 
 
