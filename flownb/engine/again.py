@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from flownb.analysis.validate import check
+from flownb.arguments import known
 from flownb.engine.generations import running
 from flownb.engine.keeper import check_kept
 from flownb.engine.placing import placed
 from flownb.engine.supported import check_supported
-from flownb.errors import LoopStopped, RunError
-from flownb.model.edges import did_you_mean
+from flownb.errors import LoopStopped
 
 if TYPE_CHECKING:
     from flownb.analysis.plan import LoopPlan
@@ -28,11 +28,8 @@ def plans_again(orch: Orchestrator, loop: str | None, cluster: Any) -> list[Loop
         raise LoopStopped(msg)
     check(orch.workflow)
     check_supported(orch.workflow, live=True)
-    known = orch.workflow.producers
-    if loop is not None and loop not in known:
-        msg = f"there is no loop {loop!r}{did_you_mean(loop, known)}"
-        raise RunError(msg)
-    asked = known if loop is None else [loop]
+    loops = orch.workflow.producers
+    asked = loops if loop is None else [known("loop", loop, loops)]
     tracks = orch._live.tracks
     idle = [name for name in asked if name not in tracks or tracks[name].is_ending]
     plans = [placed(orch.workflow, name, cluster) for name in idle]

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from flownb.arguments import SECONDS, checked
 from flownb.errors import NodeTimeout, SimulationError
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Clock:
 
     async def sleep(self, seconds: float) -> None:
         """Wait so many seconds on this clock."""
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(checked("clock.sleep()", "seconds", seconds, SECONDS))
 
 
 class BaseContext:
@@ -140,7 +141,7 @@ class Context(BaseContext):
 
     async def sleep(self, seconds: float) -> None:
         """Wait so many seconds on the run's clock."""
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(checked("ctx.sleep()", "seconds", seconds, SECONDS))
 
     async def push(self, queue: str, data: Any) -> str:
         """Push to a queue; returns the message id once Redis has acknowledged it.
@@ -166,7 +167,7 @@ class SyncContext(BaseContext):
 
     def sleep(self, seconds: float) -> None:
         """Wait so many seconds on the run's clock; a simulated node gets that much longer."""
-        self._loop.world.sleep(seconds)
+        self._loop.world.sleep(checked("ctx.sleep()", "seconds", seconds, SECONDS))
 
     def push(self, queue: str, data: Any) -> None:
         """Push to a queue; in a simulation it appears at the end of the node."""

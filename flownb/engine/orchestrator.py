@@ -10,8 +10,9 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
+from flownb.arguments import FLAG, NONE, SECONDS, TIMEOUT, checked, known, whole
 from flownb.engine.again import plans_again
 from flownb.engine.answers import Answers
 from flownb.engine.byhand import QueuesByHand
@@ -21,7 +22,7 @@ from flownb.engine.edited import tell_edited
 from flownb.engine.generations import register, unregister
 from flownb.engine.heartbeat import Heartbeat
 from flownb.engine.keeper import check_kept
-from flownb.engine.links import Links, known_node, queue_specs, uses_queues
+from flownb.engine.links import Links, queue_specs, uses_queues
 from flownb.engine.live_run import LiveRun
 from flownb.engine.observe import Guarded, Observer
 from flownb.engine.placing import check_applicable, client_for, placed, server_for
@@ -29,6 +30,7 @@ from flownb.engine.progress import Progress
 from flownb.engine.track import Track
 from flownb.engine.waiting import until_over
 from flownb.errors import GraphError, LoopStopped
+from flownb.model.making import check_called
 from flownb.model.records import ENDED
 from flownb.tracebacks import folded
 
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
     from flownb.model.status import Status
     from flownb.model.workflow import Source, Workflow
     from flownb.queues.manager import QueueManager
+
+_ITERATIONS: Final = whole("items") | NONE
 
 
 class Orchestrator(Answers):
@@ -66,9 +70,6 @@ class Orchestrator(Answers):
         using: Sequence[Any] = (),
         fresh: bool = False,
     ) -> None:
-        if control not in {"notebook", "thread"}:
-            msg = f"start(control={control!r}): choose 'notebook' or 'thread'"
-            raise GraphError(msg)
         self.name, self.workflow = workflow.name, workflow
         self._version, self._cluster = workflow.version, cluster
         plans = [placed(workflow, loop, cluster) for loop in workflow.producers]
@@ -219,7 +220,7 @@ class Orchestrator(Answers):
 
     def stop(self, loop: str | None = None, *, grace: float = 10.0) -> Request:
         """Make no new item, give what is in flight *grace* seconds, then cancel it."""
-        tracks = self._addressed(loop)
+        grace, tracks = checked("stop()", "grace", grace, SECONDS), self._addressed(loop)
         for track in tracks:
             track.next = None
             track.stop(grace, launched=self._launched)
@@ -254,7 +255,8 @@ class Orchestrator(Answers):
     @folded
     def swap(self, name: str, fn: Source) -> Request:
         """Put function *fn* behind the node called *name*, in place of its own, and apply."""
-        known_node(name, nodes := self.workflow.nodes)
+        node = (nodes := self.workflow.nodes)[known("node", name, self.workflow.nodes)]
+        check_called(name, node.kind, fn)
         before, nodes[name] = nodes[name], replace(nodes[name], fn=fn)
         self.workflow.version += 1
         try:
@@ -336,7 +338,9 @@ class Orchestrator(Answers):
         it waits for is in state error. An interrupt ends the wait, not the loops. *progress*
         shows a bar for each.
         """
-        tracks = self._addressed(loop)
+        iterations = checked("wait()", "iterations", iterations, _ITERATIONS)
+        timeout = checked("wait()", "timeout", timeout, TIMEOUT)
+        progress, tracks = checked("wait()", "progress", progress, FLAG), self._addressed(loop)
         if iterations is not None and loop is None:
             tracks = [t for t in tracks if t.manager.plan.reads is None]
         bars = Progress(tracks, iterations) if progress else None

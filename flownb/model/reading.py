@@ -83,7 +83,8 @@ class _Reader:
     def graph(self, cls: type[W]) -> W:
         doc = self.doc
         model = self._model(doc.state_model, "state_model")
-        reducers = {k: self._tool(name, f"reducer {k!r}") for k, name in doc.reducers.items()}
+        found = {k: self._tool(name, f"reducer {k!r}") for k, name in doc.reducers.items()}
+        reducers = {k: reducer for k, reducer in found.items() if reducer is not None}
         workflow = cls(doc.name, state_model=model, reducers=reducers)
         self.limits = [self._limit(i) for i in range(len(doc.limits))]
         self._nodes(workflow)
