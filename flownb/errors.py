@@ -6,10 +6,15 @@ says what to do; the same names are attributes, so that code can act on them.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Final
 
 from flownb.redaction import redacted
+
+_SHOWN: Final = 12
 
 
 def told(error: BaseException, limit: int = 2_000) -> str:
@@ -30,6 +35,21 @@ def told(error: BaseException, limit: int = 2_000) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Offer the closest known word, or say which there are.
+
+    >>> did_you_mean("chekc", ["check", "audit"])
+    ': did you mean "check"?'
+    """
+    words = list(known)
+    close = difflib.get_close_matches(word, words, n=1)
+    if close:
+        return f': did you mean "{close[0]}"?'
+    if not words:
+        return ""
+    return f" (there are: {', '.join(words[:_SHOWN])}{', ...' if len(words) > _SHOWN else ''})"
+
+
 class FlowError(Exception):
     """Something in flownb went wrong; the subclass says in which layer."""
 
@@ -48,8 +68,19 @@ class GraphError(FlowError):
         self.problems = problems
 
 
+class ArgumentError(GraphError, TypeError, ValueError):
+    """An argument has a value that it cannot have; the text says what to give instead."""
+
+
 class RunError(FlowError):
     """A run was asked for something it cannot do, or ended badly."""
+
+
+class UnknownName(GraphError, RunError, KeyError):
+    """A node, loop or queue was asked for that is not there; the text says which was meant."""
+
+    def __str__(self) -> str:
+        return "\n".join(self.problems)
 
 
 class CodeFailed(RunError):

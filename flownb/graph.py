@@ -6,18 +6,32 @@ imports it at its first use.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
+from flownb.arguments import (
+    FLAG,
+    FUNCTION,
+    NONE,
+    TEXT,
+    Rule,
+    all_checked,
+    checked,
+    known,
+    whole,
+    word,
+)
 from flownb.model.edges import END
 from flownb.model.making import make_node
 from flownb.model.policies import AWAIT_POLICIES
 from flownb.model.shown import Shown
+from flownb.model.tools import checked_tools
 from flownb.oneshot import OneShot
 from flownb.tracebacks import folded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from redis import Redis
     from redis.asyncio import Redis as AsyncRedis
@@ -34,6 +48,27 @@ if TYPE_CHECKING:
     from flownb.model.timeline import Timelines
     from flownb.model.tools import ToolRegistry
     from flownb.model.topology import NodeRef
+
+_POLICY: Final = word(*AWAIT_POLICIES) | NONE
+_POLICIES: Final = Rule(
+    f"give a list of await policies: {', '.join(AWAIT_POLICIES)}",
+    lambda value: (
+        isinstance(value, Collection)
+        and not isinstance(value, str)
+        and len(value) > 0
+        and all(policy in AWAIT_POLICIES for policy in value)
+    ),
+)
+_SEEDS: Final = whole("seeds to try", least=1) | Rule(
+    "the seeds themselves, whole numbers",
+    lambda value: isinstance(value, Iterable) and not isinstance(value, (str, bytes)),
+)
+_MEASURED: Final = Rule(
+    "give what metrics() gave", lambda value: value is None or isinstance(value, Mapping)
+)
+_NETWORK: Final = Rule(
+    "give a networkx.DiGraph", lambda value: hasattr(value, "nodes") and hasattr(value, "edges")
+)
 
 
 class Graph(OneShot, Shown):
@@ -109,10 +144,9 @@ class Graph(OneShot, Shown):
         1
         """
         from flownb.engine.cached import cache
-        from flownb.engine.links import known_node
 
         names = [self._ref(node) for node in nodes]
-        return cache.clear(self.name, tuple(known_node(n, self.nodes) for n in names))
+        return cache.clear(self.name, tuple(known("node", n, self.nodes) for n in names))
 
     @folded
     def validate(self) -> tuple[Problem, ...]:
@@ -143,8 +177,9 @@ class Graph(OneShot, Shown):
         from flownb.analysis.plan import compile_plan
         from flownb.analysis.validate import check
 
+        policy = checked("plan()", "policy", policy, _POLICY)
         check(self)
-        return compile_plan(self, self._ref(loop), policy)
+        return compile_plan(self, known("loop", self._ref(loop), self.producers), policy)
 
     @folded
     def explain(
@@ -161,6 +196,8 @@ class Graph(OneShot, Shown):
         from flownb.analysis.explain import explain
         from flownb.analysis.validate import check
 
+        policy = checked("explain()", "policy", policy, _POLICY)
+        checked("explain()", "measured", measured, _MEASURED)
         check(self)
         return explain(self, policy=policy, measured=measured)
 
@@ -186,11 +223,15 @@ class Graph(OneShot, Shown):
 
         It ends at virtual second *until* (10 if neither is given), after *iterations*
         items of every source loop, or when nothing is left to do. A node lasts what it
-        awaits on the clock, plus what it sleeps, plus its `takes=`. *policy* overrides
-        every loop's await policy, *call=False* calls no function without `fake=`,
-        *check_mutation* names a node that changes a payload it shares with others (a
-        SimulationError), *history* is how many spans and events are kept. *seed* decides all
-        random numbers, *tools* is what nodes find as `ctx.tools`.
+        awaits on the clock, plus what it sleeps, plus its `takes=`. `time.time()` (2000-01-01 at
+        the start), `monotonic` and `perf_counter` follow virtual time in it; `datetime.now()`
+        cannot, and is warned of in `.logs()`. A node that sleeps past the end is ended there;
+        one that computes for 5 s is named in a RuntimeWarning.
+
+        *policy* overrides every loop's await policy, *call=False* calls no function without
+        `fake=`, *check_mutation* names a node that changes a payload it shares with others (a
+        SimulationError), *history* is how many spans and events are kept. *seed* decides
+        all random numbers, *tools* is what nodes find as `ctx.tools`.
 
         A graph without producers runs once, with *payload* as its entry, as `run` would
         (which says what *start_rule*, *max_concurrency*, *max_iterations* and *on_error*
@@ -201,17 +242,20 @@ class Graph(OneShot, Shown):
         SimulationError when a node reaches for the outside world.
         """
         from flownb.analysis.validate import check
-        from flownb.engine.simulate import simulate
+        from flownb.engine.simulate import SIMULATE, simulate
         from flownb.engine.supported import check_supported
 
+        given = {
+            "until": until, "iterations": iterations, "seed": seed, "policy": policy, "call": call,
+            "check_mutation": check_mutation, "payload": payload, "start_rule": start_rule,
+            "max_concurrency": max_concurrency, "max_iterations": max_iterations,
+            "on_error": on_error, "history": history,
+        }  # fmt: skip
+        given = all_checked("simulate()", SIMULATE, given)
+        checked_tools("simulate()", tools)
         check(self)
         check_supported(self, live=False)
-        return simulate(
-            self, until=until, iterations=iterations, seed=seed, policy=policy, call=call,
-            check_mutation=check_mutation, payload=payload, start_rule=start_rule,
-            max_concurrency=max_concurrency, max_iterations=max_iterations, on_error=on_error,
-            history=history, tools=tools, using=self._using,
-        )  # fmt: skip
+        return simulate(self, **given, tools=tools, using=self._using)
 
     @folded
     def compare(
@@ -230,6 +274,7 @@ class Graph(OneShot, Shown):
         """
         from flownb.model.timeline import Timeline
 
+        policies = checked("compare()", "policies", policies, _POLICIES)
         if until is None and iterations is None:
             iterations = 1
         found: dict[str, Timeline] = {
@@ -270,6 +315,8 @@ class Graph(OneShot, Shown):
         """
         from flownb.engine.sweep import sweep
 
+        checked("sweep()", "check", check, FUNCTION)
+        seeds = checked("sweep()", "seeds", seeds, _SEEDS)
         tried = range(seeds) if isinstance(seeds, int) else seeds
         simulated = partial(
             self.simulate, until=until, iterations=iterations, policy=policy, call=call,
@@ -329,6 +376,10 @@ class Graph(OneShot, Shown):
         from flownb.engine.orchestrator import Orchestrator
         from flownb.engine.supported import check_supported
 
+        checked("start()", "control", control, word("notebook", "thread"))
+        checked("start()", "namespace", namespace, TEXT)
+        checked("start()", "fresh", fresh, FLAG)
+        checked_tools("start()", tools)
         check(self)
         check_supported(self, live=True)
         orchestrator = Orchestrator(
@@ -390,6 +441,7 @@ class Graph(OneShot, Shown):
 
         *functions* gives the function of each node; edge attribute `when` is kept.
         """
+        checked("from_networkx()", "g", g, _NETWORK)
         out, given = cls(str(g.name or "graph")), functions or {}
         for node, facts in g.nodes(data=True):
             kind, fn = facts.get("kind", "blocking"), given.get(node)

@@ -13,6 +13,7 @@ from copy import copy, deepcopy
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Self
 
+from flownb.arguments import FLAG, NONE, SECONDS, TEXT, checked
 from flownb.errors import StoreError
 from flownb.model.edges import Edge
 from flownb.model.making import with_own_limit
@@ -20,6 +21,7 @@ from flownb.model.nodes import Node
 from flownb.model.parts import Part
 from flownb.model.policies import UNCHANGED, Limit
 from flownb.model.records import NOTHING
+from flownb.model.tools import checked_tools
 from flownb.model.workflow import Workflow
 from flownb.tracebacks import folded
 
@@ -281,6 +283,8 @@ class OneShot(Workflow):
         from flownb.engine.durable import Kept
 
         run_id, store, interval = kept
+        run_id = checked("resume()", "run_id", run_id, TEXT)
+        interval = checked("resume()", "persistence_interval", interval, SECONDS)
         store = self._store if store is None else store
         with Kept(store, interval=interval) as place:
             record = place.load(run_id)
@@ -298,7 +302,9 @@ class OneShot(Workflow):
         from flownb.engine.outlets import Outlet
         from flownb.engine.run import Execution, Shower
 
-        tools, outlet = given["tools"], Outlet(plan, given["redis"], among=self)
+        progress = checked("run()", "progress", progress, FLAG)
+        tools = checked_tools("run()", given["tools"])
+        outlet = Outlet(plan, given["redis"], among=self)
 
         def make(**told: Any) -> Execution:
             execution = Execution(
@@ -330,6 +336,8 @@ class OneShot(Workflow):
 @contextmanager
 def _kept(store: Any, run_id: str | None, interval: float) -> Iterator[tuple[Any, ...] | None]:
     """Say how a run is kept: by its store, else by that of the environment, else not."""
+    run_id = checked("run()", "run_id", run_id, TEXT | NONE)
+    interval = checked("run()", "persistence_interval", interval, SECONDS)
     by_variable = store is None and bool(os.environ.get("FLOWNB_STORE", "").strip())
     try:
         yield (store, run_id, interval) if by_variable or store is not None else None
@@ -362,7 +370,11 @@ def _options(
     max_iterations: int | None = None,
     on_error: RunOnError = "stop",
 ) -> dict[str, Any]:
-    return {
+    from flownb.analysis.once import RUN
+    from flownb.arguments import all_checked
+
+    given = {
         "start_rule": start_rule, "max_concurrency": max_concurrency,
         "max_iterations": max_iterations, "on_error": on_error,
     }  # fmt: skip
+    return all_checked("run()", RUN, given)

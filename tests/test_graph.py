@@ -53,9 +53,11 @@ def test_a_graph_without_a_producer_says_what_is_missing() -> None:
 
 
 def test_what_is_no_store_is_refused_by_name() -> None:
-    graph = weather().set_loop("days", checkpoint=object())
-    with pytest.raises(GraphError, match=r"checkpoint=\) is a object: give a path"):
-        graph.start()
+    graph = weather()
+    with pytest.raises(
+        GraphError, match=r"set_loop\('days'\): checkpoint=.*: give the store: a path"
+    ):
+        graph.set_loop("days", checkpoint=object())
     graph.set_loop("days", checkpoint=None, pool="dask").simulate(iterations=1)  # as any pool
 
 

@@ -24,8 +24,8 @@ from flownb.analysis.shares import measured_shares
 from flownb.analysis.study import Study
 from flownb.analysis.verdicts import check_verdicts
 from flownb.analysis.why import Arm, Why
+from flownb.arguments import NONE, checked, known, word
 from flownb.errors import GraphError
-from flownb.model.edges import did_you_mean
 from flownb.model.policies import AWAIT_POLICIES
 from flownb.model.shown import Shown
 from flownb.model.workflow import Workflow
@@ -118,9 +118,9 @@ class Explanation(Shown):
         """Say in one sentence why the producer waits for *node*, or why it does not."""
         inside = [s for s in self._studies.values() if loop in {None, s.loop}]
         found = [(s, n.index) for s in inside for n in s.plan.nodes if n.name == node]
-        if node not in self.workflow.nodes:
-            msg = f"there is no node {node!r}{did_you_mean(node, self.workflow.nodes)}"
-            raise GraphError(msg)
+        known("node", node, self.workflow.nodes)
+        if loop is not None:
+            self._study(loop)
         if not found:
             return f"no producer leads to {node}, so nobody waits for it"
         return "; ".join(Why(study.plan).node(number) for study, number in found)
@@ -211,10 +211,7 @@ class Explanation(Shown):
 
     def _study(self, loop: str) -> Study:
         """Give what is known of one loop; raises GraphError if there is none of that name."""
-        if loop not in self._studies:
-            msg = f"there is no loop {loop!r}{did_you_mean(loop, self._studies)}"
-            raise GraphError(msg)
-        return self._studies[loop]
+        return self._studies[known("loop", loop, self._studies)]
 
     def with_measured(self, metrics: Mapping[str, LoopMetrics]) -> Explanation:
         """Put what a run has measured beside what is predicted.
@@ -276,7 +273,5 @@ def snapshot(workflow: Workflow) -> Workflow:
 
 
 def _known(policy: AwaitPolicy | None) -> AwaitPolicy | None:
-    if policy is not None and policy not in AWAIT_POLICIES:
-        msg = f"policy={policy!r}: choose one of {', '.join(AWAIT_POLICIES)}"
-        raise GraphError(msg)
-    return policy
+    asked: AwaitPolicy | None = checked("explain()", "policy", policy, word(*AWAIT_POLICIES) | NONE)
+    return asked

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import inspect
 from collections import deque
-from collections.abc import AsyncIterable, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final
 
 from flownb.analysis.problems import Problem, error, hint, warning
 from flownb.analysis.reads import Reads
 from flownb.errors import GraphError
+from flownb.model.making import read_once
 from flownb.model.nodes import BaseNode
 
 if TYPE_CHECKING:
@@ -29,6 +30,13 @@ def functions(subject: Subject) -> Iterator[Problem]:
     for node in subject.workflow.nodes.values():
         for text in _of_node(node):
             yield error(f"node {node.name!r}: {text}", (node.name,))
+        if node.kind == "producer" and (kind := read_once(node.fn)):
+            yield hint(
+                f"node {node.name!r}: its source is {kind}, which can be read once: a second run,"
+                " or a run after a simulation, finds it empty; give the generator function, or a"
+                " list",
+                (node.name,),
+            )
     for edge in subject.workflow.edges.values():
         if edge.condition is not None and not _takes(edge.condition, 1):
             text = f"condition {_named(edge.condition)} cannot take the payload"
@@ -64,16 +72,8 @@ def _of_node(node: Node) -> Iterator[str]:
 
 
 def _producer(source: Any) -> Iterator[str]:
-    if isinstance(source, (str, bytes)):
-        yield f"its source is text, {source!r:.40}: give a function or a list of items"
-    elif hasattr(source, "columns") and hasattr(source, "to_dict"):
-        kind = type(source).__name__
-        yield f"its source is a {kind}, which gives its columns: give .to_dict('records') for rows"
-    elif isinstance(source, BaseNode):
+    if isinstance(source, BaseNode):
         yield from _called(source)
-    elif not callable(source) and not isinstance(source, (Iterable, AsyncIterable)):
-        kind = type(source).__name__
-        yield f"its source is a {kind}: give a function, a generator function or an iterable"
     elif callable(source) and not isinstance(source, Iterable) and not _takes(source, 0):
         yield f"{_named(source)} needs arguments, a producer's function gets none (but ctx)"
 
@@ -88,9 +88,7 @@ def _step(fn: Any) -> Iterator[str]:
 
 def _called(fn: Any) -> Iterator[str]:
     run = fn.run if isinstance(fn, BaseNode) else fn
-    if not callable(run):
-        yield f"its function is a {type(fn).__name__}, which cannot be called: give a function"
-    elif not _takes(run, 1):
+    if not _takes(run, 1):
         yield f"{_named(run)} cannot take the payload; write it as fn(payload) or fn(payload, ctx)"
 
 

@@ -8,20 +8,31 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, get_args
 
 from flownb.analysis.plan import Once, compile_plan
+from flownb.arguments import NONE, Rule, whole, word
 from flownb.errors import GraphError
 from flownb.model.edges import Edge
+from flownb.model.policies import StartRule
 from flownb.model.schema import Schema
 from flownb.model.topology import entries, only_named, reached
 from flownb.model.workflow import Workflow
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from flownb.analysis.plan import LoopPlan
-    from flownb.model.policies import RunOnError, StartRule
+    from flownb.model.policies import RunOnError
 
 MOST: Final = 1000
+RUN: Final[Mapping[str, Rule]] = {
+    "start_rule": word(*get_args(StartRule)),
+    "max_concurrency": whole("nodes at work", least=1) | NONE,
+    "max_iterations": whole("runs of a node", least=1) | NONE,
+    "on_error": word("stop", "continue"),
+}
+"""What may be said of a run."""
 
 
 def root_name(workflow: Workflow) -> str:
@@ -45,7 +56,7 @@ def compile_once(
     A node runs at most *max_iterations* times, by default what the environment's
     FLOWNB_MAX_ITERATIONS says, or 1000. Raises GraphError when the graph has producers.
     """
-    _check(workflow, max_concurrency, on_error)
+    _check(workflow)
     root, first = root_name(workflow), entries(workflow)
     rooted = Workflow(workflow.name).add_producer(root)
     rooted.nodes.update(workflow.nodes)
@@ -75,7 +86,7 @@ def unreached(workflow: Workflow) -> list[str]:
     return [name for name in workflow.nodes if name not in seen]
 
 
-def _check(workflow: Workflow, max_concurrency: int | None, on_error: str) -> None:
+def _check(workflow: Workflow) -> None:
     if workflow.producers:
         loops = ", ".join(map(repr, workflow.producers))
         msg = (
@@ -83,23 +94,15 @@ def _check(workflow: Workflow, max_concurrency: int | None, on_error: str) -> No
             "once: use start(), or simulate()"
         )
         raise GraphError(msg)
-    if max_concurrency is not None and max_concurrency < 1:
-        msg = f"max_concurrency={max_concurrency}: at least 1 node must be allowed to work"
-        raise GraphError(msg)
-    if on_error not in {"stop", "continue"}:
-        msg = f"on_error={on_error!r}: a run knows 'stop' and 'continue'"
-        raise GraphError(msg)
 
 
 def _most(given: int | None) -> int:
-    if given is None:
-        text = os.environ.get("FLOWNB_MAX_ITERATIONS", str(MOST))
-        given = int(text) if text.strip().isdecimal() else 0
-        where = f"FLOWNB_MAX_ITERATIONS={text}"
-    else:
-        where = f"max_iterations={given}"
+    if given is not None:
+        return given
+    text = os.environ.get("FLOWNB_MAX_ITERATIONS", str(MOST))
+    given = int(text) if text.strip().isdecimal() else 0
     if given < 1:
-        msg = f"{where}: give a whole number, at least 1"
+        msg = f"FLOWNB_MAX_ITERATIONS={text}: give a whole number, at least 1"
         raise GraphError(msg)
     return given
 

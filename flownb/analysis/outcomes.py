@@ -87,20 +87,13 @@ def _labels(node: Node, labelled: list[Edge], whens: list[Edge]) -> Iterator[Pro
 
 
 def joins(subject: Subject) -> Iterator[Problem]:
-    """Find `join=` that can never fire, says nothing, or is no join."""
+    """Find `join=` that can never fire, or says nothing."""
     for node in subject.workflow.nodes.values():
         join = node.join
         if join == "all":
             continue
         edges = subject.ins[node.name]
-        number = isinstance(join, int) and not isinstance(join, bool)
-        if join not in ("each", "first") and (not number or int(join) < 1):
-            yield error(
-                f"node {node.name!r}: join={join!r}: choose 'all', 'each', 'first',"
-                " or how many inputs to wait for (1 or more)",
-                (node.name,),
-            )
-        elif number and len(edges) < int(join) and edges:
+        if isinstance(join, int) and len(edges) < join and edges:
             yield error(
                 f"node {node.name!r}: join={join} can never fire, it has {len(edges)}"
                 f" {'edge' if len(edges) == 1 else 'edges'} in; use a smaller number or join='all'",

@@ -14,8 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-from flownb.errors import GraphError
-from flownb.model.edges import did_you_mean
+from flownb.errors import GraphError, did_you_mean
 from flownb.model.policies import AWAIT_POLICIES
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from flownb.analysis.paths import ArmEnds, has_blocking, reach
 from flownb.analysis.problems import Problem, error, hint, listed
-from flownb.model.edges import did_you_mean
+from flownb.errors import did_you_mean
 
 if TYPE_CHECKING:
     from flownb.analysis.problems import Subject

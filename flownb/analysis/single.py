@@ -10,7 +10,7 @@ from flownb.analysis.knots import knots
 from flownb.analysis.once import unreached
 from flownb.analysis.problems import Problem, error, listed
 from flownb.analysis.shape import rings
-from flownb.model.edges import did_you_mean
+from flownb.errors import did_you_mean
 from flownb.model.policies import ON_ERROR
 
 if TYPE_CHECKING:
@@ -33,10 +33,6 @@ def one_shot_options(subject: Subject) -> Iterator[Problem]:
             )
         if isinstance(node.on_error, str):
             yield from _handler(subject, node)
-        most: Any = node.max_iterations
-        if most is not None and (not isinstance(most, int) or most < 1):
-            text = f"node {node.name!r}: max_iterations={most!r} must be at least 1"
-            yield error(text, (node.name,))
 
 
 def _handler(subject: Subject, node: Any) -> Iterator[Problem]:

@@ -23,7 +23,7 @@ from flownb.analysis.shape import (
     unknown_ends,
 )
 from flownb.analysis.single import beginnings, endless, one_shot_options
-from flownb.analysis.values import loop_options, node_values
+from flownb.analysis.values import loop_options
 from flownb.errors import GraphError
 
 if TYPE_CHECKING:
@@ -44,7 +44,6 @@ _CHECKS: Final[tuple[Callable[[Subject], Iterator[Problem]], ...]] = (
     verdicts,
     joins,
     nesting,
-    node_values,
     functions,
     cached,
     loop_options,

@@ -13,8 +13,8 @@ from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, Any, Final
 
-from flownb.errors import GraphError
-from flownb.model.edges import did_you_mean, says
+from flownb.errors import GraphError, did_you_mean
+from flownb.model.edges import says
 from flownb.model.policies import OTHERWISE
 
 if TYPE_CHECKING:

@@ -7,16 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from flownb.engine.links import known_node, lanes
-from flownb.errors import RunError
-from flownb.model.edges import did_you_mean
+from flownb.arguments import Named, known, newest
+from flownb.engine.links import lanes
 from flownb.model.shown import Viewed
 from flownb.model.status import Status
 from flownb.model.timeline import Timeline
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from flownb.analysis.explain import Explanation
     from flownb.engine.track import LiveRun, Track
     from flownb.model.records import Failure, LogLine, LoopMetrics
@@ -43,7 +40,7 @@ class Answers(Viewed):
 
     def metrics(self) -> dict[str, LoopMetrics]:
         """Give the counters of each loop; reading them never stops a loop."""
-        return {name: track.metrics() for name, track in self._live.tracks.items()}
+        return Named({name: track.metrics() for name, track in self._live.tracks.items()}, "loop")
 
     def logs(
         self, *, loop: str | None = None, node: str | None = None, last: int | None = None
@@ -52,10 +49,12 @@ class Answers(Viewed):
 
         All of them, or those of one *loop* or *node*, and of these the *last* so many.
         """
+        if node is not None:
+            known("node", node, self._nodes())
         lines = [
             x for t in self._addressed(loop) for x in list(t.history.logs) if node in {None, x.node}
         ]
-        return _last(sorted(lines, key=lambda x: x.time), last)
+        return newest(sorted(lines, key=lambda x: x.time), last, "logs()")
 
     def failures(self, loop: str | None = None, *, last: int | None = None) -> list[Failure]:
         """Give the items that failed, oldest first, of one *loop* or all; each keeps 100.
@@ -63,16 +62,16 @@ class Answers(Viewed):
         *last*: only so many.
         """
         found = [f for t in self._addressed(loop) for f in list(t.history.failures)]
-        return _last(sorted(found, key=lambda f: f.time), last)
+        return newest(sorted(found, key=lambda f: f.time), last, "failures()")
 
     def outputs(self, node: str, last: int | None = None) -> list[Any]:
         """Give the last outputs of a node, oldest first; its `keep=` says how many are kept.
 
         A node in several loops has its own in each: those of one loop follow the other's.
         """
+        known("node", node, self._nodes())
         found = [t.outputs.kept for t in self._live.tracks.values()]
-        known_node(node, {name: None for kept in found for name in kept})
-        return _last([x for kept in found for x in list(kept.get(node, ()))], last)
+        return newest((x for kept in found for x in list(kept.get(node, ()))), last, "outputs()")
 
     def explain(self) -> Explanation:
         """Say who waits for whom, and put what was measured so far beside what is predicted."""
@@ -90,12 +89,8 @@ class Answers(Viewed):
     def _addressed(self, loop: str | None) -> list[Track]:
         if loop is None:
             return list(self._live.tracks.values())
-        if loop not in self._live.tracks:
-            msg = f"there is no loop {loop!r}{did_you_mean(loop, self._live.tracks)}"
-            raise RunError(msg)
-        return [self._live.tracks[loop]]
+        return [self._live.tracks[known("loop", loop, self._live.tracks)]]
 
-
-def _last(found: Iterable[Any], last: int | None) -> list[Any]:
-    kept = list(found)
-    return kept if last is None else kept[-last:] if last else []
+    def _nodes(self) -> list[str]:
+        """Name the nodes of all loops."""
+        return list(dict.fromkeys(n for t in self._live.tracks.values() for n in t.outputs.kept))

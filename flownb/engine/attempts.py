@@ -177,13 +177,15 @@ class Attempts:
         """Await an async node; in a simulation it then lasts as declared, also if it fails."""
         try:
             output = await work
-        except Exception as error:
+        except ENDS:
+            raise
+        except FAILS as error:
             await self._linger(token, None, error)
             raise
         await self._linger(token, output)
         return output
 
-    async def _linger(self, token: Token, output: Any, error: Exception | None = None) -> None:
+    async def _linger(self, token: Token, output: Any, error: BaseException | None = None) -> None:
         if (extra := self._function.extra(token, output, error)) > 0:
             await asyncio.sleep(extra)
 

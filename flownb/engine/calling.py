@@ -226,7 +226,9 @@ class Runner:
         if runtime.inline:
             runtime.world.called(runtime, token.start, self.neighbours)
             if self.plan.shares:
-                token.before = runtime.world.watched(token.payload)
+                token.before = runtime.world.watched(
+                    runtime, self.name, token.iteration, token.payload
+                )
         if token.item.memo and token.item.key(token) in token.item.memo:
             self._replay(token)
             return False
@@ -422,6 +424,8 @@ class Runner:
                 output, live = token.item.onward(token, output)
             except FAILS as failure:  # a condition is the user's too
                 error = failure
+        if error is not None and self.instance is not None:
+            _tell_of_payload(error)
         self.table.open.pop(token, None)
         if token.before is not None:
             self.runtime.world.check_unchanged(
@@ -440,6 +444,13 @@ class Runner:
         if token.entered and self.gate is not None:
             token.entered = False
             self.gate.leave()
+
+
+def _tell_of_payload(error: BaseException) -> None:
+    """Say how a class node gets at its payload, where it has used what it got as one."""
+    text = str(error.args[0]) if error.args else ""
+    if isinstance(error, (TypeError, AttributeError)) and "NodeData" in text:
+        error.args = (f"{text}; run() gets a NodeData: its payload is data.payload",)
 
 
 def _drop(started: Any, _: Any) -> None:

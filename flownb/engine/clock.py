@@ -23,6 +23,9 @@ from flownb.engine.capture import who
 from flownb.errors import DeadlockError, RunError, SimulationError
 
 MICRO: Final = 1_000_000
+EPOCH: Final = 946_684_800
+"""What `time.time()` says in a node when a simulation begins: 2000-01-01, 0:00 UTC."""
+_LAST_TURNS: Final = 100_000
 
 
 class Turn:
@@ -82,6 +85,22 @@ class VirtualLoop(base_events.BaseEventLoop):
         self._timers: list[tuple[int, int, Turn]] = []
         self._order = itertools.count()
         self._cancelled = 0
+        self._last_turns = _LAST_TURNS
+
+    def abort(self, end: Callable[[], Any]) -> None:
+        """Call *end* soon and let nobody sleep any more; from any thread."""
+        self.aborted = True
+        self._run_once = self._last_turn  # type: ignore[method-assign]
+        if not self.is_closed():
+            self.call_soon(end)
+
+    def _last_turn(self) -> None:
+        """Take one of the turns that are left after an interrupt."""
+        self._last_turns -= 1
+        if self._last_turns < 0:
+            msg = "the simulation was interrupted, and somebody goes on all the same"
+            raise RunError(msg)
+        VirtualLoop._run_once(self)
 
     def time(self) -> float:
         """Virtual seconds since the loop was made."""
@@ -138,6 +157,10 @@ class VirtualLoop(base_events.BaseEventLoop):
     def new_waiter(self) -> VirtualWait:
         """Give what a loop waits for, instead of a future."""
         return VirtualWait(self)
+
+    def reaches(self, slept: float) -> bool:
+        """Whether the simulation still goes on *slept* seconds from now."""
+        return not self.aborted and self.us + round(slept * MICRO) <= self.horizon * MICRO
 
     @property
     def others(self) -> bool:
@@ -201,9 +224,6 @@ class VirtualLoop(base_events.BaseEventLoop):
 
     def jump(self, us: int) -> None:
         """Move time to the next timer; called when nothing is ready."""
-        if self.aborted:
-            msg = "the simulation was interrupted"
-            raise RunError(msg)
         if us > self.horizon * MICRO and self.on_horizon is not None:
             self.us = round(self.horizon * MICRO)
             self.on_horizon()

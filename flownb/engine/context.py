@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from flownb.arguments import SECONDS, checked
 from flownb.errors import NodeTimeout, SimulationError
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ class Context(BaseContext):
 
     async def sleep(self, seconds: float) -> None:
         """Wait so many seconds on the run's clock."""
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(checked("ctx.sleep()", "seconds", seconds, SECONDS))
 
     async def push(self, queue: str, data: Any) -> str:
         """Push to a queue; returns the message id once Redis has acknowledged it.
@@ -141,7 +142,7 @@ class SyncContext(BaseContext):
 
     def sleep(self, seconds: float) -> None:
         """Wait so many seconds on the run's clock; a simulated node gets that much longer."""
-        self._runtime.world.sleep(seconds)
+        self._runtime.world.sleep(checked("ctx.sleep()", "seconds", seconds, SECONDS))
 
     def push(self, queue: str, data: Any) -> None:
         """Push to a queue; in a simulation it appears at the end of the node."""

@@ -11,6 +11,7 @@ import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
+from flownb.arguments import TIMEOUT, checked
 from flownb.errors import RunError
 from flownb.tracebacks import folded, folding
 
@@ -41,6 +42,7 @@ class Request:
 
         Called from the event loop that would have to do the work it raises RunError.
         """
+        timeout = checked(f"{self._what}.wait()", "timeout", timeout, TIMEOUT)
         running = running_loop()
         if running is not None and running is self._home:
             if not getattr(running, "_nest_patched", False):

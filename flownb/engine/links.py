@@ -6,8 +6,6 @@ import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from flownb.analysis.paths import Flow, reach
-from flownb.errors import GraphError
-from flownb.model.edges import did_you_mean
 from flownb.model.records import Lane
 from flownb.queues.spec import QueueSpec
 
@@ -129,11 +127,3 @@ def lanes(plans: Iterable[LoopPlan]) -> tuple[Lane, ...]:
 
 def _limit(limit: Limit | None) -> str:
     return "" if limit is None else repr(limit)
-
-
-def known_node(name: str, names: Iterable[str]) -> str:
-    """Give the name back if there is such a node, else say which was meant."""
-    if name not in names:
-        msg = f"there is no node {name!r}{did_you_mean(name, names)}"
-        raise GraphError(msg)
-    return name

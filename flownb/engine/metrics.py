@@ -13,6 +13,7 @@ from itertools import pairwise
 from math import ceil, log2
 from typing import TYPE_CHECKING, Any, Final
 
+from flownb.arguments import Named
 from flownb.model.records import Batch, LoopMetrics, NodeMetrics
 
 if TYPE_CHECKING:
@@ -257,7 +258,7 @@ class Meter:
             working=s["work"], waiting=s["wait"], throttled=s["throttled"],
             elapsed=(now if self.ended is None else self.ended) - self.started,
             p50=self.items.quantile(0.5), p99=self.items.quantile(0.99),
-            nodes={n.name: n.snapshot() for n in list(self.nodes.values())},
+            nodes=Named({n.name: n.snapshot() for n in list(self.nodes.values())}, "node"),
         )  # fmt: skip
 
 

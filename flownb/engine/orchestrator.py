@@ -10,9 +10,10 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from flownb.analysis.validate import check
+from flownb.arguments import FLAG, NONE, SECONDS, TIMEOUT, checked, known, whole
 from flownb.engine.answers import Answers
 from flownb.engine.byhand import QueuesByHand
 from flownb.engine.capture import capture, release
@@ -20,15 +21,15 @@ from flownb.engine.control import EventLoopThread, Request, running_loop
 from flownb.engine.generations import register, running, unregister
 from flownb.engine.heartbeat import Heartbeat
 from flownb.engine.keeper import check_kept
-from flownb.engine.links import Links, known_node, queue_specs, uses_queues
+from flownb.engine.links import Links, queue_specs, uses_queues
 from flownb.engine.observe import Guarded, Observer
 from flownb.engine.placing import check_applicable, client_for, placed, server_for
 from flownb.engine.progress import Progress
 from flownb.engine.supported import check_supported
 from flownb.engine.track import LiveRun, Track
 from flownb.engine.waiting import Forsaken, until_over
-from flownb.errors import GraphError, LoopStopped, RunError
-from flownb.model.edges import did_you_mean
+from flownb.errors import GraphError, LoopStopped
+from flownb.model.making import check_called
 from flownb.model.records import ENDED
 from flownb.tracebacks import folded
 
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from flownb.model.status import Status
     from flownb.model.workflow import Source, Workflow
     from flownb.queues.manager import QueueManager
+
+_ITERATIONS: Final = whole("items") | NONE
 
 
 class Orchestrator(Answers):
@@ -66,9 +69,6 @@ class Orchestrator(Answers):
         using: Sequence[Any] = (),
         fresh: bool = False,
     ) -> None:
-        if control not in {"notebook", "thread"}:
-            msg = f"start(control={control!r}): choose 'notebook' or 'thread'"
-            raise GraphError(msg)
         self.name, self.workflow = workflow.name, workflow
         self._version, self._cluster = workflow.version, cluster
         plans = [placed(workflow, loop, cluster) for loop in workflow.producers]
@@ -159,11 +159,8 @@ class Orchestrator(Answers):
             raise LoopStopped(msg)
         check(self.workflow)
         check_supported(self.workflow, live=True)
-        known, tracks = self.workflow.producers, self._live.tracks
-        if loop is not None and loop not in known:
-            msg = f"there is no loop {loop!r}{did_you_mean(loop, known)}"
-            raise RunError(msg)
-        asked = known if loop is None else [loop]
+        loops, tracks = self.workflow.producers, self._live.tracks
+        asked = loops if loop is None else [known("loop", loop, loops)]
         idle = [name for name in asked if name not in tracks or tracks[name].is_ending]
         plans = [placed(self.workflow, name, self._cluster) for name in idle]
         check_kept(self.workflow, plans, fresh=False)
@@ -236,7 +233,7 @@ class Orchestrator(Answers):
 
     def stop(self, loop: str | None = None, *, grace: float = 10.0) -> Request:
         """Make no new item, give what is in flight *grace* seconds, then cancel it."""
-        tracks = self._addressed(loop)
+        grace, tracks = checked("stop()", "grace", grace, SECONDS), self._addressed(loop)
         for track in tracks:
             track.next = None
             track.stop(grace, launched=self._launched)
@@ -280,7 +277,8 @@ class Orchestrator(Answers):
     @folded
     def swap(self, name: str, fn: Source) -> Request:
         """Put function *fn* behind the node called *name*, in place of its own, and apply."""
-        known_node(name, nodes := self.workflow.nodes)
+        node = (nodes := self.workflow.nodes)[known("node", name, self.workflow.nodes)]
+        check_called(name, node.kind, fn)
         before, nodes[name] = nodes[name], replace(nodes[name], fn=fn)
         self.workflow.version += 1
         try:
@@ -362,7 +360,9 @@ class Orchestrator(Answers):
         it waits for is in state error. An interrupt ends the wait, not the loops. *progress*
         shows a bar for each.
         """
-        tracks = self._addressed(loop)
+        iterations = checked("wait()", "iterations", iterations, _ITERATIONS)
+        timeout = checked("wait()", "timeout", timeout, TIMEOUT)
+        progress, tracks = checked("wait()", "progress", progress, FLAG), self._addressed(loop)
         if iterations is not None and loop is None:
             tracks = [t for t in tracks if t.manager.plan.reads is None]
         bars = Progress(tracks, iterations) if progress else None

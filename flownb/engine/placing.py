@@ -41,7 +41,7 @@ def placed(workflow: Workflow, loop: str, cluster: Any) -> LoopPlan:
     """
     plan = compile_plan(workflow, loop)
     if plan.options.checkpoint is not None:
-        plan = replace(plan, options=replace(plan.options, checkpoint=True))
+        plan = replace(plan, options=replace(plan.options, checkpoint="kept"))
     if cluster is None or "pool" in workflow.options.get(loop, {}):
         return plan
     return replace(plan, options=replace(plan.options, pool="dask"))

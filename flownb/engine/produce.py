@@ -7,6 +7,7 @@ into an iteration is skipped and counted, never queued.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -15,6 +16,7 @@ from flownb.engine.catchup import CatchUp
 from flownb.engine.routing import route
 from flownb.engine.signature import EXHAUSTED, FAILS, can_be_replayed
 from flownb.engine.token import Token
+from flownb.model.making import read_once
 from flownb.queues.spec import Lease
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ class Making(Protocol):
     items: dict[int, Item]
     made: int
     most: int | None
+    reason: str
 
     @property
     def stepping(self) -> bool:
@@ -128,6 +131,8 @@ class Source:
         self._reading: Any = None
         self._draining: Any = None
         self._closing = False
+        if before is None and not loop.made:
+            self._tell_begun()
         if before is not None:
             self._follow(before)
         elif loop.keeping is not None and self.node.reader is None:
@@ -235,6 +240,8 @@ class Source:
         made = await (self._pull() if self.node.reader is None else self._message())
         if made[0] is EXHAUSTED:
             self.exhausted = True
+            if not self.pulled and (kind := read_once(self._items_of)):
+                self._tell(f"its source, {kind}, can be read once and gives nothing any more")
         elif self.node.reader is None and _is_item(made):
             self.index = self.count()
         return made
@@ -248,6 +255,23 @@ class Source:
             return route(plan, None, payload)[1]
         except FAILS as error:
             return error
+
+    @property
+    def _items_of(self) -> Any:
+        """What is read for items; None where nothing is called."""
+        runner = self.runner
+        return runner.called_fn if self._runtime.world.calls(runner.node) else None
+
+    def _tell_begun(self) -> None:
+        """Tell of a generator that somebody has read from: what it gave then is gone."""
+        source = self._items_of
+        if inspect.isgenerator(source) and inspect.getgeneratorstate(source) == "GEN_SUSPENDED":
+            self._tell("its source, a generator, was begun before: what it gave then is not here")
+
+    def _tell(self, what: str) -> None:
+        text = f"{what}; give the generator function, or a list"
+        self.loop.reason = text
+        self._runtime.log(self._runtime.name, -1, "warning", text)
 
     def count(self) -> int:
         """Count an item that was made; give its number."""

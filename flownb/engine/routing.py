@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flownb.engine.signature import FAILS
-from flownb.errors import beside
-from flownb.model.edges import AnyOf, did_you_mean, says
+from flownb.errors import beside, did_you_mean
+from flownb.model.edges import AnyOf, says
 from flownb.model.jsonable import short_repr
 from flownb.model.policies import OTHERWISE
 

@@ -12,6 +12,7 @@ import contextvars
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
+from flownb.arguments import SECONDS, checked
 from flownb.engine.capture import HERE, Spot
 from flownb.model.records import LogLine
 from flownb.model.tools import tools as global_tools
@@ -46,7 +47,7 @@ class Clock:
 
     async def sleep(self, seconds: float) -> None:
         """Wait so many seconds on this clock."""
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(checked("clock.sleep()", "seconds", seconds, SECONDS))
 
 
 class World(Protocol):
@@ -80,7 +81,7 @@ class World(Protocol):
     def hopped(self, runtime: Runtime, hops: int) -> None:
         """Watch a message that has crossed so many queues."""
 
-    def watched(self, payload: Any) -> Any:
+    def watched(self, runtime: Runtime, node: str, iteration: int, payload: Any) -> Any:
         """Give what to compare a payload with when its node has ended; None: nothing."""
 
     def check_unchanged(
@@ -127,7 +128,7 @@ class RealWorld:
     def hopped(self, runtime: Runtime, hops: int) -> None:
         """Nothing to watch."""
 
-    def watched(self, payload: Any) -> Any:
+    def watched(self, runtime: Runtime, node: str, iteration: int, payload: Any) -> Any:
         """Nothing to compare with later."""
 
     def check_unchanged(

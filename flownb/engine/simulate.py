@@ -13,8 +13,20 @@ import math
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
-from flownb.analysis.once import compile_once
+from flownb.analysis.once import RUN, compile_once
 from flownb.analysis.plan import LoopPlan, compile_plan
+from flownb.arguments import (
+    FLAG,
+    MOST_SECONDS,
+    NONE,
+    Named,
+    Rule,
+    known,
+    newest,
+    number,
+    whole,
+    word,
+)
 from flownb.engine.capture import captured
 from flownb.engine.clock import VirtualLoop
 from flownb.engine.inflight import Gates
@@ -25,14 +37,16 @@ from flownb.engine.observe import Guarded, Observer, Outputs
 from flownb.engine.placing import without_checkpoint
 from flownb.engine.recording import Recording, Tape
 from flownb.engine.runtime import Clock
-from flownb.engine.sandbox import sandboxed
+from flownb.engine.sandbox import asks_the_date, sandboxed
+from flownb.engine.watchdog import end, join
 from flownb.engine.world import Simulated
 from flownb.errors import DeadlockError, GraphError
+from flownb.model.policies import AWAIT_POLICIES
 from flownb.model.shown import Shown
 from flownb.model.timeline import Timeline
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from flownb.analysis.explain import Explanation
     from flownb.model.policies import AwaitPolicy, RunOnError, StartRule
@@ -40,6 +54,16 @@ if TYPE_CHECKING:
     from flownb.model.workflow import Workflow
 
 DEFAULT_UNTIL: Final = 10.0
+SIMULATE: Final[Mapping[str, Rule]] = {
+    **RUN,
+    "until": number("seconds to simulate", above=0, most=MOST_SECONDS, infinite=True) | NONE,
+    "iterations": whole("items of each source loop", least=1) | NONE,
+    "seed": whole("", least=None),
+    "policy": word(*AWAIT_POLICIES) | NONE,
+    "call": FLAG,
+    "check_mutation": FLAG,
+    "history": whole("spans and events to keep"),
+}
 
 
 class Simulation(Shown):
@@ -53,7 +77,7 @@ class Simulation(Shown):
     def __init__(self, name: str, history: Recording, duration: float) -> None:
         self.name, self._history, self.digest = name, history, history.digest
         self.duration = duration
-        self.metrics: dict[str, LoopMetrics] = {}
+        self.metrics: dict[str, LoopMetrics] = Named(what="loop")
         self._kept: dict[str, list[Any]] = {}
         self._lanes: tuple[Lane, ...] = ()
         self._graph: Any = None  # the graph as it was, and under which policy
@@ -76,19 +100,32 @@ class Simulation(Shown):
 
         A node in several loops has its own in each: those of one loop follow the other's.
         """
-        from flownb.engine.links import known_node
+        return newest(self._kept[known("node", node, self._kept)], last, "outputs()")
 
-        kept = self._kept[known_node(node, self._kept)]
-        return kept if last is None else kept[-last:]
+    def failures(self, loop: str | None = None, *, last: int | None = None) -> list[Failure]:
+        """Give the items that failed, oldest first, of one *loop* or all; the *last* so many."""
+        self._check(loop)
+        found = [f for f in self._history.failures if loop in {None, f.loop}]
+        return newest(found, last, "failures()")
 
-    def failures(self) -> list[Failure]:
-        """Give the last items that failed."""
-        return list(self._history.failures)
+    def logs(
+        self, *, loop: str | None = None, node: str | None = None, last: int | None = None
+    ) -> list[LogLine]:
+        """Give the last lines that nodes printed or logged, oldest first.
 
-    def logs(self, *, loop: str | None = None, node: str | None = None) -> list[LogLine]:
-        """Give the last lines that nodes printed or logged, of one *loop* or *node* or all."""
+        All of them, or those of one *loop* or *node*, and of these the *last* so many.
+        """
+        self._check(loop, node)
         lines = list(self._history.logs)
-        return [x for x in lines if loop in {None, x.loop} and node in {None, x.node}]
+        found = [x for x in lines if loop in {None, x.loop} and node in {None, x.node}]
+        return newest(found, last, "logs()")
+
+    def _check(self, loop: str | None, node: str | None = None) -> None:
+        """Refuse a name that is not there."""
+        if loop is not None:
+            known("loop", loop, self.metrics)
+        if node is not None:
+            known("node", node, self._kept)
 
     def explain(self) -> Explanation:
         """Say who waits for whom, and put what happened beside what was predicted."""
@@ -99,6 +136,7 @@ class Simulation(Shown):
 
     def releases(self, loop: str) -> list[float]:
         """Give the second of each release of a loop, in order of iteration."""
+        self._check(loop)
         return [e.time for e in self.events if e.kind == "released" and e.loop == loop]
 
 
@@ -149,9 +187,6 @@ def simulate(
 def _until(plans: Sequence[LoopPlan], until: float | None, iterations: int | None) -> float:
     if until is None:
         return DEFAULT_UNTIL if iterations is None else math.inf
-    if until <= 0:
-        msg = f"simulate(until={until}): give the seconds to simulate, above 0"
-        raise GraphError(msg)
     endless = [
         p.loop for p in plans if p.reads is None and not hasattr(p.nodes[0].node.fn, "__len__")
     ]
@@ -187,15 +222,20 @@ class _Run:
         self.result: Simulation | None = None
         self.error: BaseException | None = None
         self.idle = False
+        self.over = threading.Event()
+        self.main: asyncio.Task[None] | None = None
 
     def in_thread(self) -> Simulation:
         """Run in a helper thread and wait; an interrupt ends the simulation."""
         thread = threading.Thread(target=self._guarded, name="flownb simulation", daemon=True)
         thread.start()
         try:
-            thread.join()
-        except BaseException:
-            self.event_loop.aborted = True
+            join(thread, self.over)
+        except BaseException as error:
+            self.event_loop.abort(self._cancel)
+            at_work = end(thread, self.over)
+            if isinstance(error, KeyboardInterrupt) and at_work:
+                error.args = (f"the simulation was in {at_work}",)
             raise
         if self.error is not None:
             raise self.error
@@ -210,18 +250,26 @@ class _Run:
         functions = [f for n in self.workflow.nodes.values() for f in (n.fn, n.fake, n.takes)]
         functions += [e.condition for e in self.workflow.edges.values()]
         try:
-            with captured(), sandboxed(functions):
-                self.event_loop.run_until_complete(self._main())
+            with captured(), sandboxed(functions, self.event_loop):
+                self.main = self.event_loop.create_task(self._main())
+                self.event_loop.run_until_complete(self.main)
         except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
             self.error = error
         finally:
             self.event_loop.close()
+            self.over.set()
+
+    def _cancel(self) -> None:
+        if self.main is not None:
+            self.main.cancel()
 
     async def _main(self) -> None:
         gates, specs = Gates(), queue_specs(self.workflow)
         server = self._server()
         for plan in self.plans:
             self._make(plan, gates, server, specs)
+        for manager in self.managers.values():
+            _tell_of_dates(manager)
         links = Links(self.plans)
         tasks = {}
         for name, manager in self.managers.items():
@@ -322,6 +370,18 @@ class _Run:
         await asyncio.gather(*tasks, return_exceptions=True)
         for manager in self.managers.values():
             await manager.runtime.queues.aclose()
+
+
+def _tell_of_dates(manager: LoopManager) -> None:
+    """Warn of nodes that ask a clock for which nothing can stand in."""
+    for plan in manager.plan.nodes:
+        node = plan.node
+        if manager.runtime.world.calls(node) and (asked := asks_the_date(node.fake or node.fn)):
+            text = (
+                f"{asked}() gives the date of today also in a simulation: ask time.time(), or "
+                "ctx.clock.time()"
+            )
+            manager.runtime.log(node.name, -1, "warning", text)
 
 
 def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:

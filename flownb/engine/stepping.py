@@ -10,11 +10,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from flownb.analysis.once import compile_once
-from flownb.engine.links import known_node
+from flownb.arguments import known
 from flownb.engine.outlets import Outlet
 from flownb.engine.run import Execution, Shower, run_in_thread
 from flownb.errors import RunError
 from flownb.model.records import NOTHING
+from flownb.model.tools import checked_tools
 from flownb.model.workflow import Workflow
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ _NOT_ALONE = ("producer", "queue", "queue_reader")
 
 def step(graph: Any, name: str, item: Any, tools: ToolRegistry | None) -> Any:
     """Call node *name* once; give what it returned, of an if its verdict."""
-    node = graph.nodes[known_node(name, graph.nodes)]
+    checked_tools("step()", tools)
+    node = graph.nodes[known("node", name, graph.nodes)]
     if node.kind in _NOT_ALONE:
         raise RunError(
             f"step({name!r}): a {node.kind.replace('_', ' ')} does nothing by itself; "

@@ -6,15 +6,19 @@ A call takes, in virtual seconds, what it awaits on the clock, plus what it pass
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import math
+from numbers import Real
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
+from flownb.arguments import MOST_SECONDS
 from flownb.engine.cached import Cache
 from flownb.engine.capture import HERE
 from flownb.engine.signature import EXHAUSTED, FAILS
-from flownb.errors import InjectedFailure, LivelockError, SimulationError, beside
+from flownb.equality import unchanged
+from flownb.errors import InjectedFailure, LivelockError, SimulationError, beside, told
 from flownb.model.nodes import drawn
 
 if TYPE_CHECKING:
@@ -121,17 +125,22 @@ class Simulated:
         """Make the simulated call last longer."""
         add_sleep(seconds)
 
-    def watched(self, payload: Any) -> Any:
+    def watched(self, runtime: Runtime, node: str, iteration: int, payload: Any) -> Any:
         """Copy a payload that others get too, if mutation is to be checked."""
-        if self._check_mutation:
+        if not self._check_mutation:
+            return None
+        try:
             return copy.deepcopy(payload)
-        return None
+        except Exception as error:  # noqa: BLE001 - of the payload's own making
+            text = f"check_mutation: this payload cannot be copied, so nobody looks: {told(error)}"
+            runtime.log(node, iteration, "warning", text)
+            return None
 
     def check_unchanged(
         self, runtime: Runtime, node: str, iteration: int, payload: Any, before: Any
     ) -> None:
         """Name a node that changed a payload it shares."""
-        if _equal(payload, before):
+        if unchanged(payload, before):
             return
         msg = (
             f"node {node!r} (loop {runtime.name!r}, iteration {iteration}) "
@@ -147,17 +156,26 @@ class Simulated:
         return self._rngs[key]
 
 
-def add_sleep(seconds: float) -> None:
-    """Add to the length of the simulated call that runs now."""
-    if seconds < 0:
+class Ended(BaseException):
+    """A node slept past the end of the simulation: it is still at work then, and ends there."""
+
+
+def add_sleep(seconds: Any) -> None:
+    """Add to the length of the simulated call that runs now; refuses what `time.sleep` does."""
+    real = isinstance(seconds, Real)
+    if not real:
+        msg = f"{type(seconds).__name__!r} object cannot be interpreted as an integer"
+        raise TypeError(msg)
+    if not seconds >= 0:
         msg = "sleep length must be non-negative"
         raise ValueError(msg)
+    if seconds > MOST_SECONDS:
+        msg = "timestamp too large to convert to C _PyTime_t"
+        raise OverflowError(msg)
     spot = HERE.get()
-    if spot is not None:
-        spot.slept += seconds
-
-
-def _equal(a: Any, b: Any) -> bool:
-    """Compare payloads; arrays and tables, which compare cell by cell, by what they show."""
-    same = a == b
-    return same if isinstance(same, bool) else repr(a) == repr(b)
+    if spot is None:
+        return
+    spot.slept += float(seconds)
+    event_loop: Any = asyncio.get_running_loop()
+    if not event_loop.reaches(spot.slept):
+        raise Ended

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from flownb.errors import GraphError
-from flownb.model.edges import did_you_mean
+from flownb.errors import GraphError, did_you_mean
 from flownb.model.jsonable import check_plain
 from flownb.model.nodes import Kind
 from flownb.model.policies import (

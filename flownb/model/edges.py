@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 START: Final = "__start__"  # the names of the entry and of the end of a run, as LangGraph's
 END: Final = "__end__"
-_SHOWN: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +58,3 @@ def says(verdict: Any, when: Any) -> bool:
     if type(when) is AnyOf and type(verdict) is not AnyOf:
         return any(bool(verdict == one) for one in when)
     return bool(verdict == when)
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Offer the closest known word, or say which there are.
-
-    >>> did_you_mean("chekc", ["check", "audit"])
-    ': did you mean "check"?'
-    """
-    words = list(known)
-    close = difflib.get_close_matches(word, words, n=1)
-    if close:
-        return f': did you mean "{close[0]}"?'
-    if not words:
-        return ""
-    return f" (there are: {', '.join(words[:_SHOWN])}{', ...' if len(words) > _SHOWN else ''})"

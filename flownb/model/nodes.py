@@ -8,13 +8,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from numbers import Real
 from random import Random
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Protocol, TypeVar, get_args
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Final,
+    Literal,
+    Protocol,
+    Self,
+    TypeVar,
+    get_args,
+)
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from flownb.arguments import MOST_SECONDS, TEXT, checked
 from flownb.errors import RunError, beside
 from flownb.model.jsonable import short_repr
 
@@ -25,7 +37,6 @@ if TYPE_CHECKING:
 Kind = Literal["producer", "blocking", "non_blocking", "if", "queue", "queue_reader"]
 C_co = TypeVar("C_co", covariant=True)
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
-_MOST_SECONDS: Final = 9e9  # 285 years
 
 
 class NodeConfig(BaseModel):
@@ -79,6 +90,19 @@ class BaseNode:
     ...         return data.payload * self.config.factor
     >>> Scale(factor=3)
     Scale('scale', factor=3.0)
+
+    An `__init__` of its own is for what is no setting; `run` gets a `NodeData`, so the item
+    itself is `data.payload`, and `data.meta` says where it comes from.
+
+    >>> class Add(BlockingNode):
+    ...     def __init__(self, n):
+    ...         self.n = n
+    ...     def run(self, data):
+    ...         return data.payload + self.n
+    >>> from flownb import Graph
+    >>> graph = Graph("sums").add_producer("days", [1, 2]).add_node("more", Add(5), keep=2)
+    >>> graph.add_edge("days", "more").simulate().outputs("more")
+    [6, 7]
     """
 
     kind: ClassVar[Kind] = "blocking"
@@ -94,8 +118,17 @@ class BaseNode:
         @config.setter
         def config(self, config: NodeConfig) -> None: ...
 
+    def __new__(cls, *_: Any, **__: Any) -> Self:
+        """Give it its name and config also where an `__init__` forgets `super().__init__()`."""
+        made = super().__new__(cls)
+        object.__setattr__(made, "name", _snake(cls.__name__))  # the class may be frozen
+        with suppress(ValidationError):  # it has settings without a default: `super()` gives them
+            object.__setattr__(made, "config", cls.Config())
+        return made
+
     def __init__(self, name: str | None = None, /, **settings: Any) -> None:
-        self.name = name or _snake(type(self).__name__)
+        if name is not None:
+            self.name = checked(f"{type(self).__name__}()", "name", name, TEXT)
         self.config = self.Config(**settings)
 
     def setup(self, ctx: Any) -> Any:
@@ -109,7 +142,8 @@ class BaseNode:
         """Close what `setup` opened; may be async."""
 
     def __repr__(self) -> str:
-        settings = "".join(f", {k}={v!r}" for k, v in self.config)
+        config = getattr(self, "config", ())
+        settings = "".join(f", {k}={v!r}" for k, v in config)
         return f"{type(self).__name__}({self.name!r}{settings})"
 
 
@@ -142,7 +176,7 @@ class _QueueEnd(BaseNode):
         self, name: str | None = None, /, *, queue: str | None = None, **settings: Any
     ) -> None:
         super().__init__(name, **settings)
-        self.queue = queue or self.name
+        self.queue = self.name if queue is None else queue
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, queue={self.queue!r})"
@@ -259,7 +293,7 @@ def drawn(node: Node, rng: Random, error: BaseException | None = None) -> float:
         length = float(seconds) if good else -1.0
     except BaseException as fault:
         raise beside(what, fault, error) from fault
-    if not 0 <= length <= _MOST_SECONDS:
+    if not 0 <= length <= MOST_SECONDS:
         msg = f"{what} gave {short_repr(seconds, 80)}: give seconds, 0 or more"
         raise RunError(msg) from error
     return length

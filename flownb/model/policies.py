@@ -8,10 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
+from os import PathLike
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from flownb.address import Address, store_address
+from flownb.arguments import (
+    FLAG,
+    MOST_SECONDS,
+    NONE,
+    SECONDS,
+    TEXT,
+    Rule,
+    checked,
+    number,
+    whole,
+    word,
+)
 from flownb.errors import GraphError
 
 if TYPE_CHECKING:
@@ -90,18 +103,8 @@ class Retry:
 
     def __post_init__(self) -> None:
         """Refuse what could never work, where it is written."""
-        classes = self.on if isinstance(self.on, tuple) else (self.on,)
-        if not all(_is_filter(c) for c in classes) or (
-            isinstance(self.on, tuple) and not all(map(_is_error, classes))
-        ):
-            msg = f"Retry(on={self.on!r}): give an exception class, a tuple of them, or a predicate"
-            raise TypeError(msg)
-        if self.attempts < 1:
-            msg = f"Retry(attempts={self.attempts}): the first try counts, so at least 1"
-            raise ValueError(msg)
-        if min(self.wait_initial, self.wait_max, self.wait_jitter) < 0 or self.wait_exp_base <= 0:
-            msg = f"{self}: waits are seconds, not negative; wait_exp_base is above 0"
-            raise ValueError(msg)
+        for name, rule in _RETRY.items():
+            object.__setattr__(self, name, checked("Retry()", name, getattr(self, name), rule))
 
     def catches(self, error: BaseException) -> bool:
         """Whether this error is one to try again after."""
@@ -128,7 +131,23 @@ def _is_error(value: object) -> bool:
 
 
 def _is_filter(value: object) -> bool:
+    if isinstance(value, tuple):
+        return all(map(_is_error, value))
     return _is_error(value) or (callable(value) and not isinstance(value, type))
+
+
+_RETRY: Final[Mapping[str, Rule]] = {
+    "on": Rule("give an exception class, a tuple of them, or a predicate", _is_filter),
+    "attempts": whole("attempts, the first try counts", least=1),
+    "wait_initial": SECONDS,
+    "wait_max": SECONDS,
+    "wait_jitter": SECONDS,
+    "wait_exp_base": number("times that each wait is longer", above=0),
+}
+
+
+_CONCURRENCY: Final = whole("calls at once", least=1) | NONE
+_PER_SECOND: Final = number("starts a second", least=1e-9) | NONE
 
 
 class Limit:
@@ -149,13 +168,8 @@ class Limit:
                 "Limit(): give concurrency= (calls at once), per_second= (starts a second), or both"
             )
             raise ValueError(msg)
-        if (concurrency is not None and concurrency < 1) or (
-            per_second is not None and per_second <= 0
-        ):
-            msg = f"Limit({concurrency=}, {per_second=}): nothing would ever run"
-            raise ValueError(msg)
-        self.concurrency = concurrency
-        self.per_second = per_second
+        self.concurrency = checked("Limit()", "concurrency", concurrency, _CONCURRENCY)
+        self.per_second = checked("Limit()", "per_second", per_second, _PER_SECOND)
 
     def __repr__(self) -> str:
         given = {"concurrency": self.concurrency, "per_second": self.per_second}
@@ -183,22 +197,7 @@ class LoopOptions:
     resources: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Name the wrong word and the right ones, where it is written."""
-        for name, allowed in _CHOICES.items():
-            if getattr(self, name) not in allowed:
-                given = f"{name}={getattr(self, name)!r}"
-                msg = f"set_loop({given}): choose one of {', '.join(allowed)}"
-                raise GraphError(msg)
-        if not isinstance(self.max_in_flight, int) or self.max_in_flight < 1:
-            given = f"max_in_flight={self.max_in_flight!r}"
-            msg = f"set_loop({given}): at least 1 item must be allowed in flight"
-            raise GraphError(msg)
-        seconds = self.persistence_interval
-        if not isinstance(seconds, (int, float)) or not 0 <= seconds < float("inf"):
-            given = f"persistence_interval={seconds!r}"
-            msg = f"set_loop({given}): seconds between two checkpoints, 0 for one after each item"
-            raise GraphError(msg)
-        check_on_error(self.on_error, "set_loop")
+        """Refuse the address of a store that cannot be one, where it is written."""
         if isinstance(self.checkpoint, str):
             try:
                 store_address(self.checkpoint)
@@ -207,18 +206,29 @@ class LoopOptions:
                 raise GraphError(f"set_loop({given}): {error}") from None
 
 
-_CHOICES: Final[dict[str, tuple[str, ...]]] = {
-    "pool": get_args(Pool),
-    "await_policy": AWAIT_POLICIES,
-    "start_rule": get_args(StartRule),
-    "when_full": get_args(WhenFull),
-    "restart": get_args(Restart),
+def _is_store(value: object) -> bool:
+    kept = (hasattr(value, "find") and hasattr(value, "save")) or hasattr(value, "loops")
+    return isinstance(value, PathLike) or (kept and not isinstance(value, type))
+
+
+LOOP: Final[Mapping[str, Rule]] = {
+    "pool": word(*get_args(Pool)),
+    "await_policy": word(*AWAIT_POLICIES),
+    "start_rule": word(*get_args(StartRule)),
+    "max_in_flight": whole("items", least=1),
+    "when_full": word(*get_args(WhenFull)),
+    "on_error": word(*ON_ERROR) | Rule("give a function of the failure", callable),
+    "restart": word(*get_args(Restart)),
+    "transactional": FLAG,
+    "checkpoint": Rule(
+        "give the store: a path, a URL, or what open_store() gave",
+        lambda value: value is None or TEXT.fits(value) or _is_store(value),
+    ),
+    "persistence_interval": number(
+        "seconds between two checkpoints, 0 for one after each item", least=0, most=MOST_SECONDS
+    ),
+    "resources": Rule(
+        "give a dict, a name for each resource",
+        lambda value: isinstance(value, Mapping) and all(isinstance(key, str) for key in value),
+    ),
 }
-
-
-def check_on_error(value: object, where: str) -> None:
-    """Refuse an `on_error=` that is neither one of the words nor a callable."""
-    if value not in ON_ERROR and not callable(value):
-        words = ", ".join(ON_ERROR)
-        msg = f"{where}(on_error={value!r}): choose one of {words}, or a function of the failure"
-        raise GraphError(msg)

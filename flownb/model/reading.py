@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pydantic import ValidationError
 
-from flownb.errors import GraphError, told
+from flownb.errors import GraphError, did_you_mean, told
 from flownb.model import tools as registries
 from flownb.model.document import AnyOfDoc, OtherwiseDoc, ToolRef
-from flownb.model.edges import START, AnyOf, Edge, did_you_mean
+from flownb.model.edges import START, AnyOf, Edge
 from flownb.model.making import make_node
 from flownb.model.nodes import BaseNode, QueueNode, QueueOptions, QueueReader, ReaderOptions
 from flownb.model.policies import OTHERWISE, Limit, Retry
@@ -83,7 +83,8 @@ class _Reader:
     def graph(self, cls: type[W]) -> W:
         doc = self.doc
         model = self._model(doc.state_model, "state_model")
-        reducers = {k: self._tool(name, f"reducer {k!r}") for k, name in doc.reducers.items()}
+        found = {k: self._tool(name, f"reducer {k!r}") for k, name in doc.reducers.items()}
+        reducers = {k: reducer for k, reducer in found.items() if reducer is not None}
         workflow = cls(doc.name, state_model=model, reducers=reducers)
         self.limits = [self._limit(i) for i in range(len(doc.limits))]
         self._nodes(workflow)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from flownb.errors import RunError
-from flownb.model.edges import did_you_mean
+from flownb.arguments import known
 from flownb.model.shown import Shown
 
 if TYPE_CHECKING:
@@ -57,11 +56,8 @@ class Status(Shown):
     server: str = ""
 
     def __getitem__(self, loop: str) -> LoopStatus:
-        found = [s for s in self.loops if s.loop == loop]
-        if not found:
-            msg = f"there is no loop {loop!r}{did_you_mean(loop, [s.loop for s in self.loops])}"
-            raise RunError(msg)
-        return found[0]
+        by_name = {s.loop: s for s in self.loops}
+        return by_name[known("loop", loop, by_name)]
 
     @property
     def failed(self) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from flownb.arguments import known
 from flownb.model.records import Hop
 from flownb.model.shown import Tabled
 
@@ -177,7 +178,8 @@ class Timelines(Tabled, Mapping[str, Timeline]):
     named: tuple[tuple[str, Timeline], ...] = ()
 
     def __getitem__(self, name: str) -> Timeline:
-        return dict(self.named)[name]
+        by_name = dict(self.named)
+        return by_name[known("timeline", name, by_name)]
 
     def __iter__(self) -> Iterator[str]:
         return (name for name, _ in self.named)

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from types import BuiltinMethodType, FunctionType, MethodType, ModuleType
 from typing import Any, Final, TypeVar, overload
 
-from flownb.errors import GraphError
-from flownb.model.edges import did_you_mean
+from flownb.arguments import Rule, checked
+from flownb.errors import GraphError, did_you_mean
 from flownb.model.nodes import node_name
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -250,6 +250,15 @@ def _first_line(fn: object) -> str:
     return inspect.cleandoc(text).split("\n", 1)[0] if isinstance(text, str) else ""
 
 
+def checked_tools(where: str, given: Any) -> ToolRegistry | None:
+    """Give the registry that a verb was given, if it is one."""
+    registry: ToolRegistry | None = checked(where, "tools", given, _REGISTRY)
+    return registry
+
+
+_REGISTRY: Final = Rule(
+    "give a ToolRegistry", lambda value: value is None or isinstance(value, ToolRegistry)
+)
 _SHOWN: Final = 8
 _DEEP: Final = 4  # a closure may hold a function whose closure holds one, and itself
 _PLAIN: Final = (str, bytes, int, float, complex, bool)

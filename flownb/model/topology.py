@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from flownb.errors import GraphError
-from flownb.model.edges import END, did_you_mean
+from flownb.errors import GraphError, did_you_mean
+from flownb.model.edges import END
 from flownb.model.making import checked_name
 from flownb.model.nodes import BaseNode, Node, node_name
 

@@ -14,11 +14,13 @@ from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise, product
-from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, overload
 
-from flownb.errors import GraphError
-from flownb.model.edges import END, START, Edge, did_you_mean
-from flownb.model.making import checked_name, make_node, same
+from flownb.arguments import Rule, all_checked, checked
+from flownb.equality import equal
+from flownb.errors import GraphError, did_you_mean
+from flownb.model.edges import END, START, Edge
+from flownb.model.making import NODE_KIND, checked_name, make_node, same
 from flownb.model.nodes import (
     BaseNode,
     Kind,
@@ -30,7 +32,7 @@ from flownb.model.nodes import (
     node_name,
 )
 from flownb.model.parts import Part, check_part, is_other
-from flownb.model.policies import UNCHANGED, LoopOptions
+from flownb.model.policies import LOOP, UNCHANGED, LoopOptions
 from flownb.model.routes import check_ends, check_name, end_node, router_name, ways
 from flownb.model.topology import NodeRef, Topology, entries
 
@@ -56,6 +58,15 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 Source = Callable[..., Any] | Iterable[Any] | AsyncIterable[Any] | BaseNode
+_STATE_MODEL: Final = Rule(
+    "give a class, a pydantic model or a TypedDict", lambda value: isinstance(value, type | None)
+)
+_REDUCERS: Final = Rule(
+    "give a dict, a function of two values for each key of the state",
+    lambda value: (
+        value is None or (isinstance(value, Mapping) and all(map(callable, value.values())))
+    ),
+)
 
 
 class Workflow(Topology):
@@ -82,8 +93,9 @@ class Workflow(Topology):
             msg = f"Graph({given.__name__}): give a name first, Graph('name', state_model=...)"
             raise GraphError(msg)
         self.name = checked_name(name, "the graph")
-        self.state_model = state_model
-        self.reducers = dict(reducers or {})
+        where = f"Graph({self.name!r})"
+        self.state_model = checked(where, "state_model", state_model, _STATE_MODEL)
+        self.reducers = dict(checked(where, "reducers", reducers, _REDUCERS) or {})
         self._parts: dict[tuple[str, str], Part] = {}  # what include() has put here
 
     # -- nodes -----------------------------------------------------------------
@@ -109,9 +121,6 @@ class Workflow(Topology):
         """
         if source is None and not isinstance(name, str):
             source = name
-        if every is not None and every <= 0:
-            msg = f"producer {node_name(name)!r}: every={every} must be above 0 seconds"
-            raise GraphError(msg)
         return self._put(
             name, "producer", source, every=every, takes=takes, fake=fake, retry=retry,
             timeout=timeout,
@@ -171,9 +180,7 @@ class Workflow(Topology):
         """
         if fn is None and not isinstance(name, str):
             fn = name
-        if kind not in {"blocking", "non_blocking"}:
-            msg = f"node {node_name(name)!r}: kind={kind!r}: choose 'blocking' or 'non_blocking'"
-            raise GraphError(msg)
+        checked(f"node {node_name(name)!r}", "kind", kind, NODE_KIND)
         # "blocking" is also what is not said, and then the class decides.
         actual: Kind = fn.kind if isinstance(fn, BaseNode) and kind == "blocking" else kind
         return self._put(
@@ -223,9 +230,9 @@ class Workflow(Topology):
         fails ("error"). *model*: a pydantic model checked on push and built on pop.
         *external*: somebody outside this graph reads it.
         """
-        options = QueueOptions(
-            queue or name, kind == "blocking", mode, maxlen, when_full, model, external
-        )
+        checked(f"node {node_name(name)!r}", "kind", kind, NODE_KIND)
+        queue, blocking = name if queue is None else queue, kind == "blocking"
+        options = QueueOptions(queue, blocking, mode, maxlen, when_full, model, external)
         return self._put(name, "queue", QueueNode(name, queue=options.name), queue=options)
 
     def add_queue_reader(
@@ -620,9 +627,10 @@ class Workflow(Topology):
         }  # fmt: skip
         loop = self._ref(name)
         named = {option: value for option, value in given.items() if value is not UNCHANGED}
+        named = all_checked(f"set_loop({loop!r})", LOOP, named)
         merged = {**self.options.get(loop, {}), **named}
         LoopOptions(**merged)
-        if merged != self.options.get(loop):
+        if not equal(merged, self.options.get(loop)):
             self.options[loop] = merged
             self.version += 1
         return self

@@ -14,7 +14,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Self
 
-from flownb.errors import QueueError
+from flownb.arguments import TEXT, TIMEOUT, Rule, checked, shown, whole
+from flownb.errors import QueueError, did_you_mean
 from flownb.queues.bounded import BoundedPush
 from flownb.queues.connection import Connection
 from flownb.queues.figures import figures
@@ -32,6 +33,12 @@ from flownb.queues.settle import Job, ack_job, data_bell, room_bell
 from flownb.queues.spec import MANUAL, Clock, Lease, Message, QueueSpec, QueueStats, Unread
 from flownb.queues.streams import Keys, groups_of
 
+_COUNT = whole("messages", least=1)
+_IDS = Rule(
+    "give a list of message ids",
+    lambda ids: isinstance(ids, Sequence) and not isinstance(ids, (str, bytes))
+    and all(isinstance(one, str) for one in ids),
+)  # fmt: skip
 _GOODBYE = 1.0  # seconds that a server has to hear our last words, less what it was silent
 _LEAST, _WORD = 0.2, 0.05  # seconds that it has all the same, and for each part of them
 _UNHURRIED = 0.02  # seconds between looks whether all was given out, while it was not
@@ -209,9 +216,9 @@ class QueueManager:
         May be cancelled at any moment: what had been on its way is kept for the next
         read. `reader` is the reading loop. While the server is away no timeout ends.
         """
-        spec = self._spec(queue)
-        if count < 1:
-            raise QueueError(f"queue {queue!r}: count={count}: read at least 1 message")
+        spec, where = self._spec(queue), f"queue {queue!r}"
+        count = checked(where, "count", count, _COUNT, QueueError)
+        timeout = checked(where, "timeout", timeout, TIMEOUT, QueueError)
         with self._to.errors(f"queue {queue!r}"):
             await self._groups.make(spec, (*spec.known_groups, spec.group_of(reader)))
             stream = self._stream(spec, reader)
@@ -239,6 +246,7 @@ class QueueManager:
 
     async def ack(self, queue: str, message_ids: Sequence[str], *, reader: str = MANUAL) -> None:
         """Settle messages: they are deleted (broadcast: with the last group's ack)."""
+        checked(f"queue {queue!r}", "message_ids", message_ids, _IDS, QueueError)
         if not message_ids:
             return
         with self._to.errors(f"queue {queue!r}"):
@@ -279,6 +287,8 @@ class QueueManager:
 
     async def dead(self, loop: str, count: int = 100) -> DeadLetters:
         """The last `count` dead letters of a loop, oldest first, each with its `id`."""
+        checked("dead()", "loop", loop, TEXT, QueueError)
+        count = checked(f"dead({loop!r})", "count", count, _COUNT, QueueError)
         return await self.letters.last(loop, count)
 
     def is_competing(self, queue: str | None) -> bool:
@@ -365,11 +375,14 @@ class QueueManager:
         return f"<QueueManager {self._graph!r} on {self._to.server.describe()}: {names}>"
 
     def _spec(self, queue: str) -> QueueSpec:
-        spec = self._specs.get(queue)
-        if spec is None:
-            known = ", ".join(map(repr, self._specs)) or "none"
-            raise QueueError(f"queue {queue!r}: not in graph {self._graph!r}, which has {known}")
-        return spec
+        if not isinstance(queue, str) or queue not in self._specs:
+            have = ", ".join(map(repr, self._specs)) or "none"
+            near = did_you_mean(queue, self._specs) if isinstance(queue, str) else ""
+            raise QueueError(
+                f"queue {shown(queue)}: not in graph {self._graph!r}, which has {have}"
+                f"{near if near.startswith(':') else ''}"
+            )
+        return self._specs[queue]
 
     def _client(self) -> Any:
         return self._to.link.client

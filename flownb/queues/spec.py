@@ -6,13 +6,22 @@ Plain values: a `QueueSpec` travels in a loop's plan to another process, a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Protocol, get_args
 
+from flownb.arguments import NONE, TEXT, Rule, checked, whole, word
 from flownb.errors import QueueError
 from flownb.model.policies import QueueMode, WhenFull
 
 _CALL: Final = (str, str, int, int)
+
+_SPEC: Final[Mapping[str, Rule]] = {
+    "name": TEXT,
+    "mode": word(*get_args(QueueMode)),
+    "maxlen": whole("messages", least=1) | NONE,
+    "when_full": word(*get_args(WhenFull)),
+}
 
 MANUAL = "manual"
 """The reader that stands for a person who pops by hand from a cell."""
@@ -30,7 +39,8 @@ class QueueSpec:
 
     >>> QueueSpec("wet_days", maxlen=0)
     Traceback (most recent call last):
-    flownb.errors.QueueError: queue 'wet_days': maxlen=0: give at least 1, or None for no limit
+    flownb.errors.QueueError: queue 'wet_days': maxlen=0: give a whole number of messages, \
+at least 1, or None
     """
 
     name: str
@@ -41,17 +51,10 @@ class QueueSpec:
     readers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.maxlen is not None and self.maxlen < 1:
-            raise self._wrong("maxlen", self.maxlen, "give at least 1, or None for no limit")
-        if self.mode not in get_args(QueueMode):
-            raise self._wrong("mode", self.mode, f"choose from {', '.join(get_args(QueueMode))}")
-        if self.when_full not in get_args(WhenFull):
-            raise self._wrong(
-                "when_full", self.when_full, f"choose from {', '.join(get_args(WhenFull))}"
-            )
-
-    def _wrong(self, option: str, value: object, advice: str) -> QueueError:
-        return QueueError(f"queue {self.name!r}: {option}={value!r}: {advice}")
+        for option, rule in _SPEC.items():
+            value = getattr(self, option)
+            plain = checked(f"queue {self.name!r}", option, value, rule, QueueError)
+            object.__setattr__(self, option, plain)
 
     def group_of(self, reader: str) -> str:
         """The consumer group `reader` reads in: the queue's one group, or its own.

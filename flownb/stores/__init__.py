@@ -10,6 +10,7 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from flownb.address import REDIS_SCHEMES, Address, redis_options, sqlite_path, store_address
+from flownb.arguments import checked, whole
 from flownb.errors import StoreError
 from flownb.stores.base import (
     GraphRecord,
@@ -41,6 +42,7 @@ __all__ = [
 
 DEFAULT_FILE: Final = "flownb-runs.sqlite"
 VARIABLE: Final = "FLOWNB_STORE"
+_MAX_BYTES: Final = whole("bytes of JSON", least=1)
 
 
 def open_store(address: str | PathLike[str] | None = None, *, max_bytes: int = MAX_BYTES) -> Store:
@@ -58,6 +60,7 @@ def open_store(address: str | PathLike[str] | None = None, *, max_bytes: int = M
     >>> open_store("postgresql://ada:secret@db.example.org/runs")
     Store('postgresql://ada@db.example.org/runs')
     """
+    max_bytes = checked("open_store()", "max_bytes", max_bytes, _MAX_BYTES, StoreError)
     if address is None and (named := os.environ.get(VARIABLE, "").strip()):
         try:
             return open_store(named, max_bytes=max_bytes)

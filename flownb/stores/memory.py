@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from flownb.stores.base import GraphRecord, LoopRecord, RunRecord, Step, Store
 from flownb.stores.codec import MAX_BYTES, decode
 from flownb.stores.records import (
+    check_asked,
     graph_name,
     light,
     light_loop,
@@ -61,6 +62,7 @@ class MemoryRuns:
 
     def append(self, run_id: str, steps: Sequence[Step]) -> None:
         """Add steps, all or none."""
+        check_asked(run_id=run_id)
         with self._lock:
             kept = self._steps.get(run_id)
             if kept is None:
@@ -71,6 +73,7 @@ class MemoryRuns:
 
     def load(self, run_id: str) -> RunRecord:
         """Give a run with its steps."""
+        check_asked(run_id=run_id)
         with self._lock:
             if run_id not in self._heads:
                 raise unknown_run(run_id, "memory://")
@@ -88,6 +91,7 @@ class MemoryRuns:
         limit: int = 100,
     ) -> builtins.list[RunRecord]:
         """Give the heads of the runs made in this time, newest first."""
+        check_asked(graph=graph, status=status, since=since, until=until, limit=limit)
         with self._lock:
             heads = [head for head, _ in self._heads.values()]
         found = [
@@ -102,6 +106,7 @@ class MemoryRuns:
 
     def delete(self, run_id: str) -> bool:
         """Forget a run; tell whether there was one."""
+        check_asked(run_id=run_id)
         with self._lock:
             self._steps.pop(run_id, None)
             return self._heads.pop(run_id, None) is not None
@@ -132,6 +137,7 @@ class MemoryGraphs:
 
     def load(self, name: str, version: int | None = None) -> GraphRecord:
         """Give a version of a graph, the newest if none is named."""
+        check_asked(name=name, version=version)
         with self._lock:
             versions = self._kept.get(name, {})
             found = versions.get(max(versions, default=0) if version is None else version)
@@ -152,6 +158,7 @@ class MemoryGraphs:
 
     def delete(self, name: str, version: int | None = None) -> bool:
         """Forget a graph or one of its versions; tell whether there was one."""
+        check_asked(name=name, version=version)
         with self._lock:
             if version is None:
                 return bool(self._kept.pop(name, None))

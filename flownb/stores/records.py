@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from flownb.arguments import NONE, TEXT, Rule, all_checked, number, whole, word
 from flownb.errors import LoopTaken, RunTaken, StoreError
 from flownb.stores.codec import encode
 
@@ -21,8 +22,27 @@ def now() -> float:
     return time.time()
 
 
+def check_asked(**asked: Any) -> None:
+    """Refuse names that no store can keep, and figures that mean nothing."""
+    all_checked("store", _ASKED, asked, StoreError)
+
+
+_NAME: Final = TEXT | NONE
+_ASKED: Final[Mapping[str, Rule]] = {
+    "run_id": TEXT,
+    "name": TEXT,
+    "version": whole("", least=1) | NONE,
+    "graph": _NAME,
+    "status": word("pending", "running", "completed", "failed", "cancelled") | NONE,
+    "since": number("seconds since 1970", infinite=True) | NONE,
+    "until": number("seconds since 1970", infinite=True) | NONE,
+    "limit": whole("runs"),
+}
+
+
 def written(run: RunRecord, *, max_bytes: int, parts: Sequence[str] = PARTS) -> dict[str, str]:
     """Give the JSON text of the parts of a head that may be large; StoreError names the field."""
+    check_asked(run_id=run.run_id)
     where = f"run {run.run_id!r}"
     return {
         part: encode(getattr(run, part), f"{where}, its {part}", max_bytes=max_bytes)

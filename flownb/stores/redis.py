@@ -19,6 +19,7 @@ from flownb.stores.base import GraphRecord, RunRecord, Step
 from flownb.stores.codec import MAX_BYTES, decode, encode
 from flownb.stores.records import (
     PARTS,
+    check_asked,
     graph_name,
     light,
     now,
@@ -96,6 +97,7 @@ class RedisRuns:
 
     def append(self, run_id: str, steps: Sequence[Step]) -> None:
         """Add steps, all or none: they are one entry."""
+        check_asked(run_id=run_id)
         from redis.exceptions import ConnectionError as Lost
         from redis.exceptions import ResponseError
         from redis.exceptions import TimeoutError as Late
@@ -116,6 +118,7 @@ class RedisRuns:
 
     def load(self, run_id: str) -> RunRecord:
         """Give a run with its steps."""
+        check_asked(run_id=run_id)
         with self._server.client() as client:
             kept = {k.decode(): v for k, v in client.hgetall(self._key("run", run_id)).items()}
             entries = client.xrange(self._key("steps", run_id))
@@ -137,6 +140,7 @@ class RedisRuns:
         limit: int = 100,
     ) -> builtins.list[RunRecord]:
         """Give the heads of the runs made in this time, newest first."""
+        check_asked(graph=graph, status=status, since=since, until=until, limit=limit)
         top = "+inf" if until is None else f"({until!r}"
         low = "-inf" if since is None else repr(since)
         found: builtins.list[RunRecord] = []
@@ -161,6 +165,7 @@ class RedisRuns:
 
     def delete(self, run_id: str) -> bool:
         """Forget a run; tell whether there was one."""
+        check_asked(run_id=run_id)
         with self._server.client() as client, client.pipeline(transaction=True) as pipe:
             pipe.zrem(self._key("runs"), run_id)
             pipe.delete(self._key("steps", run_id))
@@ -199,6 +204,7 @@ class RedisGraphs:
 
     def load(self, name: str, version: int | None = None) -> GraphRecord:
         """Give a version of a graph, the newest if none is named."""
+        check_asked(name=name, version=version)
         versions = self._versions(name)
         number = max(versions, default=0) if version is None else version
         if number not in versions:
@@ -220,6 +226,7 @@ class RedisGraphs:
 
     def delete(self, name: str, version: int | None = None) -> bool:
         """Forget a graph or one of its versions; tell whether there was one."""
+        check_asked(name=name, version=version)
         with self._server.client() as client:
             if version is not None:
                 return bool(client.hdel(self._key(name), str(version)))

@@ -15,6 +15,7 @@ from flownb.stores.base import GraphRecord, RunRecord, Step
 from flownb.stores.codec import MAX_BYTES, decode, encode
 from flownb.stores.records import (
     PARTS,
+    check_asked,
     graph_name,
     now,
     taken_over,
@@ -122,6 +123,7 @@ class SqlRuns:
 
     def append(self, run_id: str, steps: Sequence[Step]) -> None:
         """Add steps, all or none."""
+        check_asked(run_id=run_id)
         rows = [_row(run_id, step) for step in steps]
         if not rows:
             return
@@ -143,6 +145,7 @@ class SqlRuns:
 
     def load(self, run_id: str) -> RunRecord:
         """Give a run with its steps."""
+        check_asked(run_id=run_id)
         of = {"run_id": run_id}
         sql = (
             f"SELECT {_HEAD}, input, state, shape, options FROM flownb_runs WHERE run_id = :run_id"  # noqa: S608
@@ -166,6 +169,7 @@ class SqlRuns:
         limit: int = 100,
     ) -> builtins.list[RunRecord]:
         """Give the heads of the runs made in this time, newest first."""
+        check_asked(graph=graph, status=status, since=since, until=until, limit=limit)
         asked = {"graph": graph, "status": status, "since": since, "until": until}
         given = {name: value for name, value in asked.items() if value is not None}
         where = " AND ".join(_FILTERS[name] for name in given) or "1 = 1"
@@ -178,6 +182,7 @@ class SqlRuns:
 
     def delete(self, run_id: str) -> bool:
         """Forget a run; tell whether there was one."""
+        check_asked(run_id=run_id)
         of = {"run_id": run_id}
         steps = ("DELETE FROM flownb_steps WHERE run_id = :run_id", of)
         head = ("DELETE FROM flownb_runs WHERE run_id = :run_id", of)
@@ -213,6 +218,7 @@ class SqlGraphs:
 
     def load(self, name: str, version: int | None = None) -> GraphRecord:
         """Give a version of a graph, the newest if none is named."""
+        check_asked(name=name, version=version)
         for found in self._versions(name, "version, saved, document", ""):
             if version in {None, found[0]}:
                 return GraphRecord(name, found[0], found[1], decode(found[2]))
@@ -230,6 +236,7 @@ class SqlGraphs:
 
     def delete(self, name: str, version: int | None = None) -> bool:
         """Forget a graph or one of its versions; tell whether there was one."""
+        check_asked(name=name, version=version)
         one = "" if version is None else " AND version = :version"
         params = {"name": name} if version is None else {"name": name, "version": version}
         sql = f"DELETE FROM flownb_graphs WHERE name = :name{one}"  # noqa: S608 - constants

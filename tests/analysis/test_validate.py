@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 
-import pandas
 import pytest
 
 from flownb.analysis.shape import rings
@@ -48,7 +47,7 @@ def test_a_sound_graph_has_no_problems():
 
 def test_all_mistakes_are_reported_at_once_errors_first():
     graph = chain("a").add_edge("a", "zz").add_node("lost").add_queue("q").add_edge("a", "q")
-    graph.set_loop("a", pool="thread").add_node("late", takes=-1).add_edge("a", "late")
+    graph.set_loop("a", pool="thread").add_node("late", join=3).add_edge("a", "late")
     found = validate(graph)
     assert [p.level for p in found] == ["error"] * 4 + ["warning"]
     with pytest.raises(GraphError) as raised:
@@ -169,8 +168,9 @@ def test_a_bool_if_with_one_arm_and_a_verdict_with_two_ways_are_fine():
 
 @pytest.mark.parametrize("join", [0, -1, True, "any", 1.5, None])
 def test_a_join_that_is_none_is_an_error(join):
-    graph = chain("a").add_node("j", join=join).add_edge("p", "j").add_edge("a", "j")
-    assert f"node 'j': join={join!r}: choose 'all', 'each', 'first'" in errors(graph)[0]
+    with pytest.raises(GraphError) as raised:
+        chain("a").add_node("j", join=join)
+    assert f"node 'j': join={join!r}: choose one of all, each, first" in str(raised.value)
 
 
 def test_a_join_that_waits_for_more_than_it_has_can_never_fire():
@@ -218,32 +218,6 @@ def test_an_each_with_one_edge_puts_nothing_behind_it():
 # -- options -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("options", "text"),
-    [
-        ({"takes": -1}, "takes=-1 must be at least 0 seconds"),
-        ({"takes": float("nan")}, "takes=nan must be"),
-        ({"takes": "1s"}, "takes='1s' must be"),
-        ({"timeout": 0}, "timeout=0 must be above 0 seconds"),
-        ({"keep": -1}, "keep=-1 must be at least 0 outputs"),
-        ({"keep": True}, "keep=True must be"),
-        ({"retry": 3}, "retry=3: write Retry(on=..., attempts=...)"),
-        ({"limit": 3}, "limit=3: write Limit(concurrency=...)"),
-    ],
-)
-def test_an_impossible_option_of_a_node_is_named(options, text):
-    graph = chain().add_node("a", **options).add_edge("p", "a")
-    assert [e.startswith(f"node 'a': {text}") for e in errors(graph)] == [True]
-
-
-def test_impossible_options_of_queues_are_named():
-    graph = chain().add_queue("q", maxlen=0, mode="fanout", when_full="wait").add_edge("p", "q")
-    graph.add_queue_reader("r", queue="q", prefetch=0, ack="never", max_deliveries=0, timeout=-1)
-    assert [e.split(": ", 1)[1].split("=")[0] for e in errors(graph)] == [
-        "maxlen", "mode", "when_full", "ack", "prefetch", "timeout", "max_deliveries",
-    ]  # fmt: skip
-
-
 def test_loop_options_belong_to_a_producer():
     graph = chain("a").set_loop("days", pool="thread").set_loop("a", pool="thread")
     first, second = errors(graph)
@@ -261,7 +235,6 @@ def test_an_interval_for_a_checkpoint_that_is_not_kept_is_a_warning():
     graph = chain("a").set_loop("p", persistence_interval=2)
     assert "persistence_interval= does nothing without checkpoint=" in warned(graph)[0]
     assert not warned(graph.set_loop("p", checkpoint="loops.sqlite"))
-    assert "resources=3: give a dict" in errors(graph.set_loop("p", resources=3))[0]
 
 
 def moving(**reader):
@@ -295,11 +268,11 @@ def optional(payload, more=1, *, word=2): ...
 def anything(*args, **kwargs): ...
 
 
-@pytest.mark.parametrize("fn", [two, needs_word, nothing, functools.partial(two), 5])
+@pytest.mark.parametrize("fn", [two, needs_word, nothing, functools.partial(two)])
 def test_a_function_that_cannot_take_the_payload_is_an_error(fn):
     (text,) = errors(chain().add_node("a", fn).add_edge("p", "a"))
     assert text.startswith("node 'a': ")
-    assert "give a function" in text or "cannot take the payload; write it as fn(payload)" in text
+    assert "cannot take the payload; write it as fn(payload)" in text
 
 
 @pytest.mark.parametrize(
@@ -318,15 +291,8 @@ def test_a_source_is_a_function_without_arguments_or_an_iterable(source):
     assert validate(Workflow("g").add_producer("p", source)) == ()
 
 
-@pytest.mark.parametrize("source", [two, "text", 5])
-def test_any_other_source_is_an_error(source):
-    assert len(errors(Workflow("g").add_producer("p", source))) == 1
-
-
-def test_a_table_as_source_is_told_how_to_give_its_rows():
-    table = pandas.DataFrame({"rain": [1, 2]})
-    [error] = errors(Workflow("g").add_producer("p", table))
-    assert "is a DataFrame, which gives its columns: give .to_dict('records') for rows" in error
+def test_a_source_that_needs_arguments_is_an_error():
+    assert len(errors(Workflow("g").add_producer("p", two))) == 1
 
 
 def test_class_nodes_conditions_fakes_and_durations_are_looked_at_too():
@@ -536,7 +502,7 @@ def test_a_chain_of_them_is_one_hint_and_what_is_done_about_it_ends_it():
 
 
 def test_hints_come_last():
-    graph = awaited_end("a").add_queue("q").add_edge("P", "q").add_node("late", takes=-1)
+    graph = awaited_end("a").add_queue("q").add_edge("P", "q").add_node("late", join=3)
     graph.add_edge("P", "late")
     assert [p.level for p in validate(graph)] == ["error", "warning", "hint"]
 
@@ -561,7 +527,11 @@ def test_beside_a_blocking_node_the_hint_names_it():
 
 
 def test_each_loop_and_each_class_node_gets_its_own_hint():
-    graph = awaited_end().add_node(NonBlockingNode("n")).add_producer("Q")
+    class Quiet(NonBlockingNode):
+        def run(self, data):
+            return data.payload
+
+    graph = awaited_end().add_node(Quiet("n")).add_producer("Q")
     graph.add_edge("fetch", "n").add_edge("Q", "fetch")
     assert [str(p).split(" waits")[0].split()[-1] for p in validate(graph)] == ["P", "Q"]
     assert "remove_edge('fetch', 'n').add_edge('P', 'n').add_edge('Q', 'n')" in str(validate(graph))

@@ -326,6 +326,9 @@ def test_a_setup_that_fails_ends_the_loop_and_tears_down_what_was_set_up():
         async def setup(self, ctx):
             raise OSError("no money")
 
+        def run(self, data):
+            return data.payload
+
     graph = chain(source=[1]).add_node(recorder(log)("a")).add_node(Bad("b"))
     with pytest.raises(RunError, match=r"'b' .*setup failed: OSError: no money"):
         graph.add_edge("p", "a", "b").simulate(until=9)
@@ -336,6 +339,9 @@ def test_a_teardown_that_fails_is_logged_and_the_others_are_torn_down():
     log = []
 
     class Bad(BlockingNode):
+        def run(self, data):
+            return data.payload
+
         def teardown(self):
             raise OSError("stuck")
 

@@ -223,7 +223,8 @@ def test_a_class_node_may_run_in_parallel_when_a_limit_says_so():
 
 def test_two_class_nodes_do_not_share_the_limit_they_have_by_default():
     class One(BlockingNode):
-        pass
+        def run(self, data):
+            return data.payload
 
     graph = chain(source=[1]).add_node(One("a"), takes=5).add_node(One("b"), takes=5)
     sim = graph.add_edge("p", "a").add_edge("p", "b").simulate(until=99)

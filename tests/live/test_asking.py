@@ -105,7 +105,8 @@ async def test_questions_are_answered_while_it_runs_and_after():
     assert [(x.node, x.iteration, x.text) for x in orch.logs(node="check")] == [
         ("check", i, f"seen {i}") for i in range(3)
     ]
-    assert orch.logs(loop="days", node="nobody") == []
+    with pytest.raises(RunError, match=r"there is no node 'nobody' \(there are: days, check\)"):
+        orch.logs(loop="days", node="nobody")
     (failure,) = orch.failures()
     assert (failure.node, failure.iteration, failure.item) == ("check", 1, 1)
     metrics = orch.metrics()["days"]

@@ -27,6 +27,9 @@ class Scale(BlockingNode):
         factor: float = 2.0
         label: str = "x"
 
+    def run(self, data):
+        return data.payload * self.config.factor
+
 
 class Outbox(QueueNode):
     class Config(NodeConfig):
@@ -242,8 +245,6 @@ def test_every_workflow_comes_back_as_the_same_document(graph):
         (lambda: Workflow("g").add_if("i").add_edge("i", "a", when=(1,)), "edge i -> a, when=(1,)"),
         (lambda: Workflow("g").add_edge("a", "b", when="\ud800"), "graph document.edges[0].when:"),
         (lambda: Workflow("g").set_loop("p", resources={"db": 3}), "loop 'p', resources['db']: a"),
-        (lambda: Workflow("g").set_loop("p", checkpoint={1}), "loop 'p', checkpoint: "),
-        (lambda: Workflow("g").add_node("a", takes="long"), "node 'a', takes: "),
         (lambda: Workflow("g\ud800"), "the graph's name: a lone surrogate"),
     ],
 )
@@ -263,6 +264,9 @@ class Secretive(BlockingNode):
         @property
         def count(self) -> int:
             return len(self.both)
+
+    def run(self, data):
+        return data.payload
 
 
 @pytest.mark.parametrize(
@@ -326,7 +330,9 @@ def local():
 
     class Gone(Exception): ...
 
-    class Step(BlockingNode): ...
+    class Step(BlockingNode):
+        def run(self, data):
+            return data.payload
 
     return check, Local, Gone, Step()
 
@@ -413,16 +419,25 @@ class Counting(BlockingNode):
         super().__init__(name, **settings)
         self.count = start
 
+    def run(self, data):
+        return self.count
+
 
 class Login(BlockingNode):
     class Config(NodeConfig):
         token: SecretStr = SecretStr("none")
+
+    def run(self, data):
+        return data.payload
 
 
 class Needy(BlockingNode):
     def __init__(self, name, client):
         super().__init__(name)
         self.client = client
+
+    def run(self, data):
+        return data.payload
 
 
 def test_a_class_node_that_would_come_back_as_another_is_refused():
@@ -471,8 +486,8 @@ def test_item_numbers_to_fail_and_all_outputs_to_keep_are_written():
         (node(config=10**5000), "graph document.nodes[0].config: an integer this long"),
         (node(config=b"x"), "graph document.nodes[0].config: bytes is not JSON"),
         (node(retry={"on": "ValueError", "atempts": 2}), "node 'a', nodes[0].retry.atempts: unkn"),
-        (node(retry={"on": "ValueError", "attempts": 0}), "node 'a': ValueError: Retry(attempts=0"),
-        (node(retry={"on": ["check"]}), "node 'a': TypeError: Retry(on="),
+        (node(retry={"on": "ValueError", "attempts": 0}), "node 'a': Retry(): attempts=0"),
+        (node(retry={"on": ["check"]}), "node 'a': Retry(): on=("),
         (node(fn="chekc"), "node 'a': there is no tool 'chekc': did you mean \"check\"?"),
         (node(fn="os.system"), "node 'a': there is no tool 'os.system' (there are: check, "),
         (node(fn="__import__"), "node 'a': there is no tool '__import__'"),
@@ -504,7 +519,7 @@ def test_item_numbers_to_fail_and_all_outputs_to_keep_are_written():
         ({"name": "g", "edges": [{"source": "__start__", "target": "b"}]}, "edge START -> b: STA"),
         ({"name": "g", "edges": [{"source": "a", "target": "b", "when": {"any": [1]}}]}, "edges[0"),
         ({"name": "g", "loops": {"p": {"pool": "gpu"}}}, "loops.p.pool: input should be 'asyncio'"),
-        ({"name": "g", "loops": {"p": {"max_in_flight": 0}}}, "loop 'p': set_loop(max_in_flight=0"),
+        ({"name": "g", "loops": {"p": {"max_in_flight": 0}}}, "loop 'p': set_loop('p'): max"),
         ({"name": "g", "loops": {"p": {"resources": {"db": "x"}}}}, "loop 'p', resources['db']: t"),
         ({"name": "g", "state_model": "check"}, "state_model: the tool 'check' is no class"),
     ],

@@ -31,9 +31,13 @@ class Scale(BlockingNode):
     class Config(NodeConfig):
         factor: float = 2.0
 
+    def run(self, data):
+        return data.payload * self.config.factor
+
 
 class Days(ProducerNode):
-    pass
+    def run(self, data):
+        return 1
 
 
 def check(x):
@@ -99,8 +103,10 @@ def test_a_changed_option_is_an_edit(option):
 
 
 def test_true_is_not_one_when_definitions_are_compared():
-    graph = Workflow("g").add_node("a", join=1).add_if("i").add_edge("i", "a", when=1)
-    assert not unchanged(graph, lambda: graph.add_node("a", join=True))
+    graph = Workflow("g").add_node("a", check, cache=1).add_if("i").add_edge("i", "a", when=1)
+    assert not unchanged(graph, lambda: graph.add_node("a", check, cache=True))
+    assert not unchanged(graph, lambda: graph.add_node("a", check, cache=True, config=[1]))
+    assert not unchanged(graph, lambda: graph.add_node("a", check, cache=True, config=[True]))
     assert not unchanged(graph, lambda: graph.add_edge("i", "a", when=True))
     assert graph.edges["i", "a"].when is True
 
@@ -131,9 +137,14 @@ def test_a_function_alone_gives_the_name():
 
 def test_a_class_node_says_its_name_and_kind_and_its_queue():
     class Audit(NonBlockingNode):
-        pass
+        def run(self, data):
+            return data.payload
 
-    graph = Workflow("g").add_node(Days()).add_node(Audit()).add_node("wet?", IfNode())
+    class Wet(IfNode):
+        def run(self, data):
+            return data.payload > 1
+
+    graph = Workflow("g").add_node(Days()).add_node(Audit()).add_node("wet?", Wet())
     graph.add_node(QueueNode("out", queue="w")).add_node(QueueReader("in", queue="w"))
     kinds = [n.kind for n in graph.nodes.values()]
     assert kinds == ["producer", "non_blocking", "if", "queue", "queue_reader"]
@@ -144,8 +155,11 @@ def test_a_class_node_says_its_name_and_kind_and_its_queue():
 @pytest.mark.parametrize(
     ("add", "text"),
     [
-        (lambda g: g.add_node("a", kind="fast"), "kind='fast': choose 'blocking' or"),
-        (lambda g: g.add_node("a", kind="producer"), "kind='producer': choose 'blocking' or"),
+        (
+            lambda g: g.add_node("a", kind="fast"),
+            "kind='fast': choose one of blocking, non",
+        ),
+        (lambda g: g.add_node("a", kind="producer"), "kind='producer': choose one of blocking"),
         (lambda g: g.add_node(Days(), kind="non_blocking"), "Days is a producer node and cannot"),
         (lambda g: g.add_producer(Scale()), "Scale is a blocking node and cannot be added as"),
         (lambda g: g.add_if(Scale()), "Scale is a blocking node and cannot be added as if"),
@@ -153,14 +167,14 @@ def test_a_class_node_says_its_name_and_kind_and_its_queue():
         (lambda g: g.add_node(lambda x: x), "a lambda has no name of its own"),
         (lambda g: g.add_node(" "), "needs a name that is not empty"),
         (lambda g: g.add_producer("", [1]), "a producer node needs a name that is not empty"),
-        (lambda g: g.add_producer("p", every=0), "every=0 must be above 0 seconds"),
+        (lambda g: g.add_producer("p", every=0), "every=0: give a number of seconds, above 0"),
         (lambda g: g.node("a"), "write the name as name='a'"),
         (lambda g: g.add_edge("a", lambda x: x), "an edge end that no node holds"),
         (lambda g: g.remove_node("chekc"), "no node 'chekc': did you mean \"check\""),
         (lambda g: g.remove_edge("p", "chekc"), 'no edge p -> chekc: did you mean "p -> check"'),
         (lambda g: g.set_loop("p", pool="gpu"), "choose one of asyncio, thread, process, dask"),
-        (lambda g: g.set_loop("p", max_in_flight=0), "at least 1 item"),
-        (lambda g: g.set_loop("p", max_in_flight=None), "at least 1 item"),
+        (lambda g: g.set_loop("p", max_in_flight=0), "whole number of items, at least 1"),
+        (lambda g: g.set_loop("p", max_in_flight=None), "max_in_flight=None: give a whole"),
         (lambda g: g.set_loop("p", on_error="explode"), "choose one of skip, dead_letter"),
     ],
 )

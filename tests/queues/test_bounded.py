@@ -184,9 +184,9 @@ def test_closing_fails_the_pushes_that_wait_for_room(server):
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"maxlen": 0}, "maxlen=0: give at least 1"),
-        ({"mode": "both"}, "mode='both': choose from competing, broadcast"),
-        ({"when_full": "panic"}, "when_full='panic': choose from block, drop_newest"),
+        ({"maxlen": 0}, "maxlen=0: give a whole number of messages, at least 1"),
+        ({"mode": "both"}, "mode='both': choose one of competing, broadcast"),
+        ({"when_full": "panic"}, "when_full='panic': choose one of block, drop_newest"),
     ],
 )
 def test_a_wrong_option_is_refused_with_its_choices(wrong, words):
