@@ -377,4 +377,5 @@ def _options(
         "start_rule": start_rule, "max_concurrency": max_concurrency,
         "max_iterations": max_iterations, "on_error": on_error,
     }  # fmt: skip
-    return all_checked("run()", RUN, given)
+    named = {name: value for name, value in given.items() if value is not UNCHANGED}
+    return given | all_checked("run()", RUN, named)

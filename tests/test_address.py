@@ -101,7 +101,7 @@ def test_a_url_of_redis_gives_the_options_of_its_client(url, options):
         (Sentinel([("h", 1)]).master_for("m"), "a redis-py client of one server"),
         (redis.Redis(socket_timeout=0), "socket_timeout=0: seconds above 0"),
     ],
-    ids=str,
+    ids=lambda given: str(given) if isinstance(given, str) else type(given).__name__,
 )
 def test_what_is_no_address_of_a_redis_is_refused_where_it_is_given(given, said):
     with pytest.raises(QueueError, match=said) as refused:

@@ -124,7 +124,7 @@ TABLE: list[tuple[str, Any, list[Any]]] = [
     ("transactional", of_loop("transactional"), FLAGS),
     ("checkpoint", of_loop("checkpoint"), ["", 1, True, b"x", [], object()]),
     ("persistence_interval", of_loop("persistence_interval"), [*SECONDS, None]),
-    ("resources", of_loop("resources"), [1, "x", None, [1], {1: 2}]),
+    ("resources", of_loop("resources"), [1, "x", [1], {1: 2}]),
     ("concurrency", Limit, POSITIVE),
     ("per_second", lambda v: Limit(per_second=v), ABOVE[:-4]),
     ("on", retry("on"), [1, "x", int, (OSError, "x"), None]),
@@ -299,6 +299,8 @@ def test_a_name_that_is_not_there_is_told_by_every_answer():
     for ask in wrong:
         with pytest.raises(UnknownName, match="did you mean"):
             ask()
+    with pytest.raises(UnknownName, match="did you mean"):
+        once().run({}).nodes["nn"]
     assert sim.metrics.get("dais") is None
     assert "dais" not in sim.metrics
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import reprlib
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
+from flownb.arguments import Named
 from flownb.model.jsonable import short_repr
 from flownb.model.records import NOTHING, Batch
 from flownb.model.shown import Tabled
@@ -266,10 +267,11 @@ class WorkflowRun(Tabled):
         """Where each node stands; "bypassed" is one that no way led to."""
         ran = {span.node for span, _, _ in self._trail.worked()}
         working = self._at_work() if self.status == "running" else set()
-        return {
+        found = {
             name: "running" if name in working else self._status_of(name, ran)
             for name in self._names()
         }
+        return Named(found, "node")
 
     def _status_of(self, name: str, ran: set[str]) -> NodeStatus:
         if name in self._trail.failed:
