@@ -77,7 +77,7 @@ SHOWN = {
     ],
     "S3.23 MAX_ITERATIONS, DATABASE_URL": [
         (CYCLES, "each_node_may_have_a_limit"),
-        ("stores/test_address.py", "the_default_is_a_file_here"),
+        ("test_address.py", "the_default_is_a_file_here"),
     ],
     "S3.24 where it runs": [("test_package.py", "the_readme_has_two")],
     "S3.25 composition, versions, filters, schedule": [
