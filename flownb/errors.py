@@ -14,6 +14,9 @@ from typing import Final
 
 from flownb.redaction import redacted
 
+# What a user's function may raise and the loop, and the kernel, survive: also sys.exit(), an
+# interrupt that hits it, pytest.fail(), a panic of a library in Rust. They fail the item.
+FAILS: Final = BaseException
 _SHOWN: Final = 12
 
 

@@ -11,7 +11,7 @@ at joins masks are united. Under every policy but "path_live" the mask is one bi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from flownb.analysis.joins import merging
@@ -145,6 +145,11 @@ class LoopPlan:
         away = sum(n.detached for n in self.nodes)
         about = f"{len(self.nodes)} nodes, {away} detached, awaits {self.policy!r}"
         return f"LoopPlan({self.loop!r}: {about})"
+
+
+def without_checkpoint(plan: LoopPlan) -> LoopPlan:
+    """Give the plan of a loop that keeps nothing: a simulation begins at nothing, and leaves it."""
+    return replace(plan, options=replace(plan.options, checkpoint=None))
 
 
 def compile_plan(

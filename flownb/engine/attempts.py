@@ -13,9 +13,9 @@ import inspect
 from typing import TYPE_CHECKING, Any, Protocol
 
 from flownb.engine.cached import Cached
-from flownb.engine.signature import ENDS, FAILS
+from flownb.engine.signature import ENDS
 from flownb.engine.threads import outcome_here
-from flownb.errors import NodeTimeout, beside, told
+from flownb.errors import FAILS, NodeTimeout, beside, told
 from flownb.model.nodes import NodeData
 from flownb.model.policies import retries
 from flownb.model.records import NOTHING

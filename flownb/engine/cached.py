@@ -17,8 +17,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final
 
 from flownb.engine.likeness import Likeness
-from flownb.engine.signature import FAILS
-from flownb.errors import beside, told
+from flownb.errors import FAILS, beside, told
 from flownb.model.records import NOTHING
 
 if TYPE_CHECKING:

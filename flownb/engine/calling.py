@@ -23,17 +23,9 @@ from flownb.engine.context import Context, SyncContext
 from flownb.engine.pushing import Pushing, Underway
 from flownb.engine.routing import Popped, straight
 from flownb.engine.segments import Row, Walk, fits, row_from
-from flownb.engine.signature import (
-    ENDS,
-    FAILS,
-    bound,
-    context_parameter,
-    is_async,
-    puller,
-    until_stop,
-)
+from flownb.engine.signature import ENDS, bound, context_parameter, is_async, puller, until_stop
 from flownb.engine.threads import outcome_here
-from flownb.errors import SimulationError, beside
+from flownb.errors import FAILS, SimulationError, beside
 from flownb.model.nodes import BaseNode, NodeData
 from flownb.model.records import NOTHING
 from flownb.queues.spec import Lease

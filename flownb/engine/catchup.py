@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from flownb.engine.capture import HERE, Spot
-from flownb.engine.signature import ENDS, EXHAUSTED, FAILS, can_be_replayed
-from flownb.errors import RunError
+from flownb.engine.signature import ENDS, EXHAUSTED, can_be_replayed
+from flownb.errors import FAILS, RunError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,8 +15,8 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from flownb.engine.capture import HERE
-from flownb.engine.signature import ENDS, FAILS
-from flownb.errors import SimulationError
+from flownb.engine.signature import ENDS
+from flownb.errors import FAILS, SimulationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

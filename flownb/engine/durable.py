@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
 from flownb.analysis.same import differences, shape_of
@@ -13,22 +12,13 @@ from flownb.engine.journal import Journal
 from flownb.engine.once import works_on_state
 from flownb.engine.replay import Replay
 from flownb.errors import GraphError, StoreError
-from flownb.stores import RunRecord, Store, open_store
+from flownb.stores import RunRecord, opened
 from flownb.stores.codec import decode, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from flownb.analysis.plan import LoopPlan
-
-# Asked for by name: since Python 3.12 isinstance() does not see what a proxy hands on.
-_FACES: Final = {
-    "runs": (
-        "RunStore",
-        ("save", "append", "load", "list", "delete", "close", "quick", "max_bytes"),
-    ),
-    "loops": ("LoopStore", ("save", "find", "list", "delete", "close", "max_bytes")),
-}
 
 
 class Kept:
@@ -99,20 +89,3 @@ class Kept:
         again = replace(record, attempt=record.attempt + 1)
         journal = Journal(self.store, again, interval=self.interval, done=self._done)
         return journal, Replay(record.run_id, record.steps)
-
-
-def opened(store: Any, part: str, where: str) -> tuple[Any, Callable[[], None]]:
-    """Give a part of a store, "runs" or "loops", and what to do when it is not needed."""
-    if isinstance(store, Store):
-        return getattr(store, part), lambda: None
-    if store is None or isinstance(store, (str, os.PathLike)):
-        made = open_store(store)
-        return getattr(made, part), made.close
-    face, names = _FACES[part]
-    if all(hasattr(store, name) for name in names):
-        return store, lambda: None
-    msg = (
-        f"{where} is a {type(store).__name__}: give a path, a URL, what open_store() gave, or an "
-        f"object with the methods of {face}"
-    )
-    raise GraphError(msg)

@@ -13,8 +13,7 @@ import functools
 import traceback
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from flownb.engine.signature import FAILS
-from flownb.errors import NodeFailed, told
+from flownb.errors import FAILS, NodeFailed, told
 from flownb.model.jsonable import short_repr
 from flownb.model.policies import ON_ERROR
 from flownb.model.records import Failure

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 from flownb.analysis.order import order_of
 from flownb.engine.joins import Join
 from flownb.engine.routing import route
-from flownb.engine.signature import FAILS
 from flownb.engine.token import Token
-from flownb.errors import RunError, told
+from flownb.errors import FAILS, RunError, told
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 from flownb.analysis.same import differences
 from flownb.engine import counters
 from flownb.engine.checkpoint import Beginning, Snapshot, loop_shape, read
-from flownb.engine.durable import opened
 from flownb.errors import GraphError, LoopTaken, RunError
 from flownb.model.records import ENDED
 from flownb.queues import lives
-from flownb.stores import LoopRecord, LoopStore
+from flownb.stores import LoopRecord, LoopStore, opened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from flownb.engine.memory import SHORT
 from flownb.engine.ports import Ports
-from flownb.engine.signature import EXHAUSTED, FAILS
+from flownb.engine.signature import EXHAUSTED
+from flownb.errors import FAILS
 from flownb.model.records import NOTHING, Batch, Span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from flownb.analysis.plan import LoopPlan
-    from flownb.engine.calling import Runner
-    from flownb.engine.ports import RowSlots, RowSource
+    from flownb.engine.ports import ChainNode, RowSlots, RowSource
     from flownb.engine.runtime import Runtime
 
 _TURN: Final = 5_000_000
@@ -34,7 +34,7 @@ class Rows(Protocol):
 
     runtime: Runtime
     plan: LoopPlan
-    runners: list[Runner]
+    runners: list[Any]
     keeping: Any
     """What takes its checkpoints, if it has any."""
     made: int
@@ -95,7 +95,7 @@ class Lane:
             and not any(e.copy for r in loop.runners for e in r.outs)
         )
 
-    def _step(self, runner: Runner) -> Callable[[Any], Any]:
+    def _step(self, runner: ChainNode) -> Callable[[Any], Any]:
         if runner.pushing is not None:
             return self._ports.sender(runner)
         return runner.target or _pass

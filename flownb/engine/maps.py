@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from flownb.engine.signature import FAILS
-from flownb.errors import RunError, beside
+from flownb.errors import FAILS, RunError, beside
 
 if TYPE_CHECKING:
     from flownb.engine.token import Token

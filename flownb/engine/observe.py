@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from flownb.engine.signature import FAILS
+from flownb.errors import FAILS
 from flownb.model.nodes import Node, NodeData
 from flownb.model.records import NOTHING, Batch, Event, Failure, LogLine, Span
 

@@ -16,10 +16,10 @@ from pydantic import BaseModel
 
 from flownb.engine.maps import Gathering, elements
 from flownb.engine.routing import Popped, route
-from flownb.engine.signature import FAILS
 from flownb.engine.state import State, States
 from flownb.engine.token import Token
 from flownb.engine.tolerance import Tolerant
+from flownb.errors import FAILS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -8,22 +8,31 @@ Nothing is opened before a node pushes or pops.
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from flownb.analysis.once import without_root
 from flownb.engine.links import queue_specs
 from flownb.errors import RunError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from flownb.analysis.plan import LoopPlan
     from flownb.engine.byhand import QueuesByHand
-    from flownb.engine.track import LiveRun
     from flownb.model.workflow import Workflow
     from flownb.queues.manager import QueueManager
     from flownb.queues.server import Server
-    from flownb.queues.spec import Unread
+    from flownb.queues.spec import QueueSpec, Unread
+
+
+class LiveQueues(Protocol):
+    """The queues of loops that run, as their orchestrator has them."""
+
+    name: str
+    namespace: str
+    specs: Sequence[QueueSpec]
+    server: Server
+    tracks: Mapping[str, Any]
 
 
 class Outlet:
@@ -31,16 +40,12 @@ class Outlet:
 
     def __init__(self, plan: LoopPlan, redis: Any = None, *, among: Workflow | None = None) -> None:
         self._plan, self._among = plan, among
-        self._loops: LiveRun | None = None
+        # of an orchestrator: its loops shall read what the run pushes
+        self._loops: LiveQueues | None = getattr(redis, "_live", None)
         self._server: Server | None = None
-        if redis is not None:
-            from flownb.engine.orchestrator import Orchestrator
-
-            if isinstance(redis, Orchestrator):
-                self._loops = redis._live
-            else:
-                self._server = self._open(redis)
-                self._server.check(f"graph {plan.graph!r}")
+        if redis is not None and self._loops is None:
+            self._server = self._open(redis)
+            self._server.check(f"graph {plan.graph!r}")
 
     def _open(self, redis: Any = None) -> Server:
         from flownb.queues.server import open_server

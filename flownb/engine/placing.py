@@ -29,11 +29,6 @@ _NO_REDIS: Final = (
 )
 
 
-def without_checkpoint(plan: LoopPlan) -> LoopPlan:
-    """Give the plan of a loop that keeps nothing: a simulation begins at nothing, and leaves it."""
-    return replace(plan, options=replace(plan.options, checkpoint=None))
-
-
 def placed(workflow: Workflow, loop: str, cluster: Any) -> LoopPlan:
     """Compile a loop; on the cluster if one was given and no pool was set.
 

@@ -15,12 +15,26 @@ if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Callable, Sequence
 
-    from flownb.engine.calling import Runner
+    from flownb.analysis.plan import PlanNode
     from flownb.engine.runtime import Runtime
+    from flownb.model.nodes import Node
     from flownb.queues.spec import Message
 
 _SOON: Final = 0.05  # seconds
 _MANY: Final = 1 << 40  # rows: the clock ends the turn of a lane without queues
+
+
+class ChainNode(Protocol):
+    """A node of a loop whose items go in rows, as its runner knows it."""
+
+    name: str
+    plan: PlanNode
+    node: Node
+    target: Any
+    memory: Any
+    pushing: Any
+    passes: bool
+    careful: bool
 
 
 class RowSource(Protocol):
@@ -86,7 +100,7 @@ class Crossing(Protocol):
 class Ports:
     """The queues at both ends of a fast lane."""
 
-    def __init__(self, loop: Crossing, row: Sequence[Runner]) -> None:
+    def __init__(self, loop: Crossing, row: Sequence[ChainNode]) -> None:
         self.loop, self._runtime = loop, loop.runtime
         self.reader = row[0].node.reader
         self.senders = [r for r in row if r.pushing is not None]
@@ -126,7 +140,7 @@ class Ports:
         self.messages.append(message)
         return message.payload
 
-    def sender(self, runner: Runner) -> Callable[[Any], Any]:
+    def sender(self, runner: ChainNode) -> Callable[[Any], Any]:
         """What is called in a row for a queue node."""
         name = runner.node.queue.name if runner.node.queue is not None else ""
         label = Label(self._runtime.name, runner.name)

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from flownb.engine.catchup import CatchUp
 from flownb.engine.routing import route
-from flownb.engine.signature import EXHAUSTED, FAILS, can_be_replayed
+from flownb.engine.signature import EXHAUSTED, can_be_replayed
 from flownb.engine.token import Token
+from flownb.errors import FAILS
 from flownb.model.making import read_once
 from flownb.queues.spec import Lease
 

@@ -10,7 +10,7 @@ import functools
 import json
 from typing import TYPE_CHECKING, Any, Protocol
 
-from flownb.engine.signature import FAILS
+from flownb.errors import FAILS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

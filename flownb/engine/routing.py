@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from flownb.engine.signature import FAILS
-from flownb.errors import beside, did_you_mean
+from flownb.errors import FAILS, beside, did_you_mean
 from flownb.model.edges import AnyOf, says
 from flownb.model.jsonable import short_repr
 from flownb.model.policies import OTHERWISE

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from flownb.engine.capture import HERE, Spot
 from flownb.engine.memory import SHORT
-from flownb.engine.signature import FAILS
+from flownb.errors import FAILS
 from flownb.model.records import Batch
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from flownb.engine.context import Context
-from flownb.engine.signature import ENDS, FAILS
+from flownb.engine.signature import ENDS
 from flownb.engine.token import Token
-from flownb.errors import RunError, told
+from flownb.errors import FAILS, RunError, told
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

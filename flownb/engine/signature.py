@@ -24,10 +24,7 @@ class _Exhausted:
 
 EXHAUSTED: Final = _Exhausted()
 
-# What a user's function may raise and the loop, and the kernel, survive: also sys.exit(), an
-# interrupt that hits it, pytest.fail(), a panic of a library in Rust. They fail the item.
-FAILS: Final = BaseException
-# But with these a coroutine is ended from outside.
+# With these a coroutine is ended from outside: they are no failure of a user's function.
 ENDS: Final = (asyncio.CancelledError, GeneratorExit)
 
 

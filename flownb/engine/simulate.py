@@ -14,7 +14,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from flownb.analysis.once import RUN, compile_once
-from flownb.analysis.plan import LoopPlan, compile_plan
+from flownb.analysis.plan import LoopPlan, compile_plan, without_checkpoint
 from flownb.arguments import (
     FLAG,
     MOST_SECONDS,
@@ -34,7 +34,6 @@ from flownb.engine.links import Links, lanes, queue_specs
 from flownb.engine.loop import LoopManager
 from flownb.engine.metrics import Meter
 from flownb.engine.observe import Guarded, Observer, Outputs
-from flownb.engine.placing import without_checkpoint
 from flownb.engine.recording import Recording, Tape
 from flownb.engine.runtime import Clock
 from flownb.engine.sandbox import asks_the_date, sandboxed

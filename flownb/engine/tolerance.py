@@ -11,8 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from flownb.engine.passes import Rounds
-from flownb.engine.signature import FAILS
-from flownb.errors import RunError, beside, caused
+from flownb.errors import FAILS, RunError, beside, caused
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

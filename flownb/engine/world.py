@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 from flownb.arguments import MOST_SECONDS
 from flownb.engine.cached import Cache
 from flownb.engine.capture import HERE
-from flownb.engine.signature import EXHAUSTED, FAILS
+from flownb.engine.signature import EXHAUSTED
 from flownb.equality import unchanged
-from flownb.errors import InjectedFailure, LivelockError, SimulationError, beside, told
+from flownb.errors import FAILS, InjectedFailure, LivelockError, SimulationError, beside, told
 from flownb.model.nodes import drawn
 
 if TYPE_CHECKING:

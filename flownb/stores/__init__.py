@@ -7,11 +7,11 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from flownb.address import REDIS_SCHEMES, Address, redis_options, sqlite_path, store_address
 from flownb.arguments import checked, whole
-from flownb.errors import StoreError
+from flownb.errors import GraphError, StoreError
 from flownb.stores.base import (
     GraphRecord,
     GraphStore,
@@ -25,6 +25,7 @@ from flownb.stores.base import (
 from flownb.stores.codec import MAX_BYTES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from os import PathLike
 
 __all__ = [
@@ -42,6 +43,14 @@ __all__ = [
 
 DEFAULT_FILE: Final = "flownb-runs.sqlite"
 VARIABLE: Final = "FLOWNB_STORE"
+# Asked for by name: since Python 3.12 isinstance() does not see what a proxy hands on.
+_FACES: Final = {
+    "runs": (
+        "RunStore",
+        ("save", "append", "load", "list", "delete", "close", "quick", "max_bytes"),
+    ),
+    "loops": ("LoopStore", ("save", "find", "list", "delete", "close", "max_bytes")),
+}
 _MAX_BYTES: Final = whole("bytes of JSON", least=1)
 
 
@@ -104,3 +113,20 @@ def _sql(place: str, address: Address, max_bytes: int) -> Store:
     runs = SqlRuns(database, quick=quick, max_bytes=max_bytes)
     graphs = SqlGraphs(database, max_bytes=max_bytes)
     return Store(runs, graphs, SqlLoops(database, max_bytes=max_bytes), where)
+
+
+def opened(store: Any, part: str, where: str) -> tuple[Any, Callable[[], None]]:
+    """Give a part of a store, "runs" or "loops", and what to do when it is not needed."""
+    if isinstance(store, Store):
+        return getattr(store, part), lambda: None
+    if store is None or isinstance(store, (str, os.PathLike)):
+        made = open_store(store)
+        return getattr(made, part), made.close
+    face, names = _FACES[part]
+    if all(hasattr(store, name) for name in names):
+        return store, lambda: None
+    msg = (
+        f"{where} is a {type(store).__name__}: give a path, a URL, what open_store() gave, or an "
+        f"object with the methods of {face}"
+    )
+    raise GraphError(msg)
