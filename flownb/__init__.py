@@ -28,6 +28,7 @@ if _typing.TYPE_CHECKING:
     from flownb.engine.orchestrator import Orchestrator as Orchestrator
     from flownb.engine.simulate import Simulation as Simulation
     from flownb.errors import DeadlockError as DeadlockError
+    from flownb.errors import Failure as Failure
     from flownb.errors import FlowError as FlowError
     from flownb.errors import GraphError as GraphError
     from flownb.errors import InFlightFull as InFlightFull
@@ -57,7 +58,6 @@ if _typing.TYPE_CHECKING:
     from flownb.model.policies import Limit as Limit
     from flownb.model.policies import Retry as Retry
     from flownb.model.records import Event as Event
-    from flownb.model.records import Failure as Failure
     from flownb.model.records import Span as Span
     from flownb.model.run import WorkflowRun as WorkflowRun
     from flownb.model.timeline import Timeline as Timeline
@@ -85,13 +85,13 @@ _HOMES: _typing.Final = {
         "ProducerNode", "QueueNode", "QueueReader",
     ),
     "flownb.model.policies": ("OTHERWISE", "Limit", "Retry"),
-    "flownb.model.records": ("Event", "Failure", "Span"),
+    "flownb.model.records": ("Event", "Span"),
     "flownb.model.edges": ("END", "START"),
     "flownb.model.run": ("WorkflowRun",),
     "flownb.model.timeline": ("Timeline",),
     "flownb.model.tools": ("ToolRegistry", "tools"),
     "flownb.errors": (
-        "DeadlockError", "FlowError", "GraphError", "InFlightFull", "IterationLimit",
+        "DeadlockError", "Failure", "FlowError", "GraphError", "InFlightFull", "IterationLimit",
         "LivelockError", "LoopStopped", "NodeFailed", "NodeTimeout", "QueueError", "RunError",
         "SimulationError", "StateConflict", "StoreError",
     ),

@@ -16,7 +16,8 @@ from flownb.model.timeline import Timeline
 if TYPE_CHECKING:
     from flownb.analysis.explain import Explanation
     from flownb.engine.track import LiveRun, Track
-    from flownb.model.records import Failure, LogLine, LoopMetrics
+    from flownb.errors import Failure
+    from flownb.model.records import LogLine, LoopMetrics
     from flownb.model.workflow import Workflow
 
 

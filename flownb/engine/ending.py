@@ -13,10 +13,9 @@ import functools
 import traceback
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from flownb.errors import FAILS, NodeFailed, told
+from flownb.errors import FAILS, Failure, NodeFailed, told
 from flownb.model.jsonable import short_repr
 from flownb.model.policies import ON_ERROR
-from flownb.model.records import Failure
 from flownb.redaction import redacted
 from flownb.tracebacks import fold
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from flownb.engine.runtime import World
     from flownb.engine.scheduler import Resumed, RunHooks
     from flownb.engine.token import Token
-    from flownb.model.records import Failure
+    from flownb.errors import Failure
 
 TURN: Final = 0.005
 

@@ -14,8 +14,8 @@ from flownb.errors import FAILS, RunError, beside
 
 if TYPE_CHECKING:
     from flownb.engine.token import Token
+    from flownb.errors import Failure
     from flownb.model.nodes import Node
-    from flownb.model.records import Failure
 
 
 class Gathering:

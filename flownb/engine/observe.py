@@ -14,9 +14,9 @@ from collections.abc import Awaitable, Callable
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from flownb.errors import FAILS
+from flownb.errors import FAILS, Failure
 from flownb.model.nodes import Node, NodeData
-from flownb.model.records import NOTHING, Batch, Event, Failure, LogLine, Span
+from flownb.model.records import NOTHING, Batch, Event, LogLine, Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

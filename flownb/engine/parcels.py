@@ -19,7 +19,7 @@ from flownb.redaction import redacted
 from flownb.tracebacks import fold
 
 if TYPE_CHECKING:
-    from flownb.model.records import Failure
+    from flownb.errors import Failure
 
 _PLAIN: Final = frozenset({type(None), bool, int, float, str})
 _LONGEST: Final = 200

@@ -12,7 +12,8 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from flownb.engine.observe import Stream
-from flownb.model.records import NOTHING, Event, Failure, LogLine, Span
+from flownb.errors import Failure
+from flownb.model.records import NOTHING, Event, LogLine, Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -19,7 +19,8 @@ from flownb.engine.missed import Backlog
 from flownb.engine.observe import Outputs
 from flownb.engine.parcels import Parcel, pack, portable_failure
 from flownb.engine.underway import open_spans
-from flownb.model.records import NOTHING, Batch, Event, Failure, LogLine, Span
+from flownb.errors import Failure
+from flownb.model.records import NOTHING, Batch, Event, LogLine, Span
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from flownb.engine.calling import Runner
     from flownb.engine.journal import Journal
     from flownb.engine.replay import Replay
-    from flownb.model.records import Failure, LoopMetrics
+    from flownb.errors import Failure
+    from flownb.model.records import LoopMetrics
 
 
 _ids = Random()

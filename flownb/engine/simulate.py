@@ -48,8 +48,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from flownb.analysis.explain import Explanation
+    from flownb.errors import Failure
     from flownb.model.policies import AwaitPolicy, RunOnError, StartRule
-    from flownb.model.records import Event, Failure, Lane, LogLine, LoopMetrics
+    from flownb.model.records import Event, Lane, LogLine, LoopMetrics
     from flownb.model.workflow import Workflow
 
 DEFAULT_UNTIL: Final = 10.0

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from flownb.engine.maps import Gathering
     from flownb.engine.scheduler import NodeRunner, Scheduler
     from flownb.engine.token import Token
-    from flownb.model.records import Failure
+    from flownb.errors import Failure
 
 
 class Tolerant(Rounds):

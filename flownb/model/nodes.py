@@ -31,8 +31,8 @@ from flownb.errors import RunError, beside
 from flownb.model.jsonable import short_repr
 
 if TYPE_CHECKING:
+    from flownb.errors import Failure
     from flownb.model.policies import Ack, Fail, Join, Limit, QueueMode, Retry, Takes, WhenFull
-    from flownb.model.records import Failure
 
 Kind = Literal["producer", "blocking", "non_blocking", "if", "queue", "queue_reader"]
 C_co = TypeVar("C_co", covariant=True)

@@ -28,7 +28,7 @@ from flownb.arguments import (
 from flownb.errors import GraphError
 
 if TYPE_CHECKING:
-    from flownb.model.records import Failure
+    from flownb.errors import Failure
 
 AwaitPolicy = Literal["none", "node", "blocking", "path_live", "path", "all"]
 Pool = Literal["asyncio", "thread", "process", "dask"]

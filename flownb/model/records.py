@@ -11,8 +11,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple
 
-from flownb.errors import told
-
 LoopState = Literal[
     "created",
     "starting",
@@ -157,46 +155,6 @@ class LogLine(NamedTuple):
         return (
             f"{self.time:9.3f} {self.loop}/{self.node}[{self.iteration}] {self.level}: {self.text}"
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """An item that failed, and why.
-
-    `item` is what the producer made, so it can be offered again (in a one-shot run: what
-    the failed node had got); `error` is the first exception of the item, raised by `node` of
-    `loop` in this `iteration` after so many `attempts`, with its `traceback` as text; `errors`
-    names every node that failed. `time` is in seconds on the run's clock. `index` is the place
-    in the list of one call of many (`over=`).
-    """
-
-    loop: str
-    node: str
-    iteration: int
-    item: Any
-    attempts: int
-    error: BaseException
-    errors: tuple[tuple[str, BaseException], ...] = ()
-    traceback: str = ""
-    time: float = 0.0
-    index: int | None = None
-
-    def __repr__(self) -> str:
-        error = " ".join(told(self.error, 200).split())
-        which = f"iteration {self.iteration}" if self.index is None else f"element {self.index}"
-        return f"Failure({self.loop}/{self.node}, {which}, {error})"
-
-    def record(self) -> dict[str, Any]:
-        """Return what a dead letter carries; the item must be JSON to travel."""
-        return {
-            "loop": self.loop,
-            "node": self.node,
-            "iteration": self.iteration,
-            "item": self.item,
-            "attempts": self.attempts,
-            "error": told(self.error),
-            "traceback": self.traceback,
-        }
 
 
 @dataclass(frozen=True, slots=True)

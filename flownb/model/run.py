@@ -14,7 +14,9 @@ from flownb.model.timeline import Timeline
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from flownb.model.records import Event, Failure, Lane, LogLine, LoopMetrics, Span
+    from flownb.errors import Failure
+    from flownb.model.records import Event, Lane, LogLine, LoopMetrics, Span
+    from flownb.model.workflow import Workflow
 
 RunStatus = Literal["pending", "running", "completed", "failed", "cancelled"]
 NodeStatus = Literal[
@@ -205,7 +207,7 @@ class WorkflowRun(Tabled):
         self.started = 0.0  # seconds since 1970
         self._names, self._trail = names, trail
         self._lanes: Callable[[], tuple[Lane, ...]] = tuple
-        self._drawn: Callable[[], Any] | None = None
+        self._drawn: Callable[[], Workflow] | None = None
         self._metered: Callable[[], LoopMetrics | None] = lambda: None
         self._behind: Callable[[], dict[str, Any]] = dict
         self._failures: Callable[[], list[Failure]] = list
@@ -303,7 +305,7 @@ class WorkflowRun(Tabled):
         return self._metered()
 
     @property
-    def workflow(self) -> Any:
+    def workflow(self) -> Workflow | None:
         """The graph as it was when it was run, as far as a picture shows it."""
         return None if self._drawn is None else self._drawn()
 

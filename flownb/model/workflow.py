@@ -37,6 +37,7 @@ from flownb.model.routes import check_ends, check_name, end_node, router_name, w
 from flownb.model.topology import NodeRef, Topology, entries
 
 if TYPE_CHECKING:
+    from flownb.errors import Failure
     from flownb.model.policies import (
         Ack,
         AwaitPolicy,
@@ -53,7 +54,6 @@ if TYPE_CHECKING:
         Takes,
         WhenFull,
     )
-    from flownb.model.records import Failure
     from flownb.model.topology import Targets
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -16,7 +16,8 @@ from flownb.notebook.words import seconds, xml
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from flownb.model.records import Event, Failure, LogLine
+    from flownb.errors import Failure
+    from flownb.model.records import Event, LogLine
 
 LONG: Final = 2_000  # characters of a line
 TRACE: Final = 8_000  # characters of a traceback: its end says what happened

@@ -10,7 +10,8 @@ from flownb.notebook.words import brief, clean
 
 if TYPE_CHECKING:
     from flownb.engine.orchestrator import Orchestrator
-    from flownb.model.records import Failure, NodeMetrics
+    from flownb.errors import Failure
+    from flownb.model.records import NodeMetrics
 
 _OUTPUTS: Final = 5
 _LINES: Final = 20

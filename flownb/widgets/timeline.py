@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from flownb.engine.orchestrator import Orchestrator
     from flownb.engine.track import Track
-    from flownb.model.records import Event, Failure
+    from flownb.errors import Failure
+    from flownb.model.records import Event
     from flownb.widgets.part import Command
 
 _EVERY: Final = 0.2  # seconds between two portions

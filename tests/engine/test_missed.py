@@ -14,7 +14,8 @@ from flownb.engine.mirror import Mirror
 from flownb.engine.missed import Backlog
 from flownb.engine.observe import History, Outputs, Stream
 from flownb.engine.relay import Relay
-from flownb.model.records import Batch, Event, Failure, LogLine, Span
+from flownb.errors import Failure
+from flownb.model.records import Batch, Event, LogLine, Span
 from tests.engine.lab import chain
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from html.parser import HTMLParser
 
-from flownb.model.records import Event, Failure, LogLine
+from flownb.errors import Failure
+from flownb.model.records import Event, LogLine
 from flownb.notebook.diary import LONG, TRACE, Entry, html, of_events, of_failures, of_lines
 from tests.engine.lab import boom, chain
 
