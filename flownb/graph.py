@@ -137,7 +137,7 @@ class Graph(OneShot, Shown):
         changes inside an array, a table or a longer list: that is when to call this.
         `validate()` tells what of it a function with `cache=` uses, where it can be seen.
 
-        >>> graph = Graph("g").add_node("load", lambda state: {"rows": 3}, cache=True)
+        >>> graph = Graph("load once").add_node("load", lambda _: {"rows": 3}, cache=True)
         >>> [graph.run({"file": "a.csv"}).logs[0].status for _ in range(2)]
         ['completed', 'cached']
         >>> graph.clear_cache()
