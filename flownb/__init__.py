@@ -1,32 +1,67 @@
 """Build workflow loops in a notebook, run them live, see who waits for whom.
 
-The layers, from the top; each imports only from those below it:
+Each folder is a room: its `__init__` asks the question that its modules answer. Imports go
+down only, in this order:
 
-    graph       the verbs: validate, plan, simulate, start, draw
-    notebook    how it looks: scene, SVG, Gantt, tables
-    engine      how it runs: plans, loops, hosts, virtual time
-    queues      how data crosses loops: Redis Streams
-    stores      where runs and graphs are kept: memory, SQLite, PostgreSQL, Redis
-    analysis    what can be known before it runs: who waits for whom
-    model       what a workflow is: nodes, edges, policies, records
-    errors      what can go wrong
+    graph, oneshot, testing  the front door: the verbs of a Graph, the pytest plugin
+    widgets/                 How does it move?
+    notebook/                How does an object show itself in a cell?
+    notebook/reports/        How does a result read?
+    notebook/live/           What does a running graph say?
+    notebook/gantt/          How does a timeline become a chart?
+    notebook/graph/          How does a graph become a picture?
+    notebook/graph/layout/   Where does each box and line stand?
+    notebook/picture/        What is a picture made of?
+    engine/                  How does it run? What its rooms share.
+    engine/orchestrator/     Who runs all loops of a graph?
+    engine/hosts/            Where does a loop live?
+    engine/remote/           How does a loop elsewhere stay in touch?
+    engine/runs/             How does a graph run once, and again after a crash?
+    engine/simulation/       What would it do, exactly, in virtual time?
+    engine/loop/             How does one loop run?
+    engine/checkpoints/      How does a loop go on after a crash?
+    engine/calls/            How is one node called?
+    engine/observe/          Who hears what happens?
+    queues/                  How does data cross loops?
+    queues/receive/          How does a message get out?
+    queues/send/             How does a message get in?
+    queues/servers/          Where does the server come from?
+    queues/redis/            How is it said to Redis?
+    stores/                  Where are runs, graphs and checkpoints kept?
+    explain/                 Who waits for whom, and can it keep up?
+    validate/                Which mistakes does a workflow have?
+    flow/                    How does one item go through a plan?
+    plan/                    What exactly will a loop run?
+    records/                 In which words does a run report?
+    model/                   What is a workflow?
+    model/document/          How is a workflow written as JSON, and read back?
+    errors, jsonable, ...    the ground: what everybody may use (also liveness, display)
 
-Public names are imported at their first use, so `import flownb` is light. Types that you
-only get (a `Status`, a `LoopMetrics`) or only name in an annotation are in `flownb.typing`.
+Four ways through it, file by file:
+
+    an item's   plan/compiler, engine/loop/source, flow/item, flow/token, engine/calls/runner,
+                engine/calls/attempts, flow/routing, engine/loop/settlement
+    a push's    engine/calls/push, queues/manager, queues/send/batcher, queues/redis/jobs,
+                queues/redis/exchange, queues/receive/inbox, queues/receive/reader
+    a run's     graph, oneshot, plan/one_shot, engine/runs/execution, engine/loop/loop_manager,
+                flow/one_shot_values, engine/runs/journal, records/workflow_run
+    a click's   widgets/base.js, widgets/base, widgets/views, engine/orchestrator/orchestrator,
+                engine/orchestrator/loop_run, engine/hosts/host, engine/loop/control
+
+Public names are imported at their first use, so `import flownb` is light.
 """
 
 import importlib as _importlib  # no name but public ones: completion reads this module
 import typing as _typing
 
 if _typing.TYPE_CHECKING:
-    from flownb.analysis.explain import Explanation as Explanation
-    from flownb.engine.context import Context as Context
-    from flownb.engine.context import SyncContext as SyncContext
-    from flownb.engine.control import Request as Request
-    from flownb.engine.loop import LoopManager as LoopManager
-    from flownb.engine.observe import Observer as Observer
-    from flownb.engine.orchestrator import Orchestrator as Orchestrator
-    from flownb.engine.simulate import Simulation as Simulation
+    from flownb.engine.calls.context import Context as Context
+    from flownb.engine.calls.context import SyncContext as SyncContext
+    from flownb.engine.loop.loop_manager import LoopManager as LoopManager
+    from flownb.engine.observe.stream import Observer as Observer
+    from flownb.engine.orchestrator.orchestrator import Orchestrator as Orchestrator
+    from flownb.engine.orchestrator.requests import Request as Request
+    from flownb.engine.simulation.simulate import Simulation as Simulation
     from flownb.errors import DeadlockError as DeadlockError
     from flownb.errors import Failure as Failure
     from flownb.errors import FlowError as FlowError
@@ -42,6 +77,7 @@ if _typing.TYPE_CHECKING:
     from flownb.errors import SimulationError as SimulationError
     from flownb.errors import StateConflict as StateConflict
     from flownb.errors import StoreError as StoreError
+    from flownb.explain.explanation import Explanation as Explanation
     from flownb.graph import Graph as Graph
     from flownb.model.edges import END as END
     from flownb.model.edges import START as START
@@ -57,45 +93,64 @@ if _typing.TYPE_CHECKING:
     from flownb.model.policies import OTHERWISE as OTHERWISE
     from flownb.model.policies import Limit as Limit
     from flownb.model.policies import Retry as Retry
-    from flownb.model.records import Event as Event
-    from flownb.model.records import Span as Span
-    from flownb.model.run import WorkflowRun as WorkflowRun
-    from flownb.model.timeline import Timeline as Timeline
     from flownb.model.tools import ToolRegistry as ToolRegistry
     from flownb.model.tools import tools as tools
-    from flownb.notebook.sync import enable_nesting as enable_nesting
+    from flownb.notebook.nesting import enable_nesting as enable_nesting
     from flownb.queues.manager import QueueManager as QueueManager
+    from flownb.records.events import Event as Event
+    from flownb.records.events import Span as Span
+    from flownb.records.timeline import Timeline as Timeline
+    from flownb.records.workflow_run import WorkflowRun as WorkflowRun
     from flownb.stores.base import GraphStore as GraphStore
     from flownb.stores.base import RunStore as RunStore
 
 _HOMES: _typing.Final = {
     "flownb.graph": ("Graph",),
-    "flownb.notebook.sync": ("enable_nesting",),
-    "flownb.engine.orchestrator": ("Orchestrator",),
-    "flownb.engine.loop": ("LoopManager",),
-    "flownb.engine.simulate": ("Simulation",),
-    "flownb.engine.control": ("Request",),
-    "flownb.engine.context": ("Context", "SyncContext"),
-    "flownb.engine.observe": ("Observer",),
+    "flownb.notebook.nesting": ("enable_nesting",),
+    "flownb.engine.orchestrator.orchestrator": ("Orchestrator",),
+    "flownb.engine.loop.loop_manager": ("LoopManager",),
+    "flownb.engine.simulation.simulate": ("Simulation",),
+    "flownb.engine.orchestrator.requests": ("Request",),
+    "flownb.engine.calls.context": ("Context", "SyncContext"),
+    "flownb.engine.observe.stream": ("Observer",),
     "flownb.queues.manager": ("QueueManager",),
     "flownb.stores.base": ("GraphStore", "RunStore"),
-    "flownb.analysis.explain": ("Explanation",),
+    "flownb.explain.explanation": ("Explanation",),
     "flownb.model.nodes": (
-        "BaseNode", "BlockingNode", "IfNode", "NodeConfig", "NodeData", "NonBlockingNode",
-        "ProducerNode", "QueueNode", "QueueReader",
+        "BaseNode",
+        "BlockingNode",
+        "IfNode",
+        "NodeConfig",
+        "NodeData",
+        "NonBlockingNode",
+        "ProducerNode",
+        "QueueNode",
+        "QueueReader",
     ),
     "flownb.model.policies": ("OTHERWISE", "Limit", "Retry"),
-    "flownb.model.records": ("Event", "Span"),
+    "flownb.records.events": ("Event", "Span"),
     "flownb.model.edges": ("END", "START"),
-    "flownb.model.run": ("WorkflowRun",),
-    "flownb.model.timeline": ("Timeline",),
+    "flownb.records.workflow_run": ("WorkflowRun",),
+    "flownb.records.timeline": ("Timeline",),
     "flownb.model.tools": ("ToolRegistry", "tools"),
     "flownb.errors": (
-        "DeadlockError", "Failure", "FlowError", "GraphError", "InFlightFull", "IterationLimit",
-        "LivelockError", "LoopStopped", "NodeFailed", "NodeTimeout", "QueueError", "RunError",
-        "SimulationError", "StateConflict", "StoreError",
+        "DeadlockError",
+        "Failure",
+        "FlowError",
+        "GraphError",
+        "InFlightFull",
+        "IterationLimit",
+        "LivelockError",
+        "LoopStopped",
+        "NodeFailed",
+        "NodeTimeout",
+        "QueueError",
+        "RunError",
+        "SimulationError",
+        "StateConflict",
+        "StoreError",
     ),
-}  # fmt: skip
+}
 _HOME: _typing.Final = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = list(_HOME)

@@ -22,10 +22,10 @@ from flownb.arguments import (
     whole,
     word,
 )
+from flownb.display import Shown
 from flownb.model.edges import END
-from flownb.model.making import make_node
+from flownb.model.nodes import make_node
 from flownb.model.policies import AWAIT_POLICIES
-from flownb.model.shown import Shown
 from flownb.model.tools import checked_tools
 from flownb.oneshot import OneShot
 from flownb.tracebacks import folded
@@ -36,18 +36,17 @@ if TYPE_CHECKING:
     from redis import Redis
     from redis.asyncio import Redis as AsyncRedis
 
-    from flownb.analysis.explain import Explanation
-    from flownb.analysis.plan import LoopPlan
-    from flownb.analysis.problems import Problem
-    from flownb.engine.observe import Middleware, Observer
-    from flownb.engine.orchestrator import Orchestrator
-    from flownb.engine.simulate import Simulation
-    from flownb.engine.sweep import Sweep
+    from flownb.engine.observe.stream import Middleware, Observer
+    from flownb.engine.orchestrator.orchestrator import Orchestrator
+    from flownb.engine.simulation.simulate import Simulation, Sweep
+    from flownb.explain.explanation import Explanation
     from flownb.model.policies import AwaitPolicy, Control, RunOnError, StartRule
-    from flownb.model.records import LoopMetrics
-    from flownb.model.timeline import Timelines
     from flownb.model.tools import ToolRegistry
     from flownb.model.topology import NodeRef
+    from flownb.plan.loop_plan import LoopPlan
+    from flownb.records.metrics import LoopMetrics
+    from flownb.records.timeline import Timelines
+    from flownb.validate.problems import Problem
 
 _POLICY: Final = word(*AWAIT_POLICIES) | NONE
 _POLICIES: Final = Rule(
@@ -109,7 +108,7 @@ class Graph(OneShot, Shown):
         repeat a call, `await call_next(data)`. An observer sees everything and changes nothing.
         Raises TypeError for what is neither.
         """
-        from flownb.engine.observe import check_extension
+        from flownb.engine.observe.stream import check_extension
 
         for extension in extensions:
             check_extension(extension)
@@ -143,7 +142,7 @@ class Graph(OneShot, Shown):
         >>> graph.clear_cache()
         1
         """
-        from flownb.engine.cached import cache
+        from flownb.engine.calls.cache import cache
 
         names = [self._ref(node) for node in nodes]
         return cache.clear(self.name, tuple(known("node", n, self.nodes) for n in names))
@@ -164,7 +163,7 @@ class Graph(OneShot, Shown):
         >>> graph.set_loop("P", await_policy="blocking").validate()
         ()
         """
-        from flownb.analysis.validate import validate
+        from flownb.validate.check import validate
 
         return validate(self)
 
@@ -174,8 +173,8 @@ class Graph(OneShot, Shown):
 
         *policy* is another await policy than the loop's own.
         """
-        from flownb.analysis.plan import compile_plan
-        from flownb.analysis.validate import check
+        from flownb.plan.compiler import compile_plan
+        from flownb.validate.check import check
 
         policy = checked("plan()", "policy", policy, _POLICY)
         check(self)
@@ -193,8 +192,8 @@ class Graph(OneShot, Shown):
         *policy* explains every loop under another await policy; *measured* (what
         `metrics()` gave) stands beside what is predicted. Raises GraphError.
         """
-        from flownb.analysis.explain import explain
-        from flownb.analysis.validate import check
+        from flownb.explain.explanation import explain
+        from flownb.validate.check import check
 
         policy = checked("explain()", "policy", policy, _POLICY)
         checked("explain()", "measured", measured, _MEASURED)
@@ -241,9 +240,9 @@ class Graph(OneShot, Shown):
         for what can never happen, LivelockError when time does not pass, and
         SimulationError when a node reaches for the outside world.
         """
-        from flownb.analysis.validate import check
-        from flownb.engine.simulate import SIMULATE, simulate
-        from flownb.engine.supported import check_supported
+        from flownb.engine.orchestrator.placement import check_supported
+        from flownb.engine.simulation.simulate import SIMULATE, simulate
+        from flownb.validate.check import check
 
         given = {
             "until": until, "iterations": iterations, "seed": seed, "policy": policy, "call": call,
@@ -272,7 +271,7 @@ class Graph(OneShot, Shown):
         One iteration of every source loop, if neither *until* nor *iterations* is given.
         *seed*, *call*, and what is raised, are as in `simulate`.
         """
-        from flownb.model.timeline import Timeline
+        from flownb.records.timeline import Timeline
 
         policies = checked("compare()", "policies", policies, _POLICIES)
         if until is None and iterations is None:
@@ -313,7 +312,7 @@ class Graph(OneShot, Shown):
         >>> graph.add_node("n").add_edge("p", "n").sweep(lambda sim: sim.duration < 0.9)
         Sweep('g': broken at seed 6 of 7 tried: the check returned False for seed 6)
         """
-        from flownb.engine.sweep import sweep
+        from flownb.engine.simulation.simulate import sweep
 
         checked("sweep()", "check", check, FUNCTION)
         seeds = checked("sweep()", "seeds", seeds, _SEEDS)
@@ -372,9 +371,9 @@ class Graph(OneShot, Shown):
         StoreError: the store is away now, or what it keeps is broken. GraphError: the graph
         has changed since, and how. RunError: another process runs with this checkpoint.
         """
-        from flownb.analysis.validate import check
-        from flownb.engine.orchestrator import Orchestrator
-        from flownb.engine.supported import check_supported
+        from flownb.engine.orchestrator.orchestrator import Orchestrator
+        from flownb.engine.orchestrator.placement import check_supported
+        from flownb.validate.check import check
 
         checked("start()", "control", control, word("notebook", "thread"))
         checked("start()", "namespace", namespace, TEXT)
@@ -412,14 +411,14 @@ class Graph(OneShot, Shown):
 
     def to_dict(self, *, tools: ToolRegistry | None = None) -> dict[str, Any]:
         """Describe the graph as plain JSON; functions by the name they have in *tools*."""
-        from flownb.model.document import to_dict
+        from flownb.model.document.encode import to_dict
 
         return to_dict(self, tools=tools)
 
     @classmethod
     def from_dict(cls, data: object, *, tools: ToolRegistry | None = None) -> Self:
         """Build a graph from what `to_dict` gave; functions come from *tools* only."""
-        from flownb.model.document import from_dict
+        from flownb.model.document.decode import from_dict
 
         return from_dict(cls, data, tools=tools)
 

@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Any, Self
 from flownb.arguments import FLAG, NONE, SECONDS, TEXT, checked
 from flownb.errors import StoreError
 from flownb.model.edges import Edge
-from flownb.model.making import with_own_limit
-from flownb.model.nodes import Node
+from flownb.model.nodes import Node, with_own_limit
 from flownb.model.parts import Part
 from flownb.model.policies import UNCHANGED, Limit
-from flownb.model.records import NOTHING
 from flownb.model.tools import checked_tools
 from flownb.model.workflow import Workflow
+from flownb.records.events import NOTHING
 from flownb.tracebacks import folded
 
 if TYPE_CHECKING:
@@ -31,21 +30,22 @@ if TYPE_CHECKING:
     from redis import Redis
     from redis.asyncio import Redis as AsyncRedis
 
-    from flownb.analysis.plan import LoopPlan
-    from flownb.engine.calling import Runner
-    from flownb.engine.observe import Middleware, Observer
-    from flownb.engine.orchestrator import Orchestrator
-    from flownb.engine.run import Execution, Shower
+    from flownb.engine.calls.runner import Runner
+    from flownb.engine.observe.stream import Middleware, Observer
+    from flownb.engine.orchestrator.orchestrator import Orchestrator
+    from flownb.engine.runs.console import RunDisplay
+    from flownb.engine.runs.execution import Execution
     from flownb.model.policies import RunOnError, StartRule
-    from flownb.model.run import WorkflowRun
     from flownb.model.tools import ToolRegistry
     from flownb.model.topology import NodeRef
+    from flownb.plan.loop_plan import LoopPlan
+    from flownb.records.workflow_run import WorkflowRun
     from flownb.stores.base import RunStore, Store
 
     _Redis = str | Redis | AsyncRedis
 
     Given = Mapping[str, Any]
-    Made = tuple[Callable[..., Execution], Shower]
+    Made = tuple[Callable[..., Execution], RunDisplay]
 
 
 class OneShot(Workflow):
@@ -143,7 +143,7 @@ class OneShot(Workflow):
         >>> graph.run({"n": 4}).state
         {'n': 8}
         """
-        from flownb.engine.run import run_in_thread
+        from flownb.engine.runs.console import run_in_thread
 
         options = _options(start_rule, max_concurrency, max_iterations, on_error)
         given = {"tools": tools, "redis": redis}
@@ -170,7 +170,7 @@ class OneShot(Workflow):
 
         The options are those of `run`.
         """
-        from flownb.engine.run import run_here
+        from flownb.engine.runs.console import run_here
 
         options = _options(start_rule, max_concurrency, max_iterations, on_error)
         given = {"tools": tools, "redis": redis}
@@ -211,7 +211,7 @@ class OneShot(Workflow):
         ...     graph.add_node("inverse", lambda state: {"n": None}).resume("r1").state
         {'n': None}
         """
-        from flownb.engine.run import run_in_thread
+        from flownb.engine.runs.console import run_in_thread
 
         kept, given = (run_id, store, persistence_interval), {"tools": tools, "redis": redis}
         options = _options(start_rule, max_concurrency, max_iterations, on_error)
@@ -236,7 +236,7 @@ class OneShot(Workflow):
 
         The options are those of `resume`.
         """
-        from flownb.engine.run import run_here
+        from flownb.engine.runs.console import run_here
 
         kept, given = (run_id, store, persistence_interval), {"tools": tools, "redis": redis}
         options = _options(start_rule, max_concurrency, max_iterations, on_error)
@@ -257,7 +257,7 @@ class OneShot(Workflow):
         >>> graph.add_edge("double", "text").step("double", {"n": 4}), graph.step("text")
         ({'n': 8}, {'t': 'n is 8'})
         """
-        from flownb.engine.stepping import step
+        from flownb.engine.runs.one_node import step
 
         return step(self, self._ref(node), item, tools)
 
@@ -268,10 +268,10 @@ class OneShot(Workflow):
     ) -> Made:
         plan, more = self._plan_once(options), {}
         if keep is not None:
-            from flownb.engine.durable import Kept
+            from flownb.engine.runs.resume import KeptRun
 
             store, run_id, interval = keep
-            with Kept(store, interval=interval) as place:
+            with KeptRun(store, interval=interval) as place:
                 journal = place.begin(plan, state, run_id, options)
             self._store = store
             more = {"journal": journal, "run_id": journal.record.run_id}
@@ -280,13 +280,13 @@ class OneShot(Workflow):
     def _taken_up(
         self, kept: Any, options: Mapping[str, Any], given: Given, *, progress: bool
     ) -> Made:
-        from flownb.engine.durable import Kept
+        from flownb.engine.runs.resume import KeptRun
 
         run_id, store, interval = kept
         run_id = checked("resume()", "run_id", run_id, TEXT)
         interval = checked("resume()", "persistence_interval", interval, SECONDS)
         store = self._store if store is None else store
-        with Kept(store, interval=interval) as place:
+        with KeptRun(store, interval=interval) as place:
             record = place.load(run_id)
             named = {name: value for name, value in options.items() if value is not UNCHANGED}
             plan = self._plan_once(_options(**{**record.options, **named}))
@@ -299,12 +299,13 @@ class OneShot(Workflow):
     def _made(
         self, plan: LoopPlan, entry: Any, more: Mapping[str, Any], given: Given, *, progress: bool
     ) -> Made:
-        from flownb.engine.outlets import Outlet
-        from flownb.engine.run import Execution, Shower
+        from flownb.engine.runs.console import RunDisplay
+        from flownb.engine.runs.execution import Execution
+        from flownb.engine.runs.run_queues import RunQueue
 
         progress = checked("run()", "progress", progress, FLAG)
         tools = checked_tools("run()", given["tools"])
-        outlet = Outlet(plan, given["redis"], among=self)
+        outlet = RunQueue(plan, given["redis"], among=self)
 
         def make(**told: Any) -> Execution:
             execution = Execution(
@@ -314,7 +315,7 @@ class OneShot(Workflow):
             self.last_run, self._stepped = execution.run, {}
             return execution
 
-        return make, Shower(self.name, len(plan.nodes) - 1, progress=progress)
+        return make, RunDisplay(self.name, len(plan.nodes) - 1, progress=progress)
 
     def _idle(self, plan: LoopPlan) -> deque[list[Runner]] | None:
         """Give what earlier runs of this plan have left in order."""
@@ -322,8 +323,8 @@ class OneShot(Workflow):
 
     def _plan_once(self, options: Mapping[str, Any]) -> LoopPlan:
         """Check and compile the graph for a run; remembered until it is edited."""
-        from flownb.analysis.once import compile_once
-        from flownb.analysis.validate import check
+        from flownb.plan.one_shot import compile_once
+        from flownb.validate.check import check
 
         extensions = list(map(id, self._using))
         asked = (self.version, options, extensions, os.environ.get("FLOWNB_MAX_ITERATIONS"))
@@ -370,8 +371,8 @@ def _options(
     max_iterations: int | None = None,
     on_error: RunOnError = "stop",
 ) -> dict[str, Any]:
-    from flownb.analysis.once import RUN
     from flownb.arguments import all_checked
+    from flownb.plan.one_shot import RUN
 
     given = {
         "start_rule": start_rule, "max_concurrency": max_concurrency,

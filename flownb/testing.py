@@ -15,20 +15,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
-from flownb.engine.clock import VirtualLoop
-from flownb.engine.observe import Observer
+from flownb.engine.observe.stream import Observer
 from flownb.engine.runtime import Clock
-from flownb.model.records import NOTHING
-from flownb.model.timeline import Timeline
-from flownb.notebook.words import seconds
+from flownb.engine.simulation.virtual_loop import VirtualLoop
+from flownb.notebook.picture.text import seconds
+from flownb.records.events import NOTHING
+from flownb.records.timeline import Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator
 
-    from flownb.engine.simulate import Simulation
-    from flownb.model.records import Event, Span
+    from flownb.engine.simulation.simulate import Simulation
     from flownb.queues.manager import QueueManager
     from flownb.queues.spec import QueueSpec
+    from flownb.records.events import Event, Span
 
 T = TypeVar("T")
 
@@ -93,7 +93,7 @@ def recorder() -> Recorder:
 @pytest.fixture
 def queues(virtual_time: VirtualTime) -> Iterator[Callable[..., QueueManager]]:
     """Make queues in virtual time, on an in-process server: `queues("wet_days")`."""
-    from flownb.queues.server import LocalServer
+    from flownb.queues.servers.fake import LocalServer
 
     server, made = LocalServer(), list["QueueManager"]()
     clock = Clock(virtual_time.event_loop, 0.0, virtual=True)

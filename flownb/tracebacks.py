@@ -4,30 +4,36 @@ A node is called from deep inside: a thread, an event loop, a retry. None of tha
 failed, and it hides the line that does. So each verb that calls the user's code, or checks what
 they gave, cuts the frames of flownb, and of what it uses, out of the errors that leave it.
 `FLOWNB_TRACEBACK=full` in the environment keeps them, for those who work on flownb.
+
+Which code is the user's? Cells, scripts and modules that are not installed.
 """
 
 from __future__ import annotations
 
 import functools
 import os
+import site
+import sys
+import sysconfig
 from contextlib import AbstractContextManager
 from inspect import iscoroutinefunction
+from pathlib import Path
 from types import FunctionType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast
 
 from flownb.errors import FlowError
-from flownb.user_code import is_own
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
 _MACHINERY: Final = frozenset(
     {"asyncio", "concurrent", "contextlib", "nest_asyncio", "nest_asyncio2", "tenacity"}
     | {"threading"}
 )
+
+
 # What says all in its text; of any other error that begins in flownb the last frame is left.
 _TELLS_ITSELF: Final = frozenset({"CancelledError", "KeyboardInterrupt", "TimeoutError"})
 
@@ -119,3 +125,37 @@ def _linked(frames: list[TracebackType]) -> TracebackType | None:
     for frame in reversed(frames):
         linked = TracebackType(linked, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
     return linked
+
+
+@functools.cache
+def _installed() -> tuple[str, ...]:
+    """Give the folders of Python and of installed packages."""
+    names = ("stdlib", "platstdlib", "purelib", "platlib")
+    folders = {sysconfig.get_path(name) for name in names} | {site.getusersitepackages()}
+    folders |= set(site.getsitepackages())
+    return tuple(f"{Path(folder).resolve()}/" for folder in folders)
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_installed(file: str) -> bool:
+    return Path(file).resolve().as_posix().startswith(_installed())
+
+
+def is_own(name: object) -> bool:
+    """Whether a module is the user's: a cell, a script, a file that is not installed.
+
+    >>> is_own("__main__"), is_own("json"), is_own("pydantic.main"), is_own("flownb.graph")
+    (True, False, False, False)
+    """
+    if not isinstance(name, str):
+        return False
+    top = name.partition(".")[0]
+    if name == "__main__" or top == "flownb":
+        return name == "__main__"
+    module = sys.modules.get(name)
+    if module is None:
+        return top not in sys.stdlib_module_names
+    file = getattr(module, "__file__", None)
+    if file is None:
+        return top not in sys.stdlib_module_names and top not in sys.builtin_module_names
+    return not _is_installed(file)

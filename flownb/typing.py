@@ -6,18 +6,15 @@ What you make yourself is in `flownb`, errors are in `flownb.errors`, what store
 give and take is in `flownb.stores` and `flownb.queues`.
 """
 
-from flownb.analysis.capacity import Capacity, Change, LimitCapacity, LoopCapacity, QueueCapacity
-from flownb.analysis.makespan import Makespan
-from flownb.analysis.pace import Rates
-from flownb.analysis.plan import LoopPlan, Once, PlanEdge, PlanNode
-from flownb.analysis.problems import Level, Problem
-from flownb.analysis.readings import Answer, Comparison, Reading
-from flownb.analysis.verdicts import Verdicts
-from flownb.analysis.why import Arm, Waits
-from flownb.engine.byhand import QueuesByHand
-from flownb.engine.observe import CallNext, Middleware
+from flownb.engine.observe.stream import CallNext, Middleware
 from flownb.engine.runtime import Clock
-from flownb.engine.sweep import Sweep
+from flownb.engine.simulation.simulate import Sweep
+from flownb.explain.capacity import Capacity, Change, LimitCapacity, LoopCapacity, QueueCapacity
+from flownb.explain.choices import Verdicts
+from flownb.explain.explanation import Makespan
+from flownb.explain.reasons import Arm, Waits
+from flownb.explain.study import Answer, Comparison, Reading
+from flownb.explain.throughput import Rates
 from flownb.model.edges import Edge
 from flownb.model.nodes import Kind, Node, QueueOptions, ReaderOptions
 from flownb.model.policies import (
@@ -38,24 +35,18 @@ from flownb.model.policies import (
     Takes,
     WhenFull,
 )
-from flownb.model.records import (
-    Hop,
-    Lane,
-    LogLine,
-    LoopMetrics,
-    LoopState,
-    NodeMetrics,
-    NodeState,
-    SpanKind,
-)
-from flownb.model.run import LogEntry, NodeStatus, RunStatus
-from flownb.model.status import LoopStatus, Status
-from flownb.model.timeline import Timelines
 from flownb.model.tools import Tool
 from flownb.model.topology import NodeRef, Targets
 from flownb.model.workflow import Source, Workflow
-from flownb.queues.letters import DeadLetters
+from flownb.plan.loop_plan import LoopPlan, Once, PlanEdge, PlanNode
+from flownb.queues.by_hand import QueuesByHand
+from flownb.queues.send.dead_letters import DeadLetters
+from flownb.records.events import Hop, LogLine, LoopState, NodeState, SpanKind, Swimlane
+from flownb.records.metrics import LoopMetrics, LoopStatus, NodeMetrics, Status
+from flownb.records.timeline import Timelines
+from flownb.records.workflow_run import LogEntry, NodeStatus, RunStatus
 from flownb.stores.base import StepKind
+from flownb.validate.problems import Level, Problem
 
 __all__ = [
     "Ack",
@@ -75,7 +66,6 @@ __all__ = [
     "Hop",
     "Join",
     "Kind",
-    "Lane",
     "Level",
     "LimitCapacity",
     "LogEntry",
@@ -116,6 +106,7 @@ __all__ = [
     "Status",
     "StepKind",
     "Sweep",
+    "Swimlane",
     "Takes",
     "Targets",
     "Timelines",

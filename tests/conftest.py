@@ -23,8 +23,8 @@ import hypothesis
 import pytest
 
 from flownb import redaction
-from flownb.engine import generations
-from tests import workers
+from flownb.engine.orchestrator import generations
+from tests.support import workers
 
 collect_ignore_glob = ["faults/*"]  # programs, not modules: importing one runs it
 GRACE = 10.0  # seconds for executors, children and sockets that are already on their way out

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support import is_tried
+from tests.support.machine import is_tried
 
-CASES, FAILURES = "engine/test_run_cases.py", "engine/test_run_failures.py"
-STATE, CYCLES = "engine/test_run_state.py", "engine/test_run_cycles.py"
-PARALLEL, RESUME = "engine/test_run_parallel.py", "engine/test_resume.py"
+CASES, FAILURES = "engine/runs/test_run_cases.py", "engine/runs/test_run_failures.py"
+STATE, CYCLES = "engine/runs/test_run_state.py", "engine/runs/test_run_cycles.py"
+PARALLEL, RESUME = "engine/runs/test_run_parallel.py", "engine/runs/test_resume.py"
 
 SHOWN = {
     "1 two steps of +1; a step limit is an error": [
@@ -50,18 +50,18 @@ SHOWN = {
         (CASES, "a_map_that_failed"), (CASES, "an_item_that_failed_is_passed_over"),
     ],
     "34 what was removed no longer receives": [
-        ("live/test_generations.py", "a_node_can_be_removed_while_it_runs"),
+        ("engine/orchestrator/test_generations.py", "a_node_can_be_removed_while_it_runs"),
     ],
     "own: a blocking and a non-blocking sibling": [
-        ("engine/test_policies.py", "a_blocking_sibling_is_awaited"),
+        ("flow/test_policies.py", "a_blocking_sibling_is_awaited"),
     ],
-    "own: an if whose arms wait and do not": [("engine/test_policies.py", "the_worked_examples")],
-    "own: blocking below non-blocking": [("engine/test_policies.py", "the_worked_examples")],
+    "own: an if whose arms wait and do not": [("flow/test_policies.py", "the_worked_examples")],
+    "own: blocking below non-blocking": [("flow/test_policies.py", "the_worked_examples")],
     "own: a pause between two items": [
-        ("engine/test_rules_life.py", "a_pause_between_two_items"),
+        ("engine/loop/test_rules_life.py", "a_pause_between_two_items"),
     ],
     "own: two readers wake up in order": [
-        ("engine/test_rules_readers.py", "two_competing_readers"),
+        ("engine/loop/test_rules_readers.py", "two_competing_readers"),
     ],
 }  # fmt: skip
 

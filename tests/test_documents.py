@@ -22,20 +22,22 @@ import cloudpickle
 import pytest
 
 from flownb import Graph, GraphError, ToolRegistry
-from flownb.analysis.once import compile_once
-from flownb.analysis.plan import compile_plan
-from flownb.model.document import to_dict
+from flownb.model.document.decode import ERRORS
+from flownb.model.document.encode import to_dict
 from flownb.model.nodes import BaseNode
 from flownb.model.policies import Retry, retries
-from flownb.model.reading import ERRORS
 from flownb.model.tools import alike
 from flownb.model.workflow import Workflow
-from tests.engine.cases import graph_of, random_case
+from flownb.plan.compiler import compile_plan
+from flownb.plan.one_shot import compile_once
+from tests.support.cases import graph_of, random_case
 
 HERE = Path(__file__).parent
 MODULES = (
-    "tests.engine.test_run_cases", "tests.engine.test_run_cycles", "tests.engine.test_run_failures",
-    "tests.engine.test_rules_joins", "tests.model.test_workflow",
+    "tests.engine.runs.test_run_cases",
+    "tests.engine.runs.test_run_cycles",
+    "tests.engine.runs.test_run_failures",
+    "tests.flow.test_rules_joins", "tests.model.test_workflow",
 )  # fmt: skip
 NOTEBOOKS = (
     "02_who_waits.ipynb", "03_ifs_and_joins.ipynb", "04_two_loops_and_a_queue.ipynb",

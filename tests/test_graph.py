@@ -9,7 +9,7 @@ import pytest
 
 import flownb
 from flownb import Graph, GraphError, Observer, Retry, ToolRegistry
-from tests.support import run_python
+from tests.support.machine import run_python
 
 
 def weather() -> Graph:

@@ -12,15 +12,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import is_tried
+from tests.support.machine import is_tried
 
 TESTS = Path(__file__).parent
 
-STATE, CYCLES = "engine/test_run_state.py", "engine/test_run_cycles.py"
-FAILURES, PARALLEL = "engine/test_run_failures.py", "engine/test_run_parallel.py"
+STATE, CYCLES = "engine/runs/test_run_state.py", "engine/runs/test_run_cycles.py"
+FAILURES, PARALLEL = "engine/runs/test_run_failures.py", "engine/runs/test_run_parallel.py"
 TOOLS, STORES = "model/test_tools.py", "stores/test_stores.py"
-DOCUMENT, WORKFLOW = "model/test_document.py", "model/test_workflow.py"
-WATCHED, RUN, RESUME = "engine/test_run_watched.py", "engine/test_run.py", "engine/test_resume.py"
+DOCUMENT, WORKFLOW = "model/document/test_document.py", "model/test_workflow.py"
+WATCHED, RUN, RESUME = (
+    "engine/runs/test_run_watched.py",
+    "engine/runs/test_run.py",
+    "engine/runs/test_resume.py",
+)
 
 SHOWN = {
     "S3.1 S4.2 engine, interface and workflows are apart": [
@@ -65,7 +69,7 @@ SHOWN = {
         (WORKFLOW, "a_class_node_says"), (RESUME, "a_step_is_kept_before_its_call"),
     ],
     "S3.20 parallel independent branches": [(PARALLEL, "two_sleeps")],
-    "S3.20 cached node results": [("engine/test_cache.py", "an_equal_input_gives")],
+    "S3.20 cached node results": [("engine/calls/test_cache.py", "an_equal_input_gives")],
     "S3.20 indexed queries": [(STORES, "runs_are_looked_up_by_an_index")],
     "S3.20 a log as it comes": [(WATCHED, "lines_are_there_while_the_run_goes_on")],
     "S3.21 load: many, large, deep": [
@@ -82,9 +86,11 @@ SHOWN = {
     "S3.24 where it runs": [("test_package.py", "the_readme_has_two")],
     "S3.25 composition, versions, filters, schedule": [
         (WORKFLOW, "include_prefixes"), (STORES, "a_graph_keeps_its_versions"),
-        (STORES, "filters_choose"), ("engine/test_rules_producer.py", "every_is_a_fixed_rate"),
+        (STORES, "filters_choose"), ("engine/loop/test_rules_producer.py", "every_is_a_fixed_rate"),
     ],
-    "S4.1 execution, persistence, recovery": [("engine/test_crashes.py", "a_random_run_cut_off")],
+    "S4.1 execution, persistence, recovery": [
+        ("engine/runs/test_crashes.py", "a_random_run_cut_off"),
+    ],
     "S4.3 a graph, an id, a store, options": [(RESUME, "a_path_is_opened_for_the_run")],
     "S4.4 level by level": [(PARALLEL, "level_by_level")],
     "S4.5 retry, timeout": [(FAILURES, "fail_fail_succeed"), (FAILURES, "a_timeout_cannot")],
@@ -173,7 +179,7 @@ def test_every_number_of_the_two_documents_is_in_a_list() -> None:
 
 def test_the_engine_knows_of_nobody_above_it() -> None:
     above = ("flownb.notebook", "flownb.widgets", "flownb.oneshot", "flownb.graph")
-    for module in (TESTS.parent / "flownb" / "engine").glob("*.py"):
+    for module in (TESTS.parent / "flownb" / "engine").rglob("*.py"):
         for node in ast.walk(ast.parse(module.read_text("utf-8"))):
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []

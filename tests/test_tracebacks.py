@@ -10,7 +10,7 @@ import traceback
 import pytest
 
 from flownb import Graph, Retry
-from flownb.engine.orchestrator import Orchestrator
+from flownb.engine.orchestrator.orchestrator import Orchestrator
 from flownb.errors import GraphError, NodeFailed, NodeTimeout, RunError, SimulationError, StoreError
 from flownb.tracebacks import folded
 

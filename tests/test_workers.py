@@ -10,12 +10,12 @@ import textwrap
 
 import pytest
 
-from tests.support import ROOT
+from tests.support.machine import ROOT
 
 CONFTEST = """
 import json, os, time
 import pytest
-from tests import workers
+from tests.support import workers
 
 TRIES = {}
 

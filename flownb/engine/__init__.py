@@ -1,1 +1,1 @@
-"""How does a workflow run? Plans, loops, hosts and the one event stream."""
+"""What do all rooms of the engine share?"""

@@ -5,16 +5,16 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
-from flownb.analysis.paths import Flow, reach
-from flownb.model.records import Lane
+from flownb.plan.await_sets import Flow, reach
 from flownb.queues.spec import QueueSpec
+from flownb.records.events import Swimlane
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Sequence
 
-    from flownb.analysis.plan import LoopPlan
     from flownb.model.policies import Limit
     from flownb.model.workflow import Workflow
+    from flownb.plan.loop_plan import LoopPlan
 
 
 class Links:
@@ -116,10 +116,10 @@ def _loops_of(workflow: Workflow, reader: str) -> list[str]:
     return [loop for loop in workflow.producers if before[flow.index[loop]]]
 
 
-def lanes(plans: Iterable[LoopPlan]) -> tuple[Lane, ...]:
+def lanes(plans: Iterable[LoopPlan]) -> tuple[Swimlane, ...]:
     """Tell a timeline what the plans know of each node."""
     return tuple(
-        Lane(p.loop, n.name, n.detached, _limit(n.node.limit), p.options.max_in_flight)
+        Swimlane(p.loop, n.name, n.detached, _limit(n.node.limit), p.options.max_in_flight)
         for p in plans
         for n in p.nodes
     )

@@ -13,14 +13,14 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from flownb.arguments import SECONDS, checked
-from flownb.engine.capture import HERE, Spot
-from flownb.model.records import LogLine
+from flownb.engine.prints import HERE, Spot
 from flownb.model.tools import tools as global_tools
+from flownb.records.events import LogLine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
-    from flownb.engine.observe import Stream
+    from flownb.engine.observe.stream import Stream
     from flownb.model.nodes import Node
 
 

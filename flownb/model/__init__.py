@@ -1,1 +1,1 @@
-"""What is a workflow? Plain data: nodes, edges, policies, records."""
+"""What is a workflow? Nodes, edges, policies, the builder."""

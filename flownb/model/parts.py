@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from flownb.errors import GraphError
 from flownb.model.edges import END, START
-from flownb.model.making import OwnLimit
+from flownb.model.nodes import OwnLimit
 from flownb.model.policies import ON_ERROR
-from flownb.model.schema import reducers_of
+from flownb.model.state_schema import reducers_of
 from flownb.model.tools import redefines
 
 if TYPE_CHECKING:

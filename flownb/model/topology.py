@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from flownb.errors import GraphError, did_you_mean
 from flownb.model.edges import END
-from flownb.model.making import checked_name
-from flownb.model.nodes import BaseNode, Node, node_name
+from flownb.model.nodes import BaseNode, Node, checked_name, node_name
 
 if TYPE_CHECKING:
     from flownb.model.edges import Edge

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, overload
 from flownb.arguments import Rule, all_checked, checked
 from flownb.equality import equal
 from flownb.errors import GraphError, did_you_mean
+from flownb.model.conditional_edges import check_ends, check_name, end_node, router_name, ways
 from flownb.model.edges import END, START, Edge
-from flownb.model.making import NODE_KIND, checked_name, make_node, same
 from flownb.model.nodes import (
+    NODE_KIND,
     BaseNode,
     Kind,
     Node,
@@ -29,11 +30,13 @@ from flownb.model.nodes import (
     QueueOptions,
     QueueReader,
     ReaderOptions,
+    checked_name,
+    make_node,
     node_name,
+    same,
 )
 from flownb.model.parts import Part, check_part, is_other
 from flownb.model.policies import LOOP, UNCHANGED, LoopOptions
-from flownb.model.routes import check_ends, check_name, end_node, router_name, ways
 from flownb.model.topology import NodeRef, Topology, entries
 
 if TYPE_CHECKING:

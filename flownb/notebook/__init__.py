@@ -1,1 +1,1 @@
-"""How does flownb look in a notebook, without a front end of its own?"""
+"""How does an object show itself in a cell?"""

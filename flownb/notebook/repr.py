@@ -15,32 +15,32 @@ import base64
 from functools import singledispatch, wraps
 from typing import TYPE_CHECKING, Any, Final
 
-from flownb.analysis.capacity import Capacity
-from flownb.analysis.explain import Explanation
-from flownb.analysis.readings import Comparison
-from flownb.engine.orchestrator import Orchestrator
-from flownb.engine.simulate import Simulation
-from flownb.engine.sweep import Sweep
-from flownb.model.run import WorkflowRun
-from flownb.model.status import Status
-from flownb.model.timeline import Timeline, Timelines
+from flownb.engine.orchestrator.orchestrator import Orchestrator
+from flownb.engine.simulation.simulate import Simulation, Sweep
+from flownb.explain.capacity import Capacity
+from flownb.explain.explanation import Explanation
+from flownb.explain.study import Comparison
 from flownb.model.workflow import Workflow
-from flownb.notebook import compared, explained, foreseen, gantt, gantt_stack, marked, ran
-from flownb.notebook.draw import draw
-from flownb.notebook.facts import Facts, edge_label
-from flownb.notebook.live import simulation_tables, status_line, status_tables
-from flownb.notebook.scene import line_words, scene
-from flownb.notebook.svg import style
-from flownb.notebook.svg import svg as write_svg
-from flownb.notebook.table import STYLE, table
-from flownb.notebook.words import brief, is_real, rounded, seconds, xml
+from flownb.notebook.gantt import chart, stack
+from flownb.notebook.graph import awaited
+from flownb.notebook.graph.captions import Captions, edge_label
+from flownb.notebook.graph.scene import draw, line_words, scene
+from flownb.notebook.live.status import simulation_tables, status_line, status_tables
+from flownb.notebook.picture.svg import style
+from flownb.notebook.picture.svg import svg as write_svg
+from flownb.notebook.picture.table import STYLE, table
+from flownb.notebook.picture.text import brief, is_real, rounded, seconds, xml
+from flownb.notebook.reports import capacity, comparison, explanation, run
+from flownb.records.metrics import Status
+from flownb.records.timeline import Timeline, Timelines
+from flownb.records.workflow_run import WorkflowRun
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from matplotlib.figure import Figure
 
-    from flownb.notebook.ink import Picture
+    from flownb.notebook.picture.shapes import Picture
 
 _SOME = 50  # spans tell which clock it was
 _LARGE: Final = 3_000  # nodes
@@ -124,7 +124,7 @@ def svg(obj: Any) -> str:
 
 def plot(obj: Any) -> Figure:
     """Draw the picture of an object as a matplotlib figure."""
-    from flownb.notebook.figure import figure
+    from flownb.notebook.picture.figure import figure
 
     return figure(_needed(obj))
 
@@ -184,7 +184,7 @@ def _(obj: Workflow) -> list[tuple[str, str]]:
         rows = [[n.name, n.kind.replace("_", "-")] for n in list(obj.nodes.values())[:_ROWS]]
         said = f"{text(obj)}: too large for a picture here, the first {_ROWS:,} nodes"
         return [(said, table(["node", "kind"], rows))]
-    facts = Facts(obj)
+    facts = Captions(obj)
     nodes = [
         [n, facts.kind(n).replace("_", "-"), facts.word(n), facts.badge(n)] for n in facts.names
     ]
@@ -214,19 +214,19 @@ def _(obj: Timeline) -> str:
 @picture.register(Timeline)
 @_fitly
 def _(obj: Timeline) -> Picture:
-    return gantt.draw(obj)
+    return chart.draw(obj)
 
 
 @details.register(Timeline)
 @_fitly
 def _(obj: Timeline) -> list[tuple[str, str]]:
-    return [(f"{count(len(obj), 'span')} as a table", gantt.twin(obj))] if obj.spans else []
+    return [(f"{count(len(obj), 'span')} as a table", chart.twin(obj))] if obj.spans else []
 
 
 @lines.register(Timeline)
 @_fitly
 def _(obj: Timeline) -> str:
-    return gantt.twin_lines(obj)
+    return chart.twin_lines(obj)
 
 
 @text.register(Timelines)
@@ -236,62 +236,62 @@ def _(obj: Timelines) -> str:
 
 @picture.register(Timelines)
 def _(obj: Timelines) -> Picture:
-    return gantt_stack.draw(obj)
+    return stack.draw(obj)
 
 
 @details.register(Timelines)
 def _(obj: Timelines) -> list[tuple[str, str]]:
-    return [("the releases as a table", gantt_stack.twin(obj))] if obj else []
+    return [("the releases as a table", stack.twin(obj))] if obj else []
 
 
 @lines.register(Timelines)
 def _(obj: Timelines) -> str:
-    return gantt_stack.twin_lines(obj)
+    return stack.twin_lines(obj)
 
 
 @text.register(Explanation)
 @_fitly
 def _(obj: Explanation) -> str:
-    return explained.whole_text(obj)
+    return explanation.whole_text(obj)
 
 
 @picture.register(Explanation)
 @_fitly
 def _(obj: Explanation) -> Picture | None:
-    return marked.draw(obj)
+    return awaited.draw(obj)
 
 
 @details.register(Explanation)
 @_fitly
 def _(obj: Explanation) -> list[tuple[str, str]]:
-    return explained.tables(obj)
+    return explanation.tables(obj)
 
 
 @text.register(Comparison)
 def _(obj: Comparison) -> str:
-    return compared.whole_text(obj)
+    return comparison.whole_text(obj)
 
 
 @picture.register(Comparison)
 def _(obj: Comparison) -> Picture:
-    return compared.draw(obj)
+    return comparison.draw(obj)
 
 
 @details.register(Comparison)
 def _(obj: Comparison) -> list[tuple[str, str]]:
-    return compared.tables(obj)
+    return comparison.tables(obj)
 
 
 @text.register(Capacity)
 @_fitly
 def _(obj: Capacity) -> str:
-    return foreseen.whole_text(obj)
+    return capacity.whole_text(obj)
 
 
 @details.register(Capacity)
 @_fitly
 def _(obj: Capacity) -> list[tuple[str, str]]:
-    return foreseen.tables(obj)
+    return capacity.tables(obj)
 
 
 @text.register(Status)
@@ -334,12 +334,12 @@ def _(obj: Simulation) -> list[tuple[str, str]]:
 
 @text.register(WorkflowRun)
 def _(obj: WorkflowRun) -> str:
-    return ran.run_line(obj)
+    return run.run_line(obj)
 
 
 @picture.register(WorkflowRun)
 def _(obj: WorkflowRun) -> Picture | None:
-    return ran.draw(obj)
+    return run.draw(obj)
 
 
 @lines.register(WorkflowRun)
@@ -349,7 +349,7 @@ def _(obj: WorkflowRun) -> str:
 
 @details.register(WorkflowRun)
 def _(obj: WorkflowRun) -> list[tuple[str, str]]:
-    return ran.run_tables(obj)
+    return run.run_tables(obj)
 
 
 @text.register(Sweep)

@@ -1,11 +1,12 @@
-"""How does data cross loops? Named queues on Redis Streams.
+"""How does data cross loops? The manager, and what its parts share.
 
 `open_server` finds the server, its `manager(...)` pushes, reads and settles. Redis,
 fakeredis and pydantic are imported when the first queue is used.
 """
 
 from flownb.queues.manager import QueueManager
-from flownb.queues.server import Server, open_server
+from flownb.queues.servers.link import Server
+from flownb.queues.servers.opening import open_server
 from flownb.queues.spec import MANUAL, GroupStats, Message, QueueSpec, QueueStats
 
 __all__ = [

@@ -2,29 +2,34 @@
 
 Connects when first used, on the event loop that uses it first; knows whether the server
 is there, whether calls are under way, and whether all is over.
+
+What happens while the Redis server is away? Everybody waits, and goes on when it is back.
+
+One probe asks for it, ever more slowly, up to twice a second; who had something to do
+does it again then. A manager that is not `patient` (a person in a cell) gets the error.
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from flownb.errors import QueueError
-from flownb.queues.lane import Again
-from flownb.queues.presence import Presence
-from flownb.queues.settle import Job, is_refused_for_now, left_of, sweep, transact
-from flownb.queues.streams import Keys, clear_errors, cleared, is_away
+from flownb.queues.notify import ended
+from flownb.queues.redis.jobs import Job, is_refused_for_now, left_of, sweep, transact
+from flownb.queues.redis.streams import Keys, clear_errors, cleared, is_away, located
+from flownb.queues.send.batcher import RetryMarker
 
 if TYPE_CHECKING:
-    from flownb.queues.server import Link, Server
+    from flownb.queues.servers.link import Link, Server
 
 T = TypeVar("T")
-
 _MOMENT = 0.5  # seconds between two tries of what the server refuses for now
-
 DONE = b""
 """The reply to a job whose answer was lost, when it turned out to be done."""
 
@@ -40,7 +45,7 @@ class Connection:
         self.came_back: Callable[[], None] = _silent
         self._keys, self._virtual, self._patient = keys, virtual, patient
         self._link: Link | None = None
-        self._presence: Presence | None = None
+        self._availability: Availability | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._calls = 0
         self._idle = asyncio.Event()
@@ -69,15 +74,15 @@ class Connection:
         return link
 
     @property
-    def presence(self) -> Presence:
+    def availability(self) -> Availability:
         """Whether the server is there."""
-        if self._presence is None:
+        if self._availability is None:
             link = self.link
-            self._presence = Presence(
+            self._availability = Availability(
                 self._take_a_write, where=link.where, patient=self._patient,
                 back=self.came_back, tell=self.tell, closed=self.closed,
             )  # fmt: skip
-        return self._presence
+        return self._availability
 
     async def _take_a_write(self) -> None:
         """Ask for a write that changes nothing: a server that only answers is of no use."""
@@ -86,17 +91,17 @@ class Connection:
     @property
     def away(self) -> str:
         """Since when the server is away, in words; "" while it is there. From any thread."""
-        return "" if self._presence is None else self._presence.away
+        return "" if self._availability is None else self._availability.away
 
     @property
     def silent(self) -> float:
         """For how many seconds the server has owed us an answer."""
         return 0.0 if self._link is None else self._link.silent
 
-    def ring(self, bell: str) -> None:
+    def notify(self, bell: str) -> None:
         """Wake who listens, if there was ever a link."""
         if self._link is not None:
-            self._link.ring(bell)
+            self._link.notify(bell)
 
     @contextmanager
     def errors(self, subject: str) -> Iterator[None]:
@@ -132,9 +137,9 @@ class Connection:
         clear.__cause__ = error
         return clear
 
-    async def insist(self, work: Callable[[], Awaitable[T]]) -> T:
+    async def retry_until_back(self, work: Callable[[], Awaitable[T]]) -> T:
         """The result of `work`, begun again after each absence of the server."""
-        return await self.presence.insist(work)
+        return await self.availability.retry_until_back(work)
 
     async def transact(self, jobs: Sequence[Job]) -> list[Any]:
         """Send jobs, all of them, until Redis has answered; a reply for each."""
@@ -156,8 +161,8 @@ class Connection:
             except Exception as error:
                 if not is_away(error):
                     raise
-                await self.presence.outlast(error)
-            left = [job.undone is None or await self.insist(job.undone) for job in jobs]
+                await self.availability.wait_until_back(error)
+            left = [job.undone is None or await self.retry_until_back(job.undone) for job in jobs]
         return [DONE] * len(jobs)
 
     async def sweep(self, jobs: Sequence[Job]) -> None:
@@ -168,14 +173,14 @@ class Connection:
         from redis.exceptions import ResponseError
 
         try:
-            await self.insist(lambda: sweep(self.link.client, jobs))
+            await self.retry_until_back(lambda: sweep(self.link.client, jobs))
         except Exception as error:
             # (a stranger's key may be in the place of a stream that was acked)
             if not (self.closed or is_away(error) or isinstance(error, ResponseError)):
                 raise
 
     async def repeated(self, jobs: Sequence[Any], replies: Sequence[Any]) -> list[Any]:
-        """Say `Again` to what the server refused for now, a moment later.
+        """Say `RetryMarker` to what the server refused for now, a moment later.
 
         Nobody waits until it takes that: what others post meanwhile goes with it. It may be
         the acks that give a full server its memory back.
@@ -184,17 +189,17 @@ class Connection:
         if not refused or not self._patient:
             return list(replies)
         try:
-            await self.presence.outlast(_first(refused[0]), at_most=_MOMENT)
+            await self.availability.wait_until_back(_first(refused[0]), at_most=_MOMENT)
         except QueueError:  # it was closed meanwhile
             return list(replies)
         pairs = zip(jobs, replies, strict=False)
-        return [Again(left_of(j, r)) if is_refused_for_now(r) else r for j, r in pairs]
+        return [RetryMarker(left_of(j, r)) if is_refused_for_now(r) else r for j, r in pairs]
 
     async def give_up(self, reason: str) -> None:
         """From now on nobody waits for the server any more."""
         self.closed = reason
-        if self._presence is not None:
-            await self._presence.aclose(reason)
+        if self._availability is not None:
+            await self._availability.aclose(reason)
 
     async def aclose(self) -> None:
         """Close the connections, once the calls under way have ended.
@@ -228,12 +233,102 @@ def _where(jobs: Sequence[Any], undone: Sequence[bool]) -> list[Any]:
 def _filled(jobs: Sequence[Any], undone: Sequence[bool], answers: Sequence[Any]) -> list[Any]:
     """A reply for each of the first jobs: those that were done before have no answer now.
 
-    What was left for the next round, and stands before one of those, is sent `Again`.
+    What was left for the next round, and stands before one of those, is sent `RetryMarker`.
     """
     left, replies = list(reversed(answers)), []
     last = max((at for at, wanted in enumerate(undone) if not wanted), default=-1)
     for at, wanted in enumerate(undone):
         if wanted and not left and at > last:
             break
-        replies.append(DONE if not wanted else left.pop() if left else Again(jobs[at]))
+        replies.append(DONE if not wanted else left.pop() if left else RetryMarker(jobs[at]))
     return replies
+
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5  # seconds between two questions
+
+
+class Availability:
+    """Whether a server is there, as one event loop sees it.
+
+    `ask` has it do something; `back` is called whenever it has come back; `tell` hears of
+    each absence that lasts, where the server is, and "" when it is over.
+    """
+
+    def __init__(
+        self,
+        ask: Callable[[], Awaitable[object]],
+        *,
+        where: str,
+        patient: bool,
+        back: Callable[[], None],
+        tell: Callable[[str], None],
+        closed: str = "",
+    ) -> None:
+        self._ask, self._where, self._patient = ask, where, patient
+        self._back, self._tell = back, tell
+        self._since: float | None = None
+        self._told = ""
+        self._probing: asyncio.Task[None] | None = None
+        self._closed = closed  # why nobody waits any more
+
+    async def retry_until_back(self, work: Callable[[], Awaitable[T]]) -> T:
+        """The result of `work`, begun again after each absence of the server."""
+        while True:
+            try:
+                return await work()
+            except Exception as error:
+                if not is_away(error):
+                    raise
+                await self.wait_until_back(error)
+
+    async def wait_until_back(self, error: Exception, *, at_most: float | None = None) -> None:
+        """Wait until the server answers again; raises `error` when that is not wanted.
+
+        `at_most` so many seconds.
+        """
+        if self._closed:
+            raise QueueError(self._closed) from None
+        if not self._patient:
+            raise error
+        if self._probing is None or self._probing.done():
+            self._probing = asyncio.create_task(self._probe())
+        await asyncio.wait({self._probing}, timeout=at_most)
+        if self._closed:
+            raise QueueError(self._closed) from None
+
+    async def _probe(self) -> None:
+        begun, pause = time.monotonic(), _FIRST_PAUSE
+        self._since = begun
+        self._told = ""
+        while True:
+            # Jitter: a hundred loops shall not knock at the same moment.
+            await asyncio.sleep(pause * random.uniform(0.5, 1))
+            try:
+                await self._ask()
+                break
+            except Exception as error:  # noqa: BLE001  a refusal is an answer: it is there
+                if not is_away(error):
+                    break
+                if not self._told:
+                    self._told = located(self._where, error)
+                    self._tell(self._told)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+        self._since = None
+        if self._told:
+            self._tell("")
+        self._back()
+
+    @property
+    def away(self) -> str:
+        """Since when the server is away, in words; "" while it is there. From any thread."""
+        since = self._since
+        if since is None:
+            return ""
+        return f"redis is away since {time.monotonic() - since:.0f} s ({self._told or self._where})"
+
+    async def aclose(self, reason: str) -> None:
+        """Whoever waits gets a QueueError."""
+        self._closed = reason
+        if self._probing is not None and not self._probing.done():
+            await ended(self._probing)
+        self._since = None

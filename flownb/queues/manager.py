@@ -16,22 +16,20 @@ from typing import Any, Self
 
 from flownb.arguments import TEXT, TIMEOUT, Rule, checked, shown, whole
 from flownb.errors import QueueError, did_you_mean
-from flownb.queues.bounded import BoundedPush
 from flownb.queues.connection import Connection
-from flownb.queues.figures import figures
-from flownb.queues.groups import Groups
-from flownb.queues.inbox import Inbox
-from flownb.queues.keeper import Keeper
-from flownb.queues.lane import Lane
-from flownb.queues.letters import DeadLetters, Letters, dead_letter_job
-from flownb.queues.outbox import Outbox, Push
 from flownb.queues.payload import dumps, loads
-from flownb.queues.posts import Posts, Ways, push_job
-from flownb.queues.reader import StreamReader
-from flownb.queues.server import open_server
-from flownb.queues.settle import Job, ack_job, data_bell, room_bell
+from flownb.queues.receive.claims import LeaseRenewal
+from flownb.queues.receive.inbox import Inbox
+from flownb.queues.receive.reader import StreamReader
+from flownb.queues.redis.groups import Groups, queue_stats
+from flownb.queues.redis.jobs import Job, ack_job, data_bell, room_bell
+from flownb.queues.redis.streams import Keys, groups_of
+from flownb.queues.send.batcher import Batcher, Posts, Ways, push_job
+from flownb.queues.send.bounded import BoundedPush
+from flownb.queues.send.dead_letters import DeadLetters, DeadLetterStream, dead_letter_job
+from flownb.queues.send.transaction import Push, Transactions
+from flownb.queues.servers.opening import open_server
 from flownb.queues.spec import MANUAL, Clock, Lease, Message, QueueSpec, QueueStats, Unread
-from flownb.queues.streams import Keys, groups_of
 
 _COUNT = whole("messages", least=1)
 _IDS = Rule(
@@ -84,17 +82,24 @@ class QueueManager:
         self._to = Connection(server, keys=self._keys, virtual=self._virtual, patient=patient)
         self._groups = Groups(self._to, self._keys)
         self._to.came_back = self._groups.forget
-        self._common: Lane[Job, Any] = Lane(self._to.transact)
+        self._common: Batcher[Job, Any] = Batcher(self._to.transact)
         self._bounded: dict[str, BoundedPush] = {}
         self._streams: dict[tuple[str, str], StreamReader] = {}
         self._inboxes: dict[tuple[str, str], Inbox] = {}
-        self._keeper = Keeper(self._to, self._streams)
-        self._outbox = Outbox(self._to, common=self._common, next_id=self._next_id, spec=self._spec)
+        self._lease_renewal = LeaseRenewal(self._to, self._streams)
+        self._outbox = Transactions(
+            self._to, common=self._common, next_id=self._next_id, spec=self._spec
+        )
         ways = Ways(
-            self._lane, self._common, self._next_id, self._groups.learn, self._ack_job, self._let_go
+            self._batcher,
+            self._common,
+            self._next_id,
+            self._groups.learn,
+            self._ack_job,
+            self._let_go,
         )
         self.posts = Posts(self._to, ways)
-        self.letters = Letters(self._to, self._keys, hold=self.hold, outbox=self._outbox)
+        self.letters = DeadLetterStream(self._to, self._keys, hold=self.hold, outbox=self._outbox)
 
     @property
     def away(self) -> str:
@@ -126,7 +131,7 @@ class QueueManager:
         """
         push = self.hold(queue, data, meta=meta)
         with self._to.errors(f"queue {queue!r}"):
-            reply = await self._lane(push.spec).submit(push_job(push, self._next_id()))
+            reply = await self._batcher(push.spec).submit(push_job(push, self._next_id()))
             self._groups.learn(push)
         return reply.decode() if isinstance(reply, bytes) else str(reply)
 
@@ -166,7 +171,7 @@ class QueueManager:
         """
         with self._to.errors(f"loop {reader!r}"):
             ack, undone = self._settling(message, reader)
-            mine = message.letter or await self._to.insist(
+            mine = message.letter or await self._to.retry_until_back(
                 partial(self._stream(self._spec(message.queue), reader).still_holds, message.id)
             )
             if mine:
@@ -223,7 +228,7 @@ class QueueManager:
             await self._groups.make(spec, (*spec.known_groups, spec.group_of(reader)))
             stream = self._stream(spec, reader)
             stream.lease = lease or stream.lease
-            self._keeper.start()
+            self._lease_renewal.start()
             return await self._inboxes[queue, reader].take(count, timeout)
 
     async def drained(self, queue: str, *, reader: str) -> None:
@@ -238,7 +243,7 @@ class QueueManager:
                 with self._to.link.listen(room_bell(key)) as bell:
                     stats = await self.stats(queue)
                     lag = sum(g.lag for g in stats.groups if g.group == spec.group_of(reader))
-                    if not lag and not await self._to.insist(others):
+                    if not lag and not await self._to.retry_until_back(others):
                         return
                     if lag and not self._virtual:  # else each ack would have us look
                         await asyncio.sleep(_UNHURRIED)
@@ -305,13 +310,13 @@ class QueueManager:
         spec = self._spec(queue)
         key = self._keys.queue(queue)
         with self._to.errors(f"queue {queue!r}"):
-            return await self._to.insist(lambda: figures(self._client(), spec, key))
+            return await self._to.retry_until_back(lambda: queue_stats(self._client(), spec, key))
 
     async def clear(self, queue: str) -> int:
         """Drop all messages, delivered ones too; how many there were."""
         key = self._keys.queue(self._spec(queue).name)
         with self._to.errors(f"queue {queue!r}"):
-            groups = await self._to.insist(lambda: groups_of(self._client(), key))
+            groups = await self._to.retry_until_back(lambda: groups_of(self._client(), key))
             commands: list[tuple[str, ...]] = [("XLEN", key), ("XTRIM", key, "MAXLEN", "0")]
             # A new group is the one way to forget what is pending in a single step.
             for name in [group.name for group in groups]:
@@ -327,7 +332,7 @@ class QueueManager:
         """Take in queues that were added to the graph, or changed, since."""
         for spec in specs:
             self._specs[spec.name] = spec
-            self._to.ring(room_bell(self._keys.queue(spec.name)))
+            self._to.notify(room_bell(self._keys.queue(spec.name)))
 
     async def aclose(self) -> None:
         """Send what was submitted, give up waiting, close the connections.
@@ -343,9 +348,9 @@ class QueueManager:
         await self._to.give_up(reason)
         await self._in_time(self._groups.aclose())
         for bounded in self._bounded.values():
-            await bounded.lane.aclose(reason, drain=False)
+            await bounded.batcher.aclose(reason, drain=False)
         still = {name: await inbox.aclose(reason) for name, inbox in self._inboxes.items()}
-        await self._keeper.aclose()
+        await self._lease_renewal.aclose()
         self.posts.flush()
         lanes = self._common, self._outbox
         await self._in_time(asyncio.gather(*[lane.aclose(reason, drain=True) for lane in lanes]))
@@ -354,7 +359,7 @@ class QueueManager:
         goodbyes = [stream.leave(still=still[name]) for name, stream in self._streams.items()]
         await self._in_time(asyncio.gather(*goodbyes))
         for queue, _ in self._inboxes:
-            self._to.ring(data_bell(self._keys.queue(queue)))
+            self._to.notify(data_bell(self._keys.queue(queue)))
         await self._to.aclose()
 
     async def _in_time(self, work: Awaitable[object]) -> None:
@@ -401,7 +406,7 @@ class QueueManager:
         spec = self._spec(queue)
         return ack_job(spec, self._keys.queue(spec.name), spec.group_of(reader), ids)
 
-    def _lane(self, spec: QueueSpec) -> Lane[Job, Any]:
+    def _batcher(self, spec: QueueSpec) -> Batcher[Job, Any]:
         """A full queue must hold up neither acks nor pushes to other queues."""
         if spec.maxlen is None:
             return self._common
@@ -409,7 +414,7 @@ class QueueManager:
             spec_now = partial(self._spec, spec.name)
             key = self._keys.queue(spec.name)
             self._bounded[spec.name] = BoundedPush(self._to, key, spec_now)
-        return self._bounded[spec.name].lane
+        return self._bounded[spec.name].batcher
 
     def _stream(self, spec: QueueSpec, reader: str) -> StreamReader:
         """The reader's side of a queue; with it comes the inbox that looks through it."""
@@ -418,7 +423,7 @@ class QueueManager:
         link = self._to.link
         stream = self._streams[spec.name, reader] = StreamReader(
             link,
-            self._to.presence,
+            self._to.availability,
             spec,
             self._keys,
             reader=reader,

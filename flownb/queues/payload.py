@@ -12,7 +12,7 @@ import json
 from typing import Any, Final
 
 from flownb.errors import QueueError
-from flownb.model.jsonable import (
+from flownb.jsonable import (
     Refused,
     Walk,
     adapter_of,

@@ -1,4 +1,4 @@
-"""Where are runs, graphs and loops kept? In memory, SQLite, PostgreSQL or Redis.
+"""Where are runs, graphs and checkpoints kept?
 
 `open_store` takes a path or a URL. A store of your own is any object with the methods of
 `RunStore`; `graph.run(state, store=...)` takes that, too.
@@ -102,7 +102,7 @@ def _redis(place: str, where: str, max_bytes: int) -> Store:
 
 
 def _sql(place: str, address: Address, max_bytes: int) -> Store:
-    from flownb.stores.alchemy import DatabaseServer
+    from flownb.stores.database_server import DatabaseServer
     from flownb.stores.loops import SqlLoops
     from flownb.stores.sql import Database, SqlGraphs, SqlRuns
     from flownb.stores.sqlite import SqliteFile

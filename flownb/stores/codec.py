@@ -13,7 +13,7 @@ import marshal
 from typing import Any, Final
 
 from flownb.errors import StoreError
-from flownb.model.jsonable import Refused, Walk, short_repr, writer
+from flownb.jsonable import Refused, Walk, short_repr, writer
 
 MAX_BYTES: Final = 64 * 2**20
 _TUPLE: Final = "$tuple"

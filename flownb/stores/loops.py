@@ -12,9 +12,8 @@ from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any, Final
 
 from flownb.errors import StoreError
-from flownb.stores.base import LoopRecord
+from flownb.stores.base import LoopRecord, light_loop, loop_taken
 from flownb.stores.codec import MAX_BYTES
-from flownb.stores.records import light_loop, loop_taken
 from flownb.stores.sql import Taken, again
 
 if TYPE_CHECKING:

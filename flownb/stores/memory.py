@@ -12,9 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from flownb.stores.base import GraphRecord, LoopRecord, RunRecord, Step, Store
-from flownb.stores.codec import MAX_BYTES, decode
-from flownb.stores.records import (
+from flownb.stores.base import (
+    GraphRecord,
+    LoopRecord,
+    RunRecord,
+    Step,
+    Store,
     check_asked,
     graph_name,
     light,
@@ -27,9 +30,10 @@ from flownb.stores.records import (
     written,
     written_graph,
 )
+from flownb.stores.codec import MAX_BYTES, decode
 
 if TYPE_CHECKING:
-    from flownb.model.run import RunStatus
+    from flownb.records.workflow_run import RunStatus
 
 
 def memory_store(*, max_bytes: int = MAX_BYTES) -> Store:

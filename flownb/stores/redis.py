@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, Final
 from flownb.address import client_options
 from flownb.errors import StoreError
 from flownb.redaction import redacted, scrub
-from flownb.stores.base import GraphRecord, RunRecord, Step
-from flownb.stores.codec import MAX_BYTES, decode, encode
-from flownb.stores.records import (
+from flownb.stores.base import (
     PARTS,
+    GraphRecord,
+    RunRecord,
+    Step,
     check_asked,
     graph_name,
     light,
@@ -29,11 +30,12 @@ from flownb.stores.records import (
     written,
     written_graph,
 )
+from flownb.stores.codec import MAX_BYTES, decode, encode
 
 if TYPE_CHECKING:
     from redis import Redis
 
-    from flownb.model.run import RunStatus
+    from flownb.records.workflow_run import RunStatus
 
 PREFIX: Final = "flownb-store"
 _PAGE: Final = 500

@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from flownb.errors import StoreError
-from flownb.stores.base import GraphRecord, RunRecord, Step
-from flownb.stores.codec import MAX_BYTES, decode, encode
-from flownb.stores.records import (
+from flownb.stores.base import (
     PARTS,
+    GraphRecord,
+    RunRecord,
+    Step,
     check_asked,
     graph_name,
     now,
@@ -24,9 +25,10 @@ from flownb.stores.records import (
     written,
     written_graph,
 )
+from flownb.stores.codec import MAX_BYTES, decode, encode
 
 if TYPE_CHECKING:
-    from flownb.model.run import RunStatus
+    from flownb.records.workflow_run import RunStatus
 
 T = TypeVar("T")
 Params = Mapping[str, Any]

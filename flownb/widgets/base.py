@@ -24,10 +24,10 @@ import anywidget
 import traitlets
 
 from flownb.errors import told
-from flownb.notebook.words import brief
-from flownb.widgets import budget
+from flownb.notebook.picture.text import brief
+from flownb.widgets import sending
 from flownb.widgets.bundle import script, sheet
-from flownb.widgets.still import Still
+from flownb.widgets.snapshot import Still
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -97,7 +97,7 @@ class Live(anywidget.AnyWidget):
         """Send what has changed since it was last sent."""
         if any(part.version() != self._versions[name] for name, part in self._parts.items()):
             self.scene = self._scenes()
-            budget.shared.spend(_size(self.scene))
+            sending.shared.spend(_size(self.scene))
         found = self._found()
         patch = {k: v for k, v in found.items() if self.state.get(k, _NOWHERE) != v}
         patch |= dict.fromkeys(self.state.keys() - found.keys())
@@ -110,7 +110,7 @@ class Live(anywidget.AnyWidget):
             self._tell({"patch": patch})
 
     def _tell(self, message: dict[str, Any]) -> None:
-        budget.shared.spend(_size(message))
+        sending.shared.spend(_size(message))
         self.send(message)
 
     def still(self) -> str:
@@ -155,7 +155,7 @@ class Live(anywidget.AnyWidget):
                 self.refresh()
             self._still.refresh(repr(self), last=last)
             took = time.perf_counter() - start
-            pause = max(INTERVAL, budget.shared.wait(), took / _SHARE)
+            pause = max(INTERVAL, sending.shared.wait(), took / _SHARE)
         except Exception as error:  # noqa: BLE001 - a view must not hurt what it shows
             self._complain(error)
             pause = _PATIENCE

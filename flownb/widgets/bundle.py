@@ -11,9 +11,10 @@ import re
 from functools import cache
 from pathlib import Path
 
-from flownb.notebook import gantt_bars, marked
-from flownb.notebook.svg import style
-from flownb.notebook.table import STYLE
+from flownb.notebook.gantt import rows
+from flownb.notebook.graph import awaited
+from flownb.notebook.picture.svg import style
+from flownb.notebook.picture.table import STYLE
 
 HERE = Path(__file__).parent
 _IMPORT = re.compile(r'^import \{([^}]*)\} from "\./(\w+)\.js";$', re.MULTILINE)
@@ -55,5 +56,5 @@ def sheet() -> str:
     other parts would take away that of a view which stands above it.
     """
     own = [HERE / "base.css", *sorted(set(HERE.glob("*.css")) - {HERE / "base.css"})]
-    pictures = style("widget", {**marked.LOOKS, **gantt_bars.LOOKS})
+    pictures = style("widget", {**awaited.LOOKS, **rows.LOOKS})
     return "\n".join([pictures, STYLE, *(path.read_text(encoding="utf-8") for path in own)])

@@ -1,11 +1,11 @@
 // How does the graph look while it runs? Its picture, and on it what happens.
 import { attr, count, drawPicture, h, rate, s, text } from "./base.js";
-import { chip, spoken } from "./chips.js";
+import { chip, spoken } from "./badges.js";
 import { ENDED, GLYPHS, ICONS, button } from "./controls.js";
-import { crossed, dots } from "./flow.js";
+import { crossed, dots } from "./edge_flow.js";
 import { panel } from "./panel.js";
-import { near, stage } from "./stage.js";
-import { twin } from "./twin.js";
+import { near, stage } from "./viewport.js";
+import { twin } from "./text_twin.js";
 
 const HELD = new Set(["paused", "pausing"]);
 const MANY = 80; // boxes: above this nothing glows by itself

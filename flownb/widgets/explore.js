@@ -1,6 +1,6 @@
 // What would happen if? Switch a policy, flip a node, drag a duration: all of it answers.
 import { attr, drawPicture, duration, h, rate, s, text } from "./base.js";
-import { stage } from "./stage.js";
+import { stage } from "./viewport.js";
 
 const SHORTEST = 0.001; // seconds: where the slider begins; its left end is 0
 const STEPS = 600;

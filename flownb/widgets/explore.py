@@ -6,20 +6,20 @@ import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from flownb.model.policies import AWAIT_POLICIES
-from flownb.notebook import gantt, marked
-from flownb.notebook.draw import draw
+from flownb.notebook.gantt import chart
+from flownb.notebook.graph import awaited
+from flownb.notebook.graph.scene import Scene, draw, scene
+from flownb.notebook.picture.table import table
+from flownb.notebook.picture.text import brief, clean, rounded
 from flownb.notebook.repr import page
-from flownb.notebook.scene import Scene, scene
-from flownb.notebook.table import table
-from flownb.notebook.words import brief, clean, rounded
 from flownb.widgets.part import Command, Part, shapes
-from flownb.widgets.sketch import LONGEST, Answered, Sketch
+from flownb.widgets.what_if import LONGEST, Answered, WhatIf
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
 
     from flownb.model.workflow import Workflow
-    from flownb.notebook.ink import Picture
+    from flownb.notebook.picture.shapes import Picture
 
 _ARMS = 12  # sentences of a loop
 
@@ -30,7 +30,7 @@ class Explore(Part):
     name: ClassVar[str] = "explore"
 
     def __init__(self, graph: Workflow) -> None:
-        self.sketch = Sketch(graph)
+        self.sketch = WhatIf(graph)
         self._first = {a.loop: a for a in self.sketch.answers()}
         self._told = ""
 
@@ -86,7 +86,7 @@ class Explore(Part):
         }
 
     def _picture(self, found: Scene) -> Picture:
-        return marked.draw(self.sketch.why) or draw(found)
+        return awaited.draw(self.sketch.why) or draw(found)
 
     def _box(self, box: Any) -> dict[str, Any]:
         node = self.sketch.nodes.get(box.name)
@@ -125,7 +125,7 @@ class Explore(Part):
         found = self.sketch.timeline()
         if isinstance(found, str):
             return {"words": clean(found, 600)}
-        return {"picture": shapes(gantt.draw(found))}
+        return {"picture": shapes(chart.draw(found))}
 
     def still(self) -> str:
         """Give the picture of the sketch, and what follows as a table."""

@@ -1,6 +1,6 @@
 // What do the nodes say? Their lines as they come, and those that one looks for.
 import { attr, h, text } from "./base.js";
-import { Diary, LEVELS, marked, wanted } from "./diary.js";
+import { Diary, LEVELS, marked, wanted } from "./log_list.js";
 
 const SHOWN = 400; // lines in the page
 const AFTER = 150; // milliseconds after the last key of a search

@@ -5,19 +5,19 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from flownb.engine.observe import newer
-from flownb.notebook import diary
-from flownb.notebook.reel import Rows
+from flownb.engine.observe.history import newer
+from flownb.notebook.gantt.span_feed import Rows
+from flownb.notebook.live import log_entries
+from flownb.notebook.picture.text import clean
 from flownb.notebook.repr import page
-from flownb.notebook.words import clean
-from flownb.widgets.feed import Feed
 from flownb.widgets.part import Part
+from flownb.widgets.sending import Feed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
 
-    from flownb.engine.orchestrator import Orchestrator
-    from flownb.notebook.diary import Entry
+    from flownb.engine.orchestrator.orchestrator import Orchestrator
+    from flownb.notebook.live.log_entries import Entry
     from flownb.widgets.part import Command
 
 _EVERY: Final = 0.2
@@ -26,9 +26,9 @@ _SIZE: Final = 12_000  # characters in a portion
 _PAST: Final = 400
 _STAYS: Final = 60
 _SOURCES: Final[tuple[tuple[str, Callable[..., list[Entry]]], ...]] = (
-    ("logs", diary.of_lines),
-    ("failures", diary.of_failures),
-    ("events", diary.of_events),
+    ("logs", log_entries.of_lines),
+    ("failures", log_entries.of_failures),
+    ("events", log_entries.of_events),
 )
 
 
@@ -49,10 +49,10 @@ class Logs(Part):
         Who may speak is named before anybody does: a scene is large, and one name more
         would send it again.
         """
-        for track in list(self._live.tracks.values()):
+        for track in list(self._live.loop_runs.values()):
             for node in ("", *(node.name for node in track.manager.plan.nodes)):
                 self._rows[track.name, node]
-        return tuple(self._live.tracks), len(self._rows.numbers), self._feed.version
+        return tuple(self._live.loop_runs), len(self._rows.numbers), self._feed.version
 
     def commands(self) -> Mapping[str, Callable[[Command], Any]]:
         """Let a page ask for what was before it was opened."""
@@ -78,7 +78,7 @@ class Logs(Part):
 
     def _gather(self) -> None:
         found: list[Entry] = []
-        for track in list(self._live.tracks.values()):
+        for track in list(self._live.loop_runs.values()):
             for ring, read in _SOURCES:
                 fresh, _ = newer(getattr(track.history, ring), self._last.get((track, ring)))
                 if fresh:
@@ -101,14 +101,14 @@ class Logs(Part):
 
     def _entries(self, last: int) -> list[Entry]:
         found: list[Entry] = []
-        for track in list(self._live.tracks.values()):
+        for track in list(self._live.loop_runs.values()):
             for ring, read in _SOURCES:
                 found += read(list(getattr(track.history, ring)))[-last:]
         return sorted(found, key=_time)[-last:]
 
     def still(self) -> str:
         """Give the last entries as a table."""
-        return page(None, [("", diary.html(self._entries(_STAYS)))])
+        return page(None, [("", log_entries.html(self._entries(_STAYS)))])
 
 
 def _time(entry: Entry) -> float:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
 
-    from flownb.notebook.ink import Picture
+    from flownb.notebook.picture.shapes import Picture
 
 Command = dict[str, Any]
 
@@ -52,9 +52,9 @@ def shapes(picture: Picture) -> dict[str, Any]:
 
     A mark is [look, path], a writing [look, x, y, text, anchor].
     """
-    from flownb.notebook.ink import Mark
-    from flownb.notebook.svg import path_data
-    from flownb.notebook.words import clean, number
+    from flownb.notebook.picture.shapes import Mark
+    from flownb.notebook.picture.svg import path_data
+    from flownb.notebook.picture.text import clean, number
 
     def shape(part: Any) -> list[Any]:
         if isinstance(part, Mark):

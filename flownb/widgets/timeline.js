@@ -1,7 +1,7 @@
 // Who works and who waits, right now? A Gantt chart that follows the run, or lets one look back.
 import { attr, calm, duration, h, text } from "./base.js";
-import { painter } from "./paint.js";
-import { place, Reel, said, second, ticks, what } from "./reel.js";
+import { painter } from "./shapes.js";
+import { place, Reel, said, second, ticks, what } from "./spans.js";
 
 const SPANS = [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600]; // seconds in view
 const HEAD = 22; // pixels of a loop's name

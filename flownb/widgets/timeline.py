@@ -5,24 +5,23 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from flownb.engine.observe import newer
-from flownb.engine.underway import underway
-from flownb.notebook import gantt
-from flownb.notebook.gantt_bars import LOOKS as BARS
-from flownb.notebook.ink import INKS, LOOKS
-from flownb.notebook.reel import KINDS, UNIT, Rows, pieces, portion
+from flownb.engine.observe.history import newer, open_calls
+from flownb.notebook.gantt import chart
+from flownb.notebook.gantt.rows import LOOKS as BARS
+from flownb.notebook.gantt.span_feed import KINDS, UNIT, Rows, pieces, portion
+from flownb.notebook.picture.shapes import INKS, LOOKS
+from flownb.notebook.picture.text import clean, rounded
 from flownb.notebook.repr import page
-from flownb.notebook.words import clean, rounded
-from flownb.widgets.feed import Feed
 from flownb.widgets.part import Part
+from flownb.widgets.sending import Feed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
 
-    from flownb.engine.orchestrator import Orchestrator
-    from flownb.engine.track import Track
+    from flownb.engine.orchestrator.loop_run import LoopRun
+    from flownb.engine.orchestrator.orchestrator import Orchestrator
     from flownb.errors import Failure
-    from flownb.model.records import Event
+    from flownb.records.events import Event
     from flownb.widgets.part import Command
 
 _EVERY: Final = 0.2  # seconds between two portions
@@ -46,16 +45,16 @@ class TimelineView(Part):
     def __init__(self, orch: Orchestrator) -> None:
         self._orch, self._live = orch, orch._live
         self._feed, self._rows = Feed(), Rows()
-        self._last: dict[Track, Any] = {}
-        self._last_failure: dict[Track, Failure | None] = {}
-        self._last_event: dict[Track, Event | None] = {}
+        self._last: dict[LoopRun, Any] = {}
+        self._last_failure: dict[LoopRun, Failure | None] = {}
+        self._last_event: dict[LoopRun, Event | None] = {}
         self._next = 0.0
         self._state: dict[str, Any] = {}
 
     def version(self) -> Hashable:
         """Change with the nodes, and when a page asks for what was before."""
-        plans = tuple(t.manager.plan.version for t in self._live.tracks.values())
-        return tuple(self._live.tracks), plans, self._feed.version
+        plans = tuple(t.manager.plan.version for t in self._live.loop_runs.values())
+        return tuple(self._live.loop_runs), plans, self._feed.version
 
     def commands(self) -> Mapping[str, Callable[[Command], Any]]:
         """Let a page ask for what was before it was opened."""
@@ -66,14 +65,18 @@ class TimelineView(Part):
     def scene(self) -> dict[str, Any]:
         """Give the rows, the looks of bars, and the spans up to now."""
         self._gather()
-        share = max(20, _PAST // (len(self._live.tracks) or 1))
-        records = [r for t in self._live.tracks.values() for r in list(t.history.records)[-share:]]
+        share = max(20, _PAST // (len(self._live.loop_runs) or 1))
+        records = [
+            r for t in self._live.loop_runs.values() for r in list(t.history.records)[-share:]
+        ]
         # (a batch is a block for each node: as many numbers as a few spans)
         past = portion(sorted(pieces(records, self._rows), key=lambda p: p.end), _PAST)
         looks = {name: _look({**LOOKS, **BARS}[name]) for name in _LOOKS}
-        marks = [m for t in self._live.tracks.values() for m in self._marks(t, t.history.failures)]
+        marks = [
+            m for t in self._live.loop_runs.values() for m in self._marks(t, t.history.failures)
+        ]
         past |= {"f": marks} if marks else {}
-        every = [e for t in self._live.tracks.values() for e in list(t.history.events)]
+        every = [e for t in self._live.loop_runs.values() for e in list(t.history.events)]
         past |= self._hops(every, 5 * _HOPS)
         facts = {"unit": UNIT, "kinds": KINDS, "looks": looks, "rows": self._row_facts()}
         return facts | self._feed.past(past)
@@ -86,7 +89,7 @@ class TimelineView(Part):
                 "node": clean(node.name, _NAME),
                 "away": node.detached,
             }
-            for track in list(self._live.tracks.values())
+            for track in list(self._live.loop_runs.values())
             for node in track.manager.plan.nodes
         ]
 
@@ -105,7 +108,7 @@ class TimelineView(Part):
         records: list[Any] = []
         marks: list[list[float]] = []
         events: list[Event] = []
-        for track in list(self._live.tracks.values()):
+        for track in list(self._live.loop_runs.values()):
             fresh, _ = newer(track.history.records, self._last.get(track))
             if fresh:
                 self._last[track] = fresh[-1]
@@ -123,7 +126,7 @@ class TimelineView(Part):
             hops = self._hops(events, _HOPS)
             self._feed.add(content | ({"f": marks} if marks else {}) | hops)
 
-    def _marks(self, track: Track, failures: Any) -> list[list[float]]:
+    def _marks(self, track: LoopRun, failures: Any) -> list[list[float]]:
         """Give [row, iteration, second] of items that failed."""
         return [
             [self._rows[track.name, f.node], f.iteration, round(f.time, 4)] for f in list(failures)
@@ -141,15 +144,15 @@ class TimelineView(Part):
 
     def _now(self) -> list[Any]:
         """Give the second of the run, and whether its clock goes on."""
-        times = [t.manager.now() for t in self._live.tracks.values() if not t.has_ended]
+        times = [t.manager.now() for t in self._live.loop_runs.values() if not t.has_ended]
         if times:
             return [round(max(times), 3), True]
-        ends = [t.meter.ended or 0.0 for t in self._live.tracks.values()]
+        ends = [t.meter.ended or 0.0 for t in self._live.loop_runs.values()]
         return [round(max(ends, default=0.0), 3), False]
 
     def _open(self) -> list[list[float]]:
         """Give [row, iteration, start, kind] of what is under way for some time already."""
-        found = [s for t in self._live.tracks.values() for s in underway(t.manager, 50)]
+        found = [s for t in self._live.loop_runs.values() for s in open_calls(t.manager, 50)]
         return [
             [self._rows[s.loop, s.node], s.iteration, round(s.start, 4), KINDS.index(s.kind)]
             for s in found
@@ -165,8 +168,8 @@ class TimelineView(Part):
         if len(part) > _STILL_SPANS:  # the newest, not the first
             part = part.of(since=sorted(s.start for s in part)[-_STILL_SPANS])
         with rounded():
-            folded = [("as a table", gantt.twin(part))] if len(part) else []
-            return page(gantt.draw(part), folded)
+            folded = [("as a table", chart.twin(part))] if len(part) else []
+            return page(chart.draw(part), folded)
 
 
 def _look(look: Any) -> list[Any]:

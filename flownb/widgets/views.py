@@ -21,7 +21,7 @@ from flownb.widgets.timeline import TimelineView
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from flownb.engine.orchestrator import Orchestrator
+    from flownb.engine.orchestrator.orchestrator import Orchestrator
     from flownb.model.workflow import Workflow
     from flownb.widgets.part import Command, Part
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import STRICT
+from tests.support.machine import STRICT
 
 if TYPE_CHECKING:
     from collections.abc import Callable

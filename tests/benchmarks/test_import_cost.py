@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from tests.support import most
+from tests.support.machine import most
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.wallclock]
 

@@ -16,7 +16,7 @@ from itertools import pairwise
 import pytest
 
 from flownb import Graph
-from tests.support import most
+from tests.support.machine import most
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.wallclock, pytest.mark.timeout(300)]
 

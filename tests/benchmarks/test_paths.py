@@ -7,9 +7,9 @@ from random import Random
 
 import pytest
 
-from flownb.analysis.paths import Flow, may_be_awaited
 from flownb.model.policies import AWAIT_POLICIES
-from tests.support import most
+from flownb.plan.await_sets import Flow, may_be_awaited
+from tests.support.machine import most
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.wallclock]
 

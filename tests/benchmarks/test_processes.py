@@ -12,8 +12,8 @@ from subprocess import PIPE, Popen
 import pytest
 
 from flownb import Graph
-from tests.live.support import until
-from tests.support import most
+from tests.support.live import until
+from tests.support.machine import most
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(300)]
 
@@ -71,7 +71,7 @@ def share(names, items=200):
         orch = loops(names, "process", items).start()
         await until(lambda: all(orch.metrics()[n].released for n in names), patience=30)
         before, beside = sum(orch.metrics()[n].released for n in names), bare.done()
-        await until(lambda: any(t.has_ended for t in orch._live.tracks.values()), patience=60)
+        await until(lambda: any(t.has_ended for t in orch._live.loop_runs.values()), patience=60)
         after, beside = sum(orch.metrics()[n].released for n in names), bare.done() - beside
         await orch.stop()
         return (after - before) / beside

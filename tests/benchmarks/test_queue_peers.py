@@ -30,10 +30,10 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from tests.benchmarks.queue_peers import PEERS
 from tests.benchmarks.test_queues import BATCH, cost, hop, raw
-from tests.servers import real_server_url
-from tests.support import missing
+from tests.support.machine import missing
+from tests.support.queue_peers import PEERS
+from tests.support.servers import real_server_url
 
 pytestmark = [
     pytest.mark.benchmark, pytest.mark.wallclock, pytest.mark.nightly, pytest.mark.redis,

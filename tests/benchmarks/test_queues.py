@@ -18,8 +18,8 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
 from flownb import Graph
-from tests.servers import real_server_url
-from tests.support import most
+from tests.support.machine import most
+from tests.support.servers import real_server_url
 
 pytestmark = [
     pytest.mark.benchmark,

@@ -12,7 +12,7 @@ import time
 import pytest
 
 from flownb import Graph
-from tests.support import most
+from tests.support.machine import most
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.wallclock, pytest.mark.timeout(120)]
 

@@ -16,7 +16,7 @@ import pytest
 from flownb import Graph
 from flownb.stores import RunRecord, Step, open_store
 from flownb.stores.codec import encode
-from tests.support import most
+from tests.support.machine import most
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.wallclock, pytest.mark.timeout(300)]
 

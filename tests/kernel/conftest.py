@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.kernel.support import PREPARE, Kernel, pythons, short
-from tests.standstill import sleeper
+from tests.support.kernels import PREPARE, Kernel, pythons, short
+from tests.support.standstill import sleeper
 
 __all__ = ["sleeper"]
 

@@ -9,8 +9,8 @@ import time
 import psutil
 import pytest
 
-from tests.kernel.support import still_there
-from tests.standstill import Stopwatch
+from tests.support.kernels import still_there
+from tests.support.standstill import Stopwatch
 
 pytestmark = [pytest.mark.kernel, pytest.mark.wallclock]
 
@@ -81,7 +81,7 @@ def test_a_cell_run_five_times_leaves_one_generation_and_nothing_else(kernel, po
         ran = kernel(cell)
         assert ran.out == "live: stopping the generation that runs, the new one follows\n"
     kernel("await orch.wait(iterations=3, timeout=30);")
-    kernel("from flownb.engine import generations")
+    kernel("from flownb.engine.orchestrator import generations")
     assert kernel("generations.running() == {'live': orch}").result == "True"
     assert kernel("who()").result == first
     kernel("await orch.stop();")

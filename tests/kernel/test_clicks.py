@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.kernel.support import PREPARE, Kernel, pythons, short
+from tests.support.kernels import PREPARE, Kernel, pythons, short
 
 pytestmark = [pytest.mark.kernel, pytest.mark.wallclock]
 

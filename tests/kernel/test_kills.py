@@ -9,8 +9,8 @@ import time
 import psutil
 import pytest
 
-from tests.kernel.support import still_there
-from tests.standstill import Stopwatch
+from tests.support.kernels import still_there
+from tests.support.standstill import Stopwatch
 
 pytestmark = [pytest.mark.kernel, pytest.mark.wallclock, pytest.mark.timeout(300)]
 

@@ -11,7 +11,6 @@ from dataclasses import fields
 import pytest
 
 from flownb import Graph
-from flownb.analysis.validate import validate
 from flownb.errors import GraphError
 from flownb.model.nodes import (
     BlockingNode,
@@ -25,6 +24,7 @@ from flownb.model.nodes import (
 from flownb.model.policies import OTHERWISE, Limit, LoopOptions, Retry
 from flownb.model.topology import entries
 from flownb.model.workflow import Workflow
+from flownb.validate.check import validate
 
 
 class Scale(BlockingNode):

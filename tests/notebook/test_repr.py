@@ -10,13 +10,14 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from flownb import Graph as Whole
-from flownb.model.records import LoopMetrics, NodeMetrics, Span
-from flownb.model.shown import Shown
-from flownb.model.timeline import Timeline
+from flownb.display import Shown
 from flownb.model.workflow import Workflow
 from flownb.notebook import repr as painter
-from flownb.notebook.table import table, text_table
-from tests.notebook.samples import nasty, timeline, weather
+from flownb.notebook.picture.table import table, text_table
+from flownb.records.events import Span
+from flownb.records.metrics import LoopMetrics, NodeMetrics
+from flownb.records.timeline import Timeline
+from tests.support.samples import nasty, timeline, weather
 
 
 class Graph(Workflow, Shown):
@@ -87,7 +88,7 @@ def test_anything_can_be_plotted(make):
 
 HEAVY = """
 import sys
-import flownb.notebook.repr, flownb.notebook.svg, flownb.model.shown
+import flownb.notebook.repr, flownb.notebook.picture.svg, flownb.display
 print([m for m in ("matplotlib", "IPython", "ipywidgets", "redis") if m in sys.modules])
 """
 

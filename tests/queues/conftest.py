@@ -9,9 +9,9 @@ from __future__ import annotations
 import pytest
 
 from flownb.queues import open_server
-from flownb.queues.loopback import LoopbackServer
-from tests.servers import RestartableServer, real_server_url
-from tests.standstill import sleeper
+from flownb.queues.servers.fake import LoopbackServer
+from tests.support.servers import RestartableServer, real_server_url
+from tests.support.standstill import sleeper
 
 __all__ = ["real_server_url", "sleeper"]
 

@@ -7,8 +7,9 @@ import asyncio
 import pytest
 
 from flownb.errors import QueueError
-from flownb.queues import GroupStats, QueueStats, connection, letters
-from tests.queues.support import NEWS, Q, drain, manager
+from flownb.queues import GroupStats, QueueStats, connection
+from flownb.queues.send import dead_letters
+from tests.support.queues import NEWS, Q, drain, manager
 
 
 def test_what_is_pushed_is_popped_in_order_with_its_meta(server):
@@ -286,7 +287,7 @@ def test_what_a_host_acked_and_did_not_live_to_delete_is_deleted_at_the_next_sta
 
 
 def test_a_loop_keeps_only_its_last_dead_letters(server, monkeypatch):
-    monkeypatch.setattr(letters, "MOST", 100)
+    monkeypatch.setattr(dead_letters, "MOST", 100)
 
     async def scenario():
         async with manager(server) as queues:

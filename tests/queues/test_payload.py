@@ -30,10 +30,10 @@ from pydantic import (
 )
 
 from flownb.errors import QueueError
-from flownb.model.jsonable import compare
+from flownb.jsonable import compare
 from flownb.queues import QueueSpec
 from flownb.queues.payload import dumps, lenient, loads
-from tests.queues.support import drain, manager
+from tests.support.queues import drain, manager
 
 
 class Day(BaseModel):

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from flownb.queues.tasks import ended
+from flownb.queues.notify import ended
 
 
 async def asks_once_more(questions):

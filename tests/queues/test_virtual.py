@@ -9,7 +9,7 @@ import pytest
 
 from flownb.errors import QueueError
 from flownb.queues import QueueSpec, open_server
-from tests.queues.support import manager
+from tests.support.queues import manager
 
 
 class Deadlock(Exception):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from flownb.stores import open_store
-from tests.postgres import postgres_url
-from tests.servers import real_server_url
+from tests.support.postgres import postgres_url
+from tests.support.servers import real_server_url
 
 __all__ = ["postgres_url", "real_server_url"]
 

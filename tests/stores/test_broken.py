@@ -12,7 +12,7 @@ import pytest
 
 from flownb.errors import StoreError
 from flownb.stores import RunRecord, Step, open_store
-from tests.support import ROOT
+from tests.support.machine import ROOT
 
 WRITER = """
 import sys

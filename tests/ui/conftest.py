@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support import find_browser
+from tests.support.machine import find_browser
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

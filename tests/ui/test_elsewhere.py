@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.notebooks import PATIENCE, new_page, written
 from tests.ui.conftest import ROOT, ended
-from tests.ui.notebooks import PATIENCE, new_page, written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.ui.notebooks import AWAITS, INSIDE, go_on, new_page, opened, run_cell, written
+from tests.support.notebooks import AWAITS, INSIDE, go_on, new_page, opened, run_cell, written
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.ui.notebooks import (
+from tests.support.notebooks import (
     AWAITS,
     INSIDE,
     OUTPUT,
@@ -128,7 +128,10 @@ def test_a_view_whose_output_is_cleared_leaves_nothing_in_the_kernel(
 ) -> None:
     cells = [
         GRAPH + "graph.start()",
-        "from flownb.engine.generations import running\nview = running()['weather'].dag(); view",
+        (
+            "from flownb.engine.orchestrator.generations import running\n"
+            "view = running()['weather'].dag(); view"
+        ),
         "print('pages', [*view._pages], 'ticking', view._ticking)",
         "await running()['weather'].stop()",
     ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.ui.notebooks import new_page
+from tests.support.notebooks import new_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable

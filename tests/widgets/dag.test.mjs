@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { chipWords, fullness, spoken } from "../../flownb/widgets/chips.js";
+import { chipWords, fullness, spoken } from "../../flownb/widgets/badges.js";
 import { neighbour, summary } from "../../flownb/widgets/dag.js";
-import { along, crossed } from "../../flownb/widgets/flow.js";
-import { fitted, frameHeight, near, zoomed } from "../../flownb/widgets/stage.js";
-import { rows } from "../../flownb/widgets/twin.js";
+import { along, crossed } from "../../flownb/widgets/edge_flow.js";
+import { fitted, frameHeight, near, zoomed } from "../../flownb/widgets/viewport.js";
+import { rows } from "../../flownb/widgets/text_twin.js";
 
 const box = (id, x, y) => ({ id, name: id, kind: "blocking", word: "waits", x, y, width: 80, height: 50 });
 

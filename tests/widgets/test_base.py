@@ -11,11 +11,11 @@ import weakref
 
 import pytest
 
-from flownb.widgets import base, budget
+from flownb.widgets import base, sending
 from flownb.widgets.base import Live
-from flownb.widgets.budget import Budget
-from tests.live.support import live, one, until
-from tests.widgets.support import Counter, noted
+from flownb.widgets.sending import Budget
+from tests.support.live import live, one, until
+from tests.support.widgets import Counter, noted
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ async def test_a_view_sends_at_most_ten_messages_a_second_and_none_when_nothing_
 @pytest.mark.wallclock
 @live
 async def test_views_with_much_to_tell_tell_it_less_often(monkeypatch):
-    monkeypatch.setattr(budget, "shared", Budget(rate := 200_000))
+    monkeypatch.setattr(sending, "shared", Budget(rate := 200_000))
     parts = [Counter(), Counter()]
     views = [Live([part], home=asyncio.get_running_loop()) for part in parts]
     sent, begin = [noted(view) for view in views], time.monotonic()

@@ -16,7 +16,7 @@ import tracemalloc
 import pytest
 
 from flownb import Graph
-from tests.live.support import live, until
+from tests.support.live import live, until
 
 pytestmark = [pytest.mark.wallclock, pytest.mark.timeout(120)]
 VIEWS = ("view", "dag", "dashboard", "live_timeline", "logs_view")

@@ -10,8 +10,8 @@ import pytest
 from flownb import Graph
 from flownb.widgets import dag
 from flownb.widgets.dag import Dag
-from tests.live.support import live, one, until
-from tests.notebook.samples import NASTY, nasty
+from tests.support.live import live, one, until
+from tests.support.samples import NASTY, nasty
 
 
 async def slow(day):
@@ -183,7 +183,7 @@ async def test_an_ended_run_has_no_rates_any_more():
 
 
 def test_whatever_nodes_are_called_the_scene_is_json_and_holds_no_control_characters():
-    from flownb.engine.orchestrator import Orchestrator
+    from flownb.engine.orchestrator.orchestrator import Orchestrator
 
     orch = Orchestrator(nasty())
     try:
@@ -205,9 +205,9 @@ def test_a_still_escapes_every_name(name):
     from xml.dom import minidom
 
     graph = Graph("g").add_producer(name).add_node("x").add_edge(name, "x")
-    from flownb.notebook.running import LoopNow, NodeNow, Now, Wait, draw_running
-    from flownb.notebook.scene import scene
-    from flownb.notebook.svg import svg
+    from flownb.notebook.graph.live_state import LoopNow, NodeNow, Now, Wait, draw_running
+    from flownb.notebook.graph.scene import scene
+    from flownb.notebook.picture.svg import svg
 
     now = Now(
         {name: NodeNow("failing", 3, 1, 2.0)},

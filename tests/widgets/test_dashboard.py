@@ -9,8 +9,8 @@ import time
 import pytest
 
 from flownb import Graph
-from tests.live.support import live, one, same, until
-from tests.widgets.support import noted
+from tests.support.live import live, one, same, until
+from tests.support.widgets import noted
 
 pytestmark = pytest.mark.wallclock
 

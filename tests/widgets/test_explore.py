@@ -9,9 +9,9 @@ import pytest
 
 from flownb import Graph, GraphError
 from flownb.widgets.explore import Explore
-from flownb.widgets.sketch import Sketch
-from tests.live.support import live, one, until
-from tests.notebook.samples import nasty, worked
+from flownb.widgets.what_if import WhatIf
+from tests.support.live import live, one, until
+from tests.support.samples import nasty, worked
 
 
 def shop():
@@ -25,7 +25,7 @@ def shop():
 
 
 def test_flipping_a_node_changes_await_set_sentence_release_ceiling_and_gantt():
-    sketch = Sketch(shop())
+    sketch = WhatIf(shop())
     [before], gantt = sketch.answers(), sketch.timeline()
     assert (before.release, before.awaited) == (3.5, ("check", "charge"))
     assert before.arms[0][0] == "waits"
@@ -39,7 +39,7 @@ def test_flipping_a_node_changes_await_set_sentence_release_ceiling_and_gantt():
 
 
 def test_dragging_a_duration_and_switching_a_policy_change_the_answer():
-    sketch = Sketch(shop())
+    sketch = WhatIf(shop())
     sketch.take("charge", 4)
     assert sketch.answers()[0].release == 5.5
     sketch.await_policy("node")
@@ -54,7 +54,7 @@ def test_dragging_a_duration_and_switching_a_policy_change_the_answer():
 
 @pytest.mark.parametrize("policy", ["none", "node", "blocking", "path_live", "path", "all"])
 def test_every_policy_gives_what_explain_gives(policy):
-    sketch = Sketch(worked())
+    sketch = WhatIf(worked())
     sketch.await_policy(policy)
     expected = {"none": 0, "node": 5, "blocking": 6, "path_live": 10, "path": 10, "all": 12}
     assert sketch.answers()[0].release == expected[policy]
@@ -62,7 +62,7 @@ def test_every_policy_gives_what_explain_gives(policy):
 
 def test_nothing_reaches_the_graph_before_apply_and_all_of_it_then():
     graph = shop()
-    sketch, version = Sketch(graph), graph.version
+    sketch, version = WhatIf(graph), graph.version
     sketch.flip("check")
     sketch.take("charge", 0.25)
     sketch.await_policy("node")
@@ -80,10 +80,10 @@ def test_nothing_reaches_the_graph_before_apply_and_all_of_it_then():
 async def test_apply_reaches_what_runs():
     graph = one(every=0.01)
     async with graph.start() as orch:
-        sketch = Sketch(graph)
+        sketch = WhatIf(graph)
         sketch.flip("check")
         assert sketch.apply() == "1 edit handed to the graph and to its run"
-        await until(lambda: orch._live.tracks["days"].manager.plan.nodes[1].detached)
+        await until(lambda: orch._live.loop_runs["days"].manager.plan.nodes[1].detached)
 
 
 @pytest.mark.wallclock
@@ -92,17 +92,17 @@ async def test_what_was_measured_stands_in_for_durations_that_nobody_declared():
     graph = one(range(3), lambda day: sum(range(200_000)))
     async with graph.start() as orch:
         await until(lambda: orch.metrics()["days"].nodes["check"].calls)
-        assert Sketch(graph).answers()[0].release > 0
+        assert WhatIf(graph).answers()[0].release > 0
 
 
 @pytest.mark.parametrize("seconds", [-1, 3601, math.nan, math.inf])
 def test_a_duration_that_makes_no_sense_is_refused(seconds):
     with pytest.raises(GraphError, match="choose 0 to 3600"):
-        Sketch(shop()).take("charge", seconds)
+        WhatIf(shop()).take("charge", seconds)
 
 
 def test_what_cannot_be_flipped_or_is_not_there_is_refused_by_name():
-    sketch = Sketch(shop())
+    sketch = WhatIf(shop())
     with pytest.raises(GraphError, match="'days' is a producer"):
         sketch.flip("days")
     with pytest.raises(GraphError, match="no node 'chrage'"):
@@ -127,7 +127,7 @@ def test_the_widget_takes_commands_by_box_and_sends_a_new_scene():
 
 
 def test_a_graph_without_loops_and_one_that_cannot_be_rehearsed_say_so():
-    assert "no loop" in Sketch(Graph("empty")).timeline()
+    assert "no loop" in WhatIf(Graph("empty")).timeline()
     part = Explore(Graph("empty"))
     assert part.scene()["loops"] == []
 

@@ -10,8 +10,8 @@ import pytest
 
 from flownb.widgets import logs
 from flownb.widgets.logs import Logs
-from tests.live.support import live, one, until
-from tests.widgets.support import noted
+from tests.support.live import live, one, until
+from tests.support.widgets import noted
 
 pytestmark = pytest.mark.wallclock
 

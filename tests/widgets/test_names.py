@@ -8,14 +8,13 @@ from xml.dom import minidom
 import pytest
 
 from flownb import Graph
-from flownb.notebook import marked
-from flownb.notebook.draw import draw
-from flownb.notebook.running import LoopNow, NodeNow, Now, Wait, draw_running
-from flownb.notebook.scene import scene
-from flownb.notebook.svg import svg
+from flownb.notebook.graph import awaited
+from flownb.notebook.graph.live_state import LoopNow, NodeNow, Now, Wait, draw_running
+from flownb.notebook.graph.scene import draw, scene
+from flownb.notebook.picture.svg import svg
 from flownb.widgets.explore import Explore
 from flownb.widgets.part import shapes
-from tests.notebook.samples import NASTY
+from tests.support.samples import NASTY
 
 _PIECES = [
     "<script>alert(1)</script>", "</svg><img src=x onerror=alert(1)>", "</title>", "</style>",
@@ -70,7 +69,7 @@ def becomes_text(name: str) -> None:
     pictures = [
         draw(scene(graph)),
         draw_running(scene(graph, live=True), now),
-        marked.draw(graph.explain()),
+        awaited.draw(graph.explain()),
     ]
     for picture in pictures:
         looks_harmless(svg(picture))

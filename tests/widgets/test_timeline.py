@@ -8,12 +8,12 @@ import time
 
 import pytest
 
-from flownb.notebook.reel import KINDS, UNIT
-from flownb.widgets import feed, timeline
-from flownb.widgets.feed import Feed
+from flownb.notebook.gantt.span_feed import KINDS, UNIT
+from flownb.widgets import sending, timeline
+from flownb.widgets.sending import Feed
 from flownb.widgets.timeline import TimelineView
-from tests.live.support import live, one, same, until
-from tests.widgets.support import noted
+from tests.support.live import live, one, same, until
+from tests.support.widgets import noted
 
 pytestmark = pytest.mark.wallclock
 
@@ -182,7 +182,7 @@ async def test_what_stays_is_small_however_much_happens():
 
 def test_portions_stay_for_a_second_and_keep_their_numbers(monkeypatch):
     now = [0.0]
-    monkeypatch.setattr(feed.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(sending.time, "monotonic", lambda: now[0])
     found = Feed()
     found.add("a")
     now[0] = 0.9

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from flownb.widgets import views
-from tests.live.support import live, one, until
-from tests.widgets.support import noted
+from tests.support.live import live, one, until
+from tests.support.widgets import noted
 
 
 @pytest.mark.wallclock

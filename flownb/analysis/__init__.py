@@ -1,1 +1,0 @@
-"""What can be known about a workflow before it runs? Pure functions of the model."""

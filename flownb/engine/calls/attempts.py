@@ -1,0 +1,227 @@
+"""How is a node with policies called? As middleware( cache( retry( timeout( function )))).
+
+Each attempt is a span of its own; waiting for the next one is another. An attempt that
+timed out is left behind: what it still does, and what it pushes, is discarded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+import inspect
+from typing import TYPE_CHECKING, Any, Protocol
+
+from flownb.engine.calls.cache import Cached
+from flownb.engine.calls.signature import ENDS
+from flownb.engine.calls.threads import outcome_here
+from flownb.errors import FAILS, NodeTimeout, beside, told
+from flownb.model.nodes import NodeData
+from flownb.model.policies import retries
+from flownb.records.events import NOTHING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flownb.engine.calls.call_site import CallSite
+    from flownb.flow.token import Token
+    from flownb.model.policies import Retry
+
+
+class Function(Protocol):
+    """What is called in the end: the user's function, with what its signature asks for."""
+
+    is_async: bool
+    passes: bool
+    """Whether there is none: the payload passes on."""
+
+    def invoke(self, token: Token) -> Any:
+        """Call it; async ones give what is to be awaited."""
+
+    def called(self, token: Token) -> tuple[Any, BaseException | None]:
+        """Call it where it is; give output and error."""
+
+    def extra(self, token: Token, output: Any, error: BaseException | None) -> float:
+        """Seconds that a call which gave that still has to last."""
+
+    async def stretched(
+        self, token: Token, extra: float, output: Any, error: BaseException | None
+    ) -> Any:
+        """Let a simulated sync call take its time, then give its outcome."""
+
+
+class Attempts:
+    """The careful way to call one node."""
+
+    def __init__(self, site: CallSite, function: Function) -> None:
+        self._site, self._runtime, self._function = site, site.runtime, function
+        self._retries = retries(site.node.retry)
+        self._cached = Cached(site, self.aside) if site.node.cache else None
+
+    async def call(self, token: Token, started: Any) -> Any:
+        """Call the node for *token*; *started* is a call that turned out to be a coroutine."""
+        call: Any = functools.partial(self._with_cache, token, started)
+        for middleware in reversed(self._runtime.middleware):
+            call = functools.partial(_ask, middleware, call, self._site.node)
+        output = NOTHING
+        try:
+            output = await call(NodeData(token.payload, self._site.meta(token)))
+        finally:
+            if not token.attempt and not token.cancelled:  # the cache, or a middleware, answered
+                self._site.answered(token, output)
+        return output
+
+    async def _with_cache(self, token: Token, started: Any, data: NodeData) -> Any:
+        token.payload = data.payload
+        call = functools.partial(self._with_retry, token, started)
+        return await (call() if self._cached is None else self._cached.call(token, call))
+
+    async def _with_retry(self, token: Token, started: Any) -> Any:
+        if not self._retries:
+            return await self._attempt(token, started)
+        from tenacity import AsyncRetrying, retry_if_exception
+
+        retrying = AsyncRetrying(
+            retry=retry_if_exception(lambda error: self._which(error) is not None),
+            stop=lambda state: state.attempt_number >= self._of(state).attempts,
+            wait=lambda state: self._of(state).wait(state.attempt_number, self._site.memory.rng),
+            before_sleep=functools.partial(self._will_retry, token),
+            sleep=functools.partial(self._backoff, token),
+            reraise=True,
+        )
+        return await retrying(self._attempt, token, None)
+
+    def _which(self, error: BaseException) -> Retry | None:
+        try:
+            return next((retry for retry in self._retries if retry.catches(error)), None)
+        except FAILS as fault:
+            what = f"node {self._site.name!r}: the predicate of Retry(on=...)"
+            raise beside(what, fault, error) from fault
+
+    def _of(self, state: Any) -> Retry:
+        """Give the policy for what an attempt raised; asked only where there is one."""
+        found = self._which(state.outcome.exception())
+        assert found is not None  # noqa: S101
+        return found
+
+    def _will_retry(self, token: Token, state: Any) -> None:
+        error = state.outcome.exception()
+        why = told(error)
+        self._runtime.event("retry", self._site.name, token.iteration, why)
+
+    async def _backoff(self, token: Token, seconds: float) -> None:
+        token.asked = start = self._runtime.now()
+        await asyncio.sleep(seconds)
+        self._site.span(token, "retry", start)
+
+    async def _attempt(self, token: Token, started: Any) -> Any:
+        token.attempt += 1
+        token.outbox = ()  # what a failed attempt held back is not pushed
+        token.start, output = self._runtime.now(), NOTHING
+        try:
+            output = await self._with_timeout(token, started)
+        finally:
+            if not token.cancelled:
+                self._site.span(token, "work", token.start, output)
+        return output
+
+    async def _with_timeout(self, token: Token, started: Any) -> Any:
+        limit = self._site.node.timeout
+        if limit is None:
+            return await self._once(token, started)
+        task = self._runtime.spawn(self._outcome(token, started), name=self._site.name)
+        try:
+            # not asyncio.timeout: the node could swallow its cancellation
+            await asyncio.wait((task,), timeout=limit)
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+        if not task.done():
+            self._abandon(token, task)
+            msg = f"took longer than its timeout of {limit:g} s"
+            raise NodeTimeout(msg)
+        output, error = task.result()
+        if error is not None:
+            raise error
+        return output
+
+    async def _outcome(self, token: Token, started: Any) -> tuple[Any, BaseException | None]:
+        """Give output and error: a SystemExit in a task would end the event loop it runs on."""
+        try:
+            return await self._once(token, started), None
+        except ENDS:
+            raise
+        except FAILS as error:
+            return None, error
+
+    def _abandon(self, token: Token, task: asyncio.Task[Any]) -> None:
+        token.disown()
+        task.cancel()
+        abandoned = not self._function.is_async and not self._runtime.inline
+        self._runtime.event("timeout", self._site.name, token.iteration, abandoned)
+
+    async def _once(self, token: Token, started: Any) -> Any:
+        if self._function.is_async or started is not None:
+            work = self._function.invoke(token) if started is None else started
+            return await self._lasting(token, work)
+        if self._runtime.inline or self._function.passes:
+            output, error = self._function.called(token)
+            if inspect.iscoroutine(output):
+                return await self._lasting(token, output)
+            extra = self._function.extra(token, output, error)
+            return await self._function.stretched(token, extra, output, error)
+        output = await self._thread_future(token)
+        return await self._lasting(token, output) if inspect.iscoroutine(output) else output
+
+    async def _lasting(self, token: Token, work: Any) -> Any:
+        """Await an async node; in a simulation it then lasts as declared, also if it fails."""
+        try:
+            output = await work
+        except ENDS:
+            raise
+        except FAILS as error:
+            await self._linger(token, None, error)
+            raise
+        await self._linger(token, output)
+        return output
+
+    async def _linger(self, token: Token, output: Any, error: BaseException | None = None) -> None:
+        if (extra := self._function.extra(token, output, error)) > 0:
+            await asyncio.sleep(extra)
+
+    async def _thread_future(self, token: Token) -> Any:
+        token.in_thread = True
+        output, error = await self.aside(functools.partial(self._function.called, token))
+        token.in_thread = False
+        if error is not None:
+            raise error
+        return output
+
+    async def aside(self, call: Callable[[], tuple[Any, Any]]) -> tuple[Any, Any]:
+        """Do what may take its time in a thread; in virtual time nothing does."""
+        runtime = self._runtime
+        if runtime.inline:
+            return call()
+        future = runtime.event_loop.create_future()
+        context = contextvars.copy_context()
+
+        def land(output: Any, error: BaseException | None) -> None:
+            if not future.done():
+                future.set_result((output, error))
+
+        def work() -> Callable[[], None]:
+            return functools.partial(runtime.soon, land, *context.run(outcome_here, call))
+
+        runtime.threads.submit(self._site.name, work)
+        output, error = await future
+        return output, error
+
+
+async def _ask(middleware: Any, call_next: Any, node: Any, data: NodeData) -> Any:
+    """Call one middleware, which has to be an async function."""
+    answer = middleware(call_next, node, data)
+    if inspect.isawaitable(answer):
+        return await answer
+    name = getattr(middleware, "__name__", type(middleware).__name__)
+    msg = f"middleware {name!r} is not async: write async def {name}(call_next, node, data)"
+    raise TypeError(msg)

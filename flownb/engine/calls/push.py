@@ -1,0 +1,109 @@
+"""How does a queue node push? Without a task: the queue tells when Redis has the message.
+
+Only where something else must go on around the push, a retry, a timeout, middleware, or
+virtual time, is it awaited as any other async call.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from typing import TYPE_CHECKING, Any, Protocol
+
+from flownb.errors import FAILS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flownb.engine.calls.call_site import CallSite
+    from flownb.flow.token import Token
+    from flownb.queues.spec import Message
+
+
+class PendingPush:
+    """A push that has been sent for a token that is only made now."""
+
+    __slots__ = ("_heard",)
+
+    def __init__(self) -> None:
+        self._heard: Callable[[Exception | None], None] | None = None
+
+    def then(self, heard: Callable[[Exception | None], None]) -> None:
+        """Have `heard` called when Redis has it."""
+        self._heard = heard
+
+    def cancel(self) -> None:
+        """Nobody hears of it any more."""
+        self._heard = None
+
+    def end(self, error: Exception | None) -> None:
+        """Redis has it, or does not take it."""
+        if self._heard is not None:
+            self._heard(error)
+
+
+class Label:
+    """Writes as JSON what `CallSite.about` says of a first call, at a tenth of the price."""
+
+    def __init__(self, loop: str, node: str) -> None:
+        loop, node = (json.dumps(name, ensure_ascii=False) for name in (loop, node))
+        self._who = f'{{"loop":{loop},"node":{node},"iteration":'
+
+    def text(self, iteration: int, message: Message | None) -> str:
+        """Say where the payload of a row comes from."""
+        call = f'{self._who}{iteration},"visit":0,"attempt":1'
+        if message is None:
+            return call + "}"
+        came = f'"message_id":"{message.id}","deliveries":{message.deliveries}'
+        return f'{call},{came},"hops":{message.hops + 1}}}'
+
+
+class Pushes(Protocol):
+    """Sends what the nodes of a loop push: at once, or with the acks of their items."""
+
+    async def push(self, token: Token, queue: str, data: Any, meta: dict[str, Any]) -> str:
+        """Push for a node; the message id, "" if it has none yet."""
+
+    def post(
+        self, token: Token, queue: str, meta: dict[str, Any], heard: Callable[..., None]
+    ) -> Any:
+        """Push a token's payload without waiting; None if it leaves with the item's ack."""
+
+
+class Pushing:
+    """The pushes of one queue node; *ended* goes on behind one, *pump* starts what is ready."""
+
+    def __init__(
+        self, site: CallSite, pushes: Pushes, ended: Callable[..., None], pump: Callable[[], None]
+    ) -> None:
+        self._site, self._pushes, self._ended, self._pump = site, pushes, ended, pump
+        assert site.node.queue is not None  # noqa: S101 - it is a queue node
+        self._queue = site.node.queue.name
+
+    async def awaited(self, token: Token) -> Any:
+        """Push, and wait until Redis has it."""
+        meta = dict(self._site.meta(token))
+        await self._pushes.push(token, self._queue, token.payload, meta)
+        return token.payload
+
+    def post(self, token: Token) -> None:
+        """Push soon; the token ends when Redis has it, or at once if it leaves with an ack."""
+        runtime, meta = self._site.runtime, dict(self._site.meta(token))
+        heard = functools.partial(runtime.context.run, runtime.guard, self._heard, token)
+        try:
+            token.task = self._pushes.post(token, self._queue, meta, heard)
+        except FAILS as error:  # it is not JSON, or its model's own code raised
+            self._ended(token, token.payload, error)
+        else:
+            if token.task is None:
+                self._ended(token, token.payload, None)
+
+    def follow(self, token: Token, underway: PendingPush) -> None:
+        """Let a token end with a push that the fast lane has begun."""
+        token.task = underway
+        underway.then(functools.partial(self._heard, token))
+
+    def _heard(self, token: Token, error: Exception | None) -> None:
+        token.task = None
+        self._ended(token, token.payload, error)
+        self._pump()

@@ -1,0 +1,198 @@
+"""Where do synchronous nodes run? In daemon threads, as many as are needed.
+
+Not `ThreadPoolExecutor`: its threads are joined at interpreter exit, so one hung node
+would keep the kernel from ending, and its size would be a limit of its own, while in
+flownb only `max_in_flight` and `Limit` limit.
+
+Does every sync node of a run need a thread of its own? Only one that takes its time.
+
+A thread takes the next node when its own has ended, so that a hundred nodes that take
+microseconds cost one thread, and the event loop hears of them together. Where a thread does
+not get on within a millisecond, more are sent, soon one for each that waits; a node that
+took its time when it was called last has one for itself at once. Of a run that is kept each node is
+told of by itself: the next one must not be called before that is saved.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import queue
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flownb.engine.runtime import Runtime
+    from flownb.flow.token import Token
+
+
+def outcome_here(call: Callable[[], tuple[Any, Any]]) -> tuple[Any, Any]:
+    """Give output and error of *call*, in this process only.
+
+    A node that calls os.fork() comes back in the copy, too. There is no loop to go on with
+    there: the copy ends, as it would behind the last line of a script.
+    """
+    home = os.getpid()
+    output, error = call()
+    if os.getpid() != home:
+        code = error.code or 0 if isinstance(error, SystemExit) else int(error is not None)
+        os._exit(code if isinstance(code, int) else 1)
+    return output, error
+
+
+class Threads:
+    """Daemon threads that are made on demand and kept for the next call."""
+
+    def __init__(self, name: str, fault: Callable[[BaseException], None]) -> None:
+        self.name, self._fault = name, fault
+        self._jobs: queue.SimpleQueue[tuple[str, Callable[[], Callable[[], None]]] | None]
+        self._jobs = queue.SimpleQueue()
+        self._idle = threading.Semaphore(0)
+        self._threads: list[threading.Thread] = []
+        self.running: dict[threading.Thread, str] = {}
+
+    def submit(self, label: str, call: Callable[[], Callable[[], None]]) -> None:
+        """Run *call* in some thread, now, then what it returns, which tells of it.
+
+        If it raises, that is a fault. *label* names it.
+        """
+        self._jobs.put((label, call))
+        if not self._idle.acquire(blocking=False):
+            name = f"flownb {self.name} {len(self._threads)}"
+            thread = threading.Thread(target=self._work, name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def label(self, label: str) -> None:
+        """Say what the thread that this is called in does now."""
+        self.running[threading.current_thread()] = label
+
+    def _work(self) -> None:
+        me = threading.current_thread()
+        while (job := self._jobs.get()) is not None:
+            self.running[me], call = job
+            try:
+                tell = call()
+            except BaseException as error:  # noqa: BLE001 - whoever waits for the call must hear of it
+                tell = functools.partial(self._fault, error)
+            del self.running[me], job, call
+            self._idle.release()  # first: who hears of it may at once have the next job
+            try:
+                tell()
+            except Exception as error:  # noqa: BLE001 - mostly: the event loop has closed
+                self._fault(error)
+            del tell
+
+    async def aclose(self, grace: float) -> list[str]:
+        """End all threads; return the labels of the calls that did not end in *grace* seconds."""
+        for _ in self._threads:
+            self._jobs.put(None)
+        deadline, pause = time.monotonic() + grace, 0.0
+        while any(t.is_alive() for t in self._threads) and time.monotonic() < deadline:
+            await asyncio.sleep(pause)
+            pause = min(0.01, pause + 0.001)
+        return [label for thread, label in self.running.copy().items() if thread.is_alive()]
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flownb.engine.runtime import Runtime
+    from flownb.flow.token import Token
+
+    Job = Callable[[], Callable[[], None]]  # gives what tells the event loop of it
+_PATIENCE: Final = 0.001  # seconds
+_ON: Final = 4  # jobs that a thread must get done in that time
+_MORE: Final = 4  # threads that are sent when it does not
+
+
+class ThreadWorkers:
+    """The threads in which one run calls its sync nodes; *alone*: each call has its own."""
+
+    def __init__(self, runtime: Runtime, *, alone: bool) -> None:
+        self._runtime, self._alone = runtime, alone
+        self.waiting: deque[tuple[Token, Job]] = deque()
+        self._landed: deque[Callable[[], None]] = deque()
+        self._at_work = 0  # threads that go on with what waits
+        self._lot = 0  # those that were sent since the others turned out to be held up
+        self._more = _MORE
+        self._taken = self._before = 0
+        self._told = self._timed = False
+
+    def call(self, token: Token, job: Job) -> None:
+        """Have a job done in some thread: at once if it is known to take time, or by `look`."""
+        at, runtime = token.at, self._runtime
+        if self._alone or at.memory.long or at.gate is not None:
+            runtime.threads.submit(at.name, lambda: _telling(runtime, job()))
+        else:
+            self.waiting.append((token, job))
+
+    def look(self) -> None:
+        """See to it that somebody goes on with what waits."""
+        count = len(self.waiting)
+        if not count:
+            return
+        if not self._at_work:
+            self._send()
+            count -= 1  # one goes there
+        if count and not self._timed:
+            self._timed, self._before = True, self._taken
+            self._runtime.event_loop.call_later(_PATIENCE, self._runtime.guard, self._check)
+
+    def holds(self, token: Token) -> bool:
+        """Whether a call has not begun yet."""
+        return any(held is token for held, _ in self.waiting.copy())
+
+    def _send(self) -> None:
+        self._at_work += 1
+        self._runtime.threads.submit("", functools.partial(self._work, self._lot))
+
+    def _check(self) -> None:
+        """Send more, and each time twice as many, if those at work do not get on."""
+        self._timed = False
+        if self.waiting and self._taken - self._before < _ON * self._at_work:
+            self._lot, self._at_work = self._lot + 1, 0
+            for _ in range(min(self._more, len(self.waiting))):
+                self._send()
+            self._more *= 2
+        self.look()
+
+    def _work(self, lot: int) -> Callable[[], None]:
+        """Do one job after the other; give what tells that there are none left."""
+        while self.waiting:
+            try:
+                token, job = self.waiting.popleft()
+            except IndexError:  # another thread was quicker
+                break
+            if token.cancelled:
+                continue
+            self._taken += 1
+            self._runtime.threads.label(token.at.name)
+            token.start = self._runtime.now()
+            self._landed.append(job())
+            if self.waiting and not self._told:  # else it is told at the end
+                self._told = True
+                self._runtime.soon(self._land)
+        return _telling(self._runtime, functools.partial(self._left, lot))
+
+    def _land(self) -> None:
+        self._told = False
+        while self._landed:
+            self._runtime.guard(self._landed.popleft())
+
+    def _left(self, lot: int) -> None:
+        if lot == self._lot:
+            self._at_work -= 1
+        if not self.waiting:
+            self._more = _MORE
+        self._land()
+        self.look()
+
+
+def _telling(runtime: Runtime, step: Callable[[], None]) -> Callable[[], None]:
+    return functools.partial(runtime.soon, step)

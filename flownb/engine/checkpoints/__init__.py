@@ -1,0 +1,1 @@
+"""How does a loop go on after a crash?"""

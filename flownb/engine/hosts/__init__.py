@@ -1,0 +1,1 @@
+"""Where does a loop live? Event loop, thread, process, Dask."""

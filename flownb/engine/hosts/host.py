@@ -1,0 +1,134 @@
+"""Where does a loop's event loop live? On the notebook's, or in a thread of its own.
+
+A host starts one loop, posts to it from any thread, and tells when it has ended and
+everything it opened is closed. Nothing it does depends on the kernel being free, so a
+stop button works while a cell runs. Hosts of loops in other processes are in modules of
+their own: `process`, `cluster`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
+
+from flownb.engine.calls.threads import Threads
+from flownb.engine.loop.loop_manager import drive, run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flownb.engine.loop.loop_manager import LoopManager
+
+
+class Host:
+    """What all hosts share; `ended` is done when nothing of the loop is left."""
+
+    pool = ""
+
+    def __init__(self, manager: Any, on_end: Callable[[Host], None]) -> None:
+        self.manager, self._on_end = manager, on_end
+        self.ended: Future[None] = Future()
+
+    def start(self, origin: float) -> None:
+        """Start the loop; *origin* is the monotonic second at which the run began."""
+        raise NotImplementedError
+
+    def refuse(self, error: BaseException) -> None:
+        """The loop cannot even be started."""
+        self._finish(error)
+
+    def post(self, verb: Callable[..., Any], *args: Any) -> None:
+        """Have a verb of the manager called where the loop lives, from any thread."""
+        raise NotImplementedError
+
+    def edited(self) -> list[str]:
+        """Name modules that the loop has not as they are by now."""
+        return []
+
+    def never(self) -> None:
+        """The loop is not to be started any more."""
+        self._finish()
+
+    def _finish(self, error: BaseException | None = None) -> None:
+        if self.ended.done():
+            return
+        self.manager.conclude(error)
+        if not self.manager.restarting:
+            self.ended.set_result(None)
+        self._on_end(self)
+        if not self.ended.done():  # now that another host has taken its place
+            self.ended.set_result(None)
+
+
+class _Local(Host):
+    """A host in this process."""
+
+    def __init__(self, manager: LoopManager, on_end: Callable[[Host], None]) -> None:
+        super().__init__(manager, on_end)
+        manager.runtime.threads = Threads(manager.name, self._fault)
+        self.event_loop: asyncio.AbstractEventLoop | None = None
+        self._early: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
+
+    def post(self, verb: Callable[..., Any], *args: Any) -> None:
+        """Have a verb of the manager called on the loop's own event loop, from any thread."""
+        if self.event_loop is None:
+            self._early.append((verb, args))
+        elif not self.ended.done():
+            with contextlib.suppress(RuntimeError):  # it closed in this very moment
+                self.event_loop.call_soon_threadsafe(verb, *args)
+
+    def _fault(self, error: BaseException) -> None:
+        self.post(self.manager.crash, error)
+
+
+class AsyncioHost(_Local):
+    """A task on an event loop that runs already; sync nodes go to threads."""
+
+    pool = "asyncio"
+
+    def __init__(
+        self,
+        manager: LoopManager,
+        on_end: Callable[[Host], None],
+        event_loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        super().__init__(manager, on_end)
+        self.event_loop = event_loop
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self, origin: float) -> None:
+        """Start as soon as the event loop gets to it."""
+        self.post(self._begin, origin)
+
+    def _begin(self, origin: float) -> None:
+        self._task = asyncio.get_running_loop().create_task(
+            run(self.manager, origin), name=f"flownb {self.manager.name}"
+        )
+        self._task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._finish(None if task.cancelled() else task.exception())
+
+
+class ThreadHost(_Local):
+    """A private event loop in a daemon thread; short sync nodes are called right there."""
+
+    pool = "thread"
+
+    def __init__(self, manager: LoopManager, on_end: Callable[[Host], None]) -> None:
+        super().__init__(manager, on_end)
+        manager.runtime.private = True
+
+    def start(self, origin: float) -> None:
+        """Start the thread."""
+        self.event_loop = loop = asyncio.new_event_loop()
+        for verb, args in self._early:
+            loop.call_soon(verb, *args)
+        name = f"flownb loop {self.manager.name}"
+        threading.Thread(target=self._main, args=(loop, origin), name=name, daemon=True).start()
+
+    def _main(self, loop: asyncio.AbstractEventLoop, origin: float) -> None:
+        self._finish(drive(self.manager, loop, origin))

@@ -1,0 +1,1 @@
+"""How does one loop run? Make, let flow, wait for the release, settle."""

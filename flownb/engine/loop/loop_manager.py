@@ -1,0 +1,551 @@
+"""How does a loop run? `LoopManager`: one coroutine that executes one `LoopPlan`.
+
+Make an item, let it flow, wait until its await set is done, make the next; in
+between obey what was asked: pause, resume, stop, a new plan. The same coroutine runs
+on the notebook's event loop, on one in a thread, and in virtual time; only its
+`world` and its event loop differ.
+
+What does a loop open before its first item, and close after its last?
+
+Its resources (clients, connections, models) and its class nodes, all on the loop's
+own event loop, closed in reverse order however the loop ends.
+
+How is a loop driven on an event loop of its own? To its end, and nothing is left.
+
+The thread host does this in a thread of the kernel, the others in another process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import inspect
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+from flownb.engine.calls.chain import Chain
+from flownb.engine.calls.context import Context
+from flownb.engine.calls.node_memory import Memories
+from flownb.engine.calls.runner import CallTable, Runner
+from flownb.engine.calls.signature import ENDS, EXHAUSTED
+from flownb.engine.calls.tasks import TaskWorkers
+from flownb.engine.calls.threads import ThreadWorkers
+from flownb.engine.loop.control import Lasting
+from flownb.engine.loop.settlement import Settlement
+from flownb.engine.loop.slots import InFlight, Slots
+from flownb.engine.loop.source import FAILED_TICK, SAME, Source
+from flownb.engine.runtime import Runtime
+from flownb.errors import FAILS, RunError, told
+from flownb.flow.item import Item
+from flownb.flow.one_shot_values import RunItem
+from flownb.flow.token import Token
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from flownb.engine.calls.call_site import CallSite
+    from flownb.engine.calls.limits import Limits
+    from flownb.engine.observe.stream import Stream
+    from flownb.engine.runtime import World
+    from flownb.errors import Failure
+    from flownb.flow.scheduler import Resumed, RunHooks
+    from flownb.plan.loop_plan import LoopPlan, Once, PlanNode
+
+TURN: Final = 0.005
+
+
+class LoopManager(Lasting):
+    """One loop at work. Make it anywhere, run it once, on the event loop it shall live on."""
+
+    def __init__(
+        self,
+        plan: LoopPlan,
+        *,
+        world: World,
+        stream: Stream,
+        gates: Limits,
+        queues: Any = None,
+        tools: Any = None,
+        middleware: Sequence[Any] = (),
+        seed: int | None = None,
+        private: bool = False,
+        most: int | None = None,
+        until: float | None = None,
+        entry: Any = None,
+        idle: deque[list[Runner]] | None = None,
+        hooks: RunHooks | None = None,
+        resumed: Resumed | None = None,
+    ) -> None:
+        super().__init__()
+        self.plan, self.most, self.entry = plan, most, entry
+        self.hooks, self.resumed = hooks, resumed
+        self.runtime = Runtime(
+            plan.loop, world=world, stream=stream, queues=queues, tools=tools,
+            middleware=middleware, private=private, until=until,
+        )  # fmt: skip
+        self.graph = plan.graph
+        self._idle = idle
+        self.only: RunItem | None = None
+        self.memory = Memories(plan.loop, seed)
+        self.slots = Slots(plan.options.max_in_flight)
+        self.items: dict[int, Item] = {}
+        self.ready: deque[Token] = deque()
+        self.task_workers = TaskWorkers(self.runtime, self.ready, self.pump)
+        self.waiting = self.task_workers.waiting
+        # of a run that is kept each node is told of by itself: see `ThreadWorkers`
+        self.thread_workers = ThreadWorkers(
+            self.runtime, alone=plan.once is None or hooks is not None
+        )
+        self.made = 0
+        self.abandoned: list[str] = []
+        self.ending = Settlement(self)
+        self.table = CallTable(
+            self.runtime, plan.graph, gates, self.task_workers, self.thread_workers, self.ending,
+            hooks, self.pump, lambda: self.next_item, self.tell_position,
+        )  # fmt: skip
+        self.calls = self.table.open
+        self.in_flight = InFlight(self.runtime, self.slots, self.items, self.failed)
+        self.runners: list[Runner] = []
+        self._pumping = self.reused = False
+        self._turn = 0.0
+        self._stack: contextlib.AsyncExitStack
+        self.chain: Chain
+
+    @property
+    def name(self) -> str:
+        """The name of the loop: that of its producer."""
+        return self.runtime.name
+
+    @property
+    def error(self) -> BaseException | None:
+        """What has ended it in state error."""
+        return self.runtime.error
+
+    @property
+    def now(self) -> Callable[[], float]:
+        """Seconds since the run began."""
+        return self.runtime.now
+
+    @property
+    def stream(self) -> Stream:
+        """What it publishes."""
+        return self.runtime.stream
+
+    @property
+    def watched(self) -> bool:
+        """Whether somebody wants to hear of each call by itself."""
+        return self.runtime.stream.watched
+
+    # -- the life of a loop ----------------------------------------------------
+
+    async def run(self, origin: float = 0.0) -> None:
+        """Run to the end; *origin* is the event loop's time at which the run began."""
+        runtime = self.runtime
+        runtime.begin(origin)
+        if runtime.queues is not None:
+            runtime.queues.on_absence(self.redis_away)
+            runtime.queues.on_unread(functools.partial(runtime.guard, self.ending.unread))
+        self._set("starting")
+        try:
+            self.go_on()
+            async with self.closing, contextlib.AsyncExitStack() as self._stack:
+                try:
+                    await self._work()
+                finally:
+                    self.cancel_all()
+                    await self.settle_tasks()
+                    self.close_in_time()
+        except TimeoutError as error:
+            self._over_time(error)
+        except Exception as error:  # noqa: BLE001 - the end of the loop, told by its state
+            runtime.crash(error)
+        finally:
+            await self.keep_last()
+            if runtime.error is not None:
+                self.give_up(runtime.error)
+            else:
+                self._set(self.last_state())
+
+    async def _work(self) -> None:
+        try:
+            async with self.opening:
+                await open_resources(self.runtime, self.plan.options.resources, self._stack)
+                if self._idle:
+                    self._reuse(self._idle.pop())
+                else:
+                    await self._adopt(self.plan)
+        except TimeoutError:
+            if self.opening.expired():
+                return  # stopped before it was ready
+            raise
+        if not self.halted:
+            self._set("running")
+        if self.plan.once is not None:
+            await self._once(self.plan.once)
+            return
+        while not self.halted:
+            await self._iterate()
+            await self._drain()
+            if not self.source.again:
+                return
+
+    async def _once(self, once: Once) -> None:
+        """Run the one item of a graph without a producer."""
+        self.source.exhausted = True
+        self.only = RunItem(self, self.runners, 0, self.entry, once)
+        self.launch(self.only)
+        await self._drain()
+
+    def _over_time(self, error: TimeoutError) -> None:
+        if self.closing.expired():
+            self.abandoned.append("what it had opened")
+        else:
+            self.runtime.crash(error)
+
+    async def _iterate(self) -> None:
+        while not self.halted and (self.source.again or not self.source.exhausted):
+            if self._next_plan is not None:
+                await self._adopt(self._next_plan)
+            if self.pausing:
+                await self._paused()
+            elif self.chain.usable and not self.stepping:
+                if not await self.chain.run():
+                    await self.source.rest()
+                if not self.chain.waited:
+                    await self._give_turn(at_once=True)
+            elif await self.source.due():
+                await self._pass()
+
+    async def _pass(self) -> None:
+        """One iteration: make an item, let it flow, wait for its release."""
+        made, live, message = await self.source.make()
+        if made is EXHAUSTED:
+            return
+        if (made is None and message is None) or made is FAILED_TICK:  # a message may hold null
+            await self.source.rest()
+            return
+        self.step_taken()
+        item = self.begin(made, live, message, index=self.source.index)
+        ended = self.runtime.now()
+        while not item.released and not self.halted:
+            await self.runtime.wait()
+        self._waited(item, ended)
+        await self._give_turn()
+
+    def begin(
+        self,
+        payload: Any,
+        live: Any = None,
+        message: Any = None,
+        memo: Any = None,
+        index: int | None = None,
+    ) -> Item:
+        """Let a new item flow as far as it goes without waiting."""
+        item = Item(self, self.runners, self.made, payload)
+        item.index = index
+        item.message, item.memo = message, memo
+        self.launch(item, live)
+        return item
+
+    def launch(self, item: Item, live: Any = None) -> None:
+        """Enter an item into the books, and let it flow."""
+        item.produced = self.runtime.now()
+        self.items[self.made] = item
+        self.made += 1
+        self.runtime.event("produced", self.name, item.iteration)
+        self.ending.received(item)
+        item.launch(live)
+        self.pump()
+
+    def _waited(self, item: Item, start: float) -> None:
+        """Record what the producer waited for: its await set, then a slot."""
+        end = self.runtime.now()
+        turn = end if item.idle_since is None else item.idle_since
+        for kind, a, b in (("wait", start, turn), ("throttled", turn, end)):
+            if b > a and item.released:
+                self.runtime.stream.span((self.name, self.name, item.iteration, 0, kind, a, b, 1))
+
+    async def _give_turn(self, *, at_once: bool = False) -> None:
+        """Let the event loop breathe: each iteration in virtual time, else every 5 ms."""
+        runtime = self.runtime
+        if runtime.inline or at_once or runtime.event_loop.time() - self._turn > TURN:
+            if not runtime.skip():
+                await asyncio.sleep(0)
+            self._turn = runtime.event_loop.time()
+
+    async def _drain(self) -> None:
+        """Wait for what is in flight: to the end, or after stop() until its grace is over."""
+        self.keep_now()
+        while (self.items or self.ending.busy) and self.runtime.error is None:
+            if self._stopping and self.runtime.now() >= self.deadline - SAME:
+                return
+            if self._next_plan is not None:
+                await self._adopt(self._next_plan)
+            await self.runtime.wait(self._deadline if self._stopping else None)
+
+    async def _paused(self) -> None:
+        if self.state == "running":  # it was asked for before there was anything to end
+            self._set("pausing", self.reason)
+        self._set("paused", self.reason)
+        self.keep_now()
+        self.tell_steps()
+        while self.pausing and not self.halted:
+            if self._next_plan is not None:
+                await self._adopt(self._next_plan)
+            else:
+                await self.runtime.wait()
+        if not self.halted:
+            self.source.skip_to_now()
+            self._set("running")
+
+    # -- generations -----------------------------------------------------------
+
+    async def _adopt(self, plan: LoopPlan) -> None:
+        """Make *plan* the one that new items run; items under way keep theirs."""
+        old = {r.name: r for r in self.runners}
+        kept = old.get(self.name)
+        runners = [self._runner(p, plan, old.get(p.name)) for p in plan.nodes]
+        await set_up(runners, self._stack)
+        self.plan, self.runners = plan, runners
+        if self._next_plan is plan:  # else the next one came while this was set up
+            self._next_plan = None
+        self.in_flight.when_full = plan.options.when_full
+        self.slots.resize(plan.options.max_in_flight)
+        if kept is not None and kept.node is plan.nodes[0].node:
+            self.source.runner = runners[0]
+        else:
+            self.source = Source(self, getattr(self, "source", None))
+        self.chain = Chain(self)
+        if old:
+            self.runtime.event("applied", data=plan.version)
+
+    def _reuse(self, runners: list[Runner]) -> None:
+        """Take up what an earlier run of the same plan has left."""
+        self.reused = True
+        for runner in runners:
+            runner.attach(self.table)
+            if runner.memory.used:
+                runner.memory.fresh()
+        self.runners = runners
+        self.source = Source(self)
+
+    def _runner(self, plan: PlanNode, whole: LoopPlan, old: Runner | None) -> Runner:
+        memory = self.memory.of(plan.name)
+        same = old if old is not None and old.node is plan.node else None
+        if same is None:
+            memory.renewed()
+        return Runner(plan, whole, self.table, memory, same)
+
+    # -- what items ask of their loop ------------------------------------------
+
+    def pump(self) -> None:
+        """Start every token that is ready; nodes that end at once make more ready."""
+        if self._pumping:
+            return
+        runtime = self.runtime
+        self._pumping, ready, since = True, self.ready, runtime.event_loop.time()
+        try:
+            while ready:
+                token = ready.popleft()
+                runner: Any = token.at
+                if runner.waits:
+                    self._start(token)
+                else:
+                    runner.run(token)
+                if runtime.private and runtime.event_loop.time() - since > TURN:
+                    runtime.soon(self.pump)
+                    return
+            self.task_workers.look()
+            self.thread_workers.look()
+        finally:
+            self._pumping = False
+
+    def _start(self, token: Token) -> None:
+        item, runtime = token.item, self.runtime
+        if token.at.plan.detached and not item.slot and not self.in_flight.may_start(token):
+            return
+        gate = token.at.gate
+        if gate is None:
+            token.at.run(token)
+            return
+        token.asked = runtime.now()
+        self.calls[token] = None
+        token.granted = lambda: runtime.context.run(runtime.guard, self._entered, token)
+        if gate.enter(token.iteration, runtime.event_loop, token.granted):
+            token.entered = True
+            token.at.run(token)
+
+    def _entered(self, token: Token) -> None:
+        """The token's gate has opened."""
+        token.entered = True
+        if token.cancelled:
+            token.at.leave_gate(token)
+            return
+        _site(token).span(token, "limited", token.asked)
+        token.at.run(token)
+        self.pump()
+
+    def may_release(self, item: Item) -> bool:
+        """Whether an item of which something is still open may let its producer go on."""
+        return self.in_flight.may_release(item)
+
+    def failed(self, token: Token, error: BaseException) -> None:
+        """Report a node that failed for good."""
+        self.ending.node_failed(token, error)
+
+    def failure(self, token: Token, error: BaseException) -> Failure:
+        """Describe a node's failure, for a handler that is asked before the item has settled."""
+        return self.ending.failure(token, error)
+
+    def skipped(self, node: str) -> None:
+        """Tell of a node that an earlier attempt has done."""
+        self.runtime.event("skipped", node, 0)
+
+    def crash(self, error: BaseException) -> None:
+        """End in state error."""
+        self.runtime.crash(error)
+
+    def settle(self, queue: str, ids: Sequence[str]) -> None:
+        """Ack messages that are done."""
+        self.ending.settle(queue, ids)
+
+    def unthrottled(self, parked: list[Token]) -> None:
+        """An item has its slot: what it held back starts now."""
+        for token in parked:
+            _site(token).span(token, "throttled", token.asked)
+        self.ready.extend(parked)
+        self.runtime.soon(self.pump)
+
+    def released(self, item: Item) -> None:
+        """No awaited token of the item is open: the producer goes on."""
+        self.runtime.event("released", self.name, item.iteration)
+        self.ending.released(item)
+        self.runtime.wake()
+
+    def settled(self, item: Item) -> None:
+        """Nothing of the item is open any more."""
+        if item.slot:
+            self.slots.give_back()
+        self.ending.settled(item)
+        self.runtime.wake()
+
+
+def _site(token: Token) -> CallSite:
+    runner: Any = token.at
+    site: CallSite = runner.site
+    return site
+
+
+async def open_resources(
+    runtime: Runtime, resources: Mapping[str, Any], stack: contextlib.AsyncExitStack
+) -> None:
+    """Enter each of `set_loop(resources=...)`: a context manager, or what makes one."""
+    for name, value in resources.items():
+        try:
+            runtime.resources[name] = await _entered(value, stack)
+        except FAILS as error:
+            if isinstance(error, ENDS):
+                raise
+            why = told(error)
+            msg = f"loop {runtime.name!r}: resource {name!r} did not open: {why}"
+            raise RunError(msg) from error
+
+
+async def _entered(value: Any, stack: contextlib.AsyncExitStack) -> Any:
+    managed = hasattr(type(value), "__aenter__") or hasattr(type(value), "__enter__")
+    made = value() if callable(value) and not managed else value
+    if hasattr(type(made), "__aenter__"):
+        return await stack.enter_async_context(made)
+    if hasattr(type(made), "__enter__"):
+        return stack.enter_context(made)
+    return made
+
+
+async def set_up(runners: Sequence[Runner], stack: contextlib.AsyncExitStack) -> None:
+    """Call `setup(ctx)` of new class nodes, and see to it that `teardown()` follows."""
+    for runner in runners:
+        instance = runner.instance
+        if instance is None or runner.is_set_up:
+            continue
+        token = Token(_Nobody, runner, None, 0)
+        try:
+            with runner.runtime.spot.at(runner.name):
+                context = Context(runner.site, token, runner.table.pushes)
+                await _maybe(instance.setup(context))
+        except FAILS as error:
+            if isinstance(error, ENDS):
+                raise
+            why = told(error)
+            msg = f"node {runner.name!r} (loop {runner.runtime.name!r}): setup failed: {why}"
+            raise RunError(msg) from error
+        runner.is_set_up = True
+        stack.push_async_callback(_torn_down, runner)
+
+
+async def _torn_down(runner: Runner) -> None:
+    runtime = runner.runtime
+    try:
+        with runtime.spot.at(runner.name):
+            await _maybe(runner.instance.teardown())  # type: ignore[union-attr]
+    except FAILS as error:  # the others are still to be torn down
+        if isinstance(error, ENDS):
+            raise
+        runtime.log(runner.name, -1, "error", f"teardown failed: {told(error)}")
+
+
+async def _maybe(result: Any) -> Any:
+    return await result if inspect.isawaitable(result) else result
+
+
+class _Nobody:
+    """Stands where an item would, before there is one."""
+
+    iteration = -1
+    message = None
+
+
+async def run(manager: LoopManager, origin: float) -> None:
+    """Run a loop, then close what it used: its threads, its queues."""
+    try:
+        await manager.run(origin)
+    finally:
+        manager.abandoned += await manager.runtime.threads.aclose(manager.moment)
+        with contextlib.suppress(Exception):  # Redis may be gone by now
+            await manager.runtime.queues.aclose()
+
+
+def drive(
+    manager: LoopManager, event_loop: asyncio.AbstractEventLoop, origin: float
+) -> BaseException | None:
+    """Run a loop on *event_loop*, which is closed then; give what broke it, if anything did."""
+
+    def complain(_: object, context: dict[str, Any]) -> None:
+        """Take what asyncio would print into some cell: it goes to the loop's log."""
+        text = str(context.get("exception") or context.get("message"))
+        manager.runtime.log(manager.name, -1, "error", f"asyncio: {text}")
+
+    event_loop.set_exception_handler(complain)
+    error = None
+    try:
+        event_loop.run_until_complete(run(manager, origin))
+    except BaseException as fault:  # noqa: BLE001 - told by the loop's state
+        error = fault
+    with contextlib.suppress(Exception):
+        event_loop.run_until_complete(_clean_up())
+    event_loop.close()
+    return error
+
+
+async def _clean_up() -> None:
+    """End what nodes have left on a private event loop: tasks, asynchronous generators."""
+    loop = asyncio.get_running_loop()
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    if left:
+        await asyncio.wait(left, timeout=0.5)
+    for task in left:
+        # asyncio would print that it was destroyed while pending; the loop's status says so
+        task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001
+    await loop.shutdown_asyncgens()

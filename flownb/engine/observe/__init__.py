@@ -1,0 +1,1 @@
+"""Who hears what happens? The one stream, history, metrics, logs."""

@@ -1,0 +1,365 @@
+"""How is a loop doing? Counters and log-bucketed latencies, folded from the stream.
+
+Buckets grow by 2 ** (1/8), so a quantile is at most 9 % too high, and two
+histograms merge by adding. Reading takes a snapshot and never stops the loop.
+
+How do a loop's counters get through a restart? As JSON, without what was under way.
+
+What was open when they were kept is made again, and counted then.
+"""
+
+from __future__ import annotations
+
+import json
+import operator
+from array import array
+from collections import Counter
+from itertools import pairwise
+from math import ceil, log2
+from typing import TYPE_CHECKING, Any, Final
+
+from flownb.arguments import Named
+from flownb.errors import StoreError
+from flownb.records.events import Batch
+from flownb.records.metrics import LoopMetrics, NodeMetrics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from flownb.engine.observe.stream import Fields
+    from flownb.records.events import LoopState, NodeState
+
+_FINE: Final = 8
+_NANO: Final = 1e-9
+_NANOS: Final = log2(1e9) * _FINE  # how many buckets a nanosecond is below a second
+_ZERO: Final = -240  # the bucket of what is too short to measure
+_ALIKE: Final = 2000  # nanoseconds; calls shorter than that often take equally long
+
+
+class Histogram:
+    """Durations in seconds, counted in buckets that grow by 9 %.
+
+    >>> h = Histogram()
+    >>> for ms in range(1, 101): h.add(ms / 1000)
+    >>> h.count, round(h.quantile(0.5), 3), h.longest
+    (100, 0.053, 0.1)
+    """
+
+    __slots__ = ("_bucket", "_last", "buckets", "count", "longest", "total")
+
+    def __init__(self) -> None:
+        self.buckets: dict[int, int] = {}
+        self.count = 0
+        self.total = 0.0
+        self.longest = 0.0
+        self._last, self._bucket = 0.0, _ZERO
+
+    def add(self, seconds: float, times: int = 1) -> None:
+        """Count a duration *times* times."""
+        if seconds != self._last:  # in virtual time the same lengths come again and again
+            self._last = seconds
+            self._bucket = ceil(log2(seconds) * _FINE) if seconds > _NANO else _ZERO
+        self.buckets[self._bucket] = self.buckets.get(self._bucket, 0) + times
+        self.count += times
+        self.total += seconds * times
+        self.longest = max(self.longest, seconds)
+
+    def add_many(self, nanoseconds: Sequence[int]) -> None:
+        """Count many durations, at a third of the price of one by one.
+
+        Of very short ones many are alike to the nanosecond: each length is looked at once.
+        """
+        total = sum(nanoseconds)
+        lengths = Counter(nanoseconds) if total < len(nanoseconds) * _ALIKE else None
+        buckets = [
+            ceil(log2(ns) * _FINE - _NANOS) if ns > 1 else _ZERO for ns in lengths or nanoseconds
+        ]
+        counted = (
+            zip(buckets, lengths.values(), strict=True) if lengths else Counter(buckets).items()
+        )
+        for bucket, times in counted:
+            self.buckets[bucket] = self.buckets.get(bucket, 0) + times
+        self.count += len(nanoseconds)
+        self.total += total * _NANO
+        self.longest = max(self.longest, max(lengths or nanoseconds, default=0) * _NANO)
+
+    def merge(self, other: Histogram) -> None:
+        """Add all that another has counted."""
+        for bucket, times in other.buckets.items():
+            self.buckets[bucket] = self.buckets.get(bucket, 0) + times
+        self.count += other.count
+        self.total += other.total
+        self.longest = max(self.longest, other.longest)
+
+    def quantile(self, q: float) -> float:
+        """Give the duration that a share *q* of all did not exceed; 0 when there is none."""
+        need = q * self.count
+        for bucket, times in sorted(self.buckets.copy().items()):
+            need -= times
+            if need <= 0:
+                return min(2 ** (bucket / _FINE), self.longest) if bucket > _ZERO else 0.0
+        return self.longest
+
+
+class NodeMeter:
+    """The counters of one node."""
+
+    __slots__ = (
+        "abandoned", "backoff", "cached", "failed", "name", "retries", "state", "timeouts", "times",
+    )  # fmt: skip
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.state: NodeState = "idle"
+        self.times = Histogram()
+        self.backoff = 0.0
+        self.failed = self.retries = self.timeouts = self.abandoned = self.cached = 0
+
+    def merge(self, other: NodeMeter) -> None:
+        """Add all that another has counted of the same node."""
+        self.state = other.state
+        self.times.merge(other.times)
+        for name in ("backoff", "failed", "retries", "timeouts", "abandoned"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+    def snapshot(self) -> NodeMetrics:
+        """Freeze what is known now."""
+        t = self.times
+        return NodeMetrics(
+            self.name, self.state, t.count, self.failed, self.retries, self.timeouts,
+            self.abandoned, total=t.total, p50=t.quantile(0.5), p99=t.quantile(0.99),
+            longest=t.longest, backoff=self.backoff, cached=self.cached,
+        )  # fmt: skip
+
+
+class Meter:
+    """The counters of one loop; a subscriber of its stream."""
+
+    def __init__(self, loop: str, nodes: Iterable[str] = ()) -> None:
+        self.loop = loop
+        self.nodes = {name: NodeMeter(name) for name in nodes}
+        self.items = Histogram()
+        self.began: dict[int, float] = {}
+        self.state: LoopState = "created"
+        self.counts: Counter[str] = Counter()
+        self.seconds = {"work": 0.0, "wait": 0.0, "throttled": 0.0}
+        self.started = self.before = 0.0  # `before`: the seconds it ran before a restart
+        self.ended: float | None = None
+        self.missed = 0
+        self._on: dict[str, Callable[[Fields], None]] = {
+            "state": self._on_state,
+            "produced": self._on_produced,
+            "settled": self._on_settled,
+            "cancelled": self._on_cancelled,
+            "failed": self._on_failed,
+            "retry": self._on_retry,
+            "timeout": self._on_timeout,
+            "abandoned": self._on_abandoned,
+        }
+
+    def node(self, name: str) -> NodeMeter:
+        """Give the counters of a node, new ones at its first appearance."""
+        meter = self.nodes.get(name)
+        if meter is None:
+            meter = self.nodes[name] = NodeMeter(name)
+        return meter
+
+    def on_span(self, span: Fields, _: Any = None) -> None:
+        """Count a call or the producer's wait."""
+        _, node, _, _, kind, start, end, attempt = span
+        if kind == "work":
+            meter = self.nodes.get(node) or self.node(node)
+            meter.state = "healthy"
+            if attempt:
+                meter.times.add(end - start)
+            else:
+                meter.cached += 1
+        elif kind == "retry":
+            self.node(node).backoff += end - start
+        if node == self.loop and kind in self.seconds:
+            self.seconds[kind] += end - start
+
+    def on_event(self, event: Fields) -> None:
+        """Count an event by its kind."""
+        kind = event[1]
+        self.counts[kind] += 1
+        handler = self._on.get(kind)
+        if handler is not None:
+            handler(event)
+
+    def on_batch(self, batch: Batch) -> None:
+        """Count many short iterations in one go."""
+        n = batch.iterations
+        for kind in ("produced", "released", "settled"):
+            self.counts[kind] += n
+        ends = batch.columns()
+        for name, (start, end) in zip(batch.nodes, pairwise(ends), strict=True):
+            meter = self.node(name)
+            meter.times.add_many(list(map(operator.sub, end, start)))
+            meter.state = "healthy"
+        self.items.add_many(list(map(operator.sub, ends[-1], ends[1])))
+        self.seconds["work"] += (sum(ends[1]) - sum(ends[0])) * _NANO
+        self.seconds["wait"] += (sum(ends[batch.released]) - sum(ends[1])) * _NANO
+
+    def on_missed(self, missed: MissedRecords) -> None:
+        """Count what a loop elsewhere could only tell as a sum."""
+        self.missed += missed.records
+        for name, meter in missed.nodes.items():
+            self.node(name).merge(meter)
+        for iteration, time in missed.ends:
+            self._on_settled((time, "settled", self.loop, "", iteration, None))
+        self.began.update(missed.began)
+        self.items.merge(missed.items)
+        self.counts.update(missed.counts)
+        for kind, seconds in missed.seconds.items():
+            self.seconds[kind] += seconds
+
+    def _on_state(self, event: Fields) -> None:
+        time, (self.state, _) = event[0], event[-1]
+        if self.state == "starting" and not self.started:  # not anew after a crash
+            self.started = time - self.before
+        if self.state in {"stopped", "completed", "error"}:
+            self.ended = time
+
+    def _on_produced(self, event: Fields) -> None:
+        self.began[event[4]] = event[0]
+
+    def _on_settled(self, event: Fields) -> None:
+        time, _, _, _, iteration, _ = event
+        made = self.began.pop(iteration, None)
+        if made is not None:
+            self.items.add(time - made)
+
+    def _on_cancelled(self, event: Fields) -> None:
+        self.began.pop(event[4], None)
+
+    def _on_failed(self, event: Fields) -> None:
+        meter = self.node(event[3])
+        meter.failed += 1
+        meter.state = "failing"
+
+    def _on_retry(self, event: Fields) -> None:
+        meter = self.node(event[3])
+        meter.retries += 1
+        meter.state = "retrying"
+
+    def _on_timeout(self, event: Fields) -> None:
+        meter = self.node(event[3])
+        meter.timeouts += 1
+        meter.abandoned += bool(event[5])
+
+    def _on_abandoned(self, event: Fields) -> None:
+        self.node(event[3]).abandoned += 1
+
+    def snapshot(self, now: float, slots: tuple[int, int, int]) -> LoopMetrics:
+        """Freeze what is known at second *now*; *slots*: held, held at most, and how many."""
+        in_flight, peak, size = slots
+        c, s = self.counts, self.seconds
+        failed, dropped, cancelled = c["item_failed"], c["dropped"], c["cancelled"]
+        return LoopMetrics(
+            self.loop, self.state, c["produced"], c["released"], c["settled"] - failed - cancelled,
+            failed, dropped, cancelled, c["produced"] - c["settled"],
+            in_flight=in_flight, peak_in_flight=peak, max_in_flight=size,
+            overruns=c["overrun"], failed_ticks=c["tick_failed"], restarts=c["restarted"],
+            missed=self.missed, unread=c["unread"],
+            working=s["work"], waiting=s["wait"], throttled=s["throttled"],
+            elapsed=(now if self.ended is None else self.ended) - self.started,
+            p50=self.items.quantile(0.5), p99=self.items.quantile(0.99),
+            nodes=Named({n.name: n.snapshot() for n in list(self.nodes.values())}, "node"),
+        )  # fmt: skip
+
+
+class MissedRecords(Meter):
+    """The sum of some records of a loop; `records` says how many."""
+
+    def __init__(self, loop: str) -> None:
+        super().__init__(loop)
+        self.records = 0
+        self.made = 0
+        self.ends: list[tuple[int, float]] = []
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_on": None}  # nothing is added where it arrives
+
+    def add(self, kind: str, *rest: Any) -> None:
+        """Add a record of a relay."""
+        self.records += 1
+        if kind == "span":
+            self.on_span(rest[0])
+        elif kind == "event":
+            self.on_event(rest[0])
+        else:
+            head, times, released = rest
+            batch = Batch._make((*head, list(array("q", times)), [], released))
+            self.made = batch.first + batch.iterations
+            self.on_batch(batch)
+
+    def _on_produced(self, event: Fields) -> None:
+        super()._on_produced(event)
+        self.made = event[4] + 1
+
+    def _on_settled(self, event: Fields) -> None:
+        time, _, _, _, iteration, _ = event
+        if iteration in self.began:
+            super()._on_settled(event)
+        else:
+            self.ends.append((iteration, time))
+
+
+_COUNTED: Final = (
+    "produced", "released", "settled", "item_failed", "dropped", "cancelled", "overrun",
+    "restarted",
+)  # fmt: skip
+_OF_NODE: Final = ("failed", "retries", "timeouts", "abandoned", "backoff", "cached")
+
+
+def dump(meter: Meter, now: float) -> str:
+    """Write the counters of a loop as they are at second *now*."""
+    counts = {kind: meter.counts[kind] for kind in _COUNTED if meter.counts[kind]}
+    settled = meter.counts["settled"] - meter.counts["cancelled"]
+    counts.pop("cancelled", None)
+    counts |= {"settled": settled, "produced": settled}
+    counts["released"] = min(counts.get("released", 0), settled)
+    nodes = [[m.name, _histogram(m.times), *(getattr(m, f) for f in _OF_NODE)] for m in _all(meter)]
+    return json.dumps(
+        {
+            "counts": counts,
+            "seconds": meter.seconds,
+            "items": _histogram(meter.items),
+            "elapsed": max(0.0, now - meter.started),
+            "nodes": nodes,
+        }
+    )
+
+
+def _all(meter: Meter) -> list[NodeMeter]:
+    return list(meter.nodes.values())
+
+
+def _histogram(h: Histogram) -> list[Any]:
+    return [h.count, h.total, h.longest, list(h.buckets.items())]
+
+
+def load(meter: Meter, text: str) -> None:
+    """Have the counters of a loop go on from what was kept; StoreError if that is broken."""
+    if not text:
+        return
+    try:
+        found = json.loads(text)
+        meter.counts.update({kind: int(found["counts"].get(kind, 0)) for kind in _COUNTED})
+        meter.seconds |= {kind: float(s) for kind, s in found["seconds"].items()}
+        meter.before = float(found["elapsed"])
+        _fill(meter.items, found["items"])
+        for name, times, *facts in found["nodes"]:
+            node = meter.node(name)
+            _fill(node.times, times)
+            for field, value in zip(_OF_NODE, facts, strict=True):
+                setattr(node, field, value)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        msg = f"loop {meter.loop!r}: the counters in its checkpoint cannot be read: {error!r}"
+        raise StoreError(msg) from None
+
+
+def _fill(h: Histogram, kept: list[Any]) -> None:
+    h.count, h.total, h.longest, buckets = kept
+    h.buckets = {int(bucket): int(times) for bucket, times in buckets}

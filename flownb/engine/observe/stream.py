@@ -1,0 +1,136 @@
+"""Who hears what happens? Every subscriber of the one stream of spans and events.
+
+Metrics, history, outputs, failures, logs and user observers all subscribe here;
+nothing else reports. A subscriber implements the hooks it wants; hooks are looked
+up once, so an unused one costs nothing. An observer sees everything and changes
+nothing: one that raises is logged and switched off.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from flownb.errors import FAILS
+from flownb.model.nodes import Node, NodeData
+from flownb.records.events import NOTHING, Batch, Event, Span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+log = logging.getLogger("flownb")
+Fields = tuple[Any, ...]
+CallNext = Callable[[NodeData], Awaitable[Any]]
+Middleware = Callable[[CallNext, Node, NodeData], Awaitable[Any]]
+_made: Final = tuple.__new__  # twice as fast as by name
+
+
+class Observer:
+    """Subclass it, implement the hooks you want, and give it to `graph.use(...)`.
+
+    Hooks run on the loop's own thread and should be quick.
+
+    >>> class Slow(Observer):
+    ...     def on_span(self, span, output):
+    ...         if span.duration > 1: print(f"{span.node} took {span.duration:g} s")
+    """
+
+    def on_span(self, span: Span, output: Any) -> None:
+        """Called at the end of each node call and each wait."""
+
+    def on_event(self, event: Event) -> None:
+        """Called for each event; `Event` lists the kinds."""
+
+
+class Stream:
+    """One loop's stream: what is published reaches every subscriber, in order."""
+
+    def __init__(self, subscribers: Iterable[Any] = ()) -> None:
+        self._all: list[Any] = list(subscribers)
+        self._spans: list[Callable[[Span, Any], None]] = []
+        self._events: list[Callable[[Event], None]] = []
+        self._find_hooks()
+
+    def _find_hooks(self) -> None:
+        self._spans = [s.on_span for s in self._all if _implements(s, "on_span")]
+        self._events = [s.on_event for s in self._all if _implements(s, "on_event")]
+
+    def span(self, fields: Fields, output: Any = NOTHING) -> None:
+        """Publish a span, given by its fields; *output* is what a node call returned."""
+        span = _made(Span, fields)
+        for hook in self._spans:
+            hook(span, output)
+
+    def event(self, fields: Fields) -> None:
+        """Publish an event, given by its fields."""
+        event = _made(Event, fields)
+        for hook in self._events:
+            hook(event)
+
+    def batch(self, batch: Batch) -> None:
+        """Publish many short iterations; who has no `on_batch` gets the spans one by one."""
+        for subscriber in self._all:
+            take = getattr(subscriber, "on_batch", None)
+            if take is not None:
+                take(batch)
+            elif _implements(subscriber, "on_span"):
+                for span in batch.spans():
+                    subscriber.on_span(span, NOTHING)
+
+    def publish(self, hook: str, record: Any) -> None:
+        """Publish what is rare, to those who have that hook."""
+        for subscriber in self._all:
+            take = getattr(subscriber, hook, None)
+            if take is not None:
+                take(record)
+
+    @property
+    def watched(self) -> bool:
+        """Whether a user observer wants each call as it happens."""
+        return any(isinstance(s, Guarded) for s in self._all)
+
+
+def _implements(subscriber: Any, hook: str) -> bool:
+    own = getattr(type(subscriber), hook, None)
+    return own is not None and own is not getattr(Observer, hook)
+
+
+def check_extension(extension: object) -> None:
+    """Raise TypeError for what is neither an observer nor can be middleware."""
+    if isinstance(extension, Observer) or (callable(extension) and not isinstance(extension, type)):
+        return
+    msg = (
+        f"use({extension!r}): give an observer, made of a subclass of Observer, or middleware: "
+        "async def mw(call_next, node, data)"
+    )
+    raise TypeError(msg)
+
+
+class Guarded:
+    """A user's observer, behind a guard: it can fail, but it cannot hurt the run."""
+
+    def __init__(self, observer: Observer) -> None:
+        self.observer: Observer | None = observer
+
+    def on_span(self, span: Span, output: Any) -> None:
+        """Pass the span on."""
+        self._pass("on_span", span, output)
+
+    def on_event(self, event: Event) -> None:
+        """Pass the event on."""
+        self._pass("on_event", event)
+
+    def _pass(self, hook: str, *args: Any) -> None:
+        if self.observer is None:
+            return
+        try:
+            getattr(self.observer, hook, _ignore)(*args)
+        except FAILS:
+            name = type(self.observer).__name__
+            log.exception("observer %s raised in %s and is switched off", name, hook)
+            self.observer = None
+
+
+def _ignore(*_: Any) -> None:
+    """Stand in for a hook the observer does not have."""

@@ -1,0 +1,1 @@
+"""Who runs all loops of a graph, and answers for them?"""

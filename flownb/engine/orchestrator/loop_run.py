@@ -1,0 +1,481 @@
+"""What does a run keep of each of its loops? Its host, and what the stream left behind.
+
+Does a loop that has crashed start again, and when?
+
+With `restart="on_crash"`: yes, after a short wait that doubles from crash to crash, until
+it has crashed five times within a minute. A crash is the death of its process or worker,
+or a fault that is no item's; an item that failed under `on_error="stop"` is none, and what
+cannot be kept by a checkpoint could not be kept by the next attempt either.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakSet
+
+from flownb.engine.calls.limits import Limits
+from flownb.engine.checkpoints.record import Beginning
+from flownb.engine.hosts.host import AsyncioHost, Host, ThreadHost
+from flownb.engine.loop.loop_manager import LoopManager
+from flownb.engine.observe.history import History, Outputs
+from flownb.engine.observe.logging import logs
+from flownb.engine.observe.meter import Meter
+from flownb.engine.observe.stream import Stream
+from flownb.engine.orchestrator.requests import Requests
+from flownb.engine.remote.loop_proxy import LoopProxy
+from flownb.engine.remote.pickling import PickledLoop, environment
+from flownb.engine.runtime import RealWorld
+from flownb.errors import GraphError, NodeFailed, RunError, StoreError, told
+from flownb.model.tools import tools as global_tools
+from flownb.records.events import ENDED, Event, LogLine
+from flownb.records.metrics import LoopStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from flownb.engine.checkpoints.writer import CheckpointWriter
+    from flownb.engine.links import Links
+    from flownb.engine.observe.stream import Guarded
+    from flownb.engine.orchestrator.requests import Heartbeat
+    from flownb.model.policies import Restart
+    from flownb.model.workflow import Workflow
+    from flownb.plan.loop_plan import LoopPlan
+    from flownb.queues.servers.link import Server
+    from flownb.queues.spec import QueueSpec
+    from flownb.records.events import LoopState
+    from flownb.records.metrics import LoopMetrics
+
+
+@dataclass(eq=False, slots=True)
+class LiveRun:
+    """What a run is made of: its loops, the server of its queues, its event loops.
+
+    `kernel` is the notebook's event loop, if there is one; `home` is where the orchestrator
+    lives. Nothing runs before `begin()`. `followers` are views: they hear `ended()`, and
+    `follow(event loop)` when the loops run once more.
+    """
+
+    name: str
+    workflow: Workflow
+    namespace: str
+    tools: Any
+    middleware: tuple[Any, ...]
+    watching: list[Guarded]
+    specs: Sequence[QueueSpec]
+    needs_server: bool
+    client: Any
+    server: Server
+    kernel: asyncio.AbstractEventLoop | None
+    home: asyncio.AbstractEventLoop
+    heartbeat: Heartbeat
+    links: Links
+    begin: Callable[[], None]
+    on_ended: Callable[[Host], None]
+    gates: Limits = field(default_factory=Limits)
+    requests: Requests = field(default_factory=Requests)
+    loop_runs: dict[str, LoopRun] = field(default_factory=dict)
+    followers: WeakSet[Any] = field(default_factory=WeakSet)
+    origin: float = field(default_factory=time.monotonic)
+
+    @property
+    def kernel_loop(self) -> asyncio.AbstractEventLoop:
+        """Where loops with pool="asyncio" live: the notebook's event loop, if there is one."""
+        return self.kernel or self.home
+
+
+class _Changes:
+    """Answers open requests when a loop's state or plan changes."""
+
+    def __init__(self, live: LiveRun) -> None:
+        self._requests = live.requests
+
+    def on_event(self, event: Event) -> None:
+        """Look at the requests again."""
+        if event.kind in {"state", "applied", "stepped"}:
+            self._requests.look()
+
+
+class _Absence:
+    """Remembers since when a loop waits for its Redis."""
+
+    def __init__(self) -> None:
+        self.where, self.since = "", 0.0
+
+    def on_event(self, event: Event) -> None:
+        """Look whether it went, or came back."""
+        if event.kind == "away":
+            self.where, self.since = event.data, event.time
+
+
+class _Resumed:
+    """Remembers that the loop was asked to go on, until its state changes."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def on_event(self, event: Event) -> None:
+        """Look whether it has gone on."""
+        if event.kind == "state":
+            self.asked = False
+
+
+class LoopRun:
+    """One loop of a live run."""
+
+    def __init__(self, live: LiveRun, plan: LoopPlan, *, fresh: bool = False) -> None:
+        self.name = plan.loop
+        self._live = live
+        self._wanted, self.removed, self._steps = plan, False, 0
+        self.next: LoopPlan | None = None  # what starts behind it
+        names = [n.name for n in plan.nodes]
+        self.meter, self.history = Meter(plan.loop, names), History()
+        self.outputs = Outputs({n.name: n.node.keep for n in plan.nodes})
+        self._absence, self._resumed = _Absence(), _Resumed()
+        self.checkpoint_writer = self._checkpoint_writer(plan, fresh=fresh)
+        keepers = [] if self.checkpoint_writer is None else [self.checkpoint_writer]
+        self._watching = [
+            _Changes(live), self._absence, self._resumed, *keepers, *live.watching
+        ]  # fmt: skip
+        self._released = 0  # before this start
+        self.supervisor = Supervisor(plan.options.restart)
+        self._lock = threading.Lock()
+        self._stopping = self._paused = self._fed_up = self._claiming = False
+        self._timer: threading.Timer | None = None
+        self.host = self._begin(plan, Beginning())
+
+    def _begin(self, plan: LoopPlan, beginning: Beginning) -> Host:
+        """Make the host that the loop's pool asks for."""
+        host = self._host(plan)
+        host.manager.may_restart = self.supervisor.allows
+        self._set_beginning(host, beginning)
+        host.ended.add_done_callback(lambda _: self._let_go(host))
+        return host
+
+    def _let_go(self, host: Host) -> None:
+        """Close the checkpoint behind the last attempt."""
+        if self.checkpoint_writer is not None and host is self.host:
+            self.checkpoint_writer.close()
+
+    @staticmethod
+    def _set_beginning(host: Host, beginning: Beginning) -> None:
+        host.manager.beginning, host.manager.made = beginning, beginning.made
+
+    def _host(self, plan: LoopPlan) -> Host:
+        o = self._live
+        match plan.options.pool:
+            case "asyncio":
+                return AsyncioHost(self._manager(plan), o.on_ended, o.kernel_loop)
+            case "process":
+                from flownb.engine.hosts.process import ProcessHost
+
+                return ProcessHost(self._mirror(plan), o.on_ended, self._cargo(plan))
+            case "dask":
+                from flownb.engine.hosts.dask import DaskHost
+
+                # workers have an environment and a logging of their own
+                cargo = replace(self._cargo(plan), environ={}, logs=())
+                return DaskHost(self._mirror(plan), o.on_ended, cargo, o.client)
+        return ThreadHost(self._manager(plan), o.on_ended)
+
+    def _manager(self, plan: LoopPlan) -> LoopManager:
+        o = self._live
+        return LoopManager(
+            plan,
+            world=RealWorld(),
+            stream=Stream([self.meter, self.history, self.outputs, *self._watching]),
+            gates=o.gates,
+            queues=o.server.manager(o.name, o.specs, consumer=plan.loop, namespace=o.namespace),
+            tools=o.tools,
+            middleware=o.middleware,
+        )
+
+    def _mirror(self, plan: LoopPlan) -> LoopProxy:
+        stream = Stream([self.meter, self.history, *self._watching])
+        return LoopProxy(plan, stream, self.outputs)
+
+    def _cargo(self, plan: LoopPlan) -> PickledLoop:
+        o = self._live
+        server = o.server if o.needs_server else None
+        tools = global_tools if o.tools is None else o.tools
+        return PickledLoop(
+            plan, server, tuple(o.specs), o.namespace, tools, o.middleware,
+            watched=bool(o.watching), environ=environment(), logs=logs(),
+        )  # fmt: skip
+
+    # -- starting --------------------------------------------------------------
+
+    def _checkpoint_writer(self, plan: LoopPlan, *, fresh: bool) -> CheckpointWriter | None:
+        """Make the keeper of the loop's checkpoint, if it has one and can go on from it."""
+        store = self._live.workflow.loop_options(plan.loop).checkpoint
+        if store is None:
+            return None
+        from flownb.engine.checkpoints.writer import CheckpointWriter
+
+        return CheckpointWriter(
+            store, plan, self.meter, say=self.say, on_kept=self._kept, fresh=fresh, now=self._now
+        )
+
+    def say(self, level: str, text: str) -> None:
+        """Write a line into the loop's log."""
+        self.history.logs.append(LogLine(self._now(), self.name, "", -1, level, text))
+
+    def start(self) -> None:
+        """Start the loop where its checkpoint says, unless it was stopped; returns at once."""
+        if self.has_ended:
+            return
+        if self.checkpoint_writer is None:
+            self.host.start(self._live.origin)
+            return
+        self._claiming = True
+        name = f"flownb claim {self.name}"
+        threading.Thread(
+            target=self._start_where, args=(self.checkpoint_writer,), name=name, daemon=True
+        ).start()
+
+    def _start_where(self, keeper: CheckpointWriter) -> None:
+        try:
+            beginning = keeper.claim()
+        except Exception as error:  # noqa: BLE001 - a store of the user's may raise anything
+            self._claiming = False
+            self.host.manager.may_restart = lambda _: False  # where would it begin?
+            self.host.refuse(error)
+            return
+        with self._lock:
+            self._released = self.meter.counts["released"]
+            self._claiming = False
+            self._set_beginning(self.host, beginning)
+            if not self._stopping:
+                self.host.start(self._live.origin)
+
+    def _kept(self, number: int, attempt: int, trouble: str) -> None:
+        """Tell the loop that its checkpoint is in the store."""
+        if self.checkpoint_writer is not None and attempt == self.checkpoint_writer.attempt:
+            self.host.post(self.manager.kept, number, trouble)
+
+    # -- attempts --------------------------------------------------------------
+
+    def renew(self) -> None:
+        """Make another attempt after a crash, in a while; called by the one that ended."""
+        crashed = self.manager
+        with self._lock:
+            try:
+                again = None if self.checkpoint_writer is None else self.checkpoint_writer.again()
+                self.host = self._begin(self._wanted, again or Beginning(crashed.made))
+            except Exception as error:  # noqa: BLE001 - e.g. what cannot be pickled any more
+                crashed.restarting, crashed.may_restart = False, lambda _: False
+                crashed.give_up(error)
+                return
+            if self._stopping:
+                self.host.never()
+                return
+            self._remind()
+            self.host.manager.state, self.host.manager.reason = "starting", crashed.reason
+            self._timer = threading.Timer(self.supervisor.wait(), self._start_again)
+            self._timer.name, self._timer.daemon = f"flownb restart {self.name}", True
+            self._timer.start()
+
+    def _remind(self) -> None:
+        """Ask of the new attempt what was asked of the one that crashed."""
+        if self._fed_up:
+            self.host.post(self.manager.writers_done)
+        if self._paused:
+            self.host.post(self.manager.pause)
+
+    def pause(self) -> None:
+        """Make no new item after the next release, also not after a crash."""
+        self._paused = True
+        self.host.post(self.manager.pause)
+
+    def resume(self) -> None:
+        """Go on."""
+        self._paused, self._resumed.asked = False, True
+        self.host.post(self.manager.resume)
+
+    def writers_done(self) -> None:
+        """Everyone who pushes to the queue that drives this loop has completed."""
+        self._fed_up = True
+        self.host.post(self.manager.writers_done)
+
+    def _start_again(self) -> None:
+        with self._lock:
+            if self._timer is None:
+                return
+            self._timer = None
+        now, attempt = self._now(), self.supervisor.attempt
+        self.manager.stream.event((now, "restarted", self.name, "", -1, attempt))
+        self.host.start(self._live.origin)
+
+    def stop(self, grace: float, *, launched: bool) -> None:
+        """Stop the loop, or see to it that it does not start any more."""
+        with self._lock:
+            self._stopping = True
+            timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+        if timer is not None or not launched or self._claiming:
+            self.host.never()
+        else:
+            self.host.post(self.manager.stop, grace)
+
+    @property
+    def manager(self) -> Any:
+        """The loop, or what the notebook knows of it when it lives elsewhere."""
+        return self.host.manager
+
+    # -- generations -----------------------------------------------------------
+
+    def differs_from(self, plan: LoopPlan) -> bool:
+        """Whether *plan* is another than the one that runs or is to run."""
+        old = self._wanted
+        return (old.nodes, old.options, old.policy) != (plan.nodes, plan.options, plan.policy)
+
+    def apply(self, plan: LoopPlan) -> None:
+        """Hand the loop its next plan."""
+        self._wanted = plan
+        self.host.post(self._apply, plan)
+
+    def _apply(self, plan: LoopPlan) -> None:
+        self.manager.know(self._live.specs)
+        self.outputs.grow({n.name: n.node.keep for n in plan.nodes})
+        self.manager.apply(plan)
+
+    @property
+    def has_applied(self) -> bool:
+        """Whether new items follow the last plan that was handed over."""
+        return self.manager.plan is self._wanted or self.has_ended
+
+    # -- where it stands -------------------------------------------------------
+
+    @property
+    def state(self) -> LoopState:
+        """The state of the loop."""
+        state: LoopState = self.manager.state
+        return state
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is in a final state."""
+        return self.state in ENDED
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether it makes no item any more, and no other attempt follows."""
+        return not self.manager.restarting and (self.has_ended or self.state == "stopping")
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether an error has paused it, and nobody has asked it to go on since."""
+        return self.state == "paused" and bool(self.manager.reason) and not self._resumed.asked
+
+    def has_released(self, iterations: int | None) -> bool:
+        """Whether that many items have been released since the start."""
+        return iterations is not None and self.released >= iterations
+
+    @property
+    def released(self) -> int:
+        """How many items have been released since this start."""
+        return 0 if self._claiming else self.meter.counts["released"] - self._released
+
+    def step(self) -> int:
+        """Have the paused loop make one item; give the number of this step."""
+        self._steps += 1
+        self.host.post(self.manager.step)
+        return self._steps
+
+    def has_stepped(self, number: int) -> bool:
+        """Whether the step of that number is over: its item released, or given up."""
+        return self.has_ended or self.meter.counts["stepped"] >= number
+
+    def raise_error(self) -> None:
+        """Raise what ended the loop in state error."""
+        if self.state == "error":
+            error = self.manager.error
+            if isinstance(error, NodeFailed):
+                raise error.with_traceback(None)  # each time anew
+            msg = f"loop {self.name!r} ended in state error: {told(error)}"
+            raise RunError(msg) from error
+
+    def metrics(self) -> LoopMetrics:
+        """Freeze the counters."""
+        return self.meter.snapshot(self._now(), self.manager.slots.figures)
+
+    def _now(self) -> float:
+        """Seconds since the run began, also for a loop that waits for its next attempt."""
+        return float(self.manager.now()) or time.monotonic() - self._live.origin
+
+    def status(self) -> LoopStatus:
+        """Say where the loop stands."""
+        m = self.metrics()
+        return LoopStatus(
+            self.name, self.state, self.host.pool, self._reason(), m.released,
+            m.done, m.failed, m.failed_ticks, m.in_flight, m.rate, self._last_error(),
+            m.unread,
+        )  # fmt: skip
+
+    def _reason(self) -> str:
+        """Say why it is paused, what it waits for, or why it has ended."""
+        trouble = "" if self.checkpoint_writer is None else self.checkpoint_writer.told
+        return self.manager.reason or self._away() or self._why() or trouble
+
+    def _away(self) -> str:
+        if self.has_ended or not self._absence.where:
+            return ""
+        since = self.manager.now() - self._absence.since
+        return f"redis is away since {since:.0f} s ({self._absence.where})"
+
+    def _why(self) -> str:
+        if self.manager.abandoned:
+            return "abandoned: " + ", ".join(self.manager.abandoned)
+        error = self.manager.error
+        return "" if error is None else told(error)
+
+    def _last_error(self) -> str:
+        failures: list[Any] = list(self.history.failures)
+        if not failures:
+            return ""
+        last = failures[-1]
+        return f"{last.node}: {told(last.error)}"
+
+
+LIMIT: Final = 5
+WINDOW: Final = 60.0
+_FIRST: Final = 0.1
+_LONGEST: Final = 5.0
+
+
+class Supervisor:
+    """Remembers the crashes of one loop; *now* gives seconds.
+
+    >>> supervisor = Supervisor("on_crash", now=lambda: 0.0)
+    >>> [supervisor.allows(RuntimeError()) and supervisor.wait() for _ in range(6)]
+    [0.1, 0.2, 0.4, 0.8, 1.6, False]
+    """
+
+    def __init__(self, restart: Restart, *, now: Callable[[], float] = time.monotonic) -> None:
+        self.restart, self._now = restart, now
+        self._crashes: deque[float] = deque()
+        self.attempt = 1
+
+    def allows(self, error: BaseException) -> bool:
+        """Whether the loop starts again after this error."""
+        return (
+            self.restart == "on_crash"
+            and not isinstance(error, (NodeFailed, GraphError, StoreError))
+            and len(self._recent()) < LIMIT
+        )
+
+    def wait(self) -> float:
+        """Note a crash; give the seconds until the next attempt."""
+        self._crashes.append(self._now())
+        self.attempt += 1
+        return float(min(_LONGEST, _FIRST * 2 ** (len(self._crashes) - 1)))
+
+    def _recent(self) -> deque[float]:
+        while self._crashes and self._crashes[0] < self._now() - WINDOW:
+            self._crashes.popleft()
+        return self._crashes

@@ -1,0 +1,1 @@
+"""How does a loop elsewhere stay in touch with its notebook?"""

@@ -1,0 +1,246 @@
+"""How does a loop that lives elsewhere tell what happens? In batches, through one pipe.
+
+A `Forwarder` subscribes to the loop's stream as metrics and history do at home, keeps what
+it hears for a few milliseconds and sends it in one message; what nobody fetches is added
+up after a while (see `missed`). The last outputs ride along, unless they are costly: then
+they are sent so seldom that they cost 5 % at most. What is under way rides along ten times
+a second, if it has changed.
+
+What becomes of what a notebook does not fetch in time? It is added up.
+
+A loop elsewhere never waits for its notebook, which may be busy in C code, or suspended.
+So what it has to tell is kept up to a bound; beyond that the oldest records are added to a
+sum. Counters and histograms merge, so the metrics stay right; the timeline and the events
+have a gap, of which `LoopMetrics.missed` tells the length. By then far newer records wait
+than a history keeps, so a timeline would have forgotten them, too.
+"""
+
+from __future__ import annotations
+
+import pickle
+import threading
+import time
+from array import array
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+from flownb.engine.observe.history import Outputs, open_spans
+from flownb.engine.observe.meter import MissedRecords
+from flownb.engine.remote.pickling import PortableValue, pack, portable_failure
+from flownb.errors import Failure
+from flownb.records.events import NOTHING, Batch, Event, LogLine, Span
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flownb.engine.checkpoints.record import Snapshot
+    from flownb.engine.loop.loop_manager import LoopManager
+
+GATHER: Final = 0.01
+LOOK: Final = 0.1
+_SPANS: Final = 200  # under way, at most: 15 kB
+_SHARE: Final = 20  # outputs may take this part of the time
+_URGENT: Final = frozenset({"state", "applied", "stepped"})
+
+
+class Forwarder:
+    """The one subscriber of a loop that lives elsewhere; it sends from a thread of its own.
+
+    *name*: of the loop; *watched*: observers in the notebook want to see the output of every call.
+    """
+
+    def __init__(
+        self, name: str, send: Callable[[bytes], Any], keep: dict[str, int], *, watched: bool
+    ) -> None:
+        self._send, self._watched = send, watched
+        self.outputs = Outputs(keep)
+        self.loop: LoopManager | None = None
+        self._backlog = Backlog(name)
+        self._some, self._urgent = threading.Event(), threading.Event()
+        self._closed = self._asked = False  # asked: somebody waits for this, and will look
+        self._next_outputs = 0.0
+        self._stale = False
+        self._next_look = 0.0
+        self._looking = False
+        self._underway: list[tuple[Any, ...]] = []
+        self._thread = threading.Thread(target=self._work, name="flownb relay", daemon=True)
+        self._thread.start()
+
+    # -- what the loop publishes -----------------------------------------------
+
+    def on_span(self, span: Span, output: Any) -> None:
+        """Note a span."""
+        self.outputs.on_span(span, output)
+        shown = pack(output) if self._watched and output is not NOTHING else None
+        has_output = self._watched and output is not NOTHING
+        self._note(("span", tuple(span), has_output, shown), shown)
+
+    def on_event(self, event: Event) -> None:
+        """Note an event; a change of state is sent at once."""
+        data = event.data
+        if event.kind in _URGENT:
+            self._asked = True  # before it is noted, so that both go together
+        if isinstance(data, Failure):
+            data = pack(portable_failure(data))
+        elif isinstance(data, LogLine):
+            data = tuple(data)
+        elif not isinstance(data, tuple):
+            data = pack(data)
+        self._note(("event", (*event[:5], data)), data)
+        if event.kind in _URGENT:
+            self._urgent.set()
+
+    def on_batch(self, batch: Batch) -> None:
+        """Note many short iterations; their outputs travel apart."""
+        self.outputs.on_batch(batch)
+        times = array("q", batch.times).tobytes()
+        head = batch.loop, batch.nodes, batch.first, batch.origin
+        self._note(("batch", head, times, batch.released), times)
+
+    def on_checkpoint(self, snapshot: Snapshot) -> None:
+        """Pass a checkpoint on, in its place among the events; the notebook keeps it."""
+        self._note(("checkpoint", tuple(snapshot)), snapshot.content)
+        self._urgent.set()
+
+    def _note(self, record: tuple[Any, ...], content: Any) -> None:
+        self._backlog.add(record, _size(content))
+        if not self._some.is_set():
+            self._some.set()
+
+    # -- what travels ----------------------------------------------------------
+
+    def _work(self) -> None:
+        while not self._closed:
+            self._some.wait(self._pause())
+            self._urgent.wait(GATHER)
+            self._some.clear()
+            self._urgent.clear()
+            if not self._flush():
+                return
+
+    def _pause(self) -> float | None:
+        """Give the seconds until there is something to tell although nothing happens."""
+        due = [self._next_outputs] if self._stale else []
+        due += [self._next_look] if self._looking else []
+        return max(0.0, min(due) - time.monotonic()) if due else None
+
+    def _flush(self, *, last: tuple[Any, ...] = ()) -> bool:
+        """Send what was noted; False when nobody listens any more."""
+        records = self._backlog.take()
+        self._stale = self._stale or bool(records)
+        asked, self._asked = self._asked, False
+        outputs = self._packed_outputs(now=bool(last) or asked)  # never older than the events
+        records += [] if self.loop is None or last else self._look()
+        if outputs:
+            records.insert(0, ("outputs", outputs))  # an event may wake who looks at them
+        if not records and not last:
+            return True
+        if self.loop is not None:
+            slots = self.loop.slots
+            records.append(("slots", slots.held, slots.peak, slots.size))
+        try:
+            self._send(pickle.dumps([*records, *last], pickle.HIGHEST_PROTOCOL))
+        except OSError:
+            return False
+        return True
+
+    def _look(self) -> list[tuple[Any, ...]]:
+        """Give what is under way, ten times a second while something is, if it has changed."""
+        now = time.monotonic()
+        if now < self._next_look:
+            self._looking = True
+            return []
+        found = [tuple(span) for span in open_spans(self.loop, _SPANS)]
+        self._next_look, self._looking = now + LOOK, bool(found)
+        same, self._underway = found == self._underway, found
+        return [] if same else [("underway", found)]
+
+    def _packed_outputs(self, *, now: bool) -> dict[str, list[Any]]:
+        start = time.monotonic()
+        if not now and (not self._stale or start < self._next_outputs):
+            return {}
+        kept = {name: [pack(x) for x in list(q)] for name, q in self.outputs.kept.items() if q}
+        end = time.monotonic()
+        self._next_outputs = end + _SHARE * (end - start)
+        self._stale = False
+        return kept
+
+    def close(self, *last: tuple[Any, ...]) -> None:
+        """Send everything, and *last* as the last records."""
+        self._closed = True
+        self._some.set()
+        self._urgent.set()
+        self._thread.join()
+        self._flush(last=last)
+
+
+def _size(content: Any) -> int:
+    """Give the bytes of what a record carries, about."""
+    if isinstance(content, PortableValue):
+        content = content.content
+    elif isinstance(content, tuple):
+        content = str(content[-1])  # the text of a log line, the reason of a state
+    return len(content) if isinstance(content, (bytes, str)) else 0
+
+
+MOST: Final = 8_000_000  # bytes, about: 20,000 spans
+_RECORD: Final = 400  # bytes of a span or event in memory, about
+_RARE: Final = 4  # what is rare, as failures and log lines, has this part of the room
+_FREQUENT: Final = frozenset({"produced", "released", "settled", "received"})
+
+
+class Backlog:
+    """What a loop has told and nobody has fetched: at most *most* bytes, about."""
+
+    def __init__(self, loop: str, most: int = MOST) -> None:
+        self._loop, self._most = loop, most
+        self._lock = threading.Lock()
+        self._records: deque[tuple[int, tuple[Any, ...]]] = deque()
+        self._rare: deque[tuple[int, tuple[Any, ...]]] = deque()
+        self._states: list[tuple[Any, ...]] = []
+        self._checkpoint: list[tuple[Any, ...]] = []
+        self._size = self._rare_size = 0
+        self._sum: MissedRecords | None = None
+
+    def add(self, record: tuple[Any, ...], size: int = 0) -> None:
+        """Keep a record with a content of *size* bytes; this may cost the oldest its place."""
+        size += _RECORD
+        with self._lock:
+            self._records.append((size, record))
+            self._size += size
+            while self._size > self._most:
+                self._make_room()
+
+    def _make_room(self) -> None:
+        size, record = self._records.popleft()
+        self._size -= size
+        if record[0] == "checkpoint":
+            self._checkpoint = [record]  # instead of the one before
+        elif record[0] != "event" or record[1][1] in _FREQUENT:
+            self._forget(record)
+        elif record[1][1] == "state":
+            self._states.append(record)
+        else:
+            self._rare.append((size, record))
+            self._rare_size += size
+            while self._rare_size > self._most // _RARE:
+                size, record = self._rare.popleft()
+                self._rare_size -= size
+                self._forget(record)
+
+    def _forget(self, record: tuple[Any, ...]) -> None:
+        if self._sum is None:
+            self._sum = MissedRecords(self._loop)
+        self._sum.add(*record)
+
+    def take(self) -> list[tuple[Any, ...]]:
+        """Give everything, the oldest first, and keep nothing."""
+        with self._lock:
+            missed = [] if self._sum is None else [("missed", self._sum)]
+            rare = [*self._states, *(record for _, record in self._rare)]
+            found = [*missed, *rare, *self._checkpoint, *(record for _, record in self._records)]
+            self._states, self._sum, self._size, self._rare_size = [], None, 0, 0
+            self._rare.clear()
+            self._checkpoint.clear()
+            self._records.clear()
+        return found

@@ -1,0 +1,222 @@
+"""What does the notebook know of a loop that lives elsewhere? Its `LoopProxy`.
+
+It has the face of a `LoopManager`: what is asked of it is sent there, and what the loop
+tells from there is replayed into the loop's stream, so that metrics, timelines, logs and
+observers read the same as for a loop in the kernel.
+"""
+
+from __future__ import annotations
+
+import pickle
+import time
+from array import array
+from typing import TYPE_CHECKING, Any, Final
+
+from flownb.engine.checkpoints.record import Beginning, Snapshot
+from flownb.engine.loop.control import Restartable
+from flownb.engine.loop.slots import Slots
+from flownb.engine.remote.pickling import unpack, unpack_error
+from flownb.records.events import ENDED, NOTHING, Batch, LogLine, Span
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from flownb.engine.observe.history import Outputs
+    from flownb.engine.observe.meter import MissedRecords
+    from flownb.engine.observe.stream import Stream
+    from flownb.plan.loop_plan import LoopPlan
+    from flownb.queues.spec import QueueSpec
+    from flownb.records.events import LoopState
+
+
+class LoopProxy(Restartable):
+    """One loop that lives elsewhere, as the notebook sees it."""
+
+    def __init__(self, plan: LoopPlan, stream: Stream, outputs: Outputs) -> None:
+        self.name, self.plan, self.stream, self.outputs = plan.loop, plan, stream, outputs
+        self.state: LoopState = "created"
+        self.reason = ""
+        self.error: BaseException | None = None
+        self.abandoned: list[str] = []
+        self.slots = Slots(plan.options.max_in_flight)
+        self.made = 0
+        self.beginning = Beginning()
+        self.has_told = self._stopping = self.restarting = self._has_warned = False
+        self.may_restart: Callable[[BaseException], bool] = lambda _: False
+        self.send: Callable[..., None] = _nowhere
+        self.specs: tuple[QueueSpec, ...] = ()
+        self._origin: float | None = None
+        self._plans = {plan.version: plan}
+        self._open: dict[int, None] = {}
+        self._last: tuple[Any, ...] | None = None
+        self.underway: dict[tuple[Any, ...], Span] = {}
+        self._takes: Final[dict[str, Callable[..., None]]] = {
+            "span": self._span,
+            "event": self._event,
+            "batch": self._batch,
+            "outputs": self._outputs,
+            "slots": self._slots,
+            "underway": self._underway,
+            "missed": self._missed,
+            "checkpoint": self._checkpoint,
+            "ended": self._ended,
+        }
+
+    def begin(self, origin: float) -> None:
+        """Count seconds from *origin*, on the monotonic clock of this process."""
+        self._origin = origin
+
+    def now(self) -> float:
+        """Seconds since the run began."""
+        return 0.0 if self._origin is None else time.monotonic() - self._origin
+
+    # -- what is asked of it ---------------------------------------------------
+
+    def pause(self) -> None:
+        """Make no new item after the next release."""
+        self.send("pause")
+
+    def resume(self) -> None:
+        """Go on."""
+        self.send("resume")
+
+    def step(self) -> None:
+        """Make exactly one item although the loop is paused."""
+        self.send("step")
+
+    def stop(self, grace: float = 10.0) -> None:
+        """Make no new item; give what is in flight *grace* seconds, then cancel it."""
+        self._stopping = True
+        self.send("stop", grace)
+
+    def apply(self, plan: LoopPlan) -> None:
+        """Run *plan* from the next item on."""
+        if self.state not in ENDED:
+            self._plans[plan.version] = plan
+            self.send("apply", plan, self.specs)
+
+    def know(self, specs: Sequence[QueueSpec]) -> None:
+        """Take in the queues of the next plan."""
+        self.specs = tuple(specs)
+
+    def offer(self, letters: Sequence[tuple[Any, str]]) -> None:
+        """Take items of dead letters again."""
+        self.send("offer", letters)
+
+    def writers_done(self) -> None:
+        """Everyone who pushes to the queue that drives this loop has completed."""
+        self.send("writers_done")
+
+    def kept(self, number: int, taken: str = "") -> None:
+        """The store has the checkpoints up to that one."""
+        self.send("kept", number, taken)
+
+    # -- what it tells ---------------------------------------------------------
+
+    def take(self, message: bytes) -> None:
+        """Replay one message of the loop's relay."""
+        for kind, *rest in pickle.loads(message):  # noqa: S301 - from our own child
+            self._takes[kind](*rest)
+
+    def _span(self, span: tuple[Any, ...], has_output: bool, output: Any) -> None:  # noqa: FBT001
+        if self.underway:
+            self.underway.pop(span[1:5], None)  # it is over
+        self.stream.span(span, unpack(output) if has_output else NOTHING)
+
+    def _underway(self, spans: list[tuple[Any, ...]]) -> None:
+        self.underway = {span[1:5]: Span._make(span) for span in spans}
+
+    def _missed(self, missed: MissedRecords) -> None:
+        """Take in the sum of what was not fetched in time."""
+        for iteration, _ in missed.ends:
+            self._open.pop(iteration, None)
+        self._open.update(dict.fromkeys(missed.began))
+        self.made = max(self.made, missed.made)
+        self.stream.publish("on_missed", missed)
+        if not self._has_warned:
+            self._has_warned = True
+            self._warn("the notebook did not keep up: its timeline of this loop has a gap")
+
+    def _event(self, event: tuple[Any, ...]) -> None:
+        at, kind, loop, node, iteration, data = event
+        if kind == "state" and data[0] in ENDED and not self.has_told:
+            self._last = event  # shown when it is known why
+            return
+        data = LogLine._make(data) if kind == "log" else unpack(data)
+        self._learn(kind, iteration, data)
+        self.stream.event((at, kind, loop, node, iteration, data))
+
+    def _learn(self, kind: str, iteration: int, data: Any) -> None:
+        if kind == "produced":
+            self._open[iteration] = None
+            self.made = iteration + 1
+        elif kind == "settled":
+            self._open.pop(iteration, None)
+        elif kind == "state":
+            self.state, self.reason = data
+        elif kind == "applied" and data in self._plans:
+            self.plan = self._plans[data]
+            self._plans = {v: p for v, p in self._plans.items() if v >= data}
+
+    def _batch(self, head: tuple[Any, ...], times: bytes, released: int) -> None:
+        batch = Batch._make((*head, list(array("q", times)), [], released))
+        self.made = batch.first + batch.iterations
+        self.stream.batch(batch)
+
+    def _outputs(self, kept: dict[str, list[Any]]) -> None:
+        self.outputs.replace({name: [unpack(x) for x in values] for name, values in kept.items()})
+
+    def _slots(self, held: int, peak: int, size: int) -> None:
+        self.slots.held, self.slots.peak, self.slots.size = held, peak, size
+
+    def _checkpoint(self, snapshot: tuple[Any, ...]) -> None:
+        self.stream.publish("on_checkpoint", Snapshot._make(snapshot))
+
+    def _ended(self, abandoned: list[str], error: Any) -> None:
+        self.abandoned += abandoned
+        self.error = self.error or unpack_error(error)
+        self.has_told = True
+        if self._last is not None and (self.error is None or not self.may_restart(self.error)):
+            self._event(self._last)
+
+    def wait_for(self, what: str, *, warn: bool = False) -> None:
+        """Say what the loop waits for before it can start; *warn*: in its log, too."""
+        if what != self.reason and not self.has_told:
+            self._set("starting", what)
+            if warn:
+                self._warn(what)
+
+    def _warn(self, text: str) -> None:
+        self.event("log", data=LogLine(self.now(), self.name, "", -1, "warning", text))
+
+    # -- how it ends -----------------------------------------------------------
+
+    def lose(self) -> None:
+        """Count what was open when its process ended as cancelled: nobody works on it."""
+        self.slots.held = 0
+        self.underway = {}
+        for iteration in list(self._open):
+            self.event("cancelled", self.name, iteration)
+            self.event("settled", self.name, iteration)
+        self._open.clear()
+
+    def conclude(self, error: BaseException | None = None) -> None:
+        """See to it that the loop is in a final state."""
+        self.lose()
+        self.error = self.error or error
+        if self.state not in ENDED and self.error is not None:
+            self.give_up(self.error)
+        elif self.state not in ENDED:
+            self._set("stopped")
+
+    def _set(self, state: LoopState, reason: str = "") -> None:
+        self.state, self.reason = state, reason
+        self.event("state", data=(state, reason))
+
+    def event(self, kind: str, node: str = "", iteration: int = -1, data: Any = None) -> None:
+        """Publish an event of this loop, now."""
+        self.stream.event((self.now(), kind, self.name, node, iteration, data))
+
+
+def _nowhere(*_: Any) -> None:
+    """Stand for a way to a loop that has not begun."""

@@ -1,0 +1,140 @@
+"""How does a loop run in another process? The same coroutine, on an event loop there.
+
+What is asked comes down a channel and is posted to the loop by a thread of its own; what
+happens goes up through a `Forwarder`. The process host and the Dask host differ only in the
+channel.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import pickle
+import threading
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from flownb.engine.calls.limits import Limits
+from flownb.engine.calls.threads import Threads
+from flownb.engine.loop.loop_manager import LoopManager, drive
+from flownb.engine.observe.stream import Guarded, Observer, Stream
+from flownb.engine.prints import HERE
+from flownb.engine.remote import pickling
+from flownb.engine.remote.forwarder import Forwarder
+from flownb.engine.remote.pickling import PickledLoop, Shared, load_plan, pack_error
+from flownb.engine.runtime import RealWorld
+from flownb.queues.servers.opening import open_server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flownb.engine.checkpoints.record import Beginning
+
+_VERBS: Final = frozenset({"pause", "resume", "step", "stop", "offer", "writers_done", "kept"})
+
+
+class Channel(Protocol):
+    """The way between a loop and its notebook; both methods block."""
+
+    def send(self, message: bytes) -> Any:
+        """Send a message up; OSError when nobody listens any more."""
+
+    def receive(self) -> tuple[Any, ...]:
+        """Give the next thing that is asked; EOFError when nobody can ask any more."""
+
+
+class LoopServer:
+    """One attempt of a loop, where it lives."""
+
+    def __init__(
+        self,
+        cargo: PickledLoop,
+        channel: Channel,
+        *,
+        beginning: Beginning,
+        on_orphaned: Callable[[], None],
+    ) -> None:
+        self._cargo, self._channel, self.on_orphaned = cargo, channel, on_orphaned
+        self._shared = Shared()
+        self._shared.learn(cargo.plan)
+        keep = {n.name: n.node.keep for n in cargo.plan.nodes}
+        self._forwarder = Forwarder(cargo.plan.loop, channel.send, keep, watched=cargo.watched)
+        self.manager = self._manager()
+        self.manager.beginning = beginning
+        self._forwarder.loop = self.manager
+        self._event_loop = asyncio.new_event_loop()
+
+    def _manager(self) -> LoopManager:
+        cargo, plan = self._cargo, self._cargo.plan
+        subscribers = [self._forwarder, *([Guarded(Observer())] if cargo.watched else [])]
+        server = open_server() if cargo.server is None else cargo.server
+        manager = LoopManager(
+            plan,
+            world=RealWorld(),
+            stream=Stream(subscribers),
+            gates=Limits(),
+            queues=server.manager(
+                plan.graph, cargo.specs, consumer=plan.loop, namespace=cargo.namespace
+            ),
+            tools=cargo.tools,
+            middleware=cargo.middleware,
+            private=True,
+        )
+        manager.runtime.threads = Threads(manager.name, self._fault)
+        return manager
+
+    def _fault(self, error: BaseException) -> None:
+        self._post(self.manager.crash, error)
+
+    def run(self, origin: float) -> None:
+        """Run the loop to its end and tell of it; *origin* is monotonic, of this machine."""
+        threading.Thread(target=self._obey, name="flownb commands", daemon=True).start()
+        HERE.set(self.manager.runtime.spot)
+        error = drive(self.manager, self._event_loop, origin)
+        self.manager.conclude(error)
+        told = ("ended", self.manager.abandoned, pack_error(self.manager.error))
+        self._forwarder.close(told)
+
+    def _obey(self) -> None:
+        with contextlib.suppress(EOFError, OSError):
+            while True:
+                self._asked(*self._channel.receive())
+        self.on_orphaned()
+
+    def halt(self) -> None:
+        """Stop at once: nobody is there any more to ask for anything."""
+        self._post(self.manager.stop, 0.0)
+
+    def _asked(self, verb: str, *args: Any) -> None:
+        if verb == "apply":
+            self._post(self._apply, args[0])
+        elif verb in _VERBS:
+            self._post(getattr(self.manager, verb), *args)
+
+    def _post(self, verb: Callable[..., Any], *args: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has just ended
+            self._event_loop.call_soon_threadsafe(verb, *args)
+
+    def _apply(self, content: bytes) -> None:
+        try:
+            plan, specs = load_plan(content, self._shared)
+        except Exception as error:  # noqa: BLE001 - e.g. a module that is not there
+            self.manager.crash(error)
+            return
+        self.manager.know(specs)
+        self._forwarder.outputs.grow({n.name: n.node.keep for n in plan.nodes})
+        self.manager.apply(plan)
+
+
+def unload(content: bytes) -> PickledLoop:
+    """Open what the notebook sent, in the environment it has."""
+    cargo: PickledLoop = pickling.loads(content)  # from our own notebook
+    os.environ.update(cargo.environ)
+    return cargo
+
+
+def refuse(channel: Channel, error: BaseException) -> None:
+    """Tell that the loop could not even be made here."""
+    message = pickle.dumps([("ended", [], pack_error(error))])
+    with contextlib.suppress(OSError):
+        channel.send(message)

@@ -1,0 +1,1 @@
+"""How does a graph without producer run, once, and how is it taken up again?"""

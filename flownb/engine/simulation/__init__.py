@@ -1,0 +1,1 @@
+"""What would it do, exactly, in virtual time?"""

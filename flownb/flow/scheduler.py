@@ -1,0 +1,132 @@
+"""What does an item ask of whoever runs it? To make, start, end and give up its calls."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections import deque
+    from collections.abc import Callable, Collection, Mapping
+
+    from flownb.model.nodes import Node
+    from flownb.plan.loop_plan import LoopPlan, PlanEdge, PlanNode
+
+
+class Scheduler(Protocol):
+    """Runs the tokens of items: a loop, a one-shot run, or a simulation."""
+
+    plan: LoopPlan
+    ready: deque[Any]
+    """Tokens that may start; the item appends, the scheduler takes them in this order."""
+    waiting: deque[Any]
+    """The same for async nodes without policies."""
+    hooks: RunHooks | None
+    resumed: Resumed | None
+
+    def now(self) -> float:
+        """Seconds since the run began."""
+
+    def abandon(self, token: Any) -> None:
+        """End a call whose outcome nobody wants."""
+
+    def may_release(self, item: Any) -> bool:
+        """Whether an item of which something is still open may let its producer go on."""
+
+    def released(self, item: Any) -> None:
+        """No awaited token of the item is open."""
+
+    def settled(self, item: Any) -> None:
+        """Nothing of the item is open any more."""
+
+    def unthrottled(self, parked: list[Any]) -> None:
+        """The item has its slot: what it held back may start."""
+
+    def failed(self, token: Any, error: BaseException) -> None:
+        """A node has failed for good."""
+
+    def failure(self, token: Any, error: BaseException) -> Any:
+        """Describe a node's failure, for a handler that is asked about it."""
+
+    def skipped(self, node: str) -> None:
+        """A node had ended in an earlier attempt."""
+
+    def crash(self, error: BaseException) -> None:
+        """End the run with an error."""
+
+    @property
+    def error(self) -> BaseException | None:
+        """What has ended the run."""
+
+    @property
+    def watched(self) -> bool:
+        """Whether somebody wants to hear of each call by itself."""
+
+
+class NodeRunner(Protocol):
+    """One node of a plan, and what calls it."""
+
+    name: str
+    plan: PlanNode
+    node: Node
+    outs: tuple[PlanEdge, ...]
+    counts: bool
+    """Whether it waits for several inputs."""
+    passes: bool
+    """Whether it has no function: the payload passes on."""
+    straight: bool
+    """Whether nothing but plain edges lead on."""
+    smooth: bool
+    """The same, and its function is all there is to call."""
+    crewed: bool
+    """Whether it is async and without policies."""
+    gate: Any
+    """Where its calls wait for a `Limit`."""
+    memory: Any
+    runtime: Any
+
+    def run(self, token: Any) -> None:
+        """Call the node for a token; the outcome reaches its item, maybe later."""
+
+    def leave_gate(self, token: Any) -> None:
+        """Let the next call through the node's `Limit`."""
+
+
+class RunHooks(Protocol):
+    """Hears each step of a one-shot run before it counts, as a store that keeps the run does."""
+
+    def may_start(self, token: Any) -> bool:
+        """Note that a call starts; False: it starts by itself, when that is saved."""
+
+    def note(self, token: Any, live: Collection[PlanEdge] | None, seen: Any) -> None:
+        """Write down what a node gave, before anybody can change it."""
+
+    def done(self, token: Any) -> None:
+        """Note that a call ended well."""
+
+    def continued(
+        self, token: Any, error: BaseException, live: Collection[PlanEdge] | None
+    ) -> None:
+        """Note that a node failed, and the run goes on with that."""
+
+    def failed(self, token: Any, error: BaseException) -> None:
+        """Note that a node failed for good."""
+
+    def passed(self, walk: Any, said: Any, seen: Mapping[str, Any]) -> bool:
+        """Note, in the thread of a row, that a node ended; False: the next may not begin."""
+
+    def look(self, item: Any, values: Mapping[str, Any]) -> None:
+        """Remember what the next node of a row is about to see."""
+
+    @property
+    def in_rows(self) -> bool:
+        """Whether the thread that calls a row of nodes may tell of them."""
+
+
+class Resumed(Protocol):
+    """Gives the steps of an earlier attempt back to a run, in their order."""
+
+    def hold(self, token: Any, go_on: Callable[[], None]) -> None:
+        """Keep a step until its turn comes."""
+
+    def run(self, item: Any) -> list[Callable[[], None]]:
+        """Go on as it went on then; give the steps that are left."""

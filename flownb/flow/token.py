@@ -1,0 +1,118 @@
+"""Where is an item at this moment? At its tokens: each is one call of one node."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flownb.engine.prints import Printing
+from flownb.errors import RunError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from flownb.flow.scheduler import NodeRunner
+    from flownb.plan.loop_plan import PlanNode
+
+
+class Token(Printing):
+    """One node call to come, running, or waiting at a join; one attempt or several."""
+
+    __slots__ = (
+        "admitted", "asked", "at", "attempt", "before", "buffer", "cancelled", "contexts",
+        "entered", "gathering", "granted", "in_thread", "item", "mask", "noted", "outbox",
+        "payload", "pushes", "said", "start", "state", "task", "visit",
+    )  # fmt: skip
+
+    def __init__(self, item: Any, at: NodeRunner, payload: Any, mask: int, visit: int = 0) -> None:
+        self.item = item
+        self.at = at
+        self.payload = payload
+        self.mask = mask
+        self.visit = visit
+        self.attempt, self.buffer = 0, ""
+        self.start = self.asked = 0.0
+        self.task: Any = None
+        self.before: Any = None
+        self.granted: Any = None
+        self.state: Any = None
+        self.gathering: Any = None
+        self.said: Any = None
+        self.noted: Any = None
+        self.admitted = self.entered = self.cancelled = self.in_thread = False
+        self.pushes: Sequence[Any] = ()  # hardly any call has these three
+        self.outbox: Sequence[Any] = ()
+        self.contexts: Sequence[Any] = ()
+
+    @property
+    def iteration(self) -> int:
+        """The iteration of its item."""
+        return int(self.item.iteration)
+
+    def disown(self) -> None:
+        """Let its attempts so far reach nothing any more: what they still do is discarded."""
+        for context in self.contexts:
+            context._alive = False
+        for push in self.pushes:
+            push.close()
+        self.contexts = self.pushes = ()
+
+    def where(self) -> tuple[str, int]:
+        """Say where a print of this call belongs."""
+        return self.at.name, self.item.iteration
+
+    def write_line(self, node: str, iteration: int, level: str, text: str) -> None:
+        """Log a line that this call printed."""
+        self.at.runtime.write_line(node, iteration, level, text)
+
+
+class Join:
+    """What a join node has heard so far in this iteration."""
+
+    __slots__ = ("_needed", "_plan", "decided", "failed", "left", "live", "patient", "token")
+
+    def __init__(self, plan: PlanNode) -> None:
+        self._plan = plan
+        self._needed = {"all": None, "first": 1}.get(plan.join, plan.join)  # type: ignore[arg-type]
+        self.patient = self._needed is None  # it waits for all of them
+        self.left = len(plan.sources)
+        self.live: dict[str, Any] = {}
+        self.failed = self.decided = False
+        self.token: Token | None = None
+
+    @property
+    def expects_more(self) -> bool:
+        """Whether it has a token already, and one more live edge decides nothing."""
+        return self.patient and self.left > 1 and self.token is not None
+
+    def decide(self) -> bool | None:
+        """Say, once, that it runs (True) or is bypassed (False); None while it waits."""
+        verdict = self._verdict()
+        self.decided = self.decided or verdict is not None
+        return verdict
+
+    def _verdict(self) -> bool | None:
+        if self.decided:
+            return None
+        if not isinstance(self._needed, int):
+            return None if self.left else bool(self.live) and not self.failed
+        if len(self.live) >= self._needed:
+            return True
+        return False if len(self.live) + self.left < self._needed else None
+
+    @property
+    def payload(self) -> Any:
+        """Give the one payload as it is, or `{source: output}` in edge order: the plan says.
+
+        Raises RunError when a router took several ways that lead to one payload here.
+        """
+        if self._plan.merges and len(self.live) > 1 and self._plan.join != "first":
+            ways = ", ".join(map(repr, self.live))
+            msg = (
+                f"node {self._plan.name!r} gets one payload, and a router took several ways to it"
+                f" ({ways}): let it give one of their labels, or run the graph on a dict, whose"
+                " updates are merged"
+            )
+            raise RunError(msg)
+        if self._plan.merges or self._plan.join == "first":
+            return next(iter(self.live.values()))
+        return {s: self.live[s] for s in self._plan.sources if s in self.live}

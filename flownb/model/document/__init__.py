@@ -1,0 +1,1 @@
+"""How is a workflow written as JSON, and read back?"""

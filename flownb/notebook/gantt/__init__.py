@@ -1,0 +1,1 @@
+"""How does a timeline become a chart?"""

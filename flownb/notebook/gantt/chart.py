@@ -1,0 +1,175 @@
+"""How does a timeline become a Gantt chart?
+
+One row for each node, loop by loop: working is solid and carries the number of the
+iteration, waiting is hatched and says for whom, what nobody waits for is dashed, and a
+message between two loops is an arrow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from flownb.notebook.gantt.rows import (
+    BAR,
+    HEAD,
+    LOOKS,
+    Rows,
+    Scale,
+    axis,
+    look,
+    names_width,
+    room_for_numbers,
+    waiting,
+)
+from flownb.notebook.picture.shapes import Group, Mark, Picture, Rect, Writing, arrow, round_box
+from flownb.notebook.picture.table import table, text_table
+from flownb.notebook.picture.text import brief, seconds, width
+from flownb.records.timeline import Reasons
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from flownb.records.timeline import Timeline
+
+MOST: Final = 1_500  # bars; beyond them a picture shows nothing more
+_TABLE_ROWS: Final = 200
+COLUMNS: Final = ("loop", "node", "iteration", "what", "start", "end")
+
+
+def draw(timeline: Timeline) -> Picture:
+    """Draw a timeline; of a very long one its first spans, and it says so."""
+    if not timeline.spans:
+        return empty("no spans yet: nothing has run")
+    first = shown(timeline)
+    start, end = first.window or (first.start, first.end)
+    scale = Scale.over(names_width([first]) + 14, start, end)
+    rows = laid(timeline, scale, 0.0)
+    left = len(timeline) - len(rows.frames)
+    groups = [*axis(scale, HEAD - 4, rows.bottom), *rows.groups]
+    keys, bottom = legend([first], scale, rows.bottom + 26, note(left, len(timeline)))
+    return Picture(
+        "Timeline", described(timeline), scale.right + 16, bottom, (*groups, *keys), LOOKS
+    )
+
+
+def empty(words: str) -> Picture:
+    """Draw a sheet with nothing but a sentence on it."""
+    line = Group((Writing(0, 16, words, "note", "start"),))
+    return Picture("Timeline", words, width(words, 11), 24, (line,))
+
+
+def shown(timeline: Timeline, most: int = MOST) -> Timeline:
+    """Give the first spans, as many as a picture can show."""
+    return replace(timeline, spans=timeline.spans[:most])
+
+
+def laid(
+    timeline: Timeline,
+    scale: Scale,
+    y: float,
+    *,
+    most: int = MOST,
+    high: float = BAR,
+    title: str = "",
+) -> Rows:
+    """Lay out the rows of a timeline under *y*; *title* stands for the name of its loop."""
+    first = shown(timeline, most)
+    room = room_for_numbers(first)
+    rows = Rows(
+        scale,
+        Reasons(timeline.spans, timeline.lanes, timeline.detached),
+        timeline.detached,
+        room,
+        y,
+        high,
+        title,
+    )
+    rows.add(first)
+    return rows
+
+
+def note(left: int, total: int) -> str:
+    """Name the unit, and how much is not there."""
+    return f"seconds; {left:,} of {total:,} spans are not drawn" if left else "seconds"
+
+
+def legend(
+    timelines: Sequence[Timeline], scale: Scale, y: float, words: str, *, released: bool = False
+) -> tuple[list[Group], float]:
+    """Explain what occurs, in a row from *y* on; give the groups and where they end."""
+    groups, x = [], scale.left
+    for kind, meaning in _keys(timelines, released=released):
+        sample = _sample(kind, Rect(x, y, 24, 14))
+        groups.append(Group((*sample, Writing(x + 32, y + 11, meaning, "note", "start"))))
+        x += 32 + width(meaning, 11) + 18
+    if x + width(words, 11) > scale.right:
+        y += 22
+    groups.append(Group((Writing(scale.right, y + 11, words, "note", "end"),)))
+    return groups, y + 22
+
+
+def _keys(timelines: Sequence[Timeline], *, released: bool) -> Iterator[tuple[str, str]]:
+    spans = [(s, t) for t in timelines for s in t.spans]
+    away = {(s.loop, s.node) in t.detached for s, t in spans if s.kind == "work"}
+    if False in away:
+        yield "work", "works"
+    if True in away:
+        yield "away", "works, nobody waits"
+    if any(s.kind != "work" for s, _ in spans):
+        yield "wait", "waits"
+    if any(t.hops for t in timelines):
+        yield "hop", "message"
+    if released:
+        yield "release", "released"
+
+
+def _sample(kind: str, box: Rect) -> tuple[Mark | Writing, ...]:
+    x, y = box.middle
+    if kind == "wait":
+        return waiting(box)
+    if kind == "hop":
+        return arrow(((box.x, y), (box.right, y)), "hop", size=7)
+    if kind == "release":
+        return (Mark(((x, box.y - 1), (x, box.bottom + 1)), "release"),)
+    return (Mark(round_box(box, 3), look(0, away=kind == "away"), closed=True),)
+
+
+def described(timeline: Timeline) -> str:
+    """Say what the picture shows, for who cannot see it."""
+    lines = [f"{len(timeline)} spans from {seconds(timeline.start)} to {seconds(timeline.end)} s"]
+    sums = {row: [0.0, 0.0] for row in timeline.rows}
+    for span in timeline:
+        sums[span.loop, span.node][span.kind != "work"] += span.duration
+    for (loop, node), (work, wait) in sums.items():
+        who = f"{brief(loop)}/{brief(node)}"
+        lines.append(f"{who}: works {seconds(work)} s, waits {seconds(wait)} s")
+    if hops := len(timeline.hops):
+        lines.append(f"{hops} {'message' if hops == 1 else 'messages'} between loops")
+    return ". ".join(lines) + "."
+
+
+def rows_of(timeline: Timeline) -> list[list[Any]]:
+    """Give the rows of the table that says what the chart shows."""
+    why = Reasons(timeline.spans, timeline.lanes, timeline.detached)
+    return [
+        [s.loop, s.node, s.iteration, why.of(s), s.start, s.end]
+        for s in timeline.spans[:_TABLE_ROWS]
+    ]
+
+
+def more(total: int) -> str:
+    """Say how many rows the table leaves out."""
+    return f"and {total - _TABLE_ROWS:,} more" if total > _TABLE_ROWS else ""
+
+
+def twin(timeline: Timeline) -> str:
+    """Give the table as HTML; the first spans of a long one."""
+    left = more(len(timeline))
+    return table(COLUMNS, rows_of(timeline)) + (f"<p>{left}</p>" if left else "")
+
+
+def twin_lines(timeline: Timeline) -> str:
+    """Give the table as lines of text."""
+    left = more(len(timeline))
+    return text_table(COLUMNS, rows_of(timeline)) + (f"\n{left}" if left else "")

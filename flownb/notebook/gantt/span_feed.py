@@ -1,0 +1,110 @@
+"""How do spans travel to a live timeline? As few numbers, bounded by what is new.
+
+A portion holds what has ended since the last one: five integers for each span. Where so
+many calls end that nobody could tell them apart, neighbours in a row travel as one block
+with a count.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from flownb.records.events import Batch, Span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+UNIT: Final = 1e-5  # seconds
+KINDS: Final = ("work", "wait", "throttled", "limited", "retry", "block")
+_BLOCK: Final = KINDS.index("block")
+_FEW: Final = 3  # rows of a batch that are still shown one by one
+_CLOSE: Final = 0.01  # seconds: shorter calls that are closer may become one block
+_WIDER: Final = 4
+
+
+class Piece:
+    """A span, or a block of many short ones, in one row."""
+
+    __slots__ = ("count", "end", "iteration", "kind", "row", "start")
+
+    def __init__(
+        self, row: int, iteration: int, start: float, end: float, kind: int, *, count: int = 1
+    ) -> None:
+        self.row, self.iteration, self.start, self.end = row, iteration, start, end
+        self.kind, self.count = kind, count
+
+    def takes(self, other: Piece, close: float) -> bool:
+        """Take in the next one of its row, if both are short and close; say whether it did."""
+        near = other.start - self.end < close and other.end - other.start < close
+        if not near or (self.count == 1 and self.end - self.start >= close):
+            return False
+        self.start, self.end = min(self.start, other.start), max(self.end, other.end)
+        self.count += other.count
+        return True
+
+    def numbers(self, base: float) -> tuple[int, int, int, int, int]:
+        """Give row, iteration (of a block: how many), start, length, kind."""
+        start, end = round((self.start - base) / UNIT), round((self.end - base) / UNIT)
+        if self.count > 1:
+            return self.row, self.count, start, end - start, _BLOCK
+        return self.row, self.iteration, start, end - start, self.kind
+
+
+class Rows:
+    """Gives each (loop, node) a number that stays the same as long as the view lives."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[tuple[str, str], int] = {}
+
+    def __getitem__(self, pair: tuple[str, str]) -> int:
+        return self.numbers.setdefault(pair, len(self.numbers))
+
+
+def pieces(records: Iterable[Span | Batch], rows: Rows) -> Iterator[Piece]:
+    """Turn records into pieces; a batch of many short iterations is one block for each node."""
+    for record in records:
+        if isinstance(record, Span):
+            yield _piece(record, rows)
+        elif record.iterations <= _FEW:
+            yield from (_piece(span, rows) for span in record.spans())
+        else:
+            yield from _blocks(record, rows)
+
+
+def _piece(span: Span, rows: Rows) -> Piece:
+    kind = KINDS.index(span.kind)
+    return Piece(rows[span.loop, span.node], span.iteration, span.start, span.end, kind)
+
+
+def _blocks(batch: Batch, rows: Rows) -> Iterator[Piece]:
+    ends, origin = batch.columns(), batch.origin
+    for node, first, last in zip(batch.nodes, ends, ends[1:], strict=False):
+        start, end = (first[0] - origin) / 1e9, (last[-1] - origin) / 1e9
+        yield Piece(rows[batch.loop, node], batch.first, start, end, 0, count=batch.iterations)
+
+
+def portion(found: Sequence[Piece], most: int) -> dict[str, Any]:
+    """Give at most *most* pieces as one flat list of integers, `UNIT` each, from second "t" on.
+
+    Where there are more, neighbours become blocks; if that is not enough only the last ones
+    are there, and "left" says how many are not.
+    """
+    kept, close = list(found), _CLOSE
+    while len(kept) > most and close < 1:
+        kept, close = _merged(found, close), close * _WIDER
+    left, kept = max(0, len(kept) - most), kept[-most:]
+    base = round(min((p.start for p in kept), default=0.0), 3)
+    numbers = [n for piece in kept for n in piece.numbers(base)]
+    return {"t": base, "s": numbers} | ({"left": left} if left else {})
+
+
+def _merged(found: Sequence[Piece], close: float) -> list[Piece]:
+    kept: list[Piece] = []
+    last: dict[tuple[int, int], Piece] = {}
+    for p in found:
+        before = last.get((p.row, p.kind))
+        if before is None or not before.takes(p, close):
+            fresh = Piece(p.row, p.iteration, p.start, p.end, p.kind, count=p.count)
+            last[p.row, p.kind] = fresh
+            kept.append(fresh)
+    return kept

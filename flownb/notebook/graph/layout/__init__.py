@@ -1,0 +1,1 @@
+"""Where does each box and line stand?"""

@@ -1,0 +1,326 @@
+"""Which shapes does the picture of a workflow consist of?
+
+`scene` turns a workflow into boxes, lines and lanes with all coordinates, so that the
+static SVG, the figure, the live view and a test look at the same thing. Shapes are
+numbered (n0, e0, q0), never named after what users type.
+
+How is a scene drawn? Lanes first, then lines, then boxes, then the legend.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from flownb.notebook.graph.captions import AWAITED, DETACHED, IDLE, Captions, edge_label
+from flownb.notebook.graph.layout.swimlanes import Link, lay_swimlanes
+from flownb.notebook.picture.shapes import (
+    Group,
+    Mark,
+    Path,
+    Picture,
+    Rect,
+    Writing,
+    arrow,
+    outline,
+    rim,
+    round_box,
+)
+from flownb.notebook.picture.text import brief, shorten, width
+
+if TYPE_CHECKING:
+    from flownb.model.policies import AwaitPolicy
+    from flownb.model.workflow import Workflow
+    from flownb.notebook.graph.layout.swimlanes import Swimlanes
+    from flownb.notebook.picture.shapes import Point
+
+NAME_SIZE: Final = 13.0
+WORD_SIZE: Final = 11.0
+TITLE_SIZE: Final = 12.0
+QUEUED: Final = "queued"
+SPARE: Final = 224.0  # pixels beside a title: state, rate, in flight, and two buttons
+_HEIGHT: Final = (48.0, 58.0)  # still, live: a chip covers the lower edge
+_WIDTH: Final = (84.0, 104.0)  # at least; a chip is as wide as the room between its neighbours
+_ROOM: Final = (180.0, 190.0)  # for the name, for the words under it
+_SIDE: Final = {"if": 22.0, "queue": 20.0, "queue_reader": 20.0, "producer": 20.0}
+_LINE_WORDS: Final = {
+    AWAITED: "the producer waits",
+    DETACHED: "detached: the producer does not wait",
+    IDLE: "belongs to no loop",
+    QUEUED: "through a queue, asynchronously",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A node: `name` in full, `label` as it fits, `word` what it is to its producer."""
+
+    id: str
+    name: str
+    kind: str
+    label: str
+    word: str
+    badge: str
+    tip: str
+    held: bool
+    frame: Rect
+    outline: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """An edge, or a queue between two loops; `style` says whether the producer waits."""
+
+    id: str
+    source: str
+    target: str
+    style: str
+    path: Path
+    label: str
+    spot: Point | None
+    tip: str
+
+
+@dataclass(frozen=True, slots=True)
+class Swimlane:
+    """The frame around a loop, or around loops that share nodes."""
+
+    id: str
+    title: str
+    loops: tuple[str, ...]
+    frame: Rect
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """The whole picture of a workflow, in pixels."""
+
+    name: str
+    boxes: tuple[Box, ...]
+    lines: tuple[Line, ...]
+    lanes: tuple[Swimlane, ...]
+    width: float
+    height: float
+
+    def __repr__(self) -> str:
+        shapes = f"{len(self.boxes)} boxes, {len(self.lines)} lines, {len(self.lanes)} lanes"
+        return f"Scene({self.name!r}: {shapes}, {self.width:.0f} x {self.height:.0f} px)"
+
+    @property
+    def styles(self) -> tuple[str, ...]:
+        """The kinds of line that occur, in the order of the legend."""
+        used = {line.style for line in self.lines}
+        return tuple(style for style in _LINE_WORDS if style in used)
+
+    @property
+    def description(self) -> str:
+        """The picture in words, for those who do not see it."""
+        parts = [lane.title for lane in self.lanes if lane.title]
+        parts += [
+            f"{brief(line.source)} to {brief(line.target)}: {_said(line)}"
+            for line in self.lines[:200]
+        ]
+        more = len(self.lines) - 200
+        return ". ".join([*parts, *([f"and {more} more edges"] if more > 0 else [])]) + "."
+
+
+def line_words(style: str) -> str:
+    """Say what a style of line means."""
+    return _LINE_WORDS[style]
+
+
+def scene(
+    workflow: Workflow, *, await_policy: AwaitPolicy | None = None, live: bool = False
+) -> Scene:
+    """Place everything of a workflow; *await_policy* shows it under another policy.
+
+    *live* leaves room for how everything stands: in each box, beside each loop's title.
+
+    >>> from flownb.model.workflow import Workflow
+    >>> scene(Workflow("w").add_producer("p").add_node("a").add_edge("p", "a"))
+    Scene('w': 2 boxes, 1 lines, 1 lanes, 252 x 100 px)
+    """
+    facts = Captions(workflow, await_policy)
+    labels = [shorten(edge_label(e), 120, WORD_SIZE) for e in facts.edges]
+    titles = [facts.lane_title(i) for i in range(len(facts.lane_loops))]
+    links = _links(facts)
+    placed = lay_swimlanes(
+        [_size(facts, name, live=live) for name in facts.names],
+        facts.pairs,
+        [width(text, WORD_SIZE) + 14 if text else 0.0 for text in labels],
+        facts.lane,
+        [
+            width(title, TITLE_SIZE) + SPARE * live * len(loops) if title else 0.0
+            for title, loops in zip(titles, facts.lane_loops, strict=True)
+        ],
+        links,
+    )
+    return Scene(
+        workflow.name,
+        tuple(_box(facts, i, placed.boxes[i]) for i in range(len(facts.names))),
+        (*_flow_lines(facts, placed, labels), *_queue_lines(facts, links, placed.links)),
+        tuple(
+            Swimlane(f"l{i}", title, tuple(facts.lane_loops[i]), placed.lanes[i])
+            for i, title in enumerate(titles)
+        ),
+        placed.width,
+        placed.height,
+    )
+
+
+def _size(facts: Captions, name: str, *, live: bool) -> tuple[float, float]:
+    label, word = _texts(facts, name)
+    text = max(width(label, NAME_SIZE), width(word, WORD_SIZE))
+    return float(round(max(_WIDTH[live], text + 2 * _SIDE.get(facts.kind(name), 14.0)))), _HEIGHT[
+        live
+    ]
+
+
+def _texts(facts: Captions, name: str) -> tuple[str, str]:
+    return shorten(name, _ROOM[0], NAME_SIZE), shorten(facts.word(name), _ROOM[1], WORD_SIZE)
+
+
+def _box(facts: Captions, i: int, frame: Rect) -> Box:
+    name = facts.names[i]
+    kind, (label, word) = facts.kind(name), _texts(facts, name)
+    held, shape = bool(facts.holding[i]), outline(kind, frame)
+    return Box(
+        f"n{i}", name, kind, label, word, facts.badge(name), facts.tip(name), held, frame, shape
+    )
+
+
+def _links(facts: Captions) -> list[Link]:
+    """Collect queue links and drawn queue edges; those of one queue share a bundle."""
+    flow = facts.workflow
+    drawn = [(e.source, e.target) for e in flow.edges.values() if flow.is_queue_edge(e)]
+    pairs = dict.fromkeys([*flow.queue_links(), *drawn])
+    queues = {a: (n.queue.name if (n := flow.nodes[a]).queue else a) for a, _ in pairs}
+    number = {queue: i for i, queue in enumerate(dict.fromkeys(queues.values()))}
+    return [Link(facts.index[a], facts.index[b], number[queues[a]]) for a, b in pairs]
+
+
+def _flow_lines(facts: Captions, placed: Swimlanes, labels: list[str]) -> list[Line]:
+    lines = []
+    for i, edge in enumerate(facts.edges):
+        style = facts.style[i]
+        tip = f"{brief(edge.source)} -> {brief(edge.target)}: {_LINE_WORDS[style]}" + (
+            f", when {labels[i]}" if labels[i] else ""
+        )
+        tip += ", deep-copied" * edge.copy + f". {edge.description}" * bool(edge.description)
+        path, spot = placed.routes[i], placed.labels[i]
+        lines.append(Line(f"e{i}", edge.source, edge.target, style, path, labels[i], spot, tip))
+    return lines
+
+
+def _queue_lines(facts: Captions, links: list[Link], paths: tuple[Path, ...]) -> list[Line]:
+    lines = []
+    for i, (link, path) in enumerate(zip(links, paths, strict=True)):
+        a, b = facts.names[link.source], facts.names[link.target]
+        node = facts.workflow.nodes[a]
+        queue = f"queue {node.queue.name}" if node.queue else "queue"
+        lines.append(
+            Line(
+                f"q{i}",
+                a,
+                b,
+                QUEUED,
+                path,
+                "",
+                None,
+                f"{brief(a)} -> {brief(b)}: {brief(queue)}, asynchronous",
+            )
+        )
+    return lines
+
+
+def _said(line: Line) -> str:
+    return _LINE_WORDS[line.style] + (f", when {line.label}" if line.label else "")
+
+
+_LEGEND: Final = {
+    "awaited": "awaited",
+    "detached": "detached",
+    "idle": "in no loop",
+    "queued": "queue: asynchronous",
+}
+_SAMPLE: Final = 34.0
+_LEFT: Final = 2.0
+_WORDS: Final = 24.0  # below the top of a box
+_EMPTY: Final = "no nodes yet: add_producer(...), add_node(...), add_edge(...)"
+
+
+def draw(scene: Scene) -> Picture:
+    """Draw a scene."""
+    groups = [_lane(lane) for lane in scene.lanes if lane.title]
+    groups += [_line(line) for line in scene.lines]
+    groups += [_chip(line) for line in scene.lines if line.spot]
+    groups += [_draw_box(box) for box in scene.boxes]
+    groups += [_badge(box) for box in scene.boxes if box.badge]
+    wide, high = scene.width, scene.height
+    if not scene.boxes:
+        wide, high = width(_EMPTY, WORD_SIZE), 24.0
+        groups.append(Group((Writing(0, 16, _EMPTY, "note", "start"),)))
+    legend, wide, high = _legend(scene, wide, high)
+    return Picture(
+        f"Workflow {brief(scene.name)}",
+        scene.description,
+        wide,
+        high,
+        tuple(groups + legend),
+    )
+
+
+def _lane(lane: Swimlane) -> Group:
+    frame = lane.frame
+    title = Writing(frame.x + 14, frame.y + 8 + TITLE_SIZE, lane.title, "lane-title", "start")
+    return Group((Mark(round_box(frame, 8), "lane", closed=True), title), lane.id)
+
+
+def _line(line: Line) -> Group:
+    return Group(arrow(line.path, line.style), line.id, line.tip)
+
+
+def _chip(line: Line) -> Group:
+    x, y = line.spot or (0.0, 0.0)
+    wide = width(line.label, WORD_SIZE) + 12
+    chip = round_box(Rect(x - wide / 2, y - 9, wide, 18), 9)
+    return Group((Mark(chip, "chip", closed=True), Writing(x, y + 4, line.label, "chip-text")))
+
+
+def _draw_box(box: Box) -> Group:
+    x, y = box.frame.middle[0], box.frame.y + _WORDS
+    if box.kind == "queue_reader":
+        x += 4  # its hollow end moves the middle
+    elif box.kind == "queue":
+        x -= 4
+    parts: list[Mark | Writing] = [Mark(box.outline, box.kind, closed=True)]
+    inner = rim(box.kind, box.frame)
+    if inner:
+        parts.append(Mark(inner, box.kind))
+    parts.append(Writing(x, y - 2, box.label, "name"))
+    parts.append(Writing(x, y + WORD_SIZE + 3, box.word, "word"))
+    return Group(tuple(parts), box.id, box.tip)
+
+
+def _badge(box: Box) -> Group:
+    wide = width(box.badge, 10) + 12
+    left, y = box.frame.x + 8, box.frame.y
+    shape = round_box(Rect(left, y - 8, wide, 16), 8)
+    text = Writing(left + wide / 2, y + 3.5, box.badge, "badge-text")
+    return Group((Mark(shape, "badge", closed=True), text))
+
+
+def _legend(scene: Scene, wide: float, high: float) -> tuple[list[Group], float, float]:
+    """Explain the lines that occur, in as many rows as the width asks for."""
+    groups: list[Group] = []
+    x, y = _LEFT, high + 20
+    for style in scene.styles:
+        text = _LEGEND[style]
+        room = _SAMPLE + 8 + width(text, WORD_SIZE)
+        if x > _LEFT and x + room > wide:
+            x, y = _LEFT, y + 18
+        sample: Path = ((x, y), (x + _SAMPLE, y))
+        words = Writing(x + _SAMPLE + 8, y + 4, text, "note", "start")
+        groups.append(Group((*arrow(sample, style), words)))
+        wide, x = max(wide, x + room), x + room + 24
+    return groups, wide, (y + 8 if groups else high)

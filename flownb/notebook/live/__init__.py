@@ -1,0 +1,1 @@
+"""What does a running graph say? Rates, alerts, log lines."""

@@ -1,0 +1,141 @@
+"""What does a dashboard say? For each loop and queue a few figures, as JSON by key.
+
+The keys begin with an id of ours, never with a name: names are the user's. A live view
+sends only keys that have changed; a still shows the same figures as a table.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from flownb.notebook.live.alerts import alerts
+from flownb.notebook.live.status import state_word
+from flownb.notebook.picture.table import table
+from flownb.notebook.picture.text import brief, clean, seconds, xml
+from flownb.records.events import ENDED
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from flownb.notebook.live.rates import RunRates
+    from flownb.queues.spec import QueueSpec
+    from flownb.records.metrics import LoopMetrics, LoopStatus, Status
+
+LOOP_COLUMNS: Final = (
+    "loop", "state", "per second", "iterations", "failed", "retries", "in flight", "working",
+    "waiting", "throttled", "held by", "p50 s", "p99 s",
+)  # fmt: skip
+QUEUE_COLUMNS: Final = ("queue", "depth", "lag", "pending", "grows per second")
+_NAME: Final = 200  # characters of a name that travel
+
+
+class DashboardFigures:
+    """Says how a run is doing, from its status and its pulse."""
+
+    def __init__(self, status: Status, pulse: RunRates, specs: Sequence[QueueSpec] = ()) -> None:
+        self.status, self.rates, self.specs = status, pulse, specs
+        self.loops = [s for s in status.loops if s.loop in pulse.last.loops]
+
+    # -- for a live view -------------------------------------------------------
+
+    def frame(self) -> dict[str, Any]:
+        """Name what there is: rows of loops and of queues, by id."""
+        return {
+            "graph": clean(self.status.graph, _NAME),
+            "loops": [
+                {"id": f"l{i}", "name": s.loop, "shown": clean(s.loop, _NAME), "pool": s.pool}
+                for i, s in enumerate(self.loops)
+            ],
+            "queues": [
+                {"id": f"q{i}", "shown": clean(q.name, _NAME), "mode": q.mode, "maxlen": q.maxlen}
+                for i, q in enumerate(self.specs)
+            ],
+        }
+
+    def states(self) -> dict[str, Any]:
+        """Give the state of each loop, and why it is in it: [state, reason]."""
+        return {
+            f"l{i}.state": [s.state, clean(s.reason, 2 * _NAME)] for i, s in enumerate(self.loops)
+        }
+
+    def figures(self) -> dict[str, Any]:
+        """Give all other figures, shortened to what can be read."""
+        found: dict[str, Any] = {}
+        for i, s in enumerate(self.loops):
+            found |= self._of_loop(f"l{i}", s)
+        for i, spec in enumerate(self.specs):
+            found |= self._of_queue(f"q{i}", spec)
+        words = alerts(self.status, self.rates, self.specs)
+        found["says"] = [[a.level, clean(a.text, 3 * _NAME), a.loop] for a in words]
+        found["busy"] = round(self.rates.busy(), 2)
+        found["unapplied"] = self.status.unapplied
+        return found
+
+    def _of_loop(self, key: str, s: LoopStatus) -> dict[str, Any]:
+        m = self.rates.last.loops[s.loop]
+        rate, shares = self._now(s)
+        return {
+            f"{key}.rate": _round(rate),
+            f"{key}.ring": [_round(r) for r in self.rates.ring(s.loop)],
+            f"{key}.split": [round(100 * share) for share in shares],
+            f"{key}.held": clean(self.rates.held_by(s.loop), _NAME),
+            f"{key}.items": [m.released, m.done, m.failed, m.dropped, m.overruns],
+            f"{key}.retries": sum(n.retries for n in m.nodes.values()),
+            f"{key}.slots": [m.in_flight, m.max_in_flight],
+            f"{key}.takes": [_round(m.p50), _round(m.p99)],
+            f"{key}.error": clean(s.last_error, 2 * _NAME),
+        }
+
+    def _now(self, s: LoopStatus) -> tuple[float, tuple[float, float, float]]:
+        """Give rate and shares: of the last seconds, of the whole run once it has ended."""
+        if s.state in ENDED:
+            return s.rate, self._shares_of_all(self.rates.last.loops[s.loop])
+        rate = 0.0 if s.state == "paused" else self.rates.rate(s.loop)
+        return rate, self.rates.split(s.loop)
+
+    def _shares_of_all(self, m: LoopMetrics) -> tuple[float, float, float]:
+        whole = max(m.elapsed, m.working + m.waiting + m.throttled) or 1.0
+        return m.working / whole, m.waiting / whole, m.throttled / whole
+
+    def _of_queue(self, key: str, spec: QueueSpec) -> dict[str, Any]:
+        stats = self.rates.last.queues.get(spec.name)
+        if stats is None:
+            return {}
+        grows = self.rates.growth(spec.name)
+        return {f"{key}.now": [stats.depth, stats.lag, stats.pending, _round(grows)]}
+
+    # -- for what stays --------------------------------------------------------
+
+    def html(self) -> str:
+        """Write the same as tables, and what is wrong as a list."""
+        words = alerts(self.status, self.rates, self.specs)
+        wrong = "".join(f"<li>{xml(a.text)}</li>" for a in words)
+        queues = [self._queue_row(spec) for spec in self.specs]
+        parts = [
+            table(LOOP_COLUMNS, [self._loop_row(s) for s in self.loops]),
+            table(QUEUE_COLUMNS, queues) if queues else "",
+            f"<ul>{wrong}</ul>" if wrong else "",
+        ]
+        return "".join(parts)
+
+    def _loop_row(self, s: LoopStatus) -> list[Any]:
+        m = self.rates.last.loops[s.loop]
+        rate, shares = self._now(s)
+        return [
+            brief(s.loop), state_word(s.state), _round(rate), m.released, m.failed,
+            sum(n.retries for n in m.nodes.values()), f"{m.in_flight} of {m.max_in_flight}",
+            *(f"{share:.0%}" for share in shares), brief(self.rates.held_by(s.loop)),
+            seconds(_round(m.p50)), seconds(_round(m.p99)),
+        ]  # fmt: skip
+
+    def _queue_row(self, spec: QueueSpec) -> list[Any]:
+        stats = self.rates.last.queues.get(spec.name)
+        if stats is None:
+            return [brief(spec.name), None, None, None, None]
+        grows = _round(self.rates.growth(spec.name))
+        return [brief(spec.name), stats.depth, stats.lag, stats.pending, grows]
+
+
+def _round(value: float) -> float:
+    """Keep three digits: nobody reads more, and what does not change is not sent."""
+    return float(f"{value:.3g}")

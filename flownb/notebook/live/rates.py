@@ -1,0 +1,164 @@
+"""How do counters become rates? By comparing two moments of a run.
+
+A sample is what a run has counted up to one moment, open calls and waits included. The
+pulse keeps the samples of the last minute and says what one moment was like: how many
+items a second, where the producer's time goes, and who holds it back.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from flownb.queues.spec import QueueStats
+    from flownb.records.metrics import LoopMetrics
+
+MINUTE: Final = 60  # seconds that are looked back
+WINDOW: Final = 5.0  # seconds over which a rate is taken, if enough happens in them
+_ENOUGH: Final = 5  # items
+_SHOWS: Final = 0.1  # a smaller share of the time holds nobody back
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What has been counted up to second *time*.
+
+    `nodes` and `kinds` are, for each loop, the seconds of calls and of the producer's
+    waits that have not ended yet, see `open_seconds`; `awaited` are the nodes that its
+    producer may wait for.
+    """
+
+    time: float
+    loops: Mapping[str, LoopMetrics]
+    nodes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    kinds: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    awaited: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    queues: Mapping[str, QueueStats] = field(default_factory=dict)
+    busy: float = 0.0
+
+    def split(self, loop: str) -> tuple[float, float, float]:
+        """Give the seconds for which a producer worked, waited, was throttled."""
+        m, extra = self.loops[loop], self.kinds.get(loop, {})
+        return (
+            m.working + extra.get("work", 0.0),
+            m.waiting + extra.get("wait", 0.0),
+            m.throttled + extra.get("throttled", 0.0),
+        )
+
+    def worked(self, loop: str, node: str) -> float:
+        """Give the seconds for which a node worked, all its calls together."""
+        known = self.loops[loop].nodes.get(node)
+        return (known.total if known else 0.0) + self.nodes.get(loop, {}).get(node, 0.0)
+
+
+class RunRates:
+    """The samples of the last minute.
+
+    >>> from flownb.records.metrics import LoopMetrics
+    >>> pulse = RunRates()
+    >>> for second in range(4):
+    ...     pulse.add(Sample(second, {"days": LoopMetrics("days", released=20 * second)}))
+    >>> pulse.rate("days"), pulse.ring("days")
+    (20.0, [20.0, 20.0, 20.0])
+    """
+
+    def __init__(self) -> None:
+        self._samples: deque[Sample] = deque()
+        self._seconds: deque[Sample] = deque(maxlen=MINUTE + 1)  # one for each second
+
+    def add(self, sample: Sample) -> None:
+        """Take the next sample."""
+        self._samples.append(sample)
+        while sample.time - self._samples[0].time > 2 * WINDOW:
+            self._samples.popleft()
+        if not self._seconds or sample.time - self._seconds[-1].time >= 1 - 1e-6:
+            self._seconds.append(sample)
+
+    @property
+    def last(self) -> Sample:
+        """The sample of now."""
+        return self._samples[-1]
+
+    def since(self, seconds: float, loop: str = "") -> Sample:
+        """Give the sample from which on to count: the last that is *seconds* old, or the oldest.
+
+        With a *loop*: one that knows it, since it was started.
+        """
+        every = (*self._seconds, *self._samples)
+        known = [s for s in every if not loop or self._counts(s, loop)] or [self.last]
+        old = [s for s in known if s.time <= self.last.time - seconds + 1e-6]
+        return max(old, key=_time) if old else min(known, key=_time)
+
+    def _counts(self, sample: Sample, loop: str) -> bool:
+        """Whether a sample knows the loop as it runs now: one that starts anew counts from 0."""
+        then = sample.loops.get(loop)
+        return then is not None and then.produced <= self.last.loops[loop].produced
+
+    # -- what one moment is like -----------------------------------------------
+
+    def rate(self, loop: str) -> float:
+        """Released items per second: of the last seconds, of more when few were released."""
+        per_second = 0.0
+        for window in (WINDOW, 3 * WINDOW, float(MINUTE)):
+            before, now = self.since(window, loop), self.last
+            items = now.loops[loop].released - before.loops[loop].released
+            per_second = _per(items, now.time - before.time)
+            if items >= _ENOUGH:
+                break
+        return per_second
+
+    def ring(self, loop: str) -> list[float]:
+        """Give the rate of each of the last seconds, the newest last."""
+        known = [s for s in self._seconds if loop in s.loops and self._counts(s, loop)]
+        return [
+            _per(b.loops[loop].released - a.loops[loop].released, b.time - a.time)
+            for a, b in zip(known, islice(known, 1, None), strict=False)
+        ]
+
+    def split(self, loop: str) -> tuple[float, float, float]:
+        """Give the shares of the last seconds: working, waiting, throttled; at most 1 in all."""
+        before, now = self.since(WINDOW, loop), self.last
+        spans = [max(0.0, b - a) for a, b in zip(before.split(loop), now.split(loop), strict=True)]
+        whole = max(now.time - before.time, sum(spans)) or 1.0
+        working, waiting, throttled = (x / whole for x in spans)
+        return working, waiting, throttled
+
+    def held_by(self, loop: str) -> str:
+        """Name the awaited node that works most while the producer waits; "" if nobody does."""
+        before, now = self.since(WINDOW, loop), self.last
+        _, waiting, _ = self.split(loop)
+        if waiting < _SHOWS:
+            return ""
+        works = {
+            node: now.worked(loop, node) - before.worked(loop, node)
+            for node in sorted(now.awaited.get(loop, ()))
+            if node != loop
+        }
+        return max(works, key=lambda n: works[n]) if any(works.values()) else ""
+
+    def growth(self, queue: str) -> float:
+        """Give by how many messages a second the backlog of a queue grows; below 0 it shrinks."""
+        now = self.last
+        known = [s for s in self._seconds if queue in s.queues]
+        if queue not in now.queues or not known:
+            return 0.0
+        old = [s for s in known if s.time <= now.time - WINDOW + 1e-6] or known[:1]
+        more = now.queues[queue].backlog - old[-1].queues[queue].backlog
+        return _per(more, now.time - old[-1].time)
+
+    def busy(self) -> float:
+        """Give the share of the last seconds for which the kernel was not free."""
+        before = self.since(2 * WINDOW)
+        return min(1.0, _per(self.last.busy - before.busy, self.last.time - before.time))
+
+
+def _time(sample: Sample) -> float:
+    return sample.time
+
+
+def _per(amount: float, seconds: float) -> float:
+    return amount / seconds if seconds > 0 else 0.0

@@ -1,0 +1,1 @@
+"""What is a picture made of, and how does it become SVG or a figure?"""

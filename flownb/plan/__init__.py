@@ -1,0 +1,1 @@
+"""What exactly will a loop run? One flat, frozen `LoopPlan`."""

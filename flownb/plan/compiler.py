@@ -1,0 +1,364 @@
+"""What payload does a node with several in-edges get?
+
+In-edges that cannot be live together, the arms of one if, merge: the payload comes
+as it is. Otherwise the node always gets `{source: output}` of its live inputs, even
+when only one is live: the shape is decided by the graph, never by the run.
+
+Where does a one-shot run go round? Knots, and the edges that lead back.
+
+A *knot* is a strongly connected component: its nodes can all reach each other. A *back
+edge* is one that a depth-first walk from the root, in the order of the edges, finds
+leading to a node it is still inside. Without its back edges a graph is acyclic; a token
+on one starts the next pass of its knot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from flownb.errors import GraphError
+from flownb.model.policies import OTHERWISE
+from flownb.plan.await_sets import Flow, detached, has_blocking, may_be_awaited, reach
+from flownb.plan.loop_plan import LoopPlan, PlanEdge, PlanNode
+
+if TYPE_CHECKING:
+    from flownb.model.edges import Edge
+    from flownb.model.nodes import Node
+    from flownb.model.policies import AwaitPolicy
+    from flownb.model.workflow import Workflow
+
+
+def compile_plan(
+    workflow: Workflow,
+    loop: str,
+    policy: AwaitPolicy | None = None,
+    *,
+    may_go_round: bool = False,
+) -> LoopPlan:
+    """Compile the loop of producer *loop*; *policy* overrides the loop's own.
+
+    Raises GraphError when there is no such producer, or the loop has a cycle and it
+    does not run once (*may_go_round*).
+    """
+    flow = Flow.of(workflow)
+    root = flow.number(loop)
+    if loop not in workflow.producers:
+        msg = f"node {loop!r} is no producer; the loops are: {', '.join(workflow.producers)}"
+        raise GraphError(msg)
+    return _Compiler(workflow, flow, root, policy, may_go_round=may_go_round).plan()
+
+
+class _Compiler:
+    """Holds what the steps of one compilation share."""
+
+    def __init__(
+        self,
+        workflow: Workflow,
+        flow: Flow,
+        root: int,
+        policy: AwaitPolicy | None,
+        *,
+        may_go_round: bool,
+    ) -> None:
+        self.back = back_edges(flow.succ, root) if may_go_round else frozenset()
+        self.cycle = cycles_of(flow.succ) if self.back else [-1] * len(flow.names)
+        flow = flow.without(self.back) if self.back else flow
+        self.workflow, self.flow, self.root = workflow, flow, root
+        self.options = workflow.loop_options(flow.names[root])
+        self.policy = policy or self.options.await_policy
+        self.ins, self.outs = self._edges(reach(flow.succ, [root]))
+        self.order = topological(flow, root)
+        if self.back:
+            self.order = in_one_piece(self.order, flow.succ, self.cycle)
+        self.has_b = has_blocking(flow)
+        self.awaited = may_be_awaited(flow, root, self.policy, has_b=self.has_b)
+        self.away = detached(flow, root, self.awaited)
+        self.merges = merging(flow, self.order, self.ins)
+        self.place = {v: i for i, v in enumerate(self.order)}
+        self.multi, self.counted = self._joins()
+        self.levels, self.remaining = self._levels(), self._remaining()
+        self.arm_number = {id(e): i for i, e in enumerate(self.outs[root])}
+
+    def _edges(self, inside: bytearray) -> tuple[dict[int, list[Edge]], dict[int, list[Edge]]]:
+        ins: dict[int, list[Edge]] = {v: [] for v, yes in enumerate(inside) if yes}
+        outs: dict[int, list[Edge]] = {v: [] for v in ins}
+        for edge in self.workflow.flow_edges():
+            a, b = self.flow.index.get(edge.source), self.flow.index.get(edge.target)
+            if a in outs and b in ins:
+                outs[a].append(edge)
+                if (a, b) not in self.back:
+                    ins[b].append(edge)
+        return ins, outs
+
+    def _joins(self) -> tuple[bytearray, bytearray]:
+        nodes = self.workflow.nodes
+        joins = [v for v in self.order if len(self.ins[v]) > 1]
+        each = [v for v in joins if nodes[self.flow.names[v]].join == "each"]
+        multi = reach(self.flow.succ, each)
+        told = [v for v in joins if not multi[v]]
+        if self.back:  # a knot has to know when nothing of a pass is left
+            told += [v for v in self.order if self.cycle[v] >= 0]
+        return multi, reach(self.flow.pred, told)
+
+    def _levels(self) -> dict[int, int]:
+        """Count the longest way from the producer to each node."""
+        levels = dict.fromkeys(self.order, 0)
+        for v in self.order:
+            for w in self.flow.succ[v]:
+                levels[w] = max(levels[w], levels[v] + 1)
+        return levels
+
+    def _remaining(self) -> dict[int, float]:
+        """Add up the longest way from each node to an end, by its declared seconds."""
+        longest: dict[int, float] = {}
+        for v in reversed(self.order):
+            takes = self.workflow.nodes[self.flow.names[v]].takes
+            behind = max((longest[w] for w in self.flow.succ[v]), default=0.0)
+            longest[v] = behind + (takes if isinstance(takes, int | float) else 0.0)
+        return longest
+
+    def _losers(self, join: int) -> tuple[int, ...]:
+        """Number the nodes all of whose ways lead into *join*: they lose when it has run."""
+        inside = {join}
+        for v in reversed(self.order[1 : self.place[join]]):
+            if self.flow.succ[v] and all(w in inside for w in self.flow.succ[v]):
+                inside.add(v)
+        return tuple(sorted(self.place[v] for v in inside - {join}))
+
+    def plan(self) -> LoopPlan:
+        nodes = tuple(self._node(v) for v in self.order)
+        name = self.flow.names[self.root]
+        return LoopPlan(
+            self.workflow.name, name, self.policy, self.options, nodes, self.workflow.version
+        )
+
+    def _node(self, v: int) -> PlanNode:
+        node = self.workflow.nodes[self.flow.names[v]]
+        outs = self.outs[v]
+        whens = [e.when for e in outs if e.when is not None and e.when is not OTHERWISE]
+        return PlanNode(
+            index=self.place[v],
+            node=node,
+            outs=tuple(self._edge(e) for e in outs),
+            sources=tuple(e.source for e in self.ins[v]),
+            merges=bool(self.merges[v]),
+            multi=bool(self.multi[v]),
+            has_b=bool(self.has_b[v]),
+            awaited=bool(self.awaited[v]),
+            detached=bool(self.away[v]),
+            join_behind=bool(self.counted[v]),
+            branches=node.kind == "if"
+            or (node.kind == "queue_reader" and v != self.root)
+            or any(e.conditional for e in outs),
+            shares=any(
+                len(self.outs[self.flow.index[e.source]]) > 1 for e in self.ins[v] if not e.copy
+            ),
+            level=self.levels[v],
+            remaining=self.remaining[v],
+            losers=self._losers(v) if node.join == "first" and len(self.ins[v]) > 1 else (),
+            cycle=self.cycle[v],
+            handler=self._handler(node, outs),
+            bool_verdict=node.router is None
+            and all(isinstance(w, bool) for w in whens)
+            and (bool(whens) or not any(e.condition for e in outs)),
+        )
+
+    def _handler(self, node: Node, outs: list[Edge]) -> int:
+        names = {e.target: self.place[self.flow.index[e.target]] for e in outs}
+        return names.get(node.on_error, -1) if isinstance(node.on_error, str) else -1
+
+    def _edge(self, edge: Edge) -> PlanEdge:
+        source, target = self.flow.index[edge.source], self.flow.index[edge.target]
+        keep, force = self._mask(edge, source, target)
+        return PlanEdge(
+            self.place[source],
+            self.place[target],
+            edge.when,
+            edge.condition,
+            edge.copy,
+            keep,
+            force,
+            (source, target) in self.back,
+        )
+
+    def _mask(self, edge: Edge, source: int, target: int) -> tuple[bool, int]:
+        arm = source == self.root
+        match self.policy:
+            case "none":
+                return False, 0
+            case "all":
+                return False, 1
+            case "blocking":
+                return False, self.has_b[target]
+            case "path":
+                return True, int(arm and self.has_b[target])
+            case "node":
+                return not self.flow.non_blocking[source], int(arm)
+            case "path_live":
+                return True, 1 << self.arm_number[id(edge)] if arm else 0
+
+
+def topological(flow: Flow, root: int) -> list[int]:
+    """Order what is reachable from *root*, first come first served; refuse cycles."""
+    inside = reach(flow.succ, [root])
+    waits = [0] * len(inside)
+    for v, yes in enumerate(inside):
+        for w in flow.succ[v] if yes else ():
+            waits[w] += 1
+    order = [] if waits[root] else [root]
+    for v in order:
+        for w in flow.succ[v]:
+            waits[w] -= 1
+            if not waits[w]:
+                order.append(w)
+    stuck = [flow.names[v] for v, yes in enumerate(inside) if yes and waits[v]]
+    if stuck:
+        through = ", ".join(stuck[:8])
+        msg = f"loop {flow.names[root]!r} has a cycle through {through}: a loop must be acyclic"
+        raise GraphError(msg)
+    return order
+
+
+# For each if that must have decided so: the verdicts under which the edge is live.
+Implied = dict[int, frozenset[Any]]
+
+
+def merging(flow: Flow, order: Sequence[int], ins: dict[int, list[Edge]]) -> bytearray:
+    """Mark the nodes with several in-edges of which no two can be live together.
+
+    *order* is topological; *ins* holds the in-edges of each node in edge order.
+    """
+    joins = [v for v in order if len(ins.get(v, ())) > 1]
+    out = bytearray(len(flow.names))
+    if not joins:
+        return out
+    matters, labels = reach(flow.pred, joins), _labels(flow, ins)
+    implied: dict[int, Implied] = {}
+    for v in order:
+        if matters[v]:
+            edges = [_of_edge(flow, e, implied) for e in ins.get(v, ())]
+            implied[v] = _in_all(edges, labels)
+            out[v] = len(edges) > 1 and _exclusive(edges)
+    return out
+
+
+def _of_edge(flow: Flow, edge: Edge, implied: dict[int, Implied]) -> Implied:
+    source = flow.index[edge.source]
+    known = implied.get(source, {})
+    if edge.when is None:
+        return known
+    return {**known, source: frozenset((_label(edge.when),))}
+
+
+def _label(when: Any) -> Any:
+    """Give what is equal where verdicts are equal: 1 and True are one label."""
+    try:
+        hash(when)
+    except TypeError:
+        return repr(when)
+    return when
+
+
+def _labels(flow: Flow, ins: dict[int, list[Edge]]) -> Implied:
+    """Collect all verdicts that the edges of each if name."""
+    found: dict[int, set[Any]] = {}
+    for edge in (e for edges in ins.values() for e in edges):
+        if edge.when is not None:
+            found.setdefault(flow.index[edge.source], set()).add(_label(edge.when))
+    return {i: frozenset(labels) for i, labels in found.items()}
+
+
+def _in_all(edges: Sequence[Implied], labels: Implied) -> Implied:
+    """Keep what every edge implies; an if of which any verdict will do says nothing more."""
+    if len(edges) < 2:  # noqa: PLR2004 - shared, not copied: long chains stay linear
+        return edges[0] if edges else {}
+    first, *rest = edges
+    united = {
+        i: verdicts.union(*(e[i] for e in rest))
+        for i, verdicts in first.items()
+        if all(i in e for e in rest)
+    }
+    return {i: verdicts for i, verdicts in united.items() if verdicts != labels[i]}
+
+
+def _exclusive(edges: Sequence[Implied]) -> bool:
+    return all(_never_both(a, b) for i, a in enumerate(edges) for b in _after(edges, i))
+
+
+def _after(edges: Sequence[Implied], i: int) -> Iterable[Implied]:
+    return (edges[j] for j in range(i + 1, len(edges)))
+
+
+def _never_both(a: Implied, b: Implied) -> bool:
+    return any(a[i].isdisjoint(b[i]) for i in a if i in b)
+
+
+Edges = frozenset[tuple[int, int]]
+
+
+def back_edges(succ: Sequence[Sequence[int]], root: int) -> Edges:
+    """Find the back edges of what is reachable from *root*; linear and iterative.
+
+    >>> sorted(back_edges([[1], [2], [1, 3], []], 0))
+    [(2, 1)]
+    """
+    found, state = [], bytearray(len(succ))  # 1: inside it, 2: behind us
+    state[root] = 1
+    stack = [(root, iter(succ[root]))]
+    while stack:
+        v, ways = stack[-1]
+        for w in ways:
+            if state[w] == 1:
+                found.append((v, w))
+            elif not state[w]:
+                state[w] = 1
+                stack.append((w, iter(succ[w])))
+                break
+        else:
+            state[v] = 2
+            stack.pop()
+    return frozenset(found)
+
+
+def cycles_of(succ: Sequence[Sequence[int]]) -> list[int]:
+    """Number the knot of each node, -1 for a node that no cycle goes through.
+
+    >>> cycles_of([[1], [2], [1, 3], []])
+    [-1, 0, 0, -1]
+    """
+    import networkx as nx
+
+    graph = nx.DiGraph((v, w) for v, targets in enumerate(succ) for w in targets)
+    found = [sorted(k) for k in nx.strongly_connected_components(graph) if len(k) > 1]
+    found += [[v] for v, targets in enumerate(succ) if v in targets]
+    number = [-1] * len(succ)
+    for i, knot in enumerate(sorted(found)):
+        for v in knot:
+            number[v] = i
+    return number
+
+
+def in_one_piece(order: Sequence[int], succ: Sequence[Sequence[int]], knot: list[int]) -> list[int]:
+    """Sort *order* so that each knot stands together; what leads to a knot stands before it.
+
+    *order* is topological without the back edges, *succ* has them left out.
+    """
+    # one place for each knot, and one for each node that is in none
+    place = {v: (v if knot[v] < 0 else ~knot[v]) for v in order}
+    inside: dict[int, list[int]] = {}
+    for v in order:
+        inside.setdefault(place[v], []).append(v)
+    waits = dict.fromkeys(inside, 0)
+    ways = [(place[v], place[w]) for v in order for w in succ[v] if place[v] != place[w]]
+    behind: dict[int, list[int]] = {p: [] for p in inside}
+    for a, b in ways:
+        waits[b] += 1
+        behind[a].append(b)
+    ready = [p for p, count in waits.items() if not count]
+    for p in ready:
+        for q in behind[p]:
+            waits[q] -= 1
+            if not waits[q]:
+                ready.append(q)
+    return [v for p in ready for v in inside[p]]

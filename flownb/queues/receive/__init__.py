@@ -1,0 +1,1 @@
+"""How does a message get out, and what if its reader dies?"""

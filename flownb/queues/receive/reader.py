@@ -1,0 +1,319 @@
+"""What does a reading loop get, in which order, and what happens to garbage?
+
+First what another consumer was given and will never ack, one message at a time, then
+what is new. What cannot be decoded, or was delivered too often, goes to the dead letters
+of the reading loop, and reading goes on: a stranger's message must not stop a graph.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from flownb import liveness
+from flownb.errors import QueueError
+from flownb.queues.payload import loads
+from flownb.queues.receive.claims import Claims, lease_time
+from flownb.queues.redis.jobs import Job, ack_job, data_bell, trim_settled
+from flownb.queues.redis.streams import Keys, create_groups, group_is_gone, is_away, read
+from flownb.queues.send.dead_letters import dead_letter_job
+from flownb.queues.spec import MANUAL, Lease, Message, QueueSpec, Unread
+
+if TYPE_CHECKING:
+    from flownb.queues.connection import Availability
+    from flownb.queues.redis.exchange import Entry
+    from flownb.queues.servers.link import Link
+
+_ROUND = 0.5  # seconds between two looks for the messages of others, on average
+
+_LONGEST_TEXT = 100_000  # characters of a message that cannot be read, in its dead letter
+
+Found = tuple[bool, list[Message]]
+
+
+class StreamReader:
+    """One reader of one queue; `look` is made for an `Inbox`."""
+
+    def __init__(
+        self,
+        link: Link,
+        presence: Availability,
+        spec: QueueSpec,
+        keys: Keys,
+        *,
+        reader: str,
+        consumer: str,
+        submit: Callable[[str, Job], Awaitable[Any]],
+        next_id: Callable[[], str],
+        tell: Callable[[Unread], None],
+    ) -> None:
+        self.lease = Lease()
+        self._link, self._availability, self._client = link, presence, link.client
+        self._spec = spec
+        self._keys = keys
+        self._key = keys.queue(spec.name)
+        self._reader = reader
+        self._group = spec.group_of(reader)
+        # Two loops of one host must not take each other's messages for their own.
+        self.name = liveness.begin(f"{consumer}/{reader}")
+        self._claims = Claims(self._client, self._key, self._group, self.name, leases=link.leases)
+        self._wire = link.wire()
+        self._submit = submit
+        self._next_id, self._tell = next_id, tell
+        self.hand: dict[str, float] = {}
+        """When each message came that was delivered to us and is not settled."""
+        self._empty = asyncio.Event()
+        self._renewed = lease_time()
+        self._unheard = self._orphaned = False
+        self._next_round = -1.0
+        self._departures = -1
+
+    # -- looking ---------------------------------------------------------------
+
+    async def look(self, count: int, patience: float) -> Found:
+        """Up to `count` messages; False if there was nothing at all."""
+        return await self._availability.retry_until_back(lambda: self._look(count, patience))
+
+    async def rouse(self) -> bool:
+        """Have the server answer a look that waits there; False if none does.
+
+        True also where that cannot be had: then the look ends by itself, a little later.
+        """
+        from redis.exceptions import RedisError
+
+        number = None if self._wire is None else self._wire.number
+        if number is None:
+            return True
+        try:
+            return bool(await self._client.execute_command("CLIENT UNBLOCK", number))
+        except (RedisError, OSError):
+            return True
+
+    async def _look(self, count: int, patience: float) -> Found:
+        from redis.exceptions import ResponseError
+
+        try:
+            return await self._next(count, patience)
+        except ResponseError as error:
+            if not group_is_gone(error):
+                raise
+            await create_groups(self._client, self._key, (*self._spec.known_groups, self._group))
+            return True, []
+        except Exception as error:
+            self._unheard |= is_away(error)
+            raise
+
+    async def _next(self, count: int, patience: float) -> Found:
+        if self._unheard and (lost := await self._never_heard()):
+            return True, lost
+        if self._is_time_for_a_round() and (taken := await self._from_others(patience)):
+            return taken
+        entries = await read(
+            self._client, self._key, self._group, self.name,
+            after=">", count=count, patience=patience, wire=self._wire,
+        )  # fmt: skip
+        return bool(entries), await self._opened((entry, 1) for entry in entries)
+
+    async def _opened(self, delivered: Iterable[tuple[Entry, int]]) -> list[Message]:
+        entries = list(delivered)
+        now = lease_time()
+        self.hand |= dict.fromkeys((entry[0] for entry, _ in entries), now)
+        try:
+            messages = [await self._open(entry, deliveries) for entry, deliveries in entries]
+        except Exception:
+            self._unheard = True
+            self.settled(entry[0] for entry, _ in entries)
+            raise
+        return [message for message in messages if message is not None]
+
+    async def _never_heard(self) -> list[Message]:
+        """What was delivered by an answer that got lost with its connection."""
+        known = set(self.hand)  # now: what is settled before the answer comes was heard of too
+        rows = [row for row in await self._claims.pending_of_me() if row.id not in known]
+        entries = await self._claims.fetch([row.id for row in rows]) if rows else []
+        self._unheard = False
+        return await self._opened(zip(entries, (row.deliveries for row in rows), strict=True))
+
+    # -- what others leave -----------------------------------------------------
+
+    def _is_time_for_a_round(self) -> bool:
+        """Every half second where leases run out, else when somebody here has closed."""
+        if self._orphaned:
+            return True
+        if self._link.leases:
+            return lease_time() >= self._next_round
+        return self._departures != self._link.departures
+
+    async def _from_others(self, patience: float) -> Found | None:
+        """One message of the dead; None if there is none."""
+        if self._departures < 0 and self._spec.mode == "broadcast":
+            await trim_settled(self._client, self._key)
+        # Jitter: the readers of a group shall not all find the same message.
+        self._next_round = lease_time() + _ROUND * random.uniform(0.5, 1.5)
+        self._departures = self._link.departures
+        orphans = await self._claims.orphans(self.lease)
+        self._orphaned = bool(orphans)
+        if not orphans:
+            return None
+        if self.lease.careful and self.hand:
+            await self._until_hand_is_empty(patience)
+            return False, []
+        claimed = await self._claims.claim(orphans[0], self.lease)
+        if claimed is None:
+            return True, []
+        held, entry = claimed
+        return True, await self._opened([(entry, held.deliveries)])
+
+    async def _until_hand_is_empty(self, patience: float) -> None:
+        """Where waiting is done on a bell, `settled` rings it."""
+        self._empty.clear()
+        if patience:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._empty.wait(), patience)
+
+    def settled(self, ids: Iterable[str]) -> None:
+        """These messages are out of our hands."""
+        for entry_id in ids:
+            self.hand.pop(entry_id, None)
+        if not self.hand:
+            self._empty.set()
+            if self._orphaned:
+                self._link.notify(data_bell(self._key))
+
+    def drop_all(self) -> None:
+        """The queue was cleared."""
+        self.settled(tuple(self.hand))
+
+    # -- leases ----------------------------------------------------------------
+
+    async def renew(self) -> None:
+        """Keep what is in hand, when a third of the lease is over."""
+        due = self._renewed + self.lease.visibility_timeout / 3
+        if not self.hand or lease_time() < due:
+            return
+        begun, before = lease_time(), set(self.hand)
+        ours = await self._claims.renew()
+        self._renewed = begun
+        # What is ours and not in hand came with an answer that nobody heard, or comes just now.
+        self._unheard |= not ours <= self.hand.keys()
+        self.settled(before - ours)
+
+    async def still_holds(self, entry_id: str) -> bool:
+        """Whether a message is still ours: another may have it when we were silent too long."""
+        since = self.hand.get(entry_id)
+        if since is None:
+            return False
+        silent = lease_time() - max(since, self._renewed)
+        if not self._link.leases or silent < self.lease.visibility_timeout / 2:
+            return True
+        return await self.is_pending(entry_id)
+
+    async def is_pending(self, entry_id: str) -> bool:
+        """Whether Redis says that we hold a message, or has forgotten everybody who holds any."""
+        from redis.exceptions import ResponseError
+
+        try:
+            return await self._claims.still_mine(entry_id)
+        except ResponseError as error:
+            if not group_is_gone(error):
+                raise
+            return True
+
+    async def others_hold(self) -> int:
+        """How many messages of the group other loops hold."""
+        return await self._claims.others_hold()
+
+    async def leave(self, *, still: bool) -> None:
+        """Read no more: what we hold is there for others at once, unless a person popped it.
+
+        Our name goes with us if nothing can be delivered to it any more (`still`), else the
+        next reader removes it.
+        """
+        from redis.exceptions import RedisError
+
+        liveness.end(self.name)
+        self._link.depart()
+        with suppress(RedisError, OSError):
+            if self.hand and self._reader != MANUAL:
+                await self._claims.give_up()
+            if still:
+                await self._claims.leave()
+
+    # -- opening ---------------------------------------------------------------
+
+    async def _open(self, entry: Entry, deliveries: int) -> Message | None:
+        entry_id, fields = entry
+        if not fields:
+            # Dropped or cleared while it was pending: only our claim is left of it.
+            gone = ack_job(self._spec, self._key, self._group, [entry_id])
+            await self._submit(self._reader, gone)
+            self.settled([entry_id])
+            return None
+        try:
+            message = self._message(entry_id, fields, deliveries)
+        except Exception as error:  # noqa: BLE001  a stranger may write anything
+            refused = self._refused(entry_id, str(error))
+            refused.__cause__ = error.__cause__
+            item, lossy = _as_it_came(fields)
+            await self._remove_consumers(entry_id, item, deliveries, refused, lossy=lossy)
+            return None
+        if deliveries > self.lease.max_deliveries:
+            why = f"delivered {deliveries - 1} times and never settled: its readers died of it"
+            item = loads(fields[b"data"])  # as it was pushed: the model builds it again
+            await self._remove_consumers(
+                entry_id, item, deliveries - 1, self._refused(entry_id, why)
+            )
+            return None
+        return message
+
+    def _message(self, entry_id: str, fields: dict[bytes, bytes], deliveries: int) -> Message:
+        if b"data" not in fields:
+            raise ValueError("no field 'data': this was not pushed by flownb")
+        payload = loads(fields[b"data"], model=self._spec.model)
+        meta = loads(fields[b"meta"]) if b"meta" in fields else {}
+        if not isinstance(meta, dict):
+            raise TypeError("the field 'meta' is not a JSON object")
+        return Message(entry_id, self._spec.name, payload, deliveries, meta)
+
+    def _refused(self, entry_id: str, why: str) -> QueueError:
+        return QueueError(f"queue {self._spec.name!r}, message {entry_id}: {why}")
+
+    async def _remove_consumers(
+        self, entry_id: str, item: Any, deliveries: int, error: QueueError, *, lossy: bool = False
+    ) -> None:
+        record = {
+            "loop": self._reader,
+            "node": None,
+            "iteration": None,
+            "item": item,
+            "attempts": deliveries,
+            "error": str(error),
+            "traceback": "",
+            "queue": self._spec.name,
+            "message_id": entry_id,
+        }
+        if lossy:
+            record["lossy"] = True
+        ack = ack_job(self._spec, self._key, self._group, [entry_id])
+        letter = dead_letter_job(self._keys, self._reader, self._next_id(), record, ack)
+        undone = partial(self.is_pending, entry_id)
+        await self._submit(self._reader, replace(letter, undone=undone))
+        self.settled([entry_id])
+        self._tell(Unread(self._spec.name, item, deliveries, error))
+
+
+def _as_it_came(fields: dict[bytes, bytes]) -> tuple[Any, bool]:
+    """What a message that its model refused holds; of one that is no JSON a text, which says True.
+
+    When the model is mended the first kind can be replayed.
+    """
+    try:
+        return loads(fields[b"data"]), False
+    except (KeyError, ValueError):
+        text = fields.get(b"data", repr(fields).encode()).decode(errors="backslashreplace")
+        return text[:_LONGEST_TEXT], True

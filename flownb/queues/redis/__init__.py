@@ -1,0 +1,1 @@
+"""How is it said to Redis? Keys, commands, jobs, replies."""

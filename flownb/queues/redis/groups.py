@@ -1,0 +1,199 @@
+"""Which consumer groups have been made? Each once per manager, before it is needed.
+
+A group that is lost later is made again by the reader that misses it; when the server
+was away, all are asked for again: without persistence it has forgotten them.
+
+How full is a queue, and who is behind?
+
+Redis' own `lag` is a guess once entries have been deleted, and differs between
+servers, so we count. A stream holds nothing that everybody has settled: in a
+competing queue what is not pending is not yet delivered. In a broadcast queue the
+group furthest behind is counted that way and the others from there, at the cost of
+the distance between them. Depth, pending, and whether lag is 0 come from one
+moment; a lag above 0 may be off by what moves while it is counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from flownb.queues.redis.jobs import counted
+from flownb.queues.redis.streams import (
+    Group,
+    Keys,
+    at_one_moment,
+    create_groups,
+    entries_from,
+    group_from,
+    order,
+    pending,
+)
+from flownb.queues.spec import GroupStats, QueueSpec, QueueStats
+
+if TYPE_CHECKING:
+    from flownb.queues.connection import Connection
+    from flownb.queues.send.transaction import Push
+
+
+class Groups:
+    """The groups that one manager knows to be there, as (queue, group)."""
+
+    def __init__(self, to: Connection, keys: Keys) -> None:
+        self._to, self._keys = to, keys
+        self._known: set[tuple[str, str]] = set()
+        self._openings: set[asyncio.Future[None]] = set()
+
+    def missing(self, spec: QueueSpec, groups: Iterable[str]) -> tuple[str, ...]:
+        """Those that may have to be made."""
+        return tuple([group for group in groups if (spec.name, group) not in self._known])
+
+    def learn(self, push: Push) -> None:
+        """Remember those that were made with a push."""
+        if push.groups:
+            self._known |= {(push.spec.name, group) for group in push.groups}
+
+    def forget(self) -> None:
+        """Ask for all of them again."""
+        self._known.clear()
+
+    async def make(self, spec: QueueSpec, groups: Iterable[str]) -> None:
+        """Make those that are missing."""
+        missing = self.missing(spec, groups)
+        if missing:
+            # shielded: redis-py may swallow a cancellation that hits it while it connects
+            key = self._keys.queue(spec.name)
+            work = self._to.retry_until_back(
+                lambda: create_groups(self._to.link.client, key, missing)
+            )
+            opening = asyncio.ensure_future(work)
+            self._openings.add(opening)
+            opening.add_done_callback(self._opened)
+            await asyncio.shield(opening)
+            self._known |= {(spec.name, group) for group in missing}
+
+    def _opened(self, opening: asyncio.Future[None]) -> None:
+        self._openings.discard(opening)
+        if not opening.cancelled():
+            opening.exception()  # whoever waited has met it
+
+    async def aclose(self) -> None:
+        """Wait for what is just being made."""
+        if self._openings:
+            await asyncio.wait(self._openings)
+
+
+_PAGE = 1000
+_NO_STREAM: dict[str, Any] = {"length": 0, "last-entry": None, "entries-added": 0}
+
+
+async def queue_stats(client: Any, spec: QueueSpec, key: str) -> QueueStats:
+    """The state of one queue; an unknown stream is an empty queue."""
+    stream, infos = await at_one_moment(
+        client, lambda pipe: pipe.xinfo_stream(key).xinfo_groups(key)
+    )
+    for reply in (stream, infos):
+        if isinstance(reply, Exception):
+            if "no such key" not in str(reply):
+                raise reply
+            stream, infos = _NO_STREAM, []
+    groups = _with_known(spec, [group_from(info) for info in infos])
+    if spec.mode == "competing":
+        return _competing(spec, stream, groups)
+    return await _broadcast(client, spec, key, stream, groups)
+
+
+def _with_known(spec: QueueSpec, groups: list[Group]) -> list[Group]:
+    """Looking creates nothing: a group not yet made has everything before it."""
+    names = {group.name for group in groups}
+    missing = [Group(name, 0, "0-0") for name in spec.known_groups if name not in names]
+    return sorted([*groups, *missing], key=lambda group: group.name)
+
+
+def _competing(spec: QueueSpec, stream: dict[str, Any], groups: list[Group]) -> QueueStats:
+    depth = stream["length"]
+    held = next((group.pending for group in groups if group.name == spec.name), 0)
+    mine = GroupStats(spec.name, max(0, depth - held), held)
+    return _stats(spec, stream, mine, (mine,))
+
+
+async def _broadcast(
+    client: Any, spec: QueueSpec, key: str, stream: dict[str, Any], groups: list[Group]
+) -> QueueStats:
+    if not groups:
+        return _stats(spec, stream, GroupStats("", stream["length"], 0), ())
+    lags = await _Lags(client, key, stream, groups).all()
+    figures = tuple(GroupStats(group.name, lags[group.name], group.pending) for group in groups)
+    names = {group.name for group in counted(groups)}
+    behind = max(
+        (figure for figure in figures if figure.group in names),
+        key=lambda figure: (figure.backlog, figure.lag),
+    )
+    return _stats(spec, stream, behind, figures)
+
+
+def _stats(
+    spec: QueueSpec, stream: dict[str, Any], worst: GroupStats, groups: tuple[GroupStats, ...]
+) -> QueueStats:
+    return QueueStats(
+        spec.name,
+        depth=stream["length"],
+        lag=worst.lag,
+        pending=worst.pending,
+        groups=groups,
+        pushed=stream.get("entries-added", 0),
+    )
+
+
+class _Lags:
+    """Counts how many entries lie behind the cursor of each group of one stream."""
+
+    def __init__(self, client: Any, key: str, stream: dict[str, Any], groups: list[Group]) -> None:
+        self._client = client
+        self._key = key
+        self._depth: int = stream["length"]
+        self._groups = groups
+        last = stream["last-entry"]
+        self._last = order(last[0].decode()) if last else (0, 0)
+
+    async def all(self) -> dict[str, int]:
+        """{group: entries not yet delivered to it}."""
+        if all(self._is_done(group) for group in self._groups):
+            return {group.name: 0 for group in self._groups}
+        slowest = min(counted(self._groups), key=lambda group: order(group.cursor))
+        base = await self._behind(slowest)
+        return {group.name: await self._lag(group, slowest, base) for group in self._groups}
+
+    def _is_done(self, group: Group) -> bool:
+        return order(group.cursor) >= self._last
+
+    async def _behind(self, slowest: Group) -> int:
+        """Up to the slowest cursor everybody was served: what is still there is pending."""
+        held: set[str] = set()
+        for group in counted(self._groups):
+            if group.pending:
+                held |= (
+                    await pending(self._client, self._key, group.name, "-", slowest.cursor)
+                ).keys()
+        return max(0, self._depth - len(held))
+
+    async def _lag(self, group: Group, slowest: Group, base: int) -> int:
+        if self._is_done(group):
+            return 0
+        if order(group.cursor) >= order(slowest.cursor):
+            return max(0, base - await self._between(slowest.cursor, group.cursor))
+        return base + await self._between(group.cursor, slowest.cursor)
+
+    async def _between(self, cursor: str, end: str) -> int:
+        """How many entries come after `cursor`, up to `end`."""
+        count = 0
+        while cursor != end:
+            page = list(
+                entries_from(await self._client.xrange(self._key, f"({cursor}", end, count=_PAGE))
+            )
+            count += len(page)
+            if len(page) < _PAGE:
+                break
+            cursor = page[-1][0]
+        return count

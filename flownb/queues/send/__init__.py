@@ -1,0 +1,1 @@
+"""How does a message get in, once and in order?"""

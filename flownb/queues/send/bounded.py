@@ -1,0 +1,164 @@
+"""What does a push to a full queue do?
+
+`block` waits for room, `error` and `drop_newest` refuse the message, `drop_oldest`
+makes room. Depth is looked at under WATCH, so that several hosts pushing at once
+cannot overfill the queue.
+
+`drop_oldest` takes the oldest undelivered messages *as a reader does*: Redis then
+cannot deliver them to anybody else, and what a reader holds is never dropped. So
+when readers hold all of it, the queue goes over `maxlen` by that one message. Cut
+short, it dies as a reader does: what it took and did not drop goes to the next reader.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from flownb import liveness
+from flownb.errors import QueueError
+from flownb.queues.notify import Backoff
+from flownb.queues.redis.jobs import Job, Watch, ack_job, counted, data_bell, room_bell, transact
+from flownb.queues.redis.streams import (
+    Group,
+    create_groups,
+    entries_from,
+    group_is_gone,
+    groups_of,
+    order,
+    read,
+)
+from flownb.queues.send.batcher import Batcher
+
+if TYPE_CHECKING:
+    from flownb.queues.connection import Connection
+    from flownb.queues.spec import QueueSpec
+
+DROPPED = ""
+"""What a push returns instead of an id when the message was dropped."""
+
+
+class BoundedPush:
+    """Pushes to one queue with `maxlen`, in a lane of its own; `spec` says what it is now."""
+
+    def __init__(self, to: Connection, key: str, spec: Callable[[], QueueSpec]) -> None:
+        self._to = to
+        self._link = to.link
+        self._client = self._link.client
+        self._spec_now = spec
+        self._key = key
+        self._guard, self._pace = Watch(self._link), Backoff(self._link.room_poll)
+        self._dropper = ""
+        """By which name it takes what it drops."""
+        self.batcher: Batcher[Job, Any] = Batcher(self._send)
+
+    @property
+    def _spec(self) -> QueueSpec:
+        return self._spec_now()
+
+    @property
+    def _maxlen(self) -> int:
+        """What fits; who waits while the bound is taken away waits no more."""
+        return sys.maxsize if self._spec.maxlen is None else self._spec.maxlen
+
+    async def _send(self, jobs: Sequence[Job]) -> Sequence[Any]:
+        return await self._to.repeated(
+            jobs, await self._to.retry_until_back(lambda: self._replies(jobs))
+        )
+
+    async def _replies(self, jobs: Sequence[Job]) -> Sequence[Any]:
+        """The replies to the first of `jobs`; those that must wait stay with the lane."""
+        jobs = jobs[: self._maxlen]  # more never fit at once
+        if self._spec.when_full == "drop_oldest":
+            return await self._push_dropping(jobs)
+        # The bell hangs before the depth is read, so no ack in between is missed.
+        with self._link.listen(room_bell(self._key)) as bell:
+            sent = await self._push_what_fits(jobs)
+            if sent:
+                self._pace.begin_anew()
+            if self._spec.when_full == "block":
+                if not sent:
+                    await self._pace.wait(bell)
+                return sent
+        return [*sent, *[self._refusal() for _ in jobs[len(sent) :]]]
+
+    def _refusal(self) -> Exception | str:
+        if self._spec.when_full == "drop_newest":
+            return DROPPED
+        return QueueError(
+            f"queue {self._spec.name!r} is full ({self._maxlen} messages): read faster, "
+            f"raise maxlen=, or choose when_full='block'"
+        )
+
+    async def _push_what_fits(self, jobs: Sequence[Job]) -> list[Any]:
+        from redis.exceptions import WatchError
+
+        def choose(said: list[Any]) -> Sequence[Job]:
+            if isinstance(said[0], Exception):
+                raise said[0]
+            return jobs[: max(0, self._maxlen - said[0])]
+
+        while True:
+            # Else somebody pushed or acked meanwhile, so somebody got on.
+            with suppress(WatchError):
+                sent = await self._guard.send([self._key], [("XLEN", self._key)], choose)
+                if sent:
+                    self._link.notify(data_bell(self._key))
+                return sent
+
+    async def _push_dropping(self, jobs: Sequence[Job]) -> list[Any]:
+        over = await self._client.xlen(self._key) + len(jobs) - self._maxlen
+        if over <= 0:
+            return await transact(self._link, jobs, self._to.sweep)
+        self._dropper = self._dropper or liveness.begin("~dropper")
+        try:
+            drops = await self._take_oldest(over)
+            return (await transact(self._link, [*jobs, *drops], self._to.sweep))[: len(jobs)]
+        except BaseException:
+            liveness.end(self._dropper)
+            self._link.depart()
+            self._dropper = ""
+            raise
+
+    async def _take_oldest(self, count: int) -> list[Job]:
+        """Take what nobody holds from each group, the same messages from all."""
+        groups = sorted(
+            counted(await groups_of(self._client, self._key)), key=lambda group: order(group.cursor)
+        )
+        if not groups:
+            return await self._cut_oldest(count)
+        ids = await self._take(groups[0].name, count)
+        drops = [self._drop(groups[0], ids)]
+        for group in groups[1:]:
+            ahead = [entry_id for entry_id in ids if order(entry_id) > order(group.cursor)]
+            drops.append(self._drop(group, await self._take(group.name, len(ahead))))
+        return [job for job in drops if job.commands]
+
+    async def _take(self, group: str, count: int) -> list[str]:
+        from redis.exceptions import ResponseError
+
+        if not count:
+            return []
+        try:
+            entries = await read(
+                self._client, self._key, group, self._dropper, after=">", count=count
+            )
+        except ResponseError as error:
+            if not group_is_gone(error):
+                raise
+            await create_groups(self._client, self._key, [group])
+            return []
+        return [entry_id for entry_id, _ in entries]
+
+    def _drop(self, group: Group, ids: list[str]) -> Job:
+        if not ids:
+            return Job((), (room_bell(self._key),))
+        return ack_job(self._spec, self._key, group.name, ids)
+
+    async def _cut_oldest(self, count: int) -> list[Job]:
+        """Nobody reads this queue yet: nothing can be in anybody's hands."""
+        entries = entries_from(await self._client.xrange(self._key, count=count))
+        ids = [entry_id for entry_id, _ in entries]
+        return [Job((("XDEL", self._key, *ids),), (room_bell(self._key),))] if ids else []

@@ -1,0 +1,285 @@
+"""How do the pushes of an item leave together with its ack?
+
+All in one MULTI: the item's messages are in their queues if and only if the message it
+came from is settled. So a full queue holds it back, and so does a key that holds no stream
+any more: a stranger has replaced it, the push would be refused and the ack done. Items that
+settle together share a look at the keys, and the MULTI.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from flownb.errors import QueueError
+from flownb.queues.notify import Backoff
+from flownb.queues.redis.jobs import Job, Watch, data_bell, room_bell
+from flownb.queues.redis.streams import create_group, is_away, xadd
+from flownb.queues.send.batcher import Batcher
+
+if TYPE_CHECKING:
+    from flownb.queues.connection import Connection
+    from flownb.queues.spec import QueueSpec
+
+GONE: Final = object()
+"""The reply to what was to move an entry that is not there any more."""
+
+
+class Push(NamedTuple):
+    """A message that was checked and is held back until its item settles."""
+
+    spec: QueueSpec
+    key: str
+    text: str
+    meta: str | None
+    groups: tuple[str, ...]
+    """Those that may have to be made with it, so that no reader misses it."""
+
+    def commands(self, entry_id: str) -> list[tuple[str, ...]]:
+        """What pushes it."""
+        make = [create_group(self.key, group) for group in self.groups]
+        return [xadd(self.key, entry_id, self.text, self.meta), *make]
+
+
+def joined(pushes: Sequence[Push], acks: Sequence[Job], entry_id: str) -> Job:
+    """The one MULTI that pushes and acks."""
+    commands = [command for push in pushes for command in push.commands(entry_id)]
+    commands += [command for ack in acks for command in ack.commands]
+    rings = [data_bell(push.key) for push in pushes] + [bell for ack in acks for bell in ack.rings]
+    sweeps = tuple(sweep for ack in acks for sweep in ack.sweeps)
+    return Job(tuple(commands), tuple(dict.fromkeys(rings)), sweeps)
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """What leaves together: pushes and acks of a loop; `undone` is asked after a lost answer.
+
+    One that moves an `entry` (stream, id) is not sent if that is gone.
+    """
+
+    loop: str
+    pushes: Sequence[Push]
+    acks: Sequence[Job]
+    undone: Callable[[], Awaitable[bool]] | None
+    entry: tuple[str, str] | None = None
+    apart: bool = False
+
+    @property
+    def targets(self) -> list[str]:
+        """The streams that it pushes to."""
+        into = (key for ack in self.acks for key in ack.into)
+        return list(dict.fromkeys([*(push.key for push in self.pushes), *into]))
+
+
+class Transactions:
+    """Sends pushes and acks together; what waits for room holds up nothing for other queues."""
+
+    def __init__(
+        self,
+        to: Connection,
+        *,
+        common: Batcher[Job, Any],
+        next_id: Callable[[], str],
+        spec: Callable[[str], QueueSpec],
+    ) -> None:
+        self._to, self._common, self._next_id, self._spec = to, common, next_id, spec
+        self._lanes: dict[tuple[str, ...], Batcher[Transaction, Any]] = {}
+        self._guard: Watch | None = None
+
+    async def submit(self, loop: str, job: Job) -> Any:
+        """The reply to a job of a loop, which may push to a stream beside its ack."""
+        if not job.into:
+            return await self._common.submit(job)
+        return await self._submit(Transaction(loop, (), (job,), job.undone))
+
+    async def send(
+        self,
+        loop: str,
+        pushes: Sequence[Push],
+        acks: Sequence[Job],
+        undone: Callable[[], Awaitable[bool]],
+    ) -> None:
+        """Push and ack in one MULTI."""
+        if pushes:
+            await self._submit(Transaction(loop, pushes, acks, undone))
+        else:
+            job = replace(joined((), acks, ""), whole=False, undone=undone)
+            await self._common.submit(job)
+
+    async def move(
+        self,
+        loop: str,
+        entry: tuple[str, str],
+        push: Push,
+        ack: Job,
+        undone: Callable[[], Awaitable[bool]],
+    ) -> bool:
+        """Push what an entry (stream, id) held, and ack, in one MULTI; False if it is gone.
+
+        Of several who do it at once, one does. Whatever `when_full` says, it waits for room:
+        the entry must not be lost on its way.
+        """
+        return await self._submit(Transaction(loop, [push], [ack], undone, entry)) is not GONE
+
+    async def _submit(self, parcel: Transaction) -> Any:
+        self._to.check_open()
+        bounded = tuple(sorted(self._bounds([parcel])))
+        if bounded not in self._lanes:
+            pace = Backoff(self._to.link.room_poll)
+            self._lanes[bounded] = Batcher(partial(self._send, pace))
+        return await self._lanes[bounded].submit(parcel)
+
+    def _bounds(self, parcels: Iterable[Transaction]) -> dict[str, QueueSpec]:
+        """The queues with a `maxlen` among those that are pushed to, as they are now."""
+        specs = {push.key: self._spec(push.spec.name) for p in parcels for push in p.pushes}
+        return {key: spec for key, spec in specs.items() if spec.maxlen is not None}
+
+    async def _send(self, pace: Backoff, parcels: Sequence[Transaction]) -> Sequence[Any]:
+        return await self._to.send(parcels, partial(self._try, pace))
+
+    async def _try(self, pace: Backoff, parcels: Sequence[Transaction]) -> list[Any]:
+        """The replies to the first of `parcels`; none, a while later, if they must wait."""
+        from redis.exceptions import ResponseError, WatchError
+
+        link, bounds = self._to.link, self._bounds(parcels)
+        self._guard = self._guard or Watch(link)
+        choice = _Choice(parcels, bounds, self._next_id, where=link.where)
+        # The bell hangs before the depth is read, so no ack in between is missed.
+        with link.listen(*map(room_bell, bounds)) as bell:
+            try:
+                replies = await self._guard.send(
+                    choice.keys, choice.looks, choice.choose, busy=choice.busy
+                )
+            except ResponseError as error:  # of which item is not told
+                choice.jobs.clear()
+                if is_away(error):
+                    raise
+                return [error] if len(parcels) == 1 else await self._try(pace, parcels[:1])
+            except WatchError:  # somebody pushed or acked meanwhile, so somebody got on
+                choice.jobs.clear()
+                return []
+            finally:
+                for name in dict.fromkeys(name for job in choice.jobs for name in job.rings):
+                    link.notify(name)
+            if not choice.replies:
+                await pace.wait(bell)
+                return []
+        pace.begin_anew()
+        await self._to.sweep(choice.jobs)
+        return choice.all_replies(replies)
+
+    async def aclose(self, reason: str, *, drain: bool) -> None:
+        """Take no more; let what need not wait for room go out (`drain`), and fail the rest."""
+        for bounded, lane in list(self._lanes.items()):
+            await lane.aclose(reason, drain=drain and not bounded)
+
+
+class _Choice:
+    """Which parcels can go now, one after the other: the first that must wait holds up the rest.
+
+    What an item pushes to one queue beyond its `maxlen` can never fit at once: then an
+    empty queue is room enough.
+    """
+
+    def __init__(
+        self,
+        parcels: Sequence[Transaction],
+        bounds: dict[str, QueueSpec],
+        next_id: Callable[[], str],
+        *,
+        where: str,
+    ) -> None:
+        self._parcels, self._bounds, self._next_id = parcels, bounds, next_id
+        self._where = where
+        self._targets = list(dict.fromkeys(key for p in parcels for key in p.targets))
+        self._entries = list(dict.fromkeys(p.entry for p in parcels if p.entry is not None))
+        self.replies: list[Any] = []
+        """What is to be said to each parcel that need not wait: an error, or the job that goes."""
+        self.jobs: list[Job] = []
+
+    @property
+    def keys(self) -> list[str]:
+        """What must not change before they go."""
+        return list(dict.fromkeys([*self._bounds, *(key for key, _ in self._entries)]))
+
+    @property
+    def busy(self) -> list[str]:
+        """What should not change: it may be pushed to, but has to stay a stream."""
+        return [key for key in self._targets if key not in self._bounds]
+
+    @property
+    def looks(self) -> list[tuple[str, ...]]:
+        """What has to be known of the keys."""
+        return [
+            *(("TYPE", key) for key in self._targets),
+            *(("XLEN", key) for key in self._bounds),
+            *(("XRANGE", key, id_, id_) for key, id_ in self._entries),
+        ]
+
+    def choose(self, said: list[Any]) -> list[Job]:
+        """The jobs that go, after what was said to each look."""
+        told = iter(said)
+        kinds = {key: next(told) for key in self._targets}
+        room = {key: _room(spec, next(told)) for key, spec in self._bounds.items()}
+        gone: set[Any] = {entry for entry in self._entries if not next(told)}
+        for parcel in self._parcels:
+            wrong = next((key for key in parcel.targets if kinds[key] not in _FINE), None)
+            if wrong is not None:
+                self.replies.append(self._not_a_queue(parcel.loop, wrong, kinds[wrong]))
+            elif parcel.entry is not None and parcel.entry in gone:
+                self.replies.append(GONE)
+            elif self._must_wait(parcel, room):
+                break
+            else:
+                self._take(joined(self._kept(parcel, room), parcel.acks, self._next_id()))
+                gone.add(parcel.entry)
+        return self.jobs
+
+    def _take(self, job: Job) -> None:
+        self.jobs.append(job)
+        self.replies.append(job)
+
+    def all_replies(self, sent: Sequence[Any]) -> list[Any]:
+        """What is said to each parcel, with the replies to the jobs that went."""
+        left = iter(sent)
+        return [next(left) if isinstance(reply, Job) else reply for reply in self.replies]
+
+    def _not_a_queue(self, loop: str, key: str, kind: Any) -> Exception:
+        if isinstance(kind, Exception):
+            return kind
+        return QueueError(
+            f"loop {loop!r}: the key {key!r} at {self._where} holds a {kind.decode()}, no stream "
+            f"any more: nothing was pushed, and the message is kept: delete or rename that key, "
+            f"then orch.start({loop!r})"
+        )
+
+    def _must_wait(self, parcel: Transaction, room: dict[str, int]) -> bool:
+        wanted = Counter(push.key for push in parcel.pushes if push.key in room)
+        return any(
+            room[key] < min(count, self._bounds[key].maxlen or count)
+            for key, count in wanted.items()
+            if self._bounds[key].when_full == "block" or parcel.entry is not None
+        )
+
+    def _kept(self, parcel: Transaction, room: dict[str, int]) -> list[Push]:
+        """All but what a queue drops when it is full."""
+        kept = []
+        for push in parcel.pushes:
+            if push.key in room:
+                drops = self._bounds[push.key].when_full == "drop_newest"
+                if drops and parcel.entry is None and room[push.key] <= 0:
+                    continue
+                room[push.key] -= 1
+            kept.append(push)
+        return kept
+
+
+_FINE: Final = (b"stream", b"none")
+
+
+def _room(spec: QueueSpec, depth: Any) -> int:
+    """How many more fit; where the depth cannot be told there is no queue, which is told then."""
+    return (spec.maxlen or 0) - depth if isinstance(depth, int) else 0

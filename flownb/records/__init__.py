@@ -1,0 +1,1 @@
+"""In which words does a run report? Spans, events, metrics, timelines, results."""

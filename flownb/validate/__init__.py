@@ -1,0 +1,1 @@
+"""Which mistakes does a workflow have?"""

@@ -1,8 +1,0 @@
-"""What do the live tests share? The server of the queue tests, and a measure of the machine."""
-
-from __future__ import annotations
-
-from tests.servers import real_server_url
-from tests.standstill import sleeper
-
-__all__ = ["real_server_url", "sleeper"]

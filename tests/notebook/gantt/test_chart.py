@@ -1,0 +1,127 @@
+"""Does a timeline answer what happened when, and does its chart say the same?"""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from flownb.notebook.gantt import chart
+from flownb.notebook.gantt import rows as gantt_bars
+from flownb.notebook.picture.shapes import Mark, Rect, Writing
+from flownb.records.events import Span
+from flownb.records.timeline import Timeline
+from tests.support.samples import NASTY, timeline
+
+
+def looks(picture):
+    return [part.look for group in picture.groups for part in group.parts]
+
+
+def test_a_timeline_is_one_line_of_text():
+    assert repr(timeline()) == "Timeline(12 spans, 3 nodes, 0..15 s)"
+    assert repr(Timeline()) == "Timeline(0 spans)"
+
+
+def test_a_part_of_a_timeline_is_a_timeline():
+    part = timeline().of(node="check")
+    assert len(part) == 3
+    assert part.duration == 11.0
+    assert timeline().of(loop="nights").spans == ()
+    assert [s.node for s in timeline().of(loop="days", node="audit")] == ["audit"] * 3
+
+
+def test_spans_are_ordered_by_start():
+    spans = [Span("l", n, 0, 0, "work", t, t + 1) for n, t in [("b", 2.0), ("a", 1.0), ("c", 1.0)]]
+    assert [s.node for s in Timeline.of_spans(spans)] == ["a", "c", "b"]
+
+
+def test_rows_come_loop_by_loop():
+    spans = [Span(loop, "n", i, 0, "work", i, i + 1) for i, loop in enumerate("aba")]
+    assert Timeline(tuple(spans)).rows == (("a", "n"), ("b", "n"))
+
+
+def test_working_is_solid_and_waiting_is_hatched():
+    drawn = looks(chart.draw(timeline(3)))
+    assert drawn.count("waiting") == 3 + 1  # one stands in the legend
+    assert drawn.count("hatch") == 3 + 1
+    assert drawn.count("work-even") == 2 * 3 + 1
+    assert drawn.count("work-odd") == 3
+
+
+def test_calls_that_overlap_stand_under_each_other():
+    bars = [
+        group.parts[0].path[0]
+        for group in chart.draw(timeline()).groups
+        if group.tip.startswith("audit, iteration")
+    ]
+    heights = [y for _, y in bars]
+    assert heights[0] == heights[2] < heights[1]
+
+
+def test_a_bar_is_as_long_as_its_span():
+    picture = chart.draw(timeline())
+    ticks = {
+        p.text: p.x for g in picture.groups for p in g.parts if getattr(p, "look", "") == "tick"
+    }
+    first = next(g for g in picture.groups if g.tip.startswith("check, iteration 1"))
+    xs = [x for step in first.parts[0].path for x in step[::2]]
+    scale = (ticks["10"] - ticks["0"]) / 10
+    assert min(xs) == pytest.approx(ticks["0"] + 5 * scale)
+    assert max(xs) == pytest.approx(ticks["0"] + 8 * scale)
+
+
+def test_the_tooltip_tells_the_numbers():
+    tips = [g.tip for g in chart.draw(timeline()).groups]
+    assert "days, iteration 0: waits for check, 1 to 4 s (3 s)" in tips
+    assert "audit, iteration 2: works, 9 to 15 s (6 s)" in tips
+
+
+@pytest.mark.parametrize(
+    ("start", "end"), [(0, 0), (3, 3.0001), (1e9, 1e9 + 5), (0, 0.07), (0, 1e6)]
+)
+def test_any_stretch_of_time_gets_a_handful_of_ticks(start, end):
+    picture = chart.draw(Timeline((Span("l", "n", 0, 0, "work", start, end),)))
+    ticks = [
+        p for g in picture.groups for p in g.parts if isinstance(p, Writing) and p.look == "tick"
+    ]
+    assert 1 <= len(ticks) <= 13
+    assert len({t.text for t in ticks}) >= min(len(ticks), 1)
+
+
+def test_a_very_long_timeline_shows_its_beginning_and_says_so():
+    picture = chart.draw(timeline(1000))
+    assert len(picture.groups) < 1600
+    texts = [p.text for g in picture.groups for p in g.parts if isinstance(p, Writing)]
+    assert "seconds; 2,500 of 4,000 spans are not drawn" in texts
+    html = chart.twin(timeline(1000))
+    assert html.count("<tr>") == 201
+    assert "and 3,800 more" in html
+
+
+def test_the_table_says_what_the_chart_says():
+    root = ET.fromstring(chart.twin(timeline(1)))
+    rows = [[c.text for c in row] for row in root.findall("tbody/tr")]
+    assert rows[1] == ["days", "days", "0", "waits for check", "1", "4"]
+
+
+@pytest.mark.parametrize("width", [1.0, 3.0, 17.0, 40.0, 333.3])
+def test_the_hatching_stays_inside_its_bar(width):
+    box = Rect(10, 20, width, 18)
+    for x, y in gantt_bars.hatch(box):
+        assert box.x - 1e-6 <= x <= box.right + 1e-6
+        assert box.y - 1e-6 <= y <= box.bottom + 1e-6
+
+
+def test_nothing_leaves_the_sheet():
+    picture = chart.draw(timeline(50))
+    for group in picture.groups:
+        for part in group.parts:
+            if isinstance(part, Mark):
+                assert all(0 <= v <= picture.width + 0.1 for step in part.path for v in step[::2])
+
+
+def test_nasty_names_make_a_chart_too():
+    spans = tuple(Span(n, n, 0, 0, "work", i, i + 1) for i, n in enumerate(NASTY))
+    root = ET.fromstring(Timeline(spans).svg())
+    assert len(root) > len(NASTY)

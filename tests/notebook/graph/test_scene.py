@@ -1,0 +1,160 @@
+"""Does the picture of a workflow say what is true?"""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import pytest
+
+from flownb.model.policies import OTHERWISE
+from flownb.model.workflow import Workflow
+from flownb.notebook.graph.scene import scene
+from tests.support.samples import NASTY, nasty, weather, worked
+
+
+def box(picture, name):
+    return next(b for b in picture.boxes if b.name == name)
+
+
+def styles(picture):
+    return {(line.source, line.target): line.style for line in picture.lines}
+
+
+@pytest.mark.parametrize(
+    ("policy", "awaited"),
+    [
+        ("none", ""),
+        ("node", "Pa ab Pe"),
+        ("blocking", "Pa ab bc"),
+        ("path_live", "Pa ab bc cd"),
+        ("path", "Pa ab bc cd"),
+        ("all", "Pa ab bc cd Pe ef"),
+    ],
+)
+def test_an_edge_is_solid_where_the_producer_may_wait(policy, awaited):
+    found = styles(scene(worked(), await_policy=policy))
+    assert [a + b for (a, b), style in found.items() if style == "awaited"] == awaited.split()
+    assert set(found.values()) <= {"awaited", "detached"}
+
+
+def test_each_loop_is_drawn_under_its_own_policy():
+    flow = weather().set_loop("days", await_policy="none").set_loop("storms", pool="process")
+    found = styles(scene(flow))
+    assert found["days", "check"] == "detached"
+    assert found["storms", "rank"] == "awaited"
+    titles = [lane.title for lane in scene(flow).lanes]
+    assert titles == ["loop days · thread · awaits: none", "loop storms · process · awaits: path"]
+
+
+def test_a_queue_is_a_boundary_between_two_lanes():
+    picture = scene(weather())
+    link = picture.lines[-1]
+    assert (link.id, link.source, link.target, link.style) == ("q0", "wet_days", "storms", "queued")
+    assert not picture.lanes[0].frame.overlaps(picture.lanes[1].frame)
+
+
+def test_a_drawn_queue_edge_is_the_same_link_and_not_another_one():
+    flow = weather().add_edge("wet_days", "storms")
+    assert styles(scene(flow)) == styles(scene(weather()))
+
+
+def test_loops_that_share_a_node_share_a_lane():
+    flow = Workflow("w").add_producer("a").add_producer("b").add_node("c")
+    picture = scene(flow.add_edge("a", "c").add_edge("b", "c"))
+    assert [lane.loops for lane in picture.lanes] == [("a", "b")]
+
+
+def test_kinds_differ_in_shape_and_in_word():
+    flow = weather()
+    picture = scene(flow)
+    words = {b.name: b.word for b in picture.boxes}
+    assert words == {
+        "days": "producer · every 0.1 s",
+        "check": "waits · 0.05 s",
+        "audit": "goes on · 0.2 s",
+        "wet?": "if",
+        "wet_days": "queue · awaited",
+        "storms": "reads wet_days",
+        "rank": "waits",
+    }
+    kinds = {b.kind: tuple(map(len, b.outline)) for b in picture.boxes if b.kind != "blocking"}
+    assert len(set(kinds.values())) >= len(kinds) - 2
+    assert len({b.kind for b in picture.boxes}) == 6
+
+
+def test_a_second_word_says_where_the_arm_overrules_the_node():
+    assert box(scene(worked()), "b").word == "goes on · awaited · 2 s"
+    assert box(scene(worked(), await_policy="node"), "c").word == "waits · detached · 3 s"
+
+
+def test_an_edge_end_that_nobody_added_is_shown_as_such():
+    picture = scene(Workflow("w").add_producer("p").add_edge("p", "chekc"))
+    assert box(picture, "chekc").word == "not defined"
+    assert box(picture, "chekc").kind == "unknown"
+
+
+def test_what_no_loop_reaches_stands_apart():
+    picture = scene(weather().add_node("orphan"))
+    assert picture.lanes[-1].title == "no loop: no producer leads here"
+    assert box(picture, "orphan").word == "waits"
+
+
+def test_a_graph_without_producers_has_no_lane_title_and_may_have_cycles():
+    flow = Workflow("agent").add_node("plan").add_if("good?", bool).add_node("answer")
+    flow.add_edge("plan", "good?", "plan").add_edge("good?", "answer", when=True)
+    picture = scene(flow)
+    assert [lane.title for lane in picture.lanes] == [""]
+    assert set(styles(picture).values()) == {"awaited"}
+
+
+def test_labels_name_the_outcome():
+    flow = Workflow("w").add_producer("p").add_if("size", len)
+    for target, when in [("a", "small"), ("b", 3), ("c", OTHERWISE)]:
+        flow.add_node(target).add_edge("size", target, when=when)
+    flow.add_node("d").add_edge("p", "d", condition=bool)
+    assert [line.label for line in scene(flow).lines] == ["'small'", "3", "otherwise", "if bool"]
+
+
+def diamond(*, exclusive, join="all"):
+    flow = Workflow("w").add_producer("p").add_if("i", bool).add_node("x").add_node("y")
+    flow.add_node("end", join=join).add_edge("p", "i")
+    flow.add_edge("i", "x", "end", when=True if exclusive else None)
+    return flow.add_edge("i", "y", "end", when=False if exclusive else None)
+
+
+def test_a_join_says_how_it_joins_and_what_its_payload_is():
+    assert box(scene(diamond(exclusive=True)), "end").badge == ""
+    assert box(scene(diamond(exclusive=False)), "end").badge == "dict"
+    assert box(scene(diamond(exclusive=False, join="each")), "end").badge == "each"
+    assert box(scene(diamond(exclusive=False, join=2)), "end").badge == "2 of 2"
+
+
+def test_ids_are_numbers_never_names():
+    picture = scene(nasty())
+    assert [b.id for b in picture.boxes] == [f"n{i}" for i in range(len(picture.boxes))]
+    assert [line.id for line in picture.lines][:2] == ["e0", "e1"]
+
+
+def test_a_long_name_is_shortened_and_kept_in_the_tooltip():
+    long = next(b for b in scene(nasty()).boxes if b.name == NASTY[6])
+    assert long.label.endswith("…")
+    assert len(long.label) < 30
+    assert long.tip.startswith("x" * 10_000)
+    assert all(b.frame.width <= 240 for b in scene(nasty()).boxes)
+
+
+@pytest.mark.parametrize("make", [weather, worked, nasty])
+def test_no_boxes_overlap(make):
+    frames = [b.frame for b in scene(make()).boxes]
+    assert not any(a.overlaps(b, margin=5) for a, b in combinations(frames, 2))
+
+
+def test_the_description_tells_every_edge_in_words():
+    said = scene(weather()).description
+    assert "days to audit: detached: the producer does not wait." in said
+    assert "wet? to wet_days: the producer waits, when yes." in said
+    assert "wet_days to storms: through a queue, asynchronously." in said
+
+
+def test_an_empty_graph_is_an_empty_scene():
+    assert repr(scene(Workflow("w"))) == "Scene('w': 0 boxes, 0 lines, 0 lanes, 0 x 0 px)"

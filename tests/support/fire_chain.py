@@ -1,0 +1,144 @@
+"""What is killed in the tests of `test_fire_lane.py`? Consumers in their fast lane.
+
+Two loops of short sync nodes: one moves messages from queue "in" to queue "out", the other
+writes those of "out" into a file. Nearly all points are inside of what only the fast lane
+calls, or ask whether it is the lane's own pushes and acks that cross. Each life tells how
+many rows went through its lane.
+"""
+
+from __future__ import annotations
+
+import time
+
+from flownb import Graph
+from flownb.engine.calls import chain, node_memory
+from flownb.engine.loop import settlement
+from flownb.queues import connection
+from flownb.queues.receive import reader
+from tests.support.fuse import Fire, run
+
+POINTS = (
+    "after the read",
+    "before the rows",
+    "in a row",
+    "after the rows",
+    "in the push",
+    "after the push",
+    "while pushes outlast their turn",
+    "before the ack",
+    "in the ack",
+    "after the ack",
+    "out of the lane",
+    "in a stop",
+)
+MOST = dict.fromkeys(POINTS, 4) | {"in a row": 50, "out of the lane": 8, "in a stop": 30}
+
+
+class Lanes:
+    """Sees what the fast lanes of one life do."""
+
+    def __init__(self, fuse):
+        self.fuse = fuse
+        self.inside, self.left = set(), set()  # loops that are in their lane, or have just left it
+        self.pushing = False
+        self.ids = set()  # messages that went through rows
+        node_memory.PROBATION = 3  # a life sees forty messages: the first twenty would take no lane
+        if fuse.point == "while pushes outlast their turn":
+            chain._SOON = 0
+        self.around_rows()
+        self.around_pushes()
+        self.around_acks()
+        fuse.around(reader.StreamReader, "_opened", after="after the read")
+        fuse.before(chain.Chain, "_go_on", "while pushes outlast their turn")
+
+    def worked(self, loop):
+        """A node was called."""
+        if loop in self.inside:
+            self.fuse.reached("in a row")
+        elif loop in self.left:
+            self.fuse.reached("out of the lane")
+
+    def around_rows(self):
+        fuse, original, was_long = self.fuse, chain.Chain._run_rows, chain.Chain._was_long
+
+        def run_rows(lane, most):
+            fuse.reached("before the rows")
+            self.inside.add(lane.loop.name)
+            self.left.discard(lane.loop.name)
+            result = original(lane, most)
+            self.inside.discard(lane.loop.name)
+            self.ids |= {message.id for message in lane._chain_queues.messages}
+            fuse.rows += len(lane._times) // lane._width
+            fuse.reached("after the rows")
+            return result
+
+        def was_long_after_all(lane, row):
+            leaves = was_long(lane, row)
+            if leaves:
+                self.left.add(lane.loop.name)
+            return leaves
+
+        chain.Chain._run_rows, chain.Chain._was_long = run_rows, was_long_after_all
+
+    def around_pushes(self):
+        original = chain.ChainQueues.push
+
+        async def push(ports, rows):
+            self.pushing = True
+            outcomes = await original(ports, rows)
+            self.pushing = False
+            return outcomes
+
+        def in_rows(_, jobs):
+            return self.pushing and bool(said(jobs, "XADD"))
+
+        chain.ChainQueues.push = push
+        points = {"during": "in the push", "after": "after the push"}
+        self.fuse.around(connection, "transact", **points, when=in_rows)
+
+    def around_acks(self):
+        original = settlement.Settlement.settle
+
+        def settle(ending, queue, ids):
+            if self.ids.issuperset(ids):
+                self.fuse.reached("before the ack")
+            return original(ending, queue, ids)
+
+        def of_rows(_, jobs):
+            return not self.ids.isdisjoint(said(jobs, "XACK"))
+
+        settlement.Settlement.settle = settle
+        points = {"during": "in the ack", "after": "after the ack"}
+        self.fuse.around(connection, "transact", **points, when=of_rows)
+
+
+def said(jobs, word):
+    """The arguments of all commands of that name."""
+    return [part for job in jobs for c in job.commands if c[0] == word for part in c[1:]]
+
+
+def make(fuse, *, pool):
+    lanes = Lanes(fuse)
+
+    def work(n):
+        fuse.went_by()
+        if fuse.point == "out of the lane" and fuse.passed % 8 == 0:
+            time.sleep(0.001)
+        lanes.worked("move")
+        return n
+
+    def keep(n):
+        lanes.worked("gather")
+        fuse.write("gathered", str(n))
+
+    graph = Graph("fire").add_queue("out", external=True)
+    for loop, queue, node in (("move", "in", work), ("gather", "out", keep)):
+        graph.add_queue_reader(loop, queue=queue, external=True, max_deliveries=99)
+        graph.add_node(node.__name__, node).add_edge(loop, node).set_loop(loop, pool=pool)
+    return graph.add_edge("work", "out")
+
+
+FIRE = Fire(POINTS, make, MOST, pools=("thread",), queues=("in", "out"))
+
+if __name__ == "__main__":
+    run(FIRE)
