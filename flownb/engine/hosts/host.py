@@ -12,15 +12,86 @@ import asyncio
 import contextlib
 import threading
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from flownb.engine.calls.threads import Threads
 from flownb.engine.loop.loop_manager import drive, run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from flownb.engine.checkpoints.record import Beginning
     from flownb.engine.loop.loop_manager import LoopManager
+    from flownb.engine.loop.slots import Slots
+    from flownb.engine.observe.stream import Stream
+    from flownb.plan.loop_plan import LoopPlan
+    from flownb.queues.spec import QueueSpec
+    from flownb.records.events import LoopState
+
+
+class LoopHandle(Protocol):
+    """A loop as its host knows it: the loop itself, or its proxy when it lives elsewhere."""
+
+    plan: LoopPlan
+    state: LoopState
+    reason: str
+    made: int
+    slots: Slots
+    abandoned: list[str]
+    """What was left behind when it ended."""
+    restarting: bool
+    """Whether it has ended and another attempt follows."""
+    may_restart: Callable[[BaseException], bool]
+    beginning: Beginning
+
+    @property
+    def name(self) -> str:
+        """Give the name of the loop."""
+
+    @property
+    def stream(self) -> Stream:
+        """Give what it publishes."""
+
+    @property
+    def error(self) -> BaseException | None:
+        """Give what has ended it in state error."""
+
+    @property
+    def now(self) -> Callable[[], float]:
+        """Give the clock of the run, in seconds since it began."""
+
+    def pause(self) -> None:
+        """Make no new item after the next release."""
+
+    def resume(self) -> None:
+        """Go on."""
+
+    def step(self) -> None:
+        """Make exactly one item although the loop is paused."""
+
+    def stop(self, grace: float = 10.0) -> None:
+        """Make no new item; give what is in flight *grace* seconds, then cancel it."""
+
+    def apply(self, plan: LoopPlan) -> None:
+        """Run *plan* from the next item on."""
+
+    def know(self, specs: Sequence[QueueSpec]) -> None:
+        """Take in the queues of the next plan."""
+
+    def offer(self, letters: Sequence[tuple[Any, str]]) -> None:
+        """Take items of dead letters again."""
+
+    def writers_done(self) -> None:
+        """Everyone who pushes to the queue that drives this loop has completed."""
+
+    def kept(self, number: int, taken: str = "") -> None:
+        """The store has the checkpoints up to that one."""
+
+    def conclude(self, error: BaseException | None = None) -> None:
+        """See to it that the loop is in a final state."""
+
+    def give_up(self, error: BaseException) -> None:
+        """End in state error, or, when another attempt is to follow, before it starts."""
 
 
 class Host:
@@ -28,7 +99,9 @@ class Host:
 
     pool = ""
 
-    def __init__(self, manager: Any, on_end: Callable[[Host], None]) -> None:
+    manager: Any
+
+    def __init__(self, manager: LoopHandle, on_end: Callable[[Host], None]) -> None:
         self.manager, self._on_end = manager, on_end
         self.ended: Future[None] = Future()
 

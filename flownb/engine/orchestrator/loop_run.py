@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from flownb.engine.checkpoints.writer import CheckpointWriter
+    from flownb.engine.hosts.host import LoopHandle
     from flownb.engine.links import Links
     from flownb.engine.observe.stream import Guarded
     from flownb.engine.orchestrator.requests import Heartbeat
@@ -323,9 +324,10 @@ class LoopRun:
             self.host.post(self.manager.stop, grace)
 
     @property
-    def manager(self) -> Any:
+    def manager(self) -> LoopHandle:
         """The loop, or what the notebook knows of it when it lives elsewhere."""
-        return self.host.manager
+        handle: LoopHandle = self.host.manager
+        return handle
 
     # -- generations -----------------------------------------------------------
 
@@ -397,7 +399,8 @@ class LoopRun:
             error = self.manager.error
             if isinstance(error, NodeFailed):
                 raise error.with_traceback(None)  # each time anew
-            msg = f"loop {self.name!r} ended in state error: {told(error)}"
+            why = "" if error is None else told(error)
+            msg = f"loop {self.name!r} ended in state error: {why}"
             raise RunError(msg) from error
 
     def metrics(self) -> LoopMetrics:

@@ -282,21 +282,14 @@ def _check_called(doc: NodeDoc, named: list[str]) -> None:
         raise GraphError(msg)
 
 
-if TYPE_CHECKING:
-    from flownb.model.tools import ToolRegistry
-    from flownb.model.workflow import Workflow
-
-    DOCUMENT_W = TypeVar("DOCUMENT_W", bound=Workflow)
-
-
 def from_dict(
-    cls: type[DOCUMENT_W],
+    cls: type[W],
     data: object,
     *,
     tools: ToolRegistry | None = None,
     max_nodes: int = MAX_NODES,
     max_edges: int = MAX_EDGES,
-) -> DOCUMENT_W:
+) -> W:
     """Build a workflow of class *cls* from what `to_dict` gave, or from a stranger.
 
     Callables come from *tools* (default: `flownb.tools`) and from nowhere else, but
