@@ -31,7 +31,8 @@ _FIRST = (
     "tests/engine/checkpoints/test_live_checkpoints.py",
     "tests/kernel/test_kills.py",
     "tests/ui/test_figures.py",
-    "tests/engine/runs/test_crashes.py", "tests/engine/loop/test_invariants.py", "tests/live/",
+    "tests/engine/runs/test_crashes.py", "tests/engine/loop/test_invariants.py", "tests/engine/orchestrator/",
+    "tests/engine/hosts/",
     "tests/widgets/", "notebooks/", "tests/queues/",
 )  # fmt: skip
 _FOLDER = "flownb_machine"  # how the workers are told where the locks are
