@@ -49,7 +49,7 @@ class PlanEdge:
 class Once:
     """What a plan says of a run that happens once.
 
-    `schema` holds the rules of its state; `knots` the numbers of the nodes of each knot,
+    `schema` holds the rules of its state; `cycles` the numbers of the nodes of each cycle,
     in plan order; `most` is how often a node may run when it does not say so itself, and
     `on_error` what happens then when a node fails. Not
     `on_state`: a dict, too, is a payload that goes from node to node.
@@ -75,7 +75,7 @@ class PlanNode:
     because a join behind it counts its in-edges; `shares`: its payload may be another
     node's too; `level`: the longest way from the producer, in edges; `remaining`: that to
     an end, in declared seconds; `losers`: who does not start any more once a join="first"
-    has run; `knot`: the number of the cycle it is in, -1 if in none; `handler`: the node
+    has run; `cycle`: the number of the cycle it is in, -1 if in none; `handler`: the node
     behind it that takes over when it fails, -1 if none does.
     """
 
