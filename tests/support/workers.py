@@ -25,14 +25,10 @@ except ImportError:  # Windows: there all of them run side by side
 _FIRST = (
     "tests/ui/test_live.py", "tests/queues/receive/test_fire.py", "tests/engine/hosts/test_dask.py",
     "tests/flow/test_policies.py", "tests/kernel/test_cells.py", "tests/ui/test_quickstart.py",
-    "tests/engine/orchestrator/test_stopping.py",
-    "notebooks/08_anywhere.ipynb",
-    "tests/ui/test_elsewhere.py",
-    "tests/engine/checkpoints/test_live_checkpoints.py",
-    "tests/kernel/test_kills.py",
-    "tests/ui/test_figures.py",
-    "tests/engine/runs/test_crashes.py", "tests/engine/loop/test_invariants.py", "tests/engine/orchestrator/",
-    "tests/engine/hosts/",
+    "tests/engine/orchestrator/test_stopping.py", "notebooks/08_anywhere.ipynb",
+    "tests/ui/test_elsewhere.py", "tests/engine/checkpoints/test_live_checkpoints.py",
+    "tests/kernel/test_kills.py", "tests/ui/test_figures.py", "tests/engine/runs/test_crashes.py",
+    "tests/engine/loop/test_invariants.py", "tests/engine/orchestrator/", "tests/engine/hosts/",
     "tests/widgets/", "notebooks/", "tests/queues/",
 )  # fmt: skip
 _FOLDER = "flownb_machine"  # how the workers are told where the locks are
