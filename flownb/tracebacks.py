@@ -1,11 +1,11 @@
 """What does a traceback show that leaves flownb? The user's lines, and none of ours.
 
-A node is called from deep inside: a thread, an event loop, a retry. None of that tells why it
+A node is called from deep inside: a thread, an event loop, a retry. None of that shows why it
 failed, and it hides the line that does. So each verb that calls the user's code, or checks what
 they gave, cuts the frames of flownb, and of what it uses, out of the errors that leave it.
 `FLOWNB_TRACEBACK=full` in the environment keeps them, for those who work on flownb.
 
-Which code is the user's? Cells, scripts and modules that are not installed.
+Cells, scripts and modules that are not installed are the user's code.
 """
 
 from __future__ import annotations

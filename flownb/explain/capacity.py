@@ -1,9 +1,8 @@
-"""Can this graph keep up? Rates, slots, limits and queues, before it runs.
+"""What is the capacity of a graph? Rates, slots, limits and queues, and what holds it up.
 
 The figures are those of a steady state: what the loops settle to when nothing changes
-any more. Where an if decides and nobody says how often, the worst case counts.
-
-What holds a loop up, and can the graph keep up? In one sentence each.
+any more. Where an if decides and nobody says how often, the worst case counts. Each loop,
+queue and limit has one sentence that names its bottleneck.
 """
 
 from __future__ import annotations

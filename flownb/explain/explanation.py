@@ -1,13 +1,11 @@
-"""Who waits for whom in this graph, and what follows from it? `graph.explain()`.
+"""Who waits for whom in this graph, and what follows from it? `graph.explain()`: an `Explanation`.
 
-An `Explanation` is a snapshot: it answers from the graph as it was when it was asked,
-before anything runs. It names nodes, gives seconds, and says what it does not know.
+It is a snapshot: it answers from the graph as it was when it was asked, before anything runs. It
+names nodes, gives seconds, and says what it does not know.
 
-How long does a graph without a producer take, and what decides it?
-
-Such a graph runs once, and everything is awaited. With as many workers as it likes it
-takes its critical chain; with one, the sum of all work; in between, and under the other
-start rules, it is played through.
+A graph without a producer runs once, and everything is awaited (`Makespan`). With as many
+workers as it likes it takes its critical chain; with one, the sum of all work; in between, and
+under the other start rules, it is played through.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""When does each node of one item start, if more than its inputs decides that?
+"""When does each node of one item start, if more than its inputs decides that? It is played.
 
-A rehearsal of one item, event by event, as the engine will play it: for loops in which a
+`play` goes through one item, event by event, as the engine will: for loops in which a
 join does not wait for all, nodes share a `Limit`, or a start rule holds nodes back. Ends
-come in the order of time; at one instant, first come, first served. `course` gives the
+come in the order of time; at one instant, first come, first served. `schedule` gives the
 same without events where none of this is so.
 
 A node that was open when it lost (at work, or a join at which something waited) has an

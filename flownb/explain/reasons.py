@@ -1,13 +1,11 @@
-"""Why does a producer wait for a node, or not? One plain sentence, with its proof.
+"""Why does a producer wait for a node, or not? One plain sentence, with the chain that proves it.
 
 Each await policy has its own reason: the arm, the blocking node behind, the
-non-blocking node before. A sentence names nodes and a chain that one can follow in
-the picture with a finger.
+non-blocking node before. A sentence names nodes and a chain ("days -> check -> charge") that
+one can follow in the picture with a finger.
 
-Along which chain of nodes does one lead to the other?
-
-A chain is what proves a sentence: "days -> check -> charge". All searches are breadth
-first and linear: they give a shortest chain, the first in graph order among equals.
+All searches for chains are breadth first and linear: they give a shortest chain, the first in
+graph order among equals.
 """
 
 from __future__ import annotations

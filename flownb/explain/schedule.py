@@ -1,13 +1,11 @@
-"""When does each node of one item start and end, if its ifs decide so?
+"""When does each node of an item start and end, and its producer get released? A `Schedule`.
 
 An item starts at 0 with its producer. A node starts when all its in-edges are settled
 and one is live; a join="each" runs once for each live token, and of it the last run
-counts. Linear in nodes and edges, without recursion; `rehearsal` answers the same where
+counts. Linear in nodes and edges, without recursion; `play` gives the same where
 a join does not wait for all, nodes share a `Limit`, or a start rule holds nodes back.
 
-When is the producer released, exactly, under each await policy?
-
-The formulas of the await policies, over one `Schedule` of an item: the producer is
+The release follows from a schedule by the formula of each await policy: the producer is
 released when the last *awaited* node has ended, or at its own end when none is awaited.
 """
 

@@ -1,11 +1,10 @@
-"""What is known of one loop before it runs? Its plan, its durations, its possible items.
+"""What can be computed about one loop before it runs? A `Study`: what `explain` reads from.
 
-Everything that `explain` says of a loop is read off a `Study`: the courses that an item
-can take, one for each choice of the ifs, and under each policy the release of each.
+It holds the loop's plan, its durations, the schedules that an item can have (one for each choice
+of the ifs), and under each policy the release of each.
 
-What does one loop wait for under one await policy, and under all six?
-
-How often did each if say what? Read off the calls that a run has counted.
+A `Reading` says what the loop waits for under one await policy, a `Comparison` under all six.
+`measured_shares` says how often each if gave each verdict, from the calls that a run has counted.
 """
 
 from __future__ import annotations

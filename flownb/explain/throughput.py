@@ -1,15 +1,13 @@
-"""How fast do the loops of a graph go together?
+"""What is the throughput of each loop, alone and together? `LoopRate` and `GraphRate`.
 
-Loops meet in two places: a reader gets no more than is pushed, and a shared `Limit`
-serves the item with the lowest number first, so loops that fight for it go equally
-fast. A bounded queue that blocks makes its writers as slow as its readers.
-
-How fast can one loop go, if nobody else holds it up?
-
-The next item is made at the release of the one before, or at the next tick of `every=`.
-Detached work holds a slot until it is done: with m slots and h seconds in a slot no
+Alone, a loop makes the next item at the release of the one before, or at the next tick of
+`every=`. Detached work holds a slot until it is done: with m slots and h seconds in a slot no
 more than m / h items a second get through (Little's law). A `Limit` lets through what
 it lets through. The slowest of these is the period of the loop.
+
+Together, loops meet in two places: a reader gets no more than is pushed, and a shared `Limit`
+serves the item with the lowest number first, so loops that fight for it go equally
+fast. A bounded queue that blocks makes its writers as slow as its readers.
 """
 
 from __future__ import annotations

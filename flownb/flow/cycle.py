@@ -1,10 +1,10 @@
 """How does a run go round a cycle? In passes, one after the other.
 
-The first pass of a knot is the graph without its back edges. A pass is over when each
-of its nodes has ended or is bypassed; what was sent over back edges then starts the
-next one, in which joins wait only for what this pass can still bring. When a pass sent
-nothing back, the edges that leave the knot settle: live with the last payload sent,
-else dead.
+A cycle is a strongly connected component of the graph. Its first pass is the graph without its
+back edges. A pass is over when each of its nodes has ended or is bypassed; what was sent over
+back edges then starts the next one, in which joins wait only for what this pass can still bring.
+When a pass sent nothing back, the edges that leave the cycle settle: live with the last payload
+sent, else dead.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What happens to one item on its way through the graph? Tokens, joins, the release.
+"""How does one item flow through a plan? As tokens: joins, dead edges, the release.
 
 A token is one call of one node for one item. An edge is settled when its source has
 ended (then it is live or dead) or is bypassed (dead). A node starts when all its

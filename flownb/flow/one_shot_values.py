@@ -1,20 +1,17 @@
-"""What is different when a graph runs once? It works on a state, and may go on failed.
+"""Which values do the nodes of a one-shot run work on? Its state, a handler's answer, a list.
 
 A `RunItem` is the one item of a one-shot run. With a dict (or nothing, or a model) as
 its entry, nodes work on state: each gets the entry plus the updates of its live
 ancestors. With any other entry the payload goes from node to node, as in a loop.
 
-What if a node of a one-shot run has failed for good? What its handler says, or the run.
+A node that has failed for good is dealt with as its handler says, or the run: "stop" ends the
+run; "continue" goes on along the plain edges with what the node got, and of calls over a list
+with what the others gave; the name of a node goes on there; anything else goes on as if the
+node had returned it.
 
-"stop" ends the run; "continue" goes on along the plain edges with what the node got, and of
-calls over a list with what the others gave; the name of a node goes on there; anything else
-goes on as if the node had returned it.
-
-How does one node work on a list that is known only at run time? Once per element.
-
-`add_node("grade", grade, over="papers")` calls `grade` for each element of
-`state["papers"]`, in parallel, and collects what it gave in the order of the list. With
-`on_error="continue"` the list is as long as it was: None stands where a call failed, and
+A node that maps over a list, `add_node("grade", grade, over="papers")`, is called for each
+element of `state["papers"]`, in parallel, and what it gave is collected in the order of the list.
+With `on_error="continue"` the list is as long as it was: None stands where a call failed, and
 the run's `failures` say which and why.
 """
 

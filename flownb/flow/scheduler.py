@@ -1,4 +1,4 @@
-"""What does an item ask of whoever runs it? To make, start, end and give up its calls."""
+"""What does an item need of whoever runs it? A `Scheduler` that starts and gives up its calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where is an item at this moment? At its tokens: each is one call of one node."""
+"""What is a token? One call of one node for one item. A `Join` collects what a node waits for."""
 
 from __future__ import annotations
 

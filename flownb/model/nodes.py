@@ -3,10 +3,8 @@
 Function nodes are plain functions; class nodes subclass `BlockingNode` and its
 siblings. Both end as one frozen `Node`, which is all that the layers above see.
 
-How does a `Node` come from what the user wrote, and is it another one than before?
-
 A cell that is run twice builds its nodes twice. What did not change must compare
-equal here, or a running loop would be told of edits that are none.
+equal here, or a running loop would get edits that are none.
 """
 
 from __future__ import annotations

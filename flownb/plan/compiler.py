@@ -1,15 +1,14 @@
-"""What payload does a node with several in-edges get?
+"""How does a graph become a plan? `compile_plan` makes the `LoopPlan` of one of its loops.
 
-In-edges that cannot be live together, the arms of one if, merge: the payload comes
-as it is. Otherwise the node always gets `{source: output}` of its live inputs, even
-when only one is live: the shape is decided by the graph, never by the run.
+It numbers the nodes in topological order, marks what may be awaited and what is detached, and
+decides the payload shape at each join. In-edges that cannot be live together, the arms of one
+if, merge: the payload comes as it is. Otherwise the node always gets `{source: output}` of its
+live inputs, even when only one is live: the shape is decided by the graph, never by the run.
 
-Where does a one-shot run go round? Knots, and the edges that lead back.
-
-A *knot* is a strongly connected component: its nodes can all reach each other. A *back
-edge* is one that a depth-first walk from the root, in the order of the edges, finds
-leading to a node it is still inside. Without its back edges a graph is acyclic; a token
-on one starts the next pass of its knot.
+It also finds the cycles of a one-shot run. A *cycle* is a strongly connected component: its
+nodes can all reach each other. A *back edge* is one that a depth-first search from the root, in
+the order of the edges, finds leading to a node it is still inside. Without its back edges a
+graph is acyclic; a token on one starts the next pass of its cycle.
 """
 
 from __future__ import annotations

@@ -8,10 +8,9 @@ A token carries a *mask*. Along an edge it becomes `(mask if keep else 0) | forc
 at joins masks are united. Under every policy but "path_live" the mask is one bit,
 "awaited"; under "path_live" it has one bit for each arm of the producer.
 
-Is this still the graph that a run was started on? If not, what is different?
-
-A run can only be taken up where it stopped if its nodes and edges are the same. Functions
-may differ: mending the one that failed and going on is what a resume is for.
+`shape_of` is the fingerprint of a plan, and `differences` says how two differ: a run can only be
+resumed if its nodes and edges are the same. Functions may differ: mending the one that failed
+and going on is what a resume is for.
 """
 
 from __future__ import annotations

@@ -1,12 +1,11 @@
-"""How does a manager reach its server, and what does it say when it cannot?
+"""How does a manager connect to its server? At first use, and again when it has been away.
 
-Connects when first used, on the event loop that uses it first; knows whether the server
-is there, whether calls are under way, and whether all is over.
+A `Connection` connects when first used, on the event loop that uses it first; knows whether the
+server is there, whether calls are under way, and whether all is over.
 
-What happens while the Redis server is away? Everybody waits, and goes on when it is back.
-
-One probe asks for it, ever more slowly, up to twice a second; who had something to do
-does it again then. A manager that is not `patient` (a person in a cell) gets the error.
+`Availability`: one probe asks for a server that is away, ever more slowly, up to twice a second;
+whatever failed meanwhile is done again when it is back. A manager that is not `patient` (a
+person in a cell) gets the error.
 """
 
 from __future__ import annotations

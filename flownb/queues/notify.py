@@ -1,10 +1,10 @@
-"""How does a waiting reader learn that there is something for it?
+"""How is a waiting reader or writer notified? By a `Notifier`, as by a `threading.Condition`.
 
-Inside one process nobody polls: who waits hangs up a bell *before* it looks, and
-who pushes rings it, from whatever thread it runs in. So a wake-up cannot be lost,
-and in virtual time waiting leaves no timer behind.
+Inside one process nobody polls: who waits listens *before* it looks, and who pushes
+notifies, from whatever thread it runs in. So a wake-up cannot be lost, and in virtual time
+waiting leaves no timer behind. Where others cannot notify, `Backoff` says when to look again.
 
-How does a task end that talks to a server which may hang?
+`ended` ends a task that talks to a server which may hang.
 """
 
 from __future__ import annotations

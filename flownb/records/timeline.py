@@ -1,20 +1,17 @@
-"""What happened when? The spans of a run, in the order of their start.
+"""What happened when, and who waited for whom? A `Timeline`: the spans of a run, by their start.
 
 Spans alone say who worked and who waited. Two more things come with them: the events
 that a picture marks (a release, a message that was received), and what the plan knows
-of each node (`Lane`), so that a wait can say for whom and a bar whether it is awaited.
+of each node (`Swimlane`), so that a wait can say for whom and a bar whether it is awaited.
 
-For whom did it wait? Read from the spans of a run, in words.
+`Reasons` says of a wait for whom it was. A producer's wait ends when the last awaited node of
+that item ends, so whoever ended last before the release is the one it waited for. Where the
+spans do not hold the answer (a history that lost its beginning) the words stay general.
 
-A producer's wait ends when the last awaited node of that item ends, so whoever ended
-last before the release is the one it waited for. Where the spans do not hold the
-answer (a history that lost its beginning) the words stay general.
-
-How does a timeline become a trace that other tools open?
-
-The Trace Event Format of Chrome, which Perfetto reads too: a process for each loop, a
-thread for each node, an "X" event for each span, arrows for messages between loops.
-Calls of one node that overlap get threads of their own, since a thread may only nest.
+`chrome_trace` writes a timeline in the Trace Event Format of Chrome, which Perfetto reads too:
+a process for each loop, a thread for each node, an "X" event for each span, arrows for messages
+between loops. Calls of one node that overlap get threads of their own, since a thread may only
+nest.
 """
 
 from __future__ import annotations

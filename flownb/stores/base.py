@@ -1,12 +1,13 @@
-"""What is kept of a run, a graph and a loop, and what must a store be able to do?
+"""What must a store keep of a run, a graph and a loop? Records, under the methods of `Store`.
 
 A run is a *head* (who, of which graph, in which state) and its *steps*: what happened, in
 order, only ever added to. A resumed run goes through the steps again without calling
 anybody, and is then exactly where the first one was. A loop never ends, so of a loop only
-the last word is kept: one record, replaced again and again. Whoever can keep them, under
-the methods below, is a store: memory, SQLite, PostgreSQL and Redis are built in.
+the last record is kept, replaced again and again. Memory, SQLite, PostgreSQL and Redis are
+built in; whatever has these methods is a store, too.
 
-What do all stores do with a record before they keep it, and say when they cannot?
+All stores check and write a record in the same way before they keep it, and raise the same
+errors when they cannot.
 """
 
 from __future__ import annotations

@@ -1,11 +1,8 @@
-"""Do the options of the loops fit the graph?
+"""Do the options and the signatures fit? Those of the loops the graph, of functions their calls.
 
-Each value by itself is checked where it is given (`flownb/arguments.py`).
-
-Can every function be called the way flownb calls it?
-
-A node function takes the payload, a producer's takes nothing; either may have a
-parameter for the context, found by its name `ctx` or its annotation.
+Each value by itself is checked where it is given (`flownb/arguments.py`). A node function takes
+the payload, a producer's takes nothing; either may have a parameter for the context, found by
+its name `ctx` or its annotation.
 """
 
 from __future__ import annotations

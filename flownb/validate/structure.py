@@ -1,8 +1,8 @@
-"""Does everything lead somewhere: are ends known, loops free of cycles, nodes fed?
+"""Is the structure of a graph sound? Ends, feeds and cycles, verdicts and joins.
 
-And is somebody waited for who does not look like it?
-
-Can every verdict be acted on, and every join be reached?
+Every edge's ends are known, loops are free of cycles, nodes are fed; every verdict can be acted
+on, and every join be reached. A hint names a node that is awaited though it does not look
+like it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How does the graph look while it runs? Its own picture, with what happens on it.
 
-What does a click on a node show? Its figures, its last error, its last outputs, its log.
+A click on a node shows its details: its figures, last error, last outputs and log.
 """
 
 from __future__ import annotations

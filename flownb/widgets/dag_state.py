@@ -1,6 +1,7 @@
-"""How does a run stand at this moment? One look at every loop, for the picture of its graph.
+"""What is the live state of a graph's picture? Every loop at this moment, and its rates.
 
-How fast does something count at present? Over the last two seconds, not since the start.
+`Rates` says how fast something counts at present: over the last two seconds, not since the
+start.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Is it keeping up, and who holds it back? The figures of every loop and queue, live.
+"""Is it keeping up, and who holds it back? The dashboard: figures of every loop and queue, live.
 
-How full are the queues? Asked once a second at most, and answered when Redis answers.
+The depths of queues are asked for once a second at most, and shown when Redis replies.
 """
 
 from __future__ import annotations

@@ -1,12 +1,11 @@
-"""How much may all views of a kernel send? So much a second together, whatever they show.
+"""How does a view send what is new, and how much may all views send? Portions, in one budget.
 
-A connection carries what all views on a page say, so they share one account: who has
-sent a lot makes every view wait until that has been paid for.
+A connection carries what all views on a page send, so they share one `Budget` of so much a
+second: after much has been sent every view waits until that is made up for.
 
-How does a view send what is new, once? In numbered portions that stay for some seconds.
-
-What a view tells is a state; a portion is a key in it that appears, is sent, and goes
-again. A page that was not there asks for what was before: see `Feed.past`.
+What a view sends is a state; a portion is a key in it that appears, is sent, and goes
+again, numbered, after some seconds. A page that was not there asks for what was before: see
+`Feed.past`.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
-"""What does a run look like at this moment, for good? Words, pictures and tables.
+"""What does a run look like for good, or a view without its kernel? A snapshot, and a still.
 
-What is left of a view when its kernel is gone? The last picture, as plain HTML.
-
-A live view is two outputs: a still, which every reader of the saved notebook can show,
-and the widget, whose script hides the still while it is alive. The still is drawn
-again now and then and at the end, so what is saved is the last picture, not the first.
+A `Snapshot` is text, pictures and tables of one moment. A live view is two outputs: a `Still`,
+plain HTML which every reader of the saved notebook can show, and the widget, whose script hides
+the still while it is alive. The still is drawn again now and then and at the end, so what is
+saved is the last picture, not the first.
 """
 
 from __future__ import annotations

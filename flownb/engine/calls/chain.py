@@ -1,24 +1,20 @@
-"""Can a loop go faster? Yes, when every node is short: the fast lane.
+"""How do short sync nodes behind one another run fast? As a chain: one call after the other.
 
-When all nodes of a loop are short sync functions, each behind one node, a private
-event loop calls them back to back, row by row, and records each row as the clock
-readings between them. It returns after 5 ms, when a node was not short after all, and
-when anything is asked of the loop. A row that fails goes on as an ordinary item. Rows may
-begin with messages of a queue and end in pushes to one: see `ports`.
+When all nodes of a loop are short sync functions, each behind one node, a `Chain` is the fast
+path: a private event loop calls them back to back, item by item, and records each item as the
+clock readings between its calls. It returns after 5 ms, when a node was not short after all, and
+when anything is asked of the loop. An item that fails goes on as an ordinary item.
 
-Must every sync node of a run hop to a thread? No: a row of them goes in one hop.
+A chain may begin with messages of a queue and end in pushes to one (`ChainQueues`). It takes
+its messages from what was fetched, and holds back what it pushes until the end of its turn.
+Then all of it goes out in one pipeline; when Redis has it the items are done, and their messages
+are acked together. Where Redis takes longer than a moment, they go on as ordinary items.
 
-Where plain sync nodes stand in a row, each behind the one before and nothing else, the
-thread that called the first calls the next ones too, folding the state between them, and
-tells of all of them at its end, or after 5 ms: who looks, or cancels, finds what is done.
-Arms still run side by side, the event loop stays free. Of a run that is kept each end is
+In a one-shot run an `ItemChain` is a row of plain sync nodes, each behind the one before and
+nothing else. The thread that called the first calls the next ones too, folds the state between
+them, and reports all of them at its end, or after 5 ms: who looks, or cancels, finds what is
+done. Arms still run side by side, the event loop stays free. Of a run that is kept each end is
 saved before the next call, by the same thread.
-
-How does the fast lane read from queues and push to them? A turn of rows at once.
-
-Rows take their messages from what was fetched, and leave what they push. Then all of it
-goes out in one pipeline; when Redis has it the rows are done, and their messages are acked
-together. Where it takes Redis longer than a moment, the rows go on as ordinary items.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How does a queue node push? Without a task: the queue tells when Redis has the message.
+"""How does a queue node push? Without a task: a callback is called when Redis has the message.
 
 Only where something else must go on around the push, a retry, a timeout, middleware, or
 virtual time, is it awaited as any other async call.

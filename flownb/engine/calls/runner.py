@@ -1,8 +1,8 @@
-"""How is one node called? The only place where user functions are called.
+"""How is one node called? By its `Runner`, the only place where user functions are called.
 
-A call is middleware( cache( retry( timeout( function )))). A *runner* knows one node of one loop
+A call is middleware( cache( retry( timeout( function )))). A runner knows one node of one loop
 and picks the cheapest honest way: a *short* sync node inline, another in a thread, an async one
-in a task of the crew, one with policies in a task of its own; in virtual time everything inline.
+in a shared task, one with policies in a task of its own; in virtual time everything inline.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Does every async node need a task of its own? No: only one that really waits.
+"""In which tasks do async nodes run? In shared ones (`TaskWorkers`), until one really waits.
 
-A task of the crew takes the next node when its own has ended, so that a hundred nodes that
+A task takes the next node when its own has ended, so that a hundred nodes that
 never wait cost one task, not a hundred. Where a node waits, its task is its own until it
 has ended, and another one goes on with the rest: timeouts, task groups and `current_task`
 are as ever. What a node leaves behind in its task (a context variable, a cancellation)

@@ -1,16 +1,16 @@
-"""Where do synchronous nodes run? In daemon threads, as many as are needed.
+"""Where do sync nodes run? In daemon threads, as many as are needed.
 
 Not `ThreadPoolExecutor`: its threads are joined at interpreter exit, so one hung node
 would keep the kernel from ending, and its size would be a limit of its own, while in
 flownb only `max_in_flight` and `Limit` limit.
 
-Does every sync node of a run need a thread of its own? Only one that takes its time.
-
-A thread takes the next node when its own has ended, so that a hundred nodes that take
-microseconds cost one thread, and the event loop hears of them together. Where a thread does
-not get on within a millisecond, more are sent, soon one for each that waits; a node that
-took its time when it was called last has one for itself at once. Of a run that is kept each node is
-told of by itself: the next one must not be called before that is saved.
+`Threads` gives each call of a loop a thread at once. `ThreadWorkers` serves one-shot runs: a
+thread takes the next node when its own has ended, so that a hundred nodes
+that take microseconds cost one thread, and the event loop is woken once for all of them. Where
+a thread does not get on within a millisecond, more are started, soon one for each call that
+waits; a node that took its time when it was called last has one for itself at once. Of a run
+that is kept each node is reported by itself: the next one must not be called before that is
+saved.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 It keeps the newest one only, so a slow store slows nothing down; a store that is away is
 tried again, and the loop's status says so. Each start claims the checkpoint for itself:
-who went on with it before hears of that at the next save, and ends.
+the next save of an attempt that went on with it before is refused, and that attempt ends.
 """
 
 from __future__ import annotations

@@ -1,13 +1,12 @@
-"""What runs on a Dask worker? One attempt of one loop, as one long task.
+"""What runs on a Dask worker, and which workers are there? One long task for each attempt.
 
 Dask runs a task again when its worker dies, without telling anybody. So an attempt first
-asks the notebook whether it may: only the first that asks gets a yes, and what to do after
-a death is decided there. It stops by itself when nothing is heard of the notebook.
+asks the notebook whether it may run: only the first that asks gets a yes, and what to do after
+a death is decided there. It stops by itself when the notebook has been silent for a minute.
 
-Which workers does a Dask cluster have at this moment? Asked of its scheduler.
-
-A client's own list lags behind by seconds. All loops of one client share the question, so
-a cluster is asked at most twice a second however many loops live on it.
+Which workers a cluster has at this moment is asked of its scheduler; a client's own list lags
+behind by seconds. All loops of one client share the question, so a cluster is asked at most
+twice a second however many loops live on it.
 """
 
 from __future__ import annotations

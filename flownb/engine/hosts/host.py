@@ -1,9 +1,9 @@
 """Where does a loop's event loop live? On the notebook's, or in a thread of its own.
 
-A host starts one loop, posts to it from any thread, and tells when it has ended and
+A host starts one loop, posts to it from any thread, and reports when it has ended and
 everything it opened is closed. Nothing it does depends on the kernel being free, so a
 stop button works while a cell runs. Hosts of loops in other processes are in modules of
-their own: `process`, `cluster`.
+their own: `process`, `dask`.
 """
 
 from __future__ import annotations

@@ -1,11 +1,14 @@
-"""How is a running loop steered? Flags that it looks at, a state, and a way to wake it.
+"""How is a running loop controlled? Wishes that it looks at, a state, and a way to wake it.
 
-Every verb here is called on the loop's own event loop: a host posts it there from
-whatever thread the wish came in, and nothing that is asked waits for anything.
+Pause, resume, step, stop, apply: every verb here is called on the loop's own event loop. A host
+posts it there from whatever thread the wish came in, and nothing that is asked waits for
+anything.
 
-How does a loop let go of what still runs? A loser is left behind; at the end everything is.
+To cancel is to end calls whose outcome nobody wants: the losers of a join one by one, at the
+end of a loop all of them. An async call is cancelled, a sync one is abandoned.
 
-What does a loop do so that another one can go on where it ends?
+To resume after a crash, a loop takes up what an earlier attempt has left, and writes down where
+it stands (`Checkpointer`).
 """
 
 from __future__ import annotations

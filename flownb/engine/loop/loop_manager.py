@@ -5,14 +5,12 @@ between obey what was asked: pause, resume, stop, a new plan. The same coroutine
 on the notebook's event loop, on one in a thread, and in virtual time; only its
 `world` and its event loop differ.
 
-What does a loop open before its first item, and close after its last?
+Before the first item it opens the loop's resources (clients, connections, models) and sets its
+class nodes up, all on the loop's own event loop. They are closed in reverse order however the
+loop ends.
 
-Its resources (clients, connections, models) and its class nodes, all on the loop's
-own event loop, closed in reverse order however the loop ends.
-
-How is a loop driven on an event loop of its own? To its end, and nothing is left.
-
-The thread host does this in a thread of the kernel, the others in another process.
+`drive` runs a loop to its end on an event loop of its own: in a thread of the kernel, or in
+another process.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Where does a loop's next item come from, and when is it due?
+"""What is the source of a loop's items, and when is the next one due? A function, iterable, queue.
 
-From a function, an iterable, a queue, or from an item that has to be offered again.
-`every=` is a fixed rate from the start of the loop, without drift: a tick that falls
-into an iteration is skipped and counted, never queued.
+An item that has to be offered again comes first. `every=` is a fixed rate from the start of the
+loop, without drift: a tick that falls into an iteration is skipped and counted, never queued.
 """
 
 from __future__ import annotations

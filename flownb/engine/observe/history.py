@@ -1,7 +1,7 @@
-"""What is going on right now? The calls and waits of a loop that have not ended yet.
+"""What does a history keep of a loop? Its last spans, events and outputs, and the open calls.
 
-The stream tells of a call when it has ended. A live view also wants those that have not:
-here they are spans that end now. Reading changes nothing and may be done in any thread.
+The stream reports a call when it has ended. A live view also wants the open calls: here they
+are spans that end now. Reading changes nothing and may be done in any thread.
 """
 
 from __future__ import annotations

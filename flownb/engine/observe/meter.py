@@ -1,11 +1,10 @@
-"""How is a loop doing? Counters and log-bucketed latencies, folded from the stream.
+"""Which metrics does a loop have? Counters and latency histograms, folded from its stream.
 
 Buckets grow by 2 ** (1/8), so a quantile is at most 9 % too high, and two
 histograms merge by adding. Reading takes a snapshot and never stops the loop.
 
-How do a loop's counters get through a restart? As JSON, without what was under way.
-
-What was open when they were kept is made again, and counted then.
+Through a restart the counters go as JSON. The calls that were open then are left out: they are
+made again, and counted when they end.
 """
 
 from __future__ import annotations

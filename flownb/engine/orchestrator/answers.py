@@ -1,6 +1,6 @@
-"""What does a run know of itself? Every question is answered from what is known now.
+"""What does a run answer about itself? Status, metrics, logs, timeline: from what is known now.
 
-Nothing is asked of a loop: what it told is read, so an answer never stops one.
+Nothing is asked of a loop: what it has reported is read, so an answer never stops one.
 """
 
 from __future__ import annotations

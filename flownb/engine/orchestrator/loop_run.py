@@ -1,11 +1,12 @@
-"""What does a run keep of each of its loops? Its host, and what the stream left behind.
+"""What does a run keep of each of its loops, and is a loop restarted? A `LoopRun`, a `Supervisor`.
 
-Does a loop that has crashed start again, and when?
+A `LoopRun` is one loop through all its attempts: its host, and what its stream has reported
+(metrics, history, failures). A `LiveRun` holds those of one graph and what they share.
 
-With `restart="on_crash"`: yes, after a short wait that doubles from crash to crash, until
-it has crashed five times within a minute. A crash is the death of its process or worker,
-or a fault that is no item's; an item that failed under `on_error="stop"` is none, and what
-cannot be kept by a checkpoint could not be kept by the next attempt either.
+A `Supervisor` restarts a loop with `restart="on_crash"` after a short wait that doubles from
+crash to crash, until it has crashed five times within a minute. A crash is the death of its
+process or worker, or a fault that is no item's; an item that failed under `on_error="stop"` is
+none, and what cannot be kept by a checkpoint could not be kept by the next attempt either.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""Where will the loops of a graph live, and where do their queues?
+"""Where are the loops of a graph placed, and their queues? By pool, cluster and Redis.
 
 A graph started with `cluster=` puts the loops for which no pool was set there. Loops in
-other processes need a Redis that they reach, those on a cluster one that was given.
-
-What cannot be done, though each part of it is in order? Said at the start, never ignored.
+other processes need a Redis that they reach, those on a cluster one that was given. What cannot
+be done, though each part of it is in order, is an error at the start and never ignored.
 """
 
 from __future__ import annotations

@@ -1,11 +1,10 @@
-"""What do you hold after asking a run for something? A `Request`.
+"""What does a verb of a run return? A `Request`: awaitable, and done when what was asked is done.
 
-Asking acts at once; the request is done when what was asked has happened. Await it
-in a cell, or call `.wait()` where no event loop runs. Dropping it changes nothing.
+Asking acts at once. Await the request in a cell, or call `.wait()` where no event loop runs.
+Dropping it changes nothing.
 
-Is the kernel free? A beat each 50 ms on the notebook's event loop tells.
-
-It also puts the stand-ins for stdout up again, and lets an interrupt reach an awaiting
+The `Heartbeat`, a beat each 50 ms on the notebook's event loop, shows whether the kernel is
+free. It also puts the stand-ins for stdout up again, and lets an interrupt reach an awaiting
 cell at once: a kernel notices a signal only when its event loop has something to do.
 """
 

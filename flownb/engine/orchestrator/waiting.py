@@ -1,6 +1,7 @@
-"""When is a wait for loops over?
+"""When is `orch.wait()` over, and how far is it? When all loops have ended or released enough.
 
-How far is a bounded run? A bar for each loop: tqdm's own, in a notebook its widget.
+A reader that is idle because its writers were stopped or failed is not waited for
+(`Forsaken`). `Progress` draws a bar for each loop: tqdm's own, in a notebook its widget.
 """
 
 from __future__ import annotations

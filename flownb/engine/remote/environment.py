@@ -1,12 +1,11 @@
-"""Which builtins of a notebook does a node find in another process? Those that it may use.
+"""What of the notebook's environment does another process have? Its builtins, not its edits.
 
 `display` shows there what a print would: the text goes to the node's log. `input` finds
 nobody who answers.
 
-Which modules did you edit after a process had imported them? It keeps them as they were.
-
 In the kernel `%autoreload` or `importlib.reload` takes an edited module up. A process
-that runs a loop takes up what a cell defines, with `apply()`, but no module a second time.
+that runs a loop takes up what a cell defines, with `apply()`, but no module a second time:
+`Imports` names the modules that were edited after a process had imported them.
 """
 
 from __future__ import annotations

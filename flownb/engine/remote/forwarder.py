@@ -1,17 +1,14 @@
-"""How does a loop that lives elsewhere tell what happens? In batches, through one pipe.
+"""How does a loop elsewhere forward spans and events to its notebook? In batches, by one pipe.
 
-A `Forwarder` subscribes to the loop's stream as metrics and history do at home, keeps what
-it hears for a few milliseconds and sends it in one message; what nobody fetches is added
-up after a while (see `missed`). The last outputs ride along, unless they are costly: then
-they are sent so seldom that they cost 5 % at most. What is under way rides along ten times
-a second, if it has changed.
-
-What becomes of what a notebook does not fetch in time? It is added up.
+A `Forwarder` subscribes to the loop's stream as metrics and history do at home, keeps
+records for a few milliseconds and sends them in one message. The last outputs go with them,
+unless they are costly: then they are sent so seldom that they cost 5 % at most. The open calls
+go with them ten times a second, if they have changed.
 
 A loop elsewhere never waits for its notebook, which may be busy in C code, or suspended.
-So what it has to tell is kept up to a bound; beyond that the oldest records are added to a
+So its records are kept in a `Backlog` up to a bound; beyond that the oldest are added to a
 sum. Counters and histograms merge, so the metrics stay right; the timeline and the events
-have a gap, of which `LoopMetrics.missed` tells the length. By then far newer records wait
+have a gap, of which `LoopMetrics.missed` gives the length. By then far newer records wait
 than a history keeps, so a timeline would have forgotten them, too.
 """
 

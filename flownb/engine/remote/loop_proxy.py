@@ -1,8 +1,8 @@
 """What does the notebook know of a loop that lives elsewhere? Its `LoopProxy`.
 
-It has the face of a `LoopManager`: what is asked of it is sent there, and what the loop
-tells from there is replayed into the loop's stream, so that metrics, timelines, logs and
-observers read the same as for a loop in the kernel.
+It has the methods of a `LoopManager`: a verb is sent to the loop, and what the loop reports
+is replayed into its stream here, so that metrics, timelines, logs and observers read the same as
+for a loop in the kernel.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""How does a loop run in another process? The same coroutine, on an event loop there.
+"""How does a loop run in another process? In a `LoopServer`, on an event loop there.
 
-What is asked comes down a channel and is posted to the loop by a thread of its own; what
+It is the same coroutine. Verbs come down a channel and are posted to the loop by a thread of its own; what
 happens goes up through a `Forwarder`. The process host and the Dask host differ only in the
 channel.
 """

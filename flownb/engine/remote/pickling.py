@@ -1,19 +1,17 @@
-"""What travels when a loop moves to another process? One cloudpickle of all it needs.
+"""How is a loop pickled for another process? As one cloudpickle of all it needs: `PickledLoop`.
 
-Functions that were defined in a cell travel by value. A later plan refers to what is
+Functions that were defined in a cell are pickled by value. A later plan refers to what is
 there already: a node that was not edited keeps its state, its instance and its place in
 its source, as it would in the kernel.
 
-What must a process know of a notebook's cells besides the functions that travel?
+With the functions go the lines of the notebook's cells, which no file has: a traceback shows
+them. And the names that `__main__` has for them: there a node finds them that pickles something
+itself, say for a pool of its own. A function behind `functools.lru_cache` is pickled here too;
+cloudpickle would send its name only.
 
-Their lines, which no file has: a traceback shows them. And which names `__main__` has for
-what travels: there a node finds it that pickles something itself, say for a pool of its own.
-A function behind `functools.lru_cache` travels here too; cloudpickle would send its name only.
-
-How does a value travel between a loop in another process and the notebook?
-
-Plain values as they are, others as one cloudpickle each, so that a value which cannot
-travel spoils nothing but itself: a stand-in that shows what it was takes its place.
+A value between the loop and the notebook (`PortableValue`) goes as it is if it is plain, else as
+one cloudpickle of its own, so that a value which cannot be pickled spoils nothing but itself: a
+stand-in that shows what it was takes its place.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What does a cell see of a run while it waits for it? Prints, bars, and a helper thread."""
+"""What does a cell show while it waits for a run? Prints and bars; a helper thread runs it."""
 
 from __future__ import annotations
 

@@ -1,16 +1,15 @@
-"""How is a run kept while it goes on, so that it can go on after a crash?
+"""How is a one-shot run saved while it goes on? In a journal of steps, so it can be resumed.
 
 Everything that happens to a node is one step, added to the run's steps in its store. With
 `persistence_interval=0` a step is saved before the next call starts; above 0 steps are
 saved together every so many seconds, and a crash may repeat the last of them. Where a
 write takes its time (a server), a thread writes, and only the calls that wait for it wait.
-A thread that calls a row of nodes writes down itself that one has ended and the next begins.
+A thread that calls a chain of nodes saves itself that one has ended and the next begins.
 
-What did a node change inside a list or dict of the state, without returning it?
-
-Everybody sees such a change, as the object is shared; only the steps of the run would not
-know of it, and a run that is taken up would come out different. So each list and dict of
-a kept run's state is compared with what it was, when a node has ended.
+In-place changes: a node may change a list or dict of the state without returning it. Everybody
+sees that, as the object is shared; only the steps would not have it, and a resumed run would
+come out different. So when a node has ended, each list and dict of a kept run's state is
+compared with what it was.
 """
 
 from __future__ import annotations

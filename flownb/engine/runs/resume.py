@@ -1,8 +1,8 @@
-"""How does a run get a journal, and how is one that stopped taken up again?
+"""How is a run that stopped resumed? Its saved steps are replayed, then it goes on.
 
-How does a run that stopped find its place again? It goes through its steps once more.
+A `KeptRun` says in which store a run is kept, opens its journal, and finds what is there.
 
-The steps are taken in the order in which they were saved, and nobody is called: a node
+A `Replay` takes the steps in the order in which they were saved and calls nobody: a node
 whose end is among them ends again, with what it gave then. So joins, cycles, passes and
 visits come out as they were, also where the order of arrival decided. What then has not
 ended yet starts.

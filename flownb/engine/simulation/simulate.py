@@ -1,13 +1,11 @@
-"""What would this graph do, exactly? Run it in virtual time.
+"""What would this graph do, exactly? `simulate` runs it in virtual time, `sweep` with many seeds.
 
 The same engine on a `VirtualLoop`, in a helper thread, so it also works inside a
 running kernel: all loops in process whatever their pool, calls inline, time jumps.
 Same graph, same seed: same bytes, in any process, under any PYTHONHASHSEED.
 
-Does it hold whatever the chances? Simulate with one seed after the other.
-
-What a seed changes: declared lengths drawn from the rng, injected failures, jitter of
-retries, and whatever nodes draw from `ctx.rng`.
+A seed decides declared lengths drawn from the rng, injected failures, jitter of retries, and
+whatever nodes draw from `ctx.rng`. A sweep simulates with one seed after the other.
 """
 
 from __future__ import annotations

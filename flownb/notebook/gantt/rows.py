@@ -1,14 +1,13 @@
-"""Where does each span of a timeline stand? One row for each node, loop by loop.
+"""What are the rows, bars and time axis of a Gantt chart? One row for each node, loop by loop.
 
-Calls of one node that overlap stand under each other, up to a dozen lines. What finds
-no line any more, and what comes after many bars, is counted, not drawn.
+`Rows` places each span: calls of one node that overlap stand under each other, up to a dozen
+lines. What finds no line any more, and what comes after many bars, is counted, not drawn.
 
-How does one span look? A bar: solid at work, hatched while it waits.
+A `Bar` is one span, solid at work, hatched while it waits. What nobody waits for has a dashed
+outline and no fill of its own, so that what the producer waits for stands out. Colour says
+nothing alone.
 
-What nobody waits for has a dashed outline and no fill of its own, so that what the
-producer waits for stands out. Colour says nothing alone.
-
-Where on the sheet does a second lie? The time axis of a Gantt chart.
+The `Scale` says where on the sheet a second lies; `axis` and `grid` draw it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""How does the picture of a graph show what runs? Chips on the boxes, a word on the lanes.
+"""How does the picture of a graph show what runs? Badges on the boxes, a word on the swimlanes.
 
-The live view draws the same chips at the same places, and keeps them moving.
+The live view draws the same badges at the same places, and keeps them moving.
 """
 
 from __future__ import annotations

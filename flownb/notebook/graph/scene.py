@@ -1,10 +1,9 @@
-"""Which shapes does the picture of a workflow consist of?
+"""Which shapes is the picture of a workflow made of, and in which order are they drawn? A `Scene`.
 
-`scene` turns a workflow into boxes, lines and lanes with all coordinates, so that the
+`scene` turns a workflow into boxes, lines and swimlanes with all coordinates, so that the
 static SVG, the figure, the live view and a test look at the same thing. Shapes are
-numbered (n0, e0, q0), never named after what users type.
-
-How is a scene drawn? Lanes first, then lines, then boxes, then the legend.
+numbered (n0, e0, q0), never named after what users type. `draw` draws swimlanes first, then
+lines, then boxes, then the legend.
 """
 
 from __future__ import annotations

@@ -1,16 +1,14 @@
-"""What is a picture made of, and how does each part of it look?
+"""Which shapes is a picture made of, and how does each look? Marks, texts, rectangles, outlines.
 
 A `Picture` is marks (paths) and writings (texts) in groups, each with the name of its
 look. One table of looks serves the SVG and the figure. Colours of kinds are Okabe and
 Ito's, lightened, under dark text; everything that colour says, shape, dash or a word
 says too.
 
-Which shapes does a layout speak in? Rectangles and paths, as plain numbers.
+Rectangles and paths are plain numbers. A path is a tuple of steps: it starts with a point, then
+two numbers are a straight line to a point, six a cubic curve (two control points and the end).
 
-A path is a tuple of steps: it starts with a point, then two numbers are a straight
-line to a point, six a cubic curve (two control points and the end).
-
-Which shape has each kind of node? A kind is told by its outline, not by its colour.
+Each kind of node has an outline of its own: a kind shows by its outline, not by its colour.
 """
 
 from __future__ import annotations

@@ -1,13 +1,12 @@
-"""What becomes of the messages that a consumer was given and will never ack?
+"""Who claims the messages that a consumer will never ack, and who renews leases? The next reader.
 
-The next reader takes them over: at once when the consumer is known to be dead, else
-when it has been silent for longer than the visibility timeout. Redis cannot claim "if
-it still belongs to X", so each claim is made under WATCH on a key that every claim
-writes: of two readers that take the same message one does it all again.
+It claims them at once when the consumer is known to be dead, else when it has been silent for
+longer than the visibility timeout. Redis cannot claim "if it still belongs to X", so each claim
+is made under WATCH on a key that every claim writes: of two readers that take the same message
+one does it all again.
 
-Who renews the leases while the nodes work? One task beside the loop, for all its readers.
-
-Only where leases run out: inside one process the dead are known for certain.
+One task beside the loop renews the leases of all its readers while the nodes work, but only
+where leases run out: inside one process the dead are known for certain.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""How does a reader stop waiting without losing what arrives at that moment?
+"""How does a reader stop waiting without losing what arrives at that moment? By its `Inbox`.
 
-Redis marks a message as delivered when it answers, heard or not. So a *look* at
-the stream is never cancelled: it runs as a task of its own, and what it brings
+Redis marks a message as delivered when it replies, whether or not the reply is read. So a *look*
+at the stream is never cancelled: it runs as a task of its own, and what it brings
 after its reader has gone is kept here for the next one.
 """
 

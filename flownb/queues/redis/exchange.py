@@ -1,14 +1,13 @@
-"""How do many commands cross to a server for the price of one round trip?
+"""How is a pipeline of commands sent to Redis fast? Packed and parsed in one go, on one connection.
 
 redis-py connects, speaks TLS and knows who we are. What it does for each command of a
 pipeline costs more than the command, so here commands are packed in one go, and replies
 are read out of what has arrived without a coroutine for each.
 
-How are a hundred replies of one form read at the price of a few?
-
-A reply names the length of each text. So what has come is cut at every line end, and if
-all lengths are right it was cut where a parser would have cut it, one value after the
-other. Whatever looks different is left to the parser.
+A hundred replies of one form are parsed at the price of a few. A reply names the length of each
+text. So what has come is cut at every line end, and if all lengths are right it was cut where a
+parser would have cut it, one value after the other. Whatever looks different is left to the
+parser.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""Which consumer groups have been made? Each once per manager, before it is needed.
+"""Which consumer groups are there, and how far behind is each? `Groups`, and `queue_stats`.
 
-A group that is lost later is made again by the reader that misses it; when the server
-was away, all are asked for again: without persistence it has forgotten them.
-
-How full is a queue, and who is behind?
+Each group is made once per manager, before it is needed. One that is lost later is made again by
+the reader that misses it; when the server was away, all are asked for again: without persistence
+it has forgotten them.
 
 Redis' own `lag` is a guess once entries have been deleted, and differs between
 servers, so we count. A stream holds nothing that everybody has settled: in a

@@ -1,18 +1,17 @@
-"""When has a message been dealt with, and how does it leave the stream?
+"""What is one job at Redis? A push, an ack or a transaction: its commands, and what it notifies.
 
-Competing: one reader deletes the entry, and acks it. Not in a MULTI, which Redis refuses when
-it is full, and acks are what gives it its memory back; what is cut off in between is an entry
-that is pending and gone, which the next reader acks. Broadcast: each group acks, and who acks
-last deletes. Who is last is seen *after* the own ack, so that of two readers that ack at once
-at least one sees itself as the last.
+An ack in a competing queue: one reader deletes the entry, and acks it. Not in a MULTI, which
+Redis refuses when it is full, and acks are what gives it its memory back; what is cut off in
+between is an entry that is pending and gone, which the next reader acks. In a broadcast queue
+each group acks, and who acks last deletes. Who is last is seen *after* the own ack, so that of
+two readers that ack at once at least one sees itself as the last.
 
-How does a MULTI go only if the keys that it writes to are as they should be?
-
-Redis does the rest of a MULTI when one of its commands fails: a message would be acked though
-the push beside it was refused. So the keys are looked at first, under WATCH; if one of them
-changes before the MULTI is there, nothing of it is done, and it is tried again. On a queue that
-others push to all the time that would never end: after a few tries only what must not change at
-all is watched, and a look within the same moment has to do for the rest.
+A `Watch` sends a MULTI only if the keys that it writes to are as they should be (optimistic
+lock). Redis does the rest of a MULTI when one of its commands fails: a message would be acked
+though the push beside it was refused. So the keys are looked at first, under WATCH; if one of
+them changes before the MULTI is there, nothing of it is done, and it is tried again. On a queue
+that others push to all the time that would never end: after a few tries only what must not
+change at all is watched, and a look within the same moment has to do for the rest.
 """
 
 from __future__ import annotations

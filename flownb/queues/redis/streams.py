@@ -1,8 +1,7 @@
-"""How is a queue written down in Redis?
+"""How is a queue written down in Redis? As a stream with a consumer group for each reading loop.
 
-A queue is a stream, a reading side is a consumer group on it, a dead letter is an
-entry of `<loop>.dead`. Everything that knows a command by name is here or in
-`settle` and `bounded`.
+A dead letter is an entry of the stream `<loop>.dead`. Everything that knows a command by name is
+here or in `jobs`, `groups`, `claims` and `bounded`.
 """
 
 from __future__ import annotations

@@ -1,13 +1,12 @@
-"""How do a hundred pushes become one round trip, without waiting for each other?
+"""How are pushes and acks batched? By a `Batcher`: what is posted meanwhile leaves together.
 
-A lane has at most one batch on its way. What is posted meanwhile goes with the next
-one, up to `limit` at once. So an idle lane sends at once and a busy one batches as much
-as the server's own pace allows: no timer, no added latency, and one task for all.
+A batcher has at most one batch on its way. What is posted meanwhile goes with the next
+one, up to `limit` at once. So an idle batcher sends at once and a busy one batches as much
+as the server's own speed allows: no timer, no added latency, and one task for all.
 
-How does a loop push and ack without waiting, and without a task for each message?
-
-What is posted is sent soon, and who posted it hears of it in a call. Acks that come
-together, as those of a batch of short items, leave as one command.
+`Posts` lets a loop push and ack without waiting, and without a task for each message: what is
+posted is sent soon, and the callback `on_done` gets the outcome. Acks that come together, as
+those of a batch of short items, leave as one command.
 """
 
 from __future__ import annotations

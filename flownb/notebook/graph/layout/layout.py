@@ -1,13 +1,11 @@
-"""Where does each node of a graph stand, and along which way does each edge run?
+"""What is the layout of a graph? Where each node stands, and along which way each edge runs.
 
 A pure function of numbers: sizes of boxes and pairs of box numbers go in, rectangles
-and paths come out, left to right. `layers` finds the columns, `align` the heights;
-here they become coordinates. Edges bend only between columns and pass a column in a
-row of their own, so no edge ever runs through a box.
+and paths come out, left to right. `layers` finds the columns; here the cells of a column get
+their heights, and both become coordinates. Edges bend only between columns and pass a column in
+a row of their own, so no edge ever runs through a box.
 
-At which height does each cell of a column stand?
-
-Each cell wishes to stand level with its neighbours; cells of a column keep their
+Each cell of a column wishes to stand level with its neighbours; cells keep their
 order and their distance. The nearest heights that do (least sum of distances) are
 an isotonic regression, solved exactly by pooling; medians, not means, so that the
 main line of a flow comes out straight instead of almost straight.
