@@ -23,7 +23,7 @@ class Links:
     def __init__(self, plans: Sequence[LoopPlan]) -> None:
         self._plans = {p.loop: p for p in plans}
         self._completed: set[str] = set()
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self._lock = threading.Lock()
 
     def completed(self, loop: str) -> None:
@@ -35,8 +35,8 @@ class Links:
         """Give the reader loops that nobody feeds any more, each once."""
         with self._lock:
             unfed = [p.loop for p in self._plans.values() if self._is_unfed(p)]
-            news = [loop for loop in unfed if loop not in self._told]
-            self._told.update(news)
+            news = [loop for loop in unfed if loop not in self._reported]
+            self._reported.update(news)
             return news
 
     def add(self, plan: LoopPlan) -> None:
@@ -49,7 +49,7 @@ class Links:
         with self._lock:
             self._plans[plan.loop] = plan
             self._completed.discard(plan.loop)
-            self._told.discard(plan.loop)
+            self._reported.discard(plan.loop)
 
     def _is_unfed(self, plan: LoopPlan) -> bool:
         writers = self._writers(plan)
@@ -116,7 +116,7 @@ def _loops_of(workflow: Workflow, reader: str) -> list[str]:
     return [loop for loop in workflow.producers if before[flow.index[loop]]]
 
 
-def lanes(plans: Iterable[LoopPlan]) -> tuple[Swimlane, ...]:
+def swimlanes(plans: Iterable[LoopPlan]) -> tuple[Swimlane, ...]:
     """Tell a timeline what the plans know of each node."""
     return tuple(
         Swimlane(p.loop, n.name, n.detached, _limit(n.node.limit), p.options.max_in_flight)

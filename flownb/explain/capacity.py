@@ -189,10 +189,10 @@ def figures(workflow: Workflow, studies: Mapping[str, Study], rates: Rates) -> F
     found = {loop: loop_rates(study, rates) for loop, study in studies.items()}
     plans = {loop: study.plan for loop, study in studies.items()}
     pipes = tuple(_pipes(workflow, studies))
-    traffic = GraphRate(plans, found, pipes)
-    limits = dict(_limits(workflow, traffic))
-    loops = {loop: _loop(study, found[loop], traffic, limits) for loop, study in studies.items()}
-    queues = {pipe.queue: _queue(pipe, traffic) for pipe in pipes}
+    graph_rate = GraphRate(plans, found, pipes)
+    limits = dict(_limits(workflow, graph_rate))
+    loops = {loop: _loop(study, found[loop], graph_rate, limits) for loop, study in studies.items()}
+    queues = {pipe.queue: _queue(pipe, graph_rate) for pipe in pipes}
     return Figures(loops, queues, tuple(limits.values()))
 
 
@@ -212,7 +212,7 @@ def _pipes(workflow: Workflow, studies: Mapping[str, Study]) -> Iterator[Pipe]:
             yield Pipe(queue, options, tuple(writers.pop(queue)), tuple(readers[queue]))
 
 
-def _limits(workflow: Workflow, traffic: GraphRate) -> Iterator[tuple[int, LimitCapacity]]:
+def _limits(workflow: Workflow, graph_rate: GraphRate) -> Iterator[tuple[int, LimitCapacity]]:
     holders: dict[int, list[str]] = {}
     limits: dict[int, Limit] = {}
     for node in workflow.nodes.values():
@@ -220,7 +220,7 @@ def _limits(workflow: Workflow, traffic: GraphRate) -> Iterator[tuple[int, Limit
             limits[id(node.limit)] = node.limit
             holders.setdefault(id(node.limit), []).append(node.name)
     for key, limit in limits.items():
-        busy = sum(rate * use for rate, use in traffic.demand(key).values() if rate < inf)
+        busy = sum(rate * use for rate, use in graph_rate.demand(key).values() if rate < inf)
         yield key, LimitCapacity(f"Limit{_words(limit)}", tuple(holders[key]), busy)
 
 
@@ -230,60 +230,65 @@ def _words(limit: Limit) -> str:
 
 
 def _loop(
-    study: Study, found: Sequence[LoopRate], traffic: GraphRate, limits: Mapping[int, LimitCapacity]
+    study: Study,
+    found: Sequence[LoopRate],
+    graph_rate: GraphRate,
+    limits: Mapping[int, LimitCapacity],
 ) -> LoopCapacity:
-    pace = max(found, key=lambda p: p.period)
-    rate, options = traffic.rate(study.loop), study.plan.options
-    paced_by, limit = _paced_by(study.loop, pace, traffic, limits)
-    free = max(pace.ticks, *pace.uses.values(), 0.0)
+    loop_rate = max(found, key=lambda p: p.period)
+    rate, options = graph_rate.rate(study.loop), study.plan.options
+    paced_by, limit = _paced_by(study.loop, loop_rate, graph_rate, limits)
+    free = max(loop_rate.ticks, *loop_rate.uses.values(), 0.0)
     return LoopCapacity(
         study.loop,
         paced_by,
-        pace.release / MICRO,
+        loop_rate.release / MICRO,
         1 / rate if rate else inf,
         rate,
-        traffic.alone(study.loop),
+        graph_rate.alone(study.loop),
         study.plan.nodes[0].node.every,
-        tuple((name, study.takes(name)) for name in study.names(pace.awaited.chain)),
-        pace.hold / MICRO,
-        min(rate * pace.hold / MICRO, options.max_in_flight) if rate < inf else 0.0,
-        pace.hold / free if free else 0.0,
+        tuple((name, study.takes(name)) for name in study.names(loop_rate.awaited.chain)),
+        loop_rate.hold / MICRO,
+        min(rate * loop_rate.hold / MICRO, options.max_in_flight) if rate < inf else 0.0,
+        loop_rate.hold / free if free else 0.0,
         options.max_in_flight,
         limit,
         study.is_bound,
-        pace.crowded,
+        loop_rate.is_contended,
     )
 
 
 def _paced_by(
-    loop: str, pace: LoopRate, traffic: GraphRate, limits: Mapping[int, LimitCapacity]
+    loop: str, loop_rate: LoopRate, graph_rate: GraphRate, limits: Mapping[int, LimitCapacity]
 ) -> tuple[str, str]:
     """Say what binds: what makes the loop wait longest."""
-    rate, plan = traffic.rate(loop), traffic.plans[loop]
-    if rate < traffic.alone(loop):
-        held = traffic.held.get(loop, "")
-        if held and rate == traffic.cap[loop]:
+    rate, plan = graph_rate.rate(loop), graph_rate.plans[loop]
+    if rate < graph_rate.alone(loop):
+        held = graph_rate.held.get(loop, "")
+        if held and rate == graph_rate.cap[loop]:
             kind, _, which = held.partition(" ")
             return ("limit", limits[int(which)].limit) if kind == "limit" else ("full queue", which)
         return "messages", plan.reads or ""
-    fullest = max(pace.uses, key=lambda key: pace.uses[key], default=None)
-    if fullest is not None and pace.uses[fullest] >= pace.period > pace.release:
+    fullest = max(loop_rate.uses, key=lambda key: loop_rate.uses[key], default=None)
+    if fullest is not None and loop_rate.uses[fullest] >= loop_rate.period > loop_rate.release:
         return "limit", limits[fullest].limit
-    if pace.slots >= pace.period > pace.ticks:
+    if loop_rate.slots >= loop_rate.period > loop_rate.ticks:
         return "slots", ""
     every = plan.nodes[0].node.every
-    return ("clock" if every and pace.release < every * MICRO else "release"), ""
+    return ("clock" if every and loop_rate.release < every * MICRO else "release"), ""
 
 
-def _queue(pipe: Pipe, traffic: GraphRate) -> QueueCapacity:
-    open_ = any(len({p.runs[node] for p in traffic.paces[loop]}) > 1 for loop, node in pipe.writers)
-    writers = tuple(traffic.plans[loop].nodes[node].name for loop, node in pipe.writers)
+def _queue(pipe: Pipe, graph_rate: GraphRate) -> QueueCapacity:
+    open_ = any(
+        len({p.runs[node] for p in graph_rate.loop_rates[loop]}) > 1 for loop, node in pipe.writers
+    )
+    writers = tuple(graph_rate.plans[loop].nodes[node].name for loop, node in pipe.writers)
     return QueueCapacity(
         pipe.queue,
         writers,
         pipe.readers,
-        traffic.arrival[pipe.queue],
-        traffic.serviced(pipe),
+        graph_rate.arrival[pipe.queue],
+        graph_rate.serviced(pipe),
         open_,
         pipe.options.maxlen,
         pipe.presses_back,

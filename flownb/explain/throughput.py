@@ -51,7 +51,7 @@ class GraphRate:
     """Items per second of each loop, and what each queue gets; `held` says what holds a loop."""
 
     plans: Mapping[str, LoopPlan]
-    paces: Mapping[str, Sequence[LoopRate]]
+    loop_rates: Mapping[str, Sequence[LoopRate]]
     pipes: tuple[Pipe, ...]
     cap: dict[str, float] = field(default_factory=dict)
     held: dict[str, str] = field(default_factory=dict)
@@ -67,7 +67,7 @@ class GraphRate:
 
     def alone(self, loop: str) -> float:
         """Items per second of a loop that nobody holds up: its slowest choice."""
-        return min((per_second(p.period) for p in self.paces[loop]), default=inf)
+        return min((per_second(p.period) for p in self.loop_rates[loop]), default=inf)
 
     def rate(self, loop: str) -> float:
         """Items per second of a loop."""
@@ -90,7 +90,9 @@ class GraphRate:
     def pushed(self, loop: str, node: int) -> float:
         """Messages per second that a queue node may push, in its worst case."""
         bound = min(self.cap[loop], self._brought(loop))
-        found = [_times(p.runs[node], min(per_second(p.period), bound)) for p in self.paces[loop]]
+        found = [
+            _times(p.runs[node], min(per_second(p.period), bound)) for p in self.loop_rates[loop]
+        ]
         return max(found, default=0.0)
 
     def _flow(self) -> None:
@@ -116,7 +118,7 @@ class GraphRate:
         reader = self.plans[loop].nodes[0].node.reader
         ack = reader.ack if reader is not None else "done"
         ends = {"done": "settled", "awaited": "release"}.get(ack)
-        return max((getattr(p, ends) for p in self.paces[loop]), default=0.0) if ends else 0.0
+        return max((getattr(p, ends) for p in self.loop_rates[loop]), default=0.0) if ends else 0.0
 
     def _press_back(self) -> bool:
         changed = False
@@ -133,7 +135,7 @@ class GraphRate:
     def demand(self, limit: int) -> dict[str, tuple[float, float]]:
         """Give (items per second, busy seconds per item) of each loop that uses a limit."""
         found = {}
-        for loop, each in self.paces.items():
+        for loop, each in self.loop_rates.items():
             use = max((p.uses.get(limit, 0.0) for p in each), default=0.0) / MICRO
             if use:
                 found[loop] = (self.rate(loop), use)
@@ -142,7 +144,7 @@ class GraphRate:
     def _share_limits(self) -> bool:
         changed = False
         for limit in dict.fromkeys(
-            key for each in self.paces.values() for p in each for key in p.uses
+            key for each in self.loop_rates.values() for p in each for key in p.uses
         ):
             users = self.demand(limit)
             if len(users) > 1 and sum(_times(u, r) for r, u in users.values()) > 1 + 1e-6:
@@ -206,7 +208,7 @@ class LoopRate:
         return self.slowest.settled
 
     @property
-    def crowded(self) -> bool:
+    def is_contended(self) -> bool:
         """Whether a busy limit and something else that is busy may get in each other's way.
 
         Only where items overlap: what one has begun is still going on when the next begins.
@@ -224,7 +226,7 @@ class LoopRate:
 
 
 def loop_rates(study: Study, rates: Rates) -> list[LoopRate]:
-    """Give the pace for each choice of the ifs whose shares nobody knows.
+    """Give the loop's rate for each choice of the ifs whose shares nobody knows.
 
     Ifs of which *rates* tells the shares count with their mean.
     """
@@ -250,10 +252,10 @@ def share(rates: Rates, option: Option) -> float | None:
 def _mean(study: Study, weighted: Sequence[tuple[float, Schedule]]) -> LoopRate:
     whole = sum(weight for weight, _ in weighted)
     each = [(weight / whole, of_course(study, it)) for weight, it in weighted]
-    slowest = max((pace for _, pace in each), key=lambda p: (p.period, p.release))
+    slowest = max((loop_rate for _, loop_rate in each), key=lambda p: (p.period, p.release))
     if len(each) == 1:
         return slowest
-    limits = {key for _, pace in each for key in pace.uses}
+    limits = {key for _, loop_rate in each for key in loop_rate.uses}
     return LoopRate(
         sum(w * p.release for w, p in each),
         sum(w * p.ticks for w, p in each),
@@ -268,7 +270,7 @@ def _mean(study: Study, weighted: Sequence[tuple[float, Schedule]]) -> LoopRate:
 
 
 def of_course(study: Study, it: Schedule) -> LoopRate:
-    """Give the pace if every item took this course."""
+    """Give the loop's rate if every item took this course."""
     plan = study.plan
     awaited = study.release_of(it)
     every, slots = plan.nodes[0].node.every, 0.0

@@ -25,7 +25,7 @@ Arrivals = list[tuple["PlanEdge", Any]]
 
 
 class Cycle:
-    """Where one knot of a run stands: `wanted` inputs of each node of this pass."""
+    """Where one cycle of a run stands: `wanted` inputs of each node of this pass."""
 
     __slots__ = (
         "_inner", "_routes", "_sent", "back", "failed", "leaving", "left", "members", "passes",
@@ -108,10 +108,10 @@ class Rounds(Item):
         self._over: list[Cycle] = []
 
     def check(self) -> None:
-        """Go on with the knots whose pass is over; then release and settle as ever."""
+        """Go on with the cycles whose pass is over; then release and settle as ever."""
         if self._over:
-            for knot in self._over:
-                self._pass_over(knot)
+            for cycle in self._over:
+                self._pass_over(cycle)
             self._over.clear()
         if not self.open or self.order is not None:
             super().check()
@@ -124,8 +124,8 @@ class Rounds(Item):
     def _open(self, token: Token) -> None:
         self.open[token] = None
 
-    def _knot_of(self, edge: PlanEdge) -> Cycle | None:
-        """Give the knot that holds an edge back until its pass is over."""
+    def _cycle_of(self, edge: PlanEdge) -> Cycle | None:
+        """Give the cycle that holds an edge back until its pass is over."""
         number = self.runners[edge.source].plan.cycle
         if number >= 0 and (edge.back or self.runners[edge.target].plan.cycle != number):
             return self.cycles[number]
@@ -134,9 +134,9 @@ class Rounds(Item):
     def _deliver(self, edge: PlanEdge, payload: Any, mask: int) -> None:  # noqa: ARG002
         if edge.target in self.lost:
             return
-        knot = self._knot_of(edge)
-        if knot is not None:
-            knot.sent(edge, payload)
+        cycle = self._cycle_of(edge)
+        if cycle is not None:
+            cycle.sent(edge, payload)
         else:
             self._reach(edge, payload)
 
@@ -154,7 +154,7 @@ class Rounds(Item):
         raise NotImplementedError
 
     def _counts(self, target: NodeRunner) -> bool:
-        """Whether the node waits for several inputs, in this pass of its knot."""
+        """Whether the node waits for several inputs, in this pass of its cycle."""
         if target.plan.cycle < 0 or not self.cycles[target.plan.cycle].passes:
             return target.counts
         return self.cycles[target.plan.cycle].wanted[target.plan.index] > 1
@@ -185,32 +185,32 @@ class Rounds(Item):
     # -- dead ways -------------------------------------------------------------
 
     def _kill(self, edges: Sequence[PlanEdge], *, failed: bool) -> None:
-        self._bury_all([(e, failed) for e in reversed(edges) if self._knot_of(e) is None])
+        self._kill_all([(e, failed) for e in reversed(edges) if self._cycle_of(e) is None])
 
-    def _bury_all(self, stack: list[tuple[PlanEdge, bool]]) -> None:
+    def _kill_all(self, stack: list[tuple[PlanEdge, bool]]) -> None:
         while stack:
             edge, mark = stack.pop()
             target = self.runners[edge.target]
             passed: bool | None = mark
             if self._counts(target):
-                passed = self._bury(target, self._join(target), mark=mark)
+                passed = self._kill_edge(target, self._join(target), mark=mark)
             elif not target.plan.join_behind or target.plan.multi:
                 continue
             else:
                 self._settle(target)
             if passed is not None:
-                outs = [e for e in reversed(target.outs) if self._knot_of(e) is None]
+                outs = [e for e in reversed(target.outs) if self._cycle_of(e) is None]
                 stack.extend((e, passed) for e in outs)
 
-    def _bury(self, target: NodeRunner, join: Join, *, mark: bool) -> bool | None:
+    def _kill_edge(self, target: NodeRunner, join: Join, *, mark: bool) -> bool | None:
         had_token = join.token is not None
-        passed = super()._bury(target, join, mark=mark)
+        passed = super()._kill_edge(target, join, mark=mark)
         if passed is not None and not had_token:
             self._settle(target)
         return passed
 
     def close(self, token: Token) -> None:
-        """Take a token out of the books, and out of the pass of its knot.
+        """Take a token out of the books, and out of the pass of its cycle.
 
         One call of many over a list does not settle its node.
         """
@@ -222,29 +222,29 @@ class Rounds(Item):
     def _settle(self, runner: NodeRunner) -> None:
         """Count a node that ended or is bypassed; the last one ends the pass."""
         if runner.plan.cycle >= 0:
-            knot = self.cycles[runner.plan.cycle]
-            knot.left -= 1
-            if knot.left == 0:
-                self._over.append(knot)
+            cycle = self.cycles[runner.plan.cycle]
+            cycle.left -= 1
+            if cycle.left == 0:
+                self._over.append(cycle)
 
     # -- the next pass ---------------------------------------------------------
 
-    def _pass_over(self, knot: Cycle) -> None:
-        starts = knot.next_pass()
-        for index in knot.wanted if starts else ():
+    def _pass_over(self, cycle: Cycle) -> None:
+        starts = cycle.next_pass()
+        for index in cycle.wanted if starts else ():
             self.joins.pop(index, None)
         for index, arrivals in starts.items():
-            self._enter(knot, self.runners[index], arrivals)
+            self._enter(cycle, self.runners[index], arrivals)
         if not starts:
-            live, dead = knot.outgoing()
+            live, dead = cycle.outgoing()
             for edge, payload in live:
                 self._reach(edge, payload)
-            self._bury_all([(e, knot.failed) for e in reversed(dead)])
+            self._kill_all([(e, cycle.failed) for e in reversed(dead)])
 
-    def _enter(self, knot: Cycle, target: NodeRunner, arrivals: Arrivals) -> None:
+    def _enter(self, cycle: Cycle, target: NodeRunner, arrivals: Arrivals) -> None:
         """Let what came back start a node, or be one input of a join."""
         extra = len(arrivals) - 1
-        if knot.wanted[target.plan.index] + extra == 1:
+        if cycle.wanted[target.plan.index] + extra == 1:
             self._reach(*arrivals[0])
             return
         join = self._join(target)

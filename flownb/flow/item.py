@@ -60,9 +60,31 @@ class Item:
     """One iteration: what the producer made, and everything that comes of it."""
 
     __slots__ = (
-        "arms", "errors", "idle_since", "index", "iteration", "joins", "loop", "lost", "memo",
-        "message", "open", "order", "outbox", "parked", "payload", "popped", "produced", "released",
-        "runners", "settled", "shed", "slot", "throttled", "visits", "waits",
+        "arms",
+        "errors",
+        "held_back",
+        "idle_since",
+        "index",
+        "iteration",
+        "joins",
+        "loop",
+        "lost",
+        "memo",
+        "message",
+        "open",
+        "order",
+        "parked",
+        "payload",
+        "popped",
+        "produced",
+        "released",
+        "runners",
+        "settled",
+        "shed",
+        "slot",
+        "throttled",
+        "visits",
+        "waits",
     )  # fmt: skip
 
     def __init__(
@@ -79,7 +101,7 @@ class Item:
         self.order: Order[Token] | None = order_of(loop.plan)
         self.lost: set[int] = set()
         self.popped: list[tuple[str, str]] = []
-        self.outbox: list[Any] = []
+        self.held_back: list[Any] = []
         self.waits = 0  # how many awaited tokens are open, unless `arms` knows better
         self.arms = LiveArms() if loop.plan.policy == "path_live" else None
         self.joins: dict[int, Join] = {}
@@ -304,13 +326,13 @@ class Item:
             target = self.runners[edge.target]
             passed: bool | None = mark
             if target.counts:
-                passed = self._bury(target, self._join(target), mark=mark)
+                passed = self._kill_edge(target, self._join(target), mark=mark)
             elif not target.plan.join_behind or target.plan.multi:
                 continue
             if passed is not None:
                 stack.extend((e, passed) for e in reversed(target.outs))
 
-    def _bury(self, target: NodeRunner, join: Join, *, mark: bool) -> bool | None:
+    def _kill_edge(self, target: NodeRunner, join: Join, *, mark: bool) -> bool | None:
         """Settle a dead in-edge; say which mark the join passes on, None while it does not."""
         join.left -= 1
         join.failed |= mark

@@ -296,7 +296,7 @@ class RunItem(FailureRules):
 
     def onward(self, token: Token, output: Any) -> tuple[Any, Collection[PlanEdge] | None]:
         """Fold what a node returned into the state, and choose its edges."""
-        token.said, seen = output, token.state
+        token.returned, seen = output, token.state
         if output is None and token.at.smooth:
             passed, live = output, None
         else:
@@ -308,18 +308,18 @@ class RunItem(FailureRules):
     def _routed(self, token: Token, output: Any) -> tuple[Any, Collection[PlanEdge] | None]:
         if token.gathering is not None:
             return output, None
-        plan, passed, said = token.at.plan, output, output
+        plan, passed, returned = token.at.plan, output, output
         if token.at.smooth:
             if self.states is not None:
                 self._update(token, output, self.states)
             return output, None
         if isinstance(output, Popped):
             came = output.verdict or self.states is None
-            token.said = said = output.payload if came else None
+            token.returned = returned = output.payload if came else None
         if passes_on(token.at):
-            token.said = None
+            token.returned = None
         elif self.states is not None:
-            passed = self._update(token, said, self.states)
+            passed = self._update(token, returned, self.states)
         live: Collection[PlanEdge] | None = None
         if isinstance(output, Popped):
             passed = Popped(output.verdict, output.payload if self.states is None else passed)
@@ -334,7 +334,7 @@ class RunItem(FailureRules):
         state, name, schema = token.state, token.at.name, self.once.schema
         if token.at.node.over is not None:
             output = {token.at.node.into or name: output}
-        token.said = update = schema.update(output, state.values, name)
+        token.returned = update = schema.update(output, state.values, name)
         if update:
             token.state = states.updated(state, name, self._place(token), update)
         return schema.view(token.state.values) if token.at.plan.branches else None
@@ -344,8 +344,8 @@ class RunItem(FailureRules):
         plan = token.at.plan
         if plan.cycle < 0:
             return plan.index, 0, plan.index, token.visit
-        knot = self.cycles[plan.cycle]
-        return knot.members[0], knot.passes, plan.index, token.visit
+        cycle = self.cycles[plan.cycle]
+        return cycle.members[0], cycle.passes, plan.index, token.visit
 
     def walked(self, token: Token, walk: ItemChain) -> None:
         """Move a token along a row of nodes that one thread has called."""
@@ -443,7 +443,7 @@ class RunItem(FailureRules):
 
     def _kept(self, token: Token, gathering: Gathering, live: Collection[PlanEdge]) -> list[Any]:
         """Take what the calls over a list gave that worked; None stands for the others."""
-        token.said, seen = gathering.results, token.state
+        token.returned, seen = gathering.results, token.state
         if self.states is not None:
             self._update(token, gathering.results, self.states)
         if self.loop.hooks is not None:
@@ -481,8 +481,8 @@ def passes_on(runner: NodeRunner) -> bool:
 
 def works_on_state(once: Once, entry: Any) -> bool:
     """Whether nodes work on a state, and not on what the node before them gave."""
-    said = entry is None or bool(once.schema.model) or isinstance(entry, (Mapping, BaseModel))
-    return once.on_state and said
+    is_state = entry is None or bool(once.schema.model) or isinstance(entry, (Mapping, BaseModel))
+    return once.on_state and is_state
 
 
 class Gathering:

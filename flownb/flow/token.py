@@ -18,9 +18,29 @@ class Token(Printing):
     """One node call to come, running, or waiting at a join; one attempt or several."""
 
     __slots__ = (
-        "admitted", "asked", "at", "attempt", "before", "buffer", "cancelled", "contexts",
-        "entered", "gathering", "granted", "in_thread", "item", "mask", "noted", "outbox",
-        "payload", "pushes", "said", "start", "state", "task", "visit",
+        "admitted",
+        "asked",
+        "at",
+        "attempt",
+        "before",
+        "buffer",
+        "cancelled",
+        "contexts",
+        "entered",
+        "gathering",
+        "granted",
+        "held_back",
+        "in_thread",
+        "item",
+        "mask",
+        "noted",
+        "payload",
+        "pushes",
+        "returned",
+        "start",
+        "state",
+        "task",
+        "visit",
     )  # fmt: skip
 
     def __init__(self, item: Any, at: NodeRunner, payload: Any, mask: int, visit: int = 0) -> None:
@@ -36,11 +56,11 @@ class Token(Printing):
         self.granted: Any = None
         self.state: Any = None
         self.gathering: Any = None
-        self.said: Any = None
+        self.returned: Any = None
         self.noted: Any = None
         self.admitted = self.entered = self.cancelled = self.in_thread = False
         self.pushes: Sequence[Any] = ()  # hardly any call has these three
-        self.outbox: Sequence[Any] = ()
+        self.held_back: Sequence[Any] = ()
         self.contexts: Sequence[Any] = ()
 
     @property

@@ -96,7 +96,7 @@ class _Compiler:
         each = [v for v in joins if nodes[self.flow.names[v]].join == "each"]
         multi = reach(self.flow.succ, each)
         told = [v for v in joins if not multi[v]]
-        if self.back:  # a knot has to know when nothing of a pass is left
+        if self.back:  # a cycle has to know when nothing of a pass is left
             told += [v for v in self.order if self.cycle[v] >= 0]
         return multi, reach(self.flow.pred, told)
 
@@ -321,7 +321,7 @@ def back_edges(succ: Sequence[Sequence[int]], root: int) -> Edges:
 
 
 def cycles_of(succ: Sequence[Sequence[int]]) -> list[int]:
-    """Number the knot of each node, -1 for a node that no cycle goes through.
+    """Number the cycle of each node, -1 for a node that no cycle goes through.
 
     >>> cycles_of([[1], [2], [1, 3], []])
     [-1, 0, 0, -1]
@@ -332,19 +332,21 @@ def cycles_of(succ: Sequence[Sequence[int]]) -> list[int]:
     found = [sorted(k) for k in nx.strongly_connected_components(graph) if len(k) > 1]
     found += [[v] for v, targets in enumerate(succ) if v in targets]
     number = [-1] * len(succ)
-    for i, knot in enumerate(sorted(found)):
-        for v in knot:
+    for i, cycle in enumerate(sorted(found)):
+        for v in cycle:
             number[v] = i
     return number
 
 
-def in_one_piece(order: Sequence[int], succ: Sequence[Sequence[int]], knot: list[int]) -> list[int]:
-    """Sort *order* so that each knot stands together; what leads to a knot stands before it.
+def in_one_piece(
+    order: Sequence[int], succ: Sequence[Sequence[int]], cycle: list[int]
+) -> list[int]:
+    """Sort *order* so that each cycle stands together; what leads to a cycle stands before it.
 
     *order* is topological without the back edges, *succ* has them left out.
     """
-    # one place for each knot, and one for each node that is in none
-    place = {v: (v if knot[v] < 0 else ~knot[v]) for v in order}
+    # one place for each cycle, and one for each node that is in none
+    place = {v: (v if cycle[v] < 0 else ~cycle[v]) for v in order}
     inside: dict[int, list[int]] = {}
     for v in order:
         inside.setdefault(place[v], []).append(v)

@@ -69,7 +69,7 @@ class QueuesByHand:
         there = await self._use(partial(_still_there, loop, others)) if others else []
         if others:
             self._offer(loop, there)
-        moved = await self._use(lambda m: m.letters.replay(loop, queued)) if queued else 0
+        moved = await self._use(lambda m: m.dead_letters.replay(loop, queued)) if queued else 0
         return len(there) + moved
 
     async def stats(self, queue: str) -> QueueStats:
@@ -137,5 +137,5 @@ async def _still_there(
     loop: str, letters: Sequence[dict[str, Any]], manager: QueueManager
 ) -> list[dict[str, Any]]:
     """Those that still are among the dead letters."""
-    there = await manager.letters.still_there(loop, [letter["id"] for letter in letters])
+    there = await manager.dead_letters.still_there(loop, [letter["id"] for letter in letters])
     return [letter for letter in letters if letter["id"] in there]

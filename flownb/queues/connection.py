@@ -39,7 +39,7 @@ class Connection:
     def __init__(self, server: Server, *, keys: Keys, virtual: bool, patient: bool) -> None:
         self.server = server
         self.closed = ""
-        self.tell: Callable[[str], None] = _silent
+        self.on_absence: Callable[[str], None] = _silent
         """Hears where the server is when it goes, and "" when it comes back."""
         self.came_back: Callable[[], None] = _silent
         self._keys, self._virtual, self._patient = keys, virtual, patient
@@ -79,7 +79,7 @@ class Connection:
             link = self.link
             self._availability = Availability(
                 self._take_a_write, where=link.where, patient=self._patient,
-                back=self.came_back, tell=self.tell, closed=self.closed,
+                back=self.came_back, on_absence=self.on_absence, closed=self.closed,
             )  # fmt: skip
         return self._availability
 
@@ -97,10 +97,10 @@ class Connection:
         """For how many seconds the server has owed us an answer."""
         return 0.0 if self._link is None else self._link.silent
 
-    def notify(self, bell: str) -> None:
+    def notify(self, channel: str) -> None:
         """Wake who listens, if there was ever a link."""
         if self._link is not None:
-            self._link.notify(bell)
+            self._link.notify(channel)
 
     @contextmanager
     def errors(self, subject: str) -> Iterator[None]:
@@ -249,7 +249,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5  # seconds between two questions
 class Availability:
     """Whether a server is there, as one event loop sees it.
 
-    `ask` has it do something; `back` is called whenever it has come back; `tell` hears of
+    `ask` has it do something; `back` is called whenever it has come back; `on_absence` is called with
     each absence that lasts, where the server is, and "" when it is over.
     """
 
@@ -260,13 +260,13 @@ class Availability:
         where: str,
         patient: bool,
         back: Callable[[], None],
-        tell: Callable[[str], None],
+        on_absence: Callable[[str], None],
         closed: str = "",
     ) -> None:
         self._ask, self._where, self._patient = ask, where, patient
-        self._back, self._tell = back, tell
+        self._back, self._on_absence = back, on_absence
         self._since: float | None = None
-        self._told = ""
+        self._reason = ""
         self._probing: asyncio.Task[None] | None = None
         self._closed = closed  # why nobody waits any more
 
@@ -298,7 +298,7 @@ class Availability:
     async def _probe(self) -> None:
         begun, pause = time.monotonic(), _FIRST_PAUSE
         self._since = begun
-        self._told = ""
+        self._reason = ""
         while True:
             # Jitter: a hundred loops shall not knock at the same moment.
             await asyncio.sleep(pause * random.uniform(0.5, 1))
@@ -308,13 +308,13 @@ class Availability:
             except Exception as error:  # noqa: BLE001  a refusal is an answer: it is there
                 if not is_away(error):
                     break
-                if not self._told:
-                    self._told = located(self._where, error)
-                    self._tell(self._told)
+                if not self._reason:
+                    self._reason = located(self._where, error)
+                    self._on_absence(self._reason)
             pause = min(2 * pause, _LONGEST_PAUSE)
         self._since = None
-        if self._told:
-            self._tell("")
+        if self._reason:
+            self._on_absence("")
         self._back()
 
     @property
@@ -323,7 +323,9 @@ class Availability:
         since = self._since
         if since is None:
             return ""
-        return f"redis is away since {time.monotonic() - since:.0f} s ({self._told or self._where})"
+        return (
+            f"redis is away since {time.monotonic() - since:.0f} s ({self._reason or self._where})"
+        )
 
     async def aclose(self, reason: str) -> None:
         """Whoever waits gets a QueueError."""

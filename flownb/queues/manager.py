@@ -22,7 +22,7 @@ from flownb.queues.receive.claims import LeaseRenewal
 from flownb.queues.receive.inbox import Inbox
 from flownb.queues.receive.reader import StreamReader
 from flownb.queues.redis.groups import Groups, queue_stats
-from flownb.queues.redis.jobs import Job, ack_job, data_bell, room_bell
+from flownb.queues.redis.jobs import Job, ack_job, data_channel, room_channel
 from flownb.queues.redis.streams import Keys, groups_of
 from flownb.queues.send.batcher import Batcher, Posts, Ways, push_job
 from flownb.queues.send.bounded import BoundedPush
@@ -76,7 +76,7 @@ class QueueManager:
         self._consumer = consumer
         self._clock = clock
         self._heard_until = 0.0
-        self._unread: Callable[[Unread], None] = lambda _: None
+        self._on_unread: Callable[[Unread], None] = lambda _: None
         self._virtual = bool(getattr(clock, "virtual", False))
         server = server if hasattr(server, "connect") else open_server(server)
         self._to = Connection(server, keys=self._keys, virtual=self._virtual, patient=patient)
@@ -87,35 +87,37 @@ class QueueManager:
         self._streams: dict[tuple[str, str], StreamReader] = {}
         self._inboxes: dict[tuple[str, str], Inbox] = {}
         self._lease_renewal = LeaseRenewal(self._to, self._streams)
-        self._outbox = Transactions(
+        self._transactions = Transactions(
             self._to, common=self._common, next_id=self._next_id, spec=self._spec
         )
         ways = Ways(
             self._batcher,
             self._common,
             self._next_id,
-            self._groups.learn,
+            self._groups.add,
             self._ack_job,
             self._let_go,
         )
         self.posts = Posts(self._to, ways)
-        self.letters = DeadLetterStream(self._to, self._keys, hold=self.hold, outbox=self._outbox)
+        self.dead_letters = DeadLetterStream(
+            self._to, self._keys, hold=self.hold, transactions=self._transactions
+        )
 
     @property
     def away(self) -> str:
         """Since when the server is away, in words; "" while it is there. From any thread."""
         return self._to.away
 
-    def on_absence(self, tell: Callable[[str], None]) -> None:
-        """Have `tell` called with the server's address when it goes, "" when it is back."""
-        self._to.tell = tell
+    def on_absence(self, callback: Callable[[str], None]) -> None:
+        """Have `callback` called with the server's address when it goes, "" when it is back."""
+        self._to.on_absence = callback
 
-    def on_unread(self, tell: Callable[[Unread], None]) -> None:
-        """Have `tell` called for each message that goes to the dead letters unread."""
-        self._unread = tell
+    def on_unread(self, callback: Callable[[Unread], None]) -> None:
+        """Have `callback` called for each message that goes to the dead letters unread."""
+        self._on_unread = callback
 
-    def _tell_unread(self, unread: Unread) -> None:
-        self._unread(unread)
+    def _report_unread(self, unread: Unread) -> None:
+        self._on_unread(unread)
 
     async def push(self, queue: str, data: Any, *, meta: dict[str, Any] | None = None) -> str:
         """Push one message; its id, once Redis has acknowledged it.
@@ -132,7 +134,7 @@ class QueueManager:
         push = self.hold(queue, data, meta=meta)
         with self._to.errors(f"queue {queue!r}"):
             reply = await self._batcher(push.spec).submit(push_job(push, self._next_id()))
-            self._groups.learn(push)
+            self._groups.add(push)
         return reply.decode() if isinstance(reply, bytes) else str(reply)
 
     def hold(self, queue: str, data: Any, *, meta: dict[str, Any] | str | None = None) -> Push:
@@ -176,9 +178,9 @@ class QueueManager:
             )
             if mine:
                 more = [self._ack_job(queue, [id_], reader) for queue, id_ in also]
-                await self._outbox.send(reader, pushes, [*more, ack], undone)
+                await self._transactions.send(reader, pushes, [*more, ack], undone)
                 for push in pushes:
-                    self._groups.learn(push)
+                    self._groups.add(push)
         for queue, id_ in ((message.queue, message.id), *also):
             self._let_go(queue, [id_], reader)
         return mine
@@ -186,7 +188,7 @@ class QueueManager:
     def _settling(self, message: Message, reader: str) -> tuple[Job, Callable[[], Any]]:
         """What settles a message, and whether that is still to be done."""
         if message.letter:
-            return self.letters.settling(reader, message.id)
+            return self.dead_letters.settling(reader, message.id)
         spec = self._spec(message.queue)
         undone = partial(self._stream(spec, reader).is_pending, message.id)
         return self._ack_job(spec.name, [message.id], reader), undone
@@ -239,15 +241,15 @@ class QueueManager:
             await self._groups.make(spec, (*spec.known_groups, spec.group_of(reader)))
             others = self._stream(spec, reader).others_hold
             while True:
-                # The bell hangs before we look, so no ack in between is missed.
-                with self._to.link.listen(room_bell(key)) as bell:
+                # The notifier hangs before we look, so no ack in between is missed.
+                with self._to.link.listen(room_channel(key)) as notifier:
                     stats = await self.stats(queue)
                     lag = sum(g.lag for g in stats.groups if g.group == spec.group_of(reader))
                     if not lag and not await self._to.retry_until_back(others):
                         return
                     if lag and not self._virtual:  # else each ack would have us look
                         await asyncio.sleep(_UNHURRIED)
-                    await bell.wait(self._to.link.drain_poll)
+                    await notifier.wait(self._to.link.drain_poll)
 
     async def ack(self, queue: str, message_ids: Sequence[str], *, reader: str = MANUAL) -> None:
         """Settle messages: they are deleted (broadcast: with the last group's ack)."""
@@ -275,7 +277,7 @@ class QueueManager:
                     queue = {"queue": message.queue, "message_id": message.id}
                     record = record | queue | {"item": item}
             job = dead_letter_job(self._keys, loop, self._next_id(), record, ack)
-            reply: bytes = await self._outbox.submit(loop, replace(job, undone=undone))
+            reply: bytes = await self._transactions.submit(loop, replace(job, undone=undone))
         if message is not None:
             self._let_go(message.queue, [message.id], reader)
         return reply.decode()
@@ -294,7 +296,7 @@ class QueueManager:
         """The last `count` dead letters of a loop, oldest first, each with its `id`."""
         checked("dead()", "loop", loop, TEXT, QueueError)
         count = checked(f"dead({loop!r})", "count", count, _COUNT, QueueError)
-        return await self.letters.last(loop, count)
+        return await self.dead_letters.last(loop, count)
 
     def is_competing(self, queue: str | None) -> bool:
         """Whether there is such a queue, each message of which goes to one reader only."""
@@ -321,18 +323,18 @@ class QueueManager:
             # A new group is the one way to forget what is pending in a single step.
             for name in [group.name for group in groups]:
                 commands += [("XGROUP DESTROY", key, name), ("XGROUP CREATE", key, name, "$")]
-            dropped: int = await self._common.submit(Job(tuple(commands), (room_bell(key),)))
+            dropped: int = await self._common.submit(Job(tuple(commands), (room_channel(key),)))
         for (name, reader), inbox in self._inboxes.items():
             if name == queue:
                 inbox.forget()
                 self._streams[name, reader].drop_all()
         return dropped
 
-    def know(self, specs: Iterable[QueueSpec]) -> None:
+    def update_specs(self, specs: Iterable[QueueSpec]) -> None:
         """Take in queues that were added to the graph, or changed, since."""
         for spec in specs:
             self._specs[spec.name] = spec
-            self._to.notify(room_bell(self._keys.queue(spec.name)))
+            self._to.notify(room_channel(self._keys.queue(spec.name)))
 
     async def aclose(self) -> None:
         """Send what was submitted, give up waiting, close the connections.
@@ -352,14 +354,16 @@ class QueueManager:
         still = {name: await inbox.aclose(reason) for name, inbox in self._inboxes.items()}
         await self._lease_renewal.aclose()
         self.posts.flush()
-        lanes = self._common, self._outbox
-        await self._in_time(asyncio.gather(*[lane.aclose(reason, drain=True) for lane in lanes]))
-        for lane in lanes:
-            await lane.aclose(reason, drain=False)
+        batchers = self._common, self._transactions
+        await self._in_time(
+            asyncio.gather(*[batcher.aclose(reason, drain=True) for batcher in batchers])
+        )
+        for batcher in batchers:
+            await batcher.aclose(reason, drain=False)
         goodbyes = [stream.leave(still=still[name]) for name, stream in self._streams.items()]
         await self._in_time(asyncio.gather(*goodbyes))
         for queue, _ in self._inboxes:
-            self._to.notify(data_bell(self._keys.queue(queue)))
+            self._to.notify(data_channel(self._keys.queue(queue)))
         await self._to.aclose()
 
     async def _in_time(self, work: Awaitable[object]) -> None:
@@ -428,11 +432,11 @@ class QueueManager:
             self._keys,
             reader=reader,
             consumer=self._consumer,
-            submit=self._outbox.submit,
+            submit=self._transactions.submit,
             next_id=self._next_id,
-            tell=self._tell_unread,
+            on_unread=self._report_unread,
         )
-        listen = partial(link.listen, data_bell(self._keys.queue(spec.name)))
+        listen = partial(link.listen, data_channel(self._keys.queue(spec.name)))
         inbox = Inbox(stream.look, rouse=stream.rouse, listen=listen, patience=link.patience)
         self._inboxes[spec.name, reader] = inbox
         return stream

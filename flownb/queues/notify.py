@@ -19,35 +19,35 @@ from typing import Any, Final
 class Notifier:
     """Wakes one waiter in its own event loop, from any thread."""
 
-    __slots__ = ("_loop", "_rung")
+    __slots__ = ("_loop", "_notified")
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._rung = asyncio.Event()
+        self._notified = asyncio.Event()
 
     def notify(self) -> None:
         """Wake the waiter; harmless when its event loop is already closed."""
         if _running_loop() is self._loop:
-            self._rung.set()
+            self._notified.set()
             return
         # A closed event loop raises: nobody waits there any more.
         with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._rung.set)
+            self._loop.call_soon_threadsafe(self._notified.set)
 
     async def wait(self, timeout: float | None) -> None:
         """Until it was rung since the last wait, at most `timeout` seconds."""
         with suppress(TimeoutError):
             # No timer at all without a timeout: virtual time would jump to it.
             async with asyncio.timeout(timeout):
-                await self._rung.wait()
-        self._rung.clear()
+                await self._notified.wait()
+        self._notified.clear()
 
 
 _FIRST_LOOK = 0.001  # seconds
 
 
 class Backoff:
-    """How long to wait for a bell that others, out of hearing, do not ring: ever longer.
+    """How long to wait for a notifier that others, out of hearing, do not ring: ever longer.
 
     At most `longest` seconds; None where everybody is heard.
     """
@@ -55,12 +55,12 @@ class Backoff:
     def __init__(self, longest: float | None) -> None:
         self._longest, self._next = longest, _FIRST_LOOK
 
-    async def wait(self, bell: Notifier) -> None:
-        """Until the bell is rung, or it is time to look."""
+    async def wait(self, notifier: Notifier) -> None:
+        """Until the notifier is rung, or it is time to look."""
         if self._longest is None:
-            await bell.wait(None)
+            await notifier.wait(None)
             return
-        await bell.wait(min(self._next, self._longest))
+        await notifier.wait(min(self._next, self._longest))
         self._next = min(2 * self._next, self._longest)
 
     def begin_anew(self) -> None:
@@ -69,7 +69,7 @@ class Backoff:
 
 
 class Notifiers:
-    """All bells of a server, by the name of what their owners wait for."""
+    """All notifiers of a server, by the name of what their owners wait for."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -83,31 +83,31 @@ class Notifiers:
             self.departures += 1
 
     @contextmanager
-    def hung(self, *names: str) -> Iterator[Notifier]:
-        """A bell for each of `names`, taken down again at the end."""
-        bell = Notifier()
+    def listen(self, *names: str) -> Iterator[Notifier]:
+        """A notifier for each of `names`, taken down again at the end."""
+        notifier = Notifier()
         with self._lock:
             for name in names:
-                self._notifiers.setdefault(name, []).append(bell)
+                self._notifiers.setdefault(name, []).append(notifier)
         try:
-            yield bell
+            yield notifier
         finally:
             with self._lock:
                 for name in names:
-                    self._take_down(name, bell)
+                    self._remove(name, notifier)
 
-    def _take_down(self, name: str, bell: Notifier) -> None:
-        bells = self._notifiers[name]
-        bells.remove(bell)
-        if not bells:
+    def _remove(self, name: str, notifier: Notifier) -> None:
+        notifiers = self._notifiers[name]
+        notifiers.remove(notifier)
+        if not notifiers:
             del self._notifiers[name]
 
     def notify(self, name: str) -> None:
         """Wake everyone who waits for `name`: who finds nothing left waits again."""
         with self._lock:
-            bells = tuple(self._notifiers.get(name, ()))
-        for bell in bells:
-            bell.notify()
+            notifiers = tuple(self._notifiers.get(name, ()))
+        for notifier in notifiers:
+            notifier.notify()
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

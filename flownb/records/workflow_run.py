@@ -207,7 +207,7 @@ class WorkflowRun(Tabled):
         self.error: BaseException | None = None
         self.started = 0.0  # seconds since 1970
         self._names, self._trail = names, trail
-        self._lanes: Callable[[], tuple[Swimlane, ...]] = tuple
+        self._swimlanes: Callable[[], tuple[Swimlane, ...]] = tuple
         self._drawn: Callable[[], Workflow] | None = None
         self._metered: Callable[[], LoopMetrics | None] = lambda: None
         self._behind: Callable[[], dict[str, Any]] = dict
@@ -290,7 +290,7 @@ class WorkflowRun(Tabled):
     def timeline(self) -> Timeline:
         """Every call and wait, ordered by start."""
         kept = (s for s, _, _ in self._trail.calls() if s.node not in self._trail.hidden)
-        return Timeline.of_spans(kept, self._trail.events, self._lanes())
+        return Timeline.of_spans(kept, self._trail.events, self._swimlanes())
 
     @property
     def queues(self) -> Any:

@@ -72,16 +72,16 @@ class DatabaseServer:
             with connection.begin():
                 yield connection
         except IntegrityError as error:
-            raise Taken(self._said(error)) from None
+            raise Taken(self._message(error)) from None
         except DBAPIError as error:
             broken = error.connection_invalidated
             self._drop()
-            raise (Lost if broken else StoreError)(self._said(error)) from None
+            raise (Lost if broken else StoreError)(self._message(error)) from None
         except SQLAlchemyError as error:
-            raise StoreError(self._said(error)) from None
+            raise StoreError(self._message(error)) from None
 
-    def _said(self, error: Any) -> str:
-        return _said(getattr(error, "orig", None) or error, self.where)
+    def _message(self, error: Any) -> str:
+        return _message(getattr(error, "orig", None) or error, self.where)
 
     def _open(self) -> Connection:
         if self._connection is None:
@@ -115,12 +115,12 @@ def _engine(address: str, where: str) -> Engine:
     try:
         return create_engine(with_driver(address), poolclass=NullPool, hide_parameters=True)
     except (SQLAlchemyError, ValueError) as error:
-        raise StoreError(_said(error, where)) from None
+        raise StoreError(_message(error, where)) from None
     except ImportError as error:
-        raise StoreError(f"{_said(error, where)}: pip install flownb[postgres]") from None
+        raise StoreError(f"{_message(error, where)}: pip install flownb[postgres]") from None
 
 
-def _said(error: Exception, where: str) -> str:
+def _message(error: Exception, where: str) -> str:
     scrub(error)
     return f"store {where!r}: {redacted(error).strip()}"
 

@@ -36,7 +36,7 @@ class SqliteFile:
             try:
                 return self._write(self._connection or self._open(), statements)
             except (sqlite3.Error, OSError) as error:
-                raise self._told(error) from None
+                raise self._error(error) from None
 
     def _write(self, connection: sqlite3.Connection, statements: Any) -> int:
         connection.execute("BEGIN IMMEDIATE")
@@ -60,7 +60,7 @@ class SqliteFile:
                     connection = self._connection or self._open()
                     connection.execute(_inserting(into, len(rows[0]), len(rows)), sum(rows, ()))
                 except (sqlite3.Error, OSError) as error:
-                    raise self._told(error) from None
+                    raise self._error(error) from None
         else:
             self.write((_inserting(into, len(rows[0]), 1), list[Any](rows)))
 
@@ -74,7 +74,7 @@ class SqliteFile:
             except FileNotFoundError:
                 return []
             except (sqlite3.Error, OSError) as error:
-                raise self._told(error) from None
+                raise self._error(error) from None
 
     def close(self) -> None:
         """Let go of the file."""
@@ -99,7 +99,7 @@ class SqliteFile:
         self._connection = connection
         return connection
 
-    def _told(self, error: Exception) -> Exception:
+    def _error(self, error: Exception) -> Exception:
         if isinstance(error, sqlite3.IntegrityError):
             return Taken(str(error))
         return StoreError(f"store {self.where!r}: {error}")

@@ -102,11 +102,11 @@ def endless(subject: Subject) -> Iterator[Problem]:
 
 
 def _closed(subject: Subject) -> Iterator[Problem]:
-    """Find knots that every verdict stays in, and joins that make no sense in one."""
+    """Find cycles that every verdict stays in, and joins that make no sense in one."""
     flow = subject.flow
     number = cycles_of(flow.succ)
-    for knot in range(max(number) + 1):
-        inside = {name for name, k in zip(flow.names, number, strict=True) if k == knot}
+    for cycle in range(max(number) + 1):
+        inside = {name for name, k in zip(flow.names, number, strict=True) if k == cycle}
         names = [name for name in flow.names if name in inside]
         if not any(_may_leave(subject.outs[name], inside) for name in names):
             yield error(
@@ -125,7 +125,7 @@ def _closed(subject: Subject) -> Iterator[Problem]:
 
 
 def _may_leave(outs: list[Edge], inside: set[str]) -> bool:
-    """Whether some edge leaves the knot, or some outcome of a node has no edge at all."""
+    """Whether some edge leaves the cycle, or some outcome of a node has no edge at all."""
     if any(e.target not in inside for e in outs):
         return True
     if not outs or not all(e.conditional for e in outs):

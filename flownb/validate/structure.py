@@ -86,7 +86,7 @@ def _part(subject: Subject, start: int, told: bytearray) -> list[int]:
 
 
 def cycles(subject: Subject) -> Iterator[Problem]:
-    """Find cycles in a graph with producers: one for each knot, as the shortest way round."""
+    """Find cycles in a graph with producers: one for each component, as the shortest way round."""
     if not subject.producers:
         return
     names, edges = subject.flow.names, subject.workflow.edges
@@ -119,8 +119,8 @@ def rings(succ: Sequence[Sequence[int]]) -> list[list[int]]:
     import networkx as nx
 
     graph = nx.DiGraph((v, w) for v, is_in in enumerate(stuck) if is_in for w in succ[v])
-    knots = [sorted(knot) for knot in nx.strongly_connected_components(graph)]
-    found = [_ring(succ, knot) for knot in sorted(knots)]
+    components = [sorted(component) for component in nx.strongly_connected_components(graph)]
+    found = [_ring(succ, component) for component in sorted(components)]
     return [ring for ring in found if ring]
 
 
@@ -139,9 +139,9 @@ def _not_in_order(succ: Sequence[Sequence[int]]) -> bytearray:
     return bytearray(bool(count) for count in waits)
 
 
-def _ring(succ: Sequence[Sequence[int]], knot: list[int]) -> list[int]:
-    """Find the shortest way from the first node of the knot back to it."""
-    start, inside, came = knot[0], set(knot), {knot[0]: -1}
+def _ring(succ: Sequence[Sequence[int]], component: list[int]) -> list[int]:
+    """Find the shortest way from the first node of the component back to it."""
+    start, inside, came = component[0], set(component), {component[0]: -1}
     queue = deque([start])
     while queue:
         v = queue.popleft()

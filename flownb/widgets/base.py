@@ -75,7 +75,7 @@ class Live(anywidget.AnyWidget):
         self._whole_at, self._error, self._ticking = 0.0, "", False
         self._still = Still(self.still)
         super().__init__(scene=self._scenes(), state=self._found())
-        self.on_msg(self._heard)
+        self.on_msg(self._on_command)
         self.observe(self._chosen, "selection")
 
     # -- what is to be seen ----------------------------------------------------
@@ -105,11 +105,11 @@ class Live(anywidget.AnyWidget):
         self.state.update(found)
         if time.monotonic() >= self._whole_at:
             self._whole_at = time.monotonic() + _WHOLE
-            self._tell({"state": dict(self.state)})
+            self._send_page({"state": dict(self.state)})
         elif patch:
-            self._tell({"patch": patch})
+            self._send_page({"patch": patch})
 
-    def _tell(self, message: dict[str, Any]) -> None:
+    def _send_page(self, message: dict[str, Any]) -> None:
         sending.shared.spend(_size(message))
         self.send(message)
 
@@ -183,7 +183,7 @@ class Live(anywidget.AnyWidget):
 
     # -- what is asked ---------------------------------------------------------
 
-    def _heard(self, _: Any, command: Command, __: Any) -> None:
+    def _on_command(self, _: Any, command: Command, __: Any) -> None:
         """Take a command in whatever thread it comes: post it, and wait for nothing."""
         verb = str(command.get("do"))
         own: dict[str, Callable[[Command], None]] = {

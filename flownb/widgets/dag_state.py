@@ -38,15 +38,15 @@ class DagState:
 
     def now(self) -> Now:
         """Look at every loop once."""
-        tracks = list(self._live.loop_runs.values())
-        spans = {track.name: open_calls(track.manager) for track in tracks}
-        rates = self._rates.take(dict(_counters(tracks, spans)))
+        loop_runs = list(self._live.loop_runs.values())
+        spans = {loop_run.name: open_calls(loop_run.manager) for loop_run in loop_runs}
+        rates = self._rates.take(dict(_counters(loop_runs, spans)))
         if self._orch.is_over():
             rates = dict.fromkeys(rates, 0.0)
-        waits = (self._wait(track, spans[track.name], rates) for track in tracks)
+        waits = (self._wait(loop_run, spans[loop_run.name], rates) for loop_run in loop_runs)
         return Now(
-            _nodes(tracks, spans, rates),
-            {t.name: _loop(t, rates) for t in tracks},
+            _nodes(loop_runs, spans, rates),
+            {t.name: _loop(t, rates) for t in loop_runs},
             self._queues(),
             tuple(sorted(filter(None, waits), key=lambda w: -w.seconds)),
         )
@@ -59,16 +59,16 @@ class DagState:
                 found[node.name] = (stats.depth, stats.pending, node.queue.maxlen or 0)
         return found
 
-    def _wait(self, track: LoopRun, spans: list[Span], rates: dict[str, float]) -> Wait | None:
+    def _wait(self, loop_run: LoopRun, spans: list[Span], rates: dict[str, float]) -> Wait | None:
         """Say for whom a producer waits and how long for each item; None if it hardly does."""
-        name = track.name
+        name = loop_run.name
         mine = {s.kind: s for s in spans if s.node == name and s.kind != "work"}
         looks = self._holders.setdefault(name, deque(maxlen=_LOOKS))
         if "wait" in mine and "throttled" not in mine:
-            looks.append(_holders(track, spans, mine["wait"].iteration))
+            looks.append(_holders(loop_run, spans, mine["wait"].iteration))
         kind = max(("wait", "throttled"), key=lambda k: rates[f"{k} {name}"])
         share, items = rates[f"{kind} {name}"], rates[f"items {name}"]
-        if track.state != "running" or share < _SHARE or (kind == "wait" and not looks):
+        if loop_run.state != "running" or share < _SHARE or (kind == "wait" and not looks):
             return None
         length = max(share / items if items else 0.0, mine[kind].duration if kind in mine else 0.0)
         nodes = Counter(looks).most_common(1)[0][0] if kind == "wait" else ()
@@ -76,27 +76,27 @@ class DagState:
 
 
 def _counters(
-    tracks: Sequence[LoopRun], spans: dict[str, list[Span]]
+    loop_runs: Sequence[LoopRun], spans: dict[str, list[Span]]
 ) -> Iterator[tuple[str, float]]:
     """Count up everything whose rate is wanted; what is under way counts as far as it is."""
-    for track in tracks:
-        name = track.name
-        for node, meter in list(track.meter.nodes.items()):
+    for loop_run in loop_runs:
+        name = loop_run.name
+        for node, meter in list(loop_run.meter.nodes.items()):
             yield f"calls {name}/{node}", meter.times.count
-        yield f"items {name}", track.meter.counts["released"]
+        yield f"items {name}", loop_run.meter.counts["released"]
         for kind in ("wait", "throttled"):
             open_now = sum(s.duration for s in spans[name] if s.node == name and s.kind == kind)
-            yield f"{kind} {name}", track.meter.seconds[kind] + open_now
+            yield f"{kind} {name}", loop_run.meter.seconds[kind] + open_now
 
 
 def _nodes(
-    tracks: Sequence[LoopRun], spans: dict[str, list[Span]], rates: dict[str, float]
+    loop_runs: Sequence[LoopRun], spans: dict[str, list[Span]], rates: dict[str, float]
 ) -> dict[str, NodeNow]:
     """Count what each node did and does, in all loops it belongs to."""
     meters: dict[str, dict[str, NodeMeter]] = {}
-    for track in tracks:
-        for node, meter in list(track.meter.nodes.items()):
-            meters.setdefault(node, {})[track.name] = meter
+    for loop_run in loop_runs:
+        for node, meter in list(loop_run.meter.nodes.items()):
+            meters.setdefault(node, {})[loop_run.name] = meter
     running = Counter(s.node for each in spans.values() for s in each if s.kind == "work")
     return {
         node: NodeNow(
@@ -111,18 +111,18 @@ def _nodes(
     }
 
 
-def _loop(track: LoopRun, rates: dict[str, float]) -> LoopNow:
-    counts, slots = track.meter.counts, track.manager.slots
-    rate = rates[f"items {track.name}"]
+def _loop(loop_run: LoopRun, rates: dict[str, float]) -> LoopNow:
+    counts, slots = loop_run.meter.counts, loop_run.manager.slots
+    rate = rates[f"items {loop_run.name}"]
     return LoopNow(
-        track.state, counts["released"], rate, slots.held, slots.size, counts["item_failed"]
+        loop_run.state, counts["released"], rate, slots.held, slots.size, counts["item_failed"]
     )
 
 
-def _holders(track: LoopRun, spans: list[Span], iteration: int) -> tuple[str, ...]:
+def _holders(loop_run: LoopRun, spans: list[Span], iteration: int) -> tuple[str, ...]:
     """Name the awaited nodes that are at work for an item."""
-    away = {n.name for n in track.manager.plan.nodes if n.detached}
-    names = (s.node for s in spans if s.iteration == iteration and s.node != track.name)
+    away = {n.name for n in loop_run.manager.plan.nodes if n.detached}
+    names = (s.node for s in spans if s.iteration == iteration and s.node != loop_run.name)
     return tuple(dict.fromkeys(name for name in names if name not in away))
 
 

@@ -70,14 +70,14 @@ class Dashboard(Part):
 
     def _sample(self) -> None:
         self._look_at_queues()
-        tracks = list(self._live.loop_runs.values())
-        open_now = {t.name: open_seconds(t.manager) for t in tracks}
+        loop_runs = list(self._live.loop_runs.values())
+        open_now = {t.name: open_seconds(t.manager) for t in loop_runs}
         sample = Sample(
             time.monotonic(),
-            {t.name: t.metrics() for t in tracks},
+            {t.name: t.metrics() for t in loop_runs},
             {name: nodes for name, (nodes, _) in open_now.items()},
             {name: kinds for name, (_, kinds) in open_now.items()},
-            {t.name: _awaited(t.manager.plan) for t in tracks},
+            {t.name: _awaited(t.manager.plan) for t in loop_runs},
             dict(self._queues),
             self._live.heartbeat.busy,
         )

@@ -49,9 +49,9 @@ class Logs(Part):
         Who may speak is named before anybody does: a scene is large, and one name more
         would send it again.
         """
-        for track in list(self._live.loop_runs.values()):
-            for node in ("", *(node.name for node in track.manager.plan.nodes)):
-                self._rows[track.name, node]
+        for loop_run in list(self._live.loop_runs.values()):
+            for node in ("", *(node.name for node in loop_run.manager.plan.nodes)):
+                self._rows[loop_run.name, node]
         return tuple(self._live.loop_runs), len(self._rows.numbers), self._feed.version
 
     def commands(self) -> Mapping[str, Callable[[Command], Any]]:
@@ -78,11 +78,11 @@ class Logs(Part):
 
     def _gather(self) -> None:
         found: list[Entry] = []
-        for track in list(self._live.loop_runs.values()):
+        for loop_run in list(self._live.loop_runs.values()):
             for ring, read in _SOURCES:
-                fresh, _ = newer(getattr(track.history, ring), self._last.get((track, ring)))
+                fresh, _ = newer(getattr(loop_run.history, ring), self._last.get((loop_run, ring)))
                 if fresh:
-                    self._last[track, ring] = fresh[-1]
+                    self._last[loop_run, ring] = fresh[-1]
                     found += read(fresh)
         if found:
             self._feed.add(self._sent(sorted(found, key=_time), _MOST, _SIZE))
@@ -101,9 +101,9 @@ class Logs(Part):
 
     def _entries(self, last: int) -> list[Entry]:
         found: list[Entry] = []
-        for track in list(self._live.loop_runs.values()):
+        for loop_run in list(self._live.loop_runs.values()):
             for ring, read in _SOURCES:
-                found += read(list(getattr(track.history, ring)))[-last:]
+                found += read(list(getattr(loop_run.history, ring)))[-last:]
         return sorted(found, key=_time)[-last:]
 
     def still(self) -> str:

@@ -84,13 +84,13 @@ class TimelineView(Part):
     def _row_facts(self) -> list[dict[str, Any]]:
         return [
             {
-                "id": self._rows[track.name, node.name],
-                "loop": clean(track.name, _NAME),
+                "id": self._rows[loop_run.name, node.name],
+                "loop": clean(loop_run.name, _NAME),
                 "node": clean(node.name, _NAME),
                 "away": node.detached,
             }
-            for track in list(self._live.loop_runs.values())
-            for node in track.manager.plan.nodes
+            for loop_run in list(self._live.loop_runs.values())
+            for node in loop_run.manager.plan.nodes
         ]
 
     # -- what is new -----------------------------------------------------------
@@ -108,28 +108,29 @@ class TimelineView(Part):
         records: list[Any] = []
         marks: list[list[float]] = []
         events: list[Event] = []
-        for track in list(self._live.loop_runs.values()):
-            fresh, _ = newer(track.history.records, self._last.get(track))
+        for loop_run in list(self._live.loop_runs.values()):
+            fresh, _ = newer(loop_run.history.records, self._last.get(loop_run))
             if fresh:
-                self._last[track] = fresh[-1]
+                self._last[loop_run] = fresh[-1]
                 records += fresh
-            failed, _ = newer(track.history.failures, self._last_failure.get(track))
+            failed, _ = newer(loop_run.history.failures, self._last_failure.get(loop_run))
             if failed:
-                self._last_failure[track] = failed[-1]
-                marks += self._marks(track, failed)
-            told, _ = newer(track.history.events, self._last_event.get(track))
+                self._last_failure[loop_run] = failed[-1]
+                marks += self._marks(loop_run, failed)
+            told, _ = newer(loop_run.history.events, self._last_event.get(loop_run))
             if told:
-                self._last_event[track] = told[-1]
+                self._last_event[loop_run] = told[-1]
                 events += told
         if records or marks:
             content = portion(list(pieces(records, self._rows)), _MOST)
             hops = self._hops(events, _HOPS)
             self._feed.add(content | ({"f": marks} if marks else {}) | hops)
 
-    def _marks(self, track: LoopRun, failures: Any) -> list[list[float]]:
+    def _marks(self, loop_run: LoopRun, failures: Any) -> list[list[float]]:
         """Give [row, iteration, second] of items that failed."""
         return [
-            [self._rows[track.name, f.node], f.iteration, round(f.time, 4)] for f in list(failures)
+            [self._rows[loop_run.name, f.node], f.iteration, round(f.time, 4)]
+            for f in list(failures)
         ]
 
     def _hops(self, events: Sequence[Event], most: int) -> dict[str, Any]:

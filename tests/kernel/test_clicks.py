@@ -27,7 +27,7 @@ graph = one("clicked", fn=lambda _: time.sleep(0.002), every=0.005).use(States()
 orch = graph.start()
 view = orch.dag()
 arrived = []
-heard = view._heard
+heard = view._on_command
 view.on_msg(heard, remove=True)
 
 def noted(widget, content, buffers):

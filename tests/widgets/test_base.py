@@ -67,22 +67,22 @@ def test_the_scene_is_sent_again_after_an_edit_only(view, part):
 
 def test_a_page_that_shows_it_gets_the_whole_state(view):
     sent = noted(view)
-    view._heard(view, {"do": "show", "view": "x"}, [])
+    view._on_command(view, {"do": "show", "view": "x"}, [])
     assert sent[0] == {"state": {"dag/a": 0}}
 
 
 def test_a_command_that_fails_is_told_under_the_widget_until_it_is_dismissed(view):
     sent = noted(view)
-    view._heard(view, {"do": "fail"}, [])
+    view._on_command(view, {"do": "fail"}, [])
     assert {"patch": {"error": "ValueError: this cannot be done"}} in sent
-    view._heard(view, {"do": "dismiss"}, [])
+    view._on_command(view, {"do": "dismiss"}, [])
     view.refresh()
     assert "error" not in view.state
 
 
 @pytest.mark.parametrize("verb", [None, "__class__", 3, ["pause"], "nothing"])
 def test_an_unknown_command_is_told_and_does_nothing(view, verb):
-    view._heard(view, {"do": verb}, [])
+    view._on_command(view, {"do": verb}, [])
     assert "knows no command" in view.state["error"]
 
 
@@ -137,15 +137,15 @@ async def test_views_with_much_to_tell_tell_it_less_often(monkeypatch):
 async def test_a_view_that_nobody_looks_at_stops_and_goes_on_when_it_is_shown_again():
     part = Counter()
     view = Live([part], home=asyncio.get_running_loop())
-    view._heard(view, {"do": "show", "view": "x"}, [])
+    view._on_command(view, {"do": "show", "view": "x"}, [])
     await asyncio.sleep(0)
-    view._heard(view, {"do": "hide", "view": "x"}, [])
+    view._on_command(view, {"do": "hide", "view": "x"}, [])
     await asyncio.sleep(0)
     sent = noted(view)
     part.values["a"] = 7
     await asyncio.sleep(0.25)
     assert sent == []
-    view._heard(view, {"do": "show", "view": "y"}, [])
+    view._on_command(view, {"do": "show", "view": "y"}, [])
     await until(lambda: {"state": {"dag/a": 7}} in sent)
     view.close()
 
@@ -159,7 +159,7 @@ async def test_a_page_that_has_gone_without_a_word_is_sent_nothing_more(monkeypa
     view = Live([part], home=asyncio.get_running_loop())
     stills = []
     view._still.refresh = lambda *_, **__: stills.append(part.values["a"])
-    view._heard(view, {"do": "show", "view": "reloaded"}, [])
+    view._on_command(view, {"do": "show", "view": "reloaded"}, [])
     sent = noted(view)
     await until(lambda: "reloaded" in view._pages)
     await until(lambda: not view._is_watched())
@@ -169,13 +169,13 @@ async def test_a_page_that_has_gone_without_a_word_is_sent_nothing_more(monkeypa
     assert sent == []
 
     def told(message):
-        view._heard(view, {"do": "here", "view": "back"}, [])  # it says so again and again
+        view._on_command(view, {"do": "here", "view": "back"}, [])  # it says so again and again
         return message in sent
 
     await until(lambda: told({"state": {"dag/a": 7}}))
     part.values["a"] = 8
     await until(lambda: told({"patch": {"dag/a": 8}}) or told({"state": {"dag/a": 8}}))
-    view._heard(view, {"do": "hide", "view": "back"}, [])
+    view._on_command(view, {"do": "hide", "view": "back"}, [])
     await until(lambda: not view._ticking)  # the one that was reloaded holds it no longer
     view.close()
 
@@ -186,11 +186,11 @@ async def test_a_page_that_says_that_it_is_there_is_told_on(monkeypatch):
     monkeypatch.setattr(base, "_AWAY", 0.5)
     part = Counter()
     view = Live([part], home=asyncio.get_running_loop())
-    view._heard(view, {"do": "show", "view": "x"}, [])
+    view._on_command(view, {"do": "show", "view": "x"}, [])
     sent = noted(view)
 
     def told(value):
-        view._heard(view, {"do": "here", "view": "x"}, [])
+        view._on_command(view, {"do": "here", "view": "x"}, [])
         return {"dag/a": value} in [next(iter(message.values())) for message in sent]
 
     for n in range(12):
@@ -221,20 +221,22 @@ async def test_clicks_in_a_foreign_thread_reach_the_loops():
     orch = one(every=0.01).start()
     view = orch.dag()
     view.start()
-    thread = threading.Thread(target=view._heard, args=(view, {"do": "pause", "loop": "days"}, []))
+    thread = threading.Thread(
+        target=view._on_command, args=(view, {"do": "pause", "loop": "days"}, [])
+    )
     thread.start()
     await until(lambda: orch.status()["days"].state == "paused")
-    view._heard(view, {"do": "resume", "loop": "days"}, [])
+    view._on_command(view, {"do": "resume", "loop": "days"}, [])
     await until(lambda: orch.status()["days"].state == "running")
-    view._heard(view, {"do": "stop", "loop": "nonsense"}, [])
+    view._on_command(view, {"do": "stop", "loop": "nonsense"}, [])
     await until(lambda: "no loop 'nonsense'" in view.state.get("error", ""))
-    view._heard(view, {"do": "stop"}, [])
+    view._on_command(view, {"do": "stop"}, [])
     await until(orch.is_over)
     await until(lambda: not view._ticking)  # a last look, then it rests
-    view._heard(view, {"do": "start", "loop": "nonsense"}, [])
+    view._on_command(view, {"do": "start", "loop": "nonsense"}, [])
     await until(lambda: "no loop 'nonsense'" in view.state.get("error", ""))
     thread.join()
-    thread = threading.Thread(target=view._heard, args=(view, {"do": "start"}, []))
+    thread = threading.Thread(target=view._on_command, args=(view, {"do": "start"}, []))
     thread.start()
     await until(lambda: view.state["dag/loop 0"][1] == "running")  # and it follows again
     await orch.stop()

@@ -52,16 +52,16 @@ async def test_every_button_does_what_it_says_to_one_loop_or_to_all():
     async with two_loops().start() as orch:
         view = orch.dashboard()
         await orch.wait(iterations=2, timeout=30)
-        view._heard(None, {"do": "pause", "loop": "days"}, [])
+        view._on_command(None, {"do": "pause", "loop": "days"}, [])
         await until(lambda: orch.status()["days"].state == "paused")
         assert orch.status()["storms"].state == "running"
         made = orch.status()["days"].iterations
-        view._heard(None, {"do": "step", "loop": "days"}, [])
+        view._on_command(None, {"do": "step", "loop": "days"}, [])
         await until(lambda: orch.status()["days"].iterations == made + 1)
         await until(lambda: orch.status()["days"].state == "paused")
-        view._heard(None, {"do": "resume"}, [])
+        view._on_command(None, {"do": "resume"}, [])
         await until(lambda: orch.status()["days"].iterations > made + 3)
-        view._heard(None, {"do": "stop"}, [])
+        view._on_command(None, {"do": "stop"}, [])
         await until(orch.is_over)
         view.close()
 

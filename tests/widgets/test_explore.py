@@ -115,12 +115,12 @@ def test_the_widget_takes_commands_by_box_and_sends_a_new_scene():
     graph = shop()
     view = graph.explore()
     box = next(b["id"] for b in view.scene["explore"]["boxes"] if b["name"] == "charge")
-    view._heard(view, {"do": "flip", "box": box}, [])
+    view._on_command(view, {"do": "flip", "box": box}, [])
     assert view.scene["explore"]["edits"] == ["charge is non-blocking"]
     assert view.scene["explore"]["loops"][0]["release"] == [3.5, 0.5]
-    view._heard(view, {"do": "take", "box": box, "seconds": "x"}, [])
+    view._on_command(view, {"do": "take", "box": box, "seconds": "x"}, [])
     assert "choose 0 to 3600" in view.state["error"]
-    view._heard(view, {"do": "apply"}, [])
+    view._on_command(view, {"do": "apply"}, [])
     assert graph.nodes["charge"].kind == "non_blocking"
     assert view.scene["explore"]["told"].startswith("1 edit handed")
     view.close()

@@ -116,7 +116,7 @@ async def test_a_page_that_asks_for_the_past_gets_a_scene_anew():
         view.start()
         await orch.wait(iterations=3, timeout=30)
         before = view.scene["timeline"]["upto"]
-        view._heard(None, {"do": "recall_timeline"}, [])
+        view._on_command(None, {"do": "recall_timeline"}, [])
         await until(lambda: view.scene["timeline"]["upto"] > before)
         assert len(view.scene["timeline"]["past"]["s"]) > 10
         view.close()

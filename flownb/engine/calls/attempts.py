@@ -116,7 +116,7 @@ class Attempts:
 
     async def _attempt(self, token: Token, started: Any) -> Any:
         token.attempt += 1
-        token.outbox = ()  # what a failed attempt held back is not pushed
+        token.held_back = ()  # what a failed attempt held back is not pushed
         token.start, output = self._runtime.now(), NOTHING
         try:
             output = await self._with_timeout(token, started)

@@ -96,7 +96,7 @@ class Cached:
         self._of = node.cache if callable(node.cache) else None
         size: Any = node.cache
         self._size: int = RESULTS if self._of or size is True else size
-        self._told: Callable[[], Any] = lambda: None
+        self._reported_to: Callable[[], Any] = lambda: None
 
     async def call(self, token: Token, call: Callable[[], Awaitable[Any]]) -> Any:
         """Give the kept result, else *call* and keep what comes of it."""
@@ -166,9 +166,9 @@ class Cached:
 
     def _warn(self, token: Token, error: BaseException) -> None:
         runtime = self._runtime
-        if self._told() is runtime:
+        if self._reported_to() is runtime:
             return
-        self._told = weakref.ref(runtime)  # once for each run or loop
+        self._reported_to = weakref.ref(runtime)  # once for each run or loop
         why = told(error)
         text = f"cache= has no effect here: {why}"
         runtime.log(self._site.name, token.iteration, "warning", text)

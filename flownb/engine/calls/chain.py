@@ -179,9 +179,9 @@ class ChainQueues:
         return send
 
     async def push(self, rows: int) -> list[Any]:
-        """Push what the first rows left: for each push None, its error, or that it is underway."""
+        """Push what the first rows left: for each push None, its error, or that it is pending."""
         load = Load(self._runtime, rows * len(self.senders))
-        self._runtime.queues.posts.push_all(self.pushes[: load.count], load.heard)
+        self._runtime.queues.posts.push_all(self.pushes[: load.count], load.done)
         until = self._runtime.now() + _SOON
         self.loop.slots.hold(rows)
         while load.replies is None and self._runtime.now() < until and self._runtime.error is None:
@@ -206,18 +206,18 @@ class Load:
         self._runtime = runtime
         self._late: list[PendingPush] = []
 
-    def heard(self, replies: list[Exception | None]) -> None:
-        """Take what Redis said to each."""
+    def done(self, replies: list[Exception | None]) -> None:
+        """Take what Redis returned to each."""
         self.replies = replies
-        self._runtime.context.run(self._runtime.guard, self._tell)
+        self._runtime.context.run(self._runtime.guard, self._finish)
         self._runtime.wake()
 
-    def _tell(self) -> None:
-        for underway, error in zip(self._late, self.replies or (), strict=False):
-            underway.end(error)
+    def _finish(self) -> None:
+        for pending, error in zip(self._late, self.replies or (), strict=False):
+            pending.end(error)
 
     def outcomes(self) -> list[Any]:
-        """What is known of each; who is underway hears of it later."""
+        """What is known of each; who is pending hears of it later."""
         if self.replies is not None:
             return list(self.replies)
         self._late = [PendingPush() for _ in range(self.count)]
@@ -429,7 +429,7 @@ class Chain:
         times.clear()  # who keeps an error keeps the frame of these rows, but not the rows
 
     def _go_on(self, rows: int, outcomes: Sequence[Any]) -> None:
-        """Let rows go on as items: some of their pushes failed, or are still underway."""
+        """Let rows go on as items: some of their pushes failed, or are still pending."""
         count, inner = len(self._chain_queues.senders), len(self._inner)
         for row in range(rows):
             at = row * self._width
@@ -582,18 +582,18 @@ class ItemChain:
                 times.append(now := clock())
                 if at == last or now - times[0] > _ITEM_TURN or type(output) is CoroutineType:
                     return
-                seen, said = values, None if target is None else output
-                if stateful and said is not None:
-                    said, values = schema.stepped(output, values, runner.name)
-                if hooks is not None and not hooks.passed(self, said, seen):
+                seen, returned = values, None if target is None else output
+                if stateful and returned is not None:
+                    returned, values = schema.stepped(output, values, runner.name)
+                if hooks is not None and not hooks.passed(self, returned, seen):
                     self.over = True
                     return
                 if not stateful:
                     self.payload = output
                     continue
-                if said:
+                if returned:
                     index, self.values = runner.plan.index, values
-                    steps.append(((index, 0, index, 0), runner.name, said))
+                    steps.append(((index, 0, index, 0), runner.name, returned))
                 self.payload = schema.view(values) if schema.model else {**values}
                 if hooks is not None:
                     hooks.look(item, values)

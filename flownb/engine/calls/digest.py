@@ -38,10 +38,10 @@ def digest(*values: Any) -> bytes:
     >>> digest([1]) == digest([1.0]) or digest([1]) == digest((1,))
     False
     """
-    likeness = Digester()
+    digester = Digester()
     for value in values:
-        likeness.value(value)
-    return likeness.digest()
+        digester.value(value)
+    return digester.digest()
 
 
 class Digester:

@@ -23,23 +23,23 @@ if TYPE_CHECKING:
 class PendingPush:
     """A push that has been sent for a token that is only made now."""
 
-    __slots__ = ("_heard",)
+    __slots__ = ("_done",)
 
     def __init__(self) -> None:
-        self._heard: Callable[[Exception | None], None] | None = None
+        self._done: Callable[[Exception | None], None] | None = None
 
-    def then(self, heard: Callable[[Exception | None], None]) -> None:
-        """Have `heard` called when Redis has it."""
-        self._heard = heard
+    def then(self, on_done: Callable[[Exception | None], None]) -> None:
+        """Have `on_done` called when Redis has it."""
+        self._done = on_done
 
     def cancel(self) -> None:
         """Nobody hears of it any more."""
-        self._heard = None
+        self._done = None
 
     def end(self, error: Exception | None) -> None:
         """Redis has it, or does not take it."""
-        if self._heard is not None:
-            self._heard(error)
+        if self._done is not None:
+            self._done(error)
 
 
 class Label:
@@ -65,7 +65,7 @@ class Pushes(Protocol):
         """Push for a node; the message id, "" if it has none yet."""
 
     def post(
-        self, token: Token, queue: str, meta: dict[str, Any], heard: Callable[..., None]
+        self, token: Token, queue: str, meta: dict[str, Any], on_done: Callable[..., None]
     ) -> Any:
         """Push a token's payload without waiting; None if it leaves with the item's ack."""
 
@@ -89,21 +89,21 @@ class Pushing:
     def post(self, token: Token) -> None:
         """Push soon; the token ends when Redis has it, or at once if it leaves with an ack."""
         runtime, meta = self._site.runtime, dict(self._site.meta(token))
-        heard = functools.partial(runtime.context.run, runtime.guard, self._heard, token)
+        on_done = functools.partial(runtime.context.run, runtime.guard, self._done, token)
         try:
-            token.task = self._pushes.post(token, self._queue, meta, heard)
+            token.task = self._pushes.post(token, self._queue, meta, on_done)
         except FAILS as error:  # it is not JSON, or its model's own code raised
             self._ended(token, token.payload, error)
         else:
             if token.task is None:
                 self._ended(token, token.payload, None)
 
-    def follow(self, token: Token, underway: PendingPush) -> None:
+    def follow(self, token: Token, pushing: PendingPush) -> None:
         """Let a token end with a push that the fast lane has begun."""
-        token.task = underway
-        underway.then(functools.partial(self._heard, token))
+        token.task = pushing
+        pushing.then(functools.partial(self._done, token))
 
-    def _heard(self, token: Token, error: Exception | None) -> None:
+    def _done(self, token: Token, error: Exception | None) -> None:
         token.task = None
         self._ended(token, token.payload, error)
         self._pump()

@@ -432,8 +432,8 @@ class Runner:
             )
         if error is None:
             self.memory.streak, self.memory.worked = 0, True
-            if token.outbox:
-                token.item.outbox += token.outbox
+            if token.held_back:
+                token.item.held_back += token.held_back
             token.item.ended(token, output, live)
         else:
             token.item.failed(token, error)

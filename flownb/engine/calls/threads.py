@@ -77,16 +77,16 @@ class Threads:
         while (job := self._jobs.get()) is not None:
             self.running[me], call = job
             try:
-                tell = call()
+                report = call()
             except BaseException as error:  # noqa: BLE001 - whoever waits for the call must hear of it
-                tell = functools.partial(self._fault, error)
+                report = functools.partial(self._fault, error)
             del self.running[me], job, call
             self._idle.release()  # first: who hears of it may at once have the next job
             try:
-                tell()
+                report()
             except Exception as error:  # noqa: BLE001 - mostly: the event loop has closed
                 self._fault(error)
-            del tell
+            del report
 
     async def aclose(self, grace: float) -> list[str]:
         """End all threads; return the labels of the calls that did not end in *grace* seconds."""
@@ -122,7 +122,7 @@ class ThreadWorkers:
         self._lot = 0  # those that were sent since the others turned out to be held up
         self._more = _MORE
         self._taken = self._before = 0
-        self._told = self._timed = False
+        self._reported = self._timed = False
 
     def call(self, token: Token, job: Job) -> None:
         """Have a job done in some thread: at once if it is known to take time, or by `look`."""
@@ -175,13 +175,13 @@ class ThreadWorkers:
             self._runtime.threads.label(token.at.name)
             token.start = self._runtime.now()
             self._landed.append(job())
-            if self.waiting and not self._told:  # else it is told at the end
-                self._told = True
+            if self.waiting and not self._reported:  # else it is told at the end
+                self._reported = True
                 self._runtime.soon(self._land)
         return _telling(self._runtime, functools.partial(self._left, lot))
 
     def _land(self) -> None:
-        self._told = False
+        self._reported = False
         while self._landed:
             self._runtime.guard(self._landed.popleft())
 

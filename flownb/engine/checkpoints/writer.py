@@ -120,7 +120,7 @@ class CheckpointWriter:
     # -- while it runs ---------------------------------------------------------
 
     def on_checkpoint(self, snapshot: Snapshot) -> None:
-        """Take what the loop, or its mirror, tells; called by the loop's stream."""
+        """Take what the loop, or its proxy, tells; called by the loop's stream."""
         counts = counters.dump(self._meter, self._now())
         with self._some:
             self.last = snapshot.content
@@ -134,7 +134,7 @@ class CheckpointWriter:
             return Beginning(0, self.last)
 
     @property
-    def told(self) -> str:
+    def problem(self) -> str:
         """What the loop's status says while its checkpoint cannot be kept; "" if it can."""
         if not self.trouble:
             return ""

@@ -60,13 +60,13 @@ def main(
     prepare_builtins()
     pipe = Pipe(connection)
     try:
-        cargo = unload(connection.recv_bytes())
-        set_up(cargo.logs)
-        far = LoopServer(cargo, pipe, beginning=beginning, on_orphaned=_vanish)
+        pickled = unload(connection.recv_bytes())
+        set_up(pickled.logs)
+        server = LoopServer(pickled, pipe, beginning=beginning, on_orphaned=_vanish)
     except Exception as error:  # noqa: BLE001 - e.g. a module that cannot be imported here
         refuse(pipe, error)
         return
-    far.run(origin)
+    server.run(origin)
 
 
 def _unblock_interrupts() -> None:

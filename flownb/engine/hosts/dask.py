@@ -63,14 +63,14 @@ class DaskHost(Host):
         self,
         manager: LoopProxy,
         on_end: Callable[[Host], None],
-        cargo: PickledLoop,
+        pickled: PickledLoop,
         client: Any,
     ) -> None:
         super().__init__(manager, on_end)
         self._client = client
-        self._content = load(cargo, "a Dask cluster")
+        self._content = load(pickled, "a Dask cluster")
         self._shared = Shared()
-        self._shared.learn(cargo.plan)
+        self._shared.add_plan(pickled.plan)
         self._run = uuid.uuid4().hex[:12]
         self._uid = self.worker = ""
         self._workers = workers_of(client)
@@ -96,7 +96,7 @@ class DaskHost(Host):
         living.add_done_callback(lambda done: self._finish(_result_of(done)))
 
     def post(self, verb: Callable[..., Any], *args: Any) -> None:
-        """Call a verb of the mirror, which sends it to the worker."""
+        """Call a verb of the proxy, which sends it to the worker."""
         if not self.ended.done():
             verb(*args)
 
@@ -155,7 +155,7 @@ class DaskHost(Host):
             if what == "hello":
                 await self._admit(uid, message)
         await last
-        if self.manager.has_told:  # nobody writes any more
+        if self.manager.has_reported_end:  # nobody writes any more
             for queue in (up, *self._downs):
                 queue.close()
 
@@ -179,7 +179,7 @@ class DaskHost(Host):
 
     async def _listen(self, up: Any, future: Any) -> BaseException | None:
         """Take what attempts tell until the loop has ended; give what broke it."""
-        while not self.manager.has_told:
+        while not self.manager.has_reported_end:
             content = await self._next(up)
             if self._leaving and not self._uid:
                 return None  # stopped before it had a worker
@@ -217,7 +217,7 @@ class DaskHost(Host):
     def _take(self, uid: str, what: str, message: Any) -> None:
         if uid == self._uid:
             self._silent = 0
-            if what == "told":
+            if what == "sent":
                 self.manager.take(message)
 
     async def _admit(self, uid: str, address: str) -> bool:

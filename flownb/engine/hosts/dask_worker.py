@@ -48,23 +48,23 @@ class WorkerChannel:
         self.uid, self._address = uuid.uuid4().hex[:12], address
         self._up = Queue(queue_name(run), client=client, maxsize=MAIL)
         self._down = Queue(queue_name(run, self.uid), client=client)
-        self._heard = time.monotonic()
+        self._last_reply = time.monotonic()
         self._over = threading.Event()
         threading.Thread(target=self._watch, name="flownb watch", daemon=True).start()
 
     def _watch(self) -> None:
         """End the waiting for a notebook that has fallen silent."""
         while not self._over.wait(1):
-            if time.monotonic() > self._heard + SILENCE:
+            if time.monotonic() > self._last_reply + SILENCE:
                 with contextlib.suppress(Exception):  # this worker is being closed
                     self._down.put(pickle.dumps(BYE))
                 return
 
     def send(self, message: bytes) -> None:
         """Send a message to the notebook."""
-        self._tell("told", message)
+        self._send("sent", message)
 
-    def _tell(self, what: str, message: Any = None) -> None:
+    def _send(self, what: str, message: Any = None) -> None:
         try:
             self._up.put(pickle.dumps((self.uid, what, message)), timeout=SILENCE)
         except Exception as error:  # the worker is being closed: what it lacks first, nobody knows
@@ -72,7 +72,7 @@ class WorkerChannel:
 
     def may_run(self) -> bool:
         """Ask the notebook whether this attempt is the one."""
-        self._tell("hello", self._address)
+        self._send("hello", self._address)
         try:
             return self.receive() == ("go",)
         except EOFError:
@@ -96,13 +96,13 @@ class WorkerChannel:
         """Wait for what the notebook asks; EOFError after its last word, or much silence."""
         while True:
             asked: tuple[Any, ...] = pickle.loads(self._next())  # noqa: S301
-            self._heard = time.monotonic()
+            self._last_reply = time.monotonic()
             if asked == BYE:
                 self.close()
                 raise EOFError
             if asked != ("alive",):
                 return asked
-            self._tell("alive")
+            self._send("alive")
 
 
 def main(content: bytes, run: str, beginning: Beginning, began: float) -> str:
@@ -118,13 +118,15 @@ def main(content: bytes, run: str, beginning: Beginning, began: float) -> str:
     origin = time.monotonic() - (time.time() - began)
     with captured():
         try:
-            far = LoopServer(unload(content), post, beginning=beginning, on_orphaned=lambda: None)
+            server = LoopServer(
+                unload(content), post, beginning=beginning, on_orphaned=lambda: None
+            )
         except Exception as error:  # noqa: BLE001 - e.g. a module that is not on this worker
             refuse(post, error)
             post.close()
             return "refused"
-        far.on_orphaned = far.halt
-        far.run(origin)
+        server.on_orphaned = server.halt
+        server.run(origin)
     return "ended"
 
 

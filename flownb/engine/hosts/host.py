@@ -75,7 +75,7 @@ class LoopHandle(Protocol):
     def apply(self, plan: LoopPlan) -> None:
         """Run *plan* from the next item on."""
 
-    def know(self, specs: Sequence[QueueSpec]) -> None:
+    def update_specs(self, specs: Sequence[QueueSpec]) -> None:
         """Take in the queues of the next plan."""
 
     def offer(self, letters: Sequence[tuple[Any, str]]) -> None:

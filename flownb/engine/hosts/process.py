@@ -33,7 +33,7 @@ _PRELOAD: Final = "flownb.engine.hosts.preload"
 # What a child may take longer than the grace of its stop: to end tasks, threads, resources.
 _PATIENCE: Final = 2.5
 _EXIT: Final = 2.0
-_UNHEARD: Final = 0.9  # of the grace: a child that has not begun is gone when it is over
+_UNCONFIRMED: Final = 0.9  # of the grace: a child that has not begun is gone when it is over
 _starting = threading.Lock()
 
 
@@ -44,17 +44,17 @@ class ProcessHost(Host):
     manager: LoopProxy
 
     def __init__(
-        self, manager: LoopProxy, on_end: Callable[[Host], None], cargo: PickledLoop
+        self, manager: LoopProxy, on_end: Callable[[Host], None], pickled: PickledLoop
     ) -> None:
         super().__init__(manager, on_end)
-        self.cargo = cargo
-        self._content = load(cargo, "a process pool")
+        self.pickled = pickled
+        self._content = load(pickled, "a process pool")
         self._imports, self._shared = Imports(), Shared()
-        self._shared.learn(cargo.plan)
+        self._shared.add_plan(pickled.plan)
         self._down: Connection | None = None
         self._early: list[bytes] = []
         self._lock = threading.Lock()
-        self._heard = self._forced = self._over = self._left = False
+        self._confirmed = self._forced = self._over = self._left = False
         self._due = 0.0
         self._deadline: threading.Timer | None = None
         self.process: Any = None
@@ -67,7 +67,7 @@ class ProcessHost(Host):
         threading.Thread(target=self._main, args=(origin,), name=name, daemon=True).start()
 
     def post(self, verb: Callable[..., Any], *args: Any) -> None:
-        """Call a verb of the mirror, which sends it to the child."""
+        """Call a verb of the proxy, which sends it to the child."""
         if not self.ended.done():
             verb(*args)
 
@@ -99,7 +99,7 @@ class ProcessHost(Host):
                 return
             self._deadline.cancel()
         self._due = due
-        self._begin_deadline(grace + _PATIENCE if self._heard else _UNHEARD * grace)
+        self._begin_deadline(grace + _PATIENCE if self._confirmed else _UNCONFIRMED * grace)
 
     def _begin_deadline(self, seconds: float) -> None:
         self._deadline = threading.Timer(seconds, self._time_is_up)
@@ -111,7 +111,7 @@ class ProcessHost(Host):
             late = time.monotonic() - self._due
             if self._over:
                 return
-            if self._heard and late < _PATIENCE:  # it began its work at the last moment
+            if self._confirmed and late < _PATIENCE:  # it began its work at the last moment
                 self._begin_deadline(_PATIENCE - late)
                 return
             self._end_by_force()
@@ -121,7 +121,7 @@ class ProcessHost(Host):
     def _end_by_force(self) -> None:
         """End a child that was told to stop and did not, or leave it to the one who starts it."""
         self._forced = True
-        if self._heard:
+        if self._confirmed:
             self.manager.abandoned.append("its process, which did not obey")
         if self._down is not None:
             self.process.kill()
@@ -175,7 +175,7 @@ class ProcessHost(Host):
     def _listen(self, here: Connection) -> None:
         """Take what the loop tells until it has ended or died."""
         sentinel = self.process.sentinel
-        while not self.manager.has_told:
+        while not self.manager.has_reported_end:
             ready = multiprocessing.connection.wait([here, sentinel])
             if here not in ready or not self._take(here):
                 return
@@ -185,7 +185,7 @@ class ProcessHost(Host):
             message = here.recv_bytes()
         except (EOFError, OSError):
             return False
-        self._heard = True
+        self._confirmed = True
         self.manager.take(message)
         return True
 
@@ -195,7 +195,7 @@ class ProcessHost(Host):
             self._down, self._over = None, True
             if self._deadline is not None:
                 self._deadline.cancel()
-        self.process.join(_EXIT if self.manager.has_told else 0.05)
+        self.process.join(_EXIT if self.manager.has_reported_end else 0.05)
         if self.process.exitcode is None:
             self.process.kill()
             self.process.join()
@@ -203,7 +203,7 @@ class ProcessHost(Host):
             pass
         code = self.process.exitcode
         self.process.close()
-        if self.manager.has_told or self._forced:
+        if self.manager.has_reported_end or self._forced:
             return None
         return RunError(f"loop {self.manager.name!r}: its process {_died(code)}")
 
@@ -234,7 +234,7 @@ def _context() -> multiprocessing.context.BaseContext:
 def _without_main() -> Iterator[None]:
     """Start a child of this thread without running the script that started us in it.
 
-    Everything a loop needs is in its cargo; a script without `if __name__ == "__main__"`
+    Everything a loop needs is in its pickled; a script without `if __name__ == "__main__"`
     would start itself again and again.
     """
     original, me = multiprocessing.spawn.get_preparation_data, threading.get_ident()

@@ -194,9 +194,9 @@ class Control(Restartable):
             self._next_plan = plan
             self.runtime.wake()
 
-    def know(self, specs: Sequence[QueueSpec]) -> None:
+    def update_specs(self, specs: Sequence[QueueSpec]) -> None:
         """Take in the queues of the next plan."""
-        self.runtime.queues.know(specs)
+        self.runtime.queues.update_specs(specs)
 
     def redis_away(self, where: str) -> None:
         """Tell that the Redis *where* is away and waited for; "" when it is back."""

@@ -94,17 +94,17 @@ class Settlement:
         """Push for a node, now or with the item's ack; the message id, "" if it has none yet."""
         if not self.holds_back(token.item):
             return str(await self._runtime.queues.push(queue, data, meta=meta))
-        token.outbox = [*token.outbox, self._runtime.queues.hold_back(queue, data, meta=meta)]
+        token.held_back = [*token.held_back, self._runtime.queues.hold_back(queue, data, meta=meta)]
         return ""
 
     def post(
-        self, token: Token, queue: str, meta: dict[str, Any], heard: Callable[..., None]
+        self, token: Token, queue: str, meta: dict[str, Any], on_done: Callable[..., None]
     ) -> Any:
         """Push a token's payload without waiting; None if it leaves with the item's ack."""
         queues, data = self._runtime.queues, token.payload
         if not self.holds_back(token.item):
-            return queues.posts.push(queues.hold(queue, data, meta=meta), heard)
-        token.outbox = [*token.outbox, queues.hold_back(queue, data, meta=meta)]
+            return queues.posts.push(queues.hold(queue, data, meta=meta), on_done)
+        token.held_back = [*token.held_back, queues.hold_back(queue, data, meta=meta)]
         return None
 
     # -- good ends -------------------------------------------------------------
@@ -150,7 +150,7 @@ class Settlement:
         """Send what a transactional item held back, with its acks, in one MULTI."""
         runtime, message = self._runtime, item.message
         mine = await runtime.queues.settle(
-            message, item.outbox, reader=runtime.name, also=item.popped
+            message, item.held_back, reader=runtime.name, also=item.popped
         )
         if not mine:
             runtime.log(
@@ -171,7 +171,9 @@ class Settlement:
         reader = item.runners[0].node.reader  # its own: the loop's may have been edited since
         if item.message.letter:
             if when == "done":
-                self._job(self._runtime.queues.letters.forget(self._runtime.name, item.message.id))
+                self._job(
+                    self._runtime.queues.dead_letters.forget(self._runtime.name, item.message.id)
+                )
         elif reader is not None and reader.ack == when:
             self.settle(item.message.queue, [item.message.id])
 
@@ -181,10 +183,10 @@ class Settlement:
             self._job(self._runtime.queues.ack(queue, ids, reader=self._runtime.name))
             return
         self._acks += len(ids)
-        heard = functools.partial(self._heard, len(ids))
-        self._runtime.queues.posts.ack(queue, ids, self._runtime.name, heard)
+        on_done = functools.partial(self._acked, len(ids))
+        self._runtime.queues.posts.ack(queue, ids, self._runtime.name, on_done)
 
-    def _heard(self, count: int, error: Exception | None) -> None:
+    def _acked(self, count: int, error: Exception | None) -> None:
         self._acks -= count
         if error is not None:
             self._runtime.crash(error)
@@ -257,14 +259,14 @@ class Settlement:
                 self._when_kept(item, lambda: self._let_go(item))
             case "dead_letter":
                 self._ack_popped(item)
-                bury = functools.partial(
+                write = functools.partial(
                     runtime.queues.dead_letter,
                     item.message,
                     loop=runtime.name,
                     record=failure.record(),
                     reader=runtime.name,
                 )
-                self._job(self._buried(item, bury))
+                self._job(self._dead_letter(item, write))
             case "pause":
                 # what fails while it pauses comes again behind what made it pause
                 again, behind = loop.again, loop.pausing and item.iteration != loop.last_step
@@ -280,9 +282,9 @@ class Settlement:
         self._ack(item, "done")
         self._ack(item, "awaited")
 
-    async def _buried(self, item: Item, bury: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+    async def _dead_letter(self, item: Item, write: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         """See an item into the dead letters; only then it is done with."""
-        await bury()
+        await write()
         if self.loop.checkpointer is not None:
             self.loop.checkpointer.settled(item, done=True)
 

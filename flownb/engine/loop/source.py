@@ -83,7 +83,7 @@ class PullSource:
     memo = None
     message = None
     in_rows = False
-    outbox: Final[list[Any]] = []  # a producer's pushes are not held back
+    held_back: Final[list[Any]] = []  # a producer's pushes are not held back
 
     def __init__(self, loop: Making) -> None:
         self.loop = loop
@@ -245,7 +245,7 @@ class Source:
         if made[0] is EXHAUSTED:
             self.exhausted = True
             if not self.pulled and (kind := read_once(self._items_of)):
-                self._tell(f"its source, {kind}, can be read once and gives nothing any more")
+                self._warn(f"its source, {kind}, can be read once and gives nothing any more")
         elif self.node.reader is None and _is_item(made):
             self.index = self.count()
         return made
@@ -270,9 +270,9 @@ class Source:
         """Tell of a generator that somebody has read from: what it gave then is gone."""
         source = self._items_of
         if inspect.isgenerator(source) and inspect.getgeneratorstate(source) == "GEN_SUSPENDED":
-            self._tell("its source, a generator, was begun before: what it gave then is not here")
+            self._warn("its source, a generator, was begun before: what it gave then is not here")
 
-    def _tell(self, what: str) -> None:
+    def _warn(self, what: str) -> None:
         text = f"{what}; give the generator function, or a list"
         self.loop.reason = text
         self._runtime.log(self._runtime.name, -1, "warning", text)

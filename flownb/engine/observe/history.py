@@ -133,7 +133,7 @@ class Outputs:
 
 
 def open_calls(loop: Any, most: int = 1_000) -> list[Span]:
-    """Give what a loop has under way, at most *most* spans; *loop*: its manager or mirror."""
+    """Give what a loop has under way, at most *most* spans; *loop*: its manager or proxy."""
     found = open_spans(loop, most)
     now = loop.now() if found else 0.0
     ended = [span._replace(end=min(span.end, now)) for span in found]
@@ -142,7 +142,7 @@ def open_calls(loop: Any, most: int = 1_000) -> list[Span]:
 
 def open_spans(loop: Any, most: int) -> list[Span]:
     """Give the same as spans without an end; of a loop elsewhere what it has last told."""
-    told = getattr(loop, "underway", None)
+    told = getattr(loop, "open_calls", None)
     if told is not None:
         return list(told.values())[:most]
     tokens = list(getattr(loop, "calls", ()))[:most]

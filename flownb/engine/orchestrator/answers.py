@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from flownb.arguments import Named, known, newest
 from flownb.display import Viewed
-from flownb.engine.links import lanes
+from flownb.engine.links import swimlanes
 from flownb.records.metrics import Status
 from flownb.records.timeline import Timeline
 
@@ -43,7 +43,7 @@ class Answers(Viewed):
     def metrics(self) -> dict[str, LoopMetrics]:
         """Give the counters of each loop; reading them never stops a loop."""
         return Named(
-            {name: track.metrics() for name, track in self._live.loop_runs.items()}, "loop"
+            {name: loop_run.metrics() for name, loop_run in self._live.loop_runs.items()}, "loop"
         )
 
     def logs(
@@ -85,10 +85,10 @@ class Answers(Viewed):
 
     def timeline(self, loop: str | None = None) -> Timeline:
         """Give the last node calls and waits of each loop."""
-        tracks = self._addressed(loop)
-        spans = [s for t in tracks for s in t.history.spans()]
-        events = [e for t in tracks for e in list(t.history.events)]
-        return Timeline.of_spans(spans, events, lanes(t.manager.plan for t in tracks))
+        loop_runs = self._addressed(loop)
+        spans = [s for t in loop_runs for s in t.history.spans()]
+        events = [e for t in loop_runs for e in list(t.history.events)]
+        return Timeline.of_spans(spans, events, swimlanes(t.manager.plan for t in loop_runs))
 
     def _addressed(self, loop: str | None) -> list[LoopRun]:
         if loop is None:

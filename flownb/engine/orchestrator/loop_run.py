@@ -139,9 +139,9 @@ class LoopRun:
         self.outputs = Outputs({n.name: n.node.keep for n in plan.nodes})
         self._absence, self._resumed = _Absence(), _Resumed()
         self.checkpoint_writer = self._checkpoint_writer(plan, fresh=fresh)
-        keepers = [] if self.checkpoint_writer is None else [self.checkpoint_writer]
+        writers = [] if self.checkpoint_writer is None else [self.checkpoint_writer]
         self._watching = [
-            _Changes(live), self._absence, self._resumed, *keepers, *live.watching
+            _Changes(live), self._absence, self._resumed, *writers, *live.watching
         ]  # fmt: skip
         self._released = 0  # before this start
         self.supervisor = Supervisor(plan.options.restart)
@@ -175,13 +175,13 @@ class LoopRun:
             case "process":
                 from flownb.engine.hosts.process import ProcessHost
 
-                return ProcessHost(self._mirror(plan), o.on_ended, self._cargo(plan))
+                return ProcessHost(self._proxy(plan), o.on_ended, self._pickled(plan))
             case "dask":
                 from flownb.engine.hosts.dask import DaskHost
 
                 # workers have an environment and a logging of their own
-                cargo = replace(self._cargo(plan), environ={}, logs=())
-                return DaskHost(self._mirror(plan), o.on_ended, cargo, o.client)
+                pickled = replace(self._pickled(plan), environ={}, logs=())
+                return DaskHost(self._proxy(plan), o.on_ended, pickled, o.client)
         return ThreadHost(self._manager(plan), o.on_ended)
 
     def _manager(self, plan: LoopPlan) -> LoopManager:
@@ -196,11 +196,11 @@ class LoopRun:
             middleware=o.middleware,
         )
 
-    def _mirror(self, plan: LoopPlan) -> LoopProxy:
+    def _proxy(self, plan: LoopPlan) -> LoopProxy:
         stream = Stream([self.meter, self.history, *self._watching])
         return LoopProxy(plan, stream, self.outputs)
 
-    def _cargo(self, plan: LoopPlan) -> PickledLoop:
+    def _pickled(self, plan: LoopPlan) -> PickledLoop:
         o = self._live
         server = o.server if o.needs_server else None
         tools = global_tools if o.tools is None else o.tools
@@ -212,7 +212,7 @@ class LoopRun:
     # -- starting --------------------------------------------------------------
 
     def _checkpoint_writer(self, plan: LoopPlan, *, fresh: bool) -> CheckpointWriter | None:
-        """Make the keeper of the loop's checkpoint, if it has one and can go on from it."""
+        """Make the writer of the loop's checkpoint, if it has one and can go on from it."""
         store = self._live.workflow.loop_options(plan.loop).checkpoint
         if store is None:
             return None
@@ -239,9 +239,9 @@ class LoopRun:
             target=self._start_where, args=(self.checkpoint_writer,), name=name, daemon=True
         ).start()
 
-    def _start_where(self, keeper: CheckpointWriter) -> None:
+    def _start_where(self, writer: CheckpointWriter) -> None:
         try:
-            beginning = keeper.claim()
+            beginning = writer.claim()
         except Exception as error:  # noqa: BLE001 - a store of the user's may raise anything
             self._claiming = False
             self.host.manager.may_restart = lambda _: False  # where would it begin?
@@ -343,7 +343,7 @@ class LoopRun:
         self.host.post(self._apply, plan)
 
     def _apply(self, plan: LoopPlan) -> None:
-        self.manager.know(self._live.specs)
+        self.manager.update_specs(self._live.specs)
         self.outputs.grow({n.name: n.node.keep for n in plan.nodes})
         self.manager.apply(plan)
 
@@ -423,7 +423,7 @@ class LoopRun:
 
     def _reason(self) -> str:
         """Say why it is paused, what it waits for, or why it has ended."""
-        trouble = "" if self.checkpoint_writer is None else self.checkpoint_writer.told
+        trouble = "" if self.checkpoint_writer is None else self.checkpoint_writer.problem
         return self.manager.reason or self._away() or self._why() or trouble
 
     def _away(self) -> str:

@@ -112,7 +112,7 @@ class Orchestrator(Answers):
         if before is None:
             self._launch()
             return
-        if not all(track.has_ended for track in before._live.loop_runs.values()):
+        if not all(loop_run.has_ended for loop_run in before._live.loop_runs.values()):
             print(f"{self.name}: stopping the generation that runs, the new one follows")  # noqa: T201
         before._live.requests.add(before.is_over, lambda: None).add_done_callback(
             lambda _: self._follow(before)
@@ -132,8 +132,8 @@ class Orchestrator(Answers):
         self._live.origin = time.monotonic()
         self._launched = True
         self._live.heartbeat.start()
-        for track in list(self._live.loop_runs.values()):
-            track.start()
+        for loop_run in list(self._live.loop_runs.values()):
+            loop_run.start()
         self._look_whether_over()
 
     # -- asking ----------------------------------------------------------------
@@ -162,9 +162,9 @@ class Orchestrator(Answers):
             raise LoopStopped(msg)
         check(self.workflow)
         check_supported(self.workflow, live=True)
-        loops, tracks = self.workflow.producers, self._live.loop_runs
+        loops, loop_runs = self.workflow.producers, self._live.loop_runs
         asked = loops if loop is None else [known("loop", loop, loops)]
-        idle = [name for name in asked if name not in tracks or tracks[name].is_ending]
+        idle = [name for name in asked if name not in loop_runs or loop_runs[name].is_ending]
         plans = [placed(self.workflow, name, self._cluster) for name in idle]
         check_kept(self.workflow, plans, fresh=False)
         return plans
@@ -174,11 +174,11 @@ class Orchestrator(Answers):
             self._reopen()
         self._live.specs = queue_specs(self.workflow)
         for plan in plans:
-            if (track := self._live.loop_runs.get(plan.loop)) is ended[
+            if (loop_run := self._live.loop_runs.get(plan.loop)) is ended[
                 plan.loop
             ]:  # nobody was faster
                 self._live.links.again(plan)
-                self._add_behind(track, plan)
+                self._add_behind(loop_run, plan)
         self._tell_unfed()
         if len(plans) == len(self.workflow.producers):
             self._version = self.workflow.version
@@ -210,20 +210,20 @@ class Orchestrator(Answers):
 
         *loop* is one loop; without it all of them are meant, here and in the other verbs.
         """
-        tracks = self._addressed(loop)
-        for track in tracks:
-            track.pause()
+        loop_runs = self._addressed(loop)
+        for loop_run in loop_runs:
+            loop_run.pause()
         return self._request(
-            "pause", loop, lambda: all(t.state in {"paused", *ENDED} for t in tracks)
+            "pause", loop, lambda: all(t.state in {"paused", *ENDED} for t in loop_runs)
         )
 
     def resume(self, loop: str | None = None) -> Request:
         """Go on after a pause, whoever ordered it."""
-        tracks = self._addressed(loop)
-        for track in tracks:
-            track.resume()
+        loop_runs = self._addressed(loop)
+        for loop_run in loop_runs:
+            loop_run.resume()
         return self._request(
-            "resume", loop, lambda: all(t.state in {"running", *ENDED} for t in tracks)
+            "resume", loop, lambda: all(t.state in {"running", *ENDED} for t in loop_runs)
         )
 
     def step(self, loop: str | None = None) -> Request:
@@ -232,18 +232,18 @@ class Orchestrator(Answers):
         The request is done when that item is released and the loop is paused again. A
         producer that has nothing is asked until it has; `pause` and `resume` end that.
         """
-        tracks = self._addressed(loop)
-        steps = [(t, t.step()) for t in tracks]
+        loop_runs = self._addressed(loop)
+        steps = [(t, t.step()) for t in loop_runs]
         return self._request("step", loop, lambda: all(t.has_stepped(n) for t, n in steps))
 
     def stop(self, loop: str | None = None, *, grace: float = 10.0) -> Request:
         """Make no new item, give what is in flight *grace* seconds, then cancel it."""
-        grace, tracks = checked("stop()", "grace", grace, SECONDS), self._addressed(loop)
-        for track in tracks:
-            track.next = None
-            track.stop(grace, launched=self._launched)
+        grace, loop_runs = checked("stop()", "grace", grace, SECONDS), self._addressed(loop)
+        for loop_run in loop_runs:
+            loop_run.next = None
+            loop_run.stop(grace, launched=self._launched)
         if loop is not None:
-            return self._request("stop", loop, lambda: all(t.host.ended.done() for t in tracks))
+            return self._request("stop", loop, lambda: all(t.host.ended.done() for t in loop_runs))
         if (before := self._before) is not None:
             before.stop(grace=grace)
         return self._request("stop", None, self.is_over)
@@ -272,10 +272,10 @@ class Orchestrator(Answers):
 
     def _tell_edited(self) -> None:
         """Say which loops go on with old modules although edits were applied."""
-        for track in self._live.loop_runs.values():
-            if not track.has_ended and (names := track.host.edited()):
+        for loop_run in self._live.loop_runs.values():
+            if not loop_run.has_ended and (names := loop_run.host.edited()):
                 print(  # noqa: T201
-                    f"{self.name}: loop {track.name!r} goes on with {', '.join(sorted(names)[:3])}"
+                    f"{self.name}: loop {loop_run.name!r} goes on with {', '.join(sorted(names)[:3])}"
                     " as when its process began; graph.start() takes up what you edited since"
                 )
 
@@ -297,21 +297,21 @@ class Orchestrator(Answers):
         self._live.specs = queue_specs(self.workflow)
         changed = []
         for loop in self.workflow.producers:
-            plan, track = (
+            plan, loop_run = (
                 placed(self.workflow, loop, self._cluster),
                 self._live.loop_runs.get(loop),
             )
             self._live.links.add(plan)
-            if track is not None and track.removed:
-                track.removed = False
-                self._add_behind(track, plan)
-            elif track is not None and not track.differs_from(plan):
+            if loop_run is not None and loop_run.removed:
+                loop_run.removed = False
+                self._add_behind(loop_run, plan)
+            elif loop_run is not None and not loop_run.differs_from(plan):
                 continue
-            elif track is None or track.has_ended:
-                self._add(plan, fresh=track is not None)
+            elif loop_run is None or loop_run.has_ended:
+                self._add(plan, fresh=loop_run is not None)
             else:
-                track.apply(plan)
-                changed.append(track)
+                loop_run.apply(plan)
+                changed.append(loop_run)
         for loop in [t for t in self._live.loop_runs if t not in self.workflow.producers]:
             self._live.loop_runs[loop].removed = True
             self.stop(loop)
@@ -320,19 +320,19 @@ class Orchestrator(Answers):
 
     def _add(self, plan: LoopPlan, *, fresh: bool = False) -> None:
         self._live.links.again(plan)
-        track = self._live.loop_runs[plan.loop] = LoopRun(self._live, plan, fresh=fresh)
+        loop_run = self._live.loop_runs[plan.loop] = LoopRun(self._live, plan, fresh=fresh)
         if self._launched:
-            track.start()
+            loop_run.start()
 
-    def _add_behind(self, track: LoopRun | None, plan: LoopPlan) -> None:
+    def _add_behind(self, loop_run: LoopRun | None, plan: LoopPlan) -> None:
         """Start a loop when the one before it has ended, if nobody stops it until then."""
-        if track is None:
+        if loop_run is None:
             return self._add(plan)
-        track.next = plan
-        return track.host.ended.add_done_callback(lambda _: self._add_next(track))
+        loop_run.next = plan
+        return loop_run.host.ended.add_done_callback(lambda _: self._add_next(loop_run))
 
-    def _add_next(self, track: LoopRun) -> None:
-        plan, track.next = track.next, None
+    def _add_next(self, loop_run: LoopRun) -> None:
+        plan, loop_run.next = loop_run.next, None
         if plan is not None:
             self._add(plan)
             self._tell_unfed()
@@ -367,15 +367,15 @@ class Orchestrator(Answers):
         """
         iterations = checked("wait()", "iterations", iterations, _ITERATIONS)
         timeout = checked("wait()", "timeout", timeout, TIMEOUT)
-        progress, tracks = checked("wait()", "progress", progress, FLAG), self._addressed(loop)
+        progress, loop_runs = checked("wait()", "progress", progress, FLAG), self._addressed(loop)
         if iterations is not None and loop is None:
-            tracks = [t for t in tracks if t.manager.plan.reads is None]
-        bars = Progress(tracks, iterations) if progress else None
+            loop_runs = [t for t in loop_runs if t.manager.plan.reads is None]
+        bars = Progress(loop_runs, iterations) if progress else None
         forsaken = Forsaken(self._live.loop_runs, self._live.links, self.queues.stats)
-        if not await until_over(forsaken, tracks, iterations, timeout, bars):
+        if not await until_over(forsaken, loop_runs, iterations, timeout, bars):
             return self._status(timed_out=True)
-        for track in tracks:
-            track.raise_error()
+        for loop_run in loop_runs:
+            loop_run.raise_error()
         return self.status()
 
     async def __aenter__(self) -> Self:
@@ -434,9 +434,9 @@ class Orchestrator(Answers):
 
     def _offer(self, loop: str, letters: Iterable[dict[str, Any]]) -> None:
         """Have a loop take the items of dead letters that came from no queue of its own."""
-        (track,) = self._addressed(loop)
-        if track.has_ended:
+        (loop_run,) = self._addressed(loop)
+        if loop_run.has_ended:
             msg = f"loop {loop!r} has ended: start the graph again, then replay its dead letters"
             raise LoopStopped(msg)
         offered = [(letter["item"], letter["id"]) for letter in letters]
-        track.host.post(track.manager.offer, offered)
+        loop_run.host.post(loop_run.manager.offer, offered)

@@ -44,14 +44,14 @@ def placed(workflow: Workflow, loop: str, cluster: Any) -> LoopPlan:
     return replace(plan, options=replace(plan.options, pool="dask"))
 
 
-def check_applicable(workflow: Workflow, tracks: Mapping[str, LoopRun], cluster: Any) -> None:
+def check_applicable(workflow: Workflow, loop_runs: Mapping[str, LoopRun], cluster: Any) -> None:
     """Raise GraphError for mistakes, and for a loop that runs and would have to move."""
     check(workflow)
     check_supported(workflow, live=True)
-    for loop, track in tracks.items():
-        if loop not in workflow.producers or track.has_ended or track.removed:
+    for loop, loop_run in loop_runs.items():
+        if loop not in workflow.producers or loop_run.has_ended or loop_run.removed:
             continue
-        move = _move(track, placed(workflow, loop, cluster))
+        move = _move(loop_run, placed(workflow, loop, cluster))
         if move:
             msg = (
                 f"loop {loop!r} {move} on its way: "
@@ -60,13 +60,13 @@ def check_applicable(workflow: Workflow, tracks: Mapping[str, LoopRun], cluster:
             raise GraphError(msg)
 
 
-def _move(track: LoopRun, plan: LoopPlan) -> str:
+def _move(loop_run: LoopRun, plan: LoopPlan) -> str:
     """Say where a loop would have to go that can only begin there; "" if it need not.
 
     A reader that turned to another queue would leave what it has fetched from the old one
     in its hands, where nobody works on it.
     """
-    pool, queue = track.host.pool, track.manager.plan.reads
+    pool, queue = loop_run.host.pool, loop_run.manager.plan.reads
     if pool != plan.options.pool:
         return f"runs in pool {pool!r} and cannot move to {plan.options.pool!r}"
     if queue is not None and queue != plan.reads:

@@ -29,15 +29,15 @@ class Forsaken:
     """The readers that get nothing more: an error stopped who fed them, and nothing is left."""
 
     def __init__(
-        self, tracks: Mapping[str, LoopRun], links: Links,
+        self, loop_runs: Mapping[str, LoopRun], links: Links,
         stats: Callable[[str], Awaitable[QueueStats]],
     ) -> None:  # fmt: skip
-        self._loop_runs, self._links, self._stats = tracks, links, stats
+        self._loop_runs, self._links, self._stats = loop_runs, links, stats
         self._next = 0.0
         self._names: set[str] = set()
 
-    def __contains__(self, track: LoopRun) -> bool:
-        return track.name in self._names
+    def __contains__(self, loop_run: LoopRun) -> bool:
+        return loop_run.name in self._names
 
     async def look(self) -> None:
         """Look again, now and then; a loop that is started once more feeds again."""
@@ -50,49 +50,49 @@ class Forsaken:
 
     async def _find(self) -> set[str]:
         """Look at the feeders first: what they have pushed is then in the queue, or was."""
-        tracks, found, news = dict(self._loop_runs), set[str](), {""}
-        failed = {name for name, track in tracks.items() if _has_failed(track)}
-        ended = failed | {name for name, track in tracks.items() if _has_ended(track)}
-        feeders = self._links.feeders(tracks)
+        loop_runs, found, news = dict(self._loop_runs), set[str](), {""}
+        failed = {name for name, loop_run in loop_runs.items() if _has_failed(loop_run)}
+        ended = failed | {name for name, loop_run in loop_runs.items() if _has_ended(loop_run)}
+        feeders = self._links.feeders(loop_runs)
         while news:
-            left = feeders.keys() & tracks.keys() - ended - found
+            left = feeders.keys() & loop_runs.keys() - ended - found
             cut = [r for r in left if feeders[r] <= ended | found and feeders[r] & (failed | found)]
-            news = {name for name in cut if await self._is_idle(tracks[name])}
+            news = {name for name in cut if await self._is_idle(loop_runs[name])}
             found |= news
         return found
 
-    async def _is_idle(self, track: LoopRun) -> bool:
+    async def _is_idle(self, loop_run: LoopRun) -> bool:
         """Whether it runs and has settled all; a queue that is acked early cannot tell."""
-        reader = track.manager.plan.nodes[0].node.reader
-        if track.state != "running" or reader is None or reader.ack != "done":
+        reader = loop_run.manager.plan.nodes[0].node.reader
+        if loop_run.state != "running" or reader is None or reader.ack != "done":
             return False
         stats = await self._stats(reader.queue)
-        own = next((group for group in stats.groups if group.group == track.name), None)
-        return not (stats.depth if own is None else own.backlog) and not _is_busy(track)
+        own = next((group for group in stats.groups if group.group == loop_run.name), None)
+        return not (stats.depth if own is None else own.backlog) and not _is_busy(loop_run)
 
 
-def _is_busy(track: LoopRun) -> bool:
-    metrics = track.metrics()
+def _is_busy(loop_run: LoopRun) -> bool:
+    metrics = loop_run.metrics()
     return bool(metrics.open or metrics.in_flight)
 
 
-def _has_ended(track: LoopRun) -> bool:
+def _has_ended(loop_run: LoopRun) -> bool:
     """Whether it has ended and sent all, and is not about to begin once more."""
-    host = track.host
-    is_last = track.next is None and not host.manager.restarting
+    host = loop_run.host
+    is_last = loop_run.next is None and not host.manager.restarting
     return is_last and host.manager.state in ENDED and host.ended.done()
 
 
-def _has_failed(track: LoopRun) -> bool:
+def _has_failed(loop_run: LoopRun) -> bool:
     """Whether an error has ended it, or has paused it and nothing of it is under way."""
-    if track.is_stuck:  # pushes that leave with an ack may follow what has settled
-        return not (track.manager.plan.options.transactional or _is_busy(track))
-    return track.state == "error" and _has_ended(track)
+    if loop_run.is_stuck:  # pushes that leave with an ack may follow what has settled
+        return not (loop_run.manager.plan.options.transactional or _is_busy(loop_run))
+    return loop_run.state == "error" and _has_ended(loop_run)
 
 
 async def until_over(
     forsaken: Forsaken,
-    tracks: Sequence[LoopRun],
+    loop_runs: Sequence[LoopRun],
     iterations: int | None,
     timeout: float | None,
     bars: Progress | None,
@@ -104,7 +104,8 @@ async def until_over(
     end = None if timeout is None else time.monotonic() + timeout
     try:
         while not all(
-            t.has_ended or t.is_stuck or t in forsaken or t.has_released(iterations) for t in tracks
+            t.has_ended or t.is_stuck or t in forsaken or t.has_released(iterations)
+            for t in loop_runs
         ):
             if end is not None and time.monotonic() >= end:
                 return False
@@ -121,16 +122,17 @@ async def until_over(
 class Progress:
     """Bars that follow how many items the loops of a run have released."""
 
-    def __init__(self, tracks: Sequence[LoopRun], iterations: int | None) -> None:
+    def __init__(self, loop_runs: Sequence[LoopRun], iterations: int | None) -> None:
         bar = _bar()
         self._bars: list[tuple[LoopRun, Any]] = [
-            (track, bar(total=iterations, desc=track.name, unit="item")) for track in tracks
+            (loop_run, bar(total=iterations, desc=loop_run.name, unit="item"))
+            for loop_run in loop_runs
         ]
 
     def look(self) -> None:
         """Bring every bar up to date; tqdm decides when to draw."""
-        for track, bar in self._bars:
-            released = track.released
+        for loop_run, bar in self._bars:
+            released = loop_run.released
             bar.update((released if bar.total is None else min(released, bar.total)) - bar.n)
 
     def close(self) -> None:

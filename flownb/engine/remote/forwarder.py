@@ -59,7 +59,7 @@ class Forwarder:
         self._stale = False
         self._next_look = 0.0
         self._looking = False
-        self._underway: list[tuple[Any, ...]] = []
+        self._open_calls: list[tuple[Any, ...]] = []
         self._thread = threading.Thread(target=self._work, name="flownb relay", daemon=True)
         self._thread.start()
 
@@ -149,8 +149,8 @@ class Forwarder:
             return []
         found = [tuple(span) for span in open_spans(self.loop, _SPANS)]
         self._next_look, self._looking = now + LOOK, bool(found)
-        same, self._underway = found == self._underway, found
-        return [] if same else [("underway", found)]
+        same, self._open_calls = found == self._open_calls, found
+        return [] if same else [("open_calls", found)]
 
     def _packed_outputs(self, *, now: bool) -> dict[str, list[Any]]:
         start = time.monotonic()

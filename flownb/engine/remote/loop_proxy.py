@@ -41,7 +41,7 @@ class LoopProxy(Restartable):
         self.slots = Slots(plan.options.max_in_flight)
         self.made = 0
         self.beginning = Beginning()
-        self.has_told = self._stopping = self.restarting = self._has_warned = False
+        self.has_reported_end = self._stopping = self.restarting = self._has_warned = False
         self.may_restart: Callable[[BaseException], bool] = lambda _: False
         self.send: Callable[..., None] = _nowhere
         self.specs: tuple[QueueSpec, ...] = ()
@@ -49,14 +49,14 @@ class LoopProxy(Restartable):
         self._plans = {plan.version: plan}
         self._open: dict[int, None] = {}
         self._last: tuple[Any, ...] | None = None
-        self.underway: dict[tuple[Any, ...], Span] = {}
+        self.open_calls: dict[tuple[Any, ...], Span] = {}
         self._takes: Final[dict[str, Callable[..., None]]] = {
             "span": self._span,
             "event": self._event,
             "batch": self._batch,
             "outputs": self._outputs,
             "slots": self._slots,
-            "underway": self._underway,
+            "open_calls": self._open_calls,
             "missed": self._missed,
             "checkpoint": self._checkpoint,
             "ended": self._ended,
@@ -95,7 +95,7 @@ class LoopProxy(Restartable):
             self._plans[plan.version] = plan
             self.send("apply", plan, self.specs)
 
-    def know(self, specs: Sequence[QueueSpec]) -> None:
+    def update_specs(self, specs: Sequence[QueueSpec]) -> None:
         """Take in the queues of the next plan."""
         self.specs = tuple(specs)
 
@@ -119,12 +119,12 @@ class LoopProxy(Restartable):
             self._takes[kind](*rest)
 
     def _span(self, span: tuple[Any, ...], has_output: bool, output: Any) -> None:  # noqa: FBT001
-        if self.underway:
-            self.underway.pop(span[1:5], None)  # it is over
+        if self.open_calls:
+            self.open_calls.pop(span[1:5], None)  # it is over
         self.stream.span(span, unpack(output) if has_output else NOTHING)
 
-    def _underway(self, spans: list[tuple[Any, ...]]) -> None:
-        self.underway = {span[1:5]: Span._make(span) for span in spans}
+    def _open_calls(self, spans: list[tuple[Any, ...]]) -> None:
+        self.open_calls = {span[1:5]: Span._make(span) for span in spans}
 
     def _missed(self, missed: MissedRecords) -> None:
         """Take in the sum of what was not fetched in time."""
@@ -139,7 +139,7 @@ class LoopProxy(Restartable):
 
     def _event(self, event: tuple[Any, ...]) -> None:
         at, kind, loop, node, iteration, data = event
-        if kind == "state" and data[0] in ENDED and not self.has_told:
+        if kind == "state" and data[0] in ENDED and not self.has_reported_end:
             self._last = event  # shown when it is known why
             return
         data = LogLine._make(data) if kind == "log" else unpack(data)
@@ -175,13 +175,13 @@ class LoopProxy(Restartable):
     def _ended(self, abandoned: list[str], error: Any) -> None:
         self.abandoned += abandoned
         self.error = self.error or unpack_error(error)
-        self.has_told = True
+        self.has_reported_end = True
         if self._last is not None and (self.error is None or not self.may_restart(self.error)):
             self._event(self._last)
 
     def wait_for(self, what: str, *, warn: bool = False) -> None:
         """Say what the loop waits for before it can start; *warn*: in its log, too."""
-        if what != self.reason and not self.has_told:
+        if what != self.reason and not self.has_reported_end:
             self._set("starting", what)
             if warn:
                 self._warn(what)
@@ -194,7 +194,7 @@ class LoopProxy(Restartable):
     def lose(self) -> None:
         """Count what was open when its process ended as cancelled: nobody works on it."""
         self.slots.held = 0
-        self.underway = {}
+        self.open_calls = {}
         for iteration in list(self._open):
             self.event("cancelled", self.name, iteration)
             self.event("settled", self.name, iteration)

@@ -48,36 +48,36 @@ class LoopServer:
 
     def __init__(
         self,
-        cargo: PickledLoop,
+        pickled: PickledLoop,
         channel: Channel,
         *,
         beginning: Beginning,
         on_orphaned: Callable[[], None],
     ) -> None:
-        self._cargo, self._channel, self.on_orphaned = cargo, channel, on_orphaned
+        self._pickled, self._channel, self.on_orphaned = pickled, channel, on_orphaned
         self._shared = Shared()
-        self._shared.learn(cargo.plan)
-        keep = {n.name: n.node.keep for n in cargo.plan.nodes}
-        self._forwarder = Forwarder(cargo.plan.loop, channel.send, keep, watched=cargo.watched)
+        self._shared.add_plan(pickled.plan)
+        keep = {n.name: n.node.keep for n in pickled.plan.nodes}
+        self._forwarder = Forwarder(pickled.plan.loop, channel.send, keep, watched=pickled.watched)
         self.manager = self._manager()
         self.manager.beginning = beginning
         self._forwarder.loop = self.manager
         self._event_loop = asyncio.new_event_loop()
 
     def _manager(self) -> LoopManager:
-        cargo, plan = self._cargo, self._cargo.plan
-        subscribers = [self._forwarder, *([Guarded(Observer())] if cargo.watched else [])]
-        server = open_server() if cargo.server is None else cargo.server
+        pickled, plan = self._pickled, self._pickled.plan
+        subscribers = [self._forwarder, *([Guarded(Observer())] if pickled.watched else [])]
+        server = open_server() if pickled.server is None else pickled.server
         manager = LoopManager(
             plan,
             world=RealWorld(),
             stream=Stream(subscribers),
             gates=Limits(),
             queues=server.manager(
-                plan.graph, cargo.specs, consumer=plan.loop, namespace=cargo.namespace
+                plan.graph, pickled.specs, consumer=plan.loop, namespace=pickled.namespace
             ),
-            tools=cargo.tools,
-            middleware=cargo.middleware,
+            tools=pickled.tools,
+            middleware=pickled.middleware,
             private=True,
         )
         manager.runtime.threads = Threads(manager.name, self._fault)
@@ -121,16 +121,16 @@ class LoopServer:
         except Exception as error:  # noqa: BLE001 - e.g. a module that is not there
             self.manager.crash(error)
             return
-        self.manager.know(specs)
+        self.manager.update_specs(specs)
         self._forwarder.outputs.grow({n.name: n.node.keep for n in plan.nodes})
         self.manager.apply(plan)
 
 
 def unload(content: bytes) -> PickledLoop:
     """Open what the notebook sent, in the environment it has."""
-    cargo: PickledLoop = pickling.loads(content)  # from our own notebook
-    os.environ.update(cargo.environ)
-    return cargo
+    pickled: PickledLoop = pickling.loads(content)  # from our own notebook
+    os.environ.update(pickled.environ)
+    return pickled
 
 
 def refuse(channel: Channel, error: BaseException) -> None:

@@ -65,7 +65,7 @@ class Shared:
         self._numbers: dict[int, int] = {}
         self._things: list[Any] = []
 
-    def learn(self, plan: LoopPlan) -> None:
+    def add_plan(self, plan: LoopPlan) -> None:
         """Number what is new in a plan, in the same order on both sides."""
         for node in plan.nodes:
             self._add(node.node)
@@ -86,24 +86,24 @@ class Shared:
         return self._things[number]
 
 
-def load(cargo: PickledLoop, where: str) -> bytes:
+def load(pickled: PickledLoop, where: str) -> bytes:
     """Pickle all a loop needs; raises GraphError that names what cannot travel."""
     try:
-        return dumps(cargo)
+        return dumps(pickled)
     except Exception as failure:  # a __reduce__ may raise anything
-        raise GraphError(_complaint(cargo, where, failure)) from failure
+        raise GraphError(_complaint(pickled, where, failure)) from failure
 
 
-def _complaint(cargo: PickledLoop, where: str, failure: Exception) -> str:
+def _complaint(pickled: PickledLoop, where: str, failure: Exception) -> str:
     import cloudpickle
 
-    loop, why = cargo.plan.loop, told(failure)
-    for what, value in (("tools=", cargo.tools), *((_name(m), m) for m in cargo.middleware)):
+    loop, why = pickled.plan.loop, told(failure)
+    for what, value in (("tools=", pickled.tools), *((_name(m), m) for m in pickled.middleware)):
         try:
             cloudpickle.dumps(value)
         except Exception:  # noqa: BLE001 - as above
             return f"loop {loop!r}: {what} cannot move to {where} ({why}); use pool='thread'"
-    for node in cargo.plan.nodes:
+    for node in pickled.plan.nodes:
         if why_not := stuck(node.node.fn, where):
             return f"loop {loop!r}, node {node.name!r}: {why_not}"
     return f"loop {loop!r} cannot move to {where} ({why}); use pool='thread'"
@@ -121,14 +121,14 @@ def environment() -> dict[str, str]:
 def dump_plan(plan: LoopPlan, specs: Sequence[QueueSpec], shared: Shared) -> bytes:
     """Pickle a later plan; what *shared* knows travels as a number."""
     content = dumps((plan, tuple(specs)), shared.number)
-    shared.learn(plan)
+    shared.add_plan(plan)
     return content
 
 
 def load_plan(content: bytes, shared: Shared) -> tuple[LoopPlan, tuple[QueueSpec, ...]]:
     """Open what `dump_plan` made."""
     plan, specs = loads(content, shared.thing)
-    shared.learn(plan)
+    shared.add_plan(plan)
     return plan, specs
 
 

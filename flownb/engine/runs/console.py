@@ -56,7 +56,7 @@ class RunDisplay:
 async def run_here(make: Callable[..., Execution], shower: RunDisplay) -> WorkflowRun:
     """Run on the event loop that runs already, showing in the cell that awaits it."""
     context = contextvars.copy_context()
-    execution = make(tell=lambda event: context.run(shower.show, event), calls=shower.counts)
+    execution = make(on_event=lambda event: context.run(shower.show, event), calls=shower.counts)
     try:
         with captured():
             return await execution.go()
@@ -66,12 +66,12 @@ async def run_here(make: Callable[..., Execution], shower: RunDisplay) -> Workfl
 
 def run_in_thread(make: Callable[..., Execution], shower: RunDisplay) -> WorkflowRun:
     """Run on an event loop of its own in a helper thread, and show meanwhile."""
-    told: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
-    execution = make(tell=told.put, calls=shower.counts)
-    helper = _HelperThread(execution, functools.partial(told.put, None))
+    events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+    execution = make(on_event=events.put, calls=shower.counts)
+    helper = _HelperThread(execution, functools.partial(events.put, None))
     helper.start()
     try:
-        while (event := told.get()) is not None:
+        while (event := events.get()) is not None:
             shower.show(event)
         helper.join()
     except BaseException:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from flownb.engine.calls.limits import Limits
 from flownb.engine.calls.threads import Threads
-from flownb.engine.links import lanes
+from flownb.engine.links import swimlanes
 from flownb.engine.loop.loop_manager import LoopManager
 from flownb.engine.observe.meter import Meter
 from flownb.engine.observe.stream import Guarded, Observer, Stream
@@ -58,7 +58,7 @@ class Execution:
         using: Sequence[Any] = (),
         tools: Any = None,
         seed: int | None = None,
-        tell: Callable[[Event], None] | None = None,
+        on_event: Callable[[Event], None] | None = None,
         calls: bool = False,
         journal: Journal | None = None,
         replay: Replay | None = None,
@@ -68,15 +68,15 @@ class Execution:
         self.plan, self.entry, self._idle = plan, entry, idle
         trail = self.trail = Trail([plan.loop])
         self.run = WorkflowRun(plan.graph, run_id or new_run_id(), self._names, trail)
-        self.run._lanes = functools.partial(lanes, [plan])  # noqa: SLF001
+        self.run._swimlanes = functools.partial(swimlanes, [plan])  # noqa: SLF001
         outlet = RunQueue(plan) if outlet is None else outlet
         self.run._outlet = outlet.by_hand  # noqa: SLF001
         watching = [Guarded(o) for o in using if isinstance(o, Observer)]
-        told = [] if tell is None else [(_Calls if calls else _Lines)(tell)]
+        showing = [] if on_event is None else [(_Calls if calls else _Lines)(on_event)]
         self.manager = LoopManager(
             plan,
             world=RealWorld(),
-            stream=Stream([trail, *told, *watching]),
+            stream=Stream([trail, *showing, *watching]),
             gates=Limits(),
             tools=tools,
             middleware=[m for m in using if not isinstance(m, Observer)],
@@ -205,13 +205,13 @@ def _own(error: BaseException | None) -> BaseException | None:
 class _Lines:
     """Passes on, as they come, the lines that nodes print."""
 
-    def __init__(self, tell: Callable[[Event], None]) -> None:
-        self._tell = tell
+    def __init__(self, on_event: Callable[[Event], None]) -> None:
+        self._on_event = on_event
 
     def on_event(self, event: Event) -> None:
         """Tell of a line that a node printed."""
         if event.kind == "log":
-            self._tell(event)
+            self._on_event(event)
 
 
 class _Calls(_Lines):
@@ -220,4 +220,4 @@ class _Calls(_Lines):
     def on_span(self, span: Any, _: Any) -> None:
         """Tell of a call that has ended."""
         if span.kind == "work":
-            self._tell(Event(span.end, "called", span.loop, span.node, span.iteration))
+            self._on_event(Event(span.end, "called", span.loop, span.node, span.iteration))

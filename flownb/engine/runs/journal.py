@@ -92,9 +92,9 @@ class Journal:
     async def _head(
         self, status: RunStatus, *, state: Any = None, error: str | None = None
     ) -> None:
-        said = None if error is None else error.encode(errors="backslashreplace").decode()
+        text = None if error is None else error.encode(errors="backslashreplace").decode()
         now = time.time()
-        self.record = replace(self.record, status=status, updated=now, state=state, error=said)
+        self.record = replace(self.record, status=status, updated=now, state=state, error=text)
         await self._aside(self.store.save, replace(self.record, steps=()))
 
     # -- what happens ----------------------------------------------------------
@@ -123,7 +123,7 @@ class Journal:
         *seen* is the state that the node got, in which it may have changed something.
         """
         whole = token.gathering is None
-        output = self._output(token.item, token.at.name, token.said, on_state=whole)
+        output = self._output(token.item, token.at.name, token.returned, on_state=whole)
         changed = None if seen is None else self._changed(token.item, token.at.name, seen.values)
         token.noted = output, self._names(token, live), changed
 
@@ -138,13 +138,13 @@ class Journal:
         """Whether the thread that calls a row of nodes may write down what happens in it."""
         return self.store.quick or self.interval > 0
 
-    def passed(self, walk: ItemChain, said: Any, seen: Mapping[str, Any]) -> bool:
+    def passed(self, walk: ItemChain, returned: Any, seen: Mapping[str, Any]) -> bool:
         """Note, in the thread of a row, that a node ended and the next begins; False: it may not.
 
         Raises StoreError when what the node gave, or changed in *seen*, cannot be kept.
         """
         item, name = walk.token.item, walk.row[walk.at].name
-        output = self._output(item, name, said)
+        output = self._output(item, name, returned)
         changed = self._changed(item, name, seen)
         start, end = (self._epoch + t / 1e9 - self._runtime.origin for t in walk.times[-2:])
         following = walk.row[walk.at + 1].name
@@ -166,10 +166,12 @@ class Journal:
         """Remember what the next node of a row is about to see."""
         self._shared(item).look(values)
 
-    def _output(self, item: RunItem, name: str, said: Any, *, on_state: bool = True) -> str | None:
-        if said is not None and on_state and item.states is not None:
-            said = item.once.schema.dumped(said, f"what node {name!r} returned")
-        return None if said is None else self._text(name, "returned", said)
+    def _output(
+        self, item: RunItem, name: str, returned: Any, *, on_state: bool = True
+    ) -> str | None:
+        if returned is not None and on_state and item.states is not None:
+            returned = item.once.schema.dumped(returned, f"what node {name!r} returned")
+        return None if returned is None else self._text(name, "returned", returned)
 
     def _changed(self, item: RunItem, name: str, seen: Mapping[str, Any]) -> str | None:
         changed = self._shared(item).changed(seen)
@@ -191,15 +193,15 @@ class Journal:
             seen = {} if token.state is None else token.state.values
             token.noted = None, None, self._changed(token.item, token.at.name, seen)
         output, _, changed = token.noted
-        names, said = self._names(token, live), _said(error)
-        more = {"output": output, "live": names, "error": said, "changed": changed}
+        names, text = self._names(token, live), _error_text(error)
+        more = {"output": output, "live": names, "error": text, "changed": changed}
         self._note(token, "continued", **more)
         self._save_later()
 
     def failed(self, token: Token, error: BaseException) -> None:
         """Note that a node failed for good, with the state that it saw."""
         seen = lenient(token.payload, max_bytes=self.store.max_bytes)
-        self._note(token, "failed", output=seen, error=_said(error))
+        self._note(token, "failed", output=seen, error=_error_text(error))
         self._save_later()
 
     def _note(self, token: Token, kind: StepKind, **more: Any) -> None:
@@ -300,7 +302,7 @@ def _said_of(run: WorkflowRun) -> str | None:
     return None if run.error is None else told(run.error)
 
 
-def _said(error: BaseException) -> str:
+def _error_text(error: BaseException) -> str:
     return told(error).encode(errors="backslashreplace").decode()
 
 

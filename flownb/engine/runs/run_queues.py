@@ -59,7 +59,7 @@ class RunQueue:
             self._server = self._server or self._open()
             return self._server.manager(self._plan.graph, own, consumer, patient=patient)
         loops = self._loops
-        if all(track.has_ended for track in loops.loop_runs.values()):
+        if all(loop_run.has_ended for loop_run in loops.loop_runs.values()):
             msg = f"the loops of {loops.name!r} have ended, nobody reads what is pushed: start them"
             raise RunError(msg)
         names = {spec.name for spec in loops.specs}
@@ -85,22 +85,22 @@ class RunQueues:
     def __init__(self, outlet: RunQueue, consumer: str) -> None:
         self._outlet, self._consumer = outlet, consumer
         self._manager: QueueManager | None = None
-        self._tell: Callable[[str], None] = lambda _: None
-        self._unread: Callable[[Unread], None] = lambda _: None
+        self._on_absence: Callable[[str], None] = lambda _: None
+        self._on_unread: Callable[[Unread], None] = lambda _: None
 
-    def on_absence(self, tell: Callable[[str], None]) -> None:
-        """Have *tell* called with the server's address when it goes, "" when it is back."""
-        self._tell = tell
+    def on_absence(self, callback: Callable[[str], None]) -> None:
+        """Have *callback* called with the server's address when it goes, "" when it is back."""
+        self._on_absence = callback
 
-    def on_unread(self, tell: Callable[[Unread], None]) -> None:
-        """Have *tell* called for each message that goes to the dead letters unread."""
-        self._unread = tell
+    def on_unread(self, callback: Callable[[Unread], None]) -> None:
+        """Have *callback* called for each message that goes to the dead letters unread."""
+        self._on_unread = callback
 
     def __getattr__(self, verb: str) -> Any:
         if self._manager is None:
             self._manager = self._outlet.manager(self._consumer)
-            self._manager.on_absence(self._tell)
-            self._manager.on_unread(self._unread)
+            self._manager.on_absence(self._on_absence)
+            self._manager.on_unread(self._on_unread)
         return getattr(self._manager, verb)
 
     async def aclose(self) -> None:

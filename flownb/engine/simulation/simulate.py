@@ -31,7 +31,7 @@ from flownb.arguments import (
 )
 from flownb.display import Shown
 from flownb.engine.calls.limits import Limits
-from flownb.engine.links import Links, lanes, queue_specs
+from flownb.engine.links import Links, queue_specs, swimlanes
 from flownb.engine.loop.loop_manager import LoopManager
 from flownb.engine.observe.history import Outputs
 from flownb.engine.observe.meter import Meter
@@ -85,7 +85,7 @@ class Simulation(Shown):
         self.duration = duration
         self.metrics: dict[str, LoopMetrics] = Named(what="loop")
         self._kept: dict[str, list[Any]] = {}
-        self._lanes: tuple[Swimlane, ...] = ()
+        self._swimlanes: tuple[Swimlane, ...] = ()
         self._graph: Any = None  # the graph as it was, and under which policy
         self._hidden = ""  # the root of a graph without producers: no node of the user's
         self.state: Any = None  # the final state of such a graph
@@ -94,7 +94,7 @@ class Simulation(Shown):
     def timeline(self) -> Timeline:
         """Every span that is kept, ordered by start."""
         kept = (s for s in self._history.spans() if s.node != self._hidden)
-        return Timeline.of_spans(kept, self.events, self._lanes)
+        return Timeline.of_spans(kept, self.events, self._swimlanes)
 
     @property
     def events(self) -> list[Event]:
@@ -360,7 +360,7 @@ class _Run:
             (once,) = self.managers.values()
             result._hidden = once.name  # noqa: SLF001
             result.state = None if once.only is None else once.only.result(partial=True)
-        result._lanes = lanes(m.plan for m in self.managers.values())  # noqa: SLF001
+        result._swimlanes = swimlanes(m.plan for m in self.managers.values())  # noqa: SLF001
         for name, meter in self.meters.items():
             result.metrics[name] = meter.snapshot(now, self.managers[name].slots.figures)
             for node, kept in self.kept[name].kept.items():

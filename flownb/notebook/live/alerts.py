@@ -28,19 +28,19 @@ class Alert(NamedTuple):
     loop: str = ""
 
 
-def alerts(status: Status, pulse: RunRates, specs: Sequence[QueueSpec] = ()) -> list[Alert]:
+def alerts(status: Status, rates: RunRates, specs: Sequence[QueueSpec] = ()) -> list[Alert]:
     """Say everything that is wrong, the worst first."""
-    known = [s for s in status.loops if s.loop in pulse.last.loops]
-    found = [alarm for loop in known for alarm in _of_loop(loop, pulse)]
-    found += [alarm for spec in specs for alarm in _of_queue(spec, pulse)]
-    found += _of_run(status, pulse)
-    return sorted(found, key=lambda alarm: alarm.level)
+    known = [s for s in status.loops if s.loop in rates.last.loops]
+    found = [alert for loop in known for alert in _of_loop(loop, rates)]
+    found += [alert for spec in specs for alert in _of_queue(spec, rates)]
+    found += _of_run(status, rates)
+    return sorted(found, key=lambda alert: alert.level)
 
 
-def _of_loop(status: LoopStatus, pulse: RunRates) -> Iterator[Alert]:
+def _of_loop(status: LoopStatus, rates: RunRates) -> Iterator[Alert]:
     name = status.loop
-    who, now = brief(name), pulse.last.loops[name]
-    before = pulse.since(WINDOW, name).loops[name]
+    who, now = brief(name), rates.last.loops[name]
+    before = rates.since(WINDOW, name).loops[name]
     if status.state == "error":
         yield Alert("bad", f"{who} has ended: {brief(status.reason, 200)}", name)
     elif status.state in {"paused", "pausing"} and status.reason:
@@ -52,8 +52,8 @@ def _of_loop(status: LoopStatus, pulse: RunRates) -> Iterator[Alert]:
     for words in (
         _failing(who, before, now, status),
         _dropping(who, before, now),
-        _throttled(name, pulse),
-        _missing(who, before, now, pulse),
+        _throttled(name, rates),
+        _missing(who, before, now, rates),
     ):
         if words:
             yield Alert("warn", words, name)
@@ -74,20 +74,20 @@ def _dropping(who: str, before: LoopMetrics, now: LoopMetrics) -> str:
     return f"{who} drops items, {dropped} in the last seconds: {full}; raise max_in_flight"
 
 
-def _throttled(loop: str, pulse: RunRates) -> str:
-    _, _, share = pulse.split(loop)
+def _throttled(loop: str, rates: RunRates) -> str:
+    _, _, share = rates.split(loop)
     if share < _MUCH:
         return ""
-    slow = _slowest_detached(loop, pulse)
+    slow = _slowest_detached(loop, rates)
     who = f", {brief(slow)} works longest" if slow else ""
     return (
         f"{brief(loop)} is throttled {share:.0%} of the time: all"
-        f" {pulse.last.loops[loop].max_in_flight} items in flight are taken{who}"
+        f" {rates.last.loops[loop].max_in_flight} items in flight are taken{who}"
     )
 
 
-def _slowest_detached(loop: str, pulse: RunRates) -> str:
-    before, now = pulse.since(WINDOW, loop), pulse.last
+def _slowest_detached(loop: str, rates: RunRates) -> str:
+    before, now = rates.since(WINDOW, loop), rates.last
     awaited = now.awaited.get(loop, frozenset())
     works = {
         n: now.worked(loop, n) - before.worked(loop, n)
@@ -97,25 +97,25 @@ def _slowest_detached(loop: str, pulse: RunRates) -> str:
     return max(works, key=lambda n: works[n]) if works and any(works.values()) else ""
 
 
-def _missing(who: str, before: LoopMetrics, now: LoopMetrics, pulse: RunRates) -> str:
+def _missing(who: str, before: LoopMetrics, now: LoopMetrics, rates: RunRates) -> str:
     missed, made = now.overruns - before.overruns, now.produced - before.produced
     if missed <= made * _FAILS:
         return ""
-    slow = pulse.held_by(now.loop)
+    slow = rates.held_by(now.loop)
     why = f"it waits for {brief(slow)}" if slow else "an iteration takes longer"
     return f"{who} misses {missed} of {missed + made} ticks: {why}"
 
 
-def _of_queue(spec: QueueSpec, pulse: RunRates) -> Iterator[Alert]:
-    stats, who = pulse.last.queues.get(spec.name), brief(spec.name)
+def _of_queue(spec: QueueSpec, rates: RunRates) -> Iterator[Alert]:
+    stats, who = rates.last.queues.get(spec.name), brief(spec.name)
     if stats is None:
         return
-    grows = pulse.growth(spec.name)
+    grows = rates.growth(spec.name)
     if spec.maxlen is not None and stats.depth >= spec.maxlen:
         waits = "who pushes waits" if spec.when_full == "block" else f"it {_FULL[spec.when_full]}"
         yield Alert("warn", f"{who} is full ({spec.maxlen:,} messages): {waits}; add a reader")
     elif grows >= _GROWS and stats.backlog >= _SOME:
-        advice = "add a reader" if spec.mode == "competing" else f"{_furthest(pulse.last, spec)}"
+        advice = "add a reader" if spec.mode == "competing" else f"{_furthest(rates.last, spec)}"
         yield Alert("warn", f"{who} grows {grows:.3g}/s, {stats.backlog:,} wait: {advice}")
 
 
@@ -133,8 +133,8 @@ def _furthest(sample: Sample, spec: QueueSpec) -> str:
     return f"{brief(max(groups, key=lambda g: g.backlog).group)} is furthest behind"
 
 
-def _of_run(status: Status, pulse: RunRates) -> Iterator[Alert]:
-    if (busy := pulse.busy()) >= _MUCH:
+def _of_run(status: Status, rates: RunRates) -> Iterator[Alert]:
+    if (busy := rates.busy()) >= _MUCH:
         waits = any(s.pool == "asyncio" for s in status.loops)
         what = "loops with pool='asyncio' wait for it" if waits else "views and cells wait for it"
         yield Alert("warn", f"the kernel is busy {busy:.0%} of the time: {what}")

@@ -30,11 +30,11 @@ _NAME: Final = 200  # characters of a name that travel
 
 
 class DashboardFigures:
-    """Says how a run is doing, from its status and its pulse."""
+    """Says how a run is doing, from its status and its rates."""
 
-    def __init__(self, status: Status, pulse: RunRates, specs: Sequence[QueueSpec] = ()) -> None:
-        self.status, self.rates, self.specs = status, pulse, specs
-        self.loops = [s for s in status.loops if s.loop in pulse.last.loops]
+    def __init__(self, status: Status, rates: RunRates, specs: Sequence[QueueSpec] = ()) -> None:
+        self.status, self.rates, self.specs = status, rates, specs
+        self.loops = [s for s in status.loops if s.loop in rates.last.loops]
 
     # -- for a live view -------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """How do counters become rates? By comparing two moments of a run.
 
 A sample is what a run has counted up to one moment, open calls and waits included. The
-pulse keeps the samples of the last minute and says what one moment was like: how many
+rates keeps the samples of the last minute and says what one moment was like: how many
 items a second, where the producer's time goes, and who holds it back.
 """
 
@@ -59,10 +59,10 @@ class RunRates:
     """The samples of the last minute.
 
     >>> from flownb.records.metrics import LoopMetrics
-    >>> pulse = RunRates()
+    >>> rates = RunRates()
     >>> for second in range(4):
-    ...     pulse.add(Sample(second, {"days": LoopMetrics("days", released=20 * second)}))
-    >>> pulse.rate("days"), pulse.ring("days")
+    ...     rates.add(Sample(second, {"days": LoopMetrics("days", released=20 * second)}))
+    >>> rates.rate("days"), rates.ring("days")
     (20.0, [20.0, 20.0, 20.0])
     """
 

@@ -31,7 +31,7 @@ class Inbox:
     """What was fetched for one reader of one queue and not yet taken.
 
     `patience` is how long one look may wait at the server (seconds); 0 where the
-    waiting is done here, on a bell that `listen` hangs up. `rouse` has the server answer a
+    waiting is done here, on a notifier that `listen` hangs up. `rouse` has the server answer a
     look at once; it says False when no look waited there.
     """
 
@@ -55,8 +55,8 @@ class Inbox:
         """Up to `count` messages, as soon as there is one; none after `timeout` seconds."""
         now = asyncio.get_running_loop().time
         until = None if timeout is None else now() + timeout
-        # The bell hangs before the first look: what is pushed in between rings it.
-        with self._listen() as bell:
+        # The notifier hangs before the first look: what is pushed in between rings it.
+        with self._listen() as notifier:
             while not self._closed:
                 left = None if until is None else max(0.0, until - now())
                 found = bool(self._kept) or await self._look(count, left)
@@ -65,7 +65,7 @@ class Inbox:
                 if left == 0.0 and not found:
                     return []
                 if not found and not self._patience:
-                    await bell.wait(left)
+                    await notifier.wait(left)
         raise QueueError(self._closed)
 
     async def _look(self, count: int, left: float | None) -> bool:
@@ -82,7 +82,7 @@ class Inbox:
                 return False
         patience = self._patience if left is None else min(self._patience, left)
         look = self._looking = asyncio.create_task(self._look_and_keep(count, patience))
-        look.add_done_callback(self._heard)
+        look.add_done_callback(self._look_done)
         await self._look_ended()
         # Only closing cancels a look, which then ends one way or another.
         return True if self._closed else look.result()
@@ -104,16 +104,16 @@ class Inbox:
             self._kept.extend(messages)
             return found
         finally:
-            self._tell()  # by its last step: a callback of the task would come a turn later
+            self._wake()  # by its last step: a callback of the task would come a turn later
 
-    def _heard(self, look: asyncio.Task[bool]) -> None:
+    def _look_done(self, look: asyncio.Task[bool]) -> None:
         """Retrieve the error of a look whose reader has gone: the next one meets it itself."""
         if look.cancelled():
-            self._tell()  # maybe it had no step at all
+            self._wake()  # maybe it had no step at all
         else:
             look.exception()
 
-    def _tell(self) -> None:
+    def _wake(self) -> None:
         for waiting in self._waiting:
             if not waiting.done():
                 waiting.set_result(None)
@@ -129,7 +129,7 @@ class Inbox:
     async def aclose(self, reason: str) -> bool:
         """End a look that is still out; what it was about to bring stays pending.
 
-        Readers that wait get a QueueError, once their bell has been rung. True if no look
+        Readers that wait get a QueueError, once their notifier has been rung. True if no look
         was out: then nothing can be delivered to us any more.
         """
         self._closed = reason

@@ -19,7 +19,7 @@ from flownb import liveness
 from flownb.errors import QueueError
 from flownb.queues.payload import loads
 from flownb.queues.receive.claims import Claims, lease_time
-from flownb.queues.redis.jobs import Job, ack_job, data_bell, trim_settled
+from flownb.queues.redis.jobs import Job, ack_job, data_channel, trim_settled
 from flownb.queues.redis.streams import Keys, create_groups, group_is_gone, is_away, read
 from flownb.queues.send.dead_letters import dead_letter_job
 from flownb.queues.spec import MANUAL, Lease, Message, QueueSpec, Unread
@@ -50,7 +50,7 @@ class StreamReader:
         consumer: str,
         submit: Callable[[str, Job], Awaitable[Any]],
         next_id: Callable[[], str],
-        tell: Callable[[Unread], None],
+        on_unread: Callable[[Unread], None],
     ) -> None:
         self.lease = Lease()
         self._link, self._availability, self._client = link, presence, link.client
@@ -64,12 +64,12 @@ class StreamReader:
         self._claims = Claims(self._client, self._key, self._group, self.name, leases=link.leases)
         self._wire = link.wire()
         self._submit = submit
-        self._next_id, self._tell = next_id, tell
+        self._next_id, self._on_unread = next_id, on_unread
         self.hand: dict[str, float] = {}
         """When each message came that was delivered to us and is not settled."""
         self._empty = asyncio.Event()
         self._renewed = lease_time()
-        self._unheard = self._orphaned = False
+        self._unsure = self._orphaned = False
         self._next_round = -1.0
         self._departures = -1
 
@@ -105,11 +105,11 @@ class StreamReader:
             await create_groups(self._client, self._key, (*self._spec.known_groups, self._group))
             return True, []
         except Exception as error:
-            self._unheard |= is_away(error)
+            self._unsure |= is_away(error)
             raise
 
     async def _next(self, count: int, patience: float) -> Found:
-        if self._unheard and (lost := await self._never_heard()):
+        if self._unsure and (lost := await self._lost_replies()):
             return True, lost
         if self._is_time_for_a_round() and (taken := await self._from_others(patience)):
             return taken
@@ -126,17 +126,17 @@ class StreamReader:
         try:
             messages = [await self._open(entry, deliveries) for entry, deliveries in entries]
         except Exception:
-            self._unheard = True
+            self._unsure = True
             self.settled(entry[0] for entry, _ in entries)
             raise
         return [message for message in messages if message is not None]
 
-    async def _never_heard(self) -> list[Message]:
+    async def _lost_replies(self) -> list[Message]:
         """What was delivered by an answer that got lost with its connection."""
         known = set(self.hand)  # now: what is settled before the answer comes was heard of too
         rows = [row for row in await self._claims.pending_of_me() if row.id not in known]
         entries = await self._claims.fetch([row.id for row in rows]) if rows else []
-        self._unheard = False
+        self._unsure = False
         return await self._opened(zip(entries, (row.deliveries for row in rows), strict=True))
 
     # -- what others leave -----------------------------------------------------
@@ -170,7 +170,7 @@ class StreamReader:
         return True, await self._opened([(entry, held.deliveries)])
 
     async def _until_hand_is_empty(self, patience: float) -> None:
-        """Where waiting is done on a bell, `settled` rings it."""
+        """Where waiting is done on a notifier, `settled` rings it."""
         self._empty.clear()
         if patience:
             with suppress(TimeoutError):
@@ -183,7 +183,7 @@ class StreamReader:
         if not self.hand:
             self._empty.set()
             if self._orphaned:
-                self._link.notify(data_bell(self._key))
+                self._link.notify(data_channel(self._key))
 
     def drop_all(self) -> None:
         """The queue was cleared."""
@@ -200,7 +200,7 @@ class StreamReader:
         ours = await self._claims.renew()
         self._renewed = begun
         # What is ours and not in hand came with an answer that nobody heard, or comes just now.
-        self._unheard |= not ours <= self.hand.keys()
+        self._unsure |= not ours <= self.hand.keys()
         self.settled(before - ours)
 
     async def still_holds(self, entry_id: str) -> bool:
@@ -304,7 +304,7 @@ class StreamReader:
         undone = partial(self.is_pending, entry_id)
         await self._submit(self._reader, replace(letter, undone=undone))
         self.settled([entry_id])
-        self._tell(Unread(self._spec.name, item, deliveries, error))
+        self._on_unread(Unread(self._spec.name, item, deliveries, error))
 
 
 def _as_it_came(fields: dict[bytes, bytes]) -> tuple[Any, bool]:

@@ -81,7 +81,7 @@ def _rows(columns: list[list[bytes]], rows: int) -> list[Entry] | None:
 
 
 Command = tuple[str, ...]
-Glance = Callable[[bytes, int], list[Any] | None]
+BatchParser = Callable[[bytes, int], list[Any] | None]
 """Reads that many replies at once, if they have a certain form."""
 _CHUNK: Final = 1 << 18
 _NUMBER: Final = ("CLIENT ID",)
@@ -189,19 +189,23 @@ class Exchange:
         """Since when an answer is to be there."""
 
     async def exchange(
-        self, commands: Sequence[Command], *, patience: float = 0.0, glance: Glance = batch_of_texts
+        self,
+        commands: Sequence[Command],
+        *,
+        patience: float = 0.0,
+        parse_batch: BatchParser = batch_of_texts,
     ) -> list[Any]:
         """Send commands, give a reply for each; an error of one is its reply.
 
         Raises what redis-py raises when the server is away: then they may have been done or
         not. `patience` is how long the server was asked to wait (seconds). Replies of the
-        form that `glance` reads are read by it.
+        form that `parse_batch` reads are read by it.
         """
         async with self._busy:
             self._owed = asyncio.get_running_loop().time() + patience
             try:
                 await self._connect()
-                return await self._send(commands, patience, glance)
+                return await self._send(commands, patience, parse_batch)
             finally:
                 self._owed = None
 
@@ -223,24 +227,24 @@ class Exchange:
         self.number = number if isinstance(number, int) else None
 
     async def _send(
-        self, commands: Sequence[Command], patience: float, glance: Glance
+        self, commands: Sequence[Command], patience: float, parse_batch: BatchParser
     ) -> list[Any]:
         try:
             async with asyncio.timeout(self._limit and self._limit + patience):
                 self._connection._writer.write(pack(commands))  # noqa: SLF001  see the module
-                return await self._replies(len(commands), glance)
+                return await self._replies(len(commands), parse_batch)
         except BaseException as error:
             # Half an exchange is left on the line.
             await self._connection.disconnect(nowait=True)
             raise _as_redis_says(error) from error
 
-    async def _replies(self, count: int, glance: Glance) -> list[Any]:
+    async def _replies(self, count: int, parse_batch: BatchParser) -> list[Any]:
         from redis._parsers import BaseParser
         from redis.exceptions import ConnectionError as Gone
 
         reader, refusal = self._connection._reader, BaseParser.parse_error  # noqa: SLF001
         data, at = await _more(reader, b"", 1), 0
-        found = glance(data, count) or []
+        found = parse_batch(data, count) or []
         while len(found) < count:
             try:
                 news = data[at : at + 1] == b">"

@@ -48,7 +48,7 @@ class Groups:
         """Those that may have to be made."""
         return tuple([group for group in groups if (spec.name, group) not in self._known])
 
-    def learn(self, push: Push) -> None:
+    def add(self, push: Push) -> None:
         """Remember those that were made with a push."""
         if push.groups:
             self._known |= {(push.spec.name, group) for group in push.groups}

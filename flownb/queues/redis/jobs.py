@@ -38,12 +38,12 @@ if TYPE_CHECKING:
     from flownb.queues.servers.link import Link
 
 
-def data_bell(key: str) -> str:
+def data_channel(key: str) -> str:
     """What a reader of a stream listens to."""
     return f"data {key}"
 
 
-def room_bell(key: str) -> str:
+def room_channel(key: str) -> str:
     """What a push to a full queue listens to."""
     return f"room {key}"
 
@@ -56,7 +56,7 @@ class Job:
     """Commands that go out together, whom to wake then, and what to sweep."""
 
     commands: tuple[tuple[str, ...], ...]
-    rings: tuple[str, ...]
+    channels: tuple[str, ...]
     sweeps: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """(stream, entry ids) that are deleted if this was the last ack they waited for."""
     undone: Callable[[], Awaitable[bool]] | None = None
@@ -80,8 +80,8 @@ def ack_job(spec: QueueSpec, key: str, group: str, ids: Sequence[str]) -> Job:
     """What settles messages in one group."""
     ack = ("XACK", key, group, *ids)
     if spec.mode == "broadcast":
-        return Job((ack,), (room_bell(key),), sweeps=((key, tuple(ids)),))
-    return Job((("XDEL", key, *ids), ack), (room_bell(key),), whole=False)
+        return Job((ack,), (room_channel(key),), sweeps=((key, tuple(ids)),))
+    return Job((("XDEL", key, *ids), ack), (room_channel(key),), whole=False)
 
 
 def left_of(job: Job, reply: Any) -> Job:
@@ -113,8 +113,8 @@ async def transact(link: Link, jobs: Sequence[Job], swept: Sweep) -> list[Any]:
         return answers
     finally:
         # Also after an error: Redis may have done it all the same.
-        for bell in dict.fromkeys(bell for job in jobs for bell in job.rings):
-            link.notify(bell)
+        for channel in dict.fromkeys(channel for job in jobs for channel in job.channels):
+            link.notify(channel)
 
 
 async def _send(link: Link, jobs: Sequence[Job]) -> list[Any]:
@@ -124,7 +124,7 @@ async def _send(link: Link, jobs: Sequence[Job]) -> list[Any]:
         together = not all(job.is_alone for job in jobs)
         return await execute(link.client.pipeline(transaction=together), jobs)
     # One command is a transaction already, and cheaper without MULTI around it.
-    return [_said(jobs[0], [await link.client.execute_command(*jobs[0].commands[0])])]
+    return [_reply_to(jobs[0], [await link.client.execute_command(*jobs[0].commands[0])])]
 
 
 def _wrapped(jobs: Iterable[Job]) -> Iterator[tuple[str, ...]]:
@@ -140,7 +140,7 @@ def _wrapped(jobs: Iterable[Job]) -> Iterator[tuple[str, ...]]:
 
 def _answers(jobs: Iterable[Job], replies: Iterator[Any]) -> list[Any]:
     return [
-        _said(job, list(islice(replies, len(job.commands))))
+        _reply_to(job, list(islice(replies, len(job.commands))))
         if job.is_alone
         else _executed(job, list(islice(replies, len(job.commands) + 2)))
         for job in jobs
@@ -150,7 +150,7 @@ def _answers(jobs: Iterable[Job], replies: Iterator[Any]) -> list[Any]:
 def _executed(job: Job, replies: list[Any]) -> Any:
     """The reply to what was sent in a MULTI: +OK, +QUEUED for each, then what EXEC says."""
     if isinstance(replies[-1], list):
-        return _said(job, replies[-1])
+        return _reply_to(job, replies[-1])
     return next((reply for reply in replies if isinstance(reply, Exception)), replies[-1])
 
 
@@ -158,16 +158,16 @@ async def execute(pipe: Any, jobs: Sequence[Job]) -> list[Any]:
     """Run the jobs on a redis-py pipeline; one reply for each."""
     for command in (command for job in jobs for command in job.commands):
         pipe.execute_command(*command)
-    return said_to(jobs, await pipe.execute(raise_on_error=False))
+    return replies_to(jobs, await pipe.execute(raise_on_error=False))
 
 
-def said_to(jobs: Sequence[Job], replies: Sequence[Any]) -> list[Any]:
+def replies_to(jobs: Sequence[Job], replies: Sequence[Any]) -> list[Any]:
     """What was said to each job, out of a reply for each command."""
     left = iter(replies)
-    return [_said(job, [next(left) for _ in job.commands]) for job in jobs]
+    return [_reply_to(job, [next(left) for _ in job.commands]) for job in jobs]
 
 
-def _said(job: Job, replies: list[Any]) -> Any:
+def _reply_to(job: Job, replies: list[Any]) -> Any:
     if job.apart:
         left = iter(replies)
         return [next(left) if said is None else said for said in job.answered] or replies
@@ -284,7 +284,7 @@ class Watch:
         _, watching, *said = await wire.exchange([("UNWATCH",), ("WATCH", *keys), *looks])
         if isinstance(watching, Exception):
             raise watching
-        jobs = choose(_told(said))
+        jobs = choose(_unless_away(said))
         return await self._multi(wire, jobs) if jobs else []
 
     async def _multi(self, wire: Exchange, jobs: Sequence[Job]) -> list[Any]:
@@ -297,14 +297,14 @@ class Watch:
         if not isinstance(said[-1], list):
             refusal = next((reply for reply in said if isinstance(reply, Exception)), said[-1])
             return [refusal for _ in jobs]
-        return said_to(jobs, said[-1])
+        return replies_to(jobs, said[-1])
 
     async def _by_client(
         self, keys: Sequence[str], looks: Sequence[Command], choose: Choose
     ) -> list[Any]:
         async with self._client.pipeline(transaction=True) as pipe:
             await pipe.watch(*keys)
-            jobs = choose(_told([await _look(pipe, look) for look in looks]))
+            jobs = choose(_unless_away([await _look(pipe, look) for look in looks]))
             if not jobs:
                 return []
             pipe.multi()
@@ -320,7 +320,7 @@ async def _look(pipe: Any, look: Command) -> Any:
         return error
 
 
-def _told(said: list[Any]) -> list[Any]:
+def _unless_away(said: list[Any]) -> list[Any]:
     """What was said, unless the server had no time for us: then that is raised."""
     for reply in said:
         if isinstance(reply, Exception) and is_away(reply):

@@ -144,7 +144,7 @@ async def read(
         wait = () if block is None else ("BLOCK", str(block))
         command = ("XREADGROUP", "GROUP", group, consumer, "COUNT", str(count), *wait, *where)
         return _read_from(
-            (await wire.exchange([command], patience=patience, glance=batch_of_entries))[0]
+            (await wire.exchange([command], patience=patience, parse_batch=batch_of_entries))[0]
         )
     reply = await client.xreadgroup(group, consumer, {key: after}, count=count, block=block)
     streams = reply.values() if isinstance(reply, dict) else (part[1] for part in reply or ())
@@ -157,7 +157,7 @@ def _read_from(reply: Any) -> list[Entry]:
         raise reply
     if not reply:
         return []
-    if isinstance(reply[0], tuple):  # read at a glance
+    if isinstance(reply[0], tuple):  # read at a parse_batch
         return list(reply)
     # RESP3 has a map of streams, read flat; RESP2 a list of pairs.
     stream = reply[1] if isinstance(reply[0], bytes) else reply[0][1]

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from flownb.errors import QueueError
 from flownb.queues.notify import ended
-from flownb.queues.redis.jobs import Job, data_bell
+from flownb.queues.redis.jobs import Job, data_channel
 
 if TYPE_CHECKING:
     from flownb.queues.connection import Connection
@@ -148,7 +148,7 @@ def _settle(future: asyncio.Future[Reply], reply: Reply | Exception) -> None:
         future.set_result(reply)
 
 
-Heard = Callable[[Exception | None], None]
+OnDone = Callable[[Exception | None], None]
 """Called once Redis has done it, or with what it said instead."""
 
 
@@ -158,7 +158,7 @@ class Ways(NamedTuple):
     batcher: Callable[[QueueSpec], Batcher[Job, Any]]
     common: Batcher[Job, Any]
     next_id: Callable[[], str]
-    learn: Callable[[Push], None]
+    add: Callable[[Push], None]
     ack_job: Callable[[str, Sequence[str], str], Job]
     let_go: Callable[[str, Sequence[str], str], None]
 
@@ -168,49 +168,49 @@ class Posts:
 
     def __init__(self, to: Connection, ways: Ways) -> None:
         self._to, self._ways = to, ways
-        self._acks: dict[tuple[str, str], list[tuple[Sequence[str], Heard]]] = {}
+        self._acks: dict[tuple[str, str], list[tuple[Sequence[str], OnDone]]] = {}
 
-    def push(self, push: Push, heard: Heard) -> Posted[Job, Any]:
+    def push(self, push: Push, on_done: OnDone) -> Posted[Job, Any]:
         """Push a message that was checked; what is returned can be cancelled until it is sent."""
         self._to.check_open()
         job = push_job(push, self._ways.next_id())
-        return self._ways.batcher(push.spec).post(job, partial(self._pushed, push, heard))
+        return self._ways.batcher(push.spec).post(job, partial(self._pushed, push, on_done))
 
-    def _pushed(self, push: Push, heard: Heard, reply: Any) -> None:
+    def _pushed(self, push: Push, on_done: OnDone, reply: Any) -> None:
         if isinstance(reply, Exception):
-            heard(self._to.cleared(reply, f"queue {push.spec.name!r}"))
+            on_done(self._to.cleared(reply, f"queue {push.spec.name!r}"))
         else:
-            self._ways.learn(push)
-            heard(None)
+            self._ways.add(push)
+            on_done(None)
 
     def push_all(
-        self, pushes: Sequence[Push], heard: Callable[[list[Exception | None]], None]
+        self, pushes: Sequence[Push], on_done: Callable[[list[Exception | None]], None]
     ) -> None:
         """Push messages of queues without `maxlen` whose groups are there, in one pipeline."""
         self._to.check_open()
         entry_id = self._ways.next_id()
         commands = tuple(command for push in pushes for command in push.commands(entry_id))
-        bells = dict.fromkeys(data_bell(push.key) for push in pushes)
-        job = Job(commands, tuple(bells), apart=True)
-        self._ways.common.post(job, partial(self._all_pushed, pushes, heard))
+        channels = dict.fromkeys(data_channel(push.key) for push in pushes)
+        job = Job(commands, tuple(channels), apart=True)
+        self._ways.common.post(job, partial(self._all_pushed, pushes, on_done))
 
     def _all_pushed(
-        self, pushes: Sequence[Push], heard: Callable[[list[Exception | None]], None], reply: Any
+        self, pushes: Sequence[Push], on_done: Callable[[list[Exception | None]], None], reply: Any
     ) -> None:
         replies = [reply] * len(pushes) if isinstance(reply, Exception) else reply
-        heard([self._refused(push, said) for push, said in zip(pushes, replies, strict=True)])
+        on_done([self._refused(push, said) for push, said in zip(pushes, replies, strict=True)])
 
     def _refused(self, push: Push, reply: Any) -> Exception | None:
         if not isinstance(reply, Exception):
             return None
         return self._to.cleared(reply, f"queue {push.spec.name!r}")
 
-    def ack(self, queue: str, ids: Sequence[str], reader: str, heard: Heard) -> None:
+    def ack(self, queue: str, ids: Sequence[str], reader: str, on_done: OnDone) -> None:
         """Settle messages, together with others that are settled now."""
         self._to.check_open()
         if not self._acks:
             asyncio.get_running_loop().call_soon(self.flush)
-        self._acks.setdefault((queue, reader), []).append((ids, heard))
+        self._acks.setdefault((queue, reader), []).append((ids, on_done))
 
     def flush(self) -> None:
         """Send the acks that have come together."""
@@ -218,19 +218,19 @@ class Posts:
         for (queue, reader), groups in acks.items():
             ids = [message_id for some, _ in groups for message_id in some]
             job = self._ways.ack_job(queue, ids, reader)
-            told = partial(self._acked, queue, reader, ids, [heard for _, heard in groups])
-            self._ways.common.post(job, told)
+            on_reply = partial(self._acked, queue, reader, ids, [on_done for _, on_done in groups])
+            self._ways.common.post(job, on_reply)
 
     def _acked(
-        self, queue: str, reader: str, ids: Sequence[str], told: Sequence[Heard], reply: Any
+        self, queue: str, reader: str, ids: Sequence[str], waiting: Sequence[OnDone], reply: Any
     ) -> None:
         error = None
         if isinstance(reply, Exception):
             error = self._to.cleared(reply, f"queue {queue!r}")
         else:
             self._ways.let_go(queue, ids, reader)
-        for heard in told:
-            heard(error)
+        for on_done in waiting:
+            on_done(error)
 
 
 def push_job(push: Push, entry_id: str) -> Job:
@@ -239,4 +239,4 @@ def push_job(push: Push, entry_id: str) -> Job:
     The groups are made in the same MULTI. A round trip of its own before the first push
     would let the pushes behind it overtake it.
     """
-    return Job(tuple(push.commands(entry_id)), (data_bell(push.key),))
+    return Job(tuple(push.commands(entry_id)), (data_channel(push.key),))

@@ -20,7 +20,15 @@ from typing import TYPE_CHECKING, Any
 from flownb import liveness
 from flownb.errors import QueueError
 from flownb.queues.notify import Backoff
-from flownb.queues.redis.jobs import Job, Watch, ack_job, counted, data_bell, room_bell, transact
+from flownb.queues.redis.jobs import (
+    Job,
+    Watch,
+    ack_job,
+    counted,
+    data_channel,
+    room_channel,
+    transact,
+)
 from flownb.queues.redis.streams import (
     Group,
     create_groups,
@@ -49,7 +57,7 @@ class BoundedPush:
         self._client = self._link.client
         self._spec_now = spec
         self._key = key
-        self._guard, self._pace = Watch(self._link), Backoff(self._link.room_poll)
+        self._guard, self._backoff = Watch(self._link), Backoff(self._link.room_poll)
         self._dropper = ""
         """By which name it takes what it drops."""
         self.batcher: Batcher[Job, Any] = Batcher(self._send)
@@ -73,14 +81,14 @@ class BoundedPush:
         jobs = jobs[: self._maxlen]  # more never fit at once
         if self._spec.when_full == "drop_oldest":
             return await self._push_dropping(jobs)
-        # The bell hangs before the depth is read, so no ack in between is missed.
-        with self._link.listen(room_bell(self._key)) as bell:
+        # The notifier hangs before the depth is read, so no ack in between is missed.
+        with self._link.listen(room_channel(self._key)) as notifier:
             sent = await self._push_what_fits(jobs)
             if sent:
-                self._pace.begin_anew()
+                self._backoff.begin_anew()
             if self._spec.when_full == "block":
                 if not sent:
-                    await self._pace.wait(bell)
+                    await self._backoff.wait(notifier)
                 return sent
         return [*sent, *[self._refusal() for _ in jobs[len(sent) :]]]
 
@@ -105,7 +113,7 @@ class BoundedPush:
             with suppress(WatchError):
                 sent = await self._guard.send([self._key], [("XLEN", self._key)], choose)
                 if sent:
-                    self._link.notify(data_bell(self._key))
+                    self._link.notify(data_channel(self._key))
                 return sent
 
     async def _push_dropping(self, jobs: Sequence[Job]) -> list[Any]:
@@ -154,11 +162,11 @@ class BoundedPush:
 
     def _drop(self, group: Group, ids: list[str]) -> Job:
         if not ids:
-            return Job((), (room_bell(self._key),))
+            return Job((), (room_channel(self._key),))
         return ack_job(self._spec, self._key, group.name, ids)
 
     async def _cut_oldest(self, count: int) -> list[Job]:
         """Nobody reads this queue yet: nothing can be in anybody's hands."""
         entries = entries_from(await self._client.xrange(self._key, count=count))
         ids = [entry_id for entry_id, _ in entries]
-        return [Job((("XDEL", self._key, *ids),), (room_bell(self._key),))] if ids else []
+        return [Job((("XDEL", self._key, *ids),), (room_channel(self._key),))] if ids else []

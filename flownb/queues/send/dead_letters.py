@@ -67,9 +67,9 @@ class DeadLetterStream:
     """The dead letters of one graph's loops."""
 
     def __init__(
-        self, to: Connection, keys: Keys, *, hold: Callable[..., Push], outbox: Transactions
+        self, to: Connection, keys: Keys, *, hold: Callable[..., Push], transactions: Transactions
     ) -> None:
-        self._to, self._keys, self._hold, self._outbox = to, keys, hold, outbox
+        self._to, self._keys, self._hold, self._transactions = to, keys, hold, transactions
 
     async def last(self, loop: str, count: int) -> DeadLetters:
         """The last `count` dead letters of a loop, oldest first."""
@@ -99,7 +99,7 @@ class DeadLetterStream:
     async def _move(self, loop: str, letter: dict[str, Any], push: Push) -> bool:
         forget, undone = self.settling(loop, letter["id"])
         entry = self._keys.dead(loop), letter["id"]
-        return await self._outbox.move(loop, entry, push, forget, undone)
+        return await self._transactions.move(loop, entry, push, forget, undone)
 
     async def still_there(self, loop: str, ids: Sequence[str]) -> set[str]:
         """Which letters have not left the dead letters of their loop."""
@@ -121,7 +121,7 @@ class DeadLetterStream:
         """Take a letter out of the dead letters of a loop."""
         with self._to.errors(f"loop {loop!r}"):
             job, undone = self.settling(loop, letter_id)
-            await self._outbox.send(loop, [], [job], undone)
+            await self._transactions.send(loop, [], [job], undone)
 
     def settling(self, loop: str, letter_id: str) -> tuple[Job, Callable[[], Awaitable[bool]]]:
         """What takes a letter out of the stream, and whether that is still to be done."""

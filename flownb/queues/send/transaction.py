@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from flownb.errors import QueueError
 from flownb.queues.notify import Backoff
-from flownb.queues.redis.jobs import Job, Watch, data_bell, room_bell
+from flownb.queues.redis.jobs import Job, Watch, data_channel, room_channel
 from flownb.queues.redis.streams import create_group, is_away, xadd
 from flownb.queues.send.batcher import Batcher
 
@@ -48,9 +48,11 @@ def joined(pushes: Sequence[Push], acks: Sequence[Job], entry_id: str) -> Job:
     """The one MULTI that pushes and acks."""
     commands = [command for push in pushes for command in push.commands(entry_id)]
     commands += [command for ack in acks for command in ack.commands]
-    rings = [data_bell(push.key) for push in pushes] + [bell for ack in acks for bell in ack.rings]
+    channels = [data_channel(push.key) for push in pushes] + [
+        channel for ack in acks for channel in ack.channels
+    ]
     sweeps = tuple(sweep for ack in acks for sweep in ack.sweeps)
-    return Job(tuple(commands), tuple(dict.fromkeys(rings)), sweeps)
+    return Job(tuple(commands), tuple(dict.fromkeys(channels)), sweeps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ class Transactions:
         spec: Callable[[str], QueueSpec],
     ) -> None:
         self._to, self._common, self._next_id, self._spec = to, common, next_id, spec
-        self._lanes: dict[tuple[str, ...], Batcher[Transaction, Any]] = {}
+        self._batchers: dict[tuple[str, ...], Batcher[Transaction, Any]] = {}
         self._guard: Watch | None = None
 
     async def submit(self, loop: str, job: Job) -> Any:
@@ -124,31 +126,31 @@ class Transactions:
         """
         return await self._submit(Transaction(loop, [push], [ack], undone, entry)) is not GONE
 
-    async def _submit(self, parcel: Transaction) -> Any:
+    async def _submit(self, transaction: Transaction) -> Any:
         self._to.check_open()
-        bounded = tuple(sorted(self._bounds([parcel])))
-        if bounded not in self._lanes:
-            pace = Backoff(self._to.link.room_poll)
-            self._lanes[bounded] = Batcher(partial(self._send, pace))
-        return await self._lanes[bounded].submit(parcel)
+        bounded = tuple(sorted(self._bounds([transaction])))
+        if bounded not in self._batchers:
+            backoff = Backoff(self._to.link.room_poll)
+            self._batchers[bounded] = Batcher(partial(self._send, backoff))
+        return await self._batchers[bounded].submit(transaction)
 
-    def _bounds(self, parcels: Iterable[Transaction]) -> dict[str, QueueSpec]:
+    def _bounds(self, transactions: Iterable[Transaction]) -> dict[str, QueueSpec]:
         """The queues with a `maxlen` among those that are pushed to, as they are now."""
-        specs = {push.key: self._spec(push.spec.name) for p in parcels for push in p.pushes}
+        specs = {push.key: self._spec(push.spec.name) for p in transactions for push in p.pushes}
         return {key: spec for key, spec in specs.items() if spec.maxlen is not None}
 
-    async def _send(self, pace: Backoff, parcels: Sequence[Transaction]) -> Sequence[Any]:
-        return await self._to.send(parcels, partial(self._try, pace))
+    async def _send(self, backoff: Backoff, transactions: Sequence[Transaction]) -> Sequence[Any]:
+        return await self._to.send(transactions, partial(self._try, backoff))
 
-    async def _try(self, pace: Backoff, parcels: Sequence[Transaction]) -> list[Any]:
-        """The replies to the first of `parcels`; none, a while later, if they must wait."""
+    async def _try(self, backoff: Backoff, transactions: Sequence[Transaction]) -> list[Any]:
+        """The replies to the first of `transactions`; none, a while later, if they must wait."""
         from redis.exceptions import ResponseError, WatchError
 
-        link, bounds = self._to.link, self._bounds(parcels)
+        link, bounds = self._to.link, self._bounds(transactions)
         self._guard = self._guard or Watch(link)
-        choice = _Choice(parcels, bounds, self._next_id, where=link.where)
-        # The bell hangs before the depth is read, so no ack in between is missed.
-        with link.listen(*map(room_bell, bounds)) as bell:
+        choice = _Choice(transactions, bounds, self._next_id, where=link.where)
+        # The notifier hangs before the depth is read, so no ack in between is missed.
+        with link.listen(*map(room_channel, bounds)) as notifier:
             try:
                 replies = await self._guard.send(
                     choice.keys, choice.looks, choice.choose, busy=choice.busy
@@ -157,28 +159,32 @@ class Transactions:
                 choice.jobs.clear()
                 if is_away(error):
                     raise
-                return [error] if len(parcels) == 1 else await self._try(pace, parcels[:1])
+                return (
+                    [error]
+                    if len(transactions) == 1
+                    else await self._try(backoff, transactions[:1])
+                )
             except WatchError:  # somebody pushed or acked meanwhile, so somebody got on
                 choice.jobs.clear()
                 return []
             finally:
-                for name in dict.fromkeys(name for job in choice.jobs for name in job.rings):
+                for name in dict.fromkeys(name for job in choice.jobs for name in job.channels):
                     link.notify(name)
             if not choice.replies:
-                await pace.wait(bell)
+                await backoff.wait(notifier)
                 return []
-        pace.begin_anew()
+        backoff.begin_anew()
         await self._to.sweep(choice.jobs)
         return choice.all_replies(replies)
 
     async def aclose(self, reason: str, *, drain: bool) -> None:
         """Take no more; let what need not wait for room go out (`drain`), and fail the rest."""
-        for bounded, lane in list(self._lanes.items()):
-            await lane.aclose(reason, drain=drain and not bounded)
+        for bounded, batcher in list(self._batchers.items()):
+            await batcher.aclose(reason, drain=drain and not bounded)
 
 
 class _Choice:
-    """Which parcels can go now, one after the other: the first that must wait holds up the rest.
+    """Which transactions can go now, one after the other: the first that must wait holds up the rest.
 
     What an item pushes to one queue beyond its `maxlen` can never fit at once: then an
     empty queue is room enough.
@@ -186,18 +192,18 @@ class _Choice:
 
     def __init__(
         self,
-        parcels: Sequence[Transaction],
+        transactions: Sequence[Transaction],
         bounds: dict[str, QueueSpec],
         next_id: Callable[[], str],
         *,
         where: str,
     ) -> None:
-        self._parcels, self._bounds, self._next_id = parcels, bounds, next_id
+        self._wanted, self._bounds, self._next_id = transactions, bounds, next_id
         self._where = where
-        self._targets = list(dict.fromkeys(key for p in parcels for key in p.targets))
-        self._entries = list(dict.fromkeys(p.entry for p in parcels if p.entry is not None))
+        self._targets = list(dict.fromkeys(key for p in transactions for key in p.targets))
+        self._entries = list(dict.fromkeys(p.entry for p in transactions if p.entry is not None))
         self.replies: list[Any] = []
-        """What is to be said to each parcel that need not wait: an error, or the job that goes."""
+        """What is to be said to each transaction that need not wait: an error, or the job that goes."""
         self.jobs: list[Job] = []
 
     @property
@@ -221,21 +227,21 @@ class _Choice:
 
     def choose(self, said: list[Any]) -> list[Job]:
         """The jobs that go, after what was said to each look."""
-        told = iter(said)
-        kinds = {key: next(told) for key in self._targets}
-        room = {key: _room(spec, next(told)) for key, spec in self._bounds.items()}
-        gone: set[Any] = {entry for entry in self._entries if not next(told)}
-        for parcel in self._parcels:
-            wrong = next((key for key in parcel.targets if kinds[key] not in _FINE), None)
+        found = iter(said)
+        kinds = {key: next(found) for key in self._targets}
+        room = {key: _room(spec, next(found)) for key, spec in self._bounds.items()}
+        gone: set[Any] = {entry for entry in self._entries if not next(found)}
+        for transaction in self._wanted:
+            wrong = next((key for key in transaction.targets if kinds[key] not in _FINE), None)
             if wrong is not None:
-                self.replies.append(self._not_a_queue(parcel.loop, wrong, kinds[wrong]))
-            elif parcel.entry is not None and parcel.entry in gone:
+                self.replies.append(self._not_a_queue(transaction.loop, wrong, kinds[wrong]))
+            elif transaction.entry is not None and transaction.entry in gone:
                 self.replies.append(GONE)
-            elif self._must_wait(parcel, room):
+            elif self._must_wait(transaction, room):
                 break
             else:
-                self._take(joined(self._kept(parcel, room), parcel.acks, self._next_id()))
-                gone.add(parcel.entry)
+                self._take(joined(self._kept(transaction, room), transaction.acks, self._next_id()))
+                gone.add(transaction.entry)
         return self.jobs
 
     def _take(self, job: Job) -> None:
@@ -243,7 +249,7 @@ class _Choice:
         self.replies.append(job)
 
     def all_replies(self, sent: Sequence[Any]) -> list[Any]:
-        """What is said to each parcel, with the replies to the jobs that went."""
+        """What is said to each transaction, with the replies to the jobs that went."""
         left = iter(sent)
         return [next(left) if isinstance(reply, Job) else reply for reply in self.replies]
 
@@ -256,21 +262,21 @@ class _Choice:
             f"then orch.start({loop!r})"
         )
 
-    def _must_wait(self, parcel: Transaction, room: dict[str, int]) -> bool:
-        wanted = Counter(push.key for push in parcel.pushes if push.key in room)
+    def _must_wait(self, transaction: Transaction, room: dict[str, int]) -> bool:
+        wanted = Counter(push.key for push in transaction.pushes if push.key in room)
         return any(
             room[key] < min(count, self._bounds[key].maxlen or count)
             for key, count in wanted.items()
-            if self._bounds[key].when_full == "block" or parcel.entry is not None
+            if self._bounds[key].when_full == "block" or transaction.entry is not None
         )
 
-    def _kept(self, parcel: Transaction, room: dict[str, int]) -> list[Push]:
+    def _kept(self, transaction: Transaction, room: dict[str, int]) -> list[Push]:
         """All but what a queue drops when it is full."""
         kept = []
-        for push in parcel.pushes:
+        for push in transaction.pushes:
             if push.key in room:
                 drops = self._bounds[push.key].when_full == "drop_newest"
-                if drops and parcel.entry is None and room[push.key] <= 0:
+                if drops and transaction.entry is None and room[push.key] <= 0:
                     continue
                 room[push.key] -= 1
             kept.append(push)

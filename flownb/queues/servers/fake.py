@@ -18,7 +18,7 @@ from flownb.queues.servers.remote import RemoteServer, remote_client
 
 # One board per fakeredis, also when somebody hands us the same one twice.
 _BOARDS_LOCK = threading.Lock()
-_BOARDS: WeakKeyDictionary[Any, Notifiers] = WeakKeyDictionary()
+_NOTIFIERS: WeakKeyDictionary[Any, Notifiers] = WeakKeyDictionary()
 
 
 class LocalServer(Opens):
@@ -34,9 +34,11 @@ class LocalServer(Opens):
         with _BOARDS_LOCK:
             if self._fake is None:
                 self._fake = fakeredis.FakeServer()
-            bells = _BOARDS.setdefault(self._fake, Notifiers())
+            notifiers = _NOTIFIERS.setdefault(self._fake, Notifiers())
         # with a timeout redis-py uses asyncio.wait_for, whose turns differ by Python's version
-        return _LocalLink(fakeredis.FakeAsyncRedis(server=self._fake, socket_timeout=None), bells)
+        return _LocalLink(
+            fakeredis.FakeAsyncRedis(server=self._fake, socket_timeout=None), notifiers
+        )
 
     def describe(self) -> str:
         """What a person calls this server."""
@@ -147,26 +149,26 @@ class _PollingLink(WiredLink):
 
     def __init__(self, address: tuple[str, int]) -> None:
         super().__init__(remote_client({"host": address[0], "port": address[1]}), Notifiers())
-        hung = self.listen
-        self.listen = lambda *names: _Ticking(hung(*names))
+        listen = self.listen
+        self.listen = lambda *names: _Ticking(listen(*names))
 
 
 class _Ticking(AbstractContextManager[Notifier]):
-    def __init__(self, hung: AbstractContextManager[Notifier]) -> None:
-        self._hung = hung
+    def __init__(self, listen: AbstractContextManager[Notifier]) -> None:
+        self._listening = listen
 
     def __enter__(self) -> Notifier:
-        return _TickingNotifier(self._hung.__enter__())
+        return _TickingNotifier(self._listening.__enter__())
 
     def __exit__(self, *error: object) -> None:
-        self._hung.__exit__(*error)  # type: ignore[arg-type]
+        self._listening.__exit__(*error)  # type: ignore[arg-type]
 
 
 class _TickingNotifier(Notifier):
     __slots__ = ("_notifier",)
 
-    def __init__(self, bell: Notifier) -> None:
-        self._notifier = bell
+    def __init__(self, notifier: Notifier) -> None:
+        self._notifier = notifier
 
     async def wait(self, timeout: float | None) -> None:
         """Until it is rung, at most for 20 ms: then it is time to look."""

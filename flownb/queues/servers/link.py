@@ -19,13 +19,13 @@ class Link(Protocol):
     client: Any
     where: str
     patience: float
-    """How long one read may wait at the server; 0: never there, only on a bell."""
+    """How long one read may wait at the server; 0: never there, only on a notifier."""
     leases: bool
     """Whether readers may die unseen; inside one process the dead are known for certain."""
     room_poll: float | None
-    """How often to look for room in a full queue; None: a bell tells."""
+    """How often to look for room in a full queue; None: a notifier tells."""
     drain_poll: float | None
-    """How often to look whether other readers are done; None: a bell tells."""
+    """How often to look whether other readers are done; None: a notifier tells."""
     can_be_virtual: bool
     line: Exchange | None
     """Over which pushes and acks go; None: through the client."""
@@ -37,7 +37,7 @@ class Link(Protocol):
         """Close all connections."""
 
     def listen(self, *names: str) -> AbstractContextManager[Notifier]:
-        """A bell for what is called so."""
+        """A notifier for what is called so."""
 
     def notify(self, name: str) -> None:
         """Wake whoever listens."""
@@ -108,14 +108,14 @@ class Opens:
 
 
 class BaseLink:
-    """What the links share: a client, and bells in this process."""
+    """What the links share: a client, and notifiers in this process."""
 
-    def __init__(self, client: Any, bells: Notifiers) -> None:
+    def __init__(self, client: Any, notifiers: Notifiers) -> None:
         self.client = client
-        self._notifiers = bells
-        self.listen: Callable[..., AbstractContextManager[Notifier]] = bells.hung
-        self.notify = bells.notify
-        self.depart = bells.depart
+        self._notifiers = notifiers
+        self.listen: Callable[..., AbstractContextManager[Notifier]] = notifiers.listen
+        self.notify = notifiers.notify
+        self.depart = notifiers.depart
         self._wires: list[Exchange] = []
         self.line = self.wire()
 

@@ -20,25 +20,25 @@ from tests.support.lab import chain
 
 
 class Notebook:
-    """The near end of a relay, that fetches when it is told to."""
+    """The near end of a forwarder, that fetches when it is told to."""
 
     def __init__(self):
         plan = chain("a").plan("p")
         self.meter, self.history = Meter("p", ["p", "a"]), History()
-        self.mirror = LoopProxy(plan, Stream([self.meter, self.history]), Outputs({}))
+        self.proxy = LoopProxy(plan, Stream([self.meter, self.history]), Outputs({}))
 
     def fetch(self, records):
-        self.mirror.take(pickle.dumps(records))
+        self.proxy.take(pickle.dumps(records))
 
 
 def told(what):
-    """Give the records of a loop and what they tell, as its relay makes them."""
-    relay = Forwarder.__new__(Forwarder)
-    relay.outputs, relay._watched = Outputs({}), False
+    """Give the records of a loop and what they tell, as its forwarder makes them."""
+    forwarder = Forwarder.__new__(Forwarder)
+    forwarder.outputs, forwarder._watched = Outputs({}), False
     records = []
-    relay._note = lambda record, content: records.append(record)
-    relay._urgent = type("Never", (), {"set": lambda self: None})()
-    stream = Stream([relay])
+    forwarder._note = lambda record, content: records.append(record)
+    forwarder._urgent = type("Never", (), {"set": lambda self: None})()
+    stream = Stream([forwarder])
     for x in what:
         (stream.span if isinstance(x, Span) else stream.event)(x)
     return records
@@ -82,7 +82,7 @@ def test_metrics_are_the_same_however_little_was_kept(items, trouble, most, data
         if data.draw(st.integers(0, 9)) == 0:
             late.fetch(backlog.take())
     late.fetch(backlog.take())
-    a, b = (x.meter.snapshot(99.0, x.mirror.slots.figures) for x in (at_once, late))
+    a, b = (x.meter.snapshot(99.0, x.proxy.slots.figures) for x in (at_once, late))
     assert b.missed == late.meter.missed
     for name in ("produced", "released", "done", "failed", "cancelled", "open", "state", "elapsed"):
         assert getattr(a, name) == getattr(b, name), name
@@ -91,7 +91,7 @@ def test_metrics_are_the_same_however_little_was_kept(items, trouble, most, data
         x, y = a.nodes[node], b.nodes[node]
         assert (x.calls, x.failed, x.retries) == (y.calls, y.failed, y.retries)
         assert (x.total, x.p50, x.longest) == pytest.approx((y.total, y.p50, y.longest))
-    assert (late.mirror.made, late.mirror._open) == (at_once.mirror.made, at_once.mirror._open)
+    assert (late.proxy.made, late.proxy._open) == (at_once.proxy.made, at_once.proxy._open)
 
 
 def test_what_is_kept_is_bounded_and_the_newest():
@@ -133,8 +133,8 @@ def test_batches_that_are_missed_are_counted():
         content = array("q", times).tobytes()
         backlog.add(("batch", ("p", ("p", "a"), first, 0), content, -1), len(content))
     notebook.fetch(backlog.take())
-    m = notebook.meter.snapshot(1.0, notebook.mirror.slots.figures)
-    assert (m.produced, m.done, m.nodes["a"].calls, notebook.mirror.made) == (1000,) * 3 + (1000,)
+    m = notebook.meter.snapshot(1.0, notebook.proxy.slots.figures)
+    assert (m.produced, m.done, m.nodes["a"].calls, notebook.proxy.made) == (1000,) * 3 + (1000,)
     assert m.missed > 0
     assert isinstance(notebook.history.records[-1], Batch)
 

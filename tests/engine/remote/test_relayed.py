@@ -133,27 +133,27 @@ class Busy:
         self.slots, self.looks, self.count = Slots(1), 0, count
 
     @property
-    def underway(self):
+    def open_calls(self):
         self.looks += 1
         calls = range(self.looks, self.looks + self.count)
         return {n: Span("p", "a node of some name", n, 0, "work", 0.1, inf) for n in calls}
 
 
 def relayed(busy, seconds):
-    """Give what a relay sends of it, while something happens every millisecond."""
+    """Give what a forwarder sends of it, while something happens every millisecond."""
     sent = []
-    relay = Forwarder("p", sent.append, {}, watched=False)
-    relay.loop = busy
+    forwarder = Forwarder("p", sent.append, {}, watched=False)
+    forwarder.loop = busy
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        relay.on_event(Event(0.0, "released", "p"))
+        forwarder.on_event(Event(0.0, "released", "p"))
         time.sleep(0.001)
-    relay.close(("end",))
+    forwarder.close(("end",))
     return [record for message in sent for record in pickle.loads(message)]
 
 
 def test_what_is_under_way_is_told_ten_times_a_second_and_is_not_much():
-    told = [r for r in relayed(Busy(5_000), 0.65) if r[0] == "underway"]
+    told = [r for r in relayed(Busy(5_000), 0.65) if r[0] == "open_calls"]
     assert 1 <= len(told) <= 7
     assert max(len(pickle.dumps(r)) for r in told) < 20_000
 
@@ -161,8 +161,8 @@ def test_what_is_under_way_is_told_ten_times_a_second_and_is_not_much():
 def test_of_a_loop_that_rests_nothing_is_sent():
     busy = Busy(0)
     sent = []
-    relay = Forwarder("p", sent.append, {}, watched=False)
-    relay.loop = busy
+    forwarder = Forwarder("p", sent.append, {}, watched=False)
+    forwarder.loop = busy
     time.sleep(0.3)
     assert (sent, busy.looks) == ([], 0)
-    relay.close()
+    forwarder.close()

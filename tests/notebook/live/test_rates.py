@@ -18,13 +18,13 @@ from tests.support.lab import Bench, chain, fan
 
 
 def followed(graph, until=30.0, every=0.25, **control):
-    """The pulse of a loop on a virtual clock, looked at every so many seconds."""
-    bench, pulse = Bench(graph), RunRates()
+    """The rates of a loop on a virtual clock, looked at every so many seconds."""
+    bench, rates = Bench(graph), RunRates()
 
     def look():
         plan = bench.manager.plan
         nodes, kinds = open_seconds(bench.manager)
-        pulse.add(
+        rates.add(
             Sample(
                 bench.loop.time(), {"p": bench.metrics}, {"p": nodes}, {"p": kinds},
                 {"p": frozenset(n.name for n in plan.nodes if not n.detached)},
@@ -36,74 +36,74 @@ def followed(graph, until=30.0, every=0.25, **control):
     for second, verb in control.items():
         bench.at(float(second[1:]), getattr(bench.manager, verb))
     bench.at(until + 2 * every, bench.manager.stop, 0).run()
-    return pulse, bench
+    return rates, bench
 
 
-def pulse_of(*samples):
-    pulse = RunRates()
+def rates_of(*samples):
+    rates = RunRates()
     for sample in samples:
-        pulse.add(sample)
-    return pulse
+        rates.add(sample)
+    return rates
 
 
 def status(loop="p", state="running", **more):
     return Status("g", (LoopStatus(loop, state, "thread", **more),))
 
 
-def words(pulse, found=None, specs=()):
-    return [a.text for a in alerts(found or status(), pulse, specs)]
+def words(rates, found=None, specs=()):
+    return [a.text for a in alerts(found or status(), rates, specs)]
 
 
 # -- rates and shares ----------------------------------------------------------
 
 
 def test_the_rate_is_that_of_the_last_seconds():
-    pulse, _ = followed(chain(("a", None, {"takes": 0.05}), every=0.1))
-    assert pulse.rate("p") == pytest.approx(10, rel=0.03)
-    assert pulse.ring("p")[-20:] == pytest.approx([10] * 20, rel=0.11)
+    rates, _ = followed(chain(("a", None, {"takes": 0.05}), every=0.1))
+    assert rates.rate("p") == pytest.approx(10, rel=0.03)
+    assert rates.ring("p")[-20:] == pytest.approx([10] * 20, rel=0.11)
 
 
 def test_the_rate_of_a_slow_loop_is_taken_over_a_longer_time():
-    pulse, _ = followed(chain("a", every=4), until=58)
-    assert pulse.rate("p") == pytest.approx(0.25, rel=0.1)
+    rates, _ = followed(chain("a", every=4), until=58)
+    assert rates.rate("p") == pytest.approx(0.25, rel=0.1)
 
 
 def test_the_ring_holds_a_minute_and_no_more():
-    pulse, _ = followed(chain("a", every=0.5), until=100, every=0.5)
-    assert len(pulse.ring("p")) == 60
-    assert len(pulse._samples) <= 21
+    rates, _ = followed(chain("a", every=0.5), until=100, every=0.5)
+    assert len(rates.ring("p")) == 60
+    assert len(rates._samples) <= 21
 
 
 def test_the_producer_s_time_is_split_into_working_and_waiting():
-    pulse, _ = followed(chain(("a", None, {"takes": 0.3}), takes=0.1))
-    assert pulse.split("p") == pytest.approx((0.25, 0.75, 0), abs=0.03)
-    assert pulse.held_by("p") == "a"
+    rates, _ = followed(chain(("a", None, {"takes": 0.3}), takes=0.1))
+    assert rates.split("p") == pytest.approx((0.25, 0.75, 0), abs=0.03)
+    assert rates.held_by("p") == "a"
 
 
 def test_a_wait_counts_before_it_has_ended():
-    pulse, _ = followed(chain(("a", None, {"takes": 1000}), takes=0.1), until=20)
-    assert pulse.split("p") == pytest.approx((0, 1, 0), abs=0.01)
-    assert pulse.held_by("p") == "a"
+    rates, _ = followed(chain(("a", None, {"takes": 1000}), takes=0.1), until=20)
+    assert rates.split("p") == pytest.approx((0, 1, 0), abs=0.01)
+    assert rates.held_by("p") == "a"
 
 
 def test_a_throttled_producer_is_not_waiting():
     graph = fan(("n", None, {"kind": "non_blocking", "takes": 2})).set_loop("p", max_in_flight=2)
-    pulse, _ = followed(graph)
-    assert pulse.split("p") == pytest.approx((0, 0, 1), abs=0.02)
-    assert pulse.held_by("p") == ""
+    rates, _ = followed(graph)
+    assert rates.split("p") == pytest.approx((0, 0, 1), abs=0.02)
+    assert rates.held_by("p") == ""
 
 
 def test_a_loop_that_waits_for_its_clock_is_held_by_nobody():
-    pulse, _ = followed(chain(("a", None, {"takes": 0.01}), every=1))
-    assert pulse.held_by("p") == ""
+    rates, _ = followed(chain(("a", None, {"takes": 0.01}), every=1))
+    assert rates.held_by("p") == ""
 
 
 def test_a_loop_that_starts_anew_counts_from_nothing():
     at = [LoopMetrics("p", produced=n, released=n, failed=n) for n in (90, 100, 0, 10, 20)]
-    pulse = pulse_of(*(Sample(second, {"p": m}) for second, m in enumerate(at)))
-    assert pulse.rate("p") == 10
-    assert pulse.ring("p") == [10, 10]
-    assert words(pulse)[0].startswith("p: 20 of the last 20 items failed")
+    rates = rates_of(*(Sample(second, {"p": m}) for second, m in enumerate(at)))
+    assert rates.rate("p") == 10
+    assert rates.ring("p") == [10, 10]
+    assert words(rates)[0].startswith("p: 20 of the last 20 items failed")
 
 
 @given(
@@ -117,8 +117,8 @@ def test_the_shares_are_never_more_than_the_whole(makes, takes, slots):
         ("n", None, {"kind": "non_blocking", "takes": 1.0}),
         takes=round(makes, 2) + 0.05,
     ).set_loop("p", max_in_flight=slots)
-    pulse, _ = followed(graph, until=12)
-    shares = pulse.split("p")
+    rates, _ = followed(graph, until=12)
+    shares = rates.split("p")
     assert all(0 <= share <= 1 for share in shares)
     assert sum(shares) <= 1 + 1e-9
 
@@ -133,37 +133,37 @@ def queued(depth, *, at, pending=0, **groups):
 
 
 def test_a_queue_that_grows_asks_for_a_reader():
-    pulse = pulse_of(*(queued(12 * s, at=s) for s in range(8)))
-    assert pulse.growth("wet_days") == 12
-    said = words(pulse, specs=[QueueSpec("wet_days")])
+    rates = rates_of(*(queued(12 * s, at=s) for s in range(8)))
+    assert rates.growth("wet_days") == 12
+    said = words(rates, specs=[QueueSpec("wet_days")])
     assert said == ["wet_days grows 12/s, 84 wait: add a reader"]
 
 
 def test_a_broadcast_queue_that_grows_names_who_is_behind():
-    pulse = pulse_of(*(queued(9 * s, at=s, rank=1, store=9 * s) for s in range(8)))
-    said = words(pulse, specs=[QueueSpec("wet_days", "broadcast")])
+    rates = rates_of(*(queued(9 * s, at=s, rank=1, store=9 * s) for s in range(8)))
+    said = words(rates, specs=[QueueSpec("wet_days", "broadcast")])
     assert said == ["wet_days grows 9/s, 63 wait: store is furthest behind"]
 
 
 def test_a_short_burst_or_a_queue_that_shrinks_is_no_alarm():
     spec = [QueueSpec("wet_days")]
-    assert words(pulse_of(queued(0, at=0), queued(5, at=1)), specs=spec) == []
-    assert words(pulse_of(*(queued(900 - s, at=s) for s in range(9))), specs=spec) == []
+    assert words(rates_of(queued(0, at=0), queued(5, at=1)), specs=spec) == []
+    assert words(rates_of(*(queued(900 - s, at=s) for s in range(9))), specs=spec) == []
 
 
 def test_a_full_queue_says_what_a_push_does():
-    pulse = pulse_of(queued(10, at=0), queued(10, at=6))
-    assert words(pulse, specs=[QueueSpec("wet_days", maxlen=10)]) == [
+    rates = rates_of(queued(10, at=0), queued(10, at=6))
+    assert words(rates, specs=[QueueSpec("wet_days", maxlen=10)]) == [
         "wet_days is full (10 messages): who pushes waits; add a reader"
     ]
-    assert words(pulse, specs=[QueueSpec("wet_days", maxlen=10, when_full="drop_oldest")]) == [
+    assert words(rates, specs=[QueueSpec("wet_days", maxlen=10, when_full="drop_oldest")]) == [
         "wet_days is full (10 messages): it drops the oldest; add a reader"
     ]
 
 
 def test_missed_ticks_say_whom_the_loop_waits_for():
-    pulse, _ = followed(chain(("a", None, {"takes": 0.35}), every=0.1), until=20.5)
-    (said,) = words(pulse)
+    rates, _ = followed(chain(("a", None, {"takes": 0.35}), every=0.1), until=20.5)
+    (said,) = words(rates)
     assert said.startswith("p misses ")
     assert said.endswith(" ticks: it waits for a")
 
@@ -173,8 +173,8 @@ def test_a_throttled_loop_names_the_slow_detached_node():
         ("quick", None, {"kind": "non_blocking", "takes": 0.1}),
         ("heavy", None, {"kind": "non_blocking", "takes": 2}),
     ).set_loop("p", max_in_flight=3)
-    pulse, _ = followed(graph)
-    (said,) = words(pulse)
+    rates, _ = followed(graph)
+    (said,) = words(rates)
     assert said == (
         "p is throttled 100% of the time: all 3 items in flight are taken, heavy works longest"
     )
@@ -182,8 +182,8 @@ def test_a_throttled_loop_names_the_slow_detached_node():
 
 def test_failing_and_dropping_are_counted_over_the_last_seconds():
     at = [LoopMetrics("p", done=9 * s, failed=s, dropped=2 * s) for s in range(8)]
-    pulse = pulse_of(*(Sample(s, {"p": m}) for s, m in enumerate(at)))
-    assert words(pulse, status(last_error="check: ValueError: no")) == [
+    rates = rates_of(*(Sample(s, {"p": m}) for s, m in enumerate(at)))
+    assert words(rates, status(last_error="check: ValueError: no")) == [
         "p: 5 of the last 50 items failed: check: ValueError: no",
         "p drops items, 10 in the last seconds: all 64 slots are taken; raise max_in_flight",
     ]
@@ -191,43 +191,43 @@ def test_failing_and_dropping_are_counted_over_the_last_seconds():
 
 def test_what_stands_still_comes_first_and_says_why():
     at = [LoopMetrics("p", failed=s) for s in range(3)]
-    pulse = pulse_of(*(Sample(s, {"p": m}, busy=s) for s, m in enumerate(at)))
-    found = alerts(status(state="paused", reason="node 'a' failed 10 items in a row"), pulse)
+    rates = rates_of(*(Sample(s, {"p": m}, busy=s) for s, m in enumerate(at)))
+    found = alerts(status(state="paused", reason="node 'a' failed 10 items in a row"), rates)
     assert [(a.level, a.loop) for a in found] == [("bad", "p"), ("warn", "")]
     assert found[0].text == "p is paused: node 'a' failed 10 items in a row"
     assert found[1].text == "the kernel is busy 100% of the time: views and cells wait for it"
 
 
 def test_a_pause_by_hand_is_no_alarm():
-    assert words(pulse_of(Sample(0, {"p": LoopMetrics("p")})), status(state="paused")) == []
+    assert words(rates_of(Sample(0, {"p": LoopMetrics("p")})), status(state="paused")) == []
 
 
 def test_a_loop_that_cannot_start_says_what_it_waits_for():
     waits = status(state="starting", reason="waits for a Dask worker: 0 of 2 left")
-    said = words(pulse_of(Sample(0, {"p": LoopMetrics("p")})), waits)
+    said = words(rates_of(Sample(0, {"p": LoopMetrics("p")})), waits)
     assert said == ["p does not run: waits for a Dask worker: 0 of 2 left"]
 
 
 def test_edits_that_are_not_applied_are_told():
-    pulse = pulse_of(Sample(0, {"p": LoopMetrics("p")}))
-    said = words(pulse, Status("g", status().loops, unapplied=2))
+    rates = rates_of(Sample(0, {"p": LoopMetrics("p")}))
+    said = words(rates, Status("g", status().loops, unapplied=2))
     assert said == ["2 edits are not applied: orch.apply()"]
 
 
 # -- the board -----------------------------------------------------------------
 
 
-def board(pulse=None, found=None, specs=()):
+def board(rates=None, found=None, specs=()):
     return DashboardFigures(
-        found or status(), pulse or pulse_of(Sample(0, {"p": LoopMetrics("p")})), specs
+        found or status(), rates or rates_of(Sample(0, {"p": LoopMetrics("p")})), specs
     )
 
 
 def test_all_that_a_board_says_is_json_and_its_keys_hold_no_names():
     evil = '__proto__"<b>\x00'
     metrics = LoopMetrics(evil, nodes={evil: NodeMetrics(evil, total=3)})
-    pulse = pulse_of(Sample(0, {evil: metrics}), Sample(1, {evil: metrics}))
-    found = board(pulse, status(evil, reason=evil, last_error=evil), [QueueSpec(evil)])
+    rates = rates_of(Sample(0, {evil: metrics}), Sample(1, {evil: metrics}))
+    found = board(rates, status(evil, reason=evil, last_error=evil), [QueueSpec(evil)])
     said = json.dumps([found.frame(), found.states(), found.figures()], allow_nan=False)
     assert json.loads(said)[0]["loops"][0]["name"] == evil
     keys = {**found.states(), **found.figures()}
@@ -237,17 +237,17 @@ def test_all_that_a_board_says_is_json_and_its_keys_hold_no_names():
 
 def test_figures_that_stand_still_do_not_change():
     metrics = {"p": LoopMetrics("p", released=5, working=1, p50=0.1234)}
-    pulse = pulse_of(*(Sample(second, metrics) for second in range(20)))
-    first = board(pulse).figures()
-    pulse.add(Sample(19.25, metrics))
-    second = board(pulse).figures()
+    rates = rates_of(*(Sample(second, metrics) for second in range(20)))
+    first = board(rates).figures()
+    rates.add(Sample(19.25, metrics))
+    second = board(rates).figures()
     assert {k for k in second if first[k] != second[k]} == set()
 
 
 def test_a_paused_loop_has_no_rate_and_one_that_has_ended_its_mean():
-    pulse, _ = followed(chain("a", every=0.1), until=5)
-    assert board(pulse, status(state="paused")).figures()["l0.rate"] == 0
-    assert board(pulse, status(state="stopped", rate=7.123)).figures()["l0.rate"] == 7.12
+    rates, _ = followed(chain("a", every=0.1), until=5)
+    assert board(rates, status(state="paused")).figures()["l0.rate"] == 0
+    assert board(rates, status(state="stopped", rate=7.123)).figures()["l0.rate"] == 7.12
 
 
 def test_a_loop_that_was_added_after_the_last_look_waits_for_the_next():
@@ -256,8 +256,8 @@ def test_a_loop_that_was_added_after_the_last_look_waits_for_the_next():
 
 
 def test_the_still_says_the_same_as_a_table():
-    pulse, _ = followed(chain(("a", None, {"takes": 0.3}), takes=0.1))
-    html = board(pulse, specs=[QueueSpec("q")]).html()
+    rates, _ = followed(chain(("a", None, {"takes": 0.3}), takes=0.1))
+    html = board(rates, specs=[QueueSpec("q")]).html()
     assert "▶ running" in html
     assert ">a</td>" in html
     assert html.count("<table") == 2

@@ -184,7 +184,7 @@ def test_what_is_settled_while_we_ask_what_is_ours_is_not_read_again(server, mon
                 return rows
 
             monkeypatch.setattr(stream._claims, "pending_of_me", slowly)
-            assert await stream._never_heard() == []
+            assert await stream._lost_replies() == []
             assert not stream.hand
 
     asyncio.run(scenario())

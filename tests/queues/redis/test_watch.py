@@ -106,8 +106,8 @@ def test_who_may_not_write_somewhere_fails_alone(real_server_url):
             url = real_server_url.replace("unix://", "unix://guest:word@")
             async with manager(open_server(url), *SPECS, patient=True) as guest:
                 refused, went = await asyncio.gather(
-                    guest._outbox.send("a", [guest.hold_back("shut", 1)], [], _always),
-                    guest._outbox.send("a", [guest.hold_back("out", 2)], [], _always),
+                    guest._transactions.send("a", [guest.hold_back("shut", 1)], [], _always),
+                    guest._transactions.send("a", [guest.hold_back("out", 2)], [], _always),
                     return_exceptions=True,
                 )
             await client.execute_command("ACL", "DELUSER", "guest")

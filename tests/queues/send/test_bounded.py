@@ -220,12 +220,12 @@ def test_other_bounds_hold_at_once_also_for_pushes_that_wait(server):
         async with manager(server, small) as queues:
             pushes = [asyncio.create_task(queues.push("q", n)) for n in range(9)]
             await asyncio.gather(*pushes[:2])
-            queues.know([replace(small, maxlen=5)])
+            queues.update_specs([replace(small, maxlen=5)])
             await asyncio.wait_for(asyncio.gather(*pushes[:5]), 30)
             assert not any(push.done() for push in pushes[5:])
-            queues.know([replace(small, when_full="drop_newest")])
+            queues.update_specs([replace(small, when_full="drop_newest")])
             assert await asyncio.wait_for(asyncio.gather(*pushes[5:]), 30) == [""] * 4
-            queues.know([replace(small, maxlen=None)])
+            queues.update_specs([replace(small, maxlen=None)])
             await queues.push("q", 9)
             assert await drain(queues, "q", "a") == [0, 1, 2, 3, 4, 9]
 
@@ -238,11 +238,11 @@ def test_who_waits_for_room_looks_soon_and_then_ever_more_rarely():
             waits.append(timeout)
 
     async def scenario():
-        pace = Backoff(0.05)
+        backoff = Backoff(0.05)
         for _ in range(8):
-            await pace.wait(Silent())
-        pace.begin_anew()
-        await pace.wait(Silent())
+            await backoff.wait(Silent())
+        backoff.begin_anew()
+        await backoff.wait(Silent())
         await Backoff(None).wait(Silent())
 
     waits = []
