@@ -171,7 +171,7 @@ class Explanation(Shown):
         study, found = self._study(loop), []
         for number, each in study.open.items():
             for option in each:
-                live = [it for it in study.courses if it.choice.get(number) == option]
+                live = [it for it in study.schedules if it.choice.get(number) == option]
                 if study.exact and any(it.runs[number] for it in live):
                     found.append(answer(study.only(live), option))
         return tuple(found)
@@ -303,7 +303,7 @@ def makespan(study: Study) -> Makespan:
     """Read the makespan off the study of a graph that runs once."""
     worst = study.worst()
     names = study.names(worst.chain)[1:]  # the root is no node of the user's
-    it = study.courses[study.releases().index(worst)]
+    it = study.schedules[study.releases().index(worst)]
     small = len(study.plan.nodes) <= _MOST
     rules = {rule: _played(study, _under(study.plan, rule)) for rule in _RULES if small}
     at_once = {k: _played(study, replace(study.plan, max_concurrency=k)) for k in _AT_ONCE if small}

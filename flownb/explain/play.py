@@ -51,7 +51,7 @@ class _Gate:
 
 
 class _Seat:
-    """One node, and what its join has heard so far."""
+    """One node, and what its join has got so far."""
 
     def __init__(self, plan: PlanNode, gates: dict[int, _Gate]) -> None:
         self.plan = plan

@@ -31,38 +31,38 @@ _STEPS: Final = 300_000  # nodes times choices: a huge loop gets a bound instead
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """One loop, and the courses that its items can take.
+    """One loop, and the schedules that its items can take.
 
-    `exact`: these are all courses; else there is one, in which everything that is not
+    `exact`: these are all schedules; else there is one, in which everything that is not
     decided is live, and what is read off it is a bound: "at most".
     """
 
     plan: LoopPlan
     durations: Durations
     open: dict[int, tuple[Option, ...]]
-    courses: tuple[Schedule, ...]
+    schedules: tuple[Schedule, ...]
     exact: bool
     _known: dict[AwaitPolicy, tuple[Release, ...]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, plan: LoopPlan, durations: Durations, verdicts: Verdicts | None = None) -> Study:
-        """Follow an item along every course that *verdicts* leave open."""
+        """Make every schedule that *verdicts* leave open."""
         left = options(plan, verdicts)
         most = min(MOST, _STEPS // len(plan.nodes))
         picked, exact = choices(left, most)
         lasts = lasts_of(plan, durations.us)
         follow = play if needs_play(plan) else schedule
-        courses = tuple(follow(plan, lasts, each) for each in picked)
-        return cls(plan, durations, left, courses, exact)
+        schedules = tuple(follow(plan, lasts, each) for each in picked)
+        return cls(plan, durations, left, schedules, exact)
 
-    def only(self, courses: Sequence[Schedule]) -> Study:
-        """Give the same study of fewer courses."""
-        return Study(self.plan, self.durations, self.open, tuple(courses), self.exact)
+    def only(self, schedules: Sequence[Schedule]) -> Study:
+        """Give the same study of fewer schedules."""
+        return Study(self.plan, self.durations, self.open, tuple(schedules), self.exact)
 
     @property
     def is_bound(self) -> bool:
-        """Whether what is read off it is "at most": too many courses, or runs that wait."""
-        waits = any(n.multi for n in self.plan.nodes) and self.courses[0].played
+        """Whether what is read off it is "at most": too many schedules, or runs that wait."""
+        waits = any(n.multi for n in self.plan.nodes) and self.schedules[0].played
         return waits or not self.exact
 
     @property
@@ -71,15 +71,15 @@ class Study:
         return self.plan.loop
 
     def releases(self, policy: AwaitPolicy | None = None) -> tuple[Release, ...]:
-        """Give the release of each course; the loop's own policy if none is named."""
+        """Give the release of each schedule; the loop's own policy if none is named."""
         read = policy or self.plan.policy
         if read not in self._known:
-            self._known[read] = tuple(release(it, read) for it in self.courses)
+            self._known[read] = tuple(release(it, read) for it in self.schedules)
         return self._known[read]
 
     def release_of(self, it: Schedule) -> Release:
-        """Give the release of one of the courses under the loop's own policy."""
-        return self.releases()[next(i for i, each in enumerate(self.courses) if each is it)]
+        """Give the release of one of the schedules under the loop's own policy."""
+        return self.releases()[next(i for i, each in enumerate(self.schedules) if each is it)]
 
     def worst(self, policy: AwaitPolicy | None = None) -> Release:
         """Give the latest release there can be."""
@@ -117,7 +117,7 @@ class Reading:
     """One `loop` under one await `policy`: the `release` in seconds, and what it `waits_for`.
 
     `chain` is what takes so long: (node, seconds), the producer first. `own`: it is the
-    policy of the loop. `at_most`: the ifs leave too many courses to try each, so the
+    policy of the loop. `at_most`: the ifs leave too many schedules to try each, so the
     release is a bound.
     """
 
@@ -162,7 +162,7 @@ def read(study: Study, policy: AwaitPolicy, own: AwaitPolicy) -> Reading:
 
 
 def answer(study: Study, option: Option) -> Answer:
-    """Say what follows if a node says this; *study* holds the courses on which it does."""
+    """Say what follows if a node says this; *study* holds the schedules in which it does."""
     release = study.worst().us / MICRO
     return Answer(study.loop, option.node, option.says, study.awaited(), release)
 

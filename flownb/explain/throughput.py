@@ -231,7 +231,7 @@ def loop_rates(study: Study, rates: Rates) -> list[LoopRate]:
     Ifs of which *rates* tells the shares count with their mean.
     """
     groups: dict[tuple[Option, ...], list[tuple[float, Schedule]]] = {}
-    for it in study.courses:
+    for it in study.schedules:
         given = [share(rates, option) for option in it.choice.values()]
         known = [x for x in given if x is not None]
         open_ = tuple(o for o, x in zip(it.choice.values(), given, strict=True) if x is None)
@@ -270,7 +270,7 @@ def _mean(study: Study, weighted: Sequence[tuple[float, Schedule]]) -> LoopRate:
 
 
 def of_course(study: Study, it: Schedule) -> LoopRate:
-    """Give the loop's rate if every item took this course."""
+    """Give the loop's rate if every item had this schedule."""
     plan = study.plan
     awaited = study.release_of(it)
     every, slots = plan.nodes[0].node.every, 0.0

@@ -77,7 +77,7 @@ class Cycle:
         return starts
 
     def _inputs(self, starts: dict[int, Arrivals]) -> dict[int, int]:
-        """Count the inputs that each node of a pass from *starts* will hear of."""
+        """Count the inputs that each node of a pass from *starts* will get."""
         wanted = dict.fromkeys(starts, 1)
         stack = list(starts)
         while stack:

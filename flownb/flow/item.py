@@ -319,7 +319,7 @@ class Item:
             self.joins[index].decided = True
 
     def _kill(self, edges: Sequence[PlanEdge], *, failed: bool) -> None:
-        """Tell the joins behind dead edges; a node with one dead in-edge is bypassed."""
+        """Count dead edges at the joins behind them; a node with one dead in-edge is bypassed."""
         stack = [(edge, failed) for edge in reversed(edges)]
         while stack:
             edge, mark = stack.pop()

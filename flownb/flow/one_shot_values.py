@@ -209,7 +209,7 @@ class RunItem(FailureRules):
 
     @property
     def in_rows(self) -> bool:
-        """Whether a thread may call several nodes in one go: nobody wants to hear of each."""
+        """Whether a thread may call several nodes in one go: nothing asks for a report of each."""
         hooks = self.loop.hooks
         plain = self.order is None and not self.memo and self.replay is None
         return plain and (hooks is None or hooks.in_rows) and not self.loop.watched

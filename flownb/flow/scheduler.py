@@ -59,7 +59,7 @@ class Scheduler(Protocol):
 
     @property
     def watched(self) -> bool:
-        """Whether somebody wants to hear of each call by itself."""
+        """Whether each call is to be reported by itself."""
 
 
 class NodeRunner(Protocol):
@@ -92,7 +92,7 @@ class NodeRunner(Protocol):
 
 
 class RunHooks(Protocol):
-    """Hears each step of a one-shot run before it counts, as a store that keeps the run does."""
+    """Called at each step of a one-shot run before it counts, say to keep it in a store."""
 
     def may_start(self, token: Any) -> bool:
         """Note that a call starts; False: it starts by itself, when that is saved."""
@@ -119,7 +119,7 @@ class RunHooks(Protocol):
 
     @property
     def in_rows(self) -> bool:
-        """Whether the thread that calls a row of nodes may tell of them."""
+        """Whether the thread that calls a chain of nodes may report them."""
 
 
 class Resumed(Protocol):

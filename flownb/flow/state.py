@@ -1,4 +1,4 @@
-"""What does a node of a one-shot run see? The entry state and what its ancestors said.
+"""What does a node of a one-shot run see? The entry state and its ancestors' updates.
 
 A `State` is what a node's update made of the states it came from: a chain where nodes
 follow each other, a join where branches meet. A join folds the updates made since the

@@ -86,7 +86,7 @@ class Token(Printing):
 
 
 class Join:
-    """What a join node has heard so far in this iteration."""
+    """What a join node has got so far in this iteration."""
 
     __slots__ = ("_needed", "_plan", "decided", "failed", "left", "live", "patient", "token")
 

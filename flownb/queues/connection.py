@@ -40,7 +40,7 @@ class Connection:
         self.server = server
         self.closed = ""
         self.on_absence: Callable[[str], None] = _silent
-        """Hears where the server is when it goes, and "" when it comes back."""
+        """Called with where the server is when it goes, and with "" when it comes back."""
         self.came_back: Callable[[], None] = _silent
         self._keys, self._virtual, self._patient = keys, virtual, patient
         self._link: Link | None = None
@@ -222,7 +222,7 @@ def _first(reply: Any) -> Exception:
 
 
 def _silent(*_: str) -> None:
-    """Hear nothing."""
+    """Do nothing."""
 
 
 def _where(jobs: Sequence[Any], undone: Sequence[bool]) -> list[Any]:
@@ -249,8 +249,8 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5  # seconds between two questions
 class Availability:
     """Whether a server is there, as one event loop sees it.
 
-    `ask` has it do something; `back` is called whenever it has come back; `on_absence` is called with
-    each absence that lasts, where the server is, and "" when it is over.
+    `ask` has it do something; `back` is called whenever it has come back; `on_absence` is
+    called for each absence that lasts, with where the server is, and with "" when it is over.
     """
 
     def __init__(

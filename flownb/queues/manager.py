@@ -37,7 +37,7 @@ _IDS = Rule(
     lambda ids: isinstance(ids, Sequence) and not isinstance(ids, (str, bytes))
     and all(isinstance(one, str) for one in ids),
 )  # fmt: skip
-_GOODBYE = 1.0  # seconds that a server has to hear our last words, less what it was silent
+_GOODBYE = 1.0  # seconds that a server has for our last commands, less what it was silent
 _LEAST, _WORD = 0.2, 0.05  # seconds that it has all the same, and for each part of them
 _UNHURRIED = 0.02  # seconds between looks whether all was given out, while it was not
 
@@ -75,7 +75,7 @@ class QueueManager:
         self._keys = Keys(namespace, graph)
         self._consumer = consumer
         self._clock = clock
-        self._heard_until = 0.0
+        self._replies_until = 0.0
         self._on_unread: Callable[[Unread], None] = lambda _: None
         self._virtual = bool(getattr(clock, "virtual", False))
         server = server if hasattr(server, "connect") else open_server(server)
@@ -241,7 +241,7 @@ class QueueManager:
             await self._groups.make(spec, (*spec.known_groups, spec.group_of(reader)))
             others = self._stream(spec, reader).others_hold
             while True:
-                # The notifier hangs before we look, so no ack in between is missed.
+                # We listen before we look, so no ack in between is missed.
                 with self._to.link.listen(room_channel(key)) as notifier:
                     stats = await self.stats(queue)
                     lag = sum(g.lag for g in stats.groups if g.group == spec.group_of(reader))
@@ -346,7 +346,7 @@ class QueueManager:
             return
         reason = f"graph {self._graph!r}: its queues are closed here: start the graph again"
         now = asyncio.get_running_loop().time()
-        self._heard_until = now + max(_LEAST, _GOODBYE - self._to.silent)
+        self._replies_until = now + max(_LEAST, _GOODBYE - self._to.silent)
         await self._to.give_up(reason)
         await self._in_time(self._groups.aclose())
         for bounded in self._bounded.values():
@@ -367,8 +367,8 @@ class QueueManager:
         await self._to.aclose()
 
     async def _in_time(self, work: Awaitable[object]) -> None:
-        """A server that hangs holds up no stop: what it does not hear stays pending."""
-        left = max(_WORD, self._heard_until - asyncio.get_running_loop().time())
+        """A server that hangs holds up no stop: what it does not get stays pending."""
+        left = max(_WORD, self._replies_until - asyncio.get_running_loop().time())
         with suppress(TimeoutError):
             async with asyncio.timeout(None if self._virtual else left):
                 await work

@@ -35,7 +35,7 @@ class Notifier:
             self._loop.call_soon_threadsafe(self._notified.set)
 
     async def wait(self, timeout: float | None) -> None:
-        """Until it was rung since the last wait, at most `timeout` seconds."""
+        """Until it was notified since the last wait, at most `timeout` seconds."""
         with suppress(TimeoutError):
             # No timer at all without a timeout: virtual time would jump to it.
             async with asyncio.timeout(timeout):
@@ -47,16 +47,16 @@ _FIRST_LOOK = 0.001  # seconds
 
 
 class Backoff:
-    """How long to wait for a notifier that others, out of hearing, do not ring: ever longer.
+    """How long to wait where others may be unable to notify us: ever longer.
 
-    At most `longest` seconds; None where everybody is heard.
+    At most `longest` seconds; None where everybody can.
     """
 
     def __init__(self, longest: float | None) -> None:
         self._longest, self._next = longest, _FIRST_LOOK
 
     async def wait(self, notifier: Notifier) -> None:
-        """Until the notifier is rung, or it is time to look."""
+        """Until we are notified, or it is time to look."""
         if self._longest is None:
             await notifier.wait(None)
             return
@@ -69,13 +69,13 @@ class Backoff:
 
 
 class Notifiers:
-    """All notifiers of a server, by the name of what their owners wait for."""
+    """All notifiers of a server, by the name of the channel that they listen to."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._notifiers: dict[str, list[Notifier]] = {}
         self.departures = 0
-        """How often somebody has stopped reading; what he held is there for others then."""
+        """How often somebody has stopped reading; what they held is there for others then."""
 
     def depart(self) -> None:
         """Note that somebody reads no more."""
@@ -84,7 +84,7 @@ class Notifiers:
 
     @contextmanager
     def listen(self, *names: str) -> Iterator[Notifier]:
-        """A notifier for each of `names`, taken down again at the end."""
+        """A notifier that listens to the channels `names` until the end of the block."""
         notifier = Notifier()
         with self._lock:
             for name in names:
@@ -103,7 +103,7 @@ class Notifiers:
             del self._notifiers[name]
 
     def notify(self, name: str) -> None:
-        """Wake everyone who waits for `name`: who finds nothing left waits again."""
+        """Wake everyone who listens to `name`: who finds nothing left waits again."""
         with self._lock:
             notifiers = tuple(self._notifiers.get(name, ()))
         for notifier in notifiers:
@@ -123,8 +123,8 @@ _AGAIN: Final = 0.2  # seconds
 async def ended(task: asyncio.Task[Any]) -> None:
     """Cancel a task, as often as it takes, and wait for its end.
 
-    redis-py does not hear of a cancellation that comes while it connects, and asks the
-    server once more on its way out of a WATCH: then it has to be told again.
+    redis-py loses a cancellation that comes while it connects, and asks the server
+    once more on its way out of a WATCH: then it has to be cancelled again.
     """
     while not task.done():
         task.cancel()

@@ -1,7 +1,7 @@
 """How is the checkpoint of a loop kept? One record, that only its successor may replace.
 
 Each save has a number, and is refused unless the one before is there. So of two processes
-that go on with one loop the second to save hears of it, and the record is never a mixture.
+that go on with one loop the second to save is refused, and the record is never a mixture.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ arrive in any thread, so a handler only posts.
 travels as a message, all of it every 5 seconds, for a page that was not there yet.
 
 A page says now and then that it is there. One that was reloaded or has died cannot say
-good-bye: a view of which nobody has heard for a while only keeps its still up to date.
+good-bye: a view that has been silent for a while only keeps its still up to date.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Live(anywidget.AnyWidget):
         self._parts, self._home, self._over = {part.name: part for part in parts}, home, over
         self._verbs, self._chores, self._title = verbs, chores, title
         self._versions: dict[str, Hashable] = {}
-        self._pages: dict[str, float] = {}  # when each was last heard of; "" is yet to come
+        self._pages: dict[str, float] = {}  # when each last sent something; "" is yet to come
         self._timer: asyncio.TimerHandle | None = None
         self._whole_at, self._error, self._ticking = 0.0, "", False
         self._still = Still(self.still)
@@ -166,7 +166,7 @@ class Live(anywidget.AnyWidget):
             self._timer = self._home.call_later(pause, self._tick)
 
     def _is_watched(self) -> bool:
-        return any(time.monotonic() - heard < _AWAY for heard in self._pages.values())
+        return any(time.monotonic() - last < _AWAY for last in self._pages.values())
 
     def pause(self) -> None:
         """Follow no more: nobody looks."""

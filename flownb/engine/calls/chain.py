@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from flownb.queues.spec import Message
 
 _SOON: Final = 0.05  # seconds
-_MANY: Final = 1 << 40  # rows: the clock ends the turn of a lane without queues
+_MANY: Final = 1 << 40  # rows: the clock ends the turn of a chain without queues
 
 
 class ChainNode(Protocol):
@@ -122,7 +122,7 @@ class Crossing(Protocol):
 
 
 class ChainQueues:
-    """The queues at both ends of a fast lane."""
+    """The queues at both ends of a fast path."""
 
     def __init__(self, loop: Crossing, row: Sequence[ChainNode]) -> None:
         self.loop, self._runtime = loop, loop.runtime
@@ -207,7 +207,7 @@ class Load:
         self._late: list[PendingPush] = []
 
     def done(self, replies: list[Exception | None]) -> None:
-        """Take what Redis returned to each."""
+        """Take the reply to each."""
         self.replies = replies
         self._runtime.context.run(self._runtime.guard, self._finish)
         self._runtime.wake()
@@ -217,7 +217,7 @@ class Load:
             pending.end(error)
 
     def outcomes(self) -> list[Any]:
-        """What is known of each; who is pending hears of it later."""
+        """What is known of each; a push that is pending ends later."""
         if self.replies is not None:
             return list(self.replies)
         self._late = [PendingPush() for _ in range(self.count)]
@@ -257,7 +257,7 @@ class Rows(Protocol):
 
 
 class Chain:
-    """The fast lane of one generation of a loop."""
+    """The fast path of one generation of a loop."""
 
     def __init__(self, loop: Rows) -> None:
         self.loop, self._runtime = loop, loop.runtime
@@ -301,7 +301,7 @@ class Chain:
 
     @property
     def usable(self) -> bool:
-        """Whether the next items may take the fast lane."""
+        """Whether the next items may take the fast path."""
         return (
             self._fits
             and self.loop.source.rows_allowed
@@ -556,7 +556,7 @@ class ItemChain:
         self.payload = token.payload
 
     def in_thread(self) -> Callable[[], None]:
-        """Call the row; give what tells the event loop of it."""
+        """Call the row; give what reports it to the event loop."""
         context, spot = contextvars.Context(), Spot(self.row[0].runtime.write_line)
         spot.where = self._where
         context.run(HERE.set, spot)

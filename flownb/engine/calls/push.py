@@ -33,7 +33,7 @@ class PendingPush:
         self._done = on_done
 
     def cancel(self) -> None:
-        """Nobody hears of it any more."""
+        """Do not call `on_done` any more."""
         self._done = None
 
     def end(self, error: Exception | None) -> None:
@@ -99,7 +99,7 @@ class Pushing:
                 self._ended(token, token.payload, None)
 
     def follow(self, token: Token, pushing: PendingPush) -> None:
-        """Let a token end with a push that the fast lane has begun."""
+        """Let a token end with a push that the fast path has begun."""
         token.task = pushing
         pushing.then(functools.partial(self._done, token))
 

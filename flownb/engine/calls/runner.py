@@ -234,7 +234,7 @@ class Runner:
         return True
 
     def _replay(self, token: Token) -> None:
-        """Settle a call whose outcome is known: the fast lane made it, or an earlier attempt."""
+        """Settle a call whose outcome is known: the fast path made it, or an earlier attempt."""
         outcome = token.item.memo.pop(token.item.key(token))
         if isinstance(outcome, PendingPush) and self.pushing is not None:
             self.pushing.follow(token, outcome)

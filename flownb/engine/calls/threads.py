@@ -5,12 +5,11 @@ would keep the kernel from ending, and its size would be a limit of its own, whi
 flownb only `max_in_flight` and `Limit` limit.
 
 `Threads` gives each call of a loop a thread at once. `ThreadWorkers` serves one-shot runs: a
-thread takes the next node when its own has ended, so that a hundred nodes
-that take microseconds cost one thread, and the event loop is woken once for all of them. Where
-a thread does not get on within a millisecond, more are started, soon one for each call that
-waits; a node that took its time when it was called last has one for itself at once. Of a run
-that is kept each node is reported by itself: the next one must not be called before that is
-saved.
+thread takes the next node when its own has ended, so that a hundred nodes that take
+microseconds cost one thread, and the event loop is woken once for all of them. Where a thread
+does not get on within a millisecond, more are started, soon one for each call that waits; a
+node that took its time when it was called last has one for itself at once. Of a run that is
+kept each node is reported by itself: the next one must not be called before that is saved.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ class Threads:
         self.running: dict[threading.Thread, str] = {}
 
     def submit(self, label: str, call: Callable[[], Callable[[], None]]) -> None:
-        """Run *call* in some thread, now, then what it returns, which tells of it.
+        """Run *call* in some thread, now, then what it returns, its report.
 
         If it raises, that is a fault. *label* names it.
         """
@@ -78,10 +77,10 @@ class Threads:
             self.running[me], call = job
             try:
                 report = call()
-            except BaseException as error:  # noqa: BLE001 - whoever waits for the call must hear of it
+            except BaseException as error:  # noqa: BLE001 - whoever waits for the call must get it
                 report = functools.partial(self._fault, error)
             del self.running[me], job, call
-            self._idle.release()  # first: who hears of it may at once have the next job
+            self._idle.release()  # first: the callback may at once post the next job
             try:
                 report()
             except Exception as error:  # noqa: BLE001 - mostly: the event loop has closed
@@ -105,7 +104,7 @@ if TYPE_CHECKING:
     from flownb.engine.runtime import Runtime
     from flownb.flow.token import Token
 
-    Job = Callable[[], Callable[[], None]]  # gives what tells the event loop of it
+    Job = Callable[[], Callable[[], None]]  # gives what reports it to the event loop
 _PATIENCE: Final = 0.001  # seconds
 _ON: Final = 4  # jobs that a thread must get done in that time
 _MORE: Final = 4  # threads that are sent when it does not
@@ -163,7 +162,7 @@ class ThreadWorkers:
         self.look()
 
     def _work(self, lot: int) -> Callable[[], None]:
-        """Do one job after the other; give what tells that there are none left."""
+        """Do one job after the other; give what reports that there are none left."""
         while self.waiting:
             try:
                 token, job = self.waiting.popleft()
@@ -175,7 +174,7 @@ class ThreadWorkers:
             self._runtime.threads.label(token.at.name)
             token.start = self._runtime.now()
             self._landed.append(job())
-            if self.waiting and not self._reported:  # else it is told at the end
+            if self.waiting and not self._reported:  # else it is reported at the end
                 self._reported = True
                 self._runtime.soon(self._land)
         return _telling(self._runtime, functools.partial(self._left, lot))

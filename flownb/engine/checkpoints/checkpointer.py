@@ -83,7 +83,7 @@ class Checkpointer:
         self._look()
 
     def passed(self, start: int, stop: int) -> None:
-        """Many items went through the fast lane."""
+        """Many items went through the fast path."""
         self.position.done(start, stop)
         self._changed = True
         self._look()
@@ -112,7 +112,7 @@ class Checkpointer:
         return waits or self.unacked >= _MOST_OWED
 
     def rows_allowed(self, upto: int) -> bool:
-        """Whether items from that one on may take the fast lane."""
+        """Whether items from that one on may take the fast path."""
         return self._interval > 0 and self.position.end <= upto
 
     # -- when ------------------------------------------------------------------
@@ -146,7 +146,7 @@ class Checkpointer:
             self.take()
 
     def take(self, status: str = "") -> None:
-        """Take a checkpoint, and send it to the keeper."""
+        """Take a checkpoint, and send it to the writer."""
         with self._telling():
             start = self._runtime.event_loop.time()
             content = self._content()

@@ -31,7 +31,7 @@ class Beginning:
 
 
 class Snapshot(NamedTuple):
-    """One checkpoint on its way to the keeper; `number` counts those of one attempt."""
+    """One checkpoint on its way to the writer; `number` counts those of one attempt."""
 
     number: int
     status: str

@@ -71,7 +71,7 @@ def _check(kept: LoopRecord | None, plan: LoopPlan, *, fresh: bool, others_only:
 class CheckpointWriter:
     """The checkpoint of one loop, from its start to its end, through all its attempts.
 
-    *on_kept* is told (number, attempt, trouble) from the keeper's own thread.
+    *on_kept* is called with (number, attempt, trouble), in the writer's own thread.
     """
 
     def __init__(
@@ -113,7 +113,9 @@ class CheckpointWriter:
         self.last = mine.content
         if mine.content:
             self._say("info", f"goes on at item {mine.position:,} of its checkpoint")
-        threading.Thread(target=self._work, name=f"flownb keeper {self.name}", daemon=True).start()
+        threading.Thread(
+            target=self._work, name=f"flownb checkpoint {self.name}", daemon=True
+        ).start()
         self._at_work = True
         return Beginning(0, self.last)
 
@@ -149,7 +151,7 @@ class CheckpointWriter:
         if not self._at_work:
             self._leave()
 
-    # -- in the keeper's own thread --------------------------------------------
+    # -- in the writer's own thread --------------------------------------------
 
     def _work(self) -> None:
         wait = 0.0

@@ -234,7 +234,7 @@ class DaskHost(Host):
     async def _speak(self) -> None:
         """Send what is asked, in order, and a sign of life every second."""
         await self._admitted.wait()
-        with contextlib.suppress(OSError):  # the scheduler is gone: who listens will hear
+        with contextlib.suppress(OSError):  # the scheduler is gone: its listeners will notice
             while True:
                 try:
                     asked = await asyncio.wait_for(self._asked.get(), _BEAT)

@@ -234,7 +234,7 @@ def _context() -> multiprocessing.context.BaseContext:
 def _without_main() -> Iterator[None]:
     """Start a child of this thread without running the script that started us in it.
 
-    Everything a loop needs is in its pickled; a script without `if __name__ == "__main__"`
+    Everything a loop needs is in its `PickledLoop`; a script without `if __name__ == "__main__"`
     would start itself again and again.
     """
     original, me = multiprocessing.spawn.get_preparation_data, threading.get_ident()

@@ -132,7 +132,7 @@ class LoopManager(Lasting):
 
     @property
     def watched(self) -> bool:
-        """Whether somebody wants to hear of each call by itself."""
+        """Whether each call is to be reported by itself."""
         return self.runtime.stream.watched
 
     # -- the life of a loop ----------------------------------------------------

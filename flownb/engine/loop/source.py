@@ -132,7 +132,7 @@ class Source:
         self._draining: Any = None
         self._closing = False
         if before is None and not loop.made:
-            self._tell_begun()
+            self._warn_of_begun()
         if before is not None:
             self._follow(before)
         elif loop.checkpointer is not None and self.node.reader is None:
@@ -266,8 +266,8 @@ class Source:
         runner = self.runner
         return runner.called_fn if self._runtime.world.calls(runner.node) else None
 
-    def _tell_begun(self) -> None:
-        """Tell of a generator that somebody has read from: what it gave then is gone."""
+    def _warn_of_begun(self) -> None:
+        """Warn of a generator that somebody has read from: what it gave then is gone."""
         source = self._items_of
         if inspect.isgenerator(source) and inspect.getgeneratorstate(source) == "GEN_SUSPENDED":
             self._warn("its source, a generator, was begun before: what it gave then is not here")
@@ -283,14 +283,14 @@ class Source:
         return self.pulled - 1
 
     def passed(self, count: int) -> None:
-        """Count items that went through the fast lane."""
+        """Count items that went through the fast path."""
         start, self.pulled = self.pulled, self.pulled + count
         if self.loop.checkpointer is not None:
             self.loop.checkpointer.passed(start, self.pulled)
 
     @property
     def rows_allowed(self) -> bool:
-        """Whether the next items may take the fast lane."""
+        """Whether the next items may take the fast path."""
         keeping = self.loop.checkpointer
         return not self.again and (keeping is None or keeping.rows_allowed(self.pulled))
 
@@ -418,7 +418,7 @@ class Source:
     async def _read_rest(self) -> bool:
         """Look once more when nobody pushes any more; False when nothing is left.
 
-        Beside the read under way, not in its place: redis-py does not hear of a
+        Beside the read under way, not in its place: redis-py loses a
         cancellation that comes while it connects.
         """
         reader = self.node.reader

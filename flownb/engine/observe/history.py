@@ -66,7 +66,7 @@ class History:
 def newer(ring: deque[_T], last: _T | None) -> tuple[list[_T], bool]:
     """Give what came into a ring behind the record *last*, and whether nothing is missing.
 
-    Records are told apart by identity, so the loop that fills the ring counts nothing, and
+    Records are distinguished by identity, so the loop that fills the ring counts nothing, and
     may go on filling it in its own thread.
 
     >>> ring = deque(["a", "b", "c"], maxlen=3)
@@ -133,7 +133,7 @@ class Outputs:
 
 
 def open_calls(loop: Any, most: int = 1_000) -> list[Span]:
-    """Give what a loop has under way, at most *most* spans; *loop*: its manager or proxy."""
+    """Give the open calls of a loop, at most *most* spans; *loop*: its manager or proxy."""
     found = open_spans(loop, most)
     now = loop.now() if found else 0.0
     ended = [span._replace(end=min(span.end, now)) for span in found]
@@ -141,10 +141,10 @@ def open_calls(loop: Any, most: int = 1_000) -> list[Span]:
 
 
 def open_spans(loop: Any, most: int) -> list[Span]:
-    """Give the same as spans without an end; of a loop elsewhere what it has last told."""
-    told = getattr(loop, "open_calls", None)
-    if told is not None:
-        return list(told.values())[:most]
+    """Give the same as spans without an end; of a loop elsewhere what it has last reported."""
+    reported = getattr(loop, "open_calls", None)
+    if reported is not None:
+        return list(reported.values())[:most]
     tokens = list(getattr(loop, "calls", ()))[:most]
     found = [_of_call(loop, token) for token in tokens]
     items = list(getattr(loop, "items", {}).values())

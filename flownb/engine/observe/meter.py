@@ -201,7 +201,7 @@ class Meter:
         self.seconds["wait"] += (sum(ends[batch.released]) - sum(ends[1])) * _NANO
 
     def on_missed(self, missed: MissedRecords) -> None:
-        """Count what a loop elsewhere could only tell as a sum."""
+        """Count what a loop elsewhere could only report as a sum."""
         self.missed += missed.records
         for name, meter in missed.nodes.items():
             self.node(name).merge(meter)
@@ -281,7 +281,7 @@ class MissedRecords(Meter):
         return {**self.__dict__, "_on": None}  # nothing is added where it arrives
 
     def add(self, kind: str, *rest: Any) -> None:
-        """Add a record of a relay."""
+        """Add a record of a forwarder."""
         self.records += 1
         if kind == "span":
             self.on_span(rest[0])

@@ -58,7 +58,7 @@ class LiveRun:
     """What a run is made of: its loops, the server of its queues, its event loops.
 
     `kernel` is the notebook's event loop, if there is one; `home` is where the orchestrator
-    lives. Nothing runs before `begin()`. `followers` are views: they hear `ended()`, and
+    lives. Nothing runs before `begin()`. `followers` are views: their `ended()` is called, and
     `follow(event loop)` when the loops run once more.
     """
 

@@ -264,19 +264,20 @@ class Orchestrator(Answers):
             msg = f"graph {self.name!r} does not run any more: graph.start() runs it as it is now"
             raise LoopStopped(msg)
         check_applicable(self.workflow, self._live.loop_runs, self._cluster)
-        self._tell_edited()
+        self._print_edited()
         changed = self._compile_changes()
         self._version = self.workflow.version
         self._live.requests.look()
         return self._request("apply", None, lambda: all(t.has_applied for t in changed))
 
-    def _tell_edited(self) -> None:
+    def _print_edited(self) -> None:
         """Say which loops go on with old modules although edits were applied."""
         for loop_run in self._live.loop_runs.values():
             if not loop_run.has_ended and (names := loop_run.host.edited()):
+                which = ", ".join(sorted(names)[:3])
                 print(  # noqa: T201
-                    f"{self.name}: loop {loop_run.name!r} goes on with {', '.join(sorted(names)[:3])}"
-                    " as when its process began; graph.start() takes up what you edited since"
+                    f"{self.name}: loop {loop_run.name!r} goes on with {which} as when its "
+                    "process began; graph.start() takes up what you edited since"
                 )
 
     @folded

@@ -34,7 +34,7 @@ _NO_REDIS: Final = (
 def placed(workflow: Workflow, loop: str, cluster: Any) -> LoopPlan:
     """Compile a loop; on the cluster if one was given and no pool was set.
 
-    Of the store only that there is one travels: a `Keeper` in the notebook writes to it.
+    Of the store only that there is one travels: a `CheckpointWriter` in the notebook writes to it.
     """
     plan = compile_plan(workflow, loop)
     if plan.options.checkpoint is not None:

@@ -60,7 +60,7 @@ class Forwarder:
         self._next_look = 0.0
         self._looking = False
         self._open_calls: list[tuple[Any, ...]] = []
-        self._thread = threading.Thread(target=self._work, name="flownb relay", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="flownb forwarder", daemon=True)
         self._thread.start()
 
     # -- what the loop publishes -----------------------------------------------

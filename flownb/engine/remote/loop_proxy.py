@@ -114,7 +114,7 @@ class LoopProxy(Restartable):
     # -- what it tells ---------------------------------------------------------
 
     def take(self, message: bytes) -> None:
-        """Replay one message of the loop's relay."""
+        """Replay one message of the loop's forwarder."""
         for kind, *rest in pickle.loads(message):  # noqa: S301 - from our own child
             self._takes[kind](*rest)
 

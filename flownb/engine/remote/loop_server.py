@@ -1,8 +1,8 @@
 """How does a loop run in another process? In a `LoopServer`, on an event loop there.
 
-It is the same coroutine. Verbs come down a channel and are posted to the loop by a thread of its own; what
-happens goes up through a `Forwarder`. The process host and the Dask host differ only in the
-channel.
+It is the same coroutine. Verbs come down a channel and are posted to the loop by a thread of
+its own; what happens goes up through a `Forwarder`. The process host and the Dask host differ
+only in the channel.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 PATIENCE: Final = 5.0  # seconds of the processor
 _LOOK: Final = 0.25
-_GIVE_UP: Final = 2.0  # seconds of real time for a call that does not hear the interrupt
+_GIVE_UP: Final = 2.0  # seconds of real time for a call that does not react to the interrupt
 
 
 def join(thread: threading.Thread, over: threading.Event) -> None:

@@ -92,7 +92,7 @@ class Captions:
         return self.policy or self.workflow.loop_options(loop).await_policy
 
     def _lanes(self) -> None:
-        """Loops that share a node share a lane; what no loop reaches comes last."""
+        """Loops that share a node share a swimlane; what no loop reaches comes last."""
         parts = components(len(self.names), self.pairs)
         driven = {parts[self.index[loop]] for loop in self.loops}
         order = {
@@ -104,7 +104,7 @@ class Captions:
             self.lane_loops[self.lane[self.index[loop]]].append(loop)
 
     def lane_title(self, lane: int) -> str:
-        """Say how the loops of a lane run; "" where there is nothing to tell apart."""
+        """Say how the loops of a swimlane run; "" where there is nothing to tell apart."""
         loops = self.lane_loops[lane]
         if loops:
             return "   +   ".join(self._loop_title(loop) for loop in loops)

@@ -24,7 +24,7 @@ NODE_GLYPH: Final[Mapping[NodeState, str]] = {
     "retrying": "↻",
     "failing": "✕",
 }
-_CHIP: Final = 18.0  # pixels: how high a chip is,
+_CHIP: Final = 18.0  # pixels: how high a badge is,
 _BETWEEN: Final = 4.0  # what stays free between two,
 _FREE: Final = 200.0  # and how far one may stand out where it has no neighbour
 _LOOKS: Final = {
@@ -127,7 +127,7 @@ def short(number: float) -> str:
 
 
 def rooms(boxes: Sequence[Box]) -> dict[str, float]:
-    """Give for each box how wide its chip may be: half way to its neighbours in a row."""
+    """Give for each box how wide its badge may be: half way to its neighbours in a row."""
     bands: dict[int, list[Box]] = {}
     for box in boxes:
         for band in (-1, 0, 1):

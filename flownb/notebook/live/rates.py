@@ -1,7 +1,7 @@
 """How do counters become rates? By comparing two moments of a run.
 
-A sample is what a run has counted up to one moment, open calls and waits included. The
-rates keeps the samples of the last minute and says what one moment was like: how many
+A sample is what a run has counted up to one moment, open calls and waits included.
+`RunRates` keep the samples of the last minute and say what one moment was like: how many
 items a second, where the producer's time goes, and who holds it back.
 """
 

@@ -173,7 +173,7 @@ class Claims:
         return sum(n for name, n in held.items() if name != self._me and not _by_hand(name))
 
     async def fetch(self, ids: Sequence[str]) -> list[Entry]:
-        """The entries of messages that are ours already, whose delivery we never heard of."""
+        """The entries of messages that are ours already, but whose delivery was lost."""
         pipe = self._client.pipeline(transaction=False)
         for entry_id in ids:
             pipe.xrange(self._key, entry_id, entry_id)
@@ -225,7 +225,7 @@ class LeaseRenewal:
             shortest = min(s.lease.visibility_timeout for s in self._streams.values())
             await asyncio.sleep(min(_LONGEST_NAP, shortest / 6))
             for stream in list(self._streams.values()):
-                # Flushed, or out of memory: the reader will meet it and tell. We try again.
+                # Flushed, or out of memory: the reader will meet it and report it. We try again.
                 with suppress(RedisError):
                     await self._to.retry_until_back(stream.renew)
 

@@ -31,8 +31,8 @@ class Inbox:
     """What was fetched for one reader of one queue and not yet taken.
 
     `patience` is how long one look may wait at the server (seconds); 0 where the
-    waiting is done here, on a notifier that `listen` hangs up. `rouse` has the server answer a
-    look at once; it says False when no look waited there.
+    waiting is done here, on a notifier of `listen`. `rouse` has the server reply to a
+    look at once; it gives False when no look waited there.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Inbox:
         """Up to `count` messages, as soon as there is one; none after `timeout` seconds."""
         now = asyncio.get_running_loop().time
         until = None if timeout is None else now() + timeout
-        # The notifier hangs before the first look: what is pushed in between rings it.
+        # We listen before the first look: what is pushed in between notifies us.
         with self._listen() as notifier:
             while not self._closed:
                 left = None if until is None else max(0.0, until - now())
@@ -129,7 +129,7 @@ class Inbox:
     async def aclose(self, reason: str) -> bool:
         """End a look that is still out; what it was about to bring stays pending.
 
-        Readers that wait get a QueueError, once their notifier has been rung. True if no look
+        Readers that wait get a QueueError, once they have been notified. True if no look
         was out: then nothing can be delivered to us any more.
         """
         self._closed = reason

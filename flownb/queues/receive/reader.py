@@ -132,8 +132,8 @@ class StreamReader:
         return [message for message in messages if message is not None]
 
     async def _lost_replies(self) -> list[Message]:
-        """What was delivered by an answer that got lost with its connection."""
-        known = set(self.hand)  # now: what is settled before the answer comes was heard of too
+        """What was delivered in a reply that was lost with its connection."""
+        known = set(self.hand)  # now: what is settled before the reply comes was in hand, too
         rows = [row for row in await self._claims.pending_of_me() if row.id not in known]
         entries = await self._claims.fetch([row.id for row in rows]) if rows else []
         self._unsure = False
@@ -170,7 +170,7 @@ class StreamReader:
         return True, await self._opened([(entry, held.deliveries)])
 
     async def _until_hand_is_empty(self, patience: float) -> None:
-        """Where waiting is done on a notifier, `settled` rings it."""
+        """Wait until all messages in hand are settled, at most `patience` seconds."""
         self._empty.clear()
         if patience:
             with suppress(TimeoutError):
@@ -199,7 +199,7 @@ class StreamReader:
         begun, before = lease_time(), set(self.hand)
         ours = await self._claims.renew()
         self._renewed = begun
-        # What is ours and not in hand came with an answer that nobody heard, or comes just now.
+        # What is ours and not in hand came in a reply that was lost, or comes just now.
         self._unsure |= not ours <= self.hand.keys()
         self.settled(before - ours)
 

@@ -44,7 +44,7 @@ def data_channel(key: str) -> str:
 
 
 def room_channel(key: str) -> str:
-    """What a push to a full queue listens to."""
+    """The channel of a push that waits for room."""
     return f"room {key}"
 
 
@@ -60,13 +60,13 @@ class Job:
     sweeps: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """(stream, entry ids) that are deleted if this was the last ack they waited for."""
     undone: Callable[[], Awaitable[bool]] | None = None
-    """For what must not happen twice: whether it is still to be done, after a lost answer."""
+    """For what must not happen twice: whether it is still to be done, after a lost reply."""
     whole: bool = True
     """Whether the commands are done together or not at all."""
     apart: bool = False
     """Many commands that have nothing to do with each other, and a reply for each."""
     answered: tuple[Any, ...] = ()
-    """For those: what was said before this, None for each command that is left."""
+    """For those: the replies before this, None for each command that is left."""
     into: tuple[str, ...] = ()
     """Streams that it pushes to beside an ack: one that is none any more would refuse only that."""
 
@@ -88,7 +88,7 @@ def left_of(job: Job, reply: Any) -> Job:
     """What of a job is to be sent again when some of it was refused for now."""
     if not job.apart:
         return job
-    answered = tuple(None if is_refused_for_now(said) else said for said in reply)
+    answered = tuple(None if is_refused_for_now(one) else one for one in reply)
     sent = [at for at, before in enumerate(job.answered or [None] * len(reply)) if before is None]
     left = [c for at, c in zip(sent, job.commands, strict=True) if answered[at] is None]
     return replace(job, commands=tuple(left), answered=answered)
@@ -97,7 +97,7 @@ def left_of(job: Job, reply: Any) -> Job:
 def is_refused_for_now(reply: Any) -> bool:
     """Whether a reply says that later the server may do it, or one of many does."""
     if isinstance(reply, list):
-        return any(is_refused_for_now(said) for said in reply)
+        return any(is_refused_for_now(one) for one in reply)
     return isinstance(reply, Exception) and refuses_for_now(reply)
 
 
@@ -162,7 +162,7 @@ async def execute(pipe: Any, jobs: Sequence[Job]) -> list[Any]:
 
 
 def replies_to(jobs: Sequence[Job], replies: Sequence[Any]) -> list[Any]:
-    """What was said to each job, out of a reply for each command."""
+    """The reply to each job, out of a reply for each command."""
     left = iter(replies)
     return [_reply_to(job, [next(left) for _ in job.commands]) for job in jobs]
 
@@ -170,7 +170,7 @@ def replies_to(jobs: Sequence[Job], replies: Sequence[Any]) -> list[Any]:
 def _reply_to(job: Job, replies: list[Any]) -> Any:
     if job.apart:
         left = iter(replies)
-        return [next(left) if said is None else said for said in job.answered] or replies
+        return [next(left) if one is None else one for one in job.answered] or replies
     return next((reply for reply in replies if _is_refusal(reply)), replies[0])
 
 
@@ -232,7 +232,7 @@ def counted(groups: list[Group]) -> list[Group]:
 
 _TRIES: Final = 3
 Choose = Callable[[list[Any]], Sequence[Job]]
-"""Which jobs to send, after what was said to each look; an error may be what was said."""
+"""Which jobs to send, given the reply to each look; a reply may be an error."""
 
 
 class Watch:
@@ -281,23 +281,25 @@ class Watch:
         self, wire: Exchange, keys: Sequence[str], looks: Sequence[Command], choose: Choose
     ) -> list[Any]:
         # What was watched before, and not followed by a MULTI, is of no interest any more.
-        _, watching, *said = await wire.exchange([("UNWATCH",), ("WATCH", *keys), *looks])
+        _, watching, *replies = await wire.exchange([("UNWATCH",), ("WATCH", *keys), *looks])
         if isinstance(watching, Exception):
             raise watching
-        jobs = choose(_unless_away(said))
+        jobs = choose(_unless_away(replies))
         return await self._multi(wire, jobs) if jobs else []
 
     async def _multi(self, wire: Exchange, jobs: Sequence[Job]) -> list[Any]:
         from redis.exceptions import WatchError
 
         commands = chain.from_iterable(job.commands for job in jobs)
-        said = await wire.exchange([("MULTI",), *commands, ("EXEC",)])
-        if said[-1] is None:
+        replies = await wire.exchange([("MULTI",), *commands, ("EXEC",)])
+        if replies[-1] is None:
             raise WatchError("a key has changed")
-        if not isinstance(said[-1], list):
-            refusal = next((reply for reply in said if isinstance(reply, Exception)), said[-1])
+        if not isinstance(replies[-1], list):
+            refusal = next(
+                (reply for reply in replies if isinstance(reply, Exception)), replies[-1]
+            )
             return [refusal for _ in jobs]
-        return replies_to(jobs, said[-1])
+        return replies_to(jobs, replies[-1])
 
     async def _by_client(
         self, keys: Sequence[str], looks: Sequence[Command], choose: Choose
@@ -320,9 +322,9 @@ async def _look(pipe: Any, look: Command) -> Any:
         return error
 
 
-def _unless_away(said: list[Any]) -> list[Any]:
-    """What was said, unless the server had no time for us: then that is raised."""
-    for reply in said:
+def _unless_away(replies: list[Any]) -> list[Any]:
+    """Give the replies, unless the server had no time for us: then that is raised."""
+    for reply in replies:
         if isinstance(reply, Exception) and is_away(reply):
             raise reply
-    return said
+    return replies

@@ -1,7 +1,7 @@
 """How is a queue written down in Redis? As a stream with a consumer group for each reading loop.
 
-A dead letter is an entry of the stream `<loop>.dead`. Everything that knows a command by name is
-here or in `jobs`, `groups`, `claims` and `bounded`.
+A dead letter is an entry of the stream `<loop>.dead`. What all parts need of Redis' commands is
+here; those of one job are in `jobs`, `bounded` and `dead_letters`.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ def _read_from(reply: Any) -> list[Entry]:
         raise reply
     if not reply:
         return []
-    if isinstance(reply[0], tuple):  # read at a parse_batch
+    if isinstance(reply[0], tuple):  # parsed as a batch
         return list(reply)
     # RESP3 has a map of streams, read flat; RESP2 a list of pairs.
     stream = reply[1] if isinstance(reply[0], bytes) else reply[0][1]
@@ -258,7 +258,7 @@ def located(where: str, error: BaseException) -> str:
 
 
 def _words(error: BaseException) -> str:
-    """What the server said; redis-py tells before it which command of a pipeline it was."""
+    """The server's own words; redis-py puts before them which command of a pipeline it was."""
     return redacted(str(error).rpartition("of pipeline caused error: ")[2].strip("(),'\""))
 
 

@@ -37,7 +37,7 @@ class RetryMarker(NamedTuple):
 
 
 class Posted(Generic[Work, Reply]):
-    """Work that was posted to a lane; `done` hears the reply, or the error in its place."""
+    """Work that was posted; `done` is called with the reply, or the error in its place."""
 
     __slots__ = ("done", "waiter", "work")
 
@@ -51,11 +51,11 @@ class Posted(Generic[Work, Reply]):
         return self.done is not None and (self.waiter is None or not self.waiter.done())
 
     def cancel(self) -> None:
-        """Do not send it, if that has not begun; nobody hears of it any more."""
+        """Do not send it, if that has not begun; `done` is not called any more."""
         self.done = None
 
     def end(self, reply: Reply | Exception) -> None:
-        """Tell who waits for it."""
+        """Call `done` with the reply."""
         done, self.done = self.done, None
         if done is not None:
             done(reply)
@@ -149,7 +149,7 @@ def _settle(future: asyncio.Future[Reply], reply: Reply | Exception) -> None:
 
 
 OnDone = Callable[[Exception | None], None]
-"""Called once Redis has done it, or with what it said instead."""
+"""Called once Redis has done it, or with the error."""
 
 
 class Ways(NamedTuple):

@@ -49,7 +49,7 @@ DROPPED = ""
 
 
 class BoundedPush:
-    """Pushes to one queue with `maxlen`, in a lane of its own; `spec` says what it is now."""
+    """Pushes to one queue with `maxlen`, in a batcher of its own; `spec` says what it is now."""
 
     def __init__(self, to: Connection, key: str, spec: Callable[[], QueueSpec]) -> None:
         self._to = to
@@ -77,11 +77,11 @@ class BoundedPush:
         )
 
     async def _replies(self, jobs: Sequence[Job]) -> Sequence[Any]:
-        """The replies to the first of `jobs`; those that must wait stay with the lane."""
+        """The replies to the first of `jobs`; those that must wait stay with the batcher."""
         jobs = jobs[: self._maxlen]  # more never fit at once
         if self._spec.when_full == "drop_oldest":
             return await self._push_dropping(jobs)
-        # The notifier hangs before the depth is read, so no ack in between is missed.
+        # We listen before the depth is read, so no ack in between is missed.
         with self._link.listen(room_channel(self._key)) as notifier:
             sent = await self._push_what_fits(jobs)
             if sent:
@@ -103,10 +103,10 @@ class BoundedPush:
     async def _push_what_fits(self, jobs: Sequence[Job]) -> list[Any]:
         from redis.exceptions import WatchError
 
-        def choose(said: list[Any]) -> Sequence[Job]:
-            if isinstance(said[0], Exception):
-                raise said[0]
-            return jobs[: max(0, self._maxlen - said[0])]
+        def choose(looked: list[Any]) -> Sequence[Job]:
+            if isinstance(looked[0], Exception):
+                raise looked[0]
+            return jobs[: max(0, self._maxlen - looked[0])]
 
         while True:
             # Else somebody pushed or acked meanwhile, so somebody got on.

@@ -149,13 +149,13 @@ class Transactions:
         link, bounds = self._to.link, self._bounds(transactions)
         self._guard = self._guard or Watch(link)
         choice = _Choice(transactions, bounds, self._next_id, where=link.where)
-        # The notifier hangs before the depth is read, so no ack in between is missed.
+        # We listen before the depth is read, so no ack in between is missed.
         with link.listen(*map(room_channel, bounds)) as notifier:
             try:
                 replies = await self._guard.send(
                     choice.keys, choice.looks, choice.choose, busy=choice.busy
                 )
-            except ResponseError as error:  # of which item is not told
+            except ResponseError as error:  # it does not say of which item
                 choice.jobs.clear()
                 if is_away(error):
                     raise
@@ -184,7 +184,7 @@ class Transactions:
 
 
 class _Choice:
-    """Which transactions can go now, one after the other: the first that must wait holds up the rest.
+    """Which transactions can go now, in order: the first that must wait holds up the rest.
 
     What an item pushes to one queue beyond its `maxlen` can never fit at once: then an
     empty queue is room enough.
@@ -203,7 +203,7 @@ class _Choice:
         self._targets = list(dict.fromkeys(key for p in transactions for key in p.targets))
         self._entries = list(dict.fromkeys(p.entry for p in transactions if p.entry is not None))
         self.replies: list[Any] = []
-        """What is to be said to each transaction that need not wait: an error, or the job that goes."""
+        """The reply to each transaction that need not wait: an error, or the job that goes."""
         self.jobs: list[Job] = []
 
     @property
@@ -225,9 +225,9 @@ class _Choice:
             *(("XRANGE", key, id_, id_) for key, id_ in self._entries),
         ]
 
-    def choose(self, said: list[Any]) -> list[Job]:
-        """The jobs that go, after what was said to each look."""
-        found = iter(said)
+    def choose(self, looked: list[Any]) -> list[Job]:
+        """The jobs that go, given the reply to each look."""
+        found = iter(looked)
         kinds = {key: next(found) for key in self._targets}
         room = {key: _room(spec, next(found)) for key, spec in self._bounds.items()}
         gone: set[Any] = {entry for entry in self._entries if not next(found)}
@@ -249,7 +249,7 @@ class _Choice:
         self.replies.append(job)
 
     def all_replies(self, sent: Sequence[Any]) -> list[Any]:
-        """What is said to each transaction, with the replies to the jobs that went."""
+        """The reply to each transaction, with the replies to the jobs that went."""
         left = iter(sent)
         return [next(left) if isinstance(reply, Job) else reply for reply in self.replies]
 
@@ -287,5 +287,5 @@ _FINE: Final = (b"stream", b"none")
 
 
 def _room(spec: QueueSpec, depth: Any) -> int:
-    """How many more fit; where the depth cannot be told there is no queue, which is told then."""
+    """How many more fit; where there is no depth there is no queue, and that is the error then."""
     return (spec.maxlen or 0) - depth if isinstance(depth, int) else 0

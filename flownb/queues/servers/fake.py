@@ -88,7 +88,7 @@ class LoopbackServer(LocalServer):
         self._lock = threading.Lock()
 
     def connect(self) -> Link:
-        """A link for the running event loop; it polls: nobody rings from another process."""
+        """A link for the running event loop; it polls: another process cannot notify us."""
         return _PollingLink(self._address())
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -171,7 +171,7 @@ class _TickingNotifier(Notifier):
         self._notifier = notifier
 
     async def wait(self, timeout: float | None) -> None:
-        """Until it is rung, at most for 20 ms: then it is time to look."""
+        """Until it is notified, at most for 20 ms: then it is time to look."""
         await self._notifier.wait(_LOOK if timeout is None else min(_LOOK, timeout))
 
 

@@ -19,13 +19,13 @@ class Link(Protocol):
     client: Any
     where: str
     patience: float
-    """How long one read may wait at the server; 0: never there, only on a notifier."""
+    """How long one read may wait at the server; 0: never there, only for a notification."""
     leases: bool
     """Whether readers may die unseen; inside one process the dead are known for certain."""
     room_poll: float | None
-    """How often to look for room in a full queue; None: a notifier tells."""
+    """How often to look for room in a full queue; None: we are notified."""
     drain_poll: float | None
-    """How often to look whether other readers are done; None: a notifier tells."""
+    """How often to look whether other readers are done; None: we are notified."""
     can_be_virtual: bool
     line: Exchange | None
     """Over which pushes and acks go; None: through the client."""
@@ -37,7 +37,7 @@ class Link(Protocol):
         """Close all connections."""
 
     def listen(self, *names: str) -> AbstractContextManager[Notifier]:
-        """A notifier for what is called so."""
+        """A notifier that listens to those channels."""
 
     def notify(self, name: str) -> None:
         """Wake whoever listens."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _SLICE = 0.5
 
 
-# How often a push looks for room at a real server, which has no notifier for that.
+# How often a push looks for room at a real server, which notifies nobody of it.
 _ROOM_POLL = 0.05
 _DRAIN_POLL = 0.2
 _CHECK_TIMEOUT = 2.0
