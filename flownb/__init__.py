@@ -21,7 +21,7 @@ down only, in this order:
     engine/loop/             How does one loop run?
     engine/checkpoints/      How does a loop go on after a crash?
     engine/calls/            How is one node called?
-    engine/observe/          Who hears what happens?
+    engine/observe/          Who observes what happens?
     queues/                  How does data cross loops?
     queues/receive/          How does a message get out?
     queues/send/             How does a message get in?
@@ -39,12 +39,14 @@ down only, in this order:
 
 Four ways through it, file by file:
 
-    an item's   plan/compiler, engine/loop/source, flow/item, flow/token, engine/calls/runner,
-                engine/calls/attempts, flow/routing, engine/loop/settlement
-    a push's    engine/calls/push, queues/manager, queues/send/batcher, queues/redis/jobs,
-                queues/redis/exchange, queues/receive/inbox, queues/receive/reader
-    a run's     graph, oneshot, plan/one_shot, engine/runs/execution, engine/loop/loop_manager,
-                flow/one_shot_values, engine/runs/journal, records/workflow_run
+    an item's   plan/compiler, engine/loop/loop_manager, engine/loop/source, flow/item, flow/token,
+                engine/calls/runner, engine/calls/attempts, flow/routing, engine/loop/settlement
+    a push's    engine/calls/push, engine/loop/settlement, queues/manager, queues/send/batcher,
+                queues/redis/jobs, queues/redis/exchange, queues/receive/reader,
+                queues/receive/inbox, engine/loop/source
+    a run's     graph, oneshot, plan/one_shot, engine/runs/resume, engine/runs/console,
+                engine/runs/execution, engine/loop/loop_manager, flow/one_shot_values,
+                engine/runs/journal, records/workflow_run
     a click's   widgets/base.js, widgets/base, widgets/views, engine/orchestrator/orchestrator,
                 engine/orchestrator/loop_run, engine/hosts/host, engine/loop/control
 

@@ -307,10 +307,10 @@ class OneShot(Workflow):
         tools = checked_tools("run()", given["tools"])
         outlet = RunQueue(plan, given["redis"], among=self)
 
-        def make(**told: Any) -> Execution:
+        def make(**showing: Any) -> Execution:
             execution = Execution(
                 plan, entry, using=self._using, tools=tools, idle=self._idle(plan), outlet=outlet,
-                **more, **told,
+                **more, **showing,
             )  # fmt: skip
             self.last_run, self._stepped = execution.run, {}
             return execution

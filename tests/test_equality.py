@@ -1,4 +1,4 @@
-"""Are two values told apart, whatever their `==` does?"""
+"""Are two different values kept apart, whatever their `==` does?"""
 
 from __future__ import annotations
 

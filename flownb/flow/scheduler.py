@@ -111,7 +111,7 @@ class RunHooks(Protocol):
     def failed(self, token: Any, error: BaseException) -> None:
         """Note that a node failed for good."""
 
-    def passed(self, walk: Any, returned: Any, seen: Mapping[str, Any]) -> bool:
+    def passed(self, chain: Any, returned: Any, seen: Mapping[str, Any]) -> bool:
         """Note, in the thread of a row, that a node ended; False: the next may not begin."""
 
     def look(self, item: Any, values: Mapping[str, Any]) -> None:

@@ -1,8 +1,8 @@
 """Which mistakes does a workflow have, and what may surprise? All of it at once.
 
-Each check answers one question and stands with its kin: `shape` (edges, cycles,
-producers), `single` (graphs that run once), `outcomes` (ifs and joins), `queuing`,
-`values` (options), `functions` and `picklable` (what travels to another process).
+Each check answers one question and stands with its kin: `structure` (edges, cycles,
+producers, ifs, joins), `one_shot` (graphs that run once), `queues`, `options` (of loops and
+of functions) and `picklable` (what goes to another process).
 Together they are linear in nodes and edges and report in the same order every time.
 """
 

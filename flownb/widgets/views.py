@@ -1,6 +1,6 @@
 """Which views of a run are there, and what may be asked in every one of them?
 
-`Orchestrator.dag()` and its sisters end here, through the door in `model/shown.py`.
+`Orchestrator.dag()` and its sisters end here, through the door in `display.py`.
 """
 
 from __future__ import annotations

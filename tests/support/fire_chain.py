@@ -1,9 +1,9 @@
-"""What is killed in the tests of `test_fire_lane.py`? Consumers in their fast lane.
+"""What is killed in the chain tests of `test_fire.py`? Consumers on the fast path of a chain.
 
 Two loops of short sync nodes: one moves messages from queue "in" to queue "out", the other
-writes those of "out" into a file. Nearly all points are inside of what only the fast lane
-calls, or ask whether it is the lane's own pushes and acks that cross. Each life tells how
-many rows went through its lane.
+writes those of "out" into a file. Nearly all points are inside of what only a chain calls,
+or ask whether it is the chain's own pushes and acks that cross. Each life reports how many
+rows went through its chain.
 """
 
 from __future__ import annotations
@@ -28,21 +28,23 @@ POINTS = (
     "before the ack",
     "in the ack",
     "after the ack",
-    "out of the lane",
+    "out of the chain",
     "in a stop",
 )
-MOST = dict.fromkeys(POINTS, 4) | {"in a row": 50, "out of the lane": 8, "in a stop": 30}
+MOST = dict.fromkeys(POINTS, 4) | {"in a row": 50, "out of the chain": 8, "in a stop": 30}
 
 
-class Lanes:
-    """Sees what the fast lanes of one life do."""
+class Chains:
+    """Sees what the chains of one life do."""
 
     def __init__(self, fuse):
         self.fuse = fuse
-        self.inside, self.left = set(), set()  # loops that are in their lane, or have just left it
+        self.inside, self.left = set(), set()  # loops that are in their chain, or have just left it
         self.pushing = False
         self.ids = set()  # messages that went through rows
-        node_memory.PROBATION = 3  # a life sees forty messages: the first twenty would take no lane
+        node_memory.PROBATION = (
+            3  # a life sees forty messages: the first twenty would take no chain
+        )
         if fuse.point == "while pushes outlast their turn":
             chain._SOON = 0
         self.around_rows()
@@ -56,26 +58,26 @@ class Lanes:
         if loop in self.inside:
             self.fuse.reached("in a row")
         elif loop in self.left:
-            self.fuse.reached("out of the lane")
+            self.fuse.reached("out of the chain")
 
     def around_rows(self):
         fuse, original, was_long = self.fuse, chain.Chain._run_rows, chain.Chain._was_long
 
-        def run_rows(lane, most):
+        def run_rows(chain, most):
             fuse.reached("before the rows")
-            self.inside.add(lane.loop.name)
-            self.left.discard(lane.loop.name)
-            result = original(lane, most)
-            self.inside.discard(lane.loop.name)
-            self.ids |= {message.id for message in lane._chain_queues.messages}
-            fuse.rows += len(lane._times) // lane._width
+            self.inside.add(chain.loop.name)
+            self.left.discard(chain.loop.name)
+            result = original(chain, most)
+            self.inside.discard(chain.loop.name)
+            self.ids |= {message.id for message in chain._chain_queues.messages}
+            fuse.rows += len(chain._times) // chain._width
             fuse.reached("after the rows")
             return result
 
-        def was_long_after_all(lane, row):
-            leaves = was_long(lane, row)
+        def was_long_after_all(chain, row):
+            leaves = was_long(chain, row)
             if leaves:
-                self.left.add(lane.loop.name)
+                self.left.add(chain.loop.name)
             return leaves
 
         chain.Chain._run_rows, chain.Chain._was_long = run_rows, was_long_after_all
@@ -118,17 +120,17 @@ def said(jobs, word):
 
 
 def make(fuse, *, pool):
-    lanes = Lanes(fuse)
+    chains = Chains(fuse)
 
     def work(n):
         fuse.went_by()
-        if fuse.point == "out of the lane" and fuse.passed % 8 == 0:
+        if fuse.point == "out of the chain" and fuse.passed % 8 == 0:
             time.sleep(0.001)
-        lanes.worked("move")
+        chains.worked("move")
         return n
 
     def keep(n):
-        lanes.worked("gather")
+        chains.worked("gather")
         fuse.write("gathered", str(n))
 
     graph = Graph("fire").add_queue("out", external=True)

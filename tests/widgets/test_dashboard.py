@@ -1,4 +1,4 @@
-"""Does the dashboard follow a real run, steer it, and stay small?"""
+"""Does the dashboard follow a real run, control it, and stay small?"""
 
 from __future__ import annotations
 

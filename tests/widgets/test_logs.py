@@ -1,4 +1,4 @@
-"""Does the log view hear every line, failure and state, once, and stay bounded?"""
+"""Does the log view show every line, failure and state, once, and stay bounded?"""
 
 from __future__ import annotations
 

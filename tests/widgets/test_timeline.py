@@ -1,4 +1,4 @@
-"""Does the live timeline hear of every call, once, and send no more than is new?"""
+"""Does the live timeline get every call, once, and send no more than is new?"""
 
 from __future__ import annotations
 

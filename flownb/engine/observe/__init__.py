@@ -1,1 +1,1 @@
-"""Who hears what happens? The one stream, history, metrics, logs."""
+"""Who observes what happens? The one stream, history, metrics, logs."""

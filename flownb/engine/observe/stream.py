@@ -1,4 +1,4 @@
-"""Who hears what happens? Every subscriber of the one stream of spans and events.
+"""Who observes what happens? Every subscriber of the one stream of spans and events.
 
 Metrics, history, outputs, failures, logs and user observers all subscribe here;
 nothing else reports. A subscriber implements the hooks it wants; hooks are looked

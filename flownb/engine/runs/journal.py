@@ -135,21 +135,21 @@ class Journal:
 
     @property
     def in_rows(self) -> bool:
-        """Whether the thread that calls a row of nodes may write down what happens in it."""
+        """Whether the thread that calls a chain of nodes may save what happens in it."""
         return self.store.quick or self.interval > 0
 
-    def passed(self, walk: ItemChain, returned: Any, seen: Mapping[str, Any]) -> bool:
-        """Note, in the thread of a row, that a node ended and the next begins; False: it may not.
+    def passed(self, chain: ItemChain, returned: Any, seen: Mapping[str, Any]) -> bool:
+        """Note, in the thread of a chain, that a node ended and the next begins; False: it may not.
 
         Raises StoreError when what the node gave, or changed in *seen*, cannot be kept.
         """
-        item, name = walk.token.item, walk.row[walk.at].name
+        item, name = chain.token.item, chain.row[chain.at].name
         output = self._output(item, name, returned)
         changed = self._changed(item, name, seen)
-        start, end = (self._epoch + t / 1e9 - self._runtime.origin for t in walk.times[-2:])
-        following = walk.row[walk.at + 1].name
+        start, end = (self._epoch + t / 1e9 - self._runtime.origin for t in chain.times[-2:])
+        following = chain.row[chain.at + 1].name
         with self._lock:
-            if self._closed or self._broken or walk.token.cancelled:
+            if self._closed or self._broken or chain.token.cancelled:
                 return False
             self._unsaved += [
                 Step(self._next, name, 0, "done", start, end, output=output, changed=changed),
@@ -163,7 +163,7 @@ class Journal:
         return not self._broken
 
     def look(self, item: RunItem, values: Mapping[str, Any]) -> None:
-        """Remember what the next node of a row is about to see."""
+        """Remember what the next node of a chain is about to see."""
         self._shared(item).look(values)
 
     def _output(

@@ -51,9 +51,11 @@ def _called(graph: Any, node: Node, entry: Any, tools: ToolRegistry | None) -> E
         plan = replace(plan, once=replace(plan.once, on_state=not graph.producers))
     made: list[Execution] = []
 
-    def make(**told: Any) -> Execution:
+    def make(**showing: Any) -> Execution:
         outlet = RunQueue(plan, among=graph)
-        made.append(Execution(plan, entry, using=graph._using, tools=tools, outlet=outlet, **told))
+        made.append(
+            Execution(plan, entry, using=graph._using, tools=tools, outlet=outlet, **showing)
+        )
         return made[0]
 
     run_in_thread(make, RunDisplay(graph.name, 1, progress=False))

@@ -2,7 +2,7 @@
 
 A document names functions, it never contains them: loading imports nothing and
 evaluates nothing, it looks names up in a `ToolRegistry`. This is the shape; how a
-workflow is written into it stands in `writing`, how it is read back in `reading`.
+workflow is written into it stands in `encode`, how it is read back in `decode`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A thread that calls a row of nodes keeps what happens in it: as if each had been alone?"""
+"""Does a thread that calls a chain of nodes keep what happens in it, as if each were alone?"""
 
 from __future__ import annotations
 

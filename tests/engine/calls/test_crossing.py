@@ -1,6 +1,6 @@
 """Do loops of short nodes lose, double or mix up nothing when they cross queues at full speed?
 
-Their rows go through the fast lane: messages, nodes, pushes and acks of a turn together.
+Their rows go through a chain, the fast path: messages, nodes, pushes and acks of a turn together.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ def redis(request: pytest.FixtureRequest):
 
 @pytest.fixture
 def rows(monkeypatch):
-    """How many rows went through the fast lane, by loop."""
+    """How many rows took the fast path, by loop."""
     counted, flush = Counter(), Chain._flush
 
-    def counting(lane):
-        counted[lane.loop.name] += len(lane._times) // lane._width
-        flush(lane)
+    def counting(chain):
+        counted[chain.loop.name] += len(chain._times) // chain._width
+        flush(chain)
 
     monkeypatch.setattr(Chain, "_flush", counting)
     return counted
@@ -79,7 +79,7 @@ async def test_everything_arrives_once_in_order_and_is_counted(redis, rows, kind
     graph = crossing("order", range(many), lambda n: -n, kind=kind, prefetch=prefetch)
     found, orch = await outcome(graph, redis)
     assert found == [-n for n in range(many)]
-    assert min(rows["count"], rows["read"]) > many / 2, "they took the fast lane"
+    assert min(rows["count"], rows["read"]) > many / 2, "they took the fast path"
     for loop, nodes in (("count", ("count", "line")), ("read", ("read", "work", "out"))):
         metrics = orch.metrics()[loop]
         assert (metrics.produced, metrics.released, metrics.done) == (many, many, many)
@@ -91,7 +91,7 @@ async def test_everything_arrives_once_in_order_and_is_counted(redis, rows, kind
     assert len(hops) > many / 2
 
 
-@pytest.mark.parametrize("watched", [False, True], ids=["fast lane", "item by item"])
+@pytest.mark.parametrize("watched", [False, True], ids=["fast path", "item by item"])
 @live
 async def test_each_message_says_where_it_comes_from(redis, rows, watched):
     graph = crossing("labels", range(MANY), lambda n: n)

@@ -1,4 +1,4 @@
-"""May a loop take its stand-ins down while a cell is in the middle of a print?"""
+"""Do prints of nodes go to their loop, also if it ends while a cell is printing?"""
 
 from __future__ import annotations
 

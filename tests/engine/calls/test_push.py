@@ -1,4 +1,4 @@
-"""Is a label the JSON of what is said about a call?"""
+"""Is the label of a push the JSON of its call?"""
 
 from __future__ import annotations
 

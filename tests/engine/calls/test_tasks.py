@@ -1,4 +1,4 @@
-"""Async nodes share tasks while they do not wait: can one notice that? It must not."""
+"""Async nodes share tasks while they do not wait: can anybody notice? Nobody must."""
 
 from __future__ import annotations
 

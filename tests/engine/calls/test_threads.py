@@ -1,4 +1,4 @@
-"""Sync nodes share threads while they take no time: can one notice that? It must not."""
+"""Sync nodes share threads while they take no time: can anybody notice? Nobody must."""
 
 from __future__ import annotations
 

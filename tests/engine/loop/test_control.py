@@ -1,4 +1,4 @@
-"""What does it take to tell a loop something?"""
+"""Does a loop take a thousand offered items without comparing each with all others?"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Section 3.4: what do pause, resume, stop and a new plan do to a running loop?
 
-One `LoopManager` on a virtual clock, steered by hand at exact times.
+One `LoopManager` on a virtual clock, controlled by hand at exact times.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What does `step` do? A paused loop makes exactly one item and is paused again.
 
-One `LoopManager` on a virtual clock, steered by hand at exact times.
+One `LoopManager` on a virtual clock, controlled by hand at exact times.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Who hears what happens: observers, captured prints, logs, metrics?"""
+"""Who observes what happens: observers, captured prints, logs, metrics?"""
 
 from __future__ import annotations
 

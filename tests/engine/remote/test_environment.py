@@ -1,4 +1,4 @@
-"""Is a loop in a process told apart that keeps a module as it was before it was edited?"""
+"""Is a loop named whose process keeps a module as it was before it was edited?"""
 
 from __future__ import annotations
 

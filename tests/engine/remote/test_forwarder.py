@@ -1,4 +1,4 @@
-"""Is a notebook that does not keep up told everything that counts, within bounds?"""
+"""Does a forwarder lose nothing that counts when a notebook does not keep up, within bounds?"""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.lab import chain
 
 
 class Notebook:
-    """The near end of a forwarder, that fetches when it is told to."""
+    """The notebook's end of a forwarder, that fetches when asked to."""
 
     def __init__(self):
         plan = chain("a").plan("p")
@@ -32,7 +32,7 @@ class Notebook:
 
 
 def told(what):
-    """Give the records of a loop and what they tell, as its forwarder makes them."""
+    """Give the records of a loop and what they report, as its forwarder makes them."""
     forwarder = Forwarder.__new__(Forwarder)
     forwarder.outputs, forwarder._watched = Outputs({}), False
     records = []

@@ -116,26 +116,26 @@ def test_a_thousand_consumers_killed_lose_and_double_nothing(real_server_url, tm
     assert move(real_server_url, tmp_path, transactional=True, **options) == 0
 
 
-def take_lane(url, folder, *, kills, messages, seed=0):
-    """Let consumers be killed in their fast lane; how many messages went through twice."""
+def kill_chains(url, folder, *, kills, messages, seed=0):
+    """Let consumers be killed on the fast path of a chain; how many messages went through twice."""
     told = burn(fire_chain, url, folder, kills=kills, messages=messages, seed=seed)
     assert_settled(url, "in", "out")
     killed = [life for life in told if life["point"]]
-    in_lane = sum(life["rows"] > 0 for life in killed) / len(killed)
+    in_chain = sum(life["rows"] > 0 for life in killed) / len(killed)
     rows = sum(life["rows"] for life in told)
     twice = doubles(url, folder, messages, told)
-    print(f"{in_lane:.0%} were in their lane, which took {rows} rows; {twice} came twice")
-    assert in_lane > 0.5
+    print(f"{in_chain:.0%} were in their chain, which took {rows} rows; {twice} came twice")
+    assert in_chain > 0.5
     assert rows > messages / 2  # usually 1.3 times as many; on a busy machine calls are not short
     return twice
 
 
 @pytest.mark.timeout(120)
 def test_a_hundred_consumers_killed_in_their_fast_lane_lose_nothing(real_server_url, tmp_path):
-    take_lane(real_server_url, tmp_path, kills=100, messages=4_000)
+    kill_chains(real_server_url, tmp_path, kills=100, messages=4_000)
 
 
 @pytest.mark.nightly
 @pytest.mark.timeout(1200)
 def test_a_thousand_consumers_killed_in_their_fast_lane_lose_nothing(real_server_url, tmp_path):
-    take_lane(real_server_url, tmp_path, kills=1_000, messages=40_000, seed=1)
+    kill_chains(real_server_url, tmp_path, kills=1_000, messages=40_000, seed=1)

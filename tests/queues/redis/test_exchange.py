@@ -1,4 +1,4 @@
-"""Does a glance at replies see what the parser reads, or nothing at all?"""
+"""Does parsing many replies at once give what the parser gives, or nothing at all?"""
 
 from __future__ import annotations
 

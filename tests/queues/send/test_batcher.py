@@ -58,11 +58,11 @@ def test_one_batch_is_on_its_way_at_a_time_and_what_comes_meanwhile_goes_next():
         return [-number for number in batch]
 
     async def scenario():
-        lane = Batcher(send, limit=3)
-        first = asyncio.create_task(lane.submit(0))
+        batcher = Batcher(send, limit=3)
+        first = asyncio.create_task(batcher.submit(0))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-        rest = await asyncio.gather(*(lane.submit(n) for n in range(1, 6)))
+        rest = await asyncio.gather(*(batcher.submit(n) for n in range(1, 6)))
         assert await first == 0
         assert rest == [-1, -2, -3, -4, -5]
 
@@ -79,8 +79,8 @@ def test_what_was_cancelled_before_it_was_sent_is_not_sent():
         return batch
 
     async def scenario():
-        lane = Batcher(send)
-        tasks = [asyncio.create_task(lane.submit(n)) for n in range(3)]
+        batcher = Batcher(send)
+        tasks = [asyncio.create_task(batcher.submit(n)) for n in range(3)]
         await asyncio.sleep(0)
         tasks[1].cancel()
         await asyncio.wait(tasks)
@@ -96,15 +96,15 @@ def test_an_error_fails_its_own_submission_and_a_lost_batch_fails_all_of_it():
         return [ValueError(work) if work == "bad" else work for work in batch]
 
     async def scenario():
-        lane = Batcher(send)
+        batcher = Batcher(send)
         work = ["good", "bad", "good"]
-        replies = await asyncio.gather(*map(lane.submit, work), return_exceptions=True)
+        replies = await asyncio.gather(*map(batcher.submit, work), return_exceptions=True)
         assert [type(reply) for reply in replies] == [str, ValueError, str]
         replies = await asyncio.gather(
-            lane.submit("lost"), lane.submit("good"), return_exceptions=True
+            batcher.submit("lost"), batcher.submit("good"), return_exceptions=True
         )
         assert [type(reply) for reply in replies] == [OSError, OSError]
-        assert await lane.submit("good") == "good"
+        assert await batcher.submit("good") == "good"
 
     asyncio.run(scenario())
 
@@ -117,10 +117,10 @@ def test_closing_sends_what_is_waiting_or_fails_it():
             await gate.wait()
             return batch
 
-        lane = Batcher(send, limit=1)
-        tasks = [asyncio.create_task(lane.submit(n)) for n in range(3)]
+        batcher = Batcher(send, limit=1)
+        tasks = [asyncio.create_task(batcher.submit(n)) for n in range(3)]
         await asyncio.sleep(0)
-        closing = asyncio.create_task(lane.aclose("closed", drain=drain))
+        closing = asyncio.create_task(batcher.aclose("closed", drain=drain))
         await asyncio.sleep(0)
         gate.set()
         await closing

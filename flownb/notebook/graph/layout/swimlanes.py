@@ -1,7 +1,7 @@
 """How do several flows share one picture? As titled swimlanes, one under the other.
 
 Flow edges stay inside their swimlane. A link that crosses from one to another (a queue) runs
-in the free space around the lanes: down from its source into the gap, along it, and
+in the free space around them: down from its source into the gap, along it, and
 down into its target, or through the gutter on the left if the target is farther away.
 All links of one bundle (one queue) share a track, so they read as one line.
 """
