@@ -1,7 +1,7 @@
 """Where is a server or a file, and what of its address may be shown?
 
 An address is a URL, or the path of a SQLite file. One parser reads it, for queues and for
-stores. What is shown of it is never a password, and what a server or a driver says is told
+stores. What is shown of it is never a password, and what a server or a driver says is shown
 without any password that was ever given here (`redacted`): a notebook keeps its outputs and
 is passed on.
 """
@@ -41,7 +41,7 @@ class Address:
     path: str
     options: tuple[tuple[str, str], ...]
     is_odd: bool
-    """Whether its parts were told apart by guessing."""
+    """Whether its parts were found by guessing."""
 
     @classmethod
     def of(cls, text: str) -> Address:

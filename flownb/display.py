@@ -78,7 +78,7 @@ class Viewed(Shown):
         return _views().open_view(self, "dag")
 
     def dashboard(self) -> Any:
-        """Watch the figures of every loop and queue, and steer them: pause, step, stop."""
+        """Watch the figures of every loop and queue, and control them: pause, step, stop."""
         return _views().open_view(self, "dashboard")
 
     def live_timeline(self) -> Any:

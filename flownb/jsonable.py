@@ -437,7 +437,7 @@ def _guilty(value: Any) -> str:
                 value.model_dump(mode="json", include={at}, round_trip=True, warnings=False)
             else:
                 to_jsonable_python(part, round_trip=True)
-        except Exception:  # noqa: BLE001 - it is told already
+        except Exception:  # noqa: BLE001 - it is reported already
             place = at if isinstance(at, (int, str)) else short_repr(at, 80)
             return step(place) + _guilty(part)
     return ""

@@ -83,7 +83,7 @@ def _has_gone(pid: int, began: str) -> bool:
 
 
 def _began(pid: int) -> str:
-    """When a process began: its number is used again some day. "" if that is not told."""
+    """When a process began: its number is used again some day. "" if that is not known."""
     fields = _stat(pid)
     return fields[19] if fields and fields[0] not in "ZX" else ""
 

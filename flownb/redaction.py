@@ -1,6 +1,6 @@
 """Which texts must never be shown? The passwords of all addresses that were given here.
 
-Who takes an address apart tells them (`hide`); whatever a server, a driver or an error says
+Who takes an address apart hands them over (`hide`); whatever a server, a driver or an error says
 goes through `redacted` before it is shown, logged or raised.
 """
 

@@ -168,9 +168,9 @@ def answer(study: Study, option: Option) -> Answer:
 
 
 def measured_shares(study: Study, metrics: LoopMetrics | None) -> dict[str, dict[Any, float]]:
-    """Give for each deciding node the share of each verdict, where the counts tell it.
+    """Give for each deciding node the share of each verdict, where the counts give it.
 
-    A verdict is told by a node that only it leads to; one that has none is the rest.
+    A verdict is counted by a node that only it leads to; one that has none is the rest.
     """
     found = {}
     for number, each in study.open.items():

@@ -228,7 +228,7 @@ class LoopRate:
 def loop_rates(study: Study, rates: Rates) -> list[LoopRate]:
     """Give the loop's rate for each choice of the ifs whose shares nobody knows.
 
-    Ifs of which *rates* tells the shares count with their mean.
+    Ifs of which *rates* has the shares count with their mean.
     """
     groups: dict[tuple[Option, ...], list[tuple[float, Schedule]]] = {}
     for it in study.schedules:
@@ -240,7 +240,7 @@ def loop_rates(study: Study, rates: Rates) -> list[LoopRate]:
 
 
 def share(rates: Rates, option: Option) -> float | None:
-    """Give how often a node says this, as far as *rates* tells."""
+    """Give how often a node says this, as far as *rates* has it."""
     given = rates.get(option.node)
     if given is None:
         return None

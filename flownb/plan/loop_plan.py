@@ -70,7 +70,7 @@ class PlanNode:
     it; `has_b`: it is blocking, or something behind it is; `branches`: its edges carry
     conditions; `bool_verdict`: they are for True and False.
     `merges`: the payload of a join comes as it is; `multi`: it may run more than once in
-    an iteration (behind a join="each"); `join_behind`: a dead path must be told onwards,
+    an iteration (behind a join="each"); `join_behind`: a dead path must be passed on,
     because a join behind it counts its in-edges; `shares`: its payload may be another
     node's too; `level`: the longest way from the producer, in edges; `remaining`: that to
     an end, in declared seconds; `losers`: who does not start any more once a join="first"

@@ -66,7 +66,7 @@ def compile_once(
     rooted.set_loop(root, await_policy="all", start_rule=start_rule, on_error="stop")
     plan = compile_plan(rooted, root, may_go_round=True)
     schema, most = Schema(workflow.state_model, workflow.reducers), _most(max_iterations)
-    once = Once(schema, _knots(plan), most, on_error)
+    once = Once(schema, _cycles(plan), most, on_error)
     return replace(plan, version=workflow.version, max_concurrency=max_concurrency, once=once)
 
 
@@ -108,7 +108,7 @@ def _most(given: int | None) -> int:
     return given
 
 
-def _knots(plan: LoopPlan) -> tuple[tuple[int, ...], ...]:
+def _cycles(plan: LoopPlan) -> tuple[tuple[int, ...], ...]:
     found: dict[int, list[int]] = {}
     for node in plan.nodes:
         if node.cycle >= 0:

@@ -85,7 +85,7 @@ class Facts:
             elif opcode == "IMPORT_NAME":
                 self.imports[name, level] = None
             elif opcode in {"STORE_SUBSCR", "DELETE_SUBSCR", "STORE_SLICE"}:
-                # of which one is not easily told
+                # it is hard to say of which one
                 self.changes.update(dict.fromkeys((*code.co_names, *code.co_freevars)))
             elif name in _CHANGING and opcode in {"LOAD_METHOD", "LOAD_ATTR"}:
                 self.changes[before] = None

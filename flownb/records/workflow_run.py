@@ -161,7 +161,7 @@ class Trail:
         return found
 
     def worked(self) -> list[tuple[Span, Any, str]]:
-        """Give what `entries` tells of, as raw as it came."""
+        """Give the calls behind `entries`, as raw as they came."""
         found = [
             told
             for told in self.calls()

@@ -153,7 +153,7 @@ class RunStore(Protocol):
         """Give the heads of the runs made in this time, newest first."""
 
     def delete(self, run_id: str) -> bool:
-        """Forget a run; tell whether there was one."""
+        """Forget a run; say whether there was one."""
 
     def close(self) -> None:
         """Let go of connections; what is kept stays."""
@@ -175,7 +175,7 @@ class GraphStore(Protocol):
         """
 
     def delete(self, name: str, version: int | None = None) -> bool:
-        """Forget a graph or one of its versions; tell whether there was one."""
+        """Forget a graph or one of its versions; say whether there was one."""
 
 
 class LoopStore(Protocol):
@@ -197,7 +197,7 @@ class LoopStore(Protocol):
         """Give the records by graph and loop, without what may be large."""
 
     def delete(self, graph: str, loop: str | None = None) -> bool:
-        """Forget a loop, or all loops of a graph; tell whether there was one."""
+        """Forget a loop, or all loops of a graph; say whether there was one."""
 
     def close(self) -> None:
         """Let go of connections; what is kept stays."""

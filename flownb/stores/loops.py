@@ -64,7 +64,7 @@ class SqlLoops:
         return [r for r in (LoopRecord(*row) for row in rows) if graph in {None, r.graph}]
 
     def delete(self, graph: str, loop: str | None = None) -> bool:
-        """Forget a loop, or all loops of a graph; tell whether there was one."""
+        """Forget a loop, or all loops of a graph; say whether there was one."""
         where = "WHERE graph = :graph" if loop is None else _OF
         sql = f"DELETE FROM flownb_loops {where}"  # noqa: S608 - constants
         return bool(self._write(sql, {"graph": graph, "loop": loop}))
@@ -118,7 +118,7 @@ class RedisLoops:
         return sorted(kept, key=lambda r: (r.graph, r.loop))
 
     def delete(self, graph: str, loop: str | None = None) -> bool:
-        """Forget a loop, or all loops of a graph; tell whether there was one."""
+        """Forget a loop, or all loops of a graph; say whether there was one."""
         names = [_name(r.graph, r.loop) for r in self.list(graph=graph) if loop in {None, r.loop}]
         with self._server.client() as client, client.pipeline(transaction=True) as pipe:
             for name in names:

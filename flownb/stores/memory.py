@@ -109,7 +109,7 @@ class MemoryRuns:
         return sorted(found, key=lambda head: (-head.created, head.run_id))[:limit]
 
     def delete(self, run_id: str) -> bool:
-        """Forget a run; tell whether there was one."""
+        """Forget a run; say whether there was one."""
         check_asked(run_id=run_id)
         with self._lock:
             self._steps.pop(run_id, None)
@@ -161,7 +161,7 @@ class MemoryGraphs:
             return [versions[number][0] for number in sorted(versions, reverse=True)]
 
     def delete(self, name: str, version: int | None = None) -> bool:
-        """Forget a graph or one of its versions; tell whether there was one."""
+        """Forget a graph or one of its versions; say whether there was one."""
         check_asked(name=name, version=version)
         with self._lock:
             if version is None:
@@ -197,7 +197,7 @@ class MemoryLoops:
         return [light_loop(record) for key, record in kept if graph in {None, key[0]}]
 
     def delete(self, graph: str, loop: str | None = None) -> bool:
-        """Forget a loop, or all loops of a graph; tell whether there was one."""
+        """Forget a loop, or all loops of a graph; say whether there was one."""
         with self._lock:
             found = [key for key in self._kept if key[0] == graph and loop in {None, key[1]}]
             for key in found:

@@ -166,7 +166,7 @@ class RedisRuns:
             start += _PAGE
 
     def delete(self, run_id: str) -> bool:
-        """Forget a run; tell whether there was one."""
+        """Forget a run; say whether there was one."""
         check_asked(run_id=run_id)
         with self._server.client() as client, client.pipeline(transaction=True) as pipe:
             pipe.zrem(self._key("runs"), run_id)
@@ -227,7 +227,7 @@ class RedisGraphs:
         return [GraphRecord(name, n, versions[n]["saved"]) for n in sorted(versions, reverse=True)]
 
     def delete(self, name: str, version: int | None = None) -> bool:
-        """Forget a graph or one of its versions; tell whether there was one."""
+        """Forget a graph or one of its versions; say whether there was one."""
         check_asked(name=name, version=version)
         with self._server.client() as client:
             if version is not None:

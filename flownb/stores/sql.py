@@ -183,7 +183,7 @@ class SqlRuns:
         return [RunRecord(*row) for row in rows]
 
     def delete(self, run_id: str) -> bool:
-        """Forget a run; tell whether there was one."""
+        """Forget a run; say whether there was one."""
         check_asked(run_id=run_id)
         of = {"run_id": run_id}
         steps = ("DELETE FROM flownb_steps WHERE run_id = :run_id", of)
@@ -237,7 +237,7 @@ class SqlGraphs:
         return [GraphRecord(*row) for row in again(lambda: self._database.rows(sql, {}))]
 
     def delete(self, name: str, version: int | None = None) -> bool:
-        """Forget a graph or one of its versions; tell whether there was one."""
+        """Forget a graph or one of its versions; say whether there was one."""
         check_asked(name=name, version=version)
         one = "" if version is None else " AND version = :version"
         params = {"name": name} if version is None else {"name": name, "version": version}

@@ -20,7 +20,7 @@ Level = Literal["error", "warning", "hint"]
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing to be told, in one sentence; `level` says how bad it is.
+    """One thing to report, in one sentence; `level` says how bad it is.
 
     "error": it cannot run. "warning": it can, and something is probably wrong. "hint":
     nothing is wrong, but it may not do what one expects.

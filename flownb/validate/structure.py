@@ -56,7 +56,7 @@ def fed_producers(subject: Subject) -> Iterator[Problem]:
 
 
 def unfed_nodes(subject: Subject) -> Iterator[Problem]:
-    """Find what no producer reaches, in a graph that has producers; parts are told once."""
+    """Find what no producer reaches, in a graph that has producers; each part once."""
     flow = subject.flow
     if not subject.producers:
         return
@@ -75,7 +75,7 @@ def unfed_nodes(subject: Subject) -> Iterator[Problem]:
 
 
 def _part(subject: Subject, start: int, told: bytearray) -> list[int]:
-    """Collect the untold nodes linked with *start*, in graph order, and tell them."""
+    """Collect the unreported nodes linked with *start*, in graph order, and mark them."""
     flow, part, told[start] = subject.flow, [start], 1
     for v in part:
         for w in (*flow.succ[v], *flow.pred[v]):

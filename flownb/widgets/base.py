@@ -48,7 +48,7 @@ class Live(anywidget.AnyWidget):
 
     *over* tells when there will be nothing new any more; *verbs* are commands that may
     be called in any thread, *chores* those that must be called at *home*. Without *home* it
-    changes only when it is told to.
+    changes only when it is asked to.
     """
 
     scene = traitlets.Dict().tag(sync=True)

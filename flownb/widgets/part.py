@@ -1,4 +1,4 @@
-"""What must a part of a view tell? What is drawn, how it stands now, what can be asked.
+"""What must a part of a view give? What is drawn, how it stands now, what can be asked.
 
 A part knows nothing of browsers and comms, so its tests need neither.
 """

@@ -79,7 +79,7 @@ def test_a_cycle_in_a_loop_names_its_nodes_in_order():
     assert problem.edges == (("a", "b"), ("b", "c"), ("c", "a"))
 
 
-def test_each_knot_of_cycles_is_told_once_by_its_shortest_way_round():
+def test_each_cycle_is_reported_once_by_its_shortest_way_round():
     graph = chain("a", "b", "c", "d").add_edge("c", "a").add_edge("b", "a").add_edge("d", "d")
     assert [e.split(":")[0] for e in errors(graph)] == ["cycle a -> b -> a", "cycle d -> d"]
 

@@ -1,6 +1,6 @@
 """When are two inputs of a node equal, and is its function still the same one?
 
-Both are told by a digest. A value's is made of its content, so dicts, models, arrays and
+Both are decided by a digest. A value's is made of its content, so dicts, models, arrays and
 tables will do, hashable or not. A function's is made of its code and of all that it reads,
 see `flownb.plan.reads`. So one that is redefined in a cell or reloaded is another one,
 also if only a constant or a function that it calls was. What the function itself writes (a
@@ -58,7 +58,7 @@ class Digester:
         self._entries = [0]
 
     def digest(self) -> bytes:
-        """Give the digest of what was told so far."""
+        """Give the digest of what was added so far."""
         return self._hash.digest()
 
     def _add(self, tag: str, content: bytes | memoryview = b"") -> None:

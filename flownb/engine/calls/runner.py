@@ -56,7 +56,7 @@ class CallTable:
     """The calls of one loop that are under way, and what makes them.
 
     *open*: each call from its start to its end, in this order. *tasks* and *threads* are the
-    workers, *pushes* sends what nodes push, the last two tell where the source stands.
+    workers, *pushes* sends what nodes push, the last two say where the source stands.
     """
 
     runtime: Runtime

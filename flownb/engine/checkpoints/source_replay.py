@@ -138,7 +138,7 @@ class SourceReplay:
             self._behind, self.source.exhausted = 0, True
         elif self._first and dropped:
             self._first = False
-            if self.asked:  # it began where it was told: that item is the next one
+            if self.asked:  # it began where it was asked to: that item is the next one
                 self._behind = 0
                 _give_again(self.source.runner, last)
         return error is None and dropped == count

@@ -122,7 +122,7 @@ class CheckpointWriter:
     # -- while it runs ---------------------------------------------------------
 
     def on_checkpoint(self, snapshot: Snapshot) -> None:
-        """Take what the loop, or its proxy, tells; called by the loop's stream."""
+        """Take what the loop, or its proxy, reports; called by the loop's stream."""
         counts = counters.dump(self._meter, self._now())
         with self._some:
             self.last = snapshot.content

@@ -75,7 +75,7 @@ def _unblock_interrupts() -> None:
 
 
 def _vanish() -> None:
-    """The kernel is gone: nobody is left to tell, and what is pending in Redis stays there."""
+    """The kernel is gone: nobody is left to report to, and what is pending in Redis stays there."""
     os._exit(0)
 
 

@@ -178,7 +178,7 @@ class DaskHost(Host):
         )
 
     async def _listen(self, up: Any, future: Any) -> BaseException | None:
-        """Take what attempts tell until the loop has ended; give what broke it."""
+        """Take what attempts report until the loop has ended; give what broke it."""
         while not self.manager.has_reported_end:
             content = await self._next(up)
             if self._leaving and not self._uid:

@@ -1,6 +1,6 @@
 """What runs on a Dask worker, and which workers are there? One long task for each attempt.
 
-Dask runs a task again when its worker dies, without telling anybody. So an attempt first
+Dask runs a task again when its worker dies, without any notice. So an attempt first
 asks the notebook whether it may run: only the first that asks gets a yes, and what to do after
 a death is decided there. It stops by itself when the notebook has been silent for a minute.
 

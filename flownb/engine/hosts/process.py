@@ -2,7 +2,7 @@
 
 The child comes from a fork server that has flownb imported, where there is one, else from
 a fresh interpreter; never from a fork of the kernel, whose threads and locks would not
-survive it. A thread of the kernel reads what the loop tells and sees the child's death.
+survive it. A thread of the kernel reads what the loop reports and sees the child's death.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class ProcessHost(Host):
             self._finish()
 
     def _end_by_force(self) -> None:
-        """End a child that was told to stop and did not, or leave it to the one who starts it."""
+        """End a child that was asked to stop and did not, or leave it to the one who starts it."""
         self._forced = True
         if self._confirmed:
             self.manager.abandoned.append("its process, which did not obey")
@@ -141,7 +141,7 @@ class ProcessHost(Host):
                 if not self._left:
                     self._listen(here)
                 error = self._reaped(here)
-        except Exception as fault:  # noqa: BLE001 - told by the loop's state
+        except Exception as fault:  # noqa: BLE001 - reported by the loop's state
             error = fault
             self._over = True
         if not self._left:
@@ -162,7 +162,7 @@ class ProcessHost(Host):
             )
             with _without_main():
                 self.process.start()
-        with self._lock, contextlib.suppress(OSError):  # if it has died, the sentinel tells
+        with self._lock, contextlib.suppress(OSError):  # if it has died, the sentinel shows it
             if self._left:
                 self.process.kill()
                 return here, lifeline
@@ -173,7 +173,7 @@ class ProcessHost(Host):
         return here, lifeline
 
     def _listen(self, here: Connection) -> None:
-        """Take what the loop tells until it has ended or died."""
+        """Take what the loop reports until it has ended or died."""
         sentinel = self.process.sentinel
         while not self.manager.has_reported_end:
             ready = multiprocessing.connection.wait([here, sentinel])

@@ -66,7 +66,7 @@ _SOON: Final = 0.01  # seconds between two looks whether a loop has a source yet
 
 
 class Control(Restartable):
-    """The half of `LoopManager` that is told what to do and tells what happens."""
+    """The half of `LoopManager` that takes wishes and reports states."""
 
     runtime: Runtime
     memory: Memories

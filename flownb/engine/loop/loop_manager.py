@@ -91,7 +91,7 @@ class LoopManager(Lasting):
         self.ready: deque[Token] = deque()
         self.task_workers = TaskWorkers(self.runtime, self.ready, self.pump)
         self.waiting = self.task_workers.waiting
-        # of a run that is kept each node is told of by itself: see `ThreadWorkers`
+        # of a run that is kept each node is reported by itself: see `ThreadWorkers`
         self.thread_workers = ThreadWorkers(
             self.runtime, alone=plan.once is None or hooks is not None
         )
@@ -156,7 +156,7 @@ class LoopManager(Lasting):
                     self.close_in_time()
         except TimeoutError as error:
             self._over_time(error)
-        except Exception as error:  # noqa: BLE001 - the end of the loop, told by its state
+        except Exception as error:  # noqa: BLE001 - the end of the loop, reported by its state
             runtime.crash(error)
         finally:
             await self.keep_last()
@@ -527,7 +527,7 @@ def drive(
     error = None
     try:
         event_loop.run_until_complete(run(manager, origin))
-    except BaseException as fault:  # noqa: BLE001 - told by the loop's state
+    except BaseException as fault:  # noqa: BLE001 - reported by the loop's state
         error = fault
     with contextlib.suppress(Exception):
         event_loop.run_until_complete(_clean_up())

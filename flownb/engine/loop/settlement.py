@@ -313,7 +313,7 @@ class Settlement:
 
 
 def node_failed(failure: Failure) -> NodeFailed:
-    """Make the error that tells of a failure; its cause is the node's own exception."""
+    """Make the error that reports a failure; its cause is the node's own exception."""
     error = NodeFailed(
         failure.loop, failure.node, failure.iteration, failure.attempts, told(failure.error)
     )

@@ -62,7 +62,7 @@ class Forsaken:
         return found
 
     async def _is_idle(self, loop_run: LoopRun) -> bool:
-        """Whether it runs and has settled all; a queue that is acked early cannot tell."""
+        """Whether it runs and has settled all; a queue that is acked early cannot show it."""
         reader = loop_run.manager.plan.nodes[0].node.reader
         if loop_run.state != "running" or reader is None or reader.ack != "done":
             return False

@@ -116,7 +116,7 @@ class Forwarder:
                 return
 
     def _pause(self) -> float | None:
-        """Give the seconds until there is something to tell although nothing happens."""
+        """Give the seconds until there is something to report although nothing happens."""
         due = [self._next_outputs] if self._stale else []
         due += [self._next_look] if self._looking else []
         return max(0.0, min(due) - time.monotonic()) if due else None
@@ -187,7 +187,7 @@ _FREQUENT: Final = frozenset({"produced", "released", "settled", "received"})
 
 
 class Backlog:
-    """What a loop has told and nobody has fetched: at most *most* bytes, about."""
+    """What a loop has reported and nobody has fetched: at most *most* bytes, about."""
 
     def __init__(self, loop: str, most: int = MOST) -> None:
         self._loop, self._most = loop, most

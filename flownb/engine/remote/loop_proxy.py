@@ -111,7 +111,7 @@ class LoopProxy(Restartable):
         """The store has the checkpoints up to that one."""
         self.send("kept", number, taken)
 
-    # -- what it tells ---------------------------------------------------------
+    # -- what it reports -------------------------------------------------------
 
     def take(self, message: bytes) -> None:
         """Replay one message of the loop's forwarder."""

@@ -87,13 +87,13 @@ class LoopServer:
         self._post(self.manager.crash, error)
 
     def run(self, origin: float) -> None:
-        """Run the loop to its end and tell of it; *origin* is monotonic, of this machine."""
+        """Run the loop to its end and report that; *origin* is monotonic, of this machine."""
         threading.Thread(target=self._obey, name="flownb commands", daemon=True).start()
         HERE.set(self.manager.runtime.spot)
         error = drive(self.manager, self._event_loop, origin)
         self.manager.conclude(error)
-        told = ("ended", self.manager.abandoned, pack_error(self.manager.error))
-        self._forwarder.close(told)
+        last = ("ended", self.manager.abandoned, pack_error(self.manager.error))
+        self._forwarder.close(last)
 
     def _obey(self) -> None:
         with contextlib.suppress(EOFError, OSError):

@@ -2,7 +2,7 @@
 
 Nobody looks at a simulation before its end. So what its loops publish is taken down as
 it comes, in bare tuples, and gone through in large bites: the digest, the history and the
-meters of all loops. That costs a third of telling each of them of each call.
+meters of all loops. That costs a third of reporting each call to each of them.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class Recording:
         return list(map(Event._make, self._events))
 
     def end(self) -> None:
-        """Go through the rest; what comes after the end is not told."""
+        """Go through the rest; what comes after the end is not recorded."""
         self.go_through()
         self._over = True
 

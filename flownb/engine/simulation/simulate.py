@@ -368,7 +368,7 @@ class _Run:
         return result
 
     async def _clear_away(self, tasks: list[asyncio.Task[None]]) -> None:
-        """End what still runs; it happens after the end and is not told."""
+        """End what still runs; it happens after the end and is not recorded."""
         for manager in self.managers.values():
             manager.stop(0.0)
         self.event_loop.horizon = math.inf

@@ -248,13 +248,13 @@ def _virtual() -> _Stay | None:
     return None if asks.partition(".")[0] in _REAL_TIME else stay
 
 
-def _clock(real: Callable[[], Any], tell: Callable[[int], Any]) -> Callable[[], Any]:
-    """Make the stand-in of a clock; *tell* says the virtual microseconds as it does."""
+def _clock(real: Callable[[], Any], convert: Callable[[int], Any]) -> Callable[[], Any]:
+    """Make the stand-in of a clock; *convert* gives the virtual microseconds as it does."""
 
     @functools.wraps(real)
     def clock() -> Any:
         stay = _virtual()
-        return real() if stay is None else tell(_now(stay))
+        return real() if stay is None else convert(_now(stay))
 
     return clock
 
@@ -328,7 +328,7 @@ _known: Final = {id(f): name for table in (_real, _stand_in) for name, f in tabl
 def _audit(event: str, _: Any) -> None:
     if event in _REFUSED and threading.get_ident() in _inside:
         msg = f"{who()} tried to open {_REFUSED[event]} in a simulation: give it fake="
-        # the node may swallow it: the simulation is told all the same
+        # the node may swallow it: the simulation learns of it all the same
         raise _refusals.setdefault(threading.get_ident(), SimulationError(msg))
 
 

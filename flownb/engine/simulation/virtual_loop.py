@@ -55,7 +55,7 @@ class Turn:
             self._loop.turn_cancelled()
 
     def run(self) -> None:
-        """Call it; what it raises is told as asyncio tells it."""
+        """Call it; what it raises is reported as asyncio does."""
         try:
             self._context.run(self._callback, *self._args)
         except (SystemExit, KeyboardInterrupt):

@@ -2,7 +2,7 @@
 
 It is the graph's own picture. A halo lies behind every node that the producer waits
 for; the critical chain, what takes as long as it takes, is drawn thick in one more
-colour and tells at each of its nodes from when to when it runs. A "?" stands where
+colour and says at each of its nodes from when to when it runs. A "?" stands where
 nobody knows how long a node takes.
 """
 

@@ -183,7 +183,7 @@ class Exchange:
         self._pool, self._limit = client.connection_pool, limit
         self._connection: Any = None
         self.number: int | None = None
-        """What the server calls this connection; None if it does not tell."""
+        """What the server calls this connection; None if it does not say."""
         self._busy = asyncio.Lock()
         self._owed: float | None = None
         """Since when an answer is to be there."""
