@@ -41,11 +41,12 @@ from flownb.arguments import (
     all_checked,
     checked,
     number,
+    shown,
     whole,
     word,
 )
 from flownb.equality import equal
-from flownb.errors import GraphError, RunError, beside
+from flownb.errors import ArgumentError, GraphError, RunError, beside
 from flownb.jsonable import short_repr
 from flownb.model.policies import Limit, Retry, WhenFull
 
@@ -331,10 +332,10 @@ def node_name(value: object) -> str:
     name = getattr(value, "__name__", None) or getattr(
         getattr(value, "func", None), "__name__", None
     )
-    if name is None:
-        msg = f"{value!r} has no name: pass a name first, then the function"
-        raise TypeError(msg)
-    return str(name)
+    if not isinstance(name, str):
+        give = "pass a name first, then the function" if callable(value) else "give its name, a str"
+        raise ArgumentError(f"{shown(value)} has no name: {give}")
+    return name
 
 
 def _snake(name: str) -> str:

@@ -519,7 +519,7 @@ def test_item_numbers_to_fail_and_all_outputs_to_keep_are_written():
         ({"name": "g", "nodes": [{"name": "__start__", "kind": "if"}]}, "node '__start__': this n"),
         ({"name": "g", "edges": [{"source": "__end__", "target": "b"}]}, "edge END -> b: END is t"),
         ({"name": "g", "edges": [{"source": "__start__", "target": "b"}]}, "edge START -> b: STA"),
-        ({"name": "g", "edges": [{"source": "a", "target": "b", "when": {"any": [1]}}]}, "edges[0"),
+        ({"name": "g", "edges": [{"source": "a", "target": "b", "when": {"any": []}}]}, "edges[0"),
         ({"name": "g", "loops": {"p": {"pool": "gpu"}}}, "loops.p.pool: input should be 'asyncio'"),
         ({"name": "g", "loops": {"p": {"max_in_flight": 0}}}, "loop 'p': set_loop('p'): max"),
         ({"name": "g", "loops": {"p": {"resources": {"db": "x"}}}}, "loop 'p', resources['db']: t"),
