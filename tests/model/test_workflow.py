@@ -187,7 +187,7 @@ def test_what_could_never_work_is_refused_where_it_is_written(add, text):
 
 
 def test_what_has_no_name_cannot_be_added():
-    with pytest.raises(TypeError, match="has no name: pass a name first"):
+    with pytest.raises(TypeError, match="has no name: give its name"):
         Workflow("g").add_node(5)
     with pytest.raises(GraphError, match="the graph needs a name"):
         Workflow("")
