@@ -274,7 +274,7 @@ class Graph(OneShot, Shown):
         """
         from flownb.records.timeline import Timeline
 
-        policies = checked("compare()", "policies", policies, _POLICIES)
+        policies = tuple(checked("compare()", "policies", policies, _POLICIES))
         if len(policies) > 1:
             self._read_again("compare()", "for each policy")
         if until is None and iterations is None:

@@ -134,7 +134,7 @@ def _is_error(value: object) -> bool:
 
 def _is_filter(value: object) -> bool:
     if isinstance(value, tuple):
-        return len(value) > 0 and all(map(_is_error, value))
+        return all(map(_is_error, value))
     return _is_error(value) or (_PREDICATE.fits(value) and not isinstance(value, type))
 
 
