@@ -20,6 +20,12 @@ from flownb.redaction import HIDDEN, hide, is_secret, redacted
 _HOST: Final = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(?::(\d*))?")
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
+_WORDS: Final = re.compile(
+    r"""(\b(?:\w*passw(?:or)?d|pwd)\s*=\s*|(?:^|\s)(?:-a|--pass)[\s=])('[^']*'|"[^"]*"|\S+)""",
+    re.IGNORECASE,
+)
+"""A password among words, as libpq (password=...) and redis-cli (-a ...) take it."""
+
 _ODD: Final = "it cannot be read: write / ? # @ in a password as %2F %3F %23 %40"
 
 
@@ -43,6 +49,12 @@ class Address:
     is_odd: bool
     """Whether its parts were found by guessing."""
 
+    @property
+    def holds_secret(self) -> bool:
+        """Whether there is a password in it, or what may be one."""
+        alone = self.user and self.scheme in REDIS_SCHEMES
+        return bool(self.password or alone or any(is_secret(name) for name, _ in self.options))
+
     @classmethod
     def of(cls, text: str) -> Address:
         """Take an address apart, whatever it is; its password is known to `redacted` then."""
@@ -55,7 +67,9 @@ class Address:
         user, _, password = who.partition(":")
         options = tuple(parse_qsl(query, keep_blank_values=True))
         hide(password, *(value for name, value in options if is_secret(name)))
-        if password or (odd and "@" in text):
+        words = [] if match else [found[2].strip("'\"") for found in _WORDS.finditer(text)]
+        hide(*words)
+        if password or words or (odd and "@" in text):
             hide(text)
         return cls(scheme, driver, unquote(user), unquote(password), host, path, options, odd)
 
@@ -71,7 +85,8 @@ class Address:
         hosts = self.host if is_plain else ",".join(map(_shown_host, self.host.split(",")))
         shown = [f"{n}={quote_plus(v)}" for n, v in self.options if not is_secret(n)]
         query = f"?{'&'.join(shown)}" if shown else ""
-        return f"{scheme}{'://' if scheme else ''}{user}{hosts}{self.path}{query}"
+        whole = f"{scheme}{'://' if scheme else ''}{user}{hosts}{self.path}{query}"
+        return whole if scheme else _WORDS.sub(rf"\1{HIDDEN}", whole)
 
 
 def _parts(whole: str, rest: str) -> tuple[str, str, str, bool]:
@@ -148,6 +163,8 @@ def _check_redis(address: Address, text: str) -> None:
         problem = "it is empty: give redis://host:port/db"
     elif several or "," in address.host:
         problem = "Sentinel and lists of nodes are not followed: give the URL of one server"
+    elif not address.scheme and _WORDS.search(text):
+        problem = "it is no URL: write 'redis://:password@host:port/db'"
     elif not address.scheme:
         problem = f"it is no URL: write {f'redis://{address}'!r}"
     elif address.scheme not in REDIS_SCHEMES or address.driver:
@@ -283,15 +300,11 @@ def store_address(text: str) -> Address:
     ('sqlite', 'postgresql')
     """
     address = Address.of(text)
-    one_slash = _ONE_SLASH.match(text.strip())
-    if not address.scheme and one_slash and one_slash[1].lower() in STORE_SCHEMES:
-        hide(text.strip())
-        msg = f"it is no URL: behind {one_slash[1]} comes ://"
-    elif not address.scheme and _LIKE_A_HOST.match(text.strip()):
-        msg = f"it is neither a path nor a URL: write {f'postgresql://{address}'!r}, for example"
-    elif not address.scheme:
+    if not address.scheme:
+        if problem := _no_path(text.strip(), address):
+            raise ValueError(problem)
         return replace(address, scheme="sqlite")
-    elif address.scheme not in STORE_SCHEMES:
+    if address.scheme not in STORE_SCHEMES:
         msg = (
             "runs are kept in the file of a path, or behind a URL of "
             "sqlite, postgresql, redis, rediss, unix or memory"
@@ -300,6 +313,8 @@ def store_address(text: str) -> Address:
         msg = f"{address.driver} is for async code and not used here: write postgresql://"
     elif address.is_odd:
         msg = _ODD
+    elif address.scheme == "sqlite" and address.password:
+        msg = "a file has no user and no password: write sqlite:///runs.sqlite"
     else:
         if address.scheme.startswith("postgres"):
             for host in address.host.split(","):
@@ -307,6 +322,19 @@ def store_address(text: str) -> Address:
             return replace(address, scheme="postgresql")
         return address
     raise ValueError(msg)
+
+
+def _no_path(text: str, address: Address) -> str:
+    """Say why what is no URL is no path of a file either; else ""."""
+    one_slash = _ONE_SLASH.match(text)
+    if one_slash and one_slash[1].lower() in STORE_SCHEMES:
+        hide(text)
+        return f"it is no URL: behind {one_slash[1]} comes ://"
+    if _WORDS.search(text):
+        return "it is neither a path nor a URL: write 'postgresql://user:password@host/database'"
+    if _LIKE_A_HOST.match(text):
+        return f"it is neither a path nor a URL: write {f'postgresql://{address}'!r}, for example"
+    return ""
 
 
 def sqlite_path(text: str) -> str:

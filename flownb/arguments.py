@@ -6,6 +6,8 @@ its rule; what does not fit is an `ArgumentError` with the argument's name and t
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -247,6 +249,40 @@ NONE: Final = Rule("None", lambda value: value is None)
 TEXT: Final = Rule("give a text that is not empty", _is_text, more=_more_of_text)
 FLAG: Final = Rule("give True or False", is_flag, bool)
 FUNCTION: Final = Rule("give a function", callable)
+
+
+def answering(of_what: str) -> Rule:
+    """Allow a function whose answer is asked for at once: nobody awaits what an async one gives.
+
+    >>> async def late(payload): ...
+    >>> checked("add_edge()", "condition", late, answering("the payload"))
+    Traceback (most recent call last):
+    flownb.errors.ArgumentError: add_edge(): condition=<function late at 0x...>: give a function ...
+    """
+    return Rule(
+        f"give a function{of_what and f' of {of_what}'}",
+        lambda value: callable(value) and not is_async(value),
+        more=lambda value: ": def, not async def; nobody awaits it" if is_async(value) else "",
+    )
+
+
+def at_once(answer: T) -> T:
+    """Give the answer of such a function; TypeError for a coroutine."""
+    if inspect.iscoroutine(answer):
+        answer.close()
+        msg = "it gave a coroutine, which nobody awaits here"
+        raise TypeError(msg)
+    return answer
+
+
+def is_async(fn: Any) -> bool:
+    """Whether calling *fn* gives a coroutine; sees through partials and `__call__`."""
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    called = getattr(type(fn), "__call__", None)  # noqa: B004 - its kind, not whether it is
+    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(called)
+
+
 SECONDS: Final = number("seconds", least=0, most=MOST_SECONDS)
 SECONDS_ABOVE: Final = number("seconds", above=0, most=MOST_SECONDS)
 TIMEOUT: Final = SECONDS | NONE

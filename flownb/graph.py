@@ -12,19 +12,20 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from flownb.arguments import (
     FLAG,
-    FUNCTION,
     NONE,
     TEXT,
     Rule,
     all_checked,
+    answering,
     checked,
     known,
     whole,
     word,
 )
 from flownb.display import Shown
+from flownb.errors import GraphError
 from flownb.model.edges import END
-from flownb.model.nodes import make_node
+from flownb.model.nodes import make_node, read_once
 from flownb.model.policies import AWAIT_POLICIES
 from flownb.model.tools import checked_tools
 from flownb.oneshot import OneShot
@@ -273,7 +274,9 @@ class Graph(OneShot, Shown):
         """
         from flownb.records.timeline import Timeline
 
-        policies = checked("compare()", "policies", policies, _POLICIES)
+        policies = tuple(checked("compare()", "policies", policies, _POLICIES))
+        if len(policies) > 1:
+            self._read_again("compare()", "for each policy")
         if until is None and iterations is None:
             iterations = 1
         found: dict[str, Timeline] = {
@@ -283,6 +286,15 @@ class Graph(OneShot, Shown):
             for policy in policies
         }
         return Timeline.compare(found)
+
+    def _read_again(self, verb: str, why: str) -> None:
+        for node in self.nodes.values():
+            if node.kind == "producer" and (kind := read_once(node.fn)):
+                msg = (
+                    f"{verb}: node {node.name!r}: its source is {kind}, which can be read once, and"
+                    f" it is read again {why}: give the generator function, or a list"
+                )
+                raise GraphError(msg)
 
     @folded
     def sweep(
@@ -314,7 +326,8 @@ class Graph(OneShot, Shown):
         """
         from flownb.engine.simulation.simulate import sweep
 
-        checked("sweep()", "check", check, FUNCTION)
+        checked("sweep()", "check", check, answering("the simulation"))
+        self._read_again("sweep()", "for each seed")
         seeds = checked("sweep()", "seeds", seeds, _SEEDS)
         tried = range(seeds) if isinstance(seeds, int) else seeds
         simulated = partial(

@@ -426,7 +426,8 @@ def _guilty(value: Any) -> str:
     from pydantic_core import to_jsonable_python
 
     if is_model(type(value)):
-        parts = [(name, value.__dict__.get(name)) for name in type(value).model_fields]
+        fields = {name: value.__dict__.get(name) for name in type(value).model_fields}
+        parts = list({**fields, **(value.__pydantic_extra__ or {})}.items())
     elif isinstance(value, (list, tuple)):
         parts = list(enumerate(value))
     else:

@@ -372,3 +372,31 @@ def test_a_server_that_repeats_the_password_is_told_without_it(telltale, caplog)
 
 def test_a_file_of_sqlite_is_written_as_everywhere():
     assert sqlite_path("sqlite:///a.sqlite") == sqlite_path("sqlite://a.sqlite") == "a.sqlite"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"host=h password={SECRET} dbname=d",
+        f"host=h password = '{SECRET} and more'",
+        f"redis-cli -h h -a {SECRET}",
+        f"redis-cli --pass {SECRET}",
+        f"HOST=h PWD={SECRET}",
+        f"sqlite://ada:{SECRET}@h/x",
+    ],
+)
+def test_a_password_among_words_is_neither_shown_nor_a_file(text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for ask in (open_store, lambda text: Graph("g").add_producer("p", [1]).start(redis=text)):
+        with pytest.raises(FlowError) as raised:
+            ask(text)
+        assert SECRET not in str(raised.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_path_may_have_words_and_a_store_has_an_address():
+    for path in ("my runs.sqlite", "passwords.sqlite", "a-a b.sqlite"):
+        assert str(open_store(path)) == f"Store({path!r})"
+    for wrong in (3, b"x", object()):
+        with pytest.raises(StoreError, match=r"address=.*: give a path, a URL, or None"):
+            open_store(wrong)

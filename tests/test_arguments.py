@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import dataclasses
+import functools
 import pickle
 from datetime import timedelta
 from decimal import Decimal
@@ -320,3 +321,42 @@ def test_a_dict_of_answers_is_a_dict():
     assert repr(Named({"a": 1}, "loop")) == "{'a': 1}"
     error = pickle.loads(pickle.dumps(UnknownName("there is no loop 'x'")))
     assert str(error) == "there is no loop 'x'"
+
+
+async def late(*_: Any) -> bool:
+    return True
+
+
+class Late:
+    async def __call__(self, *_: Any) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("fn", [late, functools.partial(late, 1), Late()])
+@pytest.mark.parametrize(
+    "give",
+    [
+        lambda fn: Graph("g").add_edge("a", "b", condition=fn),
+        lambda fn: Graph("g", reducers={"a": fn}),
+        lambda fn: Graph("g").add_node("n", takes=fn),
+        lambda fn: Graph("g").add_node("n", on_error=fn),
+        lambda fn: Graph("g").add_node("n", over=fn),
+        lambda fn: Graph("g").add_node("n", cache=fn),
+        lambda fn: Graph("g").set_loop("p", on_error=fn),
+        lambda fn: Graph("g").add_producer("p", [1]).sweep(fn),
+        lambda fn: Retry(on=fn),
+    ],
+)
+def test_an_async_function_is_refused_where_nobody_awaits_its_answer(give, fn):
+    with pytest.raises(ArgumentError, match="async"):
+        give(fn)
+
+
+def test_a_coroutine_in_place_of_an_answer_fails_the_item() -> None:
+    routed = Graph("g").add_producer("p", [1]).add_node("n")
+    routed.add_edge("p", "n", condition=lambda _: late())
+    tried = Graph("g").add_producer("p", [1]).add_edge("p", "n")
+    tried.add_node("n", lambda _: 1 / 0, retry=Retry(on=lambda _: late()))
+    for graph in (routed, tried):
+        (failure,) = graph.simulate().failures()
+        assert "gave a coroutine, which nobody awaits here" in str(failure)

@@ -509,15 +509,24 @@ def elements(node: Node, state: Any) -> list[Any]:
     over, what = node.over, f"node {node.name!r}: over="
     if callable(over):
         try:
-            return list(over(state))
+            found = over(state)
         except FAILS as fault:
             raise beside(what, fault) from fault
+        return _listed(found, f"{what} what it gave")
     try:
         found = state[over] if isinstance(state, dict) else getattr(state, str(over))
     except (KeyError, AttributeError, TypeError):
         msg = f"{what}{over!r}, but the state has no {over!r}"
         raise RunError(msg) from None
+    return _listed(found, f"{what}{over!r}")
+
+
+def _listed(found: Any, what: str) -> list[Any]:
+    """Give the elements in their order; what goes by letters, keys or by chance is refused."""
+    if isinstance(found, (str, bytes, Mapping, set, frozenset)):
+        msg = f"{what} is a {type(found).__name__}: give a list"
+        raise RunError(msg)
     try:
         return list(found)
     except FAILS as fault:
-        raise beside(f"{what}{over!r}: going through it", fault) from fault
+        raise beside(f"{what}: going through it", fault) from fault

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from flownb.arguments import at_once
 from flownb.errors import FAILS, beside, did_you_mean
 from flownb.jsonable import short_repr
 from flownb.model.edges import AnyOf, says
@@ -121,7 +122,7 @@ def _is_live(plan: PlanNode, edge: PlanEdge, verdict: Any, payload: Any) -> bool
     if edge.when is OTHERWISE:
         return False
     try:
-        if edge.condition is not None and not edge.condition(payload):
+        if edge.condition is not None and not at_once(edge.condition(payload)):
             return False
     except FAILS as fault:
         raise beside(f"node {plan.name!r}: the condition of an edge behind it", fault) from fault

@@ -130,7 +130,8 @@ def ways(
     if not labels:
         msg = f"{where}: say where its answers lead, as {{label: node}} or [node, ...]"
         raise GraphError(msg)
-    return {name: each[0] if len(each) == 1 else AnyOf(each) for name, each in labels.items()}
+    # None alone as `when=` would be an edge that is always live
+    return {n: AnyOf(each) if each == [None] or each[1:] else each[0] for n, each in labels.items()}
 
 
 def _pairs(where: str, router: Callable[..., Any], targets: Any) -> Iterable[tuple[Any, Any]]:

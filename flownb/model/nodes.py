@@ -37,13 +37,15 @@ from flownb.arguments import (
     TEXT,
     Rule,
     all_checked,
+    answering,
     checked,
     number,
+    shown,
     whole,
     word,
 )
 from flownb.equality import equal
-from flownb.errors import GraphError, RunError, beside
+from flownb.errors import ArgumentError, GraphError, RunError, beside
 from flownb.jsonable import short_repr
 from flownb.model.policies import Limit, Retry, WhenFull
 
@@ -329,10 +331,10 @@ def node_name(value: object) -> str:
     name = getattr(value, "__name__", None) or getattr(
         getattr(value, "func", None), "__name__", None
     )
-    if name is None:
-        msg = f"{value!r} has no name: pass a name first, then the function"
-        raise TypeError(msg)
-    return str(name)
+    if not isinstance(name, str):
+        give = "pass a name first, then the function" if callable(value) else "give its name, a str"
+        raise ArgumentError(f"{shown(value)} has no name: {give}")
+    return name
 
 
 def _snake(name: str) -> str:
@@ -365,23 +367,23 @@ _MODEL: Final = Rule(
 )
 NODE: Final[Mapping[str, Rule]] = {
     "every": SECONDS_ABOVE | NONE,
-    "takes": SECONDS | Rule("a function of the random numbers", callable) | NONE,
+    "takes": SECONDS | answering("the random numbers") | NONE,
     "fake": FUNCTION | NONE,
     "fail": _PROBABILITY
     | Rule("a set of item numbers", _is_items)
-    | Rule("a function of the random numbers", callable)
+    | answering("the random numbers")
     | NONE,
     "retry": Rule("write Retry(on=..., attempts=...), or several", _is_retry) | NONE,
     "timeout": SECONDS_ABOVE | NONE,
-    "on_error": TEXT | Rule("a function of the failure", callable) | NONE,
+    "on_error": TEXT | answering("the failure") | NONE,
     "join": word("all", "each", "first") | whole("inputs to wait for", least=1),
     "limit": Rule("write Limit(concurrency=...)", lambda value: isinstance(value, Limit)) | NONE,
     "keep": whole("outputs") | Rule("None for all", lambda value: value is None),
     "description": Rule("give a text", lambda value: isinstance(value, str)),
-    "over": TEXT | Rule("a function of the state", callable) | NONE,
+    "over": TEXT | answering("the state") | NONE,
     "into": TEXT | NONE,
     "max_iterations": whole("runs of the node", least=1) | NONE,
-    "cache": FLAG | whole("results to keep") | Rule("a function of the input", callable),
+    "cache": FLAG | whole("results to keep") | answering("the input"),
 }
 QUEUE: Final[Mapping[str, Rule]] = {
     "name": TEXT,
@@ -484,6 +486,8 @@ def _check_function(name: str, kind: Kind, fn: Any) -> None:
     elif hasattr(fn, "columns") and hasattr(fn, "to_dict"):
         given = type(fn).__name__
         msg = f"{what} a {given}, which gives its columns: give .to_dict('records') for rows"
+    elif isinstance(fn, (set, frozenset)):
+        msg = f"{what} a set, which has no order: give sorted(...) or a list"
     elif not callable(fn) and not isinstance(fn, (Iterable, AsyncIterable)):
         given = type(fn).__name__
         msg = f"{what} a {given}: give a function, a generator function or an iterable"
@@ -534,6 +538,10 @@ def _class_options(fn: BaseNode, options: dict[str, Any]) -> dict[str, Any]:
     return more
 
 
+_BUILT_IN: Final = ("builtins", "itertools", "_io", "_csv")
+_ENDLESS: Final = ("count", "cycle", "repeat")
+
+
 def read_once(source: object) -> str:
     """Name the kind of a source that can be read once only; "" for any other.
 
@@ -542,8 +550,9 @@ def read_once(source: object) -> str:
     """
     if isinstance(source, (Generator, AsyncGenerator)):
         return "a generator"
-    builtin = type(source).__module__ == "builtins" and hasattr(source, "__next__")
-    return f"a {type(source).__name__}" if builtin else ""
+    kind = type(source)
+    builtin = kind.__module__ in _BUILT_IN and kind.__name__ not in _ENDLESS
+    return f"a {kind.__name__}" if builtin and hasattr(source, "__next__") else ""
 
 
 def same(old: Node | None, new: Node) -> bool:

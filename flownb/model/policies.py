@@ -20,12 +20,14 @@ from flownb.arguments import (
     SECONDS,
     TEXT,
     Rule,
+    answering,
+    at_once,
     checked,
     number,
     whole,
     word,
 )
-from flownb.errors import GraphError
+from flownb.errors import ArgumentError, GraphError
 
 if TYPE_CHECKING:
     from flownb.errors import Failure
@@ -110,7 +112,7 @@ class Retry:
         """Whether this error is one to try again after."""
         if isinstance(self.on, (type, tuple)):
             return isinstance(error, self.on)
-        return bool(self.on(error))
+        return bool(at_once(self.on(error)))
 
     def wait(self, attempt: int, rng: Random | None = None) -> float:
         """Seconds to wait after attempt number *attempt* (from 1) has failed."""
@@ -133,11 +135,18 @@ def _is_error(value: object) -> bool:
 def _is_filter(value: object) -> bool:
     if isinstance(value, tuple):
         return all(map(_is_error, value))
-    return _is_error(value) or (callable(value) and not isinstance(value, type))
+    return _is_error(value) or (_PREDICATE.fits(value) and not isinstance(value, type))
+
+
+_PREDICATE: Final = answering("the exception")
 
 
 _RETRY: Final[Mapping[str, Rule]] = {
-    "on": Rule("give an exception class, a tuple of them, or a predicate", _is_filter),
+    "on": Rule(
+        "give an exception class, a tuple of them, or a predicate",
+        _is_filter,
+        more=_PREDICATE.more,
+    ),
     "attempts": whole("attempts, the first try counts", least=1),
     "wait_initial": SECONDS,
     "wait_max": SECONDS,
@@ -167,7 +176,7 @@ class Limit:
             msg = (
                 "Limit(): give concurrency= (calls at once), per_second= (starts a second), or both"
             )
-            raise ValueError(msg)
+            raise ArgumentError(msg)
         self.concurrency = checked("Limit()", "concurrency", concurrency, _CONCURRENCY)
         self.per_second = checked("Limit()", "per_second", per_second, _PER_SECOND)
 
@@ -217,7 +226,7 @@ LOOP: Final[Mapping[str, Rule]] = {
     "start_rule": word(*get_args(StartRule)),
     "max_in_flight": whole("items", least=1),
     "when_full": word(*get_args(WhenFull)),
-    "on_error": word(*ON_ERROR) | Rule("give a function of the failure", callable),
+    "on_error": word(*ON_ERROR) | answering("the failure"),
     "restart": word(*get_args(Restart)),
     "transactional": FLAG,
     "checkpoint": Rule(

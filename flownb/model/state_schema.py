@@ -24,6 +24,7 @@ from typing import (
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from flownb.arguments import at_once
 from flownb.errors import GraphError, RunError, StoreError, beside, told
 from flownb.jsonable import Refused, compare
 
@@ -98,7 +99,7 @@ class Schema:
         for key, reducer in self.reducers.items():
             if key in update and key in values:
                 try:
-                    out[key] = reducer(values[key], update[key])
+                    out[key] = at_once(reducer(values[key], update[key]))
                 except BaseException as fault:
                     what = f"the reducer of {key!r}, on what node {node!r} returned,"
                     raise beside(what, fault) from fault

@@ -87,8 +87,8 @@ class Topology:
 
     def _ref(self, value: NodeRef) -> str:
         """Give the name of the node that a function or class node is in; a name is one."""
-        if isinstance(value, (str, Node)):
-            return node_name(value)
+        if value is None or isinstance(value, (str, Node)):
+            return node_name(value)  # None is the function of every node without one
         held = [n.name for n in self.nodes.values() if n.fn is value and n.router is None]
         if len(held) > 1:
             nodes = ", ".join(held)

@@ -16,12 +16,13 @@ from functools import partial
 from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, overload
 
-from flownb.arguments import Rule, all_checked, checked
+from flownb.arguments import FLAG, NONE, Rule, all_checked, answering, checked, instance
 from flownb.equality import equal
 from flownb.errors import GraphError, did_you_mean
 from flownb.model.conditional_edges import check_ends, check_name, end_node, router_name, ways
 from flownb.model.edges import END, START, Edge
 from flownb.model.nodes import (
+    NODE,
     NODE_KIND,
     BaseNode,
     Kind,
@@ -65,11 +66,14 @@ _STATE_MODEL: Final = Rule(
     "give a class, a pydantic model or a TypedDict", lambda value: isinstance(value, type | None)
 )
 _REDUCERS: Final = Rule(
-    "give a dict, a function of two values for each key of the state",
+    "give a dict, a function of two values, not async, for each key of the state",
     lambda value: (
-        value is None or (isinstance(value, Mapping) and all(map(callable, value.values())))
+        value is None
+        or (isinstance(value, Mapping) and all(map(answering("").fits, value.values())))
     ),
 )
+_PART: Final = instance("give a Graph", Topology)
+_PREFIX: Final = instance("give a text to put before each name", str)
 
 
 class Workflow(Topology):
@@ -471,6 +475,9 @@ class Workflow(Topology):
         >>> [str(edge) for edge in graph.edges.values()]
         ['a -> b', 'a -> c', 'b -> d', 'c -> d']
         """
+        checked("add_edge()", "condition", condition, answering("the payload") | NONE)
+        checked("add_edge()", "copy", copy, FLAG)
+        checked("add_edge()", "description", description, NODE["description"])
         steps = [self._refs(end) for end in (a, b, *more)]
         begin = steps[1] if steps[0] == [START] else []
         if begin:
@@ -660,6 +667,8 @@ class Workflow(Topology):
         >>> list(graph.nodes), [str(edge) for edge in graph.edges.values()]
         (['a.load', 'a.clean', 'b.load', 'b.clean'], ['a.load -> a.clean', 'b.load -> b.clean'])
         """
+        checked("include()", "other", other, _PART)
+        checked("include()", "prefix", prefix, _PREFIX)
         part = Part.of(other, prefix)
         old = self._parts.get(part.key)
         check_part(self, part, old, self._parts.values())

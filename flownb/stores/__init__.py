@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING, Any, Final
 
 from flownb.address import REDIS_SCHEMES, Address, redis_options, sqlite_path, store_address
-from flownb.arguments import checked, whole
+from flownb.arguments import Rule, checked, whole
 from flownb.errors import GraphError, StoreError
 from flownb.stores.base import (
     GraphRecord,
@@ -51,6 +51,10 @@ _FACES: Final = {
     ),
     "loops": ("LoopStore", ("save", "find", "list", "delete", "close", "max_bytes")),
 }
+_PLACE: Final = Rule(
+    "give a path, a URL, or None",
+    lambda value: isinstance(value, (str, os.PathLike)) and isinstance(os.fspath(value), str),
+)
 _MAX_BYTES: Final = whole("bytes of JSON", least=1)
 
 
@@ -75,7 +79,11 @@ def open_store(address: str | PathLike[str] | None = None, *, max_bytes: int = M
             return open_store(named, max_bytes=max_bytes)
         except StoreError as error:
             raise StoreError(f"{VARIABLE}: {error}") from None
-    place = DEFAULT_FILE if address is None else str(address)
+    place = (
+        DEFAULT_FILE
+        if address is None
+        else os.fspath(checked("open_store()", "address", address, _PLACE, StoreError))
+    )
     try:
         return _open(place, store_address(place), max_bytes)
     except ValueError as error:

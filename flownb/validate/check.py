@@ -15,7 +15,7 @@ from flownb.validate.one_shot import beginnings, endless, one_shot_options
 from flownb.validate.options import cached, functions, loop_options
 from flownb.validate.picklable import picklable
 from flownb.validate.problems import Level, Problem, Subject
-from flownb.validate.queues import disagreements, locking_rings, loose_ends, queue_edges
+from flownb.validate.queues import disagreements, locking_rings, loose_ends, models, queue_edges
 from flownb.validate.structure import (
     awaited_with_their_arm,
     cycles,
@@ -50,6 +50,7 @@ _CHECKS: Final[tuple[Callable[[Subject], Iterator[Problem]], ...]] = (
     loop_options,
     queue_edges,
     disagreements,
+    models,
     picklable,
     loose_ends,
     locking_rings,

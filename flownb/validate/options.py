@@ -141,20 +141,31 @@ def _step(fn: Any) -> Iterator[str]:
 
 
 def _called(fn: Any) -> Iterator[str]:
-    run = fn.run if isinstance(fn, BaseNode) else fn
-    if not _takes(run, 1):
-        yield f"{_named(run)} cannot take the payload; write it as fn(payload) or fn(payload, ctx)"
+    if isinstance(fn, BaseNode):
+        for verb, given, advice in _OF_CLASS:
+            call = getattr(fn, verb)
+            if callable(call) and not _takes(call, given, context=False):
+                yield f"{type(fn).__name__}.{_named(call)}: write {advice}"
+    elif not _takes(fn, 1):
+        yield f"{_named(fn)} cannot take the payload; write it as fn(payload) or fn(payload, ctx)"
 
 
-def _takes(fn: Callable[..., Any], given: int) -> bool:
-    """Whether *fn* can be called with so many arguments, and the context if it has one."""
+_OF_CLASS: Final = (
+    ("run", 1, "def run(self, data): the item is data.payload, and setup(self, ctx) gets the ctx"),
+    ("setup", 1, "def setup(self, ctx)"),
+    ("teardown", 0, "def teardown(self): what it needs of the ctx, keep in setup(self, ctx)"),
+)
+
+
+def _takes(fn: Callable[..., Any], given: int, *, context: bool = True) -> bool:
+    """Whether *fn* can be called with so many arguments, and the context if it may have one."""
     if type(fn) is FunctionType and _plainly(fn, given):
         return True
     try:
         signature = inspect.signature(fn)
     except (TypeError, ValueError):
         return callable(fn)  # some builtins do not say; the call will tell
-    rest = [p for p in signature.parameters.values() if not _is_context(p)]
+    rest = [p for p in signature.parameters.values() if not (context and _is_context(p))]
     has_context = len(rest) < len(signature.parameters)
     counts = (given, 0) if has_context else (given,)
     return any(_binds(signature.replace(parameters=rest), count) for count in counts)

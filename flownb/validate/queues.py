@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
+from flownb.errors import told
+from flownb.jsonable import adapter_of
 from flownb.validate.problems import Problem, error, listed, warning
 from flownb.validate.structure import rings
 
@@ -65,6 +67,21 @@ def disagreements(subject: Subject) -> Iterator[Problem]:
 
 def _shown(value: Any) -> str:
     return value.__name__ if isinstance(value, type) else repr(value)
+
+
+def models(subject: Subject) -> Iterator[Problem]:
+    """Find a `model=` by which pydantic cannot check anything."""
+    for node in subject.workflow.nodes.values():
+        if node.queue and node.queue.model is not None:
+            try:
+                adapter_of(node.queue.model)
+            except Exception as fault:  # noqa: BLE001 - a type may have its own schema
+                said = told(fault).partition("For further information")[0].strip()
+                yield error(
+                    f"queue node {node.name!r}: model={_shown(node.queue.model)} cannot check"
+                    f" anything: {said}",
+                    (node.name,),
+                )
 
 
 def queue_edges(subject: Subject) -> Iterator[Problem]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import html
+import json
 from collections.abc import Sequence
 from typing import Literal
 
 import pytest
 
-from flownb import END, OTHERWISE, START, Graph, GraphError, RunError
+from flownb import END, OTHERWISE, START, Graph, GraphError, RunError, ToolRegistry
 
 
 def build(names="abcd") -> Graph:
@@ -360,3 +361,19 @@ def test_a_picture_and_an_explanation_know_several_labels_of_one_edge():
     graph.add_conditional_edges("p", router("x"), {"x": "b", "y": "b", "z": "c"})
     assert "'x' or 'y'" in html.unescape(graph.svg())
     assert graph.explain().release("p", verdicts={"p?": "y"}) == 1
+
+
+@pytest.mark.parametrize(("answer", "way"), [(None, "b"), (True, "c"), ("x", "d"), (0, "d")])
+def test_an_answer_none_has_the_way_that_is_named_for_it(answer, way):
+    ways = {None: "b", True: "c", "x": "d", 0: "d"}
+    graph = build().add_conditional_edges("a", router(answer), ways)
+    assert ran(graph) == ["a", way]
+
+
+def test_an_answer_none_comes_back_from_a_document():
+    tools = ToolRegistry()
+    none = tools.register("none", lambda _: None)
+    graph = Graph("g").add_node("a").add_node("b").add_node("c")
+    graph.add_conditional_edges("a", none, {None: "b", True: "c"})
+    again = Graph.from_dict(json.loads(json.dumps(graph.to_dict(tools=tools))), tools=tools)
+    assert ran(again) == ["a", "b"]

@@ -90,5 +90,5 @@ def test_a_node_is_itself_and_not_another_one_that_says_the_same():
 def test_a_name_is_found_for_functions_partials_and_nodes_only():
     assert node_name(functools.partial(len)) == "len"
     assert node_name(str.upper) == "upper"
-    with pytest.raises(TypeError, match="has no name: pass a name first"):
+    with pytest.raises(TypeError, match="has no name: give its name"):
         node_name(itertools.count())

@@ -187,7 +187,7 @@ def test_what_could_never_work_is_refused_where_it_is_written(add, text):
 
 
 def test_what_has_no_name_cannot_be_added():
-    with pytest.raises(TypeError, match="has no name: pass a name first"):
+    with pytest.raises(TypeError, match="has no name: give its name"):
         Workflow("g").add_node(5)
     with pytest.raises(GraphError, match="the graph needs a name"):
         Workflow("")
@@ -532,3 +532,28 @@ def test_a_workflow_without_local_functions_can_be_pickled():
         pytest.skip("this test module is not importable by name")
     assert again.edges["i", "scale"].when is OTHERWISE
     assert list(again.nodes) == list(graph.nodes)
+
+
+def test_none_is_no_node_though_it_is_the_function_of_one():
+    graph = Workflow("g").add_node("a")
+    for ask in (graph.remove_node, graph.set_loop, lambda none: graph.add_edge("a", none)):
+        with pytest.raises(GraphError, match="None has no name: give its name"):
+            ask(None)
+    assert list(graph.nodes) == ["a"]
+    assert not graph.edges
+
+
+@pytest.mark.parametrize(
+    ("add", "text"),
+    [
+        (lambda g: g.include(3), r"include\(\): other=3: give a Graph"),
+        (lambda g: g.include(Workflow("b"), prefix=3), r"include\(\): prefix=3: give a text"),
+        (lambda g: g.add_edge("a", "b", copy="yes"), r"copy='yes': give True or False"),
+        (lambda g: g.add_edge("a", "b", description=3), r"description=3: give a text"),
+        (lambda g: g.add_edge("a", "b", condition="x"), r"condition='x': give a function"),
+        (lambda g: g.add_producer("p", {1}), r"a set, which has no order: give sorted"),
+    ],
+)
+def test_what_is_no_part_and_no_option_of_an_edge_is_refused(add, text):
+    with pytest.raises(GraphError, match=text):
+        add(Workflow("g"))

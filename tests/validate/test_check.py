@@ -622,3 +622,43 @@ def test_a_config_that_a_class_node_would_not_see_is_refused():
     graph = Workflow("g").add_producer("p", [1]).add_node(Settled("a"), config={"step": 2})
     (problem,) = validate(graph.add_edge("p", "a"))
     assert "give its settings to the class, Settled(...)" in str(problem)
+
+
+class Takes(BlockingNode):
+    def run(self, data, ctx):
+        return data, ctx
+
+
+class Sets(BlockingNode):
+    def run(self, data):
+        return data
+
+    def setup(self):
+        pass
+
+
+class Tears(BlockingNode):
+    def run(self, data):
+        return data
+
+    def teardown(self, ctx):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("node", "text"),
+    [
+        (Takes(), "Takes.run(data, ctx): write def run(self, data)"),
+        (Sets(), "Sets.setup(): write def setup(self, ctx)"),
+        (Tears(), "Tears.teardown(ctx): write def teardown(self)"),
+    ],
+)
+def test_a_method_of_a_class_node_that_cannot_be_called_is_told(node, text):
+    graph = Workflow("g").add_producer("p").add_node("n", node).add_edge("p", "n")
+    assert errors(graph)[0].startswith(f"node 'n': {text}")
+
+
+def test_a_model_by_which_nothing_can_be_checked_is_told():
+    graph = Workflow("g").add_queue("q", model=len, external=True)
+    assert errors(graph)[0].startswith("queue node 'q': model=<built-in function len> cannot")
+    assert errors(Workflow("g").add_queue("q", model=list[int], external=True)) == []

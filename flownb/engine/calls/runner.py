@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
+from flownb.arguments import is_async
 from flownb.engine.calls.attempts import Attempts
 from flownb.engine.calls.call_site import CallSite
 from flownb.engine.calls.chain import ItemChain, Row, fits, row_from
@@ -25,7 +26,6 @@ from flownb.engine.calls.signature import (
     ENDS,
     bound,
     context_parameter,
-    is_async,
     puller,
     until_stop,
 )

@@ -14,6 +14,8 @@ from collections.abc import AsyncIterable, Callable, Iterable
 from types import FunctionType
 from typing import Any, Final
 
+from flownb.arguments import is_async
+
 _CONTEXTS: Final = ("Context", "SyncContext")
 
 
@@ -26,14 +28,6 @@ EXHAUSTED: Final = _Exhausted()
 
 # With these a coroutine is ended from outside: they are no failure of a user's function.
 ENDS: Final = (asyncio.CancelledError, GeneratorExit)
-
-
-def is_async(fn: Any) -> bool:
-    """Whether calling *fn* gives a coroutine; sees through partials and `__call__`."""
-    while isinstance(fn, functools.partial):
-        fn = fn.func
-    called = getattr(type(fn), "__call__", None)  # noqa: B004 - its kind, not whether it is
-    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(called)
 
 
 def context_parameter(fn: Any) -> str | None:

@@ -64,8 +64,9 @@ class Execution:
         replay: Replay | None = None,
         idle: deque[list[Runner]] | None = None,
         outlet: RunQueue | None = None,
+        told_at: str = "; graph.last_run has the state and the log up to there",
     ) -> None:
-        self.plan, self.entry, self._idle = plan, entry, idle
+        self.plan, self.entry, self._idle, self._told_at = plan, entry, idle, told_at
         trail = self.trail = Trail([plan.loop])
         self.run = WorkflowRun(plan.graph, run_id or new_run_id(), self._names, trail)
         self.run._swimlanes = functools.partial(swimlanes, [plan])  # noqa: SLF001
@@ -188,8 +189,7 @@ class Execution:
         tries = f" after {error.attempts} attempts" if error.attempts > 1 else ""
         noted(
             own,
-            f"node {error.node!r} of graph {self.plan.graph!r} failed{tries}; "
-            "graph.last_run has the state and the log up to there",
+            f"node {error.node!r} of graph {self.plan.graph!r} failed{tries}{self._told_at}",
         )
         return own
 

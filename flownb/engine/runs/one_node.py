@@ -53,9 +53,8 @@ def _called(graph: Any, node: Node, entry: Any, tools: ToolRegistry | None) -> E
 
     def make(**showing: Any) -> Execution:
         outlet = RunQueue(plan, among=graph)
-        made.append(
-            Execution(plan, entry, using=graph._using, tools=tools, outlet=outlet, **showing)
-        )
+        showing |= {"using": graph._using, "tools": tools, "outlet": outlet, "told_at": ""}
+        made.append(Execution(plan, entry, **showing))
         return made[0]
 
     run_in_thread(make, RunDisplay(graph.name, 1, progress=False))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from flownb.address import Address
 from flownb.errors import GraphError, told
 from flownb.jsonable import Refused, adapter_of, check_plain, written
 from flownb.model import tools as registries
@@ -219,6 +220,14 @@ class _Writer:
         where, given = f"loop {name!r}", dict(options)
         if "on_error" in given:
             given["on_error"] = self._word_or_tool(given["on_error"], f"{where}, on_error=")
+        if (
+            isinstance(given.get("checkpoint"), str)
+            and (place := Address.of(given["checkpoint"])).holds_secret
+        ):
+            self.problems.append(
+                f"{where}, checkpoint={place!r}: a document holds no password: leave it out here"
+                " and give checkpoint= where the document is read, or let the driver find it"
+            )
         if "resources" in given:
             given["resources"] = {
                 key: self._name(value, f"{where}, resources[{key!r}]")

@@ -52,7 +52,7 @@ class ToolRef(_Doc):
 class AnyOfDoc(_Doc):
     """The `when=` of an edge that several answers of a router lead to: `{"any": [...]}`."""
 
-    any: list[bool | int | float | str] = Field(min_length=2)
+    any: list[bool | int | float | str | None] = Field(min_length=1)
 
 
 class OtherwiseDoc(_Doc):

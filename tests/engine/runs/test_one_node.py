@@ -110,3 +110,13 @@ def test_what_cannot_be_stepped_says_why():
         graph.step("nn")
     with pytest.raises(RunError, match="nothing comes before it"):
         sums().step("double")
+
+
+def test_a_step_that_fails_does_not_speak_of_a_run():
+    graph = Graph("g").add_node("n", lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError) as raised:
+        graph.step("n", 1)
+    assert raised.value.__notes__ == ["node 'n' of graph 'g' failed"]
+    with pytest.raises(ZeroDivisionError) as raised:
+        graph.run(1)
+    assert "graph.last_run has the state" in raised.value.__notes__[0]

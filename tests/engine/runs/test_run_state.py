@@ -218,3 +218,12 @@ def test_every_node_sees_each_ancestor_once_in_plan_order_and_nobody_else(parent
         assert sorted(trail) == sorted(ancestors(parents, i))
         places = {node: place for place, node in enumerate(trail)}
         assert all(places[p] < places[c] for c in trail for p in parents[c])
+
+
+@pytest.mark.parametrize("wrong", ["ab", b"ab", {"a": 1}, {1}, frozenset({1})])
+@pytest.mark.parametrize("over", ["xs", lambda state: state["xs"]])
+def test_what_has_letters_keys_or_no_order_is_no_list_to_go_over(wrong, over):
+    graph = Graph("g").add_node("n", lambda x: x, over=over)
+    with pytest.raises(RunError, match=f"is a {type(wrong).__name__}: give a list"):
+        graph.run({"xs": wrong})
+    assert graph.run({"xs": {"a": 1}.keys()}).state["n"] == ["a"]

@@ -17,6 +17,7 @@ from flownb.jsonable import check_plain
 from flownb.model.document.decode import from_dict
 from flownb.model.document.encode import to_dict
 from flownb.model.document.schema import GraphDoc, parse
+from flownb.model.edges import END, START
 from flownb.model.nodes import BlockingNode, NodeConfig, QueueNode
 from flownb.model.policies import OTHERWISE, Limit, Retry
 from flownb.model.tools import ToolRegistry
@@ -173,7 +174,9 @@ def test_the_default_registry_is_used_when_none_is_given(monkeypatch):
     assert from_dict(Workflow, doc).nodes["a"].fn is check
 
 
-names = st.text(min_size=1, max_size=8).filter(lambda s: s.strip() and s.isprintable())
+names = st.text(min_size=1, max_size=8).filter(
+    lambda s: s.strip() and s.isprintable() and s not in {START, END}
+)
 limits = st.builds(Limit, st.integers(1, 9), st.none() | st.floats(0.1, 9))
 retries = st.builds(
     Retry,
@@ -509,7 +512,7 @@ def test_item_numbers_to_fail_and_all_outputs_to_keep_are_written():
         (node(kind="queue", queue={"name": "q", "model": "check"}), "node 'a', queue model: the t"),
         (node(kind="if", **{"class": {"name": "Scale"}}), "node 'a': node 'a': Scale is a block"),
         (node(limit=0), "node 'a': limit 0 is not in the list of 0 limits"),
-        ({"name": "g", "limits": [{}]}, "limits[0]: ValueError: Limit(): give concurrency="),
+        ({"name": "g", "limits": [{}]}, "limits[0]: Limit(): give concurrency="),
         ({"name": "g", "nodes": [{"name": "", "kind": "if"}]}, "node '': a if node needs a name"),
         ({"name": "g", "nodes": node()["nodes"] * 2}, "node 'a': this name is there twice"),
         ({"name": "g", "edges": [{"source": "a", "target": "b"}] * 2}, "edge a -> b: this edge is"),
@@ -519,7 +522,7 @@ def test_item_numbers_to_fail_and_all_outputs_to_keep_are_written():
         ({"name": "g", "nodes": [{"name": "__start__", "kind": "if"}]}, "node '__start__': this n"),
         ({"name": "g", "edges": [{"source": "__end__", "target": "b"}]}, "edge END -> b: END is t"),
         ({"name": "g", "edges": [{"source": "__start__", "target": "b"}]}, "edge START -> b: STA"),
-        ({"name": "g", "edges": [{"source": "a", "target": "b", "when": {"any": [1]}}]}, "edges[0"),
+        ({"name": "g", "edges": [{"source": "a", "target": "b", "when": {"any": []}}]}, "edges[0"),
         ({"name": "g", "loops": {"p": {"pool": "gpu"}}}, "loops.p.pool: input should be 'asyncio'"),
         ({"name": "g", "loops": {"p": {"max_in_flight": 0}}}, "loop 'p': set_loop('p'): max"),
         ({"name": "g", "loops": {"p": {"resources": {"db": "x"}}}}, "loop 'p', resources['db']: t"),
@@ -637,3 +640,13 @@ def test_a_spoilt_document_is_loaded_or_refused_and_nothing_else(doc):
         assert error.problems  # noqa: PT017 - any other exception fails the test
     else:
         assert to_dict(graph, tools=TOOLS)
+
+
+@pytest.mark.parametrize("place", ["postgresql://u:topsecret@h/d", "redis://topsecret@h"])
+def test_a_document_holds_no_password(place):
+    graph = Workflow("g").add_producer("p", [1]).set_loop("p", checkpoint=place)
+    with pytest.raises(GraphError, match="a document holds no password") as raised:
+        to_dict(graph)
+    assert "topsecret" not in str(raised.value)
+    graph.set_loop("p", checkpoint="postgresql://u@h/d")
+    assert to_dict(graph)["loops"] == {"p": {"checkpoint": "postgresql://u@h/d"}}
