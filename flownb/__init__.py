@@ -35,20 +35,23 @@ down only, in this order:
     records/                 In which words does a run report?
     model/                   What is a workflow?
     model/document/          How is a workflow written as JSON, and read back?
-    errors, jsonable, ...    the ground: what everybody may use (also liveness, display)
+    errors, arguments, ...   the ground: what everybody may use (also jsonable, equality, address,
+                             redaction, tracebacks, liveness, display)
 
-Four ways through it, file by file:
+Four ways through it, file by file, with what belongs to two of them:
 
     an item's   plan/compiler, engine/loop/loop_manager, engine/loop/source, flow/item, flow/token,
                 engine/calls/runner, engine/calls/attempts, flow/routing, engine/loop/settlement
     a push's    engine/calls/push, engine/loop/settlement, queues/manager, queues/send/batcher,
                 queues/redis/jobs, queues/redis/exchange, queues/receive/reader,
                 queues/receive/inbox, engine/loop/source
+    (its ack    engine/loop/settlement, queues/send/batcher, queues/redis/jobs)
     a run's     graph, oneshot, plan/one_shot, engine/runs/resume, engine/runs/console,
                 engine/runs/execution, engine/loop/loop_manager, flow/one_shot_values,
                 engine/runs/journal, records/workflow_run
     a click's   widgets/base.js, widgets/base, widgets/views, engine/orchestrator/orchestrator,
                 engine/orchestrator/loop_run, engine/hosts/host, engine/loop/control
+    (elsewhere  engine/remote/loop_proxy, engine/hosts/process, engine/remote/loop_server)
 
 Public names are imported at their first use, so `import flownb` is light.
 """

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from flownb.engine.runtime import Runtime
     from flownb.flow.token import Token
 
+    Job = Callable[[], Callable[[], None]]  # gives what reports it to the event loop
+
 
 def outcome_here(call: Callable[[], tuple[Any, Any]]) -> tuple[Any, Any]:
     """Give output and error of *call*, in this process only.
@@ -98,13 +100,6 @@ class Threads:
         return [label for thread, label in self.running.copy().items() if thread.is_alive()]
 
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from flownb.engine.runtime import Runtime
-    from flownb.flow.token import Token
-
-    Job = Callable[[], Callable[[], None]]  # gives what reports it to the event loop
 _PATIENCE: Final = 0.001  # seconds
 _ON: Final = 4  # jobs that a thread must get done in that time
 _MORE: Final = 4  # threads that are sent when it does not

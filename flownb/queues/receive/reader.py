@@ -260,14 +260,12 @@ class StreamReader:
             refused = self._refused(entry_id, str(error))
             refused.__cause__ = error.__cause__
             item, lossy = _as_it_came(fields)
-            await self._remove_consumers(entry_id, item, deliveries, refused, lossy=lossy)
+            await self._dead_letter(entry_id, item, deliveries, refused, lossy=lossy)
             return None
         if deliveries > self.lease.max_deliveries:
             why = f"delivered {deliveries - 1} times and never settled: its readers died of it"
             item = loads(fields[b"data"])  # as it was pushed: the model builds it again
-            await self._remove_consumers(
-                entry_id, item, deliveries - 1, self._refused(entry_id, why)
-            )
+            await self._dead_letter(entry_id, item, deliveries - 1, self._refused(entry_id, why))
             return None
         return message
 
@@ -283,7 +281,7 @@ class StreamReader:
     def _refused(self, entry_id: str, why: str) -> QueueError:
         return QueueError(f"queue {self._spec.name!r}, message {entry_id}: {why}")
 
-    async def _remove_consumers(
+    async def _dead_letter(
         self, entry_id: str, item: Any, deliveries: int, error: QueueError, *, lossy: bool = False
     ) -> None:
         record = {

@@ -84,7 +84,7 @@ def test_what_a_lost_answer_had_done_is_not_done_again_after_a_conflict(
                     await queues._to.link.client.xadd(key, {"data": "{}"})
 
             multi(monkeypatch, before=conflict, after=lost)
-            bury = queues._streams["q", "a"]._remove_consumers(
+            bury = queues._streams["q", "a"]._dead_letter(
                 one.id, "garbage", 1, "not JSON", lossy=True
             )
             held = [queues.hold_back("out", "once")]
