@@ -18,6 +18,7 @@ from flownb.flow.routing import route
 from flownb.flow.token import Token
 from flownb.model.nodes import read_once
 from flownb.queues.spec import Lease
+from flownb.records.events import LogLine
 
 if TYPE_CHECKING:
     from flownb.engine.calls.node_memory import Memories
@@ -275,7 +276,9 @@ class Source:
     def _warn(self, what: str) -> None:
         text = f"{what}; give the generator function, or a list"
         self.loop.reason = text
-        self._runtime.log(self._runtime.name, -1, "warning", text)
+        runtime = self._runtime
+        line = LogLine(runtime.now(), runtime.name, runtime.name, -1, "warning", text)
+        runtime.event("log", runtime.name, -1, line)  # before the state that it explains
 
     def count(self) -> int:
         """Count an item that was made; give its number."""
