@@ -214,9 +214,7 @@ def in_pool(pool, make):
         for loop in {"p", "r"} & set(made.nodes):
             made.set_loop(loop, pool=pool)
         async with made.start() as orch:
-            await orch.wait(loop="p", timeout=30)
-            if "r" in made.nodes:
-                await orch.wait(2, loop="r", timeout=30)
+            await orch.wait(timeout=30)
             return orch.failures(), orch.metrics()
 
     return asyncio.run(scenario())
