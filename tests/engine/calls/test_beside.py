@@ -206,15 +206,17 @@ def test_it_fails_its_item_in_a_simulation(kind):
     judge(sim.failures(), sim.metrics, node, causes)
 
 
-def in_pool(pool, make):
-    """Run it there; its failures and metrics."""
+def in_pool(pool, make, read=2):
+    """Run it there, until a reader has done so many; its failures and metrics."""
 
     async def scenario():
         made = make()
         for loop in {"p", "r"} & set(made.nodes):
             made.set_loop(loop, pool=pool)
         async with made.start() as orch:
-            await orch.wait(timeout=30)
+            await orch.wait(loop="p", timeout=30)
+            if "r" in made.nodes:
+                await orch.wait(read, loop="r", timeout=30)
             return orch.failures(), orch.metrics()
 
     return asyncio.run(scenario())
@@ -236,7 +238,7 @@ def test_the_chain_of_its_error_comes_home_from_a_process(kind):
 
 
 def test_a_condition_behind_a_reader_fails_the_item_of_the_reader_live():
-    failures, metrics = in_pool("thread", behind_a_reader)
+    failures, metrics = in_pool("thread", behind_a_reader, read=3)
     judge(failures, metrics, "r", [Boom])
 
 
