@@ -77,6 +77,7 @@ class Runner:
 
     table: CallTable
     runtime: Runtime
+    site: CallSite
 
     def __init__(
         self, plan: PlanNode, loop: LoopPlan, table: CallTable, memory: Memory,
@@ -94,8 +95,6 @@ class Runner:
         self.is_async = self.is_set_up = False
         self.target: Any = None
         self.row: Row = ()  # with which it is called in one go
-        self.gate: Any = None
-        self.pushing: Pushing | None = None
         self.runtime = table.runtime
         if same is None:
             self.target = self._target()
@@ -118,31 +117,20 @@ class Runner:
     def attach(self, table: CallTable) -> None:
         """Make the calls from now on for that loop or run."""
         self.table, self.runtime = table, table.runtime
-        if self.node.limit is not None:
-            self.gate = table.limits.gate(self.node.limit, self.runtime.name)
+        self.gate = table.limits.gate(self.node.limit, self.runtime.name)
+        self.site = CallSite(
+            self.plan, self.node, self.name, table.graph, self.runtime, self.memory, self.gate,
+            self.config, self.ctx_name is not None, table.next_item, table.tell_position,
+        )  # fmt: skip
+        self.attempts = Attempts(self.site, self)
+        self.pushing: Pushing | None = None
         if self.node.queue:
             self.pushing = Pushing(self.site, table.pushes, self.ended, table.pump)
             self.target = self.pushing.awaited
 
-    @functools.cached_property
-    def site(self) -> CallSite:
-        """What its calls share; made for the first that asks: a row of plain nodes does not."""
-        table = self.table
-        return CallSite(
-            self.plan, self.node, self.name, table.graph, self.runtime, self.memory, self.gate,
-            self.config, self.ctx_name is not None, table.next_item, table.tell_position,
-        )  # fmt: skip
-
-    @functools.cached_property
-    def attempts(self) -> Attempts:
-        """The careful way to call it."""
-        return Attempts(self.site, self)
-
     def detach(self) -> None:
         """Let go of a run that is over: nothing of it and its state is kept."""
-        self.__dict__.pop("site", None)
-        self.__dict__.pop("attempts", None)
-        del self.table, self.runtime
+        del self.table, self.runtime, self.site, self.attempts, self.pushing, self.gate
 
     def _take_over(self, same: Runner) -> None:
         """Go on with what the last generation of an unchanged node had opened."""
