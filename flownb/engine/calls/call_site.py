@@ -11,7 +11,6 @@ from flownb.records.events import NOTHING
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from flownb.engine.calls.limits import LimitHandle
     from flownb.engine.calls.node_memory import Memory
     from flownb.engine.runtime import Runtime
     from flownb.flow.token import Token
@@ -25,8 +24,8 @@ if TYPE_CHECKING:
 class CallSite:
     """One node of one loop.
 
-    *limit* is where its calls wait. *next_item* gives the number of the item that a producer
-    makes next; *tell_position* does so for a source that begins there by itself.
+    *next_item* gives the number of the item that a producer makes next; *tell_position* does
+    so for a source that begins there by itself.
     """
 
     plan: PlanNode
@@ -35,7 +34,6 @@ class CallSite:
     graph: str
     runtime: Runtime
     memory: Memory
-    limit: LimitHandle | None
     config: Any
     takes_context: bool
     next_item: Callable[[], int]

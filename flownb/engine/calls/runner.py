@@ -119,7 +119,7 @@ class Runner:
         self.table, self.runtime = table, table.runtime
         self.gate = table.limits.gate(self.node.limit, self.runtime.name)
         self.site = CallSite(
-            self.plan, self.node, self.name, table.graph, self.runtime, self.memory, self.gate,
+            self.plan, self.node, self.name, table.graph, self.runtime, self.memory,
             self.config, self.ctx_name is not None, table.next_item, table.tell_position,
         )  # fmt: skip
         self.attempts = Attempts(self.site, self)
