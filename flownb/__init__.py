@@ -5,6 +5,7 @@ down only, in this order:
 
     graph, oneshot, testing  the front door: the verbs of a Graph, the pytest plugin
     widgets/                 How does it move?
+    reactflow/               How does a drawing come in, and go out again?
     notebook/                How does an object show itself in a cell?
     notebook/reports/        How does a result read?
     notebook/live/           What does a running graph say?
@@ -70,6 +71,7 @@ if _typing.TYPE_CHECKING:
     from flownb.errors import DeadlockError as DeadlockError
     from flownb.errors import Failure as Failure
     from flownb.errors import FlowError as FlowError
+    from flownb.errors import FlowFormatError as FlowFormatError
     from flownb.errors import GraphError as GraphError
     from flownb.errors import InFlightFull as InFlightFull
     from flownb.errors import IterationLimit as IterationLimit
@@ -142,6 +144,7 @@ _HOMES: _typing.Final = {
         "DeadlockError",
         "Failure",
         "FlowError",
+        "FlowFormatError",
         "GraphError",
         "InFlightFull",
         "IterationLimit",

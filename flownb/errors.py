@@ -75,6 +75,17 @@ class ArgumentError(GraphError, TypeError, ValueError):
     """An argument has a value that it cannot have; the text says what to give instead."""
 
 
+class FlowFormatError(GraphError):
+    """A drawing (React Flow JSON) cannot be read; each problem names the node or edge by its id.
+
+    `found` holds the problems as `validate()` would give them, for who marks them in a picture.
+    """
+
+    def __init__(self, *problems: object) -> None:
+        super().__init__(*map(str, problems))
+        self.found = problems
+
+
 class RunError(FlowError):
     """A run was asked for something it cannot do, or ended badly."""
 

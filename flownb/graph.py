@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from flownb.arguments import (
     FLAG,
@@ -78,7 +78,8 @@ class Graph(OneShot, Shown):
     first added, `entry_points` (where a run begins, if that was said), `options` (what
     `set_loop` was given, by loop), `unlinked` (nodes that an edit has cut off: they do not
     begin by themselves), `state_model`, `reducers`; `version` counts the edits, and `last_run`
-    is the last `WorkflowRun`, None before the first.
+    is the last `WorkflowRun`, None before the first; `drawing` is the React Flow JSON that it
+    was read from, None if it was not.
 
     >>> graph = (
     ...     Graph("weather")
@@ -434,6 +435,78 @@ class Graph(OneShot, Shown):
         from flownb.model.document.decode import from_dict
 
         return from_dict(cls, data, tools=tools)
+
+    def to_react_flow(self, *, tools: ToolRegistry | None = None) -> dict[str, Any]:
+        """Write the graph as React Flow JSON: nodes with `id`, `position` and `data`, and edges.
+
+        What was read with `from_react_flow` and has not changed goes out as it came in, with
+        its places, handles, labels and the fields of other tools, in the same wrapper. A node that
+        was not drawn gets a place of our own layout, and a type that React Flow has itself:
+        `data.kind` says what it is, beside its options. *tools* and what is raised are as in
+        `to_dict`.
+
+        >>> graph = Graph("g").add_producer("days", ["dry"]).add_node("size", len)
+        >>> drawn = graph.add_edge("days", "size").to_react_flow()
+        >>> [(node["id"], node["data"]["kind"]) for node in drawn["nodes"]]
+        [('days', 'producer'), ('size', 'blocking')]
+        """
+        from flownb.reactflow.exporter import to_react_flow
+
+        return to_react_flow(self, tools=checked_tools("to_react_flow()", tools))
+
+    @classmethod
+    @folded
+    def from_react_flow(
+        cls,
+        obj_or_path: object,
+        *,
+        tools: ToolRegistry | None = None,
+        at: str | Sequence[int | str] | None = None,
+        default_type: str | None = None,
+        on_unknown: Literal["error", "placeholder"] = "error",
+        on_dangling: Literal["error", "drop"] = "error",
+        on_group: Literal["entries", "error"] = "entries",
+        max_bytes: int = 5_000_000,
+        max_nodes: int = 5_000,
+        max_edges: int = 20_000,
+        max_depth: int = 64,
+    ) -> Self:
+        """Build a graph from a drawing: React Flow JSON, as a dict, a JSON text, or a path.
+
+        A node's `type` (or `data.kind`) is producer, blocking, non-blocking, if, queue or
+        queue-reader, however it is spelled, or the name of a tool; its `data` holds the options
+        of `add_producer`, `add_node` and so on, on a producer also those of `set_loop`. Functions
+        are named as `function`, and come from *tools* (default: `flownb.tools`) only. The
+        condition of an if is a registered predicate or `{"field": "temp", "op": ">", "value": 30}`;
+        its edges say by `sourceHandle`, `label` or `data.when` for which verdict they are.
+
+        *at* says where in the file the drawing stands, if there are several ("$.flows[1]"). Nodes
+        without a type are of *default_type*. With *on_unknown* "placeholder", nodes of other
+        types (Langflow, Flowise, Dify, RAGFlow, ChainForge, n8n) and with functions that nobody
+        knows become placeholders, to look at, explain and fill in. *on_dangling* "drop" leaves
+        edges out that lead nowhere. An edge that ends on a frame leads to each entry node in
+        it, with a warning; *on_group* "error" refuses it. Notes and frames never run.
+
+        A file is a stranger's: nothing in it is called or imported, and one of more than
+        *max_bytes*, *max_nodes*, *max_edges* or *max_depth* is refused. `FlowFormatError` lists
+        all that is wrong with it, with the ids of nodes and edges.
+
+        >>> drawn = {
+        ...     "nodes": [{"id": "days", "type": "producer"}, {"id": "check", "type": "blocking"}],
+        ...     "edges": [{"id": "e1", "source": "days", "target": "check"}],
+        ... }
+        >>> graph = Graph.from_react_flow(drawn)
+        >>> graph.producers, [str(edge) for edge in graph.edges.values()]
+        (('days',), ['days -> check'])
+        """
+        from flownb.reactflow.importer import from_react_flow
+
+        return from_react_flow(
+            cls, obj_or_path, tools=checked_tools("from_react_flow()", tools), at=at,
+            default_type=default_type, on_unknown=on_unknown, on_dangling=on_dangling,
+            on_group=on_group, max_bytes=max_bytes, max_nodes=max_nodes, max_edges=max_edges,
+            max_depth=max_depth,
+        )  # fmt: skip
 
     def to_networkx(self) -> Any:
         """Give a `networkx.DiGraph` of the nodes and edges, with their kinds and whens."""

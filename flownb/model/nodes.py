@@ -47,6 +47,7 @@ from flownb.arguments import (
 from flownb.equality import equal
 from flownb.errors import ArgumentError, GraphError, RunError, beside
 from flownb.jsonable import short_repr
+from flownb.model.conditions import Condition, Placeholder
 from flownb.model.policies import Limit, Retry, WhenFull
 
 if TYPE_CHECKING:
@@ -341,7 +342,7 @@ def _snake(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
-_PLAIN: Final = (str, int, float, Retry, QueueOptions, ReaderOptions)
+_PLAIN: Final = (str, int, float, Retry, QueueOptions, ReaderOptions, Condition, Placeholder)
 _ADDED_BY_NAME: Final = (QueueNode, QueueReader)
 _LIFE: Final = ("setup", "teardown", "Config")
 _KEEPS_STATE: Final = ("blocking", "non_blocking", "if")

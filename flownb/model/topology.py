@@ -34,6 +34,7 @@ class Topology:
         self.options: dict[str, dict[str, Any]] = {}
         self.entry_points: list[str] = []
         self.unlinked: set[str] = set()  # what edits have cut off
+        self.drawing: Any = None  # the React Flow JSON that it was read from
         self.version = 0
 
     @property

@@ -16,10 +16,12 @@ from pydantic import ValidationError
 from flownb.errors import GraphError, did_you_mean, told
 from flownb.model import tools as registries
 from flownb.model.conditional_edges import check_ends
+from flownb.model.conditions import Condition, Placeholder
 from flownb.model.document.schema import (
     MAX_EDGES,
     MAX_NODES,
     AnyOfDoc,
+    ConditionDoc,
     OtherwiseDoc,
     ToolRef,
     parse,
@@ -143,18 +145,24 @@ class _Reader:
         return make_node(doc.name, doc.kind, self._called(doc, where), options)
 
     def _called(self, doc: NodeDoc, where: str) -> Any:
-        given = {"fn": doc.fn, "class": doc.class_, "items": doc.items, "range": doc.range}
+        given = {
+            "fn": doc.fn, "class": doc.class_, "items": doc.items, "range": doc.range,
+            "test": doc.test, "placeholder": doc.placeholder,
+        }  # fmt: skip
         named = [name for name, value in given.items() if value is not None]
         _check_called(doc, named)
         if doc.class_ is not None:
             return self._class(doc, where)
-        if doc.kind == "queue" and doc.queue:
+        if doc.queue is not None:
             return QueueNode(doc.name, queue=doc.queue.name)
-        if doc.kind == "queue_reader" and doc.reader:
+        if doc.reader is not None:
             return QueueReader(doc.name, queue=doc.reader.queue)
         if doc.range is not None:
             return range(*doc.range)
-        return doc.items if doc.items is not None else self._tool(doc.fn, where)
+        if doc.test is not None:
+            return Condition(**doc.test.model_dump())
+        made = doc.items if doc.placeholder is None else Placeholder(doc.placeholder)
+        return self._tool(doc.fn, where) if made is None else made
 
     def _class(self, doc: NodeDoc, where: str) -> BaseNode | None:
         named = doc.class_
@@ -225,7 +233,11 @@ class _Reader:
             when = OTHERWISE
         elif isinstance(when, AnyOfDoc):
             when = AnyOf(when.any)
-        condition = self._tool(doc.condition, f"{where}, condition")
+        condition: Any = doc.condition
+        if isinstance(condition, ConditionDoc):
+            condition = Condition(**condition.model_dump())
+        else:
+            condition = self._tool(condition, f"{where}, condition")
         return Edge(doc.source, doc.target, when, condition, doc.copy_, doc.description, doc.owner)
 
     def _loop(self, name: str, doc: LoopDoc) -> dict[str, Any]:
@@ -276,7 +288,9 @@ def _check_called(doc: NodeDoc, named: list[str]) -> None:
     if doc.router is not None and doc.kind != "if":
         msg = "only an if is the router of a node"
         raise GraphError(msg)
-    wrong = {"fn", "items", "range"} if doc.queue or doc.reader else {"items", "range"}
+    wrong = {"items", "range"}
+    if doc.queue or doc.reader:
+        wrong |= {"fn", "test", "placeholder"}
     if doc.kind != "producer" and wrong.intersection(named):
         msg = f"a {doc.kind} node has no {named[0]}"
         raise GraphError(msg)

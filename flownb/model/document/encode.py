@@ -15,9 +15,11 @@ from flownb.address import Address
 from flownb.errors import GraphError, told
 from flownb.jsonable import Refused, adapter_of, check_plain, written
 from flownb.model import tools as registries
+from flownb.model.conditions import Condition, Placeholder
 from flownb.model.document.schema import (
     AnyOfDoc,
     ClassDoc,
+    ConditionDoc,
     EdgeDoc,
     GraphDoc,
     LimitDoc,
@@ -128,7 +130,14 @@ class _Writer:
             return {"range": list(_of(fn))}
         if node.kind == "producer" and type(fn) in {list, tuple}:
             return {"items": self._checked(list(fn), f"{where}, items")}
-        return {"fn": self._name(fn, where)}
+        if isinstance(fn, Placeholder):
+            return {"placeholder": fn.type}
+        held = isinstance(fn, Condition)
+        return {"test": self._condition(fn, where)} if held else {"fn": self._name(fn, where)}
+
+    def _condition(self, test: Condition, where: str) -> ConditionDoc:
+        value = self._checked(test.value, f"{where}, value=")
+        return ConditionDoc(field=test.field, op=test.op, value=value)
 
     def _class(self, fn: BaseNode, where: str) -> ClassDoc:
         name = self._name(type(fn), where)
@@ -203,7 +212,9 @@ class _Writer:
     def _edge(self, edge: Edge) -> EdgeDoc:
         where = f"edge {edge}"
         given = _changed(edge)
-        if edge.condition is not None:
+        if isinstance(edge.condition, Condition):
+            given["condition"] = self._condition(edge.condition, where)
+        elif edge.condition is not None:
             given["condition"] = self._name(edge.condition, f"{where}, condition=")
         labels = edge.when if type(edge.when) is AnyOf else (edge.when,)
         if edge.when is OTHERWISE:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from flownb.errors import GraphError, did_you_mean
 from flownb.jsonable import check_plain
+from flownb.model.conditions import Operator
 from flownb.model.nodes import Kind
 from flownb.model.policies import (
     Ack,
@@ -34,6 +35,7 @@ _AS_JSON: Final = {
     "ToolRef": '{"tool": name}',
     "OtherwiseDoc": '{"otherwise": true}',
     "AnyOfDoc": '{"any": [...]}',
+    "ConditionDoc": '{"field": name, "op": comparison, "value": value}',
 }
 
 
@@ -110,8 +112,16 @@ class ReaderDoc(_Doc):
     external: bool = False
 
 
+class ConditionDoc(_Doc):
+    """A `Condition`: a field of the payload, compared with a value."""
+
+    field: str
+    op: Operator
+    value: JsonValue = None
+
+
 class NodeDoc(_Doc):
-    """A node; at most one of `fn`, `class`, `items`, `range` says what is called."""
+    """A node; at most one of `fn`, `class`, `items`, `range`, `test`, `placeholder` is called."""
 
     name: str
     kind: Kind
@@ -119,6 +129,8 @@ class NodeDoc(_Doc):
     class_: ClassDoc | None = Field(None, alias="class")
     items: list[JsonValue] | None = None
     range: list[int] | None = Field(None, min_length=3, max_length=3)
+    test: ConditionDoc | None = None
+    placeholder: str | None = None
     every: float | None = None
     takes: float | ToolRef | None = None
     fake: str | None = None
@@ -146,7 +158,7 @@ class EdgeDoc(_Doc):
     source: str
     target: str
     when: bool | int | float | str | OtherwiseDoc | AnyOfDoc | None = None
-    condition: str | None = None
+    condition: str | ConditionDoc | None = None
     copy_: bool = Field(False, alias="copy")
     description: str = ""
     owner: str | None = None

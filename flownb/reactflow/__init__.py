@@ -1,0 +1,1 @@
+"""How does a drawing come in, and go out again?"""

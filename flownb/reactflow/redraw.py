@@ -1,0 +1,154 @@
+"""How does an edited drawing change the graph that it came from?
+
+The canvas edits the drawing; the graph stays the object that cells and loops hold. What the
+drawing says as before stays the same in it, so that only what was edited counts as an edit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from flownb.model import tools as registries
+from flownb.model.conditions import Condition, Placeholder
+from flownb.model.document.decode import ERRORS
+from flownb.model.nodes import BaseNode, OwnLimit, same
+from flownb.model.policies import retries
+from flownb.model.tools import ToolRegistry, is_nameless
+from flownb.reactflow.importer import from_react_flow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from flownb.model.nodes import Node
+    from flownb.model.policies import Limit
+    from flownb.model.workflow import Workflow
+
+_CALLED: tuple[str, ...] = ("fake", "takes", "fail", "on_error", "over", "cache")
+
+
+def redraw(
+    graph: Workflow, document: object, *, tools: ToolRegistry | None = None, **options: Any
+) -> bool:
+    """Make the graph what the drawing says now; say whether that changed it.
+
+    *document* is React Flow JSON, as `graph.to_react_flow(tools=own_tools(graph))` gives it;
+    with the same *tools* (default: `own_tools(graph)`) no function is lost. FlowFormatError
+    tells what is wrong with it; then the graph is as before. *options* are as in
+    `Graph.from_react_flow`.
+
+    >>> from flownb import Graph
+    >>> graph = Graph("g").add_producer("days", ["dry"]).add_node("size", lambda x: len(x))
+    >>> document = graph.to_react_flow(tools=own_tools(graph))
+    >>> redraw(graph, document)
+    False
+    >>> document["edges"].append({"source": "days", "target": "size"})
+    >>> redraw(graph, document), [str(edge) for edge in graph.edges.values()]
+    (True, ['days -> size'])
+    """
+    known = own_tools(graph) if tools is None else tools
+    new = from_react_flow(type(graph), document, tools=known, **options)
+    limits: dict[int, Limit] = {}
+    nodes = {name: _kept(graph.nodes.get(name), node, limits) for name, node in new.nodes.items()}
+    edges = dict(new.edges)
+    changed = (
+        [*nodes.items()] != [*graph.nodes.items()]
+        or [*edges.items()] != [*graph.edges.items()]
+        or graph.options != new.options
+        or (graph.name, graph.entry_points, graph.unlinked)
+        != (new.name, new.entry_points, new.unlinked)
+    )
+    drawing = new.drawing
+    drawing.nodes = dict(nodes)
+    graph.drawing = drawing
+    if changed:
+        graph.nodes, graph.edges, graph.options = nodes, edges, new.options
+        graph.name, graph.entry_points, graph.unlinked = new.name, new.entry_points, new.unlinked
+        graph.state_model, graph.reducers = new.state_model, new.reducers
+        graph.version += 1
+    return changed
+
+
+def _kept(old: Node | None, new: Node, limits: dict[int, Limit]) -> Node:
+    """Give the old node if the new one says nothing else."""
+    if old is None:
+        return new
+    if _same_called(old.fn, new.fn):
+        new = replace(new, fn=old.fn)
+    if old.limit is not None and new.limit is not None:
+        new = replace(new, limit=_kept_limit(old.limit, new.limit, limits))
+    return old if same(old, new) else new
+
+
+def _same_called(old: Any, new: Any) -> bool:
+    if isinstance(old, BaseNode):
+        told = (old.name, old.config) if type(old) is type(new) else None
+        return told is not None and told == (new.name, new.config)
+    if type(old) in {list, tuple} and type(new) is list:
+        return list(old) == new
+    return type(old) is type(new) is range and old == new
+
+
+def _kept_limit(old: Limit, new: Limit, limits: dict[int, Limit]) -> Limit:
+    """Give the limit that nodes shared before, for those that share it now."""
+    if isinstance(new, OwnLimit):
+        return old if isinstance(old, OwnLimit) else new
+    figures = (old.concurrency, old.per_second) == (new.concurrency, new.per_second)
+    return limits.setdefault(id(new), old) if figures else new
+
+
+# -- the functions of a graph ----------------------------------------------------
+
+
+def own_tools(graph: Workflow, tools: ToolRegistry | None = None) -> ToolRegistry:
+    """Give a registry that names every function of a graph, lambdas and local ones too.
+
+    It begins with *tools*. With it any graph can be written, and read again in this process.
+
+    >>> from flownb import Graph
+    >>> graph = Graph("g").add_node("double", lambda x: 2 * x)
+    >>> graph.to_react_flow(tools=own_tools(graph))["nodes"][0]["data"]["function"]
+    'double'
+    """
+    known = ToolRegistry()
+    for tool in (registries.tools if tools is None else tools).listing():
+        known.register(tool.name, tool.fn, tool.description)
+    for name, fn in _callables(graph):
+        if callable(fn) and not _is_data(fn) and known.name_of(fn) is None:
+            own = getattr(fn, "__name__", "")
+            free = own if own and not is_nameless(fn) and own not in known else name
+            while free in known:
+                free += "'"
+            known.register(free, fn)
+    return known
+
+
+def _is_data(fn: Any) -> bool:
+    """Whether a document holds it without a name."""
+    return isinstance(fn, (Condition, Placeholder)) or (
+        isinstance(fn, type) and ERRORS.get(fn.__name__) is fn
+    )
+
+
+def _callables(graph: Workflow) -> Iterator[tuple[str, Any]]:
+    """Name all that a document of the graph may have to name."""
+    for node in graph.nodes.values():
+        yield from _callables_of(node)
+    for edge in graph.edges.values():
+        yield f"{edge}, condition", edge.condition
+    yield from ((f"reducer {key}", fn) for key, fn in graph.reducers.items())
+    yield "state_model", graph.state_model
+    for loop, options in graph.options.items():
+        yield f"{loop}, on_error", options.get("on_error")
+        for key, opened in (options.get("resources") or {}).items():
+            yield f"{loop}, {key}", opened
+
+
+def _callables_of(node: Node) -> Iterable[tuple[str, Any]]:
+    yield node.name, type(node.fn) if isinstance(node.fn, BaseNode) else node.fn
+    for option in _CALLED:
+        yield f"{node.name}, {option}", getattr(node, option)
+    for retry in retries(node.retry):
+        for one in retry.on if isinstance(retry.on, tuple) else (retry.on,):
+            yield f"{node.name}, retry", one
+    yield f"{node.name}, model", node.queue and node.queue.model
