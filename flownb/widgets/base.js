@@ -7,13 +7,14 @@
  * @property {Object<string, any>} state how everything stands; changed in place
  * @property {(fn: () => void) => void} onScene call it when the scene is another one
  * @property {(fn: (changed: Object<string, any>) => void) => void} onState call it with changed keys
- * @property {(command: {do: string}) => void} send ask for something in Python
+ * @property {(command: {do: string}) => void} send ask for something in Python; it never throws
  * @property {(value: any) => void} select tell Python what is chosen, shortly after the last change
  */
 
 const SVG = "http://www.w3.org/2000/svg";
 const SELECT_AFTER = 120; // milliseconds
 const HERE_EVERY = 15000; // milliseconds: Python takes a page that says nothing for gone
+const SILENT = 8000; // milliseconds: all of the state comes every 5 seconds
 
 /**
  * Make an HTML element: properties starting with "on" are listeners, others attributes.
@@ -96,8 +97,9 @@ export function count(number) {
   return short(number / size) + unit;
 }
 
-/** Write a rate per second for people: 0, 0.25/s, 9.8/s, 120/s. */
+/** Write a rate per second for people: 0, 0.25/s, 9.8/s, 120/s; – if nobody can say yet. */
 export function rate(perSecond) {
+  if (perSecond === null || perSecond === undefined) return "–";
   if (!perSecond) return "0/s";
   return `${perSecond < 1000 ? short(perSecond) : count(perSecond)}/s`;
 }
@@ -106,6 +108,23 @@ function short(number) {
   if (number >= 99.95) return String(Math.round(number));
   const digits = number >= 9.995 ? 1 : 2;
   return String(Number(number.toFixed(digits)));
+}
+
+/**
+ * Say that nothing has been heard from Python, and why if that is known; "" as long as all is well.
+ * @param {{follows: boolean, silent: number, since: string, gone: boolean, asked: string}} now
+ *   follows: Python has promised news; silent: milliseconds; gone: the connection has been closed
+ */
+export function noNews({ follows, silent, since, gone, asked }) {
+  if (gone) return `not connected since ${since}: the kernel has ended`;
+  if (!follows || silent < SILENT) return "";
+  const sent = asked ? `; ${asked}: sent, not answered yet` : "";
+  return `no news since ${since}: the kernel is busy or has ended${sent}`;
+}
+
+/** Say how much a loop that has ended did, and in which time: "60 in 6.6 s". */
+export function inAll(released, elapsed) {
+  return `${count(released)} in ${duration(elapsed)}`;
 }
 
 /** Whether the user has asked the system for less motion. */
@@ -149,26 +168,54 @@ export function difference(before, after) {
 export function mount({ model, el }, parts) {
   const view = Math.random().toString(36).slice(2);
   const names = Object.keys(parts);
+  let [heardAt, gone, asked] = [new Date(), false, ""];
   const trouble = h("span");
   const error = h(
     "div", { class: "flownb-error", role: "alert", hidden: "" }, trouble,
     h("button", { type: "button", "aria-label": "dismiss", onclick: dismiss }, "×"),
   );
   const root = h("div", { class: `flownb fnb flownb-of-${names.length}` });
-  const stores = names.map((name) => makeStore(model, name));
+  const silence = h("div", { class: "flownb-silence", role: "status", hidden: "" });
+  const stores = names.map((name) => makeStore(model, name, ask));
   const places = h("div", { class: "flownb-parts" });
   const ends = names.map((name, i) => {
     const place = h("section", { class: `flownb-part flownb-${name}` });
     places.append(place);
     return parts[name](place, stores[i]);
   });
-  root.append(places, error);
+  root.append(silence, places, error);
   el.append(root);
   const blind = followTheme(root);
   const quiet = hideStill(model.get("scene").still);
 
+  /** Send a command to Python, if somebody can still take it. */
+  function ask(command) {
+    if (gone) return;
+    asked = command.view ? asked : command.do;
+    try {
+      model.send(command);
+    } catch {
+      lost(); // the kernel has taken the comm with it
+    }
+  }
+  function lost() {
+    gone = true;
+    for (const element of root.querySelectorAll("[data-do]")) attr(element, "disabled", "");
+    listen();
+  }
+  /** Tell whether there is still news; a page that hears nothing says that it is there. */
+  function listen() {
+    const silent = Date.now() - heardAt.getTime();
+    const follows = Boolean(model.get("state").follows) && !document.hidden;
+    const since = heardAt.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+    const words = noNews({ follows, silent, since, gone, asked });
+    if (words && silence.hidden) ask({ do: "here", view });
+    text(silence, words);
+    silence.hidden = !words;
+    root.classList.toggle("flownb-stale", Boolean(words));
+  }
   function dismiss() {
-    model.send({ do: "dismiss" });
+    ask({ do: "dismiss" });
     complain("");
   }
   function complain(words) {
@@ -181,9 +228,11 @@ export function mount({ model, el }, parts) {
   }
   let told = performance.now();
   function heard(message) {
+    [heardAt, gone, asked] = [new Date(), false, ""];
+    if (!silence.hidden) listen();
     if (performance.now() - told > HERE_EVERY && !document.hidden) {
       told = performance.now();
-      model.send({ do: "here", view });
+      ask({ do: "here", view });
     }
     const state = model.get("state");
     const changed = message.patch ?? difference(state, message.state ?? state);
@@ -191,15 +240,19 @@ export function mount({ model, el }, parts) {
     tell(changed);
   }
   const redraw = () => stores.forEach((store) => store.redrawn());
-  const leave = () => model.send({ do: "hide", view });
-  const back = () => document.hidden || model.send({ do: "here", view });
+  const leave = () => ask({ do: "hide", view });
+  const back = () => document.hidden || ask({ do: "here", view });
+  const clock = setInterval(listen, 1000);
+  model.on("comm_live_update", lost); // said by the front end when the kernel has been restarted
   model.on("msg:custom", heard);
   model.on("change:scene", redraw);
   globalThis.addEventListener?.("pagehide", leave);
   document.addEventListener?.("visibilitychange", back);
   complain(model.get("state").error);
-  model.send({ do: "show", view });
+  ask({ do: "show", view });
   return () => {
+    clearInterval(clock);
+    model.off("comm_live_update", lost);
     model.off("msg:custom", heard);
     model.off("change:scene", redraw);
     globalThis.removeEventListener?.("pagehide", leave);
@@ -212,7 +265,7 @@ export function mount({ model, el }, parts) {
   };
 }
 
-function makeStore(model, part) {
+function makeStore(model, part, send) {
   const scenes = [];
   const states = [];
   let timer = 0;
@@ -221,7 +274,7 @@ function makeStore(model, part) {
     state: own(part, model.get("state")),
     onScene: (fn) => scenes.push(fn),
     onState: (fn) => states.push(fn),
-    send: (command) => model.send(command),
+    send,
     select: (value) => {
       clearTimeout(timer);
       timer = setTimeout(() => {

@@ -9,7 +9,8 @@ arrive in any thread, so a handler only posts.
 travels as a message, all of it every 5 seconds, for a page that was not there yet.
 
 A page says now and then that it is there. One that was reloaded or has died cannot say
-good-bye: a view that has been silent for a while only keeps its still up to date.
+good-bye: a view that has been silent for a while only keeps its still up to date. The other
+way round, `follows` in the state promises the page more news: without any it says so.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ INTERVAL: Final = 0.1
 _WHOLE: Final = 5.0  # seconds after which all of the state is sent once more
 _PATIENCE: Final = 1.0  # seconds until a part that raised is asked again
 _SHARE: Final = 0.05  # of the event loop's time, that a view may take
+_LONGEST: Final = 0.5  # seconds between two looks, whatever a look costs
+_AFTER_CLICK: Final = 3.0  # seconds for which a view looks as often as it may: an answer comes
 _AWAY: Final = 45.0  # seconds without a word, after which a page is taken for gone
 _DOZE: Final = 10.0  # seconds between two looks when nobody is there
 _NOWHERE: Final = object()
@@ -73,6 +76,7 @@ class Live(anywidget.AnyWidget):
         self._pages: dict[str, float] = {}  # when each last sent something; "" is yet to come
         self._timer: asyncio.TimerHandle | None = None
         self._whole_at, self._error, self._ticking = 0.0, "", False
+        self._eager_until = 0.0
         self._still = Still(self.still)
         super().__init__(scene=self._scenes(), state=self._found())
         self.on_msg(self._on_command)
@@ -91,7 +95,8 @@ class Live(anywidget.AnyWidget):
             for name, part in self._parts.items()
             for key, value in part.state().items()
         }
-        return found | ({"error": self._error} if self._error else {})
+        found |= {"error": self._error} if self._error else {}
+        return found | ({"follows": True} if self._ticking else {})
 
     def refresh(self) -> None:
         """Send what has changed since it was last sent."""
@@ -149,21 +154,30 @@ class Live(anywidget.AnyWidget):
             self._timer.cancel()
         if not self._ticking:
             return
-        last, start = self._over(), time.perf_counter()
+        start = time.thread_time()
+        last = self._over() and all(part.is_final() for part in self._parts.values())
+        self._ticking = not last
         try:
             if last or self._is_watched():
                 self.refresh()
             self._still.refresh(repr(self), last=last)
-            took = time.perf_counter() - start
-            pause = max(INTERVAL, sending.shared.wait(), took / _SHARE)
+            pause = self._pause_after(time.thread_time() - start)
         except Exception as error:  # noqa: BLE001 - a view must not hurt what it shows
             self._complain(error)
             pause = _PATIENCE
-        if last:
-            self._ticking = False
-        elif self._home is not None:
-            pause = pause if self._is_watched() else _DOZE
+        if self._ticking and self._home is not None:
             self._timer = self._home.call_later(pause, self._tick)
+
+    def _pause_after(self, took: float) -> float:
+        """Give the seconds until the next look; this one *took* so much processor time.
+
+        Not wall time: a look that other threads interrupt would silence the view for seconds.
+        """
+        if not self._is_watched():
+            return _DOZE
+        if time.monotonic() < self._eager_until:
+            return INTERVAL
+        return min(_LONGEST, max(INTERVAL, sending.shared.wait(), took / _SHARE))
 
     def _is_watched(self) -> bool:
         return any(time.monotonic() - last < _AWAY for last in self._pages.values())
@@ -196,7 +210,7 @@ class Live(anywidget.AnyWidget):
             self._post(self._guarded, own[verb], command)
         elif verb in self._verbs:
             self._guarded(self._verbs[verb], command)
-            self._post(self._refresh_if_still)
+            self._post(self._look_now)
         else:
             self._post(self._asked, command)
 
@@ -205,7 +219,7 @@ class Live(anywidget.AnyWidget):
         for part in self._parts.values():
             every |= part.commands()
         self._guarded(every.get(str(command.get("do")), self._unknown), command)
-        self._refresh_if_still()
+        self._look_now()
 
     def _guarded(self, handler: Callable[[Any], Any], given: Any) -> None:
         try:
@@ -213,8 +227,12 @@ class Live(anywidget.AnyWidget):
         except Exception as error:  # noqa: BLE001 - shown under the widget
             self._post(self._complain, error)
 
-    def _refresh_if_still(self) -> None:
-        if not self._ticking and self.comm is not None:
+    def _look_now(self) -> None:
+        """Show at once what a click has changed, and soon what it will change."""
+        self._eager_until = time.monotonic() + _AFTER_CLICK
+        if self._ticking:
+            self._tick()
+        elif self.comm is not None:
             self.refresh()
 
     def _complain(self, error: Exception) -> None:

@@ -10,6 +10,12 @@ export const GLYPHS = {
 /** The states in which a loop does nothing any more, unless it is started. */
 export const ENDED = new Set(["stopped", "completed", "error"]);
 
+/** What a loop is said to do from the click on, until Python says how it stands. */
+export const ASKED = { start: "starting", pause: "pausing", resume: "resuming", step: "stepping", stop: "stopping" };
+
+/** Milliseconds until a click that has changed nothing is forgotten. */
+export const PATIENCE = 2000;
+
 export const ICONS = {
   start: "M4 2.5l9 5.5-9 5.5z",
   pause: "M4 3h3v10H4zM9 3h3v10H9z",

@@ -42,6 +42,10 @@ class Part:
         """Name the part's own commands, beside those that every live view has."""
         return {}
 
+    def is_final(self) -> bool:
+        """Whether nothing new can come once the run is over; until then `state()` is asked."""
+        return True
+
     def still(self) -> str:
         """Give the present picture or table as HTML, for when nothing is alive any more."""
         return ""

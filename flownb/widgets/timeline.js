@@ -238,7 +238,7 @@ function build(view, act) {
     tell: (now, from, to, rows, reel) => {
       const late = now.follow ? "" : `, ${duration(Math.max(0, now.now - to))} ago`;
       const silent = (performance.now() - now.at) / 1000;
-      const quiet = now.runs && silent > 2 ? `; no news for ${duration(Math.round(silent))}: the kernel is busy` : "";
+      const quiet = now.runs && silent > 2 ? `; no news for ${duration(Math.round(silent))}` : "";
       const left = reel.left ? `; ${reel.left.toLocaleString("en")} spans are not drawn` : "";
       text(words, `${second(Math.max(0, from), 0.1)} to ${second(Math.min(to, now.now), 0.1)} s${late}${left}${quiet}`);
       attr(canvas, "aria-label", `timeline of ${rows.length} nodes, ${duration(now.wide)} wide`);

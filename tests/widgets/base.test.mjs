@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { count, difference, duration, merge, own, rate } from "../../flownb/widgets/base.js";
+import { count, difference, duration, inAll, merge, noNews, own, rate } from "../../flownb/widgets/base.js";
 
 test("durations are written for people", () => {
   const found = [0, 0.00123, 0.0994, 0.34, 0.9996, 2.5, 119, 180, 7200, null, NaN].map(duration);
@@ -14,6 +14,8 @@ test("counts and rates are written for people", () => {
     [0, 999, 1234, 34_999, 999_499, 999_500, 1.5e9].map(count),
     ["0", "999", "1.23k", "35k", "999k", "1M", "1.5G"],
   );
+  assert.equal(inAll(60, 6.62), "60 in 6.62 s");
+  assert.equal(rate(null), "–");
   assert.deepEqual([0, 0.25, 9.99, 120.4, 4321].map(rate), ["0/s", "0.25/s", "9.99/s", "120/s", "4.32k/s"]);
 });
 
@@ -35,4 +37,13 @@ test("a key named like a property of every object is a key", () => {
   merge(state, JSON.parse('{"__proto__": {"polluted": true}, "constructor": 1}'));
   assert.equal({}.polluted, undefined);
   assert.equal(state.constructor, 1);
+});
+
+test("a view that hears nothing says so, and why only if that is known", () => {
+  const now = { follows: true, silent: 9000, since: "15:31", gone: false, asked: "" };
+  assert.equal(noNews({ ...now, silent: 5000 }), "");
+  assert.equal(noNews({ ...now, follows: false }), "");
+  assert.equal(noNews(now), "no news since 15:31: the kernel is busy or has ended");
+  assert.match(noNews({ ...now, asked: "pause" }), /; pause: sent, not answered yet$/);
+  assert.equal(noNews({ ...now, gone: true }), "not connected since 15:31: the kernel has ended");
 });
