@@ -1,7 +1,7 @@
 // How does the graph look while it runs? Its picture, and on it what happens.
-import { attr, count, drawPicture, h, rate, s, text } from "./base.js";
+import { attr, drawPicture, h, inAll, rate, s, text } from "./base.js";
 import { chip, spoken } from "./badges.js";
-import { ENDED, GLYPHS, ICONS, button } from "./controls.js";
+import { ASKED, ENDED, GLYPHS, ICONS, PATIENCE, button } from "./controls.js";
 import { crossed, dots } from "./edge_flow.js";
 import { panel } from "./panel.js";
 import { near, stage } from "./viewport.js";
@@ -163,11 +163,11 @@ export function dag(el, store) {
     chips.get(id).show(now, store.state[`gauge ${id}`]);
   }
 
-  function loop([name, state, released, perSecond, inFlight, slots]) {
+  function loop([name, state, released, perSecond, inFlight, slots, , elapsed]) {
     const lane = lanes.get(name);
     if (!lane) return;
     const flight = inFlight ? ` · ${inFlight}/${slots} in flight` : "";
-    const done = ENDED.has(state) ? `${count(released)} items` : rate(perSecond);
+    const done = ENDED.has(state) ? inAll(released, elapsed) : rate(perSecond);
     text(lane.words, `${lane.name}${GLYPHS[state]} ${state} · ${done}${flight}`);
     attr(lane.words, "data-state", state);
     ask(lane.hold, ENDED.has(state) ? "start" : HELD.has(state) ? "resume" : "pause", name);
@@ -179,7 +179,11 @@ export function dag(el, store) {
   function ask(control, verb, name) {
     attr(control.icon, "d", ICONS[verb]);
     attr(control.el, "aria-label", `${verb} ${name}`);
-    control.act = () => store.send({ do: verb, loop: name });
+    control.act = () => {
+      store.send({ do: verb, loop: name });
+      text(lanes.get(name).words, `${lanes.get(name).name}${ASKED[verb]}`);
+      setTimeout(() => Object.entries(store.state).forEach(([key, now]) => key.startsWith("loop ") && now[0] === name && loop(now)), PATIENCE);
+    };
   }
 
   function move() {
@@ -264,9 +268,7 @@ export function neighbour(scene, box, key) {
 export function summary(loops) {
   const states = new Map();
   for (const [, state] of loops) states.set(state, (states.get(state) ?? 0) + 1);
-  const parts = [...states].map(([state, n]) => `${n} ${n === 1 ? "loop" : "loops"} ${state}`);
-  const total = loops.reduce((all, [, , , perSecond]) => all + perSecond, 0);
-  return [...parts, ...(total ? [rate(total)] : [])].join(" · ");
+  return [...states].map(([state, n]) => `${n} ${n === 1 ? "loop" : "loops"} ${state}`).join(" · ");
 }
 
 function plain(label, words, act) {

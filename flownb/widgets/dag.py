@@ -6,27 +6,34 @@ A click on a node shows its details: its figures, last error, last outputs and l
 from __future__ import annotations
 
 import time
+from collections import Counter, deque
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from flownb.errors import FlowError, told
 from flownb.notebook.graph.captions import Captions
-from flownb.notebook.graph.live_state import draw_running, rooms
+from flownb.notebook.graph.live_state import LoopNow, NodeNow, Now, Wait, draw_running, rooms
 from flownb.notebook.graph.scene import SPARE, Box, Line, draw, scene
+from flownb.notebook.live.rates import two_digits
 from flownb.notebook.picture.text import brief, clean
 from flownb.notebook.repr import page
-from flownb.widgets.dag_state import DagState
+from flownb.widgets.monitor import Reading, monitor_of
 from flownb.widgets.part import Part, shapes
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Iterable
 
+    from flownb.engine.orchestrator.loop_run import LoopRun
     from flownb.engine.orchestrator.orchestrator import Orchestrator
     from flownb.errors import Failure
+    from flownb.records.events import NodeState, Span
     from flownb.records.metrics import NodeMetrics
 
 _CLOSER_EVERY: Final = 0.5  # seconds: a look at one node costs more than one at all of them
 _MOST_WAITS: Final = 5
+_LOOKS: Final = 15  # how many of the last looks decide who is waited for
+_SHARE: Final = 0.15  # of the time: a shorter wait is not worth a word
+_WORST: Final[tuple[NodeState, ...]] = ("failing", "retrying", "healthy", "idle")
 
 
 class Dag(Part):
@@ -37,6 +44,7 @@ class Dag(Part):
     def __init__(self, orch: Orchestrator) -> None:
         self._orch = orch
         self._scene = scene(orch.workflow, live=True)
+        self._monitor = monitor_of(orch)
         self._reading = DagState(orch)
         self._chosen: str | None = None
         self._closer: dict[str, Any] | None = None
@@ -92,10 +100,101 @@ class Dag(Part):
         chosen = next((box.name for box in self._scene.boxes if box.id == value), None)
         self._chosen, self._closer = chosen, None
 
+    def is_final(self) -> bool:
+        """Whether the queues have told how they stand at the end."""
+        return self._monitor.is_final()
+
     def still(self) -> str:
         """Give the picture of the graph as it stands."""
         found = scene(self._orch.workflow, live=True)
         return page(draw_running(found, self._reading.now()), [])
+
+
+class DagState:
+    """How every node, loop and queue of a run stands, and who waits for whom."""
+
+    def __init__(self, orch: Orchestrator) -> None:
+        self._orch, self._monitor = orch, monitor_of(orch)
+        self._holders: dict[str, deque[tuple[str, ...]]] = {}
+        self._reading: Reading | None = None
+        self._now = Now()
+
+    def now(self) -> Now:
+        """Say how it stands at the last reading."""
+        reading = self._monitor.look()
+        if reading is not self._reading:
+            self._reading, self._now = reading, self._of(reading)
+        return self._now
+
+    def _of(self, reading: Reading) -> Now:
+        runs = [run for run in self._orch._live.loop_runs.values() if run.name in reading.spans]
+        waits = (self._wait(run, reading.spans[run.name]) for run in runs)
+        return Now(
+            self._nodes(reading),
+            {run.name: self._loop(run, reading) for run in runs},
+            self._queues(reading),
+            tuple(sorted(filter(None, waits), key=lambda w: -w.seconds)),
+        )
+
+    def _nodes(self, reading: Reading) -> dict[str, NodeNow]:
+        """Count what each node did and does, in all loops it belongs to."""
+        found: dict[str, dict[str, NodeMetrics]] = {}
+        for loop, metrics in reading.sample.loops.items():
+            for node, known in metrics.nodes.items():
+                found.setdefault(node, {})[loop] = known
+        every = (span for spans in reading.spans.values() for span in spans)
+        running = Counter(span.node for span in every if span.kind == "work")
+        return {
+            node: NodeNow(
+                min((m.state for m in of.values()), key=_WORST.index),
+                sum(m.calls for m in of.values()),
+                sum(m.failed for m in of.values()),
+                0.0 if reading.over else self._calls(node, of),
+                running[node],
+                sum(m.retries for m in of.values()),
+            )
+            for node, of in found.items()
+        }
+
+    def _calls(self, node: str, loops: Iterable[str]) -> float:
+        return two_digits(sum(self._monitor.rates.calls(loop, node) for loop in loops))
+
+    def _loop(self, run: LoopRun, reading: Reading) -> LoopNow:
+        m, state = reading.sample.loops[run.name], reading.status[run.name].state
+        rate = two_digits(self._monitor.rates.rate(run.name, state))
+        slots = (m.in_flight, m.max_in_flight)
+        return LoopNow(state, m.released, rate, *slots, m.failed, m.elapsed)
+
+    def _queues(self, reading: Reading) -> dict[str, tuple[int, int, int]]:
+        found = {}
+        for node in list(self._orch.workflow.nodes.values()):
+            stats = reading.sample.queues.get(node.queue.name) if node.queue else None
+            if node.queue is not None and stats is not None:
+                found[node.name] = (stats.depth, stats.pending, node.queue.maxlen or 0)
+        return found
+
+    def _wait(self, run: LoopRun, spans: list[Span]) -> Wait | None:
+        """Say for whom a producer waits and how long for each item; None if it hardly does."""
+        name = run.name
+        mine = {s.kind: s for s in spans if s.node == name and s.kind != "work"}
+        looks = self._holders.setdefault(name, deque(maxlen=_LOOKS))
+        if "wait" in mine and "throttled" not in mine:
+            looks.append(_holders(run, spans, mine["wait"].iteration))
+        _, waiting, throttled = self._monitor.rates.split(name)
+        kind, share = ("throttled", throttled) if throttled > waiting else ("wait", waiting)
+        if run.state != "running" or share < _SHARE or (kind == "wait" and not looks):
+            return None
+        items = self._monitor.rates.rate(name)
+        length = max(share / items if items else 0.0, mine[kind].duration if kind in mine else 0.0)
+        nodes = Counter(looks).most_common(1)[0][0] if kind == "wait" else ()
+        return Wait(name, nodes, length, kind)
+
+
+def _holders(run: LoopRun, spans: list[Span], iteration: int) -> tuple[str, ...]:
+    """Name the awaited nodes that are at work for an item."""
+    away = {n.name for n in run.manager.plan.nodes if n.detached}
+    names = (s.node for s in spans if s.iteration == iteration and s.node != run.name)
+    return tuple(dict.fromkeys(name for name in names if name not in away))
 
 
 def _box(box: Box, room: float) -> dict[str, Any]:

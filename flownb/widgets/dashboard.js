@@ -1,12 +1,11 @@
 // Is it keeping up, and who holds it back? A row for each loop, a row for each queue.
-import { attr, count, duration, h, rate, s, text } from "./base.js";
-import { button, ENDED, GLYPHS } from "./controls.js";
+import { attr, count, duration, h, inAll, rate, s, text } from "./base.js";
+import { ASKED, button, ENDED, GLYPHS, PATIENCE } from "./controls.js";
 
 const COLUMNS = ["state", "loop", "per second", "last minute", "producer's time", "in flight", "p50 · p99", "trouble", ""];
 const QUEUE_COLUMNS = ["queue", "depth", "not delivered", "not acked", "grows"];
 const VERBS = ["start", "pause", "resume", "step", "stop"];
 const FIRST = 4; // warnings that are seen at once
-const PATIENCE = 2000; // milliseconds until a button that changed nothing may be pressed again
 
 /** Show the dashboard. @param {HTMLElement} el @param {import("./base.js").Store} store */
 export function dashboard(el, store) {
@@ -120,7 +119,8 @@ function tell(list, alarms) {
 // -- a loop ----------------------------------------------------------------------
 
 function loopRow(loop, store) {
-  const parts = [stateCell(), nameCell(loop), rateCell(), sparkCell(), splitCell(), slotsCell(), takesCell(), troubleCell(), toolsCell(loop, store)];
+  const state = stateCell();
+  const parts = [state, nameCell(loop), rateCell(), sparkCell(), splitCell(), slotsCell(), takesCell(), troubleCell(), toolsCell(loop, store, state.asked)];
   const element = h("div", { class: "flownb-row", role: "row" }, ...parts.map((part) => part.element));
   const takers = {};
   for (const part of parts) {
@@ -133,13 +133,16 @@ function stateCell() {
   const glyph = h("span", { class: "flownb-glyph", "aria-hidden": "true" });
   const word = h("span");
   const element = cell("state", "", glyph, word);
+  let now = ["", ""];
   const state = ([name, reason]) => {
+    now = [name, reason];
     attr(element, "data-state", name);
     attr(element, "title", reason || null);
     text(glyph, GLYPHS[name] ?? "○");
     text(word, name);
   };
-  return { element, takes: { state } };
+  const asked = (verb) => (verb ? text(word, ASKED[verb]) : state(now));
+  return { element, asked, takes: { state } };
 }
 
 function nameCell(loop) {
@@ -154,7 +157,7 @@ function rateCell() {
   return {
     element,
     takes: {
-      rate: (value) => text(words, rate(value)),
+      rate: ([value, ended]) => text(words, ended ? inAll(...ended) : rate(value)),
       items: ([released]) => {
         text(items, `${count(released)} in all`);
         attr(items, "title", `${released.toLocaleString("en")} iterations`);
@@ -244,15 +247,21 @@ function troubleCell() {
   };
 }
 
-function toolsCell(loop, store) {
+function toolsCell(loop, store, asked) {
   const ask = (verb) => () => {
     store.send({ do: verb, loop: loop.name });
-    waiting = verb;
-    setTimeout(() => ((waiting = ""), allow()), PATIENCE);
+    [waiting, waited] = [verb, setTimeout(forget, PATIENCE)];
+    asked(verb);
+    allow();
+  };
+  const forget = () => {
+    clearTimeout(waited);
+    waiting = "";
+    asked("");
     allow();
   };
   const all = VERBS.map((verb) => button(verb, `${verb} ${loop.shown}`, ask(verb)));
-  let [state, waiting] = ["", ""];
+  let [state, waiting, waited] = ["", "", 0];
   const allow = () => {
     const can = possible(state ? [state] : []);
     const first = ENDED.has(state) ? "start" : can[2] ? "resume" : "pause"; // one of three has room
@@ -263,7 +272,7 @@ function toolsCell(loop, store) {
   };
   allow();
   const tools = h("div", { class: "flownb-tools", role: "group", "aria-label": loop.shown }, ...all);
-  return { element: cell("tools", "", tools), takes: { state: ([name]) => ((state = name), (waiting = ""), allow()) } };
+  return { element: cell("tools", "", tools), takes: { state: ([name]) => ((state = name), forget()) } };
 }
 
 // -- a queue ---------------------------------------------------------------------
@@ -276,6 +285,11 @@ function queueRow(queue) {
   const cells = figures.map(([element, label], i) => cell("figure", label, element, ...(i === 0 ? [bar] : [])));
   const element = h("div", { class: "flownb-row", role: "row" }, name, ...cells);
   let most = queue.maxlen ?? 10;
+  const unknown = () => {
+    fill.style.width = "0";
+    figures.forEach(([element]) => text(element, "–"));
+    element.classList.remove("flownb-growing");
+  };
   const now = ([depth, lag, pending, grows]) => {
     most = queue.maxlen ?? Math.max(most, depth);
     fill.style.width = `${Math.min(100, (100 * depth) / most)}%`;
@@ -284,7 +298,7 @@ function queueRow(queue) {
     words.forEach((word, i) => text(figures[i][0], word));
     element.classList.toggle("flownb-growing", grows > 0.5 && depth > 10);
   };
-  return { element, show: (what, value) => what === "now" && value && now(value) };
+  return { element, show: (what, value) => what === "now" && (value ? now(value) : unknown()) };
 }
 
 /** Write by how much a queue grows: "+12/s", "-3/s", "no". */

@@ -23,7 +23,7 @@ from distributed import Client, LocalCluster
 from flownb import Graph
 from flownb.errors import GraphError
 from flownb.queues.servers import spawned
-from flownb.widgets.dag_state import DagState
+from flownb.widgets.dag import DagState
 from tests.engine.hosts.test_equality import everything, story
 from tests.support.live import one
 

@@ -178,7 +178,7 @@ async def test_an_ended_run_has_no_rates_any_more():
         await until(orch.is_over)
         state = part.state()
     assert state["over"]
-    assert state["loop 0"][3] == 0
+    assert state["loop 0"][2:4] == [50, None]
     assert {row[3] for row in named(part, state).values()} == {0}
 
 

@@ -37,7 +37,7 @@ async def test_states_figures_and_queues_of_a_run_arrive():
     async with two_loops().start() as orch:
         view = orch.dashboard()
         view.start()
-        await until(lambda: (key(view, "rate") or 0) > 10, "a rate")
+        await until(lambda: (key(view, "rate")[0] or 0) > 10, "a rate")
         await until(lambda: key(view, "items", 1)[0] > 5, "the reader's items")
         await until(lambda: "dashboard/q0.now" in view.state, "the queue")
         assert [x["name"] for x in view.scene["dashboard"]["loops"]] == ["days", "storms"]
@@ -106,6 +106,47 @@ async def test_a_run_that_is_over_is_shown_as_it_ended():
     assert "✓ completed" in view.still()
     await until(lambda: not view._ticking)
     view.close()
+
+
+@live
+async def test_the_queues_of_a_run_that_is_over_are_read_once_more():
+    graph = two_loops().add_producer("days", range(40), every=0.001)
+    orch = graph.add_node("rank", lambda x: time.sleep(0.01) or x).start()
+    view = orch.view()
+    view.start()
+    await until(lambda: (view.state.get("dashboard/q0.now") or [0])[0] > 3, "a backlog")
+    await orch.wait(timeout=30)
+    await until(lambda: not view._ticking)
+    assert view.state["dashboard/q0.now"][:3] == [0, 0, 0]
+    assert key(view, "rate", 1) == [
+        None,
+        [40, pytest.approx(orch.metrics()["storms"].elapsed, rel=0.01)],
+    ]
+    box = next(b["id"] for b in view.scene["dag"]["boxes"] if b["name"] == "wet")
+    assert view.state[f"dag/gauge {box}"][0] == 0
+    view.close()
+
+
+@live
+async def test_all_parts_of_all_views_tell_of_one_moment():
+    async with two_loops().start() as orch:
+        views = [orch.view(), orch.dag(), orch.dashboard()]
+        for _ in range(30):
+            await asyncio.sleep(0.03)
+            for view in views:
+                view.refresh()
+            said = [
+                (value[1], value[2], value[3])
+                for view in views for name, value in view.state.items()
+                if name.startswith("dag/loop 0")
+            ]  # fmt: skip
+            told = [
+                (key(view, "state")[0], key(view, "items")[0], key(view, "rate")[0])
+                for view in views if "dashboard" in view.scene
+            ]  # fmt: skip
+            assert len({*said, *told}) == 1, (said, told)
+        for view in views:
+            view.close()
 
 
 @live

@@ -13,6 +13,7 @@ from flownb.notebook.graph.scene import draw
 from flownb.notebook.live.status import state_word
 from flownb.notebook.picture.shapes import Group, Look, Mark, Picture, Rect, Writing, round_box
 from flownb.notebook.picture.text import brief, seconds, width
+from flownb.records.events import ENDED
 
 if TYPE_CHECKING:
     from flownb.notebook.graph.scene import Box, Scene, Swimlane
@@ -50,14 +51,15 @@ class NodeNow(NamedTuple):
 
 
 class LoopNow(NamedTuple):
-    """How a loop stands; `rate` in released items per second."""
+    """How a loop stands; `rate` in released items per second, None if it has or says none."""
 
     state: LoopState
     released: int = 0
-    rate: float = 0.0
+    rate: float | None = 0.0
     in_flight: int = 0
     slots: int = 0
     failed: int = 0
+    elapsed: float = 0.0
 
 
 class Wait(NamedTuple):
@@ -190,4 +192,11 @@ def _of_loop(name: str, now: Now, among: int) -> str:
         return ""
     called = f"{brief(name, 20)} " if among > 1 else ""
     flight = f" · {loop.in_flight}/{loop.slots} in flight" if loop.in_flight else ""
-    return f"{called}{state_word(loop.state)} · {short(loop.rate)}/s{flight}"
+    return f"{called}{state_word(loop.state)} · {_pace(loop)}{flight}"
+
+
+def _pace(loop: LoopNow) -> str:
+    """Say how fast a loop is, or how much it did in which time."""
+    if loop.state in ENDED:
+        return f"{short(loop.released)} in {seconds(float(f'{loop.elapsed:.2g}'))} s"
+    return "-/s" if loop.rate is None else f"{short(loop.rate)}/s"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from flownb.notebook.live.alerts import alerts
+from flownb.notebook.live.rates import two_digits
 from flownb.notebook.live.status import state_word
 from flownb.notebook.picture.table import table
 from flownb.notebook.picture.text import brief, clean, seconds, xml
@@ -74,9 +75,10 @@ class DashboardFigures:
     def _of_loop(self, key: str, s: LoopStatus) -> dict[str, Any]:
         m = self.rates.last.loops[s.loop]
         rate, shares = self._now(s)
+        ended = [m.released, _round(m.elapsed)] if s.state in ENDED else None
         return {
-            f"{key}.rate": _round(rate),
-            f"{key}.ring": [_round(r) for r in self.rates.ring(s.loop)],
+            f"{key}.rate": [two_digits(rate), ended],
+            f"{key}.ring": [two_digits(r) for r in self.rates.ring(s.loop)],
             f"{key}.split": [round(100 * share) for share in shares],
             f"{key}.held": clean(self.rates.held_by(s.loop), _NAME),
             f"{key}.items": [m.released, m.done, m.failed, m.dropped, m.overruns],
@@ -86,11 +88,11 @@ class DashboardFigures:
             f"{key}.error": clean(s.last_error, 2 * _NAME),
         }
 
-    def _now(self, s: LoopStatus) -> tuple[float, tuple[float, float, float]]:
+    def _now(self, s: LoopStatus) -> tuple[float | None, tuple[float, float, float]]:
         """Give rate and shares: of the last seconds, of the whole run once it has ended."""
+        rate = self.rates.rate(s.loop, s.state)
         if s.state in ENDED:
-            return s.rate, self._shares_of_all(self.rates.last.loops[s.loop])
-        rate = 0.0 if s.state == "paused" else self.rates.rate(s.loop)
+            return rate, self._shares_of_all(self.rates.last.loops[s.loop])
         return rate, self.rates.split(s.loop)
 
     def _shares_of_all(self, m: LoopMetrics) -> tuple[float, float, float]:
@@ -102,7 +104,7 @@ class DashboardFigures:
         if stats is None:
             return {}
         grows = self.rates.growth(spec.name)
-        return {f"{key}.now": [stats.depth, stats.lag, stats.pending, _round(grows)]}
+        return {f"{key}.now": [stats.depth, stats.lag, stats.pending, two_digits(grows)]}
 
     # -- for what stays --------------------------------------------------------
 
@@ -121,8 +123,13 @@ class DashboardFigures:
     def _loop_row(self, s: LoopStatus) -> list[Any]:
         m = self.rates.last.loops[s.loop]
         rate, shares = self._now(s)
+        said = (
+            f"{m.released:,} in {seconds(_round(m.elapsed))} s"
+            if s.state in ENDED
+            else two_digits(rate)
+        )
         return [
-            brief(s.loop), state_word(s.state), _round(rate), m.released, m.failed,
+            brief(s.loop), state_word(s.state), said, m.released, m.failed,
             sum(n.retries for n in m.nodes.values()), f"{m.in_flight} of {m.max_in_flight}",
             *(f"{share:.0%}" for share in shares), brief(self.rates.held_by(s.loop)),
             seconds(_round(m.p50)), seconds(_round(m.p99)),
@@ -132,7 +139,7 @@ class DashboardFigures:
         stats = self.rates.last.queues.get(spec.name)
         if stats is None:
             return [brief(spec.name), None, None, None, None]
-        grows = _round(self.rates.growth(spec.name))
+        grows = two_digits(self.rates.growth(spec.name))
         return [brief(spec.name), stats.depth, stats.lag, stats.pending, grows]
 
 

@@ -11,10 +11,13 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, overload
+
+from flownb.records.events import ENDED
 
 if TYPE_CHECKING:
     from flownb.queues.spec import QueueStats
+    from flownb.records.events import LoopState
     from flownb.records.metrics import LoopMetrics
 
 MINUTE: Final = 60  # seconds that are looked back
@@ -69,9 +72,11 @@ class RunRates:
     def __init__(self) -> None:
         self._samples: deque[Sample] = deque()
         self._seconds: deque[Sample] = deque(maxlen=MINUTE + 1)  # one for each second
+        self._found: dict[tuple[float, str], Sample] = {}  # by `since`, of the last sample
 
     def add(self, sample: Sample) -> None:
         """Take the next sample."""
+        self._found.clear()
         self._samples.append(sample)
         while sample.time - self._samples[0].time > 2 * WINDOW:
             self._samples.popleft()
@@ -88,6 +93,12 @@ class RunRates:
 
         With a *loop*: one that knows it, since it was started.
         """
+        found = self._found.get((seconds, loop))
+        if found is None:
+            found = self._found[seconds, loop] = self._look_back(seconds, loop)
+        return found
+
+    def _look_back(self, seconds: float, loop: str) -> Sample:
         every = (*self._seconds, *self._samples)
         known = [s for s in every if not loop or self._counts(s, loop)] or [self.last]
         old = [s for s in known if s.time <= self.last.time - seconds + 1e-6]
@@ -100,16 +111,32 @@ class RunRates:
 
     # -- what one moment is like -----------------------------------------------
 
-    def rate(self, loop: str) -> float:
-        """Released items per second: of the last seconds, of more when few were released."""
-        per_second = 0.0
+    def rate(self, loop: str, state: LoopState = "running") -> float | None:
+        """Released items per second: of the last seconds, of more when few were released.
+
+        None as long as neither five items nor ten seconds say what it is, and for a loop that
+        has ended: it has no rate any more, but so many items in so many seconds.
+        """
+        if state in ENDED or state == "paused":
+            return None if state in ENDED else 0.0
         for window in (WINDOW, 3 * WINDOW, float(MINUTE)):
             before, now = self.since(window, loop), self.last
-            items = now.loops[loop].released - before.loops[loop].released
-            per_second = _per(items, now.time - before.time)
+            items, seconds = (
+                now.loops[loop].released - before.loops[loop].released,
+                now.time - before.time,
+            )
             if items >= _ENOUGH:
                 break
-        return per_second
+        if items >= _ENOUGH or seconds >= 2 * WINDOW:
+            return _per(items, seconds)
+        return whole_rate(now.loops[loop].released, now.loops[loop].elapsed)
+
+    def calls(self, loop: str, node: str) -> float:
+        """Calls of a node per second, over the last seconds."""
+        before, now = self.since(WINDOW, loop), self.last
+        then = before.loops[loop].nodes.get(node)
+        calls = now.loops[loop].nodes[node].calls - (then.calls if then else 0)
+        return _per(max(0, calls), now.time - before.time)
 
     def ring(self, loop: str) -> list[float]:
         """Give the rate of each of the last seconds, the newest last."""
@@ -154,6 +181,30 @@ class RunRates:
         """Give the share of the last seconds for which the kernel was not free."""
         before = self.since(2 * WINDOW)
         return min(1.0, _per(self.last.busy - before.busy, self.last.time - before.time))
+
+
+def whole_rate(items: int, seconds: float) -> float | None:
+    """Give so many items in so many seconds per second; None if that says nothing yet.
+
+    >>> whole_rate(1, 0.004), whole_rate(20, 2.0), whole_rate(1, 10.0)
+    (None, 10.0, 0.1)
+    """
+    return _per(items, seconds) if items >= _ENOUGH or seconds >= 2 * WINDOW else None
+
+
+@overload
+def two_digits(rate: float) -> float: ...
+@overload
+def two_digits(rate: None) -> None: ...
+@overload
+def two_digits(rate: float | None) -> float | None: ...
+def two_digits(rate: float | None) -> float | None:
+    """Round a rate to what can be known of it: the third digit would only flicker.
+
+    >>> [two_digits(rate) for rate in (0.0, 1.987, 9.96, 264.1, None)]
+    [0.0, 2.0, 10.0, 260.0, None]
+    """
+    return None if rate is None else float(f"{rate:.2g}")
 
 
 def _time(sample: Sample) -> float:

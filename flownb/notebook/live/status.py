@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from flownb.notebook.live.rates import two_digits, whole_rate
 from flownb.notebook.picture.table import table
 from flownb.notebook.picture.text import brief, seconds
 
@@ -69,7 +70,7 @@ def _row(s: LoopStatus) -> list[Any]:
         state_word(s.state),
         s.pool,
         s.iterations,
-        round(s.rate, 1),
+        two_digits(whole_rate(s.iterations, s.iterations / s.rate if s.rate else 0.0)),
         s.failed,
         s.in_flight,
         note,

@@ -17,7 +17,7 @@ from flownb.engine.loop.slots import Slots
 from flownb.engine.observe.history import open_calls
 from flownb.engine.remote.forwarder import Forwarder
 from flownb.records.events import Event, Span
-from flownb.widgets.dag_state import DagState
+from flownb.widgets.dag import DagState
 from tests.support.live import live, one, until
 
 pytestmark = pytest.mark.wallclock

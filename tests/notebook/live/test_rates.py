@@ -244,10 +244,23 @@ def test_figures_that_stand_still_do_not_change():
     assert {k for k in second if first[k] != second[k]} == set()
 
 
-def test_a_paused_loop_has_no_rate_and_one_that_has_ended_its_mean():
+def test_a_paused_loop_has_no_rate_and_one_that_has_ended_so_many_items_in_so_many_seconds():
     rates, _ = followed(chain("a", every=0.1), until=5)
-    assert board(rates, status(state="paused")).figures()["l0.rate"] == 0
-    assert board(rates, status(state="stopped", rate=7.123)).figures()["l0.rate"] == 7.12
+    assert board(rates, status(state="paused")).figures()["l0.rate"] == [0, None]
+    m = rates.last.loops["p"]
+    ended = board(rates, status(state="stopped"))
+    assert ended.figures()["l0.rate"] == [None, [m.released, pytest.approx(m.elapsed, rel=0.01)]]
+    assert f"{m.released} in {m.elapsed:.3g} s" in ended.html()
+
+
+def test_nobody_says_a_rate_before_five_items_or_ten_seconds_tell_it():
+    at = [LoopMetrics("p", produced=n, released=n, elapsed=n * 0.004) for n in range(9)]
+    rates = rates_of(Sample(0, {"p": at[0]}), Sample(0.004, {"p": at[1]}))
+    assert rates.rate("p") is None
+    assert board(rates).figures()["l0.rate"] == [None, None]
+    slow = [Sample(t, {"p": LoopMetrics("p", released=t // 8, elapsed=t)}) for t in range(20)]
+    assert rates_of(*slow[:9]).rate("p") is None
+    assert rates_of(*slow).rate("p") == pytest.approx(2 / 19)
 
 
 def test_a_loop_that_was_added_after_the_last_look_waits_for_the_next():

@@ -1,0 +1,130 @@
+"""What do all views of a run know of it? Its counters, rates, queues, from one `Monitor`.
+
+Views that looked for themselves, each at its own moment, would show one loop with several
+counts and rates. The depths of queues are asked for twice a second at most, and known when
+Redis has replied.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Final, NamedTuple
+from weakref import WeakValueDictionary
+
+from flownb.engine.observe.history import open_calls, open_seconds
+from flownb.notebook.live.rates import RunRates, Sample
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from flownb.engine.orchestrator.orchestrator import Orchestrator
+    from flownb.plan.loop_plan import LoopPlan
+    from flownb.queues.spec import QueueStats
+    from flownb.records.events import Span
+    from flownb.records.metrics import Status
+
+_EVERY: Final = 0.2  # seconds between two looks at the counters: figures stay calm
+_QUEUES: Final = 0.5
+_PATIENCE: Final = 2.0  # seconds for the last reply, when the run has ended
+_monitors: WeakValueDictionary[int, Monitor] = WeakValueDictionary()
+
+
+class Reading(NamedTuple):
+    """What one look found; `spans` are the open calls of each loop."""
+
+    status: Status
+    sample: Sample
+    spans: Mapping[str, list[Span]]
+    over: bool
+
+
+class Monitor:
+    """Looks at a run again and again, for all views of it."""
+
+    def __init__(self, orch: Orchestrator) -> None:
+        self._orch = orch
+        self.rates = RunRates()
+        self._queues: dict[str, QueueStats] = {}
+        self._asking: asyncio.Task[None] | None = None
+        self._next = self._next_queues = 0.0
+        self._over_at = float("inf")
+        self._seen: tuple[object, ...] = ()
+        self._reading: Reading | None = None
+
+    def look(self) -> Reading:
+        """Give the last reading; take one first if it is old, or a loop has changed its state."""
+        runs, over = list(self._orch._live.loop_runs.values()), self._orch.is_over()
+        seen = (over, *((run.name, run.state) for run in runs))
+        if self._reading is None or seen != self._seen or time.monotonic() >= self._next:
+            self._seen, self._next = seen, time.monotonic() + _EVERY
+            self._reading = self._take(over=over)
+        return self._reading
+
+    def _take(self, *, over: bool) -> Reading:
+        self._look_at_queues(over=over)
+        runs = list(self._orch._live.loop_runs.values())
+        seconds = {run.name: open_seconds(run.manager) for run in runs}
+        sample = Sample(
+            time.monotonic(),
+            {run.name: run.metrics() for run in runs},
+            {name: nodes for name, (nodes, _) in seconds.items()},
+            {name: kinds for name, (_, kinds) in seconds.items()},
+            {run.name: _awaited(run.manager.plan) for run in runs},
+            dict(self._queues),
+            self._orch._live.heartbeat.busy,
+        )
+        self.rates.add(sample)
+        spans = {run.name: open_calls(run.manager) for run in runs}
+        return Reading(self._orch.status(), sample, spans, over)
+
+    def is_final(self) -> bool:
+        """Whether a run that is over has told all: its queues are read once more at the end."""
+        told = self._asking is None or self._asking.done()
+        patient = time.monotonic() <= self._over_at + _PATIENCE
+        return self._over_at < float("inf") and (told or not patient)
+
+    def _look_at_queues(self, *, over: bool) -> None:
+        """Ask the server now and then, one question at a time: it may be slow, or gone."""
+        now = time.monotonic()
+        if not over:
+            self._over_at = float("inf")
+        elif self._over_at > now:  # what was known is from before the end
+            self._over_at, self._next_queues = now, 0.0
+            self._queues.clear()
+            self._asking = None
+        elif self._next_queues:
+            return
+        asking = self._asking is not None and not self._asking.done()
+        if asking or now < self._next_queues or not self._orch._live.specs or not _has_event_loop():
+            return
+        self._next_queues = now + _QUEUES
+        self._asking = asyncio.get_running_loop().create_task(self._ask())
+
+    async def _ask(self) -> None:
+        for spec in list(self._orch._live.specs):
+            try:
+                self._queues[spec.name] = await self._orch.queues.stats(spec.name)
+            except Exception:  # noqa: BLE001 - the server is away: the figures are no longer known
+                self._queues.pop(spec.name, None)
+        self._next = 0.0
+
+
+def monitor_of(orch: Orchestrator) -> Monitor:
+    """Give the one monitor of a run; it lives as long as a view has it."""
+    found = _monitors.get(id(orch))
+    if found is None:
+        found = _monitors[id(orch)] = Monitor(orch)
+    return found
+
+
+def _awaited(plan: LoopPlan) -> frozenset[str]:
+    return frozenset(n.name for n in plan.nodes if not n.detached)
+
+
+def _has_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
