@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING, Any, Final
 from flownb.engine.orchestrator.generations import running
 from flownb.engine.simulation.simulate import simulate
 from flownb.errors import FlowError, GraphError, told
+from flownb.explain.durations import MICRO, Durations
 from flownb.explain.explanation import Explanation, explain, snapshot
 from flownb.model.policies import AWAIT_POLICIES
 from flownb.notebook.picture.text import brief
 
 if TYPE_CHECKING:
-    from flownb.engine.orchestrator.orchestrator import Orchestrator
+    from collections.abc import Mapping
+
     from flownb.explain.explanation import Explanation
     from flownb.model.nodes import Node
     from flownb.model.policies import AwaitPolicy
     from flownb.model.workflow import Workflow
+    from flownb.records.metrics import LoopMetrics
     from flownb.records.timeline import Timeline
 
 LONGEST: Final = 3600.0  # seconds
@@ -70,17 +73,17 @@ class WhatIf:
         """Begin anew from the graph as it is now, with what its run has measured."""
         self._kept = snapshot(self.graph)
         orch = running().get(self.graph.name)
-        means = _means(orch) if orch is not None and orch.workflow is self.graph else {}
-        self.is_measured = bool(means)
-        for name, node in self._kept.nodes.items():
-            if node.takes is None and name in means:
-                self._kept.nodes[name] = replace(node, takes=means[name])
+        self._measured = orch.metrics() if orch is not None and orch.workflow is self.graph else {}
+        seconds = _measured_seconds(self._kept, self._measured)
+        self.is_measured = bool(seconds)
+        for name in seconds:
+            self._kept.nodes[name] = replace(self._kept.nodes[name], takes=seconds[name])
         self._changed: dict[str, dict[str, Any]] = {}
         self._policies: dict[str, AwaitPolicy] = {}
         self._look()
 
     def _look(self) -> None:
-        self._why = explain(self._kept)
+        self._why = explain(self._kept, measured=self._measured)  # the shares of ifs, too
         self.version += 1
 
     # -- trying ----------------------------------------------------------------
@@ -146,6 +149,11 @@ class WhatIf:
             ]
         return found
 
+    def _meant(self, name: str, change: dict[str, Any]) -> dict[str, Any]:
+        if self.graph.nodes[name].takes is not None:
+            return change
+        return {what: value for what, value in change.items() if what != "takes"}
+
     def _now(self, loop: str) -> AwaitPolicy:
         return self.graph.loop_options(loop).await_policy
 
@@ -181,11 +189,16 @@ class WhatIf:
     # -- meaning it ------------------------------------------------------------
 
     def apply(self) -> str:
-        """Hand the edits to the graph, and to its run if there is one; say what was done."""
-        count = len(self.edits)
-        for name, change in self._changed.items():
-            if name in self.graph.nodes:
-                self.graph.nodes[name] = replace(self.graph.nodes[name], **change)
+        """Hand the edits to the graph, and to its run if there is one; say what was done.
+
+        A duration that was tried stays in the sketch unless the node declares one: what runs
+        takes as long as it takes.
+        """
+        meant = {n: self._meant(n, c) for n, c in self._changed.items() if n in self.graph.nodes}
+        tried = sum(len(self._changed[name]) - len(change) for name, change in meant.items())
+        count = len(self.edits) - tried
+        for name, change in meant.items():
+            self.graph.nodes[name] = replace(self.graph.nodes[name], **change)
         for loop, policy in self._policies.items():
             if loop in self.graph.producers:
                 self.graph.set_loop(loop, await_policy=policy)
@@ -197,12 +210,15 @@ class WhatIf:
         else:
             done = "handed to the graph; nothing of it runs"
         self.reset()
-        return f"{count} {'edit' if count == 1 else 'edits'} {done}"
+        dropped = "; tried durations are dropped: nodes take as long as they take" if tried else ""
+        return f"{count} {'edit' if count == 1 else 'edits'} {done}{dropped}"
 
 
-def _means(orch: Orchestrator) -> dict[str, float]:
-    found = [n for m in orch.metrics().values() for n in m.nodes.values() if n.calls]
-    return {n.node: float(f"{n.mean:.3g}") for n in found}
+def _measured_seconds(graph: Workflow, metrics: Mapping[str, LoopMetrics]) -> dict[str, float]:
+    """Give the mean seconds of the nodes that declare none; handing over takes no time."""
+    found = {n.node: n for m in metrics.values() for n in m.nodes.values() if n.calls}
+    known = Durations.of(graph.nodes.values(), found)
+    return {name: float(f"{known.us[name] / MICRO:.3g}") for name in known.measured}
 
 
 def _said(what: str, value: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 
 import pytest
 
@@ -139,3 +140,31 @@ def test_whatever_nodes_are_called_the_scene_is_json():
     part = Explore(graph)
     json.dumps(part.scene(), allow_nan=False, ensure_ascii=False).encode()
     assert "<script" not in part.still()
+
+
+@pytest.mark.wallclock
+@live
+async def test_a_sketch_of_what_runs_counts_with_what_its_ifs_let_through():
+    graph = (
+        Graph("shares")
+        .add_producer("days", every=0.01)
+        .add_if("wet?", lambda day: day % 4 == 0)
+        .add_node("slow", lambda day: time.sleep(0.02) or day)
+        .add_queue("late")
+        .add_edge("days", "wet?", "slow", "late")
+        .add_queue_reader("rank", queue="late")
+    )
+    async with graph.start() as orch:
+        await orch.wait(iterations=40, timeout=30)
+        await orch.pause()
+        sketch = WhatIf(graph)
+        reckoned = graph.explain(measured=orch.metrics()).capacity()
+        (days, _) = sketch.answers()
+        assert days.ceiling == pytest.approx(reckoned.loops["days"].rate, rel=0.02)
+        assert sketch.nodes["slow"].takes >= 0.02
+        assert (
+            sketch.nodes["late"].takes is None
+        )  # a cold first push is no length
+        sketch.take("slow", 130.0)
+        assert "tried durations are dropped" in sketch.apply()
+        assert graph.nodes["slow"].takes is None
