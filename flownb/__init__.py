@@ -41,11 +41,12 @@ down only, in this order:
 
 Four ways through it, file by file, with what belongs to two of them:
 
-    an item's   plan/compiler, engine/loop/loop_manager, engine/loop/source, flow/item, flow/token,
-                engine/calls/runner, engine/calls/attempts, flow/routing, engine/loop/settlement
+    an item's   plan/compiler, engine/loop/loop_manager, engine/loop/pull_source, flow/item,
+                flow/token, engine/calls/runner, engine/calls/attempts, flow/routing,
+                engine/loop/settlement
     a push's    engine/calls/push, engine/loop/settlement, queues/manager, queues/send/batcher,
                 queues/redis/jobs, queues/redis/exchange, queues/receive/reader,
-                queues/receive/inbox, engine/loop/source
+                queues/receive/inbox, engine/loop/queue_source
     (its ack    engine/loop/settlement, queues/send/batcher, queues/redis/jobs)
     a run's     graph, oneshot, plan/one_shot, engine/runs/resume, engine/runs/console,
                 engine/runs/execution, engine/loop/loop_manager, flow/one_shot_values,

@@ -85,7 +85,7 @@ class Bench:
 
     def edit(self, second):
         """Hand the graph as it is then to the loop."""
-        return self.at(second, lambda: self.manager.apply(compile_plan(self.graph, "p")))
+        return self.at(second, lambda: self.manager.control.apply(compile_plan(self.graph, "p")))
 
     def run(self):
         """Run to the end of the loop; give the bench back."""

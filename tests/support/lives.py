@@ -42,7 +42,7 @@ class Life:
 
     def _answer(self, snapshot):
         self.left = snapshot.content
-        self.manager.kept(snapshot.number)
+        self.manager.command("kept", snapshot.number)
 
     def at(self, second, what, *args):
         self.loop.call_at(second, what, *args)
@@ -78,7 +78,7 @@ class Life:
 
     @property
     def state(self):
-        return self.manager.state
+        return self.manager.life.state
 
     def states(self):
         return [e.data[0] for e in self.history.events if e.kind == "state"]

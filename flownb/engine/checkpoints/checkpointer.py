@@ -64,7 +64,7 @@ class Checkpointer:
 
     def before(self, number: int) -> None:
         """The producer is about to make that item: remember what it knew before."""
-        if self.loop.source_keeps_state:
+        if self.loop.source.may_keep_state:
             with self._telling():
                 name = self._runtime.name
                 own = self.loop.memory.of(name).kept
@@ -121,6 +121,10 @@ class Checkpointer:
     def _quiet(self) -> bool:
         return not self.loop.items
 
+    @property
+    def _idles(self) -> bool:
+        return self.loop.control.stopping or self.loop.source.idles
+
     def _look(self) -> None:
         """Take a checkpoint if it is time."""
         now = self._runtime.now()
@@ -128,7 +132,7 @@ class Checkpointer:
             if self._number == self._kept:
                 self.take()
         elif (now >= self._due and (self._quiet or now >= self._due + self._interval)) or (
-            self._quiet and self._owed and now >= self._soonest and self.loop.idles
+            self._quiet and self._owed and now >= self._soonest and self._idles
         ):
             self.take()
         elif self._timer is None:
@@ -153,7 +157,7 @@ class Checkpointer:
             self._changed, self._number = False, self._number + 1
             self._sent.append((self._number, self._owed))
             self._owed = []
-            status, first = status or self.loop.state, self.position.first
+            status, first = status or self.loop.control.state, self.position.first
             snapshot = Snapshot(self._number, status, first, content)
             self._runtime.stream.publish("on_checkpoint", snapshot)
             now, cost = self._runtime.now(), self._runtime.event_loop.time() - start
@@ -187,9 +191,8 @@ class Checkpointer:
         if self._timer is not None:
             self._timer.cancel()
         self.take(status)
-        end = self._runtime.now() + _PATIENCE
-        if self.loop.stopping:
-            end = min(end, max(self.loop.deadline, self._runtime.now() + _LAST))
+        deadline = max(self.loop.control.deadline, self._runtime.now() + _LAST)
+        end = min(self._runtime.now() + _PATIENCE, deadline)
         while self._kept < self._number and self._runtime.now() < end - _TICK:
             await self._runtime.wait(end)
 
@@ -205,7 +208,7 @@ class Checkpointer:
         if mine is not None and mine != _NOTHING:
             states[name] = mine
         listed = ",".join(f"[{json.dumps(name)},{text}]" for name, text in states.items())
-        again = max(0, loop.made - loop.next_item)
+        again = max(0, loop.made - loop.source.pulled)
         # a producer that has state goes on from there, and makes what is beyond again
         beyond = [] if own else self.position.beyond
         facts = {

@@ -71,27 +71,27 @@ def read(text: str, loop: str) -> dict[str, Any]:
     raise StoreError(msg)
 
 
-class Kept(Protocol):
-    """What the checkpoints of a loop ask of it."""
+class KeptSource(Protocol):
+    """What the checkpoints of a loop ask of its source."""
 
-    runtime: Runtime
-    plan: LoopPlan
-    memory: Memories
-    items: dict[int, Item]
-    made: int
-    state: LoopState
+    pulled: int
+    """The number of the next item."""
 
     @property
-    def next_item(self) -> int:
-        """Give the number of the next item of its source."""
-
-    @property
-    def source_keeps_state(self) -> bool:
+    def may_keep_state(self) -> bool:
         """Whether what makes items has a `ctx.state`."""
 
     @property
     def idles(self) -> bool:
         """Whether nothing more comes, or nothing just now."""
+
+
+class KeptControl(Protocol):
+    """What they ask of its control."""
+
+    @property
+    def state(self) -> LoopState:
+        """The state of the loop."""
 
     @property
     def stopping(self) -> bool:
@@ -100,6 +100,24 @@ class Kept(Protocol):
     @property
     def deadline(self) -> float:
         """The second at which the grace of a stop is over."""
+
+
+class Kept(Protocol):
+    """What they ask of the loop itself."""
+
+    runtime: Runtime
+    plan: LoopPlan
+    memory: Memories
+    items: dict[int, Item]
+    made: int
+
+    @property
+    def source(self) -> KeptSource:
+        """What makes its items."""
+
+    @property
+    def control(self) -> KeptControl:
+        """What is asked of it, and its state."""
 
 
 class Position:

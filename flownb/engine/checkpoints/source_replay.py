@@ -38,6 +38,14 @@ Outcome = tuple[int, Any, BaseException | None]  # items dropped, the last one, 
 _read: dict[tuple[str, str], tuple[Any, int]] = {}
 
 
+class Resting(Protocol):
+    """What is asked of a loop."""
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether no item may be made just now."""
+
+
 class Made(Protocol):
     """The loop that a source makes items for."""
 
@@ -47,8 +55,8 @@ class Made(Protocol):
     made: int
 
     @property
-    def at_rest(self) -> bool:
-        """Whether no item may be made just now."""
+    def control(self) -> Resting:
+        """What is asked of it."""
 
 
 class Pulled(Protocol):
@@ -148,7 +156,9 @@ class SourceReplay:
         given = self.source.first_arguments()
         if runner.is_async:
             return await _drop_async(runner.target, given, count)
-        work = functools.partial(_drop_sync, runner.target, given, count, lambda: loop.at_rest)
+        work = functools.partial(
+            _drop_sync, runner.target, given, count, lambda: loop.control.at_rest
+        )
         return work() if self._runtime.inline else await _in_thread(self._runtime, work)
 
 

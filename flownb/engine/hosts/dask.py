@@ -95,11 +95,6 @@ class DaskHost(Host):
             return
         living.add_done_callback(lambda done: self._finish(_result_of(done)))
 
-    def post(self, verb: Callable[..., Any], *args: Any) -> None:
-        """Call a verb of the proxy, which sends it to the worker."""
-        if not self.ended.done():
-            verb(*args)
-
     def _send(self, verb: str, *args: Any) -> None:
         if verb == "apply":
             args = (dump_plan(args[0], args[1], self._shared),)

@@ -18,30 +18,25 @@ from flownb.engine.calls.threads import Threads
 from flownb.engine.loop.loop_manager import drive, run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from flownb.engine.checkpoints.record import Beginning
+    from flownb.engine.loop.control import Lifecycle
     from flownb.engine.loop.loop_manager import LoopManager
     from flownb.engine.loop.slots import Slots
     from flownb.engine.observe.stream import Stream
     from flownb.plan.loop_plan import LoopPlan
-    from flownb.queues.spec import QueueSpec
-    from flownb.records.events import LoopState
 
 
 class LoopHandle(Protocol):
     """A loop as its host knows it: the loop itself, or its proxy when it lives elsewhere."""
 
     plan: LoopPlan
-    state: LoopState
-    reason: str
+    life: Lifecycle
     made: int
     slots: Slots
     abandoned: list[str]
     """What was left behind when it ended."""
-    restarting: bool
-    """Whether it has ended and another attempt follows."""
-    may_restart: Callable[[BaseException], bool]
     beginning: Beginning
 
     @property
@@ -60,38 +55,11 @@ class LoopHandle(Protocol):
     def now(self) -> Callable[[], float]:
         """Give the clock of the run, in seconds since it began."""
 
-    def pause(self) -> None:
-        """Make no new item after the next release."""
-
-    def resume(self) -> None:
-        """Go on."""
-
-    def step(self) -> None:
-        """Make exactly one item although the loop is paused."""
-
-    def stop(self, grace: float = 10.0) -> None:
-        """Make no new item; give what is in flight *grace* seconds, then cancel it."""
-
-    def apply(self, plan: LoopPlan) -> None:
-        """Run *plan* from the next item on."""
-
-    def update_specs(self, specs: Sequence[QueueSpec]) -> None:
-        """Take in the queues of the next plan."""
-
-    def offer(self, letters: Sequence[tuple[Any, str]]) -> None:
-        """Take items of dead letters again."""
-
-    def writers_done(self) -> None:
-        """Everyone who pushes to the queue that drives this loop has completed."""
-
-    def kept(self, number: int, taken: str = "") -> None:
-        """The store has the checkpoints up to that one."""
+    def command(self, verb: str, *args: Any) -> None:
+        """Carry out one of `VERBS`, where the loop lives."""
 
     def conclude(self, error: BaseException | None = None) -> None:
         """See to it that the loop is in a final state."""
-
-    def give_up(self, error: BaseException) -> None:
-        """End in state error, or, when another attempt is to follow, before it starts."""
 
 
 class Host:
@@ -113,9 +81,10 @@ class Host:
         """The loop cannot even be started."""
         self._finish(error)
 
-    def post(self, verb: Callable[..., Any], *args: Any) -> None:
-        """Have a verb of the manager called where the loop lives, from any thread."""
-        raise NotImplementedError
+    def command(self, verb: str, *args: Any) -> None:
+        """Have a verb carried out where the loop lives, from any thread."""
+        if not self.ended.done():
+            self.manager.command(verb, *args)
 
     def edited(self) -> list[str]:
         """Name modules that the loop has not as they are by now."""
@@ -129,7 +98,7 @@ class Host:
         if self.ended.done():
             return
         self.manager.conclude(error)
-        if not self.manager.restarting:
+        if not self.manager.life.restarting:
             self.ended.set_result(None)
         self._on_end(self)
         if not self.ended.done():  # now that another host has taken its place
@@ -145,13 +114,17 @@ class _Local(Host):
         self.event_loop: asyncio.AbstractEventLoop | None = None
         self._early: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
 
-    def post(self, verb: Callable[..., Any], *args: Any) -> None:
-        """Have a verb of the manager called on the loop's own event loop, from any thread."""
+    def command(self, verb: str, *args: Any) -> None:
+        """Have a verb carried out on the loop's own event loop, from any thread."""
+        self.post(self.manager.command, verb, *args)
+
+    def post(self, step: Callable[..., Any], *args: Any) -> None:
+        """Have a step taken on the loop's own event loop, from any thread."""
         if self.event_loop is None:
-            self._early.append((verb, args))
+            self._early.append((step, args))
         elif not self.ended.done():
             with contextlib.suppress(RuntimeError):  # it closed in this very moment
-                self.event_loop.call_soon_threadsafe(verb, *args)
+                self.event_loop.call_soon_threadsafe(step, *args)
 
     def _fault(self, error: BaseException) -> None:
         self.post(self.manager.crash, error)
@@ -198,8 +171,8 @@ class ThreadHost(_Local):
     def start(self, origin: float) -> None:
         """Start the thread."""
         self.event_loop = loop = asyncio.new_event_loop()
-        for verb, args in self._early:
-            loop.call_soon(verb, *args)
+        for step, args in self._early:
+            loop.call_soon(step, *args)
         name = f"flownb loop {self.manager.name}"
         threading.Thread(target=self._main, args=(loop, origin), name=name, daemon=True).start()
 

@@ -66,11 +66,6 @@ class ProcessHost(Host):
         name = f"flownb loop {self.manager.name}"
         threading.Thread(target=self._main, args=(origin,), name=name, daemon=True).start()
 
-    def post(self, verb: Callable[..., Any], *args: Any) -> None:
-        """Call a verb of the proxy, which sends it to the child."""
-        if not self.ended.done():
-            verb(*args)
-
     def edited(self) -> list[str]:
         """Name modules that were edited since the child may have imported them."""
         return self._imports.edited()

@@ -3,7 +3,8 @@
 Make an item, let it flow, wait until its await set is done, make the next; in
 between obey what was asked: pause, resume, stop, a new plan. The same coroutine runs
 on the notebook's event loop, on one in a thread, and in virtual time; only its
-`world` and its event loop differ.
+`world` and its event loop differ. Its parts: a `Runtime`, a `Lifecycle`, a `Control`,
+a `Source`, a `Settlement`, `Slots`, and a `Checkpointer` where it has checkpoints.
 
 Before the first item it opens the loop's resources (clients, connections, models) and sets its
 class nodes up, all on the loop's own event loop. They are closed in reverse order however the
@@ -29,10 +30,15 @@ from flownb.engine.calls.runner import CallTable, Runner
 from flownb.engine.calls.signature import ENDS, EXHAUSTED
 from flownb.engine.calls.tasks import TaskWorkers
 from flownb.engine.calls.threads import ThreadWorkers
-from flownb.engine.loop.control import Lasting
+from flownb.engine.checkpoints.checkpointer import Checkpointer
+from flownb.engine.checkpoints.record import Beginning
+from flownb.engine.checkpoints.source_replay import remember
+from flownb.engine.loop.control import VERBS, Control, Lifecycle
+from flownb.engine.loop.pull_source import PullSource
+from flownb.engine.loop.queue_source import QueueSource
 from flownb.engine.loop.settlement import Settlement
 from flownb.engine.loop.slots import InFlight, Slots
-from flownb.engine.loop.source import FAILED_TICK, SAME, Source
+from flownb.engine.loop.source import FAILED_TICK, SAME
 from flownb.engine.runtime import Runtime
 from flownb.errors import FAILS, RunError, told
 from flownb.flow.item import Item
@@ -44,16 +50,19 @@ if TYPE_CHECKING:
 
     from flownb.engine.calls.call_site import CallSite
     from flownb.engine.calls.limits import Limits
+    from flownb.engine.loop.source import Source
     from flownb.engine.observe.stream import Stream
     from flownb.engine.runtime import World
     from flownb.errors import Failure
     from flownb.flow.scheduler import Resumed, RunHooks
     from flownb.plan.loop_plan import LoopPlan, Once, PlanNode
+    from flownb.queues.spec import QueueSpec
+    from flownb.records.events import LoopState
 
 TURN: Final = 0.005
 
 
-class LoopManager(Lasting):
+class LoopManager:
     """One loop at work. Make it anywhere, run it once, on the event loop it shall live on."""
 
     def __init__(
@@ -75,7 +84,6 @@ class LoopManager(Lasting):
         hooks: RunHooks | None = None,
         resumed: Resumed | None = None,
     ) -> None:
-        super().__init__()
         self.plan, self.most, self.entry = plan, most, entry
         self.hooks, self.resumed = hooks, resumed
         self.runtime = Runtime(
@@ -96,11 +104,19 @@ class LoopManager(Lasting):
             self.runtime, alone=plan.once is None or hooks is not None
         )
         self.made = 0
-        self.abandoned: list[str] = []
+        self.life = Lifecycle(
+            lambda state, reason: self.runtime.event("state", data=(state, reason))
+        )
+        self.control = Control(self.runtime, self.life, self.memory.forgive)
+        self.source: Source = self._source(plan)
+        self.beginning = Beginning()  # where it begins; its host may know better
+        self.checkpointer: Checkpointer | None = None  # of a loop with checkpoints
+        self.abandoned: list[str] = []  # what was left behind when it ended
+        self.cut: list[str] = []  # the nodes that were at work when it ended
         self.ending = Settlement(self)
         self.table = CallTable(
             self.runtime, plan.graph, gates, self.task_workers, self.thread_workers, self.ending,
-            hooks, self.pump, lambda: self.next_item, self.tell_position,
+            hooks, self.pump, lambda: self.source.pulled, self._tell_position,
         )  # fmt: skip
         self.calls = self.table.open
         self.in_flight = InFlight(self.runtime, self.slots, self.items, self.failed)
@@ -142,47 +158,78 @@ class LoopManager(Lasting):
         runtime = self.runtime
         runtime.begin(origin)
         if runtime.queues is not None:
-            runtime.queues.on_absence(self.redis_away)
+            runtime.queues.on_absence(self._redis_away)
             runtime.queues.on_unread(functools.partial(runtime.guard, self.ending.unread))
-        self._set("starting")
+        self.life.set("starting")
         try:
-            self.go_on()
-            async with self.closing, contextlib.AsyncExitStack() as self._stack:
+            self._go_on()
+            async with self.control.closing, contextlib.AsyncExitStack() as self._stack:
                 try:
                     await self._work()
                 finally:
-                    self.cancel_all()
-                    await self.settle_tasks()
-                    self.close_in_time()
+                    self._cancel_all()
+                    await self._settle_tasks()
+                    self.control.close_in_time()
         except TimeoutError as error:
             self._over_time(error)
         except Exception as error:  # noqa: BLE001 - the end of the loop, reported by its state
             runtime.crash(error)
         finally:
-            await self.keep_last()
+            await self._keep_last()
             if runtime.error is not None:
-                self.give_up(runtime.error)
+                self.life.give_up(runtime.error)
             else:
-                self._set(self.last_state())
+                self.life.set(self._last_state())
+
+    def _go_on(self) -> None:
+        """Take up what earlier attempts, or an earlier kernel, have left."""
+        self.made = self.beginning.made
+        if self.plan.options.checkpoint is not None:
+            self.checkpointer = Checkpointer(self, self.beginning.kept)
+            self.source.pulled = self.checkpointer.position.first
+
+    async def _keep_last(self) -> None:
+        """Keep how the loop ended."""
+        if self.checkpointer is None:
+            return
+        if self.source.begun:
+            remember(self.source)
+        await self.checkpointer.close(
+            "error" if self.runtime.error is not None else self._last_state()
+        )
+
+    def _last_state(self) -> LoopState:
+        """Say in which state it ends, if no error has ended it."""
+        return "completed" if self.source.exhausted and not self.control.stopping else "stopped"
+
+    def conclude(self, error: BaseException | None = None) -> None:
+        """See to it that the loop is in a final state, however its run ended."""
+        if self.life.restarting:
+            return
+        if error is not None:
+            self.runtime.error = self.runtime.error or error
+            self.life.give_up(self.runtime.error)
+        elif not self.life.has_ended:
+            self.life.set("stopped")
 
     async def _work(self) -> None:
         try:
-            async with self.opening:
+            async with self.control.opening:
                 await open_resources(self.runtime, self.plan.options.resources, self._stack)
                 if self._idle:
                     self._reuse(self._idle.pop())
                 else:
                     await self._adopt(self.plan)
         except TimeoutError:
-            if self.opening.expired():
+            if self.control.opening.expired():
                 return  # stopped before it was ready
             raise
-        if not self.halted:
-            self._set("running")
+        if not self.control.halted:
+            self.life.set("running")
         if self.plan.once is not None:
             await self._once(self.plan.once)
             return
-        while not self.halted:
+        while not self.control.halted:
             await self._iterate()
             await self._drain()
             if not self.source.again:
@@ -196,18 +243,19 @@ class LoopManager(Lasting):
         await self._drain()
 
     def _over_time(self, error: TimeoutError) -> None:
-        if self.closing.expired():
+        if self.control.closing.expired():
             self.abandoned.append("what it had opened")
         else:
             self.runtime.crash(error)
 
     async def _iterate(self) -> None:
-        while not self.halted and (self.source.again or not self.source.exhausted):
-            if self._next_plan is not None:
-                await self._adopt(self._next_plan)
-            if self.pausing:
+        control = self.control
+        while not control.halted and (self.source.again or not self.source.exhausted):
+            if control.next_plan is not None:
+                await self._adopt(control.next_plan)
+            if control.pausing:
                 await self._paused()
-            elif self.chain.usable and not self.stepping:
+            elif self.chain.usable and not control.stepping:
                 if not await self.chain.run():
                     await self.source.rest()
                 if not self.chain.waited:
@@ -223,10 +271,10 @@ class LoopManager(Lasting):
         if (made is None and message is None) or made is FAILED_TICK:  # a message may hold null
             await self.source.rest()
             return
-        self.step_taken()
+        self.control.step_taken(self.made)
         item = self.begin(made, live, message, index=self.source.index)
         ended = self.runtime.now()
-        while not item.released and not self.halted:
+        while not item.released and not self.control.halted:
             await self.runtime.wait()
         self._waited(item, ended)
         await self._give_turn()
@@ -274,28 +322,71 @@ class LoopManager(Lasting):
 
     async def _drain(self) -> None:
         """Wait for what is in flight: to the end, or after stop() until its grace is over."""
-        self.keep_now()
+        control = self.control
+        self._keep_now()
         while (self.items or self.ending.busy) and self.runtime.error is None:
-            if self._stopping and self.runtime.now() >= self.deadline - SAME:
+            if control.stopping and self.runtime.now() >= control.deadline - SAME:
                 return
-            if self._next_plan is not None:
-                await self._adopt(self._next_plan)
-            await self.runtime.wait(self._deadline if self._stopping else None)
+            if control.next_plan is not None:
+                await self._adopt(control.next_plan)
+            await self.runtime.wait(control.deadline if control.stopping else None)
+
+    def _tell_position(self) -> int:
+        return self.source.tell_position()
+
+    def _keep_now(self) -> None:
+        """Nothing more comes for a while: keep what there is."""
+        if self.checkpointer is not None:
+            self.checkpointer.hurry()
 
     async def _paused(self) -> None:
-        if self.state == "running":  # it was asked for before there was anything to end
-            self._set("pausing", self.reason)
-        self._set("paused", self.reason)
-        self.keep_now()
-        self.tell_steps()
-        while self.pausing and not self.halted:
-            if self._next_plan is not None:
-                await self._adopt(self._next_plan)
+        control = self.control
+        control.paused()
+        self._keep_now()
+        control.tell_steps()
+        while control.pausing and not control.halted:
+            if control.next_plan is not None:
+                await self._adopt(control.next_plan)
             else:
                 await self.runtime.wait()
-        if not self.halted:
+        if not control.halted:
             self.source.skip_to_now()
-            self._set("running")
+            self.life.set("running")
+
+    # -- what is asked of it: called on its own event loop ----------------------
+
+    def command(self, verb: str, *args: Any) -> None:
+        """Carry out one of `VERBS`."""
+        if verb not in VERBS:
+            msg = f"loop {self.name!r} has no verb {verb!r}"
+            raise RunError(msg)
+        match verb:
+            case "apply":
+                self._apply(*args)
+            case "offer":
+                self.source.offer(*args)
+            case "writers_done":
+                self.source.writers_done()
+            case "kept":
+                self._kept(*args)
+            case _:
+                getattr(self.control, verb)(*args)
+
+    def _apply(self, plan: LoopPlan, specs: Sequence[QueueSpec]) -> None:
+        """Run *plan*, whose graph has these queues, from the next item on."""
+        self.runtime.queues.update_specs(specs)
+        self.control.apply(plan)
+
+    def _kept(self, number: int, taken: str = "") -> None:
+        """The store has the checkpoints up to that one; *taken*: somebody else goes on."""
+        if self.checkpointer is not None and not self.life.has_ended:
+            self.checkpointer.kept(number, taken)
+
+    def _redis_away(self, where: str) -> None:
+        """Tell that the Redis *where* is away and waited for; "" when it is back."""
+        text = f"redis is away ({where}): waiting for it" if where else "redis is back"
+        self.runtime.log(self.runtime.name, -1, "warning", text)
+        self.runtime.event("away", data=where)
 
     # -- generations -----------------------------------------------------------
 
@@ -306,14 +397,17 @@ class LoopManager(Lasting):
         runners = [self._runner(p, plan, old.get(p.name)) for p in plan.nodes]
         await set_up(runners, self._stack)
         self.plan, self.runners = plan, runners
-        if self._next_plan is plan:  # else the next one came while this was set up
-            self._next_plan = None
+        if self.control.next_plan is plan:  # else the next one came while this was set up
+            self.control.next_plan = None
         self.in_flight.when_full = plan.options.when_full
         self.slots.resize(plan.options.max_in_flight)
-        if kept is not None and kept.node is plan.nodes[0].node:
+        if kept is None:
+            self.source.begin(runners[0])
+        elif kept.node is plan.nodes[0].node:
             self.source.runner = runners[0]
         else:
-            self.source = Source(self, getattr(self, "source", None))
+            edited, self.source = self.source, self._source(plan)
+            self.source.begin(runners[0], edited)
         self.chain = Chain(self)
         if old:
             self.runtime.event("applied", data=plan.version)
@@ -326,7 +420,13 @@ class LoopManager(Lasting):
             if runner.memory.used:
                 runner.memory.fresh()
         self.runners = runners
-        self.source = Source(self)
+        self.source.begin(runners[0])
+
+    def _source(self, plan: LoopPlan) -> Source:
+        node = plan.nodes[0].node
+        if node.reader is None:
+            return PullSource(self, node)
+        return QueueSource(self, node, node.reader)
 
     def _runner(self, plan: PlanNode, whole: LoopPlan, old: Runner | None) -> Runner:
         memory = self.memory.of(plan.name)
@@ -334,6 +434,64 @@ class LoopManager(Lasting):
         if same is None:
             memory.renewed()
         return Runner(plan, whole, self.table, memory, same)
+
+    # -- the end of calls whose outcome nobody wants ----------------------------
+
+    def abandon(self, token: Token) -> None:
+        """End one call: cancel it, or leave a sync one behind."""
+        token.cancelled = True
+        token.disown()
+        if token in self.ready:
+            self.ready.remove(token)
+        if token in token.item.parked:
+            token.item.parked.remove(token)
+        if token in self.task_workers.waiting:
+            self.task_workers.waiting.remove(token)
+            self.calls.pop(token, None)
+            token.at.leave_gate(token)
+            return
+        if self.calls.pop(token, self) is self or self.thread_workers.holds(token):
+            return
+        if token.task is not None:
+            token.task.cancel()
+            if not isinstance(token.task, asyncio.Task):
+                token.at.leave_gate(token)
+            if token.in_thread:
+                self.runtime.event("abandoned", token.at.name, token.iteration)
+        elif token.at.gate is not None and not token.entered:
+            token.at.gate.forget(token.granted)
+        else:
+            self.runtime.event("abandoned", token.at.name, token.iteration)
+
+    def _cancel_all(self) -> None:
+        """End every call, and close the books on every item."""
+        self.ready.clear()
+        self.task_workers.waiting.clear()
+        self.thread_workers.waiting.clear()
+        self.slots.clear()
+        cancelled, calls = list(self.items.values()), list(self.calls)
+        self.items.clear()
+        self.calls.clear()
+        self.cut = [token.at.name for token in calls]
+        for token in calls:
+            token.cancelled = True
+            token.disown()
+            if token.task is not None:
+                token.task.cancel()
+            elif token.at.gate is not None and not token.entered:
+                token.at.gate.forget(token.granted)
+        for item in cancelled:
+            self.runtime.event("cancelled", self.runtime.name, item.iteration)
+            self.runtime.event("settled", self.runtime.name, item.iteration)
+
+    async def _settle_tasks(self) -> None:
+        """Cancel the tasks left, oldest first, and wait a moment for them to end."""
+        left = [t for t in self.runtime.tasks if t is not asyncio.current_task()]
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=0.5)
+            self.abandoned += [t.get_name() for t in left if not t.done()]
 
     # -- what items ask of their loop ------------------------------------------
 
@@ -508,7 +666,7 @@ async def run(manager: LoopManager, origin: float) -> None:
     try:
         await manager.run(origin)
     finally:
-        manager.abandoned += await manager.runtime.threads.aclose(manager.moment)
+        manager.abandoned += await manager.runtime.threads.aclose(manager.control.moment)
         with contextlib.suppress(Exception):  # Redis may be gone by now
             await manager.runtime.queues.aclose()
 

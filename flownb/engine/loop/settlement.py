@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from flownb.engine.calls.runner import Runner
     from flownb.engine.checkpoints.checkpointer import Checkpointer
+    from flownb.engine.loop.control import Control
     from flownb.engine.runtime import Runtime
     from flownb.flow.item import Item
     from flownb.flow.token import Token
@@ -36,6 +37,12 @@ BRAKE: Final = 10
 LINE: Final = 10_000  # characters of one line of a traceback: some errors hold all their data
 
 
+class Again(Protocol):
+    """What makes items, and gives some of them again."""
+
+    again: deque[Any]
+
+
 class Settling(Protocol):
     """What the settlement of an item asks of its loop."""
 
@@ -44,22 +51,12 @@ class Settling(Protocol):
     items: dict[int, Item]
     runners: list[Runner]
     made: int
+    control: Control
     checkpointer: Checkpointer | None
-    last_step: int
-
-    def pause(self, reason: str = "") -> None:
-        """Make no new item after the next release."""
-
-    def step_taken(self) -> None:
-        """An item that was asked for by `step` was made, or could not be made."""
 
     @property
-    def again(self) -> deque[Any]:
-        """The items to offer again."""
-
-    @property
-    def pausing(self) -> bool:
-        """Whether no new item may be made for now."""
+    def source(self) -> Again:
+        """What makes its items."""
 
 
 class Settlement:
@@ -207,7 +204,7 @@ class Settlement:
         self.node_failed(token, error)
         failure = _failure(self._runtime, None, [(token, error)], token.iteration)
         self._runtime.event("tick_failed", token.at.name, token.iteration, failure)
-        self.loop.step_taken()
+        self.loop.control.step_taken(self.loop.made)
         self._brake(token)
         self._runtime.world.tick_failed(self._runtime, token.at.memory.streak)
 
@@ -269,10 +266,11 @@ class Settlement:
                 self._job(self._dead_letter(item, write))
             case "pause":
                 # what fails while it pauses comes again behind what made it pause
-                again, behind = loop.again, loop.pausing and item.iteration != loop.last_step
+                again, control = loop.source.again, loop.control
+                behind = control.pausing and item.iteration != control.last_step
                 offered = item.payload, item.message, item.index
                 (again.append if behind else again.appendleft)(offered)
-                loop.pause(f"node {failure.node!r} failed: {told(failure.error)}")
+                control.pause(f"node {failure.node!r} failed: {told(failure.error)}")
             case _:
                 runtime.crash(node_failed(failure))
 
@@ -293,7 +291,7 @@ class Settlement:
         memory = token.at.memory
         memory.streak += 1
         if memory.streak >= BRAKE and not memory.worked:
-            self.loop.pause(
+            self.loop.control.pause(
                 f"node {token.at.name!r} failed {memory.streak} items in a row and never worked: "
                 "mend it (orch.swap) and resume"
             )

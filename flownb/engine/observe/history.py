@@ -112,18 +112,24 @@ class Outputs:
 
     def on_span(self, span: Span, output: Any) -> None:
         """Keep what a node call returned."""
-        if output is not NOTHING and span.node in self.kept:
-            self.kept[span.node].append(output)
+        if output is not NOTHING and (kept := self.kept.get(span.node)) is not None:
+            kept.append(output)
 
     def on_batch(self, batch: Batch) -> None:
         """Keep the outputs of the batch's last iteration."""
         for node, output in zip(batch.nodes, batch.outputs, strict=False):
-            if node in self.kept:
-                self.kept[node].append(output)
+            if (kept := self.kept.get(node)) is not None:
+                kept.append(output)
 
     def grow(self, keep: dict[str, int]) -> None:
-        """Take in the nodes of a new generation; what was kept stays."""
-        self.kept = {name: deque(self.kept.get(name, ()), maxlen=n) for name, n in keep.items()}
+        """Take in the nodes of a new generation, from any thread; what was kept stays."""
+        self.kept = {name: self._resized(name, most) for name, most in keep.items()}
+
+    def _resized(self, name: str, most: int) -> deque[Any]:
+        kept = self.kept.get(name)
+        if kept is not None and kept.maxlen == most:
+            return kept
+        return deque(() if kept is None else kept.copy(), maxlen=most)  # a copy is one step
 
     def replace(self, kept: dict[str, list[Any]]) -> None:
         """Take over what a loop elsewhere has kept."""

@@ -153,7 +153,7 @@ class LoopRun:
     def _begin(self, plan: LoopPlan, beginning: Beginning) -> Host:
         """Make the host that the loop's pool asks for."""
         host = self._host(plan)
-        host.manager.may_restart = self.supervisor.allows
+        host.manager.life.may_restart = self.supervisor.allows
         self._set_beginning(host, beginning)
         host.ended.add_done_callback(lambda _: self._let_go(host))
         return host
@@ -244,7 +244,7 @@ class LoopRun:
             beginning = writer.claim()
         except Exception as error:  # noqa: BLE001 - a store of the user's may raise anything
             self._claiming = False
-            self.host.manager.may_restart = lambda _: False  # where would it begin?
+            self.host.manager.life.may_restart = lambda _: False  # where would it begin?
             self.host.refuse(error)
             return
         with self._lock:
@@ -257,7 +257,7 @@ class LoopRun:
     def _kept(self, number: int, attempt: int, trouble: str) -> None:
         """Tell the loop that its checkpoint is in the store."""
         if self.checkpoint_writer is not None and attempt == self.checkpoint_writer.attempt:
-            self.host.post(self.manager.kept, number, trouble)
+            self.host.command("kept", number, trouble)
 
     # -- attempts --------------------------------------------------------------
 
@@ -269,14 +269,15 @@ class LoopRun:
                 again = None if self.checkpoint_writer is None else self.checkpoint_writer.again()
                 self.host = self._begin(self._wanted, again or Beginning(crashed.made))
             except Exception as error:  # noqa: BLE001 - e.g. what cannot be pickled any more
-                crashed.restarting, crashed.may_restart = False, lambda _: False
-                crashed.give_up(error)
+                crashed.life.restarting, crashed.life.may_restart = False, lambda _: False
+                crashed.life.give_up(error)
                 return
             if self._stopping:
                 self.host.never()
                 return
             self._remind()
-            self.host.manager.state, self.host.manager.reason = "starting", crashed.reason
+            life = self.host.manager.life
+            life.state, life.reason = "starting", crashed.life.reason
             self._timer = threading.Timer(self.supervisor.wait(), self._start_again)
             self._timer.name, self._timer.daemon = f"flownb restart {self.name}", True
             self._timer.start()
@@ -284,24 +285,24 @@ class LoopRun:
     def _remind(self) -> None:
         """Ask of the new attempt what was asked of the one that crashed."""
         if self._fed_up:
-            self.host.post(self.manager.writers_done)
+            self.host.command("writers_done")
         if self._paused:
-            self.host.post(self.manager.pause)
+            self.host.command("pause")
 
     def pause(self) -> None:
         """Make no new item after the next release, also not after a crash."""
         self._paused = True
-        self.host.post(self.manager.pause)
+        self.host.command("pause")
 
     def resume(self) -> None:
         """Go on."""
         self._paused, self._resumed.asked = False, True
-        self.host.post(self.manager.resume)
+        self.host.command("resume")
 
     def writers_done(self) -> None:
         """Everyone who pushes to the queue that drives this loop has completed."""
         self._fed_up = True
-        self.host.post(self.manager.writers_done)
+        self.host.command("writers_done")
 
     def _start_again(self) -> None:
         with self._lock:
@@ -322,7 +323,7 @@ class LoopRun:
         if timer is not None or not launched or self._claiming:
             self.host.never()
         else:
-            self.host.post(self.manager.stop, grace)
+            self.host.command("stop", grace)
 
     @property
     def manager(self) -> LoopHandle:
@@ -340,12 +341,8 @@ class LoopRun:
     def apply(self, plan: LoopPlan) -> None:
         """Hand the loop its next plan."""
         self._wanted = plan
-        self.host.post(self._apply, plan)
-
-    def _apply(self, plan: LoopPlan) -> None:
-        self.manager.update_specs(self._live.specs)
         self.outputs.grow({n.name: n.node.keep for n in plan.nodes})
-        self.manager.apply(plan)
+        self.host.command("apply", plan, tuple(self._live.specs))
 
     @property
     def has_applied(self) -> bool:
@@ -357,7 +354,7 @@ class LoopRun:
     @property
     def state(self) -> LoopState:
         """The state of the loop."""
-        state: LoopState = self.manager.state
+        state: LoopState = self.manager.life.state
         return state
 
     @property
@@ -368,12 +365,12 @@ class LoopRun:
     @property
     def is_ending(self) -> bool:
         """Whether it makes no item any more, and no other attempt follows."""
-        return not self.manager.restarting and (self.has_ended or self.state == "stopping")
+        return not self.manager.life.restarting and (self.has_ended or self.state == "stopping")
 
     @property
     def is_stuck(self) -> bool:
         """Whether an error has paused it, and nobody has asked it to go on since."""
-        return self.state == "paused" and bool(self.manager.reason) and not self._resumed.asked
+        return self.state == "paused" and bool(self.manager.life.reason) and not self._resumed.asked
 
     def has_released(self, iterations: int | None) -> bool:
         """Whether that many items have been released since the start."""
@@ -387,7 +384,7 @@ class LoopRun:
     def step(self) -> int:
         """Have the paused loop make one item; give the number of this step."""
         self._steps += 1
-        self.host.post(self.manager.step)
+        self.host.command("step")
         return self._steps
 
     def has_stepped(self, number: int) -> bool:
@@ -424,7 +421,7 @@ class LoopRun:
     def _reason(self) -> str:
         """Say why it is paused, what it waits for, or why it has ended."""
         trouble = "" if self.checkpoint_writer is None else self.checkpoint_writer.problem
-        return self.manager.reason or self._away() or self._why() or trouble
+        return self.manager.life.reason or self._away() or self._why() or trouble
 
     def _away(self) -> str:
         if self.has_ended or not self._absence.where:

@@ -392,9 +392,9 @@ class Orchestrator(Answers):
     def _track_ended(self, host: Host) -> None:
         """Tell the readers of what this loop fed; close up behind the last loop."""
         manager = host.manager
-        if manager.restarting:
+        if manager.life.restarting:
             self._live.loop_runs[manager.name].renew()
-        if manager.state == "completed" or self._live.loop_runs[manager.name].removed:
+        if manager.life.state == "completed" or self._live.loop_runs[manager.name].removed:
             self._live.links.completed(manager.name)
             self._tell_unfed()
         self._look_whether_over()
@@ -440,4 +440,4 @@ class Orchestrator(Answers):
             msg = f"loop {loop!r} has ended: start the graph again, then replay its dead letters"
             raise LoopStopped(msg)
         offered = [(letter["item"], letter["id"]) for letter in letters]
-        loop_run.host.post(loop_run.manager.offer, offered)
+        loop_run.host.command("offer", offered)

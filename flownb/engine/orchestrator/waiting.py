@@ -79,8 +79,8 @@ def _is_busy(loop_run: LoopRun) -> bool:
 def _has_ended(loop_run: LoopRun) -> bool:
     """Whether it has ended and sent all, and is not about to begin once more."""
     host = loop_run.host
-    is_last = loop_run.next is None and not host.manager.restarting
-    return is_last and host.manager.state in ENDED and host.ended.done()
+    is_last = loop_run.next is None and not host.manager.life.restarting
+    return is_last and host.manager.life.state in ENDED and host.ended.done()
 
 
 def _has_failed(loop_run: LoopRun) -> bool:

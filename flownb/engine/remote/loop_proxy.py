@@ -1,6 +1,6 @@
 """What does the notebook know of a loop that lives elsewhere? Its `LoopProxy`.
 
-It has the methods of a `LoopManager`: a verb is sent to the loop, and what the loop reports
+It is asked as a `LoopManager` is: a verb is sent to the loop, and what the loop reports
 is replayed into its stream here, so that metrics, timelines, logs and observers read the same as
 for a loop in the kernel.
 """
@@ -13,38 +13,34 @@ from array import array
 from typing import TYPE_CHECKING, Any, Final
 
 from flownb.engine.checkpoints.record import Beginning, Snapshot
-from flownb.engine.loop.control import Restartable
+from flownb.engine.loop.control import Lifecycle
 from flownb.engine.loop.slots import Slots
 from flownb.engine.remote.pickling import unpack, unpack_error
 from flownb.records.events import ENDED, NOTHING, Batch, LogLine, Span
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from flownb.engine.observe.history import Outputs
     from flownb.engine.observe.meter import MissedRecords
     from flownb.engine.observe.stream import Stream
     from flownb.plan.loop_plan import LoopPlan
-    from flownb.queues.spec import QueueSpec
     from flownb.records.events import LoopState
 
 
-class LoopProxy(Restartable):
+class LoopProxy:
     """One loop that lives elsewhere, as the notebook sees it."""
 
     def __init__(self, plan: LoopPlan, stream: Stream, outputs: Outputs) -> None:
         self.name, self.plan, self.stream, self.outputs = plan.loop, plan, stream, outputs
-        self.state: LoopState = "created"
-        self.reason = ""
+        self.life = Lifecycle(self._publish)
         self.error: BaseException | None = None
         self.abandoned: list[str] = []
         self.slots = Slots(plan.options.max_in_flight)
         self.made = 0
         self.beginning = Beginning()
-        self.has_reported_end = self._stopping = self.restarting = self._has_warned = False
-        self.may_restart: Callable[[BaseException], bool] = lambda _: False
+        self.has_reported_end = self._has_warned = False
         self.send: Callable[..., None] = _nowhere
-        self.specs: tuple[QueueSpec, ...] = ()
         self._origin: float | None = None
         self._plans = {plan.version: plan}
         self._open: dict[int, None] = {}
@@ -72,44 +68,15 @@ class LoopProxy(Restartable):
 
     # -- what is asked of it ---------------------------------------------------
 
-    def pause(self) -> None:
-        """Make no new item after the next release."""
-        self.send("pause")
-
-    def resume(self) -> None:
-        """Go on."""
-        self.send("resume")
-
-    def step(self) -> None:
-        """Make exactly one item although the loop is paused."""
-        self.send("step")
-
-    def stop(self, grace: float = 10.0) -> None:
-        """Make no new item; give what is in flight *grace* seconds, then cancel it."""
-        self._stopping = True
-        self.send("stop", grace)
-
-    def apply(self, plan: LoopPlan) -> None:
-        """Run *plan* from the next item on."""
-        if self.state not in ENDED:
-            self._plans[plan.version] = plan
-            self.send("apply", plan, self.specs)
-
-    def update_specs(self, specs: Sequence[QueueSpec]) -> None:
-        """Take in the queues of the next plan."""
-        self.specs = tuple(specs)
-
-    def offer(self, letters: Sequence[tuple[Any, str]]) -> None:
-        """Take items of dead letters again."""
-        self.send("offer", letters)
-
-    def writers_done(self) -> None:
-        """Everyone who pushes to the queue that drives this loop has completed."""
-        self.send("writers_done")
-
-    def kept(self, number: int, taken: str = "") -> None:
-        """The store has the checkpoints up to that one."""
-        self.send("kept", number, taken)
+    def command(self, verb: str, *args: Any) -> None:
+        """Send one of `VERBS` to the loop."""
+        if verb == "stop":
+            self.life.stopping = True
+        elif verb == "apply":
+            if self.life.has_ended:
+                return
+            self._plans[args[0].version] = args[0]
+        self.send(verb, *args)
 
     # -- what it reports -------------------------------------------------------
 
@@ -153,7 +120,7 @@ class LoopProxy(Restartable):
         elif kind == "settled":
             self._open.pop(iteration, None)
         elif kind == "state":
-            self.state, self.reason = data
+            self.life.state, self.life.reason = data
         elif kind == "applied" and data in self._plans:
             self.plan = self._plans[data]
             self._plans = {v: p for v, p in self._plans.items() if v >= data}
@@ -176,13 +143,13 @@ class LoopProxy(Restartable):
         self.abandoned += abandoned
         self.error = self.error or unpack_error(error)
         self.has_reported_end = True
-        if self._last is not None and (self.error is None or not self.may_restart(self.error)):
+        if self._last is not None and (self.error is None or not self.life.may_restart(self.error)):
             self._event(self._last)
 
     def wait_for(self, what: str, *, warn: bool = False) -> None:
         """Say what the loop waits for before it can start; *warn*: in its log, too."""
-        if what != self.reason and not self.has_reported_end:
-            self._set("starting", what)
+        if what != self.life.reason and not self.has_reported_end:
+            self.life.set("starting", what)
             if warn:
                 self._warn(what)
 
@@ -204,13 +171,15 @@ class LoopProxy(Restartable):
         """See to it that the loop is in a final state."""
         self.lose()
         self.error = self.error or error
-        if self.state not in ENDED and self.error is not None:
-            self.give_up(self.error)
-        elif self.state not in ENDED:
-            self._set("stopped")
+        if self.life.has_ended:
+            return
+        if self.error is not None:
+            self.life.give_up(self.error)
+        else:
+            self.life.set("stopped")
 
-    def _set(self, state: LoopState, reason: str = "") -> None:
-        self.state, self.reason = state, reason
+    def _publish(self, state: LoopState, reason: str) -> None:
+        self.life.reason = reason
         self.event("state", data=(state, reason))
 
     def event(self, kind: str, node: str = "", iteration: int = -1, data: Any = None) -> None:

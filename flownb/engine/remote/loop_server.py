@@ -12,10 +12,11 @@ import contextlib
 import os
 import pickle
 import threading
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from flownb.engine.calls.limits import Limits
 from flownb.engine.calls.threads import Threads
+from flownb.engine.loop.control import VERBS
 from flownb.engine.loop.loop_manager import LoopManager, drive
 from flownb.engine.observe.stream import Guarded, Observer, Stream
 from flownb.engine.prints import HERE
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from flownb.engine.checkpoints.record import Beginning
-
-_VERBS: Final = frozenset({"pause", "resume", "step", "stop", "offer", "writers_done", "kept"})
 
 
 class Channel(Protocol):
@@ -103,13 +102,13 @@ class LoopServer:
 
     def halt(self) -> None:
         """Stop at once: nobody is there any more to ask for anything."""
-        self._post(self.manager.stop, 0.0)
+        self._post(self.manager.command, "stop", 0.0)
 
     def _asked(self, verb: str, *args: Any) -> None:
         if verb == "apply":
             self._post(self._apply, args[0])
-        elif verb in _VERBS:
-            self._post(getattr(self.manager, verb), *args)
+        elif verb in VERBS:
+            self._post(self.manager.command, verb, *args)
 
     def _post(self, verb: Callable[..., Any], *args: Any) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has just ended
@@ -121,9 +120,8 @@ class LoopServer:
         except Exception as error:  # noqa: BLE001 - e.g. a module that is not there
             self.manager.crash(error)
             return
-        self.manager.update_specs(specs)
         self._forwarder.outputs.grow({n.name: n.node.keep for n in plan.nodes})
-        self.manager.apply(plan)
+        self.manager.command("apply", plan, specs)
 
 
 def unload(content: bytes) -> PickledLoop:

@@ -312,10 +312,10 @@ class _Run:
 
     def _ended(self, links: Links, name: str, _: asyncio.Task[None]) -> None:
         manager = self.managers[name]
-        if manager.state == "completed":
+        if manager.life.state == "completed":
             links.completed(name)
             for reader in links.unfed():
-                self.managers[reader].writers_done()
+                self.managers[reader].command("writers_done")
 
     async def _until_end(self, tasks: list[asyncio.Task[None]]) -> None:
         """Wait until all loops have ended, nothing can happen any more, or time is over."""
@@ -335,7 +335,7 @@ class _Run:
             self._check_deadlock()
         for manager in self.managers.values():
             if (
-                manager.state == "error"
+                manager.life.state == "error"
                 and manager.error is not None
                 and not _is_item_failure(manager.error)
             ):
@@ -370,7 +370,7 @@ class _Run:
     async def _clear_away(self, tasks: list[asyncio.Task[None]]) -> None:
         """End what still runs; it happens after the end and is not recorded."""
         for manager in self.managers.values():
-            manager.stop(0.0)
+            manager.command("stop", 0.0)
         self.event_loop.horizon = math.inf
         self.event_loop.on_idle = lambda: _cancel(tasks)
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -126,7 +126,9 @@ def test_with_an_interval_of_0_every_item_is_kept_before_the_next_is_made():
 
 def test_a_paused_and_a_stopped_loop_are_kept_as_they_stand():
     life = Life(looped(interval=60))
-    life.at(2.5, life.manager.pause).at(4.5, life.manager.resume).at(5.6, life.manager.stop)
+    life.at(2.5, life.manager.control.pause).at(4.5, life.manager.control.resume).at(
+        5.6, life.manager.control.stop
+    )
     life.run()
     assert [(second, s.status, s.position) for second, s in life.snapshots] == [
         (1.0, "running", 1),
@@ -138,7 +140,7 @@ def test_a_paused_and_a_stopped_loop_are_kept_as_they_stand():
 
 def test_a_store_that_is_silent_does_not_hold_the_end_of_a_loop_for_long():
     life = Life(looped(), answers=None)
-    life.at(3.2, life.manager.stop, 0.1).run()
+    life.at(3.2, life.manager.control.stop, 0.1).run()
     assert life.state == "stopped"
     assert life.loop.time() < 4.5
 
@@ -295,7 +297,7 @@ def test_a_source_that_breaks_on_its_way_back_is_a_failed_tick():
 def test_an_iterator_that_runs_already_goes_on_where_it_stands():
     graph = looped(iter(range(FEW)))
     first = Life(graph)
-    first.at(2.5, first.manager.stop).run()
+    first.at(2.5, first.manager.control.stop).run()
     assert (first.ran("fold"), Life(graph, first.left).run().ran("fold")) == (
         [0, 1, 2],
         [3, 4, 5, 6],
@@ -305,7 +307,7 @@ def test_an_iterator_that_runs_already_goes_on_where_it_stands():
 def test_an_iterator_that_cannot_give_an_item_again_says_so():
     graph = looped(iter(range(FEW)))
     first = Life(graph)
-    first.at(2.5, first.manager.stop, 0.1).run()
+    first.at(2.5, first.manager.control.stop, 0.1).run()
     second = Life(graph, first.left).run()
     assert second.state == "error"
     assert "item 2 was not done, and its source, a range_iterator that runs already" in str(

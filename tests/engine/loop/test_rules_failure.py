@@ -213,8 +213,8 @@ def test_pause_keeps_the_item_and_offers_it_first_on_resume():
     graph = chain(("a", failing(1), {"takes": 1}), ("b", seen(got), {}), source=["x", "y", "z"])
     bench = Bench(graph.set_loop("p", on_error="pause"))
     reasons = []
-    bench.at(9, lambda: reasons.append(bench.manager.reason))
-    bench.at(10, bench.manager.resume).run()
+    bench.at(9, lambda: reasons.append(bench.manager.life.reason))
+    bench.at(10, bench.manager.control.resume).run()
     assert got == ["x", "y", "z"]
     assert (2, "paused") in bench.states()
     assert "'a'" in reasons[0]
@@ -228,7 +228,7 @@ def test_items_that_failed_during_a_pause_come_again_behind_the_one_that_caused_
     graph = fan(("a", failing(0, 1, 2), node), source=["x", "y", "z"], every=1)
     graph.add_node("b", seen(got), kind="non_blocking").add_edge("a", "b")
     bench = Bench(graph.set_loop("p", on_error="pause"))
-    bench.at(10, bench.manager.resume).run()
+    bench.at(10, bench.manager.control.resume).run()
     assert got == ["x", "y", "z"]
 
 
@@ -323,5 +323,5 @@ def test_a_new_function_in_place_of_the_broken_one_lets_the_loop_go_on():
     graph = chain(("a", boom, {}), source=range(15), every=1)
     bench = Bench(graph)
     bench.at(20, lambda: graph.add_node("a", lambda x: x)).edit(20)
-    bench.at(20, bench.manager.resume).run()
+    bench.at(20, bench.manager.control.resume).run()
     assert (bench.metrics.failed, bench.metrics.done) == (10, 5)

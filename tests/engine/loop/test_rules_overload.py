@@ -195,7 +195,7 @@ def test_a_loop_that_was_ended_holds_no_slot(end):
         graph.add_node("f", lambda x: 1 // (2 - x)).add_edge("p", "f")
     bench = Bench(graph)
     if end == "stopped":
-        bench.at(7.0, bench.manager.stop, 0.0)
+        bench.at(7.0, bench.manager.control.stop, 0.0)
     m = bench.run().metrics
     assert (m.state, m.open) == (end, 0)
     assert m.in_flight == 0
@@ -265,7 +265,7 @@ def test_on_error_acts_on_an_item_that_found_no_slot(policy):
 
 def test_an_item_that_found_no_slot_is_offered_again_after_a_pause():
     bench = Bench(burst("error", on_error="pause", source=range(3)))
-    bench.at(30, bench.manager.resume).run()
+    bench.at(30, bench.manager.control.resume).run()
     assert [s.iteration for s in bench.timeline if s.node == "n"] == [0, 1, 3]
     assert calls(bench, "n") == [(0, 10), (3, 13), (30, 40)]
 

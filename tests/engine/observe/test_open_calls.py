@@ -17,7 +17,7 @@ def at(second, graph):
     """What is under way then: (node, iteration, kind, start, end)."""
     bench, found = Bench(graph), []
     bench.at(second, lambda: found.extend(open_calls(bench.manager)))
-    bench.at(second, bench.manager.stop, 0).run()
+    bench.at(second, bench.manager.control.stop, 0).run()
     return sorted((s.node, s.iteration, s.kind, s.start, s.end) for s in found)
 
 

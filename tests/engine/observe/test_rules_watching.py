@@ -201,7 +201,7 @@ def test_p50_and_p99_of_a_loop_are_from_the_making_of_an_item_to_the_end_of_all_
 
 def test_a_cancelled_item_has_no_duration():
     bench = Bench(fan(("n", None, {"kind": "non_blocking", "takes": 50}), source=[1]))
-    bench.at(3, bench.manager.stop, 0).run()
+    bench.at(3, bench.manager.control.stop, 0).run()
     assert (bench.metrics.cancelled, bench.metrics.p50) == (1, 0)
     assert bench.meter.began == {}
 

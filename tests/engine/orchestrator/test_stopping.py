@@ -338,7 +338,7 @@ BREAK = pytest.mark.parametrize(
         "engine.loop.loop_manager:LoopManager._pass",
         "engine.loop.loop_manager:LoopManager._drain",
         "engine.loop.loop_manager:LoopManager._adopt",
-        "engine.loop.control:Leaving.settle_tasks",
+        "engine.loop.loop_manager:LoopManager._settle_tasks",
         "engine.calls.runner:Runner.run",
         "engine.loop.loop_manager:LoopManager.released",
         "engine.loop.loop_manager:LoopManager.settled",

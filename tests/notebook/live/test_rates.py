@@ -35,7 +35,7 @@ def followed(graph, until=30.0, every=0.25, **control):
         bench.at(i * every + 1e-4, look)
     for second, verb in control.items():
         bench.at(float(second[1:]), getattr(bench.manager, verb))
-    bench.at(until + 2 * every, bench.manager.stop, 0).run()
+    bench.at(until + 2 * every, bench.manager.control.stop, 0).run()
     return rates, bench
 
 

@@ -1,11 +1,10 @@
-"""Does a loop take a thousand offered items without comparing each with all others?"""
+"""Does a source take a thousand offered items without comparing each with all others?"""
 
 from __future__ import annotations
 
-from collections import deque
 from types import SimpleNamespace
 
-from flownb.engine.loop.control import Control
+from flownb.engine.loop.source import Source
 
 
 class Compared(str):
@@ -21,10 +20,8 @@ class Compared(str):
 
 
 def test_offered_letters_are_not_compared_with_each_of_the_others():
-    loop = Control()
-    loop.runtime = SimpleNamespace(wake=lambda: None)
-    loop.source = SimpleNamespace(again=deque())
+    source = Source(SimpleNamespace(runtime=SimpleNamespace(wake=lambda: None)), node=None)
     for _ in range(2):
-        loop.offer([(n, Compared(f"{n}-0")) for n in range(1000)])
-    assert [item for item, _, _ in loop.source.again] == list(range(1000))
+        source.offer([(n, Compared(f"{n}-0")) for n in range(1000)])
+    assert [item for item, _, _ in source.again] == list(range(1000))
     assert Compared.count < 3000

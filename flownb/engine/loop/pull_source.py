@@ -1,0 +1,191 @@
+"""When is the next item of a function or an iterable due, and how is it pulled? A `PullSource`.
+
+`every=` is a fixed rate from the start of the loop, without drift: a tick that falls into an
+iteration is skipped and counted, never queued.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+from flownb.engine.calls.signature import EXHAUSTED
+from flownb.engine.checkpoints.source_replay import SourceReplay
+from flownb.engine.loop.source import (
+    FAILED_TICK,
+    NOTHING_MADE,
+    SAME,
+    Made,
+    Making,
+    ProducerCall,
+    Source,
+)
+from flownb.flow.token import Token
+from flownb.model.nodes import read_once
+from flownb.records.events import LogLine
+
+if TYPE_CHECKING:
+    from flownb.engine.calls.runner import Runner
+    from flownb.model.nodes import Node
+
+REST: Final = 0.05
+
+
+class PullSource(Source):
+    """A source that is called for each item."""
+
+    def __init__(self, loop: Making, node: Node) -> None:
+        super().__init__(loop, node)
+        self.every = node.every
+        self._ends = loop.most is not None or hasattr(node.fn, "__len__")
+        self._epoch = 0.0
+        self._tick = 0
+        self._waiting = True  # for that tick: it is not missed, however late it is seen
+
+    def begin(self, runner: Runner, before: Source | None = None) -> None:
+        """Count ticks from now on, and items as far as a checkpoint says."""
+        self._epoch = self._runtime.now()
+        super().begin(runner, before)
+        if before is not None:
+            return
+        if not self.loop.made:
+            self._warn_of_begun()
+        if self.loop.checkpointer is not None:
+            self.source_replay = SourceReplay(self, self.loop.checkpointer)
+
+    def _follow(self, before: Source) -> None:
+        super()._follow(before)
+        before.leave()
+        if isinstance(before, PullSource) and before.every == self.every:
+            self._keep_pace(before)
+
+    def _keep_pace(self, before: PullSource) -> None:
+        self._epoch, self._tick, self._waiting = before._epoch, before._tick, before._waiting
+
+    # -- when ------------------------------------------------------------------
+
+    async def due(self) -> bool:
+        """Wait for the next tick; False when something else has to be looked at first."""
+        if self.again and not self.loop.ending.is_full:
+            self._waiting = False  # ticks may fall into its iteration
+        return await super().due()
+
+    async def _is_due(self) -> bool:
+        loop = self.loop
+        if loop.most is not None and loop.made >= loop.most:
+            self.exhausted = True
+            return False
+        if self._is_over(self._runtime.now()):
+            await self._runtime.wait()
+            return False
+        return self.every is None or loop.control.stepping or await self._ticked(self.every)
+
+    async def _ticked(self, every: float) -> bool:
+        if not self._waiting:
+            self._miss(self._first_tick(every) - self._tick)
+        when = self._when(every)
+        if self._runtime.now() < when - SAME:
+            await self._runtime.wait(
+                when if self._runtime.until is None else min(when, self._runtime.until)
+            )
+        if self._runtime.now() < when - SAME or self._is_over(when):
+            return False
+        self._tick += 1
+        self._waiting = False
+        return True
+
+    def _miss(self, ticks: int) -> None:
+        """Count the ticks that fell into the last iteration, and wait for the next one."""
+        self._waiting = True
+        self._tick += max(ticks, 0)
+        for _ in range(ticks):
+            self._runtime.event("overrun", self._runtime.name)
+
+    def _when(self, every: float) -> float:
+        return self._epoch + round(self._tick * every, 6)
+
+    def _first_tick(self, every: float) -> int:
+        """Give the number of the first tick that is not yet over."""
+        return math.ceil((self._runtime.now() - self._epoch - SAME) / every)
+
+    def skip_to_now(self) -> None:
+        """Forget the ticks of a pause: they do not count."""
+        if self.every is not None:
+            self._tick, self._waiting = max(self._tick, self._first_tick(self.every)), True
+
+    async def rest(self) -> None:
+        """Wait a moment after a producer had nothing to give; ticks come by themselves."""
+        if self.every is None or self.loop.control.stepping:
+            end = self._runtime.now() + REST
+            while self._runtime.now() < end - SAME and not self.loop.control.halted:
+                await self._runtime.wait(end)
+
+    # -- what ------------------------------------------------------------------
+
+    async def _make(self) -> Made:
+        replay = self.source_replay
+        if replay is not None and replay.pending and not await replay.go():
+            return (EXHAUSTED, None, None) if self.exhausted else NOTHING_MADE
+        made = await self._pull()
+        if made[0] is EXHAUSTED:
+            self.exhausted = True
+            if not self.pulled and (kind := read_once(self._items_of)):
+                self._warn(f"its source, {kind}, can be read once and gives nothing any more")
+        elif _is_item(made):
+            self.index = self.count()
+        return made
+
+    @property
+    def _items_of(self) -> Any:
+        """What is read for items; None where nothing is called."""
+        runner = self.runner
+        return runner.called_fn if self._runtime.world.calls(runner.node) else None
+
+    def _warn_of_begun(self) -> None:
+        """Warn of a generator that somebody has read from: what it gave then is gone."""
+        source = self._items_of
+        if inspect.isgenerator(source) and inspect.getgeneratorstate(source) == "GEN_SUSPENDED":
+            self._warn("its source, a generator, was begun before: what it gave then is not here")
+
+    def _warn(self, what: str) -> None:
+        text = f"{what}; give the generator function, or a list"
+        self.loop.control.life.reason = text
+        runtime = self._runtime
+        line = LogLine(runtime.now(), runtime.name, runtime.name, -1, "warning", text)
+        runtime.event("log", runtime.name, -1, line)  # before the state that it explains
+
+    async def _pull(self) -> Made:
+        pull, control = ProducerCall(self.loop), self.loop.control
+        token = Token(pull, self.runner, None, 0)
+        if self._ends:
+            self._runtime.world.progress()
+        keeping = self.loop.checkpointer
+        if keeping is not None:
+            keeping.before(self.pulled)
+        self.runner.run(token)
+        while pull.made is None and not control.halted:
+            await self._runtime.wait()
+        if pull.made is None:
+            await self._give_up(pull, token)
+        if keeping is not None and not _is_item(pull.made):
+            keeping.made_nothing(self.pulled)
+        return pull.made or NOTHING_MADE
+
+    async def _give_up(self, pull: ProducerCall, token: Token) -> None:
+        """End a producer call at a stop: an async one now, a sync one gets half a second."""
+        end = self._runtime.now() + 0.5
+        while token.task is None and pull.made is None and self._runtime.now() < end - SAME:
+            await self._runtime.wait(end)
+        if pull.made is None:
+            token.cancelled = True
+            if token.task is not None:
+                token.task.cancel()
+
+
+def _is_item(made: Made | None) -> bool:
+    """Whether that is anything at all."""
+    if made is None:
+        return False
+    what = made[0]
+    return not (what is None or what is EXHAUSTED or what is FAILED_TICK)
