@@ -321,11 +321,11 @@ async def test_many_letters_are_offered_in_one_message_and_each_comes_back_once(
         letters = await orch.queues.dead("count", 400)
     mended.touch()
     host = orch._live.loop_runs["count"].host
-    posted, post = [], host.post
-    host.post = lambda verb, *args: (posted.append(verb.__name__), post(verb, *args))
+    asked, command = [], host.command
+    host.command = lambda verb, *args: (asked.append(verb), command(verb, *args))
     assert sum(await asyncio.gather(*[letters.replay() for _ in range(3)])) >= 400
     await some_letters(orch, "count", 0)
-    assert posted == ["offer"] * 3
+    assert asked == ["offer"] * 3
     await orch.stop()
     assert Counter(done.read_text().split()) == Counter(["works", *map(str, range(400))])
 
