@@ -67,12 +67,13 @@ class PullSource(Source):
 
     async def due(self) -> bool:
         """Wait for the next tick; False when something else has to be looked at first."""
-        if self.again and not self.loop.ending.is_full:
-            self._waiting = False  # ticks may fall into its iteration
-        return await super().due()
-
-    async def _is_due(self) -> bool:
         loop = self.loop
+        if loop.ending.is_full:
+            await self._runtime.wait()
+            return False
+        if self.again:
+            self._waiting = False  # ticks may fall into its iteration
+            return True
         if loop.most is not None and loop.made >= loop.most:
             self.exhausted = True
             return False

@@ -37,8 +37,9 @@ class QueueSource(Source):
         if self._reading is not None:
             self._reading.cancel()
 
-    async def _is_due(self) -> bool:
-        if self._is_over(self._runtime.now()):
+    async def due(self) -> bool:
+        """Wait for the turn of the next item; False when something else has to be looked at."""
+        if self.loop.ending.is_full or (not self.again and self._is_over(self._runtime.now())):
             await self._runtime.wait()
             return False
         return True

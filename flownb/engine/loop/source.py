@@ -134,12 +134,6 @@ class Source:
 
     async def due(self) -> bool:
         """Wait for the next item's turn; False when something else has to be looked at first."""
-        if self.loop.ending.is_full:
-            await self._runtime.wait()
-            return False
-        return bool(self.again) or await self._is_due()
-
-    async def _is_due(self) -> bool:
         raise NotImplementedError
 
     def _is_over(self, when: float) -> bool:
