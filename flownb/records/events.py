@@ -7,7 +7,7 @@ process. Times are seconds since the run began, on the run's own clock.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 LoopState = Literal[
@@ -28,6 +28,9 @@ ENDED: Final = frozenset({"stopped", "completed", "error"})
 class _Nothing:
     def __repr__(self) -> str:
         return "NOTHING"
+
+    def __reduce__(self) -> str:
+        return "NOTHING"  # in another process, too, there is one only
 
 
 # The output of a call that failed, and of a wait.
@@ -101,7 +104,7 @@ class Batch(NamedTuple):
     nodes: tuple[str, ...]
     first: int
     origin: int
-    times: list[int]
+    times: Sequence[int]
     outputs: list[Any]
     released: int = -1
 
@@ -122,7 +125,7 @@ class Batch(NamedTuple):
         times = self.times[len(self.times) - kept * self.width :]
         return self._replace(first=first, times=times, outputs=[])
 
-    def columns(self) -> list[list[int]]:
+    def columns(self) -> list[Sequence[int]]:
         """Give the starts of all rows, then the ends of each node."""
         return [self.times[i :: self.width] for i in range(self.width)]
 

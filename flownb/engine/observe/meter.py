@@ -3,15 +3,15 @@
 Buckets grow by 2 ** (1/8), so a quantile is at most 9 % too high, and two
 histograms merge by adding. Reading takes a snapshot and never stops the loop.
 
-Through a restart the counters go as JSON. The calls that were open then are left out: they are
-made again, and counted when they end.
+Counters travel as plain data that `Meter.merge` adds: from a loop elsewhere what it has counted
+since it last sent, through a restart, as JSON, all of them. Calls that were open at a restart are
+left out there: they are made again, and counted when they end.
 """
 
 from __future__ import annotations
 
 import json
 import operator
-from array import array
 from collections import Counter
 from itertools import pairwise
 from math import ceil, log2
@@ -19,14 +19,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from flownb.arguments import Named
 from flownb.errors import StoreError
-from flownb.records.events import Batch
 from flownb.records.metrics import LoopMetrics, NodeMetrics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from flownb.engine.observe.stream import Fields
-    from flownb.records.events import LoopState, NodeState
+    from flownb.records.events import Batch, LoopState, NodeState
 
 _FINE: Final = 8
 _NANO: Final = 1e-9
@@ -82,13 +81,18 @@ class Histogram:
         self.total += total * _NANO
         self.longest = max(self.longest, max(lengths or nanoseconds, default=0) * _NANO)
 
-    def merge(self, other: Histogram) -> None:
-        """Add all that another has counted."""
-        for bucket, times in other.buckets.items():
+    def plain(self) -> list[Any]:
+        """Give all that was counted as plain data."""
+        return [self.count, self.total, self.longest, list(self.buckets.items())]
+
+    def merge(self, plain: Sequence[Any]) -> None:
+        """Add what another has counted."""
+        count, total, longest, buckets = plain
+        for bucket, times in buckets:
             self.buckets[bucket] = self.buckets.get(bucket, 0) + times
-        self.count += other.count
-        self.total += other.total
-        self.longest = max(self.longest, other.longest)
+        self.count += count
+        self.total += total
+        self.longest = max(self.longest, longest)
 
     def quantile(self, q: float) -> float:
         """Give the duration that a share *q* of all did not exceed; 0 when there is none."""
@@ -98,6 +102,9 @@ class Histogram:
             if need <= 0:
                 return min(2 ** (bucket / _FINE), self.longest) if bucket > _ZERO else 0.0
         return self.longest
+
+
+_OF_NODE: Final = ("failed", "retries", "timeouts", "abandoned", "backoff", "cached")
 
 
 class NodeMeter:
@@ -114,12 +121,15 @@ class NodeMeter:
         self.backoff = 0.0
         self.failed = self.retries = self.timeouts = self.abandoned = self.cached = 0
 
-    def merge(self, other: NodeMeter) -> None:
-        """Add all that another has counted of the same node."""
-        self.state = other.state
-        self.times.merge(other.times)
-        for name in ("backoff", "failed", "retries", "timeouts", "abandoned"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+    def plain(self) -> list[Any]:
+        """Give the counters as plain data."""
+        return [self.name, self.times.plain(), *(getattr(self, name) for name in _OF_NODE)]
+
+    def merge(self, times: Sequence[Any], counts: Iterable[float]) -> None:
+        """Add what another has counted of the same node."""
+        self.times.merge(times)
+        for name, count in zip(_OF_NODE, counts, strict=True):
+            setattr(self, name, getattr(self, name) + count)
 
     def snapshot(self) -> NodeMetrics:
         """Freeze what is known now."""
@@ -200,18 +210,36 @@ class Meter:
         self.seconds["work"] += (sum(ends[1]) - sum(ends[0])) * _NANO
         self.seconds["wait"] += (sum(ends[batch.released]) - sum(ends[1])) * _NANO
 
-    def on_missed(self, missed: MissedRecords) -> None:
-        """Count what a loop elsewhere could only report as a sum."""
-        self.missed += missed.records
-        for name, meter in missed.nodes.items():
-            self.node(name).merge(meter)
-        for iteration, time in missed.ends:
-            self._on_settled((time, "settled", self.loop, "", iteration, None))
-        self.began.update(missed.began)
-        self.items.merge(missed.items)
-        self.counts.update(missed.counts)
-        for kind, seconds in missed.seconds.items():
+    def plain(self) -> dict[str, Any]:
+        """Give the counters as plain data."""
+        return {
+            "counts": dict(self.counts),
+            "seconds": self.seconds.copy(),
+            "items": self.items.plain(),
+            "nodes": [node.plain() for node in list(self.nodes.values())],
+        }
+
+    def take(self) -> dict[str, Any]:
+        """Give as plain data what was counted since the last time, and how things stand now."""
+        states = {name: node.state for name, node in self.nodes.items() if node.state != "idle"}
+        found = self.plain() | {"missed": self.missed, "began": self.began.copy(), "states": states}
+        self.counts.clear()
+        self.seconds = dict.fromkeys(self.seconds, 0.0)
+        self.items, self.nodes, self.missed = Histogram(), {}, 0
+        return found
+
+    def merge(self, plain: Mapping[str, Any]) -> None:
+        """Add what another meter of the same loop has counted."""
+        self.counts.update(plain["counts"])
+        for kind, seconds in plain["seconds"].items():
             self.seconds[kind] += seconds
+        self.items.merge(plain["items"])
+        for name, times, *counts in plain["nodes"]:
+            self.node(name).merge(times, counts)
+        for name, state in plain.get("states", {}).items():
+            self.node(name).state = state
+        self.missed += plain.get("missed", 0)
+        self.began = plain.get("began", self.began)
 
     def _on_state(self, event: Fields) -> None:
         time, (self.state, _) = event[0], event[-1]
@@ -268,75 +296,19 @@ class Meter:
         )  # fmt: skip
 
 
-class MissedRecords(Meter):
-    """The sum of some records of a loop; `records` says how many."""
-
-    def __init__(self, loop: str) -> None:
-        super().__init__(loop)
-        self.records = 0
-        self.made = 0
-        self.ends: list[tuple[int, float]] = []
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_on": None}  # nothing is added where it arrives
-
-    def add(self, kind: str, *rest: Any) -> None:
-        """Add a record of a forwarder."""
-        self.records += 1
-        if kind == "span":
-            self.on_span(rest[0])
-        elif kind == "event":
-            self.on_event(rest[0])
-        else:
-            head, times, released = rest
-            batch = Batch._make((*head, list(array("q", times)), [], released))
-            self.made = batch.first + batch.iterations
-            self.on_batch(batch)
-
-    def _on_produced(self, event: Fields) -> None:
-        super()._on_produced(event)
-        self.made = event[4] + 1
-
-    def _on_settled(self, event: Fields) -> None:
-        time, _, _, _, iteration, _ = event
-        if iteration in self.began:
-            super()._on_settled(event)
-        else:
-            self.ends.append((iteration, time))
-
-
-_COUNTED: Final = (
-    "produced", "released", "settled", "item_failed", "dropped", "cancelled", "overrun",
-    "restarted",
+_KEPT: Final = (
+    "produced", "released", "settled", "item_failed", "dropped", "overrun", "restarted",
+    "tick_failed", "unread",
 )  # fmt: skip
-_OF_NODE: Final = ("failed", "retries", "timeouts", "abandoned", "backoff", "cached")
 
 
 def dump(meter: Meter, now: float) -> str:
     """Write the counters of a loop as they are at second *now*."""
-    counts = {kind: meter.counts[kind] for kind in _COUNTED if meter.counts[kind]}
-    settled = meter.counts["settled"] - meter.counts["cancelled"]
-    counts.pop("cancelled", None)
-    counts |= {"settled": settled, "produced": settled}
-    counts["released"] = min(counts.get("released", 0), settled)
-    nodes = [[m.name, _histogram(m.times), *(getattr(m, f) for f in _OF_NODE)] for m in _all(meter)]
-    return json.dumps(
-        {
-            "counts": counts,
-            "seconds": meter.seconds,
-            "items": _histogram(meter.items),
-            "elapsed": max(0.0, now - meter.started),
-            "nodes": nodes,
-        }
-    )
-
-
-def _all(meter: Meter) -> list[NodeMeter]:
-    return list(meter.nodes.values())
-
-
-def _histogram(h: Histogram) -> list[Any]:
-    return [h.count, h.total, h.longest, list(h.buckets.items())]
+    counts = meter.counts
+    settled = counts["settled"] - counts["cancelled"]
+    kept = {kind: counts[kind] for kind in _KEPT if counts[kind]}
+    kept |= {"settled": settled, "produced": settled, "released": min(counts["released"], settled)}
+    return json.dumps(meter.plain() | {"counts": kept, "elapsed": max(0.0, now - meter.started)})
 
 
 def load(meter: Meter, text: str) -> None:
@@ -345,20 +317,9 @@ def load(meter: Meter, text: str) -> None:
         return
     try:
         found = json.loads(text)
-        meter.counts.update({kind: int(found["counts"].get(kind, 0)) for kind in _COUNTED})
-        meter.seconds |= {kind: float(s) for kind, s in found["seconds"].items()}
+        kept = {kind: int(found["counts"].get(kind, 0)) for kind in _KEPT}
+        meter.merge(found | {"counts": kept})
         meter.before = float(found["elapsed"])
-        _fill(meter.items, found["items"])
-        for name, times, *facts in found["nodes"]:
-            node = meter.node(name)
-            _fill(node.times, times)
-            for field, value in zip(_OF_NODE, facts, strict=True):
-                setattr(node, field, value)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         msg = f"loop {meter.loop!r}: the counters in its checkpoint cannot be read: {error!r}"
         raise StoreError(msg) from None
-
-
-def _fill(h: Histogram, kept: list[Any]) -> None:
-    h.count, h.total, h.longest, buckets = kept
-    h.buckets = {int(bucket): int(times) for bucket, times in buckets}

@@ -197,8 +197,7 @@ class LoopRun:
         )
 
     def _proxy(self, plan: LoopPlan) -> LoopProxy:
-        stream = Stream([self.meter, self.history, *self._watching])
-        return LoopProxy(plan, stream, self.outputs)
+        return LoopProxy(plan, self.meter, [self.history, *self._watching], self.outputs)
 
     def _pickled(self, plan: LoopPlan) -> PickledLoop:
         o = self._live

@@ -6,10 +6,11 @@ unless they are costly: then they are sent so seldom that they cost 5 % at most.
 go with them ten times a second, if they have changed.
 
 A loop elsewhere never waits for its notebook, which may be busy in C code, or suspended.
-So its records are kept in a `Backlog` up to a bound; beyond that the oldest are added to a
-sum. Counters and histograms merge, so the metrics stay right; the timeline and the events
-have a gap, of which `LoopMetrics.missed` gives the length. By then far newer records wait
-than a history keeps, so a timeline would have forgotten them, too.
+So its records are kept in a `Backlog` up to a bound; beyond that the oldest are forgotten. What
+they report is counted here already, and a message begins with what was counted since the one
+before, so the metrics stay right; the timeline and the events have a gap, of which
+`LoopMetrics.missed` gives the length. By then far newer records wait than a history keeps, so
+a timeline would have forgotten them, too.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from flownb.engine.observe.history import Outputs, open_spans
-from flownb.engine.observe.meter import MissedRecords
+from flownb.engine.observe.meter import Meter
 from flownb.engine.remote.pickling import PortableValue, pack, portable_failure
 from flownb.errors import Failure
-from flownb.records.events import NOTHING, Batch, Event, LogLine, Span
+from flownb.records.events import NOTHING, Batch, Event, Span
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,9 +69,8 @@ class Forwarder:
     def on_span(self, span: Span, output: Any) -> None:
         """Note a span."""
         self.outputs.on_span(span, output)
-        shown = pack(output) if self._watched and output is not NOTHING else None
-        has_output = self._watched and output is not NOTHING
-        self._note(("span", tuple(span), has_output, shown), shown)
+        shown = pack(output) if self._watched and output is not NOTHING else NOTHING
+        self._note(("span", tuple(span), shown), shown)
 
     def on_event(self, event: Event) -> None:
         """Note an event; a change of state is sent at once."""
@@ -79,8 +79,6 @@ class Forwarder:
             self._asked = True  # before it is noted, so that both go together
         if isinstance(data, Failure):
             data = pack(portable_failure(data))
-        elif isinstance(data, LogLine):
-            data = tuple(data)
         elif not isinstance(data, tuple):
             data = pack(data)
         self._note(("event", (*event[:5], data)), data)
@@ -90,13 +88,12 @@ class Forwarder:
     def on_batch(self, batch: Batch) -> None:
         """Note many short iterations; their outputs travel apart."""
         self.outputs.on_batch(batch)
-        times = array("q", batch.times).tobytes()
-        head = batch.loop, batch.nodes, batch.first, batch.origin
-        self._note(("batch", head, times, batch.released), times)
+        times = array("q", batch.times)
+        self._note(("batch", batch._replace(times=times, outputs=[])), times)
 
     def on_checkpoint(self, snapshot: Snapshot) -> None:
         """Pass a checkpoint on, in its place among the events; the notebook keeps it."""
-        self._note(("checkpoint", tuple(snapshot)), snapshot.content)
+        self._note(("checkpoint", snapshot), snapshot.content)
         self._urgent.set()
 
     def _note(self, record: tuple[Any, ...], content: Any) -> None:
@@ -175,6 +172,8 @@ def _size(content: Any) -> int:
     """Give the bytes of what a record carries, about."""
     if isinstance(content, PortableValue):
         content = content.content
+    elif isinstance(content, array):
+        return content.itemsize * len(content)
     elif isinstance(content, tuple):
         content = str(content[-1])  # the text of a log line, the reason of a state
     return len(content) if isinstance(content, (bytes, str)) else 0
@@ -187,32 +186,55 @@ _FREQUENT: Final = frozenset({"produced", "released", "settled", "received"})
 
 
 class Backlog:
-    """What a loop has reported and nobody has fetched: at most *most* bytes, about."""
+    """What a loop has reported and nobody has fetched: at most *most* bytes, about, and counters.
+
+    The state of the loop is not counted here: the notebook learns it from the events, later where
+    it has to know why.
+    """
 
     def __init__(self, loop: str, most: int = MOST) -> None:
-        self._loop, self._most = loop, most
+        self._most = most
         self._lock = threading.Lock()
+        self._meter = Meter(loop)
+        self._early: Meter | None = None  # what was counted before a forgotten checkpoint
         self._records: deque[tuple[int, tuple[Any, ...]]] = deque()
         self._rare: deque[tuple[int, tuple[Any, ...]]] = deque()
-        self._states: list[tuple[Any, ...]] = []
-        self._checkpoint: list[tuple[Any, ...]] = []
+        self._states: deque[tuple[Any, ...]] = deque()
+        self._checkpoint: deque[tuple[Any, ...]] = deque(maxlen=1)
         self._size = self._rare_size = 0
-        self._sum: MissedRecords | None = None
+        self._some = False
 
     def add(self, record: tuple[Any, ...], size: int = 0) -> None:
-        """Keep a record with a content of *size* bytes; this may cost the oldest its place."""
-        size += _RECORD
+        """Count a record and keep it, with a content of *size* bytes.
+
+        This may cost the oldest its place.
+        """
         with self._lock:
-            self._records.append((size, record))
-            self._size += size
+            self._some = True
+            if record[0] == "checkpoint":
+                record = (*record, self._meter.take())  # what was counted until then
+            else:
+                self._count(*record[:2])
+            self._records.append((size + _RECORD, record))
+            self._size += size + _RECORD
             while self._size > self._most:
                 self._make_room()
+
+    def _count(self, kind: str, record: Any) -> None:
+        if kind == "span":
+            self._meter.on_span(record)
+        elif kind == "batch":
+            self._meter.on_batch(record)
+        elif record[1] != "state":
+            self._meter.on_event(record)
 
     def _make_room(self) -> None:
         size, record = self._records.popleft()
         self._size -= size
         if record[0] == "checkpoint":
-            self._checkpoint = [record]  # instead of the one before
+            self._early = self._early or Meter(self._meter.loop)
+            self._early.merge(record[2])
+            self._checkpoint.append(record[:2])  # instead of the one before
         elif record[0] != "event" or record[1][1] in _FREQUENT:
             self._forget(record)
         elif record[1][1] == "state":
@@ -226,18 +248,28 @@ class Backlog:
                 self._forget(record)
 
     def _forget(self, record: tuple[Any, ...]) -> None:
-        if self._sum is None:
-            self._sum = MissedRecords(self._loop)
-        self._sum.add(*record)
+        count = record[1].iterations * len(record[1].nodes) if record[0] == "batch" else 1
+        self._meter.missed += count
 
     def take(self) -> list[tuple[Any, ...]]:
-        """Give everything, the oldest first, and keep nothing."""
+        """Give everything, the oldest first, and keep nothing.
+
+        The counters stand before what was counted: who is told of an event may look at them.
+        """
         with self._lock:
-            missed = [] if self._sum is None else [("missed", self._sum)]
-            rare = [*self._states, *(record for _, record in self._rare)]
-            found = [*missed, *rare, *self._checkpoint, *(record for _, record in self._records)]
-            self._states, self._sum, self._size, self._rare_size = [], None, 0, 0
-            self._rare.clear()
-            self._checkpoint.clear()
-            self._records.clear()
+            if not self._some:
+                return []
+            early = [] if self._early is None else [("meter", self._early.take())]
+            found: list[tuple[Any, ...]] = [*early, *self._checkpoint]
+            counted = [*self._states, *(record for _, record in self._rare)]
+            for _, record in self._records:
+                if record[0] == "checkpoint":
+                    found += [("meter", record[2]), *counted, record[:2]]
+                    counted = []
+                else:
+                    counted.append(record)
+            found += [("meter", self._meter.take()), *counted]
+            self._early, self._some, self._size, self._rare_size = None, False, 0, 0
+            for kept in (self._states, self._rare, self._checkpoint, self._records):
+                kept.clear()
         return found

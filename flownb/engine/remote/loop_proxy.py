@@ -1,29 +1,29 @@
 """What does the notebook know of a loop that lives elsewhere? Its `LoopProxy`.
 
-It is asked as a `LoopManager` is: a verb is sent to the loop, and what the loop reports
-is replayed into its stream here, so that metrics, timelines, logs and observers read the same as
-for a loop in the kernel.
+What is asked is sent to the loop as it is, and what the loop reports is replayed into its stream
+here, so that timelines, logs and observers read the same as for a loop in the kernel. What it
+counts comes as counters.
 """
 
 from __future__ import annotations
 
 import pickle
 import time
-from array import array
 from typing import TYPE_CHECKING, Any, Final
 
-from flownb.engine.checkpoints.record import Beginning, Snapshot
+from flownb.engine.checkpoints.record import Beginning
 from flownb.engine.loop.control import Lifecycle
 from flownb.engine.loop.slots import Slots
+from flownb.engine.observe.stream import Stream
 from flownb.engine.remote.pickling import unpack, unpack_error
-from flownb.records.events import ENDED, NOTHING, Batch, LogLine, Span
+from flownb.records.events import ENDED, LogLine, Span
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from flownb.engine.checkpoints.record import Snapshot
     from flownb.engine.observe.history import Outputs
-    from flownb.engine.observe.meter import MissedRecords
-    from flownb.engine.observe.stream import Stream
+    from flownb.engine.observe.meter import Meter
     from flownb.plan.loop_plan import LoopPlan
     from flownb.records.events import LoopState
 
@@ -31,8 +31,12 @@ if TYPE_CHECKING:
 class LoopProxy:
     """One loop that lives elsewhere, as the notebook sees it."""
 
-    def __init__(self, plan: LoopPlan, stream: Stream, outputs: Outputs) -> None:
-        self.name, self.plan, self.stream, self.outputs = plan.loop, plan, stream, outputs
+    def __init__(
+        self, plan: LoopPlan, meter: Meter, subscribers: Sequence[Any], outputs: Outputs
+    ) -> None:
+        self.name, self.plan, self.outputs, self._meter = plan.loop, plan, outputs, meter
+        self.stream = Stream([meter, *subscribers])
+        self._replayed = Stream(subscribers)  # what the loop itself has counted
         self.life = Lifecycle(self._publish)
         self.error: BaseException | None = None
         self.abandoned: list[str] = []
@@ -43,17 +47,16 @@ class LoopProxy:
         self.send: Callable[..., None] = _nowhere
         self._origin: float | None = None
         self._plans = {plan.version: plan}
-        self._open: dict[int, None] = {}
         self._last: tuple[Any, ...] | None = None
         self.open_calls: dict[tuple[Any, ...], Span] = {}
         self._takes: Final[dict[str, Callable[..., None]]] = {
             "span": self._span,
             "event": self._event,
-            "batch": self._batch,
+            "batch": self._replayed.batch,
             "outputs": self._outputs,
             "slots": self._slots,
             "open_calls": self._open_calls,
-            "missed": self._missed,
+            "meter": self._count,
             "checkpoint": self._checkpoint,
             "ended": self._ended,
         }
@@ -85,22 +88,19 @@ class LoopProxy:
         for kind, *rest in pickle.loads(message):  # noqa: S301 - from our own child
             self._takes[kind](*rest)
 
-    def _span(self, span: tuple[Any, ...], has_output: bool, output: Any) -> None:  # noqa: FBT001
+    def _span(self, span: tuple[Any, ...], output: Any) -> None:
         if self.open_calls:
             self.open_calls.pop(span[1:5], None)  # it is over
-        self.stream.span(span, unpack(output) if has_output else NOTHING)
+        self._replayed.span(span, unpack(output))
 
     def _open_calls(self, spans: list[tuple[Any, ...]]) -> None:
         self.open_calls = {span[1:5]: Span._make(span) for span in spans}
 
-    def _missed(self, missed: MissedRecords) -> None:
-        """Take in the sum of what was not fetched in time."""
-        for iteration, _ in missed.ends:
-            self._open.pop(iteration, None)
-        self._open.update(dict.fromkeys(missed.began))
-        self.made = max(self.made, missed.made)
-        self.stream.publish("on_missed", missed)
-        if not self._has_warned:
+    def _count(self, counted: dict[str, Any]) -> None:
+        """Take in what the loop has counted since its last message."""
+        self.made += counted["counts"].get("produced", 0)
+        self._meter.merge(counted)
+        if counted["missed"] and not self._has_warned:
             self._has_warned = True
             self._warn("the notebook did not keep up: its timeline of this loop has a gap")
 
@@ -109,26 +109,13 @@ class LoopProxy:
         if kind == "state" and data[0] in ENDED and not self.has_reported_end:
             self._last = event  # shown when it is known why
             return
-        data = LogLine._make(data) if kind == "log" else unpack(data)
-        self._learn(kind, iteration, data)
-        self.stream.event((at, kind, loop, node, iteration, data))
-
-    def _learn(self, kind: str, iteration: int, data: Any) -> None:
-        if kind == "produced":
-            self._open[iteration] = None
-            self.made = iteration + 1
-        elif kind == "settled":
-            self._open.pop(iteration, None)
-        elif kind == "state":
-            self.life.state, self.life.reason = data
+        data, stream = unpack(data), self._replayed
+        if kind == "state":
+            (self.life.state, self.life.reason), stream = data, self.stream
         elif kind == "applied" and data in self._plans:
             self.plan = self._plans[data]
             self._plans = {v: p for v, p in self._plans.items() if v >= data}
-
-    def _batch(self, head: tuple[Any, ...], times: bytes, released: int) -> None:
-        batch = Batch._make((*head, list(array("q", times)), [], released))
-        self.made = batch.first + batch.iterations
-        self.stream.batch(batch)
+        stream.event((at, kind, loop, node, iteration, data))
 
     def _outputs(self, kept: dict[str, list[Any]]) -> None:
         self.outputs.replace({name: [unpack(x) for x in values] for name, values in kept.items()})
@@ -136,8 +123,8 @@ class LoopProxy:
     def _slots(self, held: int, peak: int, size: int) -> None:
         self.slots.held, self.slots.peak, self.slots.size = held, peak, size
 
-    def _checkpoint(self, snapshot: tuple[Any, ...]) -> None:
-        self.stream.publish("on_checkpoint", Snapshot._make(snapshot))
+    def _checkpoint(self, snapshot: Snapshot) -> None:
+        self._replayed.publish("on_checkpoint", snapshot)
 
     def _ended(self, abandoned: list[str], error: Any) -> None:
         self.abandoned += abandoned
@@ -162,10 +149,9 @@ class LoopProxy:
         """Count what was open when its process ended as cancelled: nobody works on it."""
         self.slots.held = 0
         self.open_calls = {}
-        for iteration in list(self._open):
+        for iteration in list(self._meter.began):
             self.event("cancelled", self.name, iteration)
             self.event("settled", self.name, iteration)
-        self._open.clear()
 
     def conclude(self, error: BaseException | None = None) -> None:
         """See to it that the loop is in a final state."""
