@@ -24,7 +24,7 @@ from flownb import Graph
 from flownb.errors import GraphError
 from flownb.queues.servers import spawned
 from flownb.widgets.dag import DagState
-from tests.engine.hosts.test_equality import everything, story
+from tests.engine.hosts.test_equality import counted, everything, story
 from tests.support.live import one
 
 
@@ -85,13 +85,15 @@ async def like_others(client):
 
 
 async def equal(client):
-    """Outputs, and the order of each item's events, as in the simulation."""
+    """Outputs, the order of each item's events, and all counters, as in the simulation."""
     sim, orch = everything().simulate(), everything(pool="dask").start(cluster=client)
     await orch.wait(timeout=60)
     await orch.stop()
     history = orch._live.loop_runs["make"].history
     found = story(history.spans(), history.events, orch.outputs)
-    return found == story(sim.timeline.spans, sim.events, sim.outputs)
+    return found == story(sim.timeline.spans, sim.events, sim.outputs) and counted(
+        orch.metrics()["make"]
+    ) == counted(sim.metrics["make"])
 
 
 async def no_queues(cluster):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from dataclasses import fields
+from uuid import uuid4
 
 import pytest
 
@@ -29,6 +31,11 @@ async def slow(found):
     return found[0] * 2
 
 
+def known(salt):
+    """Give a function of which nobody has kept a result yet."""
+    return lambda n: [n, salt]
+
+
 def everything(name="equal", **options):
     """A graph with ifs, joins, retries, failures, detached work and a state."""
     return (
@@ -42,6 +49,8 @@ def everything(name="equal", **options):
         .add_node("one", lambda found: found[0] + 1, keep=TOTAL)
         .add_node("other", lambda found: -found[0], keep=TOTAL)
         .add_node("joined", lambda n: [n], keep=TOTAL)
+        .add_node("third", lambda found: found[0] % 3)
+        .add_node("known", known(uuid4().hex), cache=True)
         .add_node("beside", kind="non_blocking", keep=TOTAL)
         .add_edge("make", "flaky", "kind")
         .add_edge("kind", "zero", when=0)
@@ -50,6 +59,7 @@ def everything(name="equal", **options):
         .add_edge("zero", "joined")
         .add_edge("one", "joined")
         .add_edge("other", "joined")
+        .add_edge("joined", "third", "known")
         .add_edge("flaky", "beside")
         .set_loop("make", **options)
     )
@@ -78,6 +88,14 @@ def story(spans, events, outputs):
     )
 
 
+def counted(metrics):
+    """Give what a loop and its nodes have counted; lengths of time differ from run to run."""
+    facts = {f.name: getattr(metrics, f.name) for f in fields(metrics)}
+    nodes = facts.pop("nodes", {})
+    whole = {k: x for k, x in facts.items() if isinstance(x, int | str) and k != "peak_in_flight"}
+    return whole | {name: counted(node) for name, node in nodes.items()}
+
+
 @pytest.mark.parametrize("pool", ["asyncio", "thread", "process"])
 @live
 async def test_outputs_and_the_order_of_each_items_events_are_those_of_the_simulation(pool):
@@ -89,6 +107,7 @@ async def test_outputs_and_the_order_of_each_items_events_are_those_of_the_simul
     assert story(history.spans(), history.events, orch.outputs) == expected
     failures = [(f.node, f.iteration, f.item, repr(f.error)) for f in orch.failures()]
     assert failures == [("flaky", n, n, f"ValueError({n})") for n in (9, 19, 29, 39)]
+    assert counted(orch.metrics()["make"]) == counted(sim.metrics["make"])
 
 
 def nap(n):
