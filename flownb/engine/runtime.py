@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from flownb.arguments import SECONDS, checked
 from flownb.engine.prints import HERE, Spot
+from flownb.engine.single_thread import has_threads
 from flownb.model.tools import tools as global_tools
 from flownb.records.events import LogLine
 
@@ -54,7 +55,9 @@ class World(Protocol):
     """What differs between a live loop and a simulated one."""
 
     inline: bool
-    """Whether calls are made on the event loop, as in virtual time."""
+    """Whether calls are made on the event loop: in virtual time, and where there are no threads."""
+    virtual: bool
+    """Whether time is virtual."""
     cache: Any
     """The results of nodes with `cache=`; None: those of this process."""
 
@@ -96,8 +99,11 @@ class World(Protocol):
 class RealWorld:
     """The real world: calls take as long as they take, and nothing has to be watched."""
 
-    inline = False
+    virtual = False
     cache = None
+
+    def __init__(self) -> None:
+        self.inline = not has_threads()
 
     def calls(self, node: Node) -> bool:  # noqa: ARG002
         """Every node is called."""
@@ -174,7 +180,8 @@ class Runtime:
         self.name, self.world, self.stream = name, world, stream
         self.queues, self.middleware = queues, tuple(middleware)
         self.tools = global_tools if tools is None else tools
-        self.inline, self.private, self.until = world.inline, private, until
+        self.inline, self.virtual = world.inline, world.virtual
+        self.private, self.until = private, until
         self.threads = None
         self.resources: dict[str, Any] = {}
         self.tasks: dict[asyncio.Task[Any], None] = {}
@@ -187,7 +194,7 @@ class Runtime:
     def begin(self, origin: float) -> None:
         """Take the event loop that runs; *origin* is its time at which the run began."""
         self.event_loop, self.origin = asyncio.get_running_loop(), origin
-        self.clock = Clock(self.event_loop, origin, virtual=self.inline)
+        self.clock = Clock(self.event_loop, origin, virtual=self.virtual)
         self.now = self.clock.time
         self.skip = getattr(self.event_loop, "skip", _never)
         self._new_waiter = getattr(self.event_loop, "new_waiter", self.event_loop.create_future)

@@ -142,7 +142,7 @@ class Cached:
 
     def _code(self, held: list[Any], results: Results) -> Digester:
         site, code = self._site, Digester(held, results.own)
-        code.reads((_called(site.node, virtual=self._runtime.inline), self._of))
+        code.reads((_called(site.node, virtual=self._runtime.virtual), self._of))
         if site.takes_context:
             code.reads(tuple((tool.name, tool.fn) for tool in self._runtime.tools.listing()))
         return code

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from flownb.arguments import SECONDS, checked
-from flownb.errors import NodeTimeout, SimulationError
+from flownb.errors import NodeTimeout, RunError, SimulationError
 
 if TYPE_CHECKING:
     from random import Random
@@ -145,7 +145,7 @@ class SyncContext(BaseContext):
         self._runtime.world.sleep(checked("ctx.sleep()", "seconds", seconds, SECONDS))
 
     def push(self, queue: str, data: Any) -> None:
-        """Push to a queue; in a simulation it appears at the end of the node."""
+        """Push to a queue; in a simulation, and without threads, it leaves at the node's end."""
         self._check()
         push = Context.push(self, queue, data)  # type: ignore[arg-type]
         if self._runtime.inline:
@@ -156,11 +156,13 @@ class SyncContext(BaseContext):
     def pop(self, queue: str, timeout: float | None = None) -> Any:
         """Take one message's payload from a queue, or None after *timeout* seconds."""
         if self._runtime.inline:
-            msg = (
-                f"node {self._site.name!r}: a sync node cannot pop in a simulation: "
-                "make it async, or give fake="
+            where, fake = (
+                ("in a simulation", ", or give fake=")
+                if self._runtime.virtual
+                else ("where there are no threads", "")
             )
-            raise SimulationError(msg)
+            msg = f"node {self._site.name!r}: a sync node cannot pop {where}: make it async{fake}"
+            raise (SimulationError if self._runtime.virtual else RunError)(msg)
         return self._wait(Context.pop(self, queue, timeout))  # type: ignore[arg-type]
 
     def _wait(self, awaitable: Any) -> Any:

@@ -140,7 +140,7 @@ class Runner:
     @property
     def called_fn(self) -> Any:
         """The function, or its stand-in in a simulation."""
-        return self.node.fake if self.runtime.inline and self.node.fake else self.node.fn
+        return self.node.fake if self.runtime.virtual and self.node.fake else self.node.fn
 
     def _target(self) -> Any:
         """Find what is called: the function, its stand-in, a class node's run, a push."""

@@ -29,7 +29,8 @@ from flownb.engine.orchestrator.placement import (
 from flownb.engine.orchestrator.requests import EventLoopThread, Heartbeat, Request, running_loop
 from flownb.engine.orchestrator.waiting import Forsaken, Progress, until_over
 from flownb.engine.prints import capture, release
-from flownb.errors import GraphError, LoopStopped
+from flownb.engine.single_thread import SINGLE, has_threads
+from flownb.errors import GraphError, LoopStopped, RunError
 from flownb.model.nodes import check_called
 from flownb.queues.by_hand import QueuesByHand
 from flownb.records.events import ENDED
@@ -80,6 +81,8 @@ class Orchestrator(Answers):
         server.check(f"graph {self.name!r}")
         kernel = running_loop()
         self._own: EventLoopThread | None = None
+        if not has_threads():
+            _check_event_loop(self.name, control, kernel)
         if control == "thread" or kernel is None:
             self._own = EventLoopThread(f"flownb {self.name}")
             home = self._own.event_loop
@@ -134,6 +137,8 @@ class Orchestrator(Answers):
         self._live.heartbeat.start()
         for loop_run in list(self._live.loop_runs.values()):
             loop_run.start()
+        if not has_threads():
+            next(iter(self._live.loop_runs.values())).say("warning", SINGLE)
         self._look_whether_over()
 
     # -- asking ----------------------------------------------------------------
@@ -441,3 +446,16 @@ class Orchestrator(Answers):
             raise LoopStopped(msg)
         offered = [(letter["item"], letter["id"]) for letter in letters]
         loop_run.host.command("offer", offered)
+
+
+def _check_event_loop(graph: str, control: Control, kernel: Any) -> None:
+    """Raise what says how to start a graph where no thread can have an event loop."""
+    if control == "thread":
+        msg = f"graph {graph!r}: control='thread' needs a thread, and none can be started here"
+        raise GraphError(msg)
+    if kernel is None:
+        msg = (
+            f"graph {graph!r}: no event loop runs here, and no thread can be started for one: "
+            "start it in an async function, asyncio.run(main())"
+        )
+        raise RunError(msg)

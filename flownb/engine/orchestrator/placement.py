@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from flownb.engine.links import AWAY, uses_queues
+from flownb.engine.single_thread import has_threads
 from flownb.errors import GraphError
 from flownb.model.nodes import OwnLimit
 from flownb.plan.await_sets import Flow, reach
@@ -34,9 +35,12 @@ _NO_REDIS: Final = (
 def placed(workflow: Workflow, loop: str, cluster: Any) -> LoopPlan:
     """Compile a loop; on the cluster if one was given and no pool was set.
 
+    Without threads its pool is "asyncio".
     Of the store only that there is one travels: a `CheckpointWriter` in the notebook writes to it.
     """
     plan = compile_plan(workflow, loop)
+    if not has_threads():
+        plan = replace(plan, options=replace(plan.options, pool="asyncio"))
     if plan.options.checkpoint is not None:
         plan = replace(plan, options=replace(plan.options, checkpoint="kept"))
     if cluster is None or "pool" in workflow.options.get(loop, {}):
@@ -99,6 +103,7 @@ def check_supported(workflow: Workflow, *, live: bool) -> None:
     problems = list(_nodes(workflow))
     if live:
         problems += _limits(workflow)
+        problems += [] if has_threads() else _needs_threads(workflow)
     if not workflow.producers and (live or not workflow.nodes):
         problems.append(
             f"graph {workflow.name!r} has no producer, so there is no loop to run: add_producer()"
@@ -115,6 +120,19 @@ def _nodes(workflow: Workflow) -> Iterator[str]:
                 f"node {node.name!r} drives a loop, so timeout= has no meaning: it waits for the "
                 "next message; a reader in the middle of a loop gives up after timeout= seconds"
             )
+
+
+def _needs_threads(workflow: Workflow) -> Iterator[str]:
+    """Find what cannot be had where there are no threads, as in a browser."""
+    for loop in workflow.producers:
+        options = workflow.loop_options(loop)
+        wanted = {
+            f"pool={options.pool!r}": options.pool in AWAY,
+            "checkpoint=": options.checkpoint is not None,
+            "restart='on_crash'": options.restart == "on_crash",
+        }
+        for option in (name for name, is_wanted in wanted.items() if is_wanted):
+            yield f"loop {loop!r}: {option} needs threads, and none can be started here: drop it"
 
 
 def _limits(workflow: Workflow) -> Iterator[str]:

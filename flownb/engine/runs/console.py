@@ -11,6 +11,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from flownb.engine.prints import captured
+from flownb.engine.single_thread import has_threads, run_nested
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,7 +66,12 @@ async def run_here(make: Callable[..., Execution], shower: RunDisplay) -> Workfl
 
 
 def run_in_thread(make: Callable[..., Execution], shower: RunDisplay) -> WorkflowRun:
-    """Run on an event loop of its own in a helper thread, and show meanwhile."""
+    """Run on an event loop of its own in a helper thread, and show meanwhile.
+
+    Where there are no threads, it runs inside the event loop that runs here.
+    """
+    if not has_threads():
+        return run_nested(run_here(make, shower))
     events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
     execution = make(on_event=events.put, calls=shower.counts)
     helper = _HelperThread(execution, functools.partial(events.put, None))

@@ -20,6 +20,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from flownb.engine.single_thread import has_threads
 from flownb.errors import RunTaken, StoreError, told
 from flownb.stores.base import Step
 from flownb.stores.codec import decode, encode, lenient
@@ -289,7 +290,7 @@ class Journal:
             await self._aside(self.store.append, self.record.run_id, steps)
 
     async def _aside(self, call: Callable[..., Any], *args: Any) -> None:
-        if self.store.quick:
+        if self.store.quick or not has_threads():
             call(*args)
         else:
             await asyncio.to_thread(call, *args)

@@ -42,6 +42,7 @@ from flownb.engine.simulation.recording import Recording, Tape
 from flownb.engine.simulation.simulated_world import SimulatedWorld, asks_the_date, sandboxed
 from flownb.engine.simulation.virtual_loop import VirtualLoop
 from flownb.engine.simulation.watchdog import end, join
+from flownb.engine.single_thread import has_threads, nested
 from flownb.errors import DeadlockError, GraphError
 from flownb.model.policies import AWAIT_POLICIES
 from flownb.plan.compiler import compile_plan
@@ -185,7 +186,7 @@ def simulate(
     run.iterations, run.payload = iterations, payload
     from flownb.explain.explanation import snapshot
 
-    result = run.in_thread()
+    result = run.go()
     result._graph = (snapshot(workflow), policy)  # noqa: SLF001
     return result
 
@@ -231,8 +232,21 @@ class _Run:
         self.over = threading.Event()
         self.main: asyncio.Task[None] | None = None
 
-    def in_thread(self) -> Simulation:
-        """Run in a helper thread and wait; an interrupt ends the simulation."""
+    def go(self) -> Simulation:
+        """Run in a helper thread, if there is one, and wait; an interrupt ends the simulation."""
+        if has_threads():
+            self._in_thread()
+        else:
+            with nested():
+                self._guarded()
+        if self.error is not None:
+            raise self.error
+        if self.result is None:
+            msg = "the simulation ended without a result"
+            raise DeadlockError(msg)
+        return self.result
+
+    def _in_thread(self) -> None:
         thread = threading.Thread(target=self._guarded, name="flownb simulation", daemon=True)
         thread.start()
         try:
@@ -243,12 +257,6 @@ class _Run:
             if isinstance(error, KeyboardInterrupt) and at_work:
                 error.args = (f"the simulation was in {at_work}",)
             raise
-        if self.error is not None:
-            raise self.error
-        if self.result is None:
-            msg = "the simulation ended without a result"
-            raise DeadlockError(msg)
-        return self.result
 
     def _guarded(self) -> None:
         if any(p.reads or p.writes for p in self.plans):

@@ -39,7 +39,7 @@ FAILED_TICKS: Final = 1_000
 class SimulatedWorld:
     """The world of one simulation: every call is inline, lengths are declared or slept."""
 
-    inline = True
+    inline = virtual = True
 
     def __init__(self, seed: int = 0, *, call: bool = True, check_mutation: bool = False) -> None:
         self._check_mutation = check_mutation

@@ -192,7 +192,16 @@ def _by_hand(name: str) -> bool:
 
 
 _LONGEST_NAP = 1.0  # seconds; a reader with a shorter lease may come at any time
-_CLOCK = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", None))
+_CLOCKS = [getattr(time, name, None) for name in ("CLOCK_BOOTTIME", "CLOCK_MONOTONIC")]
+
+
+def _works(clock: int) -> bool:
+    with suppress(OSError):  # in a browser there are clocks that say nothing
+        return time.clock_gettime(clock) >= 0
+    return False
+
+
+_CLOCK = next((clock for clock in _CLOCKS if clock is not None and _works(clock)), None)
 
 
 def lease_time() -> float:

@@ -1,0 +1,96 @@
+"""What does the engine do where no thread can be started? All on the one that there is.
+
+A browser kernel (Pyodide) has one thread. There a simulation and a run go on inside the event
+loop that runs, loops live on that one, and sync nodes are called on it, one after the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import threading
+import time
+from asyncio import base_events
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from flownb.errors import DeadlockError
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterator
+
+_T = TypeVar("_T")
+SINGLE: Final = (
+    "no thread can be started here (a browser kernel): loops live on the notebook's event loop, "
+    "and a sync node holds it while it works"
+)
+
+
+@functools.cache
+def has_threads() -> bool:
+    """Whether a thread can be started here; the first who asks tries it."""
+    thread = threading.Thread(target=_nothing, name="flownb trial", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:  # can't start new thread
+        return False
+    thread.join()
+    return True
+
+
+def _nothing() -> None:
+    """Take no time."""
+
+
+@contextmanager
+def nested() -> Iterator[None]:
+    """Let another event loop run here, inside the one that runs; that one stands still."""
+    outer, task = asyncio._get_running_loop(), _current_task()  # noqa: SLF001 - public: see docs
+    if outer is not None and task is not None:
+        asyncio.tasks._leave_task(outer, task)  # noqa: SLF001 - "Extending asyncio" has it
+    asyncio._set_running_loop(None)  # noqa: SLF001
+    try:
+        yield
+    finally:
+        asyncio._set_running_loop(outer)  # noqa: SLF001
+        if outer is not None and task is not None:
+            asyncio.tasks._enter_task(outer, task)  # noqa: SLF001
+
+
+def _current_task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # no event loop runs
+        return None
+
+
+def run_nested(work: Coroutine[Any, Any, _T]) -> _T:
+    """Run *work* to its end, in real time, whether an event loop runs here or not."""
+    with nested(), asyncio.Runner(loop_factory=_SleepingLoop) as runner:
+        return runner.run(work)
+
+
+class _SleepingLoop(base_events.BaseEventLoop):
+    """An event loop in real time that sees nothing of the outside world: it sleeps or works."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._selector = _Sleep()
+
+    def _process_events(self, _: Any) -> None:
+        """Nothing comes from outside."""
+
+    def _write_to_self(self) -> None:
+        """Nobody else is there to wake it."""
+
+
+class _Sleep:
+    """Stands where an event loop has its sockets."""
+
+    def select(self, timeout: float | None) -> list[Any]:
+        """Sleep until the next timer is due."""
+        if timeout is None:
+            msg = "nothing is left to do, and somebody still waits; without threads nobody comes"
+            raise DeadlockError(msg)
+        time.sleep(timeout)
+        return []
