@@ -4,6 +4,7 @@ Each folder is a room: its `__init__` asks the question that its modules answer.
 down only, in this order:
 
     graph, oneshot, testing  the front door: the verbs of a Graph, the pytest plugin
+    cli                      the command line
     widgets/                 How does it move?
     reactflow/               How does a drawing come in, and go out again?
     notebook/                How does an object show itself in a cell?
