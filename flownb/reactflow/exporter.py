@@ -41,6 +41,9 @@ class _Exporter:
         self.doc: dict[str, Any] = doc
         self.drawing: Drawing | None = graph.drawing
         self.loops: dict[str, Any] = dict(doc.get("loops", {}))
+        self.gone: dict[str, dict[str, Any]] = {}  # drawn nodes that the graph has no more, by id
+        self.feeding = {source for source, _ in graph.edges}
+        self.fed = {target for _, target in graph.edges}
 
     def document(self) -> dict[str, Any]:
         drawing = self.drawing
@@ -61,7 +64,7 @@ class _Exporter:
         drawing = self.drawing
         names = {v: k for k, v in drawing.ids.items()} if drawing else {}
         made: list[Any] = []
-        gone: dict[str, dict[str, Any]] = {}
+        gone = self.gone
         for raw in drawn:
             raw["id"] = str(raw["id"])
             name = names.get(raw["id"])
@@ -88,8 +91,7 @@ class _Exporter:
 
     def _new(self, doc: dict[str, Any], taken: set[str]) -> dict[str, Any]:
         name = doc["name"]
-        fed = any(edge.target == name for edge in self.graph.edges.values())
-        feeds = any(edge.source == name for edge in self.graph.edges.values())
+        fed, feeds = name in self.fed, name in self.feeding
         kind = "default" if fed and feeds else "output" if fed else "input" if feeds else "default"
         node_id = name
         while node_id in taken:  # a note or a frame has this id
@@ -173,11 +175,8 @@ class _Exporter:
 
     def _stands(self, raw: dict[str, Any], pairs: tuple[Pair, ...]) -> bool:
         """Whether an edge still has its ends, or is one that is only drawn."""
-        if pairs or self.drawing is None:
-            return True
-        ids = {v: k for k, v in self.drawing.ids.items()}
-        ends = (str(raw.get("source")), str(raw.get("target")))
-        return all(end not in ids or ids[end] in self.graph.nodes for end in ends)
+        ends = {str(raw.get("source")), str(raw.get("target"))}
+        return bool(pairs) or not any(end in self.gone for end in ends)
 
     def _id(self, name: str) -> str:
         return self.drawing.ids.get(name, name) if self.drawing else name

@@ -36,7 +36,7 @@ from flownb.reactflow.spelling import (
     option,
     verdict,
 )
-from flownb.validate.problems import Problem
+from flownb.validate.problems import Problem, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -52,7 +52,8 @@ OnGroup = Literal["entries", "error"]
 ABOUT: Final = ("limits", "state_model", "reducers", "entry_points", "unlinked")
 """What belongs to the whole graph, beside its name and loops that are not drawn."""
 TYPES: Final = ("producer", "blocking", "non-blocking", "if", "queue", "queue-reader")
-_HANDLE: Final = 2_000  # characters
+_HANDLES: Final = ("sourceHandle", "targetHandle")
+_LONGEST: Final = 2_000  # characters of a handle
 _GUESSES: Final = 20  # how often the nearest word is looked for; beyond, it costs too much
 _GUESS_AMONG: Final = 500
 _TOLD: Final = 20  # lines of a warning
@@ -150,6 +151,7 @@ class Importer:
         self.warnings: list[str] = []
         self.nodes: dict[str, DrawnNode] = {}
         self.guesses = _GUESSES
+        self.almost: dict[str, str] = {}
         self.loops: dict[str, dict[str, Any]] = {}
         self.limits: list[Any] = []
         self.about: dict[str, Any] = {}
@@ -268,7 +270,7 @@ class Importer:
                 what = f"data is a {type(data).__name__}, not an object"
                 self._problem(f"node {node_id!r:.80}: {what}", node_id)
             parent = raw.get("parentId")
-            parent = raw.get("parentNode") if parent in {None, ""} else parent
+            parent = raw.get("parentNode") if parent is None or parent == "" else parent
             if isinstance(parent, int) and not isinstance(parent, bool):
                 parent = str(parent)
             if parent is not None and not isinstance(parent, str):
@@ -325,23 +327,38 @@ class Importer:
         self._check_rings()
 
     def _check_rings(self) -> None:
-        """Find nodes that hold themselves; they are taken out of each other."""
-        done: set[str] = set()
+        """Find nodes that hold themselves, or stand too deep; they are taken out."""
+        depths: dict[str, int] = {}
         for start in self.nodes.values():
-            path: dict[str, None] = {}
+            path: list[DrawnNode] = []
+            seen: set[str] = set()
             node: DrawnNode | None = start
-            while node is not None and node.id not in done and node.id not in path:
-                path[node.id] = None
+            while node is not None and node.id not in depths and node.id not in seen:
+                path.append(node)
+                seen.add(node.id)
                 node = self.nodes.get(node.parent) if node.parent else None
-            if node is not None and node.id in path:
-                ids = list(path)
-                ring = ids[ids.index(node.id) :]
-                shown = ", ".join(repr(one)[:80] for one in ring[:8])
-                self._problem(f"node {node.id!r:.80}: it stands inside itself ({shown})", *ring)
+            if node is not None and node.id in seen:
+                ring = path[path.index(node) :]
+                shown = listed([one.id for one in ring])
+                text = f"node {node.id!r:.80}: it stands inside itself ({shown:.300})"
+                self._problem(text, *(one.id for one in ring))
                 for one in ring:
-                    self.nodes[one].parent = None
-                    self.nodes[one].children.clear()
-            done.update(path)
+                    self._take_out(one)
+                node = None
+            depth = depths[node.id] if node is not None else 0
+            for one in reversed(path):
+                depth = depth + 1 if one.parent is not None else 0
+                if depth > self.caps.max_depth:
+                    text = f"it stands in more than {self.caps.max_depth} frames (max_depth=)"
+                    self._problem(f"node {one.id!r:.80}: {text}", one.id)
+                    self._take_out(one)
+                    depth = 0
+                depths[one.id] = depth
+
+    def _take_out(self, node: DrawnNode) -> None:
+        if node.parent is not None:
+            self.nodes[node.parent].children.remove(node.id)
+        node.parent = None
 
     def _near_id(self, said: str) -> str:
         near = self._near(said, self.nodes if len(self.nodes) <= _GUESS_AMONG else ())
@@ -470,13 +487,18 @@ class Importer:
                 if name in given:
                     self._problem(f"{where}: {name!r} is said twice, as {key!r:.80} too", node.id)
                 given[name] = value
-            elif self.guesses > 0 and not self.lenient and name not in _SPOKEN:
-                near = difflib.get_close_matches(name, known, n=1, cutoff=_ALMOST)
-                if near:
-                    text = f'{where}, {key}: unknown field: did you mean "{near[0]}"?'
-                    self._problem(text, node.id)
-                    self.guesses -= 1
+            elif not self.lenient and name not in _SPOKEN and (near := self._almost(name, known)):
+                self._problem(f'{where}, {key}: unknown field: did you mean "{near}"?', node.id)
         return given
+
+    def _almost(self, name: str, known: Iterable[str]) -> str:
+        """Give the option that a field of another name is almost called."""
+        if name not in self.almost:
+            near: list[str] = []
+            if len(self.almost) < _GUESS_AMONG:
+                near = difflib.get_close_matches(name, known, n=1, cutoff=_ALMOST)
+            self.almost[name] = near[0] if near else ""
+        return self.almost[name]
 
     def _called(self, node: DrawnNode, said: dict[str, Any], where: str) -> None:
         """Turn what a node calls into the words of a graph document."""
@@ -566,8 +588,10 @@ class Importer:
         self, where: str, ends: list[str | None], nodes: list[Any], dropped: list[str]
     ) -> None:
         missing = [end for end, node in zip(ends, nodes, strict=True) if node is None]
-        said = " and ".join("an end without an id" if e is None else f"{e!r:.80}" for e in missing)
-        text = f"{where}: there is no node {said}"
+        named = [f"{end!r:.80}" for end in missing if end is not None]
+        text = f"{where}: there is no node {' and '.join(named)}"
+        if len(named) < len(missing):
+            text = f"{where}: it has no {' and no '.join(_lacks(ends))}"
         if self.drops:
             dropped.append(f"{text}: left out")
         else:
@@ -575,10 +599,10 @@ class Importer:
             self._problem(text + (self._near_id(known[0]) if known else ""), *known)
 
     def _check_handles(self, raw: dict[str, Any], where: str) -> None:
-        for key in ("sourceHandle", "targetHandle"):
+        for key in _HANDLES:
             handle = raw.get(key)
-            if isinstance(handle, str) and len(handle) > _HANDLE:
-                self._problem(f"{where}: {key} is longer than {_HANDLE:,} characters")
+            if isinstance(handle, str) and len(handle) > _LONGEST:
+                self._problem(f"{where}: {key} is longer than {_LONGEST:,} characters")
             elif handle is not None and (
                 isinstance(handle, bool) or not isinstance(handle, (str, int))
             ):
@@ -589,13 +613,13 @@ class Importer:
         links: list[tuple[Pair, ...]] = [()] * len(self.place.flow["edges"])
         made: dict[Pair, dict[str, Any]] = {}
         whens: dict[Pair, list[Any]] = {}
-        seen: dict[tuple[Any, ...], str] = {}
+        seen: dict[tuple[str, ...], str] = {}
         entries, exits = self._doors(drawn)
         raw_words = self._wordy(drawn)
         room = self.caps.max_edges
         for edge in drawn:
             ends = (edge.source.id, edge.target.id)
-            four = (*ends, edge.raw.get("sourceHandle"), edge.raw.get("targetHandle"))
+            four = (*ends, *(str(edge.raw.get(key)) for key in _HANDLES))
             if four in seen:
                 self.warnings.append(f"{edge.where}: it is drawn twice, like {seen[four]}")
             seen.setdefault(four, edge.where)
@@ -654,31 +678,33 @@ class Importer:
     ) -> tuple[dict[str, list[DrawnNode]], dict[str, list[DrawnNode]]]:
         """Give the entry nodes and the exit nodes of each frame that an edge ends on."""
         wanted = {n.id for e in drawn for n in (e.source, e.target) if n.role == "group"}
-        entries: dict[str, list[DrawnNode]] = {}
-        exits: dict[str, list[DrawnNode]] = {}
-        for group in wanted:
-            inside = self._inside(group)
-            held = {node.id for node in inside}
-            inner = [
-                (e.source.id, e.target.id)
-                for e in drawn
-                if e.source.id in held and e.target.id in held and e.source is not e.target
-            ]
-            fed, feeding = {b for _, b in inner}, {a for a, _ in inner}
-            entries[group] = [n for n in inside if n.id not in fed] or inside[:1]
-            exits[group] = [n for n in inside if n.id not in feeding] or inside[-1:]
+        inside: dict[str, list[DrawnNode]] = {group: [] for group in wanted}
+        fed: set[tuple[str, str]] = set()
+        feeding: set[tuple[str, str]] = set()
+        if wanted:
+            for node in self.nodes.values():
+                for group in (
+                    wanted.intersection(self._holders(node)) if node.role == "node" else ()
+                ):
+                    inside[group].append(node)
+            for edge in drawn:
+                both = wanted.intersection(self._holders(edge.source), self._holders(edge.target))
+                for group in both if edge.source is not edge.target else ():
+                    feeding.add((group, edge.source.id))
+                    fed.add((group, edge.target.id))
+        entries, exits = {}, {}
+        for group, held in inside.items():
+            entries[group] = [n for n in held if (group, n.id) not in fed] or held[:1]
+            exits[group] = [n for n in held if (group, n.id) not in feeding] or held[-1:]
         return entries, exits
 
-    def _inside(self, group: str) -> list[DrawnNode]:
-        """Give the nodes that run in a frame, and in the frames in it, in the drawing's order."""
-        found: set[str] = set()
-        stack = [group]
-        while stack:
-            for child in self.nodes[stack.pop()].children:
-                if child not in found:
-                    found.add(child)
-                    stack.append(child)
-        return [n for n in self.nodes.values() if n.id in found and n.role == "node"]
+    def _holders(self, node: DrawnNode) -> list[str]:
+        """Give the ids of what a node stands in, from within."""
+        found = []
+        while node.parent is not None:
+            found.append(node.parent)
+            node = self.nodes[node.parent]
+        return found
 
     def _through(
         self, edge: DrawnEdge, node: DrawnNode, doors: Mapping[str, list[DrawnNode]]
@@ -693,7 +719,7 @@ class Importer:
         other = edge.target if node is edge.source else edge.source
         if not self.expands:
             self._problem(f"{edge.where}: it ends on the group {node.id!r:.80}", node.id)
-        elif not stand or self._holds(node, other):
+        elif not stand or node.id in self._holders(other):
             what = "which holds no node" if not stand else "in which its other end stands"
             text = f"{edge.where}: it ends on the group {node.id!r:.80}, {what}"
             if self.lenient or self.drops:
@@ -708,13 +734,6 @@ class Importer:
                 f"{edge.where}: group {node.id!r:.80} stands for {way} {names:.300}"
             )
         return stand
-
-    def _holds(self, group: DrawnNode, node: DrawnNode) -> bool:
-        while node.parent is not None:
-            if node.parent == group.id:
-                return True
-            node = self.nodes[node.parent]
-        return False
 
     # -- verdicts --------------------------------------------------------------
 
@@ -801,6 +820,10 @@ def _end(given: Any) -> str | None:
     if isinstance(given, int) and not isinstance(given, bool):
         return str(given)
     return given if isinstance(given, str) else None
+
+
+def _lacks(ends: list[str | None]) -> list[str]:
+    return [word for word, end in zip(("source", "target"), ends, strict=True) if end is None]
 
 
 def _data(raw: Mapping[str, Any]) -> dict[str, Any]:

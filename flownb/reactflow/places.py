@@ -62,9 +62,17 @@ def find(document: Any, at: str | Sequence[Step] | None = None) -> Place:
         msg = f"at={written(ways[0])!r}: there are no lists 'nodes' and 'edges'{_nearly(flow)}"
         raise FlowFormatError(msg)
     if _is_n8n(flow):
-        turned = _from_n8n(flow)
-        return Place((), turned, turned)
+        flow = _from_n8n(flow)
+        document = _with(document, ways[0], flow)
     return Place(ways[0], document, flow)
+
+
+def _with(document: Any, way: Sequence[Step], flow: Any) -> Any:
+    """Put another flow where one stands."""
+    if not way:
+        return flow
+    _at(document, way[:-1])[way[-1]] = flow
+    return document
 
 
 def _way(at: str | Sequence[Step]) -> tuple[Step, ...]:

@@ -23,6 +23,7 @@ MAX_DEPTH: Final = 64
 _MAX_VALUES: Final = 500_000  # 5 MB hold more only if they are nothing but empty lists
 _MAX_DIGITS: Final = 300
 _MAX_BITS: Final = 1_000
+_SHOWN: Final = 120  # characters of a place
 _FORBIDDEN: Final = "__proto__"  # where a key of that name becomes an object's prototype
 _YAML: Final = {".yaml", ".yml"}
 
@@ -139,11 +140,14 @@ def _whole(digits: str) -> int:
 
 def _check(data: Any, caps: Caps) -> None:
     """Refuse what is no plain JSON, or too much, with the place where it stands."""
-    if _is_sound(data, caps.max_depth, [_MAX_VALUES]):
+    left = [_MAX_VALUES]
+    if _is_sound(data, caps.max_depth, left):
         return
-    walk = _Strict(caps.max_depth)
+    if left[0] < 0:
+        msg = f"the drawing has more than {_MAX_VALUES:,} values"
+        raise FlowFormatError(msg)
     try:
-        walk.plain(data)
+        _Strict(caps.max_depth).plain(data)
     except Refused as refused:
         msg = f"{_named(refused.path, data)}{refused.reason}"
         raise FlowFormatError(msg) from None
@@ -196,14 +200,6 @@ class _Strict(Walk):
 
     def __init__(self, deepest: int) -> None:
         self.deepest = deepest  # type: ignore[misc]
-        self._left = 2 * _MAX_VALUES
-
-    def part(self, value: Any, depth: int) -> Any:
-        self._left -= 1
-        if self._left < 0:
-            msg = f"more than {_MAX_VALUES:,} values"
-            raise Refused(msg)
-        return super().part(value, depth)
 
     def key(self, key: Any) -> str:
         if key == _FORBIDDEN:
@@ -224,7 +220,12 @@ def _named(path: str, data: Any) -> str:
         if isinstance(value, dict) and isinstance(value.get("id"), (str, int)):
             what = "edge" if "source" in value else "node"
             owner = f"{what} {value['id']!a:.80}, "
-    return f"{owner}${path}: " if path else owner
+    return f"{owner}{_cut(path)}: " if path else owner
+
+
+def _cut(path: str) -> str:
+    """Write a place that may be deep."""
+    return f"$...{path[-_SHOWN:]}" if len(path) > _SHOWN else f"${path}"
 
 
 # -- YAML ----------------------------------------------------------------------
@@ -343,7 +344,7 @@ class _Tree:
             for one in self.stack[1:]
             if isinstance(one.value, list) or isinstance(one.key, str)
         )
-        msg = f"${place}: {why}"
+        msg = f"{_cut(place)}: {why}"
         raise FlowFormatError(msg)
 
 

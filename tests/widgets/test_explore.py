@@ -162,9 +162,7 @@ async def test_a_sketch_of_what_runs_counts_with_what_its_ifs_let_through():
         (days, _) = sketch.answers()
         assert days.ceiling == pytest.approx(reckoned.loops["days"].rate, rel=0.02)
         assert sketch.nodes["slow"].takes >= 0.02
-        assert (
-            sketch.nodes["late"].takes is None
-        )  # a cold first push is no length
+        assert sketch.nodes["late"].takes is None  # a cold first push is no length
         sketch.take("slow", 130.0)
         assert "tried durations are dropped" in sketch.apply()
         assert graph.nodes["slow"].takes is None
