@@ -729,9 +729,9 @@ class Importer:
             return []
         else:
             way = "comes from" if node is edge.source else "leads to"
-            names = ", ".join(n.name for n in stand[:8]) + ", ..." * (len(stand) > 8)  # noqa: PLR2004
+            names = listed([n.name for n in stand])
             self.warnings.append(
-                f"{edge.where}: group {node.id!r:.80} stands for {way} {names:.300}"
+                f"{edge.where}: it {way} {names:.300}, in the group {node.id!r:.80}"
             )
         return stand
 

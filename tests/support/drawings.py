@@ -277,15 +277,17 @@ TOOLS: dict[str, Callable[[], Json]] = {
 # -- what nobody should write --------------------------------------------------
 
 _ODD: list[Any] = [
-    None, True, 0, -1, 1.5, 10**400, math.nan, math.inf, "", " ", "a", "\ud800", "x" * 3_000, [], {},
-    [[]], {"__proto__": {"x": 1}}, {"id": 1}, "__proto__", "__start__", "__end__", [None], 1e308,
+    None, True, 0, -1, 1.5, 10**400, math.nan, math.inf, "", " ", "a", "\ud800", "x" * 3_000,
+    [], {}, [[]], {"__proto__": {"x": 1}}, {"id": 1}, "__proto__", "__start__", "__end__",
+    [None], 1e308,
     {"any": []}, {"otherwise": True}, {"field": "a.b", "op": ">", "value": 1}, "yes", "queue",
     "producer", "if", "non-blocking", "queueReader", {"name": "Scale", "settings": {"x": None}},
 ]  # fmt: skip
 _KEYS = (
     "id", "type", "data", "position", "parentId", "parentNode", "source", "target", "sourceHandle",
-    "targetHandle", "label", "nodes", "edges", "connections", "flownb", "function", "every", "retry",
-    "queue", "condition", "pool", "limit", "when", "kind", "items", "class", "join", "__proto__",
+    "targetHandle", "label", "nodes", "edges", "connections", "flownb", "function", "every",
+    "retry", "queue", "condition", "pool", "limit", "when", "kind", "items", "class", "join",
+    "__proto__",
 )  # fmt: skip
 
 
@@ -344,8 +346,8 @@ def _spoil(rng: Random, part: Json) -> None:
 
 
 _TYPES = (
-    "producer", "blocking", "non-blocking", "if", "queue", "queue-reader", "group", "note", "default",
-    "input", "agent", "nonBlockingNode", "QueueReader", "loop",
+    "producer", "blocking", "non-blocking", "if", "queue", "queue-reader", "group", "note",
+    "default", "input", "agent", "nonBlockingNode", "QueueReader", "loop",
 )  # fmt: skip
 _HANDLES = (None, "yes", "no", "true", "output-0", "output-1", "right", "otherwise", "case-1")
 
