@@ -210,7 +210,7 @@ def test_a_node_without_a_type_is_of_the_default_type():
     assert graph_of(nodes, default_type="check").nodes["a"].fn is check
     assert len(problems(nodes)) == 3
     assert "it has no type" in problems(nodes)[0]
-    with pytest.raises(FlowFormatError, match='default_type=.*did you mean "blocking"'):
+    with pytest.raises(FlowFormatError, match=r'default_type=.*did you mean "blocking"'):
         graph_of(nodes, default_type="blockin")
 
 
