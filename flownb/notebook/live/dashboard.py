@@ -103,8 +103,12 @@ class DashboardFigures:
         stats = self.rates.last.queues.get(spec.name)
         if stats is None:
             return {}
-        grows = self.rates.growth(spec.name)
-        return {f"{key}.now": [stats.depth, stats.lag, stats.pending, two_digits(grows)]}
+        return {f"{key}.now": [stats.depth, stats.lag, stats.pending, self._growth(spec.name)]}
+
+    def _growth(self, queue: str) -> float:
+        """Give by how much a queue grows a second; nothing grows when all loops have ended."""
+        over = all(s.state in ENDED for s in self.status.loops)
+        return 0.0 if over else two_digits(self.rates.growth(queue))
 
     # -- for what stays --------------------------------------------------------
 
@@ -139,7 +143,7 @@ class DashboardFigures:
         stats = self.rates.last.queues.get(spec.name)
         if stats is None:
             return [brief(spec.name), None, None, None, None]
-        grows = two_digits(self.rates.growth(spec.name))
+        grows = self._growth(spec.name)
         return [brief(spec.name), stats.depth, stats.lag, stats.pending, grows]
 
 
