@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
+    from flownb.flow.state import Step
     from flownb.model.nodes import Node
     from flownb.plan.loop_plan import LoopPlan, PlanEdge, PlanNode
 
@@ -22,6 +23,9 @@ class Scheduler(Protocol):
     """The same for async nodes without policies."""
     hooks: RunHooks | None
     resumed: Resumed | None
+
+    def token(self, item: Any, at: Any, payload: Any, mask: int, visit: int = 0) -> Any:
+        """Make the token of a call to come."""
 
     def now(self) -> float:
         """Seconds since the run began."""
@@ -74,21 +78,26 @@ class NodeRunner(Protocol):
     passes: bool
     """Whether it has no function: the payload passes on."""
     straight: bool
-    """Whether nothing but plain edges lead on."""
+    """Whether nothing but plain edges lead on, in a run."""
     smooth: bool
     """The same, and its function is all there is to call."""
     crewed: bool
     """Whether it is async and without policies."""
-    gate: Any
-    """Where its calls wait for a `Limit`."""
-    memory: Any
-    runtime: Any
 
-    def run(self, token: Any) -> None:
-        """Call the node for a token; the outcome reaches its item, maybe later."""
 
-    def leave_gate(self, token: Any) -> None:
-        """Let the next call through the node's `Limit`."""
+class Walk(Protocol):
+    """A row of nodes of a run that one thread has called, one after the other.
+
+    `row[at]` is the node that goes on as any other; those before it gave `outputs` and changed
+    the state in `steps`, which made `values`; `payload` is what `row[at]` got.
+    """
+
+    row: Sequence[NodeRunner]
+    at: int
+    outputs: Sequence[Any]
+    steps: Sequence[Step]
+    values: dict[str, Any]
+    payload: Any
 
 
 class RunHooks(Protocol):
@@ -114,7 +123,7 @@ class RunHooks(Protocol):
     def passed(self, chain: Any, returned: Any, seen: Mapping[str, Any]) -> bool:
         """Note, in the thread of a row, that a node ended; False: the next may not begin."""
 
-    def look(self, item: Any, values: Mapping[str, Any]) -> None:
+    def look(self, run: Any, values: Mapping[str, Any]) -> None:
         """Remember what the next node of a row is about to see."""
 
     @property

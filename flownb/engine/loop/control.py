@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Callable, Sequence
 
+    from flownb.engine.calls.call import Call
     from flownb.engine.calls.node_memory import Memories
     from flownb.engine.calls.tasks import TaskWorkers
     from flownb.engine.calls.threads import ThreadWorkers
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from flownb.engine.loop.source import Source
     from flownb.engine.runtime import Runtime
     from flownb.flow.item import Item
-    from flownb.flow.token import Token
     from flownb.plan.loop_plan import LoopPlan
     from flownb.queues.spec import QueueSpec
     from flownb.records.events import LoopState
@@ -256,8 +256,8 @@ class Control(Restartable):
 class Leaving(Control):
     """The part of `LoopManager` that ends calls whose outcome nobody wants any more."""
 
-    calls: dict[Token, None]
-    ready: deque[Token]
+    calls: dict[Call, None]
+    ready: deque[Call]
     task_workers: TaskWorkers
     thread_workers: ThreadWorkers
     slots: Slots
@@ -268,7 +268,7 @@ class Leaving(Control):
         super().__init__()
         self.cut: list[str] = []  # the nodes that were at work when it ended
 
-    def abandon(self, token: Token) -> None:
+    def abandon(self, token: Call) -> None:
         """End a call whose outcome nobody wants: cancel it, or leave a sync one behind."""
         token.cancelled = True
         token.disown()
@@ -287,6 +287,8 @@ class Leaving(Control):
             token.task.cancel()
             if not isinstance(token.task, asyncio.Task):
                 token.at.leave_gate(token)
+            elif token.entered:  # one that is cancelled before its first turn cannot leave
+                token.task.add_done_callback(lambda _: token.at.leave_gate(token))
             if token.in_thread:
                 self.runtime.event("abandoned", token.at.name, token.iteration)
         elif token.at.gate is not None and not token.entered:

@@ -22,6 +22,7 @@ import inspect
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
+from flownb.engine.calls.call import Call
 from flownb.engine.calls.chain import Chain
 from flownb.engine.calls.context import Context
 from flownb.engine.calls.node_memory import Memories
@@ -36,8 +37,6 @@ from flownb.engine.loop.source import FAILED_TICK, SAME, Source
 from flownb.engine.runtime import Runtime
 from flownb.errors import FAILS, RunError, told
 from flownb.flow.item import Item
-from flownb.flow.one_shot_values import RunItem
-from flownb.flow.token import Token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
     from flownb.engine.observe.stream import Stream
     from flownb.engine.runtime import World
     from flownb.errors import Failure
+    from flownb.flow.run_values import Values
     from flownb.flow.scheduler import Resumed, RunHooks
     from flownb.plan.loop_plan import LoopPlan, Once, PlanNode
 
@@ -55,6 +55,8 @@ TURN: Final = 0.005
 
 class LoopManager(Lasting):
     """One loop at work. Make it anywhere, run it once, on the event loop it shall live on."""
+
+    token: Final = Call
 
     def __init__(
         self,
@@ -84,11 +86,11 @@ class LoopManager(Lasting):
         )  # fmt: skip
         self.graph = plan.graph
         self._idle = idle
-        self.only: RunItem | None = None
+        self.only: Item | None = None
         self.memory = Memories(plan.loop, seed)
         self.slots = Slots(plan.options.max_in_flight)
         self.items: dict[int, Item] = {}
-        self.ready: deque[Token] = deque()
+        self.ready: deque[Call] = deque()
         self.task_workers = TaskWorkers(self.runtime, self.ready, self.pump)
         self.waiting = self.task_workers.waiting
         # of a run that is kept each node is reported by itself: see `ThreadWorkers`
@@ -129,6 +131,11 @@ class LoopManager(Lasting):
     def stream(self) -> Stream:
         """What it publishes."""
         return self.runtime.stream
+
+    @property
+    def values(self) -> Values | None:
+        """What the nodes of a run work on."""
+        return None if self.only is None else self.only.values
 
     @property
     def watched(self) -> bool:
@@ -191,7 +198,8 @@ class LoopManager(Lasting):
     async def _once(self, once: Once) -> None:
         """Run the one item of a graph without a producer."""
         self.source.exhausted = True
-        self.only = RunItem(self, self.runners, 0, self.entry, once)
+        self.only = Item(self, self.runners, 0, self.entry)
+        self.only.run_once(once)
         self.launch(self.only)
         await self._drain()
 
@@ -359,7 +367,7 @@ class LoopManager(Lasting):
         finally:
             self._pumping = False
 
-    def _start(self, token: Token) -> None:
+    def _start(self, token: Call) -> None:
         item, runtime = token.item, self.runtime
         if token.at.plan.detached and not item.slot and not self.in_flight.may_start(token):
             return
@@ -374,7 +382,7 @@ class LoopManager(Lasting):
             token.entered = True
             token.at.run(token)
 
-    def _entered(self, token: Token) -> None:
+    def _entered(self, token: Call) -> None:
         """The token's gate has opened."""
         token.entered = True
         if token.cancelled:
@@ -388,11 +396,11 @@ class LoopManager(Lasting):
         """Whether an item of which something is still open may let its producer go on."""
         return self.in_flight.may_release(item)
 
-    def failed(self, token: Token, error: BaseException) -> None:
+    def failed(self, token: Call, error: BaseException) -> None:
         """Report a node that failed for good."""
         self.ending.node_failed(token, error)
 
-    def failure(self, token: Token, error: BaseException) -> Failure:
+    def failure(self, token: Call, error: BaseException) -> Failure:
         """Describe a node's failure, for a handler that is asked before the item has settled."""
         return self.ending.failure(token, error)
 
@@ -408,7 +416,7 @@ class LoopManager(Lasting):
         """Ack messages that are done."""
         self.ending.settle(queue, ids)
 
-    def unthrottled(self, parked: list[Token]) -> None:
+    def unthrottled(self, parked: list[Call]) -> None:
         """An item has its slot: what it held back starts now."""
         for token in parked:
             _site(token).span(token, "throttled", token.asked)
@@ -429,7 +437,7 @@ class LoopManager(Lasting):
         self.runtime.wake()
 
 
-def _site(token: Token) -> CallSite:
+def _site(token: Call) -> CallSite:
     runner: Any = token.at
     site: CallSite = runner.site
     return site
@@ -466,7 +474,7 @@ async def set_up(runners: Sequence[Runner], stack: contextlib.AsyncExitStack) ->
         instance = runner.instance
         if instance is None or runner.is_set_up:
             continue
-        token = Token(_Nobody, runner, None, 0)
+        token = Call(_Nobody, runner, None, 0)
         try:
             with runner.runtime.spot.at(runner.name):
                 context = Context(runner.site, token, runner.table.pushes)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Callable, Coroutine, Sequence
 
+    from flownb.engine.calls.call import Call
     from flownb.engine.calls.runner import Runner
     from flownb.engine.checkpoints.checkpointer import Checkpointer
     from flownb.engine.runtime import Runtime
@@ -90,7 +91,7 @@ class Settlement:
         """Whether the item's pushes leave together with its ack, when it has settled."""
         return item.message is not None and self.loop.plan.options.transactional
 
-    async def push(self, token: Token, queue: str, data: Any, meta: dict[str, Any]) -> str:
+    async def push(self, token: Call, queue: str, data: Any, meta: dict[str, Any]) -> str:
         """Push for a node, now or with the item's ack; the message id, "" if it has none yet."""
         if not self.holds_back(token.item):
             return str(await self._runtime.queues.push(queue, data, meta=meta))
@@ -98,7 +99,7 @@ class Settlement:
         return ""
 
     def post(
-        self, token: Token, queue: str, meta: dict[str, Any], on_done: Callable[..., None]
+        self, token: Call, queue: str, meta: dict[str, Any], on_done: Callable[..., None]
     ) -> Any:
         """Push a token's payload without waiting; None if it leaves with the item's ack."""
         queues, data = self._runtime.queues, token.payload
@@ -194,7 +195,7 @@ class Settlement:
 
     # -- bad ends --------------------------------------------------------------
 
-    def failure(self, token: Token, error: BaseException) -> Failure:
+    def failure(self, token: Call, error: BaseException) -> Failure:
         """Describe a node's failure, for a handler that is asked before the item has settled."""
         return _failure(self._runtime, token.payload, [(token, error)], token.iteration)
 
@@ -202,7 +203,7 @@ class Settlement:
         """Report a node that failed for good."""
         self._runtime.event("failed", token.at.name, token.iteration, told(error))
 
-    def tick_failed(self, token: Token, error: BaseException) -> None:
+    def tick_failed(self, token: Call, error: BaseException) -> None:
         """Report a failed producer call: a failed tick, no item."""
         self.node_failed(token, error)
         failure = _failure(self._runtime, None, [(token, error)], token.iteration)
@@ -288,7 +289,7 @@ class Settlement:
         if self.loop.checkpointer is not None:
             self.loop.checkpointer.settled(item, done=True)
 
-    def _brake(self, token: Token) -> None:
+    def _brake(self, token: Any) -> None:
         """Pause the loop when a node has failed ten items in a row and never worked."""
         memory = token.at.memory
         memory.streak += 1

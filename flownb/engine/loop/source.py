@@ -11,11 +11,11 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from flownb.engine.calls.call import Call
 from flownb.engine.calls.signature import EXHAUSTED, can_be_replayed
 from flownb.engine.checkpoints.source_replay import SourceReplay
 from flownb.errors import FAILS
 from flownb.flow.routing import route
-from flownb.flow.token import Token
 from flownb.model.nodes import read_once
 from flownb.queues.spec import Lease
 from flownb.records.events import LogLine
@@ -91,7 +91,7 @@ class PullSource:
         self.iteration = loop.made
         self.made: Made | None = None
 
-    def onward(self, token: Token, output: Any) -> tuple[Any, Any]:
+    def onward(self, token: Call, output: Any) -> tuple[Any, Any]:
         """Choose the arms of an item by their conditions; no item, no arms."""
         if output is None or output is EXHAUSTED:
             return output, ()
@@ -100,12 +100,12 @@ class PullSource:
         except FAILS as error:  # the item is made, and fails: `Item.launch` sees to that
             return output, error
 
-    def ended(self, token: Token, output: Any, live: Any) -> None:  # noqa: ARG002
+    def ended(self, token: Call, output: Any, live: Any) -> None:  # noqa: ARG002
         """Take what the producer made."""
         self.made = (output, live, None)
         self.loop.runtime.wake()
 
-    def failed(self, token: Token, error: BaseException) -> None:
+    def failed(self, token: Call, error: BaseException) -> None:
         """Count a failed tick."""
         self.made = _NOTHING
         self.loop.ending.tick_failed(token, error)
@@ -302,9 +302,9 @@ class Source:
         """Whether what makes items has a `ctx.state`."""
         return self.runner.ctx_name is not None or self.runner.instance is not None
 
-    def token(self) -> Token:
+    def token(self) -> Call:
         """Make the token of a producer call."""
-        return Token(PullSource(self.loop), self.runner, None, 0)
+        return Call(PullSource(self.loop), self.runner, None, 0)
 
     def first_arguments(self) -> dict[str, Any]:
         """Give what the source's function is called with."""
@@ -316,7 +316,7 @@ class Source:
 
     async def _pull(self) -> Made:
         pull = PullSource(self.loop)
-        token = Token(pull, self.runner, None, 0)
+        token = Call(pull, self.runner, None, 0)
         if self._ends:
             self._runtime.world.progress()
         keeping = self.loop.checkpointer
@@ -331,7 +331,7 @@ class Source:
             keeping.made_nothing(self.pulled)
         return pull.made or _NOTHING
 
-    async def _give_up(self, pull: PullSource, token: Token) -> None:
+    async def _give_up(self, pull: PullSource, token: Call) -> None:
         """End a producer call at a stop: an async one now, a sync one gets half a second."""
         end = self._runtime.now() + 0.5
         while token.task is None and pull.made is None and self._runtime.now() < end - SAME:

@@ -18,7 +18,7 @@ from uuid import uuid4
 
 from flownb.engine.runs.journal import Journal, change
 from flownb.errors import GraphError, RunError, StoreError
-from flownb.flow.one_shot_values import works_on_state
+from flownb.flow.run_values import works_on_state
 from flownb.plan.loop_plan import differences, shape_of
 from flownb.stores import RunRecord, opened
 from flownb.stores.codec import decode, encode
@@ -26,8 +26,8 @@ from flownb.stores.codec import decode, encode
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
-    from flownb.flow.one_shot_values import RunItem
-    from flownb.flow.token import Token
+    from flownb.engine.calls.call import Call
+    from flownb.flow.item import Item
     from flownb.plan.loop_plan import LoopPlan, PlanEdge
     from flownb.stores.base import Step
 
@@ -111,13 +111,13 @@ class Replay:
     def __init__(self, run_id: str, steps: Iterable[Step]) -> None:
         self.run_id = run_id
         self._left = deque(step for step in steps if step.kind in {"done", "continued"})
-        self._held: dict[Key, tuple[Token, Callable[[], None]]] = {}
+        self._held: dict[Key, tuple[Call, Callable[[], None]]] = {}
 
-    def hold(self, token: Token, go_on: Callable[[], None]) -> None:
+    def hold(self, token: Call, go_on: Callable[[], None]) -> None:
         """Keep a token until its step comes; if none does, *go_on* when all steps are over."""
         self._held[_key(token)] = token, go_on
 
-    def run(self, item: RunItem) -> list[Callable[[], None]]:
+    def run(self, item: Item) -> list[Callable[[], None]]:
         """Go through all steps; give how it goes on with what none of them ended."""
         while self._left and item.loop.error is None:
             step = self._left.popleft()
@@ -126,7 +126,7 @@ class Replay:
             self._end(item, token, step)
         return [go_on for token, go_on in self._held.values() if not token.cancelled]
 
-    def _map_of(self, item: RunItem, step: Step) -> Token:
+    def _map_of(self, item: Item, step: Step) -> Call:
         """Find the node whose calls over a list are held: it was decided for all of them."""
         calls = [
             t
@@ -143,22 +143,22 @@ class Replay:
             item.close(call)
         return calls[0].gathering.token  # type: ignore[no-any-return]
 
-    def _end(self, item: RunItem, token: Token, step: Step) -> None:
+    def _end(self, item: Item, token: Call, step: Step) -> None:
         item.loop.skipped(step.node)
-        item.memo.pop(item.key(token), None)
+        token.item.memo.pop(item.key(token), None)
         token.attempt = step.attempts
         if step.changed is not None:
-            change(token.state, item.once.schema.loaded(decode(step.changed)))
+            change(token.state, token.item.values.schema.loaded(decode(step.changed)))
         error = RunError(step.error) if step.kind == "continued" else None
         item.restored(token, step.value, _edges(token, step.live), error)
 
 
-def _key(token: Token) -> Key:
+def _key(token: Call) -> Key:
     part = -1 if token.gathering is None else token.gathering.token.visit
     return token.at.name, token.visit, part
 
 
-def _edges(token: Token, live: tuple[str, ...] | None) -> Collection[PlanEdge] | None:
+def _edges(token: Call, live: tuple[str, ...] | None) -> Collection[PlanEdge] | None:
     if live is None:
         return None
     runners: Any = token.item.runners

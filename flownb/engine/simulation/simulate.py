@@ -359,7 +359,7 @@ class _Run:
         if not self.workflow.producers:
             (once,) = self.managers.values()
             result._hidden = once.name  # noqa: SLF001
-            result.state = None if once.only is None else once.only.result(partial=True)
+            result.state = None if once.values is None else once.values.result(partial=True)
         result._swimlanes = swimlanes(m.plan for m in self.managers.values())  # noqa: SLF001
         for name, meter in self.meters.items():
             result.metrics[name] = meter.snapshot(now, self.managers[name].slots.figures)
