@@ -345,7 +345,7 @@ class Item:
             else:
                 token = make(self, target, output, 1)
                 if values is not None:
-                    values.give(token, output)
+                    token.state, token.payload = output, values.schema.view(output.values)
                 self.open[token] = None
                 self.waits += 1
                 if self.replay is None:

@@ -36,25 +36,25 @@ class Scheduler(Protocol):
     def may_release(self, item: Any) -> bool:
         """Whether an item of which something is still open may let its producer go on."""
 
-    def released(self, item: Any) -> None:
+    def released(self, item: Any, /) -> None:
         """No awaited token of the item is open."""
 
-    def settled(self, item: Any) -> None:
+    def settled(self, item: Any, /) -> None:
         """Nothing of the item is open any more."""
 
-    def unthrottled(self, parked: list[Any]) -> None:
+    def unthrottled(self, parked: list[Any], /) -> None:
         """The item has its slot: what it held back may start."""
 
-    def failed(self, token: Any, error: BaseException) -> None:
+    def failed(self, token: Any, error: BaseException, /) -> None:
         """A node has failed for good."""
 
-    def failure(self, token: Any, error: BaseException) -> Any:
+    def failure(self, token: Any, error: BaseException, /) -> Any:
         """Describe a node's failure, for a handler that is asked about it."""
 
-    def skipped(self, node: str) -> None:
+    def skipped(self, node: str, /) -> None:
         """A node had ended in an earlier attempt."""
 
-    def crash(self, error: BaseException) -> None:
+    def crash(self, error: BaseException, /) -> None:
         """End the run with an error."""
 
     @property
