@@ -28,7 +28,7 @@ from flownb.flow.start_order import order_of
 from flownb.flow.token import Join
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from flownb.flow.cycle import Arrivals, Cycle
     from flownb.flow.scheduler import NodeRunner, Scheduler, Walk
@@ -203,8 +203,19 @@ class Item:
         output: Any,
         live: Collection[PlanEdge] | None,
         error: BaseException | None,
+        each: Mapping[int, tuple[BaseException, Any]],
     ) -> None:
-        """Go on behind a node as it went on then, after it ended or failed with *error*."""
+        """Go on behind a node as it went on then, after it ended or failed with *error*.
+
+        *each* says which of its calls over a list had failed, and what they had got.
+        """
+        if error is not None and self.failure_rules is not None:
+            seen = token.payload if self.values is None else self.values.seen(token)
+            failure = replace(self.loop.failure(token, error), item=seen)
+            self.failure_rules.add(
+                failure,
+                {i: replace(failure, error=e, item=x, index=i) for i, (e, x) in each.items()},
+            )
         if self.values is not None:
             output = self.values.restore(token, output)
         if token.gathering is not None and error is None:
@@ -254,6 +265,8 @@ class Item:
         elif token.gathering is not None:  # one call of many
             failure = self.loop.failure(token, error)
             token.gathering.failures[token.visit] = replace(failure, index=token.visit)
+            if self.loop.hooks is not None:
+                self.loop.hooks.failed(token, error)
             self._gathered(token, token.gathering, None, error)
         else:
             self._apply_rules(self.failure_rules, token, error)

@@ -29,6 +29,9 @@ class _Nothing:
     def __repr__(self) -> str:
         return "NOTHING"
 
+    def __reduce__(self) -> str:
+        return "NOTHING"  # a copy is the same one
+
 
 # The output of a call that failed, and of a wait.
 NOTHING: Final = _Nothing()

@@ -13,7 +13,7 @@ import functools
 import traceback
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from flownb.errors import FAILS, Failure, NodeFailed, told
+from flownb.errors import FAILS, CodeFailed, Failure, NodeFailed, beside, told
 from flownb.jsonable import short_repr
 from flownb.model.policies import ON_ERROR
 from flownb.redaction import redacted
@@ -229,8 +229,13 @@ class Settlement:
         runtime = self._runtime
         failure = _failure(runtime, item.payload, item.errors, item.iteration)
         runtime.event("item_failed", failure.node, item.iteration, failure)
-        policy = self._policy(item, failure)
-        self._deal(item, failure, policy)
+        try:
+            policy = self._policy(item, failure)
+        except CodeFailed as wrong:  # nobody has said what is to become of the item: it is kept
+            runtime.crash(wrong)
+            policy = "stop"
+        else:
+            self._deal(item, failure, policy)
         for token in {t.at.name: t for t, _ in item.errors}.values():
             self._brake(token)
         return policy == "skip"
@@ -242,16 +247,17 @@ class Settlement:
         policy = self.loop.plan.options.on_error if own is None else own
         if not callable(policy):
             return policy
+        whose = f"loop {self._runtime.name!r}" if own is None else f"node {failure.node!r}"
         try:
             says = policy(failure)
         except FAILS as fault:
-            says, text = None, f"on_error raised {told(fault)}"
-        else:
-            text = f"on_error gave {short_repr(says, 200)}"
+            raise beside(f"{whose}: its on_error=", fault, failure.error) from fault
         if isinstance(says, str) and says in ON_ERROR:
             return str(says)
-        self._runtime.log(failure.node, failure.iteration, "error", f"{text}: skipped")
-        return "skip"
+        words = ", ".join(ON_ERROR)
+        raise CodeFailed(
+            f"{whose}: its on_error= gave {short_repr(says, 200)}: let it give one of {words}"
+        ) from failure.error
 
     def _deal(self, item: Item, failure: Failure, policy: str) -> None:
         loop, runtime = self.loop, self._runtime

@@ -24,7 +24,7 @@ from flownb.stores import RunRecord, opened
 from flownb.stores.codec import decode, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from flownb.engine.calls.call import Call
     from flownb.flow.item import Item
@@ -108,9 +108,14 @@ Key = tuple[str, int, int]
 class Replay:
     """The steps of a run's earlier attempts, and the tokens that wait for their turn in them."""
 
-    def __init__(self, run_id: str, steps: Iterable[Step]) -> None:
+    def __init__(self, run_id: str, steps: Sequence[Step]) -> None:
         self.run_id = run_id
         self._left = deque(step for step in steps if step.kind in {"done", "continued"})
+        self._elements = {
+            (step.node, step.part, step.visit): step
+            for step in steps
+            if step.part >= 0 and step.kind in {"done", "failed"}
+        }
         self._held: dict[Key, tuple[Call, Callable[[], None]]] = {}
 
     def hold(self, token: Call, go_on: Callable[[], None]) -> None:
@@ -150,7 +155,17 @@ class Replay:
         if step.changed is not None:
             change(token.state, token.item.values.schema.loaded(decode(step.changed)))
         error = RunError(step.error) if step.kind == "continued" else None
-        item.restored(token, step.value, _edges(token, step.live), error)
+        each = {} if error is None else self._failed_elements(step)
+        item.restored(token, step.value, _edges(token, step.live), error, each)
+
+    def _failed_elements(self, step: Step) -> dict[int, tuple[BaseException, Any]]:
+        """Give by number which calls over a list failed at last, and what they had got."""
+        found = [
+            (visit, each)
+            for (node, part, visit), each in self._elements.items()
+            if each.kind == "failed" and (node, part) == (step.node, step.visit)
+        ]
+        return {visit: (RunError(each.error), each.value) for visit, each in sorted(found)}
 
 
 def _key(token: Call) -> Key:

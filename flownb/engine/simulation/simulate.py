@@ -48,6 +48,7 @@ from flownb.plan.compiler import compile_plan
 from flownb.plan.loop_plan import LoopPlan, without_checkpoint
 from flownb.plan.one_shot import RUN, compile_once
 from flownb.records.timeline import Timeline
+from flownb.records.workflow_run import deep_copied
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -89,6 +90,8 @@ class Simulation(Shown):
         self._graph: Any = None  # the graph as it was, and under which policy
         self._hidden = ""  # the root of a graph without producers: no node of the user's
         self.state: Any = None  # the final state of such a graph
+
+    __deepcopy__ = deep_copied
 
     @property
     def timeline(self) -> Timeline:
