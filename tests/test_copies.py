@@ -24,8 +24,14 @@ COPIES = {
     "copy": copy.copy,
     "deepcopy": copy.deepcopy,
     "pickle": lambda graph: pickle.loads(pickle.dumps(graph)),
-    "cloudpickle": lambda graph: pickle.loads(cloudpickle.dumps(graph)),
+    "cloudpickle": lambda graph: by_value(graph),
 }
+
+
+def by_value(made):
+    return pickle.loads(cloudpickle.dumps(made))
+
+
 of_each_kind = pytest.mark.parametrize("copied", COPIES.values(), ids=COPIES)
 
 
@@ -132,3 +138,47 @@ def test_a_deep_copy_shares_what_cannot_be_copied():
     assert made._using == [watch]
     store.close()
     source.close()
+
+
+def ran():
+    graph = Graph("g").add_node("a", lambda s: {"a": 1}).add_node("b", failing, on_error="continue")
+    return graph.add_edge("a", "b").run({})
+
+
+def simulated():
+    graph = Graph("g").add_producer("p", [1, 2], every=1).add_node("n", failing, takes=0.5)
+    return graph.add_edge("p", "n").simulate()
+
+
+results_of_each_kind = pytest.mark.parametrize("copied", [*list(COPIES.values())[:2], by_value])
+
+
+@results_of_each_kind
+def test_a_run_is_copied_as_the_record_that_it_is(copied):
+    run = ran()
+    made = copied(run)
+    for name in ("status", "state", "nodes", "visited", "behind", "logs", "lines", "metrics"):
+        assert getattr(made, name) == getattr(run, name), name
+    assert [str(f.error) for f in made.failures] == ["no"]
+    assert made.timeline.spans == run.timeline.spans
+    assert made.workflow.nodes.keys() == run.workflow.nodes.keys()
+    assert (repr(made), made.queues) == (repr(run), None)
+
+
+@results_of_each_kind
+def test_a_simulation_is_copied_as_the_record_that_it_is(copied):
+    sim = simulated()
+    made = copied(sim)
+    for name in ("digest", "metrics", "events", "duration"):
+        assert str(getattr(made, name)) == str(getattr(sim, name)), name
+    assert made.timeline.spans == sim.timeline.spans
+    assert str(made.failures()) == str(sim.failures())
+    assert made.explain().text == sim.explain().text
+
+
+def test_what_cannot_be_copied_is_shared_by_the_copy_of_a_result():
+    lock = threading.Lock()
+    run = Graph("g").add_node("a", lambda _: {"lock": lock}).run({})
+    made = copy.deepcopy(run)
+    assert made.state["lock"] is lock
+    assert made.visited == ["a"]

@@ -1,9 +1,9 @@
 """When does each node of one item start, if more than its inputs decides that? It is played.
 
-`play` goes through one item, event by event, as the engine will: for loops in which a
-join does not wait for all, nodes share a `Limit`, or a start rule holds nodes back. Ends
-come in the order of time; at one instant, first come, first served. `schedule` gives the
-same without events where none of this is so.
+`play` lets an `Item` flow on integer time, as the engine will: for loops in which a join does
+not wait for all, nodes share a `Limit`, or a start rule holds nodes back. Ends come in the order
+of time; at one instant, first come, first served. `schedule` gives the same without events
+where none of this is so.
 
 A node that was open when it lost (at work, or a join at which something waited) has an
 end, but no run: until then it was awaited as its run would have been.
@@ -13,14 +13,17 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, deque
-from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flownb.explain.durations import MICRO
 from flownb.explain.schedule import NEVER, Schedule, live_edges
-from flownb.flow.start_order import order_of
+from flownb.flow.item import Item
+from flownb.flow.scheduler import NodeRunner, Scheduler
+from flownb.flow.token import Token
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from flownb.explain.choices import Choice
     from flownb.model.policies import Limit
     from flownb.plan.loop_plan import LoopPlan, PlanEdge, PlanNode
@@ -50,76 +53,84 @@ class _Gate:
         self.waiting: deque[_Call] = deque()
 
 
-class _Seat:
-    """One node, and what its join has got so far."""
+class _Seat(NodeRunner):
+    """One node, as its item knows it."""
+
+    passes = straight = smooth = crewed = False
 
     def __init__(self, plan: PlanNode, gates: dict[int, _Gate]) -> None:
-        self.plan = plan
+        self.plan, self.name, self.node, self.outs = plan, plan.name, plan.node, plan.outs
+        self.counts = len(plan.sources) > 1 and plan.join != "each"
         limit = plan.node.limit
         self.gate = None if limit is None else gates.setdefault(id(limit), _Gate(limit))
-        self.counts = len(plan.sources) > 1 and plan.join != "each"
-        self.needed = {"all": None, "first": 1}.get(plan.join, plan.join)  # type: ignore[arg-type]
-        self.left, self.came = len(plan.sources), 0
-        self.decided = self.lost = False
-        self.call: _Call | None = None
-
-    def verdict(self) -> bool | None:
-        """Whether the join runs (True), is bypassed (False), or still waits (None)."""
-        if not isinstance(self.needed, int):
-            return None if self.left else self.came > 0
-        if self.came >= self.needed:
-            return True
-        return False if self.came + self.left < self.needed else None
 
 
-class _Call:
-    """One call of a node, to come or under way."""
+class _Call(Token):
+    """One call of a node, to come or under way; `entered`: it holds a place in its `Limit`."""
 
-    __slots__ = ("admitted", "at", "cancelled", "entered")
+    __slots__ = ("entered",)
+    at: _Seat
 
-    def __init__(self, at: _Seat) -> None:
-        self.at = at
-        self.admitted = self.cancelled = self.entered = False
+    def __init__(self, item: Any, at: _Seat, payload: Any, mask: int, visit: int = 0) -> None:
+        super().__init__(item, at, payload, mask, visit)
+        self.entered = False
 
 
-class _Play:
+class _Play(Scheduler):
     """One item under way; `cause` is the node whose end is being followed."""
+
+    hooks = resumed = error = None
+    watched = False
 
     def __init__(self, plan: LoopPlan, lasts: Sequence[int], choice: Choice) -> None:
         self.plan, self.lasts, self.choice = plan, lasts, choice
         size, gates = len(plan.nodes), dict[int, _Gate]()
         self.end, self.because, self.runs = [NEVER] * size, [NEVER] * size, [0] * size
-        self.late: set[tuple[int, int]] = set()
         self.seats = [_Seat(node, gates) for node in plan.nodes]
-        self.order = order_of(plan)
-        self.open: dict[_Call, None] = {}
         self.ready: deque[_Call] = deque()
+        self.waiting = self.ready
         self.due: list[tuple[int, int, _Call]] = []
-        self.now = self.count = 0
+        self.time = self.count = 0
         self.cause = NEVER
+        self.ending: Token | None = None
+        self.reached: set[int] = set()
+        self.item = Item(self, self.seats, 0, None)
 
     def run(self) -> Schedule:
-        self._begin(_Call(self.seats[0]))
+        self.time = self.lasts[0]
+        self._ran(0)
+        self.item.launch(self._live(0))
         while self.ready or self.due:
             if self.ready:
                 self._start(self.ready.popleft())
             else:
-                self.now, _, call = heapq.heappop(self.due)
+                self.time, _, call = heapq.heappop(self.due)
                 self._ended(call)
         return Schedule(
             self.plan, self.choice, self.lasts, self.end, self.runs, self.because,
-            frozenset(self.late), played=True,
+            frozenset(self._late()), played=True,
         )  # fmt: skip
 
-    # -- one call --------------------------------------------------------------
+    def _ran(self, v: int) -> None:
+        self.cause = v
+        self.end[v] = self.time
+        self.runs[v] += 1
 
-    def _offer(self, call: _Call) -> None:
-        """Its inputs are there: it starts now, or when the start rule lets it."""
-        self.open[call] = None
-        if self.order is not None and call.at.plan.awaited:
-            self.order.offer(call)
-        else:
-            self.ready.append(call)
+    def _live(self, v: int) -> list[PlanEdge]:
+        return list(live_edges(self.plan, self.choice, v))
+
+    def _late(self) -> list[tuple[int, int]]:
+        """Give the edges along which something came too late."""
+        edges = [e for v, runs in enumerate(self.runs) if runs for e in self._live(v)]
+        return [(e.source, e.target) for e in edges if not self._came(e)]
+
+    def _came(self, edge: PlanEdge) -> bool:
+        if not self.seats[edge.target].counts:
+            return edge.target in self.reached
+        join = self.item.joins.get(edge.target)
+        return join is not None and self.seats[edge.source].name in join.live
+
+    # -- one call --------------------------------------------------------------
 
     def _start(self, call: _Call) -> None:
         if call.cancelled:
@@ -133,35 +144,27 @@ class _Play:
     def _admit(self, gate: _Gate) -> None:
         while gate.waiting and gate.room:
             call = gate.waiting.popleft()
-            start = max(self.now, gate.next_start)
+            start = max(self.time, gate.next_start)
             gate.room, gate.next_start = gate.room - 1, start + gate.gap
             call.entered = True
-            self._begin(call, start - self.now)
+            self._begin(call, start - self.time)
 
     def _begin(self, call: _Call, later: int = 0) -> None:
         v = call.at.plan.index
         self.because[v] = self.cause
         self.count += 1
         if later + self.lasts[v] or call.entered:
-            heapq.heappush(self.due, (self.now + later + self.lasts[v], self.count, call))
+            heapq.heappush(self.due, (self.time + later + self.lasts[v], self.count, call))
         else:
             self._ended(call)
 
     def _ended(self, call: _Call) -> None:
         if call.cancelled:
             return
-        v = self.cause = call.at.plan.index
-        self.end[v] = self.now
-        self.runs[v] += 1
+        self.ending = call
+        self._ran(call.at.plan.index)
         self._leave(call)
-        self._close(call)
-        live = {id(e) for e in live_edges(self.plan, self.choice, v)}
-        for edge in call.at.plan.outs:
-            if id(edge) in live:
-                self._deliver(edge)
-            elif call.at.plan.join_behind:
-                self._kill((edge,))
-        self.ready.extend(self.order.turn() if self.order is not None else ())
+        self.item.ended(call, None, self._live(call.at.plan.index))
 
     def _leave(self, call: _Call) -> None:
         if call.entered and call.at.gate is not None:
@@ -169,60 +172,30 @@ class _Play:
             call.at.gate.room += 1
             self._admit(call.at.gate)
 
-    def _close(self, call: _Call) -> None:
-        self.open.pop(call, None)
-        if self.order is not None:
-            self.order.closed(call)
+    # -- what the item asks for ------------------------------------------------
 
-    def _give_up(self, call: _Call) -> None:
-        """It was open until now, and will not have run."""
-        v = call.at.plan.index
-        call.cancelled = True
-        self.end[v], self.because[v] = self.now, self.cause
-        if call.at.gate is not None and call in call.at.gate.waiting:
-            call.at.gate.waiting.remove(call)
-        self._leave(call)
-        self._close(call)
+    def token(self, item: Any, at: Any, payload: Any, mask: int, visit: int = 0) -> _Call:
+        self.reached.add(at.plan.index)
+        return _Call(item, at, payload, mask, visit)
 
-    # -- joins -----------------------------------------------------------------
+    def _nothing(self, *_: Any) -> None:
+        """Do nothing: in a play nobody is released, and nothing fails."""
 
-    def _deliver(self, edge: PlanEdge) -> None:
-        at = self.seats[edge.target]
-        if at.lost or at.decided:
-            self.late.add((edge.source, edge.target))
-            at.left -= 1
-        elif not at.counts:
-            self._offer(_Call(at))
-        else:
-            at.left, at.came = at.left - 1, at.came + 1
-            if at.call is None:
-                at.call = _Call(at)
-                self.open[at.call] = None
-            if self._decided(at) is False:
-                self._kill(at.plan.outs)
+    released = settled = unthrottled = failed = failure = skipped = crash = _nothing
 
-    def _decided(self, at: _Seat) -> bool | None:
-        verdict = None if at.decided else at.verdict()
-        at.decided = at.decided or verdict is not None
-        if verdict and at.call is not None:
-            self._offer(at.call)
-            self._lose(at.plan.losers)
-        elif verdict is False and at.call is not None:
-            self._give_up(at.call)
-        return verdict
+    def now(self) -> float:
+        return self.time
 
-    def _lose(self, nodes: Collection[int]) -> None:
-        for v in nodes:
-            self.seats[v].lost = self.seats[v].decided = True
-        for call in [c for c in self.open if c.at.lost]:
-            self._give_up(call)
+    def may_release(self, _: Any) -> bool:
+        return True
 
-    def _kill(self, edges: Sequence[PlanEdge]) -> None:
-        """Tell the joins behind dead edges; a node with one dead in-edge is bypassed."""
-        stack = [*reversed(edges)]
-        while stack:
-            at = self.seats[stack.pop().target]
-            at.left -= 1
-            bypassed = self._decided(at) is False if at.counts else not at.plan.multi
-            if bypassed:
-                stack.extend(reversed(at.plan.outs))
+    def abandon(self, token: _Call) -> None:
+        """Give up a call that was open until now, and will not have run."""
+        if token is self.ending:
+            return
+        v = token.at.plan.index
+        token.cancelled = True
+        self.end[v], self.because[v] = self.time, self.cause
+        if token.at.gate is not None and token in token.at.gate.waiting:
+            token.at.gate.waiting.remove(token)
+        self._leave(token)

@@ -5,25 +5,36 @@ ended (then it is live or dead) or is bypassed (dead). A node starts when all it
 in-edges are settled and one is live; if all are dead it is bypassed, and its out-edges
 are dead. The producer is released when no awaited token is open; the item is settled
 when no token is open. Nothing here knows about time, threads or queues.
+
+The one item of a one-shot run has three parts more: `cycles` holds back what goes round until
+a pass is over, `failure_rules` says whether it goes on behind a node that failed, and `values`
+are what its nodes work on.
 """
 
 from __future__ import annotations
 
 import copy
 import functools
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from flownb.errors import FAILS, RunError, told
+from flownb.errors import FAILS, IterationLimit, RunError, caused, told
+from flownb.flow.cycle import Cycles
+from flownb.flow.failure_rules import FailureRules
+from flownb.flow.map_calls import Gathering, elements
 from flownb.flow.routing import route
+from flownb.flow.run_values import Values
 from flownb.flow.start_order import order_of
-from flownb.flow.token import Join, Token
+from flownb.flow.token import Join
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
-    from flownb.flow.scheduler import NodeRunner, Scheduler
+    from flownb.flow.cycle import Arrivals, Cycle
+    from flownb.flow.scheduler import NodeRunner, Scheduler, Walk
     from flownb.flow.start_order import Order
-    from flownb.plan.loop_plan import PlanEdge, PlanNode
+    from flownb.flow.token import Token
+    from flownb.plan.loop_plan import Once, PlanEdge, PlanNode
 
 
 class LiveArms:
@@ -60,31 +71,10 @@ class Item:
     """One iteration: what the producer made, and everything that comes of it."""
 
     __slots__ = (
-        "arms",
-        "errors",
-        "held_back",
-        "idle_since",
-        "index",
-        "iteration",
-        "joins",
-        "loop",
-        "lost",
-        "memo",
-        "message",
-        "open",
-        "order",
-        "parked",
-        "payload",
-        "popped",
-        "produced",
-        "released",
-        "runners",
-        "settled",
-        "shed",
-        "slot",
-        "throttled",
-        "visits",
-        "waits",
+        "arms", "cycles", "errors", "failure_rules", "held_back", "idle_since", "index",
+        "iteration", "joins", "loop", "lost", "memo", "message", "most", "open", "order",
+        "parked", "payload", "popped", "produced", "released", "replay", "runners", "settled",
+        "shed", "slot", "throttled", "values", "visits", "waits",
     )  # fmt: skip
 
     def __init__(
@@ -111,54 +101,136 @@ class Item:
         self.produced = 0.0
         self.idle_since: float | None = None
         self.released = self.settled = self.slot = self.throttled = self.shed = False
+        self.most = 0  # how often a node of a cycle may run
+        self.cycles: Cycles | None = None
+        self.failure_rules: FailureRules | None = None
+        self.values: Values | None = None
+        self.replay = loop.resumed
+
+    def run_once(self, once: Once) -> None:
+        """Be the one item of a run, by these rules."""
+        self.most, self.memo = once.most, {}
+        self.cycles = Cycles(once.cycles, self.runners) if once.cycles else None
+        self.failure_rules = FailureRules(once.on_error, self.runners)
+        self.values = Values(once, self.payload, self.cycles)
 
     @property
     def in_rows(self) -> bool:
-        """Whether a thread may call several of its nodes in one go."""
-        return False
+        """Whether a thread may call several nodes in one go: nothing asks for a report of each."""
+        hooks = self.loop.hooks
+        plain = self.values is not None and self.order is None and not self.memo
+        rows = plain and self.replay is None and (hooks is None or hooks.in_rows)
+        return rows and not self.loop.watched
 
     def key(self, token: Token) -> Any:
         """Say under what an outcome that is known already is kept in `memo`."""
         return token.at.plan.index, token.visit
 
-    def failed_sources(self, plan: PlanNode) -> tuple[str, ...]:  # noqa: ARG002
-        """Name nobody: in a loop nothing runs behind a node that failed."""
-        return ()
+    def _know(self, key: Any, outcome: Any) -> None:
+        """Let a call to come end with that, without being made."""
+        self.memo = self.memo or {}
+        self.memo[key] = outcome
 
-    def onward(self, token: Token, output: Any) -> tuple[Any, Collection[PlanEdge] | None]:
-        """Choose the edges behind a node that gave *output*; None means all of them."""
-        if token.at.plan.branches:
-            return route(token.at.plan, token.payload, output)
-        return output, None
+    def failed_sources(self, plan: PlanNode) -> tuple[str, ...]:
+        """Name the nodes before this one that failed while the run went on."""
+        return () if self.failure_rules is None else self.failure_rules.sources(plan)
+
+    # -- the way of an item ----------------------------------------------------
 
     def launch(self, live: Any = None) -> None:
         """Send the payload down the arms: the producer has ended."""
         if isinstance(live, BaseException):  # a condition behind the producer has failed
-            self.failed(Token(self, self.runners[0], self.payload, 0), live)
+            self._fail(self.loop.token(self, self.runners[0], self.payload, 0), live)
             return
-        self._spread(self.runners[0], self.payload, 0, live)
+        payload = self.payload if self.values is None else self.values.entry
+        self._spread(self.runners[0], payload, 0, live)
         self.check()
+        if self.replay is not None:
+            left, self.replay = self.replay.run(self), None
+            for go_on in left:
+                go_on()
+            self.check()
+
+    def onward(self, token: Token, output: Any) -> tuple[Any, Collection[PlanEdge] | None]:
+        """Take what a node gave, and choose the edges behind it; None means all of them."""
+        if self.values is None:
+            if token.at.plan.branches:
+                return route(token.at.plan, token.payload, output)
+            return output, None
+        token.returned, seen = output, token.state
+        passed, live = output, None
+        if token.gathering is None and (output is not None or not token.at.smooth):
+            passed, live = self.values.take(token, output)
+        if self.loop.hooks is not None:
+            self.loop.hooks.note(token, live, seen)
+        return passed, live
 
     def ended(self, token: Token, output: Any, live: Collection[PlanEdge] | None) -> None:
         """Go on behind a node that ended well; *live* None means all edges are."""
+        if self.loop.hooks is not None:
+            self.loop.hooks.done(token)
+        if token.gathering is not None:
+            self._gathered(token, token.gathering, output, None)
+            return
+        if self.failure_rules is not None and self.failure_rules.tolerated:
+            self.failure_rules.tolerated.pop(token.at.name, None)
+        self._go_on(token, output, live)
+
+    def _go_on(self, token: Token, output: Any, live: Collection[PlanEdge] | None) -> None:
         if self.arms is not None:
             self.arms.ran(token.mask, token.at.plan)
-        self._spread(token.at, output, token.mask, live)
+        if self.values is not None:
+            output = self.values.passed(token, output, live)
+        if live is None and token.at.straight and self.order is None and not self.lost:
+            self._fan_out(token.at, output)
+        else:
+            self._spread(token.at, output, token.mask, live)
         self.close(token)
         self.check()
 
-    def failed(self, token: Token, error: BaseException) -> None:
-        """Go on behind a node that failed for good: its out-edges die, marked."""
-        self.errors.append((token, error))
-        self.loop.failed(token, error)
-        if self.arms is not None:
-            self.arms.ran(token.mask, token.at.plan)
-        self._kill(token.at.outs, failed=True)
-        self.close(token)
-        self.check()
+    def walked(self, token: Token, walk: Walk) -> None:
+        """Move a token of a run along a row of nodes that one thread has called."""
+        if self.values is not None:
+            self.values.walked(token, walk)
+        if self.failure_rules is not None and self.failure_rules.tolerated:
+            for runner in walk.row[: walk.at]:
+                self.failure_rules.tolerated.pop(runner.name, None)
+        token.at, token.payload = self.runners[walk.row[walk.at].plan.index], walk.payload
+
+    def restored(
+        self,
+        token: Token,
+        output: Any,
+        live: Collection[PlanEdge] | None,
+        error: BaseException | None,
+        each: Mapping[int, tuple[BaseException, Any]],
+    ) -> None:
+        """Go on behind a node as it went on then, after it ended or failed with *error*.
+
+        *each* says which of its calls over a list had failed, and what they had got.
+        """
+        if error is not None and self.failure_rules is not None:
+            seen = token.payload if self.values is None else self.values.seen(token)
+            failure = replace(self.loop.failure(token, error), item=seen)
+            self.failure_rules.add(
+                failure,
+                {i: replace(failure, error=e, item=x, index=i) for i, (e, x) in each.items()},
+            )
+        if self.values is not None:
+            output = self.values.restore(token, output)
+        if token.gathering is not None and error is None:
+            self._gathered(token, token.gathering, output, None)
+            return
+        if self.failure_rules is not None:
+            self.failure_rules.tolerated.pop(token.at.name, None)
+            if error is not None:
+                self.failure_rules.tolerated[token.at.name] = error
+        self._go_on(token, output, live)
 
     def check(self) -> None:
         """Release the producer and settle the item, when it is time."""
+        if self.cycles is not None and self.cycles.over:
+            self._next_passes(self.cycles)
         if self.order is not None:
             self.loop.ready.extend(self.order.turn())
         if not self.released:
@@ -184,6 +256,79 @@ class Item:
         self.loop.unthrottled(parked)
         self.check()
 
+    # -- failures --------------------------------------------------------------
+
+    def failed(self, token: Token, error: BaseException) -> None:
+        """Go on behind a node that failed for good: its out-edges die, unless a rule says else."""
+        if self.failure_rules is None:
+            self._fail(token, error)
+        elif token.gathering is not None:  # one call of many
+            failure = self.loop.failure(token, error)
+            token.gathering.failures[token.visit] = replace(failure, index=token.visit)
+            if self.loop.hooks is not None:
+                self.loop.hooks.failed(token, error)
+            self._gathered(token, token.gathering, None, error)
+        else:
+            self._apply_rules(self.failure_rules, token, error)
+
+    def _fail(self, token: Token, error: BaseException) -> None:
+        self.errors.append((token, error))
+        self.loop.failed(token, error)
+        if self.arms is not None:
+            self.arms.ran(token.mask, token.at.plan)
+        self._kill(token.at.outs, failed=True)
+        self.close(token)
+        self.check()
+
+    def _apply_rules(
+        self,
+        rules: FailureRules,
+        token: Token,
+        error: BaseException,
+        gathering: Gathering | None = None,
+    ) -> None:
+        """Do as a node's handler or the run says; *gathering* has what calls over a list gave."""
+        failure = self.loop.failure(token, error)
+        seen = token.payload if self.values is None else self.values.seen(token)
+        failure = replace(failure, item=seen)
+        rules.add(failure, {} if gathering is None else gathering.failures)
+        try:
+            says = rules.ask(token, failure)
+            if says != "stop":
+                self._tolerate(rules, token, error, says, gathering)
+                return
+        except FAILS as wrong:
+            caused(wrong, error)
+            error = wrong
+        if self.loop.hooks is not None:
+            self.loop.hooks.failed(token, error)
+        if self.cycles is not None and token.at.plan.cycle >= 0:
+            self.cycles.of(token.at.plan).failed = True
+        self._fail(token, error)
+
+    def _tolerate(
+        self,
+        rules: FailureRules,
+        token: Token,
+        error: BaseException,
+        says: Any,
+        gathering: Gathering | None,
+    ) -> None:
+        """Go on with the node's input, or with what its handler gave instead of an output."""
+        output: Any = None
+        live: Collection[PlanEdge] | None
+        if isinstance(says, str):
+            live = rules.ways(token.at.plan, says)
+            if says == "continue" and gathering is not None:
+                output = self._kept(token, gathering, live)
+        else:
+            output, live = self.onward(token, says)
+        if self.loop.hooks is not None:
+            self.loop.hooks.continued(token, error, live)
+        self.loop.failed(token, error)
+        rules.tolerated[token.at.name] = error
+        self._go_on(token, output, live)
+
     # -- tokens ----------------------------------------------------------------
 
     def _spread(
@@ -195,27 +340,64 @@ class Item:
             elif runner.plan.join_behind:
                 self._kill((edge,), failed=False)
 
+    def _fan_out(self, runner: NodeRunner, output: Any) -> None:
+        """Do the same where nothing but plain edges lead on: all that most runs have."""
+        runners, joins, values = self.runners, self.joins, self.values
+        ready, awaited, make = self.loop.ready, self.loop.waiting, self.loop.token
+        if values is not None and values.states is None:
+            values = None
+        for edge in runner.outs:
+            target = runners[edge.target]
+            if target.counts:
+                join = joins.get(edge.target)
+                if join is not None and join.expects_more:
+                    join.left -= 1
+                    join.live[runner.name] = output
+                else:
+                    self._arrive(self._join(target), edge, output, 1)
+            else:
+                token = make(self, target, output, 1)
+                if values is not None:
+                    token.state, token.payload = output, values.schema.view(output.values)
+                self.open[token] = None
+                self.waits += 1
+                if self.replay is None:
+                    (awaited if target.crewed else ready).append(token)
+                else:
+                    self._begin(token)
+
     def _deliver(self, edge: PlanEdge, payload: Any, mask: int) -> None:
         if edge.target in self.lost:
             return
+        cycles = self.cycles
+        if cycles is not None and (cycle := cycles.holding(edge)) is not None:
+            cycle.sent(edge, payload)
+        else:
+            self._reach(edge, payload, (mask if edge.keep else 0) | edge.force)
+
+    def _reach(self, edge: PlanEdge, payload: Any, mask: int) -> None:
         target = self.runners[edge.target]
-        mask = (mask if edge.keep else 0) | edge.force
         if edge.copy:
             payload = self._copied(edge, payload)
-        if target.counts:
+        if target.counts if self.cycles is None else self._counts(target):
             self._arrive(self._join(target), edge, payload, mask)
-        else:
-            visit = self._visit(target) if target.plan.multi else 0
-            token = Token(self, target, payload, mask, visit)
+            return
+        token = self.loop.token(self, target, payload, mask, self._visit(target.plan))
+        if self.values is None:
+            self._open(token)
+            self._admit(token)
+        elif self._may_run(token):
+            self.values.give(token, payload)
             self._open(token)
             self._offer(token)
 
     def _copied(self, edge: PlanEdge, payload: Any) -> Any:
         """Give a deep copy; where that cannot be made, the call behind the edge fails."""
+        values = self.values
         try:
-            return self.copied(payload)
+            return copy.deepcopy(payload) if values is None else values.copied(payload)
         except FAILS as error:
-            state = getattr(self, "states", None) is not None
+            state = values is not None and values.states is not None
             what = "the state" if state else f"a {type(payload).__name__}"
             way = f"{self.runners[edge.source].name} -> {self.runners[edge.target].name}"
             fault = RunError(
@@ -224,22 +406,47 @@ class Item:
             )
             fault.__cause__ = error
             visit = self.visits.get(edge.target, 0)  # the next one of that node
-            self.memo = {**(self.memo or {}), (edge.target, visit): fault}
+            self._know((edge.target, visit), fault)
             return payload
 
-    def copied(self, payload: Any) -> Any:
-        """Give a deep copy of what goes over an edge with `copy=True`."""
-        return copy.deepcopy(payload)
+    def _counts(self, target: NodeRunner) -> bool:
+        """Whether the node waits for several inputs, in this pass of its cycle."""
+        inputs = None if self.cycles is None else self.cycles.inputs(target.plan)
+        return target.counts if inputs is None else inputs > 1
 
-    def _visit(self, target: NodeRunner) -> int:
-        if not target.plan.multi:
+    def _visit(self, plan: PlanNode) -> int:
+        if not plan.multi and plan.cycle < 0:
             return 0
-        visit = self.visits.get(target.plan.index, 0)
-        self.visits[target.plan.index] = visit + 1
+        visit = self.visits.get(plan.index, 0)
+        self.visits[plan.index] = visit + 1
         return visit
 
+    def _may_run(self, token: Token) -> bool:
+        """Whether the node may run once more; if not the run is over."""
+        if token.at.plan.cycle < 0:
+            return True
+        most = token.at.node.max_iterations or self.most
+        if token.visit < most:
+            return True
+        self.loop.crash(IterationLimit(self.loop.plan.graph, token.at.name, most))
+        return False
+
     def _offer(self, token: Token) -> None:
-        """The token's inputs are there: it starts now, or when the start rule lets it."""
+        """The inputs of a run's node are there: a map calls it once for each element."""
+        if token.at.node.over is not None:
+            self._call_each(token)
+        else:
+            self._begin(token)
+
+    def _begin(self, token: Token) -> None:
+        """Let a call start; while a run is taken up, its turn in the steps comes first."""
+        if self.replay is None:
+            self._admit(token)
+        else:
+            self.replay.hold(token, functools.partial(self._admit, token))
+
+    def _admit(self, token: Token) -> None:
+        """Let a token start now, or when the start rule lets it."""
         if self.order is not None and token.at.plan.awaited:
             self.order.offer(token)
         else:
@@ -262,6 +469,65 @@ class Item:
             self.arms.count(token.mask, token.at.plan, -1)
         if self.order is not None:
             self.order.closed(token)
+        if self.cycles is not None and token.gathering is None:  # one call of many settles nothing
+            self.cycles.settle(token.at.plan)
+
+    # -- calls over a list -----------------------------------------------------
+
+    def _call_each(self, token: Token) -> None:
+        try:
+            each = elements(token.at.node, token.payload)
+        except FAILS as error:  # the user's key or function
+            self._know(self.key(token), error)
+            each = []
+        if not each:
+            key = self.key(token)
+            self._know(key, (self.memo or {}).get(key, []))
+            self._begin(token)
+            return
+        gathering = Gathering(token, len(each))
+        for i, element in enumerate(each):
+            call = self.loop.token(self, token.at, element, token.mask, i)
+            call.state, call.gathering = token.state, gathering
+            self._open(call)
+            self._begin(call)
+
+    def _gathered(
+        self, call: Token, gathering: Gathering, output: Any, error: BaseException | None
+    ) -> None:
+        """Take in one call of a map; the last one lets the node end."""
+        token = gathering.token
+        self.close(call)
+        if not gathering.took(call.visit, output, error):
+            self.check()
+            return
+        token.attempt = call.attempt
+        if self.replay is None:
+            self._collected(token, gathering)
+        else:
+            self.replay.hold(token, functools.partial(self._collected, token, gathering))
+
+    def _collected(self, token: Token, gathering: Gathering) -> None:
+        """Go on behind a node that was called for a whole list."""
+        error = gathering.error
+        if error is None:
+            try:
+                self.ended(token, *self.onward(token, gathering.results))
+                return
+            except FAILS as wrong:  # its update, or a condition
+                error = wrong
+        if self.failure_rules is not None:
+            some = gathering if gathering.error is not None else None
+            self._apply_rules(self.failure_rules, token, error, some)
+
+    def _kept(self, token: Token, gathering: Gathering, live: Collection[PlanEdge]) -> list[Any]:
+        """Take what the calls over a list gave that worked; None stands for the others."""
+        token.returned, seen = gathering.results, token.state
+        if self.values is not None and self.values.states is not None:
+            self.values.update(token, gathering.results, self.values.states)
+        if self.loop.hooks is not None:
+            self.loop.hooks.note(token, live, seen)
+        return gathering.results
 
     # -- joins -----------------------------------------------------------------
 
@@ -269,6 +535,8 @@ class Item:
         join = self.joins.get(target.plan.index)
         if join is None:
             join = self.joins[target.plan.index] = Join(target.plan)
+            inputs = None if self.cycles is None else self.cycles.inputs(target.plan)
+            join.left = join.left if inputs is None else inputs
         return join
 
     def _arrive(self, join: Join, edge: PlanEdge, payload: Any, mask: int) -> None:
@@ -277,7 +545,7 @@ class Item:
         if join.decided:
             return
         if join.token is None:
-            join.token = Token(self, target, None, mask)
+            join.token = self.loop.token(self, target, None, mask)
             self._open(join.token)
         elif mask & ~join.token.mask:
             new = mask & ~join.token.mask
@@ -294,50 +562,96 @@ class Item:
 
     def _decided(self, target: NodeRunner, join: Join) -> bool | None:
         """Run the join or bypass it, if its in-edges decide that now."""
-        verdict = join.decide()
-        if verdict and join.token is not None:
-            try:
-                join.token.payload = join.payload
-            except RunError as error:
-                self.memo = {**(self.memo or {}), self.key(join.token): error}
-            self._offer(join.token)
+        verdict, token = join.decide(), join.token
+        if verdict and token is not None:
+            token.visit = self._visit(target.plan)
+            if self._may_run(token):
+                self._meet(token, join)
+                (self._admit if self.values is None else self._offer)(token)
             self.lose(target.plan.losers)
-        elif verdict is False and join.token is not None:
-            self.close(join.token)
+        elif verdict is False and token is not None:
+            self.loop.abandon(token)
+            self.close(token)
         return verdict
+
+    def _meet(self, token: Token, join: Join) -> None:
+        try:
+            if self.values is None:
+                token.payload = join.payload
+            else:
+                self.values.meet(token, join)
+        except FAILS as error:  # a conflict, or a reducer that raised
+            self._know(self.key(token), error)
 
     def lose(self, nodes: Collection[int]) -> None:
         """These nodes do not start any more; those that run are left behind."""
         self.lost.update(nodes)
         for token in [t for t in self.open if t.at.plan.index in self.lost]:
             self.loop.abandon(token)
-            if token.entered and token.task is not None:
-                # a task that is cancelled before its first turn cannot leave its limit itself
-                token.task.add_done_callback(functools.partial(_leave, token))
             self.close(token)
         for index in self.lost & self.joins.keys():
             self.joins[index].decided = True
 
     def _kill(self, edges: Sequence[PlanEdge], *, failed: bool) -> None:
         """Count dead edges at the joins behind them; a node with one dead in-edge is bypassed."""
-        stack = [(edge, failed) for edge in reversed(edges)]
+        if self.cycles is not None:
+            edges = [e for e in edges if not self.cycles.holding(e)]
+        self._settle_dead(edges, failed=failed)
+
+    def _settle_dead(self, edges: Sequence[PlanEdge], *, failed: bool) -> None:
+        cycles, stack = self.cycles, [(e, failed) for e in reversed(edges)]
         while stack:
             edge, mark = stack.pop()
             target = self.runners[edge.target]
             passed: bool | None = mark
-            if target.counts:
+            if target.counts if cycles is None else self._counts(target):
                 passed = self._kill_edge(target, self._join(target), mark=mark)
             elif not target.plan.join_behind or target.plan.multi:
                 continue
+            elif cycles is not None:
+                cycles.settle(target.plan)
             if passed is not None:
-                stack.extend((e, passed) for e in reversed(target.outs))
+                outs = reversed(target.outs)
+                stack += [(e, passed) for e in outs if cycles is None or not cycles.holding(e)]
 
     def _kill_edge(self, target: NodeRunner, join: Join, *, mark: bool) -> bool | None:
         """Settle a dead in-edge; say which mark the join passes on, None while it does not."""
         join.left -= 1
         join.failed |= mark
-        return join.failed if self._decided(target, join) is False else None
+        if self._decided(target, join) is not False:
+            return None
+        if join.token is None and self.cycles is not None:
+            self.cycles.settle(target.plan)
+        return join.failed
 
+    # -- the next pass ---------------------------------------------------------
 
-def _leave(token: Token, _: Any) -> None:
-    token.at.leave_gate(token)
+    def _next_passes(self, cycles: Cycles) -> None:
+        """Go on with the cycles whose pass is over."""
+        for cycle in cycles.over:
+            starts = cycle.next_pass()
+            for index in cycle.wanted if starts else ():
+                self.joins.pop(index, None)
+            for index, arrivals in starts.items():
+                self._enter(cycle, self.runners[index], arrivals)
+            if not starts:
+                self._leave(cycle)
+        cycles.over.clear()
+
+    def _enter(self, cycle: Cycle, target: NodeRunner, arrivals: Arrivals) -> None:
+        """Let what came back start a node, or be one input of a join."""
+        extra = len(arrivals) - 1
+        if cycle.wanted[target.plan.index] + extra == 1:
+            self._reach(*arrivals[0], 1)
+            return
+        join = self._join(target)
+        join.left += extra
+        for edge, payload in arrivals:
+            self._arrive(join, edge, payload, 1)
+
+    def _leave(self, cycle: Cycle) -> None:
+        """Settle the edges that leave a cycle which goes round no more."""
+        live, dead = cycle.outgoing()
+        for edge, payload in live:
+            self._reach(edge, payload, 1)
+        self._settle_dead(dead, failed=cycle.failed)

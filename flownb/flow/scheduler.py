@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
+    from flownb.flow.state import Step
     from flownb.model.nodes import Node
     from flownb.plan.loop_plan import LoopPlan, PlanEdge, PlanNode
 
@@ -23,6 +24,9 @@ class Scheduler(Protocol):
     hooks: RunHooks | None
     resumed: Resumed | None
 
+    def token(self, item: Any, at: Any, payload: Any, mask: int, visit: int = 0) -> Any:
+        """Make the token of a call to come."""
+
     def now(self) -> float:
         """Seconds since the run began."""
 
@@ -32,25 +36,25 @@ class Scheduler(Protocol):
     def may_release(self, item: Any) -> bool:
         """Whether an item of which something is still open may let its producer go on."""
 
-    def released(self, item: Any) -> None:
+    def released(self, item: Any, /) -> None:
         """No awaited token of the item is open."""
 
-    def settled(self, item: Any) -> None:
+    def settled(self, item: Any, /) -> None:
         """Nothing of the item is open any more."""
 
-    def unthrottled(self, parked: list[Any]) -> None:
+    def unthrottled(self, parked: list[Any], /) -> None:
         """The item has its slot: what it held back may start."""
 
-    def failed(self, token: Any, error: BaseException) -> None:
+    def failed(self, token: Any, error: BaseException, /) -> None:
         """A node has failed for good."""
 
-    def failure(self, token: Any, error: BaseException) -> Any:
+    def failure(self, token: Any, error: BaseException, /) -> Any:
         """Describe a node's failure, for a handler that is asked about it."""
 
-    def skipped(self, node: str) -> None:
+    def skipped(self, node: str, /) -> None:
         """A node had ended in an earlier attempt."""
 
-    def crash(self, error: BaseException) -> None:
+    def crash(self, error: BaseException, /) -> None:
         """End the run with an error."""
 
     @property
@@ -74,21 +78,26 @@ class NodeRunner(Protocol):
     passes: bool
     """Whether it has no function: the payload passes on."""
     straight: bool
-    """Whether nothing but plain edges lead on."""
+    """Whether nothing but plain edges lead on, in a run."""
     smooth: bool
     """The same, and its function is all there is to call."""
     crewed: bool
     """Whether it is async and without policies."""
-    gate: Any
-    """Where its calls wait for a `Limit`."""
-    memory: Any
-    runtime: Any
 
-    def run(self, token: Any) -> None:
-        """Call the node for a token; the outcome reaches its item, maybe later."""
 
-    def leave_gate(self, token: Any) -> None:
-        """Let the next call through the node's `Limit`."""
+class Walk(Protocol):
+    """A row of nodes of a run that one thread has called, one after the other.
+
+    `row[at]` is the node that goes on as any other; those before it gave `outputs` and changed
+    the state in `steps`, which made `values`; `payload` is what `row[at]` got.
+    """
+
+    row: Sequence[NodeRunner]
+    at: int
+    outputs: Sequence[Any]
+    steps: Sequence[Step]
+    values: dict[str, Any]
+    payload: Any
 
 
 class RunHooks(Protocol):
@@ -114,7 +123,7 @@ class RunHooks(Protocol):
     def passed(self, chain: Any, returned: Any, seen: Mapping[str, Any]) -> bool:
         """Note, in the thread of a row, that a node ended; False: the next may not begin."""
 
-    def look(self, item: Any, values: Mapping[str, Any]) -> None:
+    def look(self, run: Any, values: Mapping[str, Any]) -> None:
         """Remember what the next node of a row is about to see."""
 
     @property

@@ -4,43 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from flownb.engine.prints import Printing
 from flownb.errors import RunError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from flownb.flow.scheduler import NodeRunner
     from flownb.plan.loop_plan import PlanNode
 
 
-class Token(Printing):
-    """One node call to come, running, or waiting at a join; one attempt or several."""
+class Token:
+    """One node call to come, under way, or waiting at a join.
+
+    `at` is the node's runner, `mask` says who waits for it, `visit` counts the calls of this
+    node in this iteration. `state` is what the node sees of a run's state, `returned` what it
+    gave; `gathering` holds the calls of a node over a list, of which this is one.
+    """
 
     __slots__ = (
-        "admitted",
-        "asked",
-        "at",
-        "attempt",
-        "before",
-        "buffer",
-        "cancelled",
-        "contexts",
-        "entered",
-        "gathering",
-        "granted",
-        "held_back",
-        "in_thread",
-        "item",
-        "mask",
-        "noted",
-        "payload",
-        "pushes",
-        "returned",
-        "start",
-        "state",
-        "task",
-        "visit",
+        "admitted", "at", "attempt", "cancelled", "gathering", "item", "mask", "payload",
+        "returned", "state", "visit",
     )  # fmt: skip
 
     def __init__(self, item: Any, at: NodeRunner, payload: Any, mask: int, visit: int = 0) -> None:
@@ -49,40 +30,16 @@ class Token(Printing):
         self.payload = payload
         self.mask = mask
         self.visit = visit
-        self.attempt, self.buffer = 0, ""
-        self.start = self.asked = 0.0
-        self.task: Any = None
-        self.before: Any = None
-        self.granted: Any = None
+        self.attempt = 0
         self.state: Any = None
-        self.gathering: Any = None
         self.returned: Any = None
-        self.noted: Any = None
-        self.admitted = self.entered = self.cancelled = self.in_thread = False
-        self.pushes: Sequence[Any] = ()  # hardly any call has these three
-        self.held_back: Sequence[Any] = ()
-        self.contexts: Sequence[Any] = ()
+        self.gathering: Any = None
+        self.admitted = self.cancelled = False
 
     @property
     def iteration(self) -> int:
         """The iteration of its item."""
         return int(self.item.iteration)
-
-    def disown(self) -> None:
-        """Let its attempts so far reach nothing any more: what they still do is discarded."""
-        for context in self.contexts:
-            context._alive = False
-        for push in self.pushes:
-            push.close()
-        self.contexts = self.pushes = ()
-
-    def where(self) -> tuple[str, int]:
-        """Say where a print of this call belongs."""
-        return self.at.name, self.item.iteration
-
-    def write_line(self, node: str, iteration: int, level: str, text: str) -> None:
-        """Log a line that this call printed."""
-        self.at.runtime.write_line(node, iteration, level, text)
 
 
 class Join:

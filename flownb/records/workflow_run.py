@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import reprlib
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar
 
 from flownb.arguments import Named
 from flownb.display import Tabled
@@ -183,6 +184,30 @@ def _entry(span: Span, output: Any, error: str) -> LogEntry:
     )
 
 
+T = TypeVar("T")
+
+
+def deep_copied(result: T, memo: dict[int, Any]) -> T:
+    """Copy a result, for `copy.deepcopy`; what in it cannot be copied is shared."""
+    made = memo[id(result)] = copy.copy(result)
+    for name, value in vars(made).items():
+        try:
+            setattr(made, name, copy.deepcopy(value, memo))
+        except Exception:  # noqa: BLE001 - the user's own objects may raise anything
+            setattr(made, name, value)
+    return made
+
+
+class _Given:
+    """Gives what a run had to say when it was copied."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def __call__(self) -> Any:
+        return self._value
+
+
 class WorkflowRun(Tabled):
     """One run of a graph without a producer, while it goes on and afterwards.
 
@@ -215,10 +240,18 @@ class WorkflowRun(Tabled):
         self._outlet: Callable[[], Any] = lambda: None
         self._at_work: Callable[[], set[str]] = set
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Give what is known of the run by now, without the run itself: a copy begins with it."""
+        asked = ("_names", "_swimlanes", "_drawn", "_metered", "_behind", "_failures", "_at_work")
+        known = {name: _Given(ask()) for name in asked if (ask := getattr(self, name)) is not None}
+        return {**vars(self), **known, "_outlet": _Given(None)}
+
+    __deepcopy__ = deep_copied
+
     @property
     def behind(self) -> dict[str, Any]:
         """What each node passed on last: the state behind it, or its payload."""
-        return self._behind()
+        return Named(self._behind(), "node")
 
     @property
     def logs(self) -> list[LogEntry]:
@@ -296,7 +329,8 @@ class WorkflowRun(Tabled):
     def queues(self) -> Any:
         """The queues its nodes pushed to, by hand: `await run.queues.pop("wet_days")`.
 
-        Without `redis=` they are in this kernel, and last as long as this object.
+        Without `redis=` they are in this kernel, and last as long as this object. A copy of the
+        run has none.
         """
         return self._outlet()
 

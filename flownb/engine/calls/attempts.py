@@ -23,8 +23,8 @@ from flownb.records.events import NOTHING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from flownb.engine.calls.call import Call
     from flownb.engine.calls.call_site import CallSite
-    from flownb.flow.token import Token
     from flownb.model.policies import Retry
 
 
@@ -35,17 +35,17 @@ class Function(Protocol):
     passes: bool
     """Whether there is none: the payload passes on."""
 
-    def invoke(self, token: Token) -> Any:
+    def invoke(self, token: Call) -> Any:
         """Call it; async ones give what is to be awaited."""
 
-    def called(self, token: Token) -> tuple[Any, BaseException | None]:
+    def called(self, token: Call) -> tuple[Any, BaseException | None]:
         """Call it where it is; give output and error."""
 
-    def extra(self, token: Token, output: Any, error: BaseException | None) -> float:
+    def extra(self, token: Call, output: Any, error: BaseException | None) -> float:
         """Seconds that a call which gave that still has to last."""
 
     async def stretched(
-        self, token: Token, extra: float, output: Any, error: BaseException | None
+        self, token: Call, extra: float, output: Any, error: BaseException | None
     ) -> Any:
         """Let a simulated sync call take its time, then give its outcome."""
 
@@ -58,7 +58,7 @@ class Attempts:
         self._retries = retries(site.node.retry)
         self._cached = Cached(site, self.aside) if site.node.cache else None
 
-    async def call(self, token: Token, started: Any) -> Any:
+    async def call(self, token: Call, started: Any) -> Any:
         """Call the node for *token*; *started* is a call that turned out to be a coroutine."""
         call: Any = functools.partial(self._with_cache, token, started)
         for middleware in reversed(self._runtime.middleware):
@@ -71,12 +71,12 @@ class Attempts:
                 self._site.answered(token, output)
         return output
 
-    async def _with_cache(self, token: Token, started: Any, data: NodeData) -> Any:
+    async def _with_cache(self, token: Call, started: Any, data: NodeData) -> Any:
         token.payload = data.payload
         call = functools.partial(self._with_retry, token, started)
         return await (call() if self._cached is None else self._cached.call(token, call))
 
-    async def _with_retry(self, token: Token, started: Any) -> Any:
+    async def _with_retry(self, token: Call, started: Any) -> Any:
         if not self._retries:
             return await self._attempt(token, started)
         from tenacity import AsyncRetrying, retry_if_exception
@@ -104,17 +104,17 @@ class Attempts:
         assert found is not None  # noqa: S101
         return found
 
-    def _will_retry(self, token: Token, state: Any) -> None:
+    def _will_retry(self, token: Call, state: Any) -> None:
         error = state.outcome.exception()
         why = told(error)
         self._runtime.event("retry", self._site.name, token.iteration, why)
 
-    async def _backoff(self, token: Token, seconds: float) -> None:
+    async def _backoff(self, token: Call, seconds: float) -> None:
         token.asked = start = self._runtime.now()
         await asyncio.sleep(seconds)
         self._site.span(token, "retry", start)
 
-    async def _attempt(self, token: Token, started: Any) -> Any:
+    async def _attempt(self, token: Call, started: Any) -> Any:
         token.attempt += 1
         token.held_back = ()  # what a failed attempt held back is not pushed
         token.start, output = self._runtime.now(), NOTHING
@@ -125,7 +125,7 @@ class Attempts:
                 self._site.span(token, "work", token.start, output)
         return output
 
-    async def _with_timeout(self, token: Token, started: Any) -> Any:
+    async def _with_timeout(self, token: Call, started: Any) -> Any:
         limit = self._site.node.timeout
         if limit is None:
             return await self._once(token, started)
@@ -145,7 +145,7 @@ class Attempts:
             raise error
         return output
 
-    async def _outcome(self, token: Token, started: Any) -> tuple[Any, BaseException | None]:
+    async def _outcome(self, token: Call, started: Any) -> tuple[Any, BaseException | None]:
         """Give output and error: a SystemExit in a task would end the event loop it runs on."""
         try:
             return await self._once(token, started), None
@@ -154,13 +154,13 @@ class Attempts:
         except FAILS as error:
             return None, error
 
-    def _abandon(self, token: Token, task: asyncio.Task[Any]) -> None:
+    def _abandon(self, token: Call, task: asyncio.Task[Any]) -> None:
         token.disown()
         task.cancel()
         abandoned = not self._function.is_async and not self._runtime.inline
         self._runtime.event("timeout", self._site.name, token.iteration, abandoned)
 
-    async def _once(self, token: Token, started: Any) -> Any:
+    async def _once(self, token: Call, started: Any) -> Any:
         if self._function.is_async or started is not None:
             work = self._function.invoke(token) if started is None else started
             return await self._lasting(token, work)
@@ -173,7 +173,7 @@ class Attempts:
         output = await self._thread_future(token)
         return await self._lasting(token, output) if inspect.iscoroutine(output) else output
 
-    async def _lasting(self, token: Token, work: Any) -> Any:
+    async def _lasting(self, token: Call, work: Any) -> Any:
         """Await an async node; in a simulation it then lasts as declared, also if it fails."""
         try:
             output = await work
@@ -185,11 +185,11 @@ class Attempts:
         await self._linger(token, output)
         return output
 
-    async def _linger(self, token: Token, output: Any, error: BaseException | None = None) -> None:
+    async def _linger(self, token: Call, output: Any, error: BaseException | None = None) -> None:
         if (extra := self._function.extra(token, output, error)) > 0:
             await asyncio.sleep(extra)
 
-    async def _thread_future(self, token: Token) -> Any:
+    async def _thread_future(self, token: Call) -> Any:
         token.in_thread = True
         output, error = await self.aside(functools.partial(self._function.called, token))
         token.in_thread = False

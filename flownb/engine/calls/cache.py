@@ -23,8 +23,8 @@ from flownb.records.events import NOTHING
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from flownb.engine.calls.call import Call
     from flownb.engine.calls.call_site import CallSite
-    from flownb.flow.token import Token
     from flownb.model.nodes import Node
 
 RESULTS: Final = 128  # of each node, if it does not say how many
@@ -98,7 +98,7 @@ class Cached:
         self._size: int = RESULTS if self._of or size is True else size
         self._reported_to: Callable[[], Any] = lambda: None
 
-    async def call(self, token: Token, call: Callable[[], Awaitable[Any]]) -> Any:
+    async def call(self, token: Call, call: Callable[[], Awaitable[Any]]) -> Any:
         """Give the kept result, else *call* and keep what comes of it."""
         seen = await self._seen(token)
         world, held = self._runtime.world, list[Any]()
@@ -125,7 +125,7 @@ class Cached:
     async def _aside(self, call: Callable[..., Any], *args: Any) -> tuple[Any, Any]:
         return await self._beside(functools.partial(_tried, call, *args))
 
-    async def _seen(self, token: Token) -> Any:
+    async def _seen(self, token: Call) -> Any:
         """Give what of the input matters; what the user's function raises fails the node."""
         if self._of is None:
             return token.payload
@@ -134,7 +134,7 @@ class Cached:
             raise beside(f"node {self._site.name!r}: its cache= function", error) from error
         return seen
 
-    def _keys(self, token: Token, seen: Any, held: list[Any], results: Results) -> Any:
+    def _keys(self, token: Call, seen: Any, held: list[Any], results: Results) -> Any:
         """Give what the result depends on: what is called, and with what."""
         value = Digester(held)
         value.value((self._site.config, token.item.failed_sources(self._site.plan), seen))
@@ -164,7 +164,7 @@ class Cached:
         results.own.update(changed)
         return self._code(held, results) if changed or code.reading.pending else code
 
-    def _warn(self, token: Token, error: BaseException) -> None:
+    def _warn(self, token: Call, error: BaseException) -> None:
         runtime = self._runtime
         if self._reported_to() is runtime:
             return

@@ -11,9 +11,9 @@ from flownb.records.events import NOTHING
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from flownb.engine.calls.call import Call
     from flownb.engine.calls.node_memory import Memory
     from flownb.engine.runtime import Runtime
-    from flownb.flow.token import Token
     from flownb.model.nodes import Node
     from flownb.plan.loop_plan import PlanNode
     from flownb.queues.spec import Message
@@ -39,7 +39,7 @@ class CallSite:
     next_item: Callable[[], int]
     tell_position: Callable[[], int]
 
-    def meta(self, token: Token) -> Mapping[str, Any]:
+    def meta(self, token: Call) -> Mapping[str, Any]:
         """Say where a payload comes from, for class nodes and contexts."""
         message = getattr(token.item, "message", None)
         return self.about(token.iteration, message, visit=token.visit, attempt=token.attempt or 1)
@@ -58,7 +58,7 @@ class CallSite:
         return meta
 
     def span(
-        self, token: Token, kind: SpanKind, start: float, output: Any = NOTHING, end: Any = None
+        self, token: Call, kind: SpanKind, start: float, output: Any = NOTHING, end: Any = None
     ) -> None:
         """Publish a span of this node that ends now; finding a source at its end is no call."""
         if output is EXHAUSTED:
@@ -70,7 +70,7 @@ class CallSite:
         span = (runtime.name, self.name, iteration, token.visit, kind, start, end, attempt)
         runtime.stream.span(span, output)
 
-    def answered(self, token: Token, output: Any) -> None:
+    def answered(self, token: Call, output: Any) -> None:
         """Publish a call of which there was no attempt: somebody knew the answer."""
         runtime = self.runtime
         place = (runtime.name, self.name, token.iteration, token.visit)

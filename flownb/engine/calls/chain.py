@@ -35,11 +35,11 @@ if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Callable, Sequence
 
+    from flownb.engine.calls.call import Call
     from flownb.engine.calls.node_memory import Memory
     from flownb.engine.runtime import Runtime
     from flownb.flow.scheduler import RunHooks
     from flownb.flow.state import Step
-    from flownb.flow.token import Token
     from flownb.model.nodes import Node
     from flownb.plan.loop_plan import LoopPlan, PlanEdge, PlanNode
     from flownb.queues.spec import Message
@@ -510,7 +510,7 @@ class RowNode(Protocol):
     row: Row
     """What follows it in one go, when that is known."""
 
-    def landed(self, token: Token, output: Any, error: BaseException | None) -> None:
+    def landed(self, token: Call, output: Any, error: BaseException | None) -> None:
         """Go on with the outcome of its call."""
 
 
@@ -545,7 +545,7 @@ def fits(runner: RowNode) -> bool:
 class ItemChain:
     """One row being called; `steps` holds what each node but the last one changed."""
 
-    def __init__(self, row: Row, token: Token, hooks: RunHooks | None) -> None:
+    def __init__(self, row: Row, token: Call, hooks: RunHooks | None) -> None:
         self.row, self.token, self.at, self._hooks = row, token, 0, hooks
         self.steps: list[Step] = []
         self.values: dict[str, Any] = {}
@@ -570,7 +570,7 @@ class ItemChain:
     def _walk(self) -> None:
         token, clock, last = self.token, time.monotonic_ns, len(self.row) - 1
         item, steps, times, outputs = token.item, self.steps, self.times, self.outputs
-        stateful, schema = item.states is not None, item.once.schema
+        stateful, schema = item.values.states is not None, item.values.schema
         values = self.values = token.state.values if stateful else {}
         hooks = self._hooks
         times.append(clock())
@@ -596,7 +596,7 @@ class ItemChain:
                     steps.append(((index, 0, index, 0), runner.name, returned))
                 self.payload = schema.view(values) if schema.model else {**values}
                 if hooks is not None:
-                    hooks.look(item, values)
+                    hooks.look(item.values, values)
         except FAILS as error:  # it becomes the node's failure
             self.error = error
             del self.outputs[self.at :]

@@ -18,17 +18,17 @@ from flownb.errors import NodeTimeout, RunError, SimulationError
 if TYPE_CHECKING:
     from random import Random
 
+    from flownb.engine.calls.call import Call
     from flownb.engine.calls.call_site import CallSite
     from flownb.engine.calls.push import Pushes
     from flownb.engine.runtime import Clock
-    from flownb.flow.token import Token
     from flownb.model.tools import ToolRegistry
 
 
 class BaseContext:
     """What both kinds of context share."""
 
-    def __init__(self, site: CallSite, token: Token, pushes: Pushes) -> None:
+    def __init__(self, site: CallSite, token: Call, pushes: Pushes) -> None:
         self._site, self._token, self._pushes = site, token, pushes
         self._runtime = site.runtime
         self._alive = True

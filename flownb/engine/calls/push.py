@@ -15,8 +15,8 @@ from flownb.errors import FAILS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from flownb.engine.calls.call import Call
     from flownb.engine.calls.call_site import CallSite
-    from flownb.flow.token import Token
     from flownb.queues.spec import Message
 
 
@@ -61,11 +61,11 @@ class Label:
 class Pushes(Protocol):
     """Sends what the nodes of a loop push: at once, or with the acks of their items."""
 
-    async def push(self, token: Token, queue: str, data: Any, meta: dict[str, Any]) -> str:
+    async def push(self, token: Call, queue: str, data: Any, meta: dict[str, Any]) -> str:
         """Push for a node; the message id, "" if it has none yet."""
 
     def post(
-        self, token: Token, queue: str, meta: dict[str, Any], on_done: Callable[..., None]
+        self, token: Call, queue: str, meta: dict[str, Any], on_done: Callable[..., None]
     ) -> Any:
         """Push a token's payload without waiting; None if it leaves with the item's ack."""
 
@@ -80,13 +80,13 @@ class Pushing:
         assert site.node.queue is not None  # noqa: S101 - it is a queue node
         self._queue = site.node.queue.name
 
-    async def awaited(self, token: Token) -> Any:
+    async def awaited(self, token: Call) -> Any:
         """Push, and wait until Redis has it."""
         meta = dict(self._site.meta(token))
         await self._pushes.push(token, self._queue, token.payload, meta)
         return token.payload
 
-    def post(self, token: Token) -> None:
+    def post(self, token: Call) -> None:
         """Push soon; the token ends when Redis has it, or at once if it leaves with an ack."""
         runtime, meta = self._site.runtime, dict(self._site.meta(token))
         on_done = functools.partial(runtime.context.run, runtime.guard, self._done, token)
@@ -98,12 +98,12 @@ class Pushing:
             if token.task is None:
                 self._ended(token, token.payload, None)
 
-    def follow(self, token: Token, pushing: PendingPush) -> None:
+    def follow(self, token: Call, pushing: PendingPush) -> None:
         """Let a token end with a push that the fast path has begun."""
         token.task = pushing
         pushing.then(functools.partial(self._done, token))
 
-    def _done(self, token: Token, error: Exception | None) -> None:
+    def _done(self, token: Call, error: Exception | None) -> None:
         token.task = None
         self._ended(token, token.payload, error)
         self._pump()

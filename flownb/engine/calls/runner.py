@@ -40,6 +40,7 @@ from flownb.records.events import NOTHING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from flownb.engine.calls.call import Call
     from flownb.engine.calls.limits import Limits
     from flownb.engine.calls.node_memory import Memory
     from flownb.engine.calls.push import Pushes
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
     from flownb.engine.calls.threads import ThreadWorkers
     from flownb.engine.runtime import Runtime
     from flownb.flow.scheduler import RunHooks
-    from flownb.flow.token import Token
     from flownb.plan.loop_plan import LoopPlan, PlanNode
 
 
@@ -69,7 +69,7 @@ class CallTable:
     pump: Callable[[], None]
     next_item: Callable[[], int]
     tell_position: Callable[[], int]
-    open: dict[Token, None] = field(default_factory=dict)
+    open: dict[Call, None] = field(default_factory=dict)
 
 
 class Runner:
@@ -185,7 +185,7 @@ class Runner:
 
     # -- the ways to run -----------------------------------------------------
 
-    def run(self, token: Token) -> None:
+    def run(self, token: Call) -> None:
         """Call the node for *token*, now; the outcome reaches its item, maybe later."""
         runtime, table = self.runtime, self.table
         if self.is_async and not (self.careful or self.pushing or runtime.inline):
@@ -211,7 +211,7 @@ class Runner:
         else:
             table.threads.call(token, functools.partial(self._in_thread, token))
 
-    def begins(self, token: Token) -> bool:
+    def begins(self, token: Call) -> bool:
         """Enter a call into the books; False: it must wait, or its outcome was known."""
         runtime, table = self.runtime, self.table
         token.start = runtime.now()
@@ -233,7 +233,7 @@ class Runner:
             return False
         return True
 
-    def _replay(self, token: Token) -> None:
+    def _replay(self, token: Call) -> None:
         """Settle a call whose outcome is known: the fast path made it, or an earlier attempt."""
         outcome = token.item.memo.pop(token.item.key(token))
         if isinstance(outcome, PendingPush) and self.pushing is not None:
@@ -242,7 +242,7 @@ class Runner:
         failed = isinstance(outcome, BaseException)
         self._finish(token, None if failed else outcome, outcome if failed else None)
 
-    def _inline(self, token: Token) -> None:
+    def _inline(self, token: Call) -> None:
         output, error = self.called(token)
         if isinstance(output, CoroutineType):
             self._spawn(token, output)
@@ -259,7 +259,7 @@ class Runner:
         else:
             self.ended(token, output, error)
 
-    def extra(self, token: Token, output: Any, error: BaseException | None) -> float:
+    def extra(self, token: Call, output: Any, error: BaseException | None) -> float:
         """Seconds that a call which gave that still has to last; if that is not known it fails."""
         try:
             return self.runtime.world.extra(self.runtime, self.node, output, error)
@@ -267,7 +267,7 @@ class Runner:
             token.disown()  # what it pushed does not leave
             raise
 
-    def called(self, token: Token) -> tuple[Any, BaseException | None]:
+    def called(self, token: Call) -> tuple[Any, BaseException | None]:
         """Call the function with its prints going to its log; give output and error."""
         spot = HERE.get() or self.runtime.spot
         before, spot.where = spot.where, token.where
@@ -287,7 +287,7 @@ class Runner:
             spot.where = before
 
     async def stretched(
-        self, token: Token, extra: float, output: Any, error: BaseException | None
+        self, token: Call, extra: float, output: Any, error: BaseException | None
     ) -> Any:
         """Let a simulated sync call take its time; what it pushed appears at its end."""
         pushes, token.pushes = token.pushes, ()  # the next attempt has pushes of its own
@@ -303,7 +303,7 @@ class Runner:
             raise error
         return output
 
-    def _in_thread(self, token: Token) -> Callable[[], None]:
+    def _in_thread(self, token: Call) -> Callable[[], None]:
         """Run in a thread of the pool; give what the event loop is to do with the outcome."""
         context = contextvars.Context()
         context.run(HERE.set, Spot(self.runtime.write_line))
@@ -311,7 +311,7 @@ class Runner:
         return functools.partial(self.landed, token, *outcome, self.runtime.now())
 
     def landed(
-        self, token: Token, output: Any, error: BaseException | None, end: float | None = None
+        self, token: Call, output: Any, error: BaseException | None, end: float | None = None
     ) -> None:
         """Go on with the outcome of a call that ended elsewhere: in a thread, or at its time."""
         if token.cancelled:
@@ -325,7 +325,7 @@ class Runner:
         self.ended(token, output, error, end)
         self.table.pump()
 
-    def _spawn(self, token: Token, started: Any = None) -> None:
+    def _spawn(self, token: Call, started: Any = None) -> None:
         """Run as a task of the loop, in a context of its own."""
         context = contextvars.copy_context()
         spot = Spot(self.runtime.write_line)
@@ -338,7 +338,7 @@ class Runner:
         if started is not None:
             token.task.add_done_callback(functools.partial(_drop, started))
 
-    async def _task(self, token: Token, spot: Spot, started: Any) -> None:
+    async def _task(self, token: Call, spot: Spot, started: Any) -> None:
         output: Any = None
         error: BaseException | None = None
         try:
@@ -360,7 +360,7 @@ class Runner:
 
     # -- the function ----------------------------------------------------------
 
-    def invoke(self, token: Token) -> Any:
+    def invoke(self, token: Call) -> Any:
         """Call the user's function, with what its signature asks for."""
         self.runtime.world.may_fail(self.runtime, self.node, token.iteration)
         if self.passes:
@@ -375,11 +375,11 @@ class Runner:
             return self.target(token.payload, self._context(token))
         return self.target(token.payload)
 
-    def context_argument(self, token: Token) -> dict[str, Any]:
+    def context_argument(self, token: Call) -> dict[str, Any]:
         """Give the context of a producer under the name that its function has for it."""
         return {self.ctx_name: self._context(token)} if self.ctx_name else {}
 
-    def _context(self, token: Token) -> Any:
+    def _context(self, token: Call) -> Any:
         kind = Context if self.is_async or self._is_async_function() else SyncContext
         made = kind(self.site, token, self.table.pushes)
         token.contexts = [*token.contexts, made]
@@ -388,7 +388,7 @@ class Runner:
     def _is_async_function(self) -> bool:
         return is_async(self.called_fn) or inspect.isasyncgenfunction(self.called_fn)
 
-    async def _pop(self, token: Token) -> Popped:
+    async def _pop(self, token: Call) -> Popped:
         """Read one message in the middle of a loop; it is acked with the item."""
         reader = self.node.reader
         if reader is None:
@@ -405,13 +405,13 @@ class Runner:
 
     # -- the outcome -----------------------------------------------------------
 
-    def ended(self, token: Token, output: Any, error: Any, end: float | None = None) -> None:
+    def ended(self, token: Call, output: Any, error: Any, end: float | None = None) -> None:
         """Record a call that has ended, now or at *end*, and let its item go on."""
         token.attempt = token.attempt or 1
         self.site.span(token, "work", token.start, output if error is None else NOTHING, end)
         self._finish(token, output, error)
 
-    def _finish(self, token: Token, output: Any, error: BaseException | None) -> None:
+    def _finish(self, token: Call, output: Any, error: BaseException | None) -> None:
         """Hand the outcome to the item: which edges are live, or that it failed."""
         if self.gate is not None:
             self.leave_gate(token)
@@ -438,7 +438,7 @@ class Runner:
         else:
             token.item.failed(token, error)
 
-    def leave_gate(self, token: Token) -> None:
+    def leave_gate(self, token: Call) -> None:
         """Let the next call through the node's `Limit`."""
         if token.entered and self.gate is not None:
             token.entered = False

@@ -21,8 +21,8 @@ from flownb.errors import FAILS, SimulationError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from flownb.engine.calls.call import Call
     from flownb.engine.runtime import Runtime
-    from flownb.flow.token import Token
 
 _TURN: Final = 0.005  # seconds after which others get their turn on the event loop
 
@@ -30,14 +30,14 @@ _TURN: Final = 0.005  # seconds after which others get their turn on the event l
 class TaskWorkers:
     """The tasks in which a loop's async nodes are awaited."""
 
-    def __init__(self, runtime: Runtime, ready: deque[Token], pump: Callable[[], None]) -> None:
+    def __init__(self, runtime: Runtime, ready: deque[Call], pump: Callable[[], None]) -> None:
         self._runtime, self._ready, self._pump = runtime, ready, pump
-        self.waiting: deque[Token] = deque()
+        self.waiting: deque[Call] = deque()
         self._called = 0  # tasks made that have not begun yet
         self._more = 1  # how many the next call makes: twice as many when all of them wait
         self._busy = False  # one is at work between two nodes, and will look at what waits
 
-    def take(self, token: Token) -> None:
+    def take(self, token: Call) -> None:
         """Await a node in some task, soon; first come, first served."""
         self.waiting.append(token)
         self.look()
@@ -98,7 +98,7 @@ class TaskWorkers:
             self._busy = False
             self.look()
 
-    def _ended(self, token: Token, output: Any, error: BaseException | None, end: float) -> None:
+    def _ended(self, token: Call, output: Any, error: BaseException | None, end: float) -> None:
         token.task = None
         if token.buffer:
             token.end()
@@ -112,7 +112,7 @@ class TaskWorkers:
             self._runtime.context.run(self._pump)
 
 
-def _unwanted(token: Token) -> bool:
+def _unwanted(token: Call) -> bool:
     """Whether nobody wants the outcome of a call any more."""
     if token.cancelled:
         token.at.leave_gate(token)
@@ -129,7 +129,7 @@ def _is_clean(task: Any, clean: contextvars.Context) -> bool:
         return False
 
 
-def _by_itself(token: Token, gone: BaseException) -> BaseException:
+def _by_itself(token: Call, gone: BaseException) -> BaseException:
     error = RuntimeError(f"node {token.at.name!r} cancelled itself")
     error.__cause__ = gone
     return error

@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from flownb.engine.calls.call import Call
     from flownb.engine.runtime import Runtime
-    from flownb.flow.token import Token
 
     Job = Callable[[], Callable[[], None]]  # gives what reports it to the event loop
 
@@ -110,7 +110,7 @@ class ThreadWorkers:
 
     def __init__(self, runtime: Runtime, *, alone: bool) -> None:
         self._runtime, self._alone = runtime, alone
-        self.waiting: deque[tuple[Token, Job]] = deque()
+        self.waiting: deque[tuple[Call, Job]] = deque()
         self._landed: deque[Callable[[], None]] = deque()
         self._at_work = 0  # threads that go on with what waits
         self._lot = 0  # those that were sent since the others turned out to be held up
@@ -118,7 +118,7 @@ class ThreadWorkers:
         self._taken = self._before = 0
         self._reported = self._timed = False
 
-    def call(self, token: Token, job: Job) -> None:
+    def call(self, token: Call, job: Job) -> None:
         """Have a job done in some thread: at once if it is known to take time, or by `look`."""
         at, runtime = token.at, self._runtime
         if self._alone or at.memory.long or at.gate is not None:
@@ -138,7 +138,7 @@ class ThreadWorkers:
             self._timed, self._before = True, self._taken
             self._runtime.event_loop.call_later(_PATIENCE, self._runtime.guard, self._check)
 
-    def holds(self, token: Token) -> bool:
+    def holds(self, token: Call) -> bool:
         """Whether a call has not begun yet."""
         return any(held is token for held, _ in self.waiting.copy())
 

@@ -23,6 +23,7 @@ import inspect
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
+from flownb.engine.calls.call import Call
 from flownb.engine.calls.chain import Chain
 from flownb.engine.calls.context import Context
 from flownb.engine.calls.node_memory import Memories
@@ -42,8 +43,6 @@ from flownb.engine.loop.source import FAILED_TICK, SAME
 from flownb.engine.runtime import Runtime
 from flownb.errors import FAILS, RunError, told
 from flownb.flow.item import Item
-from flownb.flow.one_shot_values import RunItem
-from flownb.flow.token import Token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -54,6 +53,7 @@ if TYPE_CHECKING:
     from flownb.engine.observe.stream import Stream
     from flownb.engine.runtime import World
     from flownb.errors import Failure
+    from flownb.flow.run_values import Values
     from flownb.flow.scheduler import Resumed, RunHooks
     from flownb.plan.loop_plan import LoopPlan, Once, PlanNode
     from flownb.queues.spec import QueueSpec
@@ -64,6 +64,8 @@ TURN: Final = 0.005
 
 class LoopManager:
     """One loop at work. Make it anywhere, run it once, on the event loop it shall live on."""
+
+    token: Final = Call
 
     def __init__(
         self,
@@ -92,11 +94,11 @@ class LoopManager:
         )  # fmt: skip
         self.graph = plan.graph
         self._idle = idle
-        self.only: RunItem | None = None
+        self.only: Item | None = None
         self.memory = Memories(plan.loop, seed)
         self.slots = Slots(plan.options.max_in_flight)
         self.items: dict[int, Item] = {}
-        self.ready: deque[Token] = deque()
+        self.ready: deque[Call] = deque()
         self.task_workers = TaskWorkers(self.runtime, self.ready, self.pump)
         self.waiting = self.task_workers.waiting
         # of a run that is kept each node is reported by itself: see `ThreadWorkers`
@@ -145,6 +147,11 @@ class LoopManager:
     def stream(self) -> Stream:
         """What it publishes."""
         return self.runtime.stream
+
+    @property
+    def values(self) -> Values | None:
+        """What the nodes of a run work on."""
+        return None if self.only is None else self.only.values
 
     @property
     def watched(self) -> bool:
@@ -238,7 +245,8 @@ class LoopManager:
     async def _once(self, once: Once) -> None:
         """Run the one item of a graph without a producer."""
         self.source.exhausted = True
-        self.only = RunItem(self, self.runners, 0, self.entry, once)
+        self.only = Item(self, self.runners, 0, self.entry)
+        self.only.run_once(once)
         self.launch(self.only)
         await self._drain()
 
@@ -437,7 +445,7 @@ class LoopManager:
 
     # -- the end of calls whose outcome nobody wants ----------------------------
 
-    def abandon(self, token: Token) -> None:
+    def abandon(self, token: Call) -> None:
         """End one call: cancel it, or leave a sync one behind."""
         token.cancelled = True
         token.disown()
@@ -456,6 +464,8 @@ class LoopManager:
             token.task.cancel()
             if not isinstance(token.task, asyncio.Task):
                 token.at.leave_gate(token)
+            elif token.entered:  # one that is cancelled before its first turn cannot leave
+                token.task.add_done_callback(lambda _: token.at.leave_gate(token))
             if token.in_thread:
                 self.runtime.event("abandoned", token.at.name, token.iteration)
         elif token.at.gate is not None and not token.entered:
@@ -517,7 +527,7 @@ class LoopManager:
         finally:
             self._pumping = False
 
-    def _start(self, token: Token) -> None:
+    def _start(self, token: Call) -> None:
         item, runtime = token.item, self.runtime
         if token.at.plan.detached and not item.slot and not self.in_flight.may_start(token):
             return
@@ -532,7 +542,7 @@ class LoopManager:
             token.entered = True
             token.at.run(token)
 
-    def _entered(self, token: Token) -> None:
+    def _entered(self, token: Call) -> None:
         """The token's gate has opened."""
         token.entered = True
         if token.cancelled:
@@ -546,11 +556,11 @@ class LoopManager:
         """Whether an item of which something is still open may let its producer go on."""
         return self.in_flight.may_release(item)
 
-    def failed(self, token: Token, error: BaseException) -> None:
+    def failed(self, token: Call, error: BaseException) -> None:
         """Report a node that failed for good."""
         self.ending.node_failed(token, error)
 
-    def failure(self, token: Token, error: BaseException) -> Failure:
+    def failure(self, token: Call, error: BaseException) -> Failure:
         """Describe a node's failure, for a handler that is asked before the item has settled."""
         return self.ending.failure(token, error)
 
@@ -566,7 +576,7 @@ class LoopManager:
         """Ack messages that are done."""
         self.ending.settle(queue, ids)
 
-    def unthrottled(self, parked: list[Token]) -> None:
+    def unthrottled(self, parked: list[Call]) -> None:
         """An item has its slot: what it held back starts now."""
         for token in parked:
             _site(token).span(token, "throttled", token.asked)
@@ -587,7 +597,7 @@ class LoopManager:
         self.runtime.wake()
 
 
-def _site(token: Token) -> CallSite:
+def _site(token: Call) -> CallSite:
     runner: Any = token.at
     site: CallSite = runner.site
     return site
@@ -624,7 +634,7 @@ async def set_up(runners: Sequence[Runner], stack: contextlib.AsyncExitStack) ->
         instance = runner.instance
         if instance is None or runner.is_set_up:
             continue
-        token = Token(_Nobody, runner, None, 0)
+        token = Call(_Nobody, runner, None, 0)
         try:
             with runner.runtime.spot.at(runner.name):
                 context = Context(runner.site, token, runner.table.pushes)

@@ -10,6 +10,7 @@ import inspect
 import math
 from typing import TYPE_CHECKING, Any, Final
 
+from flownb.engine.calls.call import Call
 from flownb.engine.calls.signature import EXHAUSTED
 from flownb.engine.checkpoints.source_replay import SourceReplay
 from flownb.engine.loop.source import (
@@ -21,7 +22,6 @@ from flownb.engine.loop.source import (
     ProducerCall,
     Source,
 )
-from flownb.flow.token import Token
 from flownb.model.nodes import read_once
 from flownb.records.events import LogLine
 
@@ -158,7 +158,7 @@ class PullSource(Source):
 
     async def _pull(self) -> Made:
         pull, control = ProducerCall(self.loop), self.loop.control
-        token = Token(pull, self.runner, None, 0)
+        token = Call(pull, self.runner, None, 0)
         if self._ends:
             self._runtime.world.progress()
         keeping = self.loop.checkpointer
@@ -173,7 +173,7 @@ class PullSource(Source):
             keeping.made_nothing(self.pulled)
         return pull.made or NOTHING_MADE
 
-    async def _give_up(self, pull: ProducerCall, token: Token) -> None:
+    async def _give_up(self, pull: ProducerCall, token: Call) -> None:
         """End a producer call at a stop: an async one now, a sync one gets half a second."""
         end = self._runtime.now() + 0.5
         while token.task is None and pull.made is None and self._runtime.now() < end - SAME:

@@ -13,7 +13,7 @@ import functools
 import traceback
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from flownb.errors import FAILS, Failure, NodeFailed, told
+from flownb.errors import FAILS, CodeFailed, Failure, NodeFailed, beside, told
 from flownb.jsonable import short_repr
 from flownb.model.policies import ON_ERROR
 from flownb.redaction import redacted
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Callable, Coroutine, Sequence
 
+    from flownb.engine.calls.call import Call
     from flownb.engine.calls.runner import Runner
     from flownb.engine.checkpoints.checkpointer import Checkpointer
     from flownb.engine.loop.control import Control
@@ -87,7 +88,7 @@ class Settlement:
         """Whether the item's pushes leave together with its ack, when it has settled."""
         return item.message is not None and self.loop.plan.options.transactional
 
-    async def push(self, token: Token, queue: str, data: Any, meta: dict[str, Any]) -> str:
+    async def push(self, token: Call, queue: str, data: Any, meta: dict[str, Any]) -> str:
         """Push for a node, now or with the item's ack; the message id, "" if it has none yet."""
         if not self.holds_back(token.item):
             return str(await self._runtime.queues.push(queue, data, meta=meta))
@@ -95,7 +96,7 @@ class Settlement:
         return ""
 
     def post(
-        self, token: Token, queue: str, meta: dict[str, Any], on_done: Callable[..., None]
+        self, token: Call, queue: str, meta: dict[str, Any], on_done: Callable[..., None]
     ) -> Any:
         """Push a token's payload without waiting; None if it leaves with the item's ack."""
         queues, data = self._runtime.queues, token.payload
@@ -191,15 +192,15 @@ class Settlement:
 
     # -- bad ends --------------------------------------------------------------
 
-    def failure(self, token: Token, error: BaseException) -> Failure:
+    def failure(self, token: Call, error: BaseException) -> Failure:
         """Describe a node's failure, for a handler that is asked before the item has settled."""
         return _failure(self._runtime, token.payload, [(token, error)], token.iteration)
 
-    def node_failed(self, token: Token, error: BaseException) -> None:
+    def node_failed(self, token: Call, error: BaseException) -> None:
         """Report a node that failed for good."""
         self._runtime.event("failed", token.at.name, token.iteration, told(error))
 
-    def tick_failed(self, token: Token, error: BaseException) -> None:
+    def tick_failed(self, token: Call, error: BaseException) -> None:
         """Report a failed producer call: a failed tick, no item."""
         self.node_failed(token, error)
         failure = _failure(self._runtime, None, [(token, error)], token.iteration)
@@ -225,8 +226,13 @@ class Settlement:
         runtime = self._runtime
         failure = _failure(runtime, item.payload, item.errors, item.iteration)
         runtime.event("item_failed", failure.node, item.iteration, failure)
-        policy = self._policy(item, failure)
-        self._deal(item, failure, policy)
+        try:
+            policy = self._policy(item, failure)
+        except CodeFailed as wrong:  # nobody has said what is to become of the item: it is kept
+            runtime.crash(wrong)
+            policy = "stop"
+        else:
+            self._deal(item, failure, policy)
         for token in {t.at.name: t for t, _ in item.errors}.values():
             self._brake(token)
         return policy == "skip"
@@ -238,16 +244,17 @@ class Settlement:
         policy = self.loop.plan.options.on_error if own is None else own
         if not callable(policy):
             return policy
+        whose = f"loop {self._runtime.name!r}" if own is None else f"node {failure.node!r}"
         try:
             says = policy(failure)
         except FAILS as fault:
-            says, text = None, f"on_error raised {told(fault)}"
-        else:
-            text = f"on_error gave {short_repr(says, 200)}"
+            raise beside(f"{whose}: its on_error=", fault, failure.error) from fault
         if isinstance(says, str) and says in ON_ERROR:
             return str(says)
-        self._runtime.log(failure.node, failure.iteration, "error", f"{text}: skipped")
-        return "skip"
+        words = ", ".join(ON_ERROR)
+        raise CodeFailed(
+            f"{whose}: its on_error= gave {short_repr(says, 200)}: let it give one of {words}"
+        ) from failure.error
 
     def _deal(self, item: Item, failure: Failure, policy: str) -> None:
         loop, runtime = self.loop, self._runtime
@@ -286,7 +293,7 @@ class Settlement:
         if self.loop.checkpointer is not None:
             self.loop.checkpointer.settled(item, done=True)
 
-    def _brake(self, token: Token) -> None:
+    def _brake(self, token: Any) -> None:
         """Pause the loop when a node has failed ten items in a row and never worked."""
         memory = token.at.memory
         memory.streak += 1

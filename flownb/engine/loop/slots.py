@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flownb.errors import InFlightFull
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from flownb.engine.calls.call import Call
     from flownb.engine.runtime import Runtime
     from flownb.flow.item import Item
-    from flownb.flow.token import Token
     from flownb.model.policies import WhenFull
 
 
@@ -76,11 +76,11 @@ class InFlight:
 
     def __init__(
         self, runtime: Runtime, slots: Slots, items: dict[int, Item],
-        report: Callable[[Token, BaseException], None],
+        report: Callable[[Any, BaseException], None],
     ) -> None:  # fmt: skip
         self._runtime, self._slots, self._items, self._report = runtime, slots, items, report
 
-    def may_start(self, token: Token) -> bool:
+    def may_start(self, token: Call) -> bool:
         """Whether a detached token may start now; else it has been parked, dropped or failed."""
         item = token.item
         if item.slot or (not item.throttled and self._take(item)):

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from flownb.engine.calls.call import Call
 from flownb.engine.calls.signature import EXHAUSTED, can_be_replayed
 from flownb.errors import FAILS
 from flownb.flow.routing import route
-from flownb.flow.token import Token
 from flownb.queues.spec import Message
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class ProducerCall:
         self.iteration = loop.made
         self.made: Made | None = None
 
-    def onward(self, token: Token, output: Any) -> tuple[Any, Any]:
+    def onward(self, token: Call, output: Any) -> tuple[Any, Any]:
         """Choose the arms of an item by their conditions; no item, no arms."""
         if output is None or output is EXHAUSTED:
             return output, ()
@@ -77,12 +77,12 @@ class ProducerCall:
         except FAILS as error:  # the item is made, and fails: `Item.launch` sees to that
             return output, error
 
-    def ended(self, token: Token, output: Any, live: Any) -> None:  # noqa: ARG002
+    def ended(self, token: Call, output: Any, live: Any) -> None:  # noqa: ARG002
         """Take what the producer made."""
         self.made = (output, live, None)
         self.loop.runtime.wake()
 
-    def failed(self, token: Token, error: BaseException) -> None:
+    def failed(self, token: Call, error: BaseException) -> None:
         """Count a failed tick."""
         self.made = NOTHING_MADE
         self.loop.ending.tick_failed(token, error)
@@ -226,9 +226,9 @@ class Source:
             self.source_replay.asked = True
         return self.pulled
 
-    def token(self) -> Token:
+    def token(self) -> Call:
         """Make the token of a producer call."""
-        return Token(ProducerCall(self.loop), self.runner, None, 0)
+        return Call(ProducerCall(self.loop), self.runner, None, 0)
 
     def first_arguments(self) -> dict[str, Any]:
         """Give what the source's function is called with."""

@@ -17,7 +17,6 @@ from flownb.records.events import NOTHING, Batch, Event, LogLine, Span
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from flownb.flow.token import Token
     from flownb.records.events import SpanKind
 
 _T = TypeVar("_T")
@@ -161,7 +160,7 @@ def open_spans(loop: Any, most: int) -> list[Span]:
     return found
 
 
-def _of_call(loop: Any, token: Token) -> Span:
+def _of_call(loop: Any, token: Any) -> Span:
     if token.at.gate is not None and not token.entered:
         return _span(loop, token, "limited", token.asked)
     if token.asked > token.start:  # the last attempt is over, the next has not begun
@@ -169,7 +168,7 @@ def _of_call(loop: Any, token: Token) -> Span:
     return _span(loop, token, "work", token.start)
 
 
-def _span(loop: Any, token: Token, kind: SpanKind, start: float) -> Span:
+def _span(loop: Any, token: Any, kind: SpanKind, start: float) -> Span:
     attempt = token.attempt or 1
     return Span(loop.name, token.at.name, token.iteration, token.visit, kind, start, inf, attempt)
 

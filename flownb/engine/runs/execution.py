@@ -96,7 +96,9 @@ class Execution:
         self.journal = journal
 
     def _failures(self) -> list[Failure]:
-        return [] if self.manager.only is None else list(self.manager.only.failures)
+        item = self.manager.only
+        rules = None if item is None else item.failure_rules
+        return [] if rules is None else list(rules.failures)
 
     def _at_work(self) -> set[str]:
         return {token.at.name for token in list(self.manager.calls)}
@@ -133,28 +135,27 @@ class Execution:
 
     def _close(self) -> None:
         """Say how it ended, and in which state."""
-        run, manager, item = self.run, self.manager, self.manager.only
+        run, manager, values = self.run, self.manager, self.manager.values
         error, self.trail.cut = manager.error, manager.cut
-        if item is not None:
-            run._behind = item.behind  # noqa: SLF001
-        if item is not None:
+        if values is not None:
+            run._behind = values.behind  # noqa: SLF001
             partial = run.status == "cancelled" or error is not None
             try:
-                run.state = item.result(partial=partial)
+                run.state = values.result(partial=partial)
             except BaseException as conflict:  # noqa: BLE001 - two ends wrote one key, a reducer
                 error = conflict if error is None else error
                 with contextlib.suppress(BaseException):  # the same reducer again
-                    run.state = item.result(partial=True)
+                    run.state = values.result(partial=True)
         if run.status != "cancelled":
             run.status = "completed" if error is None else "failed"
             run.error = self._told(error)
 
     def _kept_state(self) -> Any:
         """Give the state as a store keeps it."""
-        item, state = self.manager.only, self.run.state
-        if item is None or item.states is None or state is None:
+        values, state = self.manager.values, self.run.state
+        if values is None or values.states is None or state is None:
             return state
-        return item.once.schema.dumped(dict(state))
+        return values.schema.dumped(dict(state))
 
     def _metered(self) -> LoopMetrics:
         """Fold what was recorded into counters; nobody pays for them who does not look."""

@@ -28,11 +28,11 @@ from flownb.stores.codec import decode, encode, lenient
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
+    from flownb.engine.calls.call import Call
     from flownb.engine.calls.chain import ItemChain
     from flownb.engine.runtime import Runtime
-    from flownb.flow.one_shot_values import RunItem
+    from flownb.flow.run_values import Values
     from flownb.flow.state import State
-    from flownb.flow.token import Token
     from flownb.model.state_schema import Schema
     from flownb.plan.loop_plan import PlanEdge
     from flownb.records.workflow_run import RunStatus, WorkflowRun
@@ -53,7 +53,7 @@ class Journal:
         self.store, self.record, self.interval, self._done = store, record, interval, done
         self._next = record.steps[-1].seq + 1 if record.steps else 0
         self._unsaved: list[Step] = []
-        self._waiting: list[Token] = []  # calls that start once their step is saved
+        self._waiting: list[Call] = []  # calls that start once their step is saved
         self._saving: asyncio.Task[None] | None = None
         self._due = self._broken = self._closed = False
         self._lock = threading.Lock()  # steps are numbered, and reach the store, in one order
@@ -100,13 +100,13 @@ class Journal:
 
     # -- what happens ----------------------------------------------------------
 
-    def may_start(self, token: Token) -> bool:
+    def may_start(self, token: Call) -> bool:
         """Note that a call starts; False: it starts by itself, when that is saved."""
         if token.noted is _SAVED:
             token.noted = None
             return True
         if token.state is not None:
-            self._shared(token.item).look(token.state.values)
+            self._shared(token.item.values).look(token.state.values)
         self._note(token, "started")
         if self.interval:
             self._save_later()
@@ -118,17 +118,18 @@ class Journal:
         self._save_aside()
         return False
 
-    def note(self, token: Token, live: Collection[PlanEdge] | None, seen: State | None) -> None:
+    def note(self, token: Call, live: Collection[PlanEdge] | None, seen: State | None) -> None:
         """Write down what a node gave, before anybody can change it; StoreError if it cannot be.
 
         *seen* is the state that the node got, in which it may have changed something.
         """
         whole = token.gathering is None
-        output = self._output(token.item, token.at.name, token.returned, on_state=whole)
-        changed = None if seen is None else self._changed(token.item, token.at.name, seen.values)
+        values, name = token.item.values, token.at.name
+        output = self._output(values, name, token.returned, on_state=whole)
+        changed = None if seen is None else self._changed(values, name, seen.values)
         token.noted = output, self._names(token, live), changed
 
-    def done(self, token: Token) -> None:
+    def done(self, token: Call) -> None:
         """Note that a call ended well."""
         output, live, changed = token.noted
         self._note(token, "done", output=output, live=live, changed=changed)
@@ -144,9 +145,9 @@ class Journal:
 
         Raises StoreError when what the node gave, or changed in *seen*, cannot be kept.
         """
-        item, name = chain.token.item, chain.row[chain.at].name
-        output = self._output(item, name, returned)
-        changed = self._changed(item, name, seen)
+        values, name = chain.token.item.values, chain.row[chain.at].name
+        output = self._output(values, name, returned)
+        changed = self._changed(values, name, seen)
         start, end = (self._epoch + t / 1e9 - self._runtime.origin for t in chain.times[-2:])
         following = chain.row[chain.at + 1].name
         with self._lock:
@@ -163,49 +164,49 @@ class Journal:
             self._runtime.soon(self._save_later)
         return not self._broken
 
-    def look(self, item: RunItem, values: Mapping[str, Any]) -> None:
+    def look(self, run: Values, values: Mapping[str, Any]) -> None:
         """Remember what the next node of a chain is about to see."""
-        self._shared(item).look(values)
+        self._shared(run).look(values)
 
     def _output(
-        self, item: RunItem, name: str, returned: Any, *, on_state: bool = True
+        self, values: Values, name: str, returned: Any, *, on_state: bool = True
     ) -> str | None:
-        if returned is not None and on_state and item.states is not None:
-            returned = item.once.schema.dumped(returned, f"what node {name!r} returned")
+        if returned is not None and on_state and values.states is not None:
+            returned = values.schema.dumped(returned, f"what node {name!r} returned")
         return None if returned is None else self._text(name, "returned", returned)
 
-    def _changed(self, item: RunItem, name: str, seen: Mapping[str, Any]) -> str | None:
-        changed = self._shared(item).changed(seen)
+    def _changed(self, values: Values, name: str, seen: Mapping[str, Any]) -> str | None:
+        changed = self._shared(values).changed(seen)
         return self._text(name, "changed in place", changed) if changed else None
 
-    def _shared(self, item: RunItem) -> InPlace:
+    def _shared(self, values: Values) -> InPlace:
         if self._in_place is None:
-            self._in_place = InPlace(item.once.schema)
+            self._in_place = InPlace(values.schema)
         return self._in_place
 
     def _text(self, name: str, what: str, value: Any) -> str:
         return encode(value, f"what node {name!r} {what}", max_bytes=self.store.max_bytes)
 
     def continued(
-        self, token: Token, error: BaseException, live: Collection[PlanEdge] | None
+        self, token: Call, error: BaseException, live: Collection[PlanEdge] | None
     ) -> None:
         """Note that a node failed, and the run goes on with that."""
         if not isinstance(token.noted, tuple):
             seen = {} if token.state is None else token.state.values
-            token.noted = None, None, self._changed(token.item, token.at.name, seen)
+            token.noted = None, None, self._changed(token.item.values, token.at.name, seen)
         output, _, changed = token.noted
         names, text = self._names(token, live), _error_text(error)
         more = {"output": output, "live": names, "error": text, "changed": changed}
         self._note(token, "continued", **more)
         self._save_later()
 
-    def failed(self, token: Token, error: BaseException) -> None:
+    def failed(self, token: Call, error: BaseException) -> None:
         """Note that a node failed for good, with the state that it saw."""
         seen = lenient(token.payload, max_bytes=self.store.max_bytes)
         self._note(token, "failed", output=seen, error=_error_text(error))
         self._save_later()
 
-    def _note(self, token: Token, kind: StepKind, **more: Any) -> None:
+    def _note(self, token: Call, kind: StepKind, **more: Any) -> None:
         now = self._epoch + self._runtime.now()
         start = now if kind == "started" else self._epoch + token.start
         part = -1 if token.gathering is None else token.gathering.token.visit
@@ -215,7 +216,7 @@ class Journal:
             self._unsaved.append(step)
             self._next += 1
 
-    def _names(self, token: Token, live: Collection[PlanEdge] | None) -> tuple[str, ...] | None:
+    def _names(self, token: Call, live: Collection[PlanEdge] | None) -> tuple[str, ...] | None:
         if live is None:
             return None
         runners = token.item.runners
@@ -276,7 +277,7 @@ class Journal:
         finally:
             self._saving = None
 
-    def _start(self, tokens: list[Token]) -> None:
+    def _start(self, tokens: list[Call]) -> None:
         for token in tokens:
             if token.cancelled:
                 token.at.leave_gate(token)

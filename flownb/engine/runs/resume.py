@@ -18,16 +18,16 @@ from uuid import uuid4
 
 from flownb.engine.runs.journal import Journal, change
 from flownb.errors import GraphError, RunError, StoreError
-from flownb.flow.one_shot_values import works_on_state
+from flownb.flow.run_values import works_on_state
 from flownb.plan.loop_plan import differences, shape_of
 from flownb.stores import RunRecord, opened
 from flownb.stores.codec import decode, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from flownb.flow.one_shot_values import RunItem
-    from flownb.flow.token import Token
+    from flownb.engine.calls.call import Call
+    from flownb.flow.item import Item
     from flownb.plan.loop_plan import LoopPlan, PlanEdge
     from flownb.stores.base import Step
 
@@ -108,16 +108,21 @@ Key = tuple[str, int, int]
 class Replay:
     """The steps of a run's earlier attempts, and the tokens that wait for their turn in them."""
 
-    def __init__(self, run_id: str, steps: Iterable[Step]) -> None:
+    def __init__(self, run_id: str, steps: Sequence[Step]) -> None:
         self.run_id = run_id
         self._left = deque(step for step in steps if step.kind in {"done", "continued"})
-        self._held: dict[Key, tuple[Token, Callable[[], None]]] = {}
+        self._elements = {
+            (step.node, step.part, step.visit): step
+            for step in steps
+            if step.part >= 0 and step.kind in {"done", "failed"}
+        }
+        self._held: dict[Key, tuple[Call, Callable[[], None]]] = {}
 
-    def hold(self, token: Token, go_on: Callable[[], None]) -> None:
+    def hold(self, token: Call, go_on: Callable[[], None]) -> None:
         """Keep a token until its step comes; if none does, *go_on* when all steps are over."""
         self._held[_key(token)] = token, go_on
 
-    def run(self, item: RunItem) -> list[Callable[[], None]]:
+    def run(self, item: Item) -> list[Callable[[], None]]:
         """Go through all steps; give how it goes on with what none of them ended."""
         while self._left and item.loop.error is None:
             step = self._left.popleft()
@@ -126,7 +131,7 @@ class Replay:
             self._end(item, token, step)
         return [go_on for token, go_on in self._held.values() if not token.cancelled]
 
-    def _map_of(self, item: RunItem, step: Step) -> Token:
+    def _map_of(self, item: Item, step: Step) -> Call:
         """Find the node whose calls over a list are held: it was decided for all of them."""
         calls = [
             t
@@ -143,22 +148,32 @@ class Replay:
             item.close(call)
         return calls[0].gathering.token  # type: ignore[no-any-return]
 
-    def _end(self, item: RunItem, token: Token, step: Step) -> None:
+    def _end(self, item: Item, token: Call, step: Step) -> None:
         item.loop.skipped(step.node)
-        item.memo.pop(item.key(token), None)
+        token.item.memo.pop(item.key(token), None)
         token.attempt = step.attempts
         if step.changed is not None:
-            change(token.state, item.once.schema.loaded(decode(step.changed)))
+            change(token.state, token.item.values.schema.loaded(decode(step.changed)))
         error = RunError(step.error) if step.kind == "continued" else None
-        item.restored(token, step.value, _edges(token, step.live), error)
+        each = {} if error is None else self._failed_elements(step)
+        item.restored(token, step.value, _edges(token, step.live), error, each)
+
+    def _failed_elements(self, step: Step) -> dict[int, tuple[BaseException, Any]]:
+        """Give by number which calls over a list failed at last, and what they had got."""
+        found = [
+            (visit, each)
+            for (node, part, visit), each in self._elements.items()
+            if each.kind == "failed" and (node, part) == (step.node, step.visit)
+        ]
+        return {visit: (RunError(each.error), each.value) for visit, each in sorted(found)}
 
 
-def _key(token: Token) -> Key:
+def _key(token: Call) -> Key:
     part = -1 if token.gathering is None else token.gathering.token.visit
     return token.at.name, token.visit, part
 
 
-def _edges(token: Token, live: tuple[str, ...] | None) -> Collection[PlanEdge] | None:
+def _edges(token: Call, live: tuple[str, ...] | None) -> Collection[PlanEdge] | None:
     if live is None:
         return None
     runners: Any = token.item.runners

@@ -77,12 +77,9 @@ class Recording:
         self._events: deque[Fields] = deque(maxlen=size)
         self.failures: deque[Failure] = deque(maxlen=100)
         self.logs: deque[LogLine] = deque(maxlen=1_000)
+        self.digest = ""
+        """The digest of it all, at the end."""
         self._over = False
-
-    @property
-    def digest(self) -> str:
-        """The digest of all that was gone through."""
-        return self._digest.hexdigest()
 
     def spans(self) -> list[Span]:
         """Give the kept spans, oldest first."""
@@ -96,7 +93,11 @@ class Recording:
     def end(self) -> None:
         """Go through the rest; what comes after the end is not recorded."""
         self.go_through()
-        self._over = True
+        self._over, self.digest = True, self._digest.hexdigest()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Give what is recorded: a digest under way, and meters, stay with their simulation."""
+        return {**vars(self), "_digest": None, "_meters": {}, "fresh": [], "_over": True}
 
     def go_through(self) -> None:
         """Let everybody know what is fresh."""

@@ -49,6 +49,7 @@ from flownb.plan.compiler import compile_plan
 from flownb.plan.loop_plan import LoopPlan, without_checkpoint
 from flownb.plan.one_shot import RUN, compile_once
 from flownb.records.timeline import Timeline
+from flownb.records.workflow_run import deep_copied
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -90,6 +91,8 @@ class Simulation(Shown):
         self._graph: Any = None  # the graph as it was, and under which policy
         self._hidden = ""  # the root of a graph without producers: no node of the user's
         self.state: Any = None  # the final state of such a graph
+
+    __deepcopy__ = deep_copied
 
     @property
     def timeline(self) -> Timeline:
@@ -367,7 +370,7 @@ class _Run:
         if not self.workflow.producers:
             (once,) = self.managers.values()
             result._hidden = once.name  # noqa: SLF001
-            result.state = None if once.only is None else once.only.result(partial=True)
+            result.state = None if once.values is None else once.values.result(partial=True)
         result._swimlanes = swimlanes(m.plan for m in self.managers.values())  # noqa: SLF001
         for name, meter in self.meters.items():
             result.metrics[name] = meter.snapshot(now, self.managers[name].slots.figures)

@@ -451,3 +451,35 @@ def test_a_run_that_fails_again_and_again_keeps_the_entry_that_it_had(store):
             graph.resume("r")
         assert store.runs.load("r").input == {"seen": []}
         assert graph.last_run.state == {"seen": [1]}
+
+
+def test_which_calls_over_a_list_had_failed_is_known_after_it_was_taken_up(store):
+    end = Switch("end", fails=True)
+    graph = Graph("g").add_node("inverse", lambda x: 1 / x, over="xs", on_error="continue")
+    graph.add_node("soft", Switch("soft", fails=True), on_error="continue").add_node("end", end)
+    graph.add_edge("inverse", "soft", "end")
+    with pytest.raises(ValueError, match="end is broken"):
+        graph.run({"xs": [1, 0, 4, 0]}, store=store, run_id="r")
+    end.fails = False
+    run = graph.resume("r")
+    assert run.state["inverse"] == [1.0, None, 0.25, None]
+    told = [(f.node, f.index, f.item) for f in run.failures if f.node == "inverse"]
+    assert told == [("inverse", 1, 0), ("inverse", 3, 0)]
+    (soft,) = [f for f in run.failures if f.node == "soft"]
+    assert soft.item["inverse"] == [1.0, None, 0.25, None]
+    assert "soft is broken" in str(soft.error)
+
+
+def test_a_call_over_a_list_that_works_after_a_resume_has_not_failed(store):
+    broken = {0}
+
+    def inverse(x):
+        if x in broken:
+            raise ValueError(x)
+        return x
+
+    graph = Graph("g").add_node("inverse", inverse, over="xs")
+    with pytest.raises(ValueError, match="0"):
+        graph.run({"xs": [1, 0]}, store=store, run_id="r")
+    broken.clear()
+    assert graph.resume("r", on_error="continue").failures == []
