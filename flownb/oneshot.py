@@ -5,16 +5,16 @@ The verbs of `Graph` for one-shot runs, a file of their own. What they do is don
 
 from __future__ import annotations
 
+import copy as _copy
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from copy import copy, deepcopy
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from flownb.arguments import FLAG, NONE, SECONDS, TEXT, checked
-from flownb.errors import StoreError
+from flownb.errors import FAILS, RunError, StoreError, told
 from flownb.model.edges import Edge
 from flownb.model.nodes import Node, with_own_limit
 from flownb.model.parts import Part
@@ -72,7 +72,10 @@ class OneShot(Workflow):
         So `copy.copy`, `copy.deepcopy`, pickle and cloudpickle take a graph at any time, and
         what is added to a copy is not added here.
         """
-        own = {k: copy(v) if isinstance(v, (dict, list, set)) else v for k, v in vars(self).items()}
+        own = {
+            k: _copy.copy(v) if isinstance(v, (dict, list, set)) else v
+            for k, v in vars(self).items()
+        }
         own["nodes"] = {name: with_own_limit(node) for name, node in self.nodes.items()}
         own["_parts"] = {k: replace(p, nodes=dict(p.nodes)) for k, p in self._parts.items()}
         nothing_ran = {"last_run": None, "_last_start": None, "_once": None, "_store": None}
@@ -88,7 +91,7 @@ class OneShot(Workflow):
         >>> deepcopy(graph).run({"n": 5}).state, graph.last_run is run
         ({'n': 10}, True)
         """
-        made = memo[id(self)] = copy(self)
+        made = memo[id(self)] = _copy.copy(self)
         for name, value in vars(made).items():
             setattr(made, name, _deep(value, memo))
         return made
@@ -108,12 +111,15 @@ class OneShot(Workflow):
         store: str | PathLike[str] | Store | RunStore | None = None,
         run_id: str | None = None,
         persistence_interval: float = 0.0,
+        copy: bool = True,
     ) -> WorkflowRun:
         """Run a graph without a producer once, from *state* to its final state.
 
         Each node gets the state as its ancestors left it, and the dict that it returns
         is folded in. With a *state* that is no dict (a number, a list) each node gets
-        what the one before it returned. Works in a cell too: it uses a helper thread.
+        what the one before it returned. Works in a cell too: it uses a helper thread. The
+        *state* is copied, so that a node may change what is inside it; *copy=False* leaves that
+        out where it is too dear, or cannot be.
 
         At most *max_concurrency* nodes work at a time, those with the longest way to go
         first; a node in a cycle runs at most *max_iterations* times. *start_rule* "dataflow": a
@@ -147,6 +153,7 @@ class OneShot(Workflow):
 
         options = _options(start_rule, max_concurrency, max_iterations, on_error)
         given = {"tools": tools, "redis": redis}
+        state = _copied(state, copy=copy)
         with _kept(store, run_id, persistence_interval) as keep:
             return run_in_thread(*self._new(state, options, keep, given, progress=progress))
 
@@ -165,6 +172,7 @@ class OneShot(Workflow):
         store: str | PathLike[str] | Store | RunStore | None = None,
         run_id: str | None = None,
         persistence_interval: float = 0.0,
+        copy: bool = True,
     ) -> WorkflowRun:
         """Run once, as `run` does, on the event loop that awaits it; cancel it by its task.
 
@@ -174,6 +182,7 @@ class OneShot(Workflow):
 
         options = _options(start_rule, max_concurrency, max_iterations, on_error)
         given = {"tools": tools, "redis": redis}
+        state = _copied(state, copy=copy)
         with _kept(store, run_id, persistence_interval) as keep:
             return await run_here(*self._new(state, options, keep, given, progress=progress))
 
@@ -293,7 +302,7 @@ class OneShot(Workflow):
             journal, replay = place.take_up(plan, record)
         self._store = store
         more = {"journal": journal, "replay": replay, "run_id": run_id}
-        entry = deepcopy(record.input)  # a node may change what is inside it
+        entry = _copy.deepcopy(record.input)  # a node may change what is inside it
         return self._made(plan, entry, more, given, progress=progress)
 
     def _made(
@@ -348,6 +357,18 @@ def _kept(store: Any, run_id: str | None, interval: float) -> Iterator[tuple[Any
         raise
 
 
+def _copied(state: Any, *, copy: bool) -> Any:
+    """Copy what a run begins with: runs share nothing that can be changed."""
+    if not checked("run()", "copy", copy, FLAG):
+        return state
+    try:
+        return _copy.deepcopy(state)
+    except FAILS as error:
+        raise RunError(
+            f"run(): its state cannot be copied ({told(error)}): give plain data, or say copy=False"
+        ) from error
+
+
 def _deep(value: Any, memo: dict[int, Any]) -> Any:
     """Copy a part of a definition. A generator or a client cannot be; a limit must not be."""
     if type(value) is dict:
@@ -360,7 +381,7 @@ def _deep(value: Any, memo: dict[int, Any]) -> Any:
     if type(value) is Limit:  # one object is one limit, whatever the graph
         return value
     try:
-        return deepcopy(value, memo)
+        return _copy.deepcopy(value, memo)
     except Exception:  # noqa: BLE001 - the user's own objects may raise anything
         return value
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from flownb.flow.cycle import Cycles
     from flownb.flow.scheduler import NodeRunner, Walk
-    from flownb.flow.state import Key
+    from flownb.flow.state import Key, Row
     from flownb.flow.token import Join, Token
     from flownb.plan.loop_plan import Once, PlanEdge
 
@@ -146,14 +146,15 @@ class Values:
 
     # -- what came of it -------------------------------------------------------
 
-    def result(self, *, partial: bool = False) -> Any:
+    def result(self, *, partial: bool = False, rows: Sequence[Row] = ()) -> Any:
         """Give the state; without state what the last nodes gave, by name if several.
 
-        Raises RunError when two nodes wrote one key; a *partial* result has the later one's.
+        Raises RunError when two nodes wrote one key; a *partial* result has the later one's,
+        and what *rows* of nodes at work have made by now.
         """
         if self.states is None:
             return next(iter(self.ends.values())) if len(self.ends) == 1 else dict(self.ends)
-        values = self.states.snapshot() if partial else self.states.final().values
+        values = self.states.snapshot(rows) if partial else self.states.final().values
         return self.schema.view(values)
 
     def behind(self) -> dict[str, Any]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Key = tuple[int, int, int, int]  # where an update stands in plan order
 Step = tuple[Key, str, "Mapping[str, Any]"]  # where, by which node, what
+Row = tuple["State", dict[str, Any], "Sequence[Step]"]  # from where, what came of it, how
 
 
 class State:
@@ -73,9 +74,17 @@ class States:
         """Give the state of the whole run so far; raises StateConflict as `merged` does."""
         return self.merged(self._tips)
 
-    def snapshot(self) -> dict[str, Any]:
-        """Give all values so far, also where two nodes disagree: then the later one's."""
-        different = list(self._tips)
+    def after(self, row: Row) -> State:
+        """Give the state behind nodes that still are at work, in steps of a row so far."""
+        before, values, steps = row
+        return State(values, (before,), steps, self._count + 1)
+
+    def snapshot(self, rows: Iterable[Row] = ()) -> dict[str, Any]:
+        """Give all values so far, also where two nodes disagree: then the later one's.
+
+        *rows* are the steps of nodes at work: the state before them, the values, the steps.
+        """
+        different = [*self._tips, *(self.after(row) for row in rows)]
         if len(different) == 1:
             return dict(different[0].values)
         base, since = _since_they_parted(different)

@@ -101,7 +101,12 @@ class Trail:
         self.errors: dict[int, str] = {}  # number of a failed attempt's record: why
         self.failed: dict[str, str] = {}  # node: why it failed for good
         self.skipped: list[str] = []
+        self.under_way: Callable[[], list[Batch]] = list  # what rows at work have called by now
         self.cut: list[str] = []  # at work when the run was ended
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Give what is recorded, with what rows have called by now."""
+        return {**vars(self), "records": [*self.records, *self.under_way()], "under_way": list}
 
     def on_span(self, span: Span, output: Any) -> None:
         """Keep a call, with what it gave; a run keeps everything."""
@@ -113,7 +118,7 @@ class Trail:
 
     def calls(self) -> Iterator[tuple[Span, Any, str]]:
         """Give every span, with what the call gave and why it failed."""
-        for i, record in enumerate(list(self.records)):
+        for i, record in enumerate([*self.records, *self.under_way()]):
             if isinstance(record, Batch):
                 for span, output in zip(record.spans(), record.outputs, strict=True):
                     yield span, output, ""
@@ -154,7 +159,7 @@ class Trail:
     def count(self, *, cached: bool) -> int:
         """How many entries there are of this kind: no entry is made for it."""
         found = 0
-        for record in list(self.records):
+        for record in [*self.records, *self.under_way()]:
             if isinstance(record, Batch):
                 found += 0 if cached else record.iterations * len(record.nodes)
             elif record[0].kind == "work" and record[0].node not in self.hidden:
@@ -212,9 +217,8 @@ class WorkflowRun(Tabled):
     """One run of a graph without a producer, while it goes on and afterwards.
 
     `graph` is the graph's name, `run_id` that of the run, by which `resume` finds it. `status`
-    is "pending", "running", "completed", "failed" or "cancelled"; `state` the state so far and
-    at last the final one, `error` what ended it, else None. It `started` so many seconds after
-    1970.
+    is "pending", "running", "completed", "failed" or "cancelled"; `error` is what ended it, else
+    None. It `started` so many seconds after 1970.
 
     >>> from flownb import Graph
     >>> graph = Graph("sums").add_node("double", lambda s: {"value": s["value"] * 2})
@@ -228,7 +232,7 @@ class WorkflowRun(Tabled):
     ) -> None:
         self.graph, self.run_id = graph, run_id
         self.status: RunStatus = "pending"
-        self.state: Any = None
+        self._state: Any = None
         self.error: BaseException | None = None
         self.started = 0.0  # seconds since 1970
         self._names, self._trail = names, trail
@@ -238,15 +242,35 @@ class WorkflowRun(Tabled):
         self._behind: Callable[[], dict[str, Any]] = dict
         self._failures: Callable[[], list[Failure]] = list
         self._outlet: Callable[[], Any] = lambda: None
+        self._state_now: Callable[[], Any] = lambda: None
+        self._cancel: Callable[[], None] = lambda: None
         self._at_work: Callable[[], set[str]] = set
 
     def __getstate__(self) -> dict[str, Any]:
         """Give what is known of the run by now, without the run itself: a copy begins with it."""
-        asked = ("_names", "_swimlanes", "_drawn", "_metered", "_behind", "_failures", "_at_work")
+        asked = ["_names", "_swimlanes", "_drawn", "_metered", "_behind", "_failures", "_at_work"]
+        asked.append("_state_now")
         known = {name: _Given(ask()) for name in asked if (ask := getattr(self, name)) is not None}
-        return {**vars(self), **known, "_outlet": _Given(None)}
+        return {**vars(self), **known, "_outlet": _Given(None), "_cancel": _Given(None)}
 
     __deepcopy__ = deep_copied
+
+    @property
+    def state(self) -> Any:
+        """The state so far, at last the final one; without state what the last nodes gave."""
+        return self._state_now() if self.status == "running" else self._state
+
+    @state.setter
+    def state(self, state: Any) -> None:
+        self._state = state
+
+    def cancel(self) -> None:
+        """End the run now, from any thread; what it has done stays, and `resume` can go on.
+
+        `run` and `arun` then give this object, with the status "cancelled". An async node is
+        cancelled, a sync one is left behind. A run that is over stays as it is.
+        """
+        self._cancel()
 
     @property
     def behind(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from flownb.flow.token import Token
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from flownb.engine.calls.chain import ItemChain
     from flownb.engine.calls.node_memory import Memory
     from flownb.engine.runtime import Runtime
 
@@ -35,7 +36,7 @@ class Call(Token, Printing):
 
     __slots__ = (
         "asked", "before", "buffer", "contexts", "entered", "granted", "held_back", "in_thread",
-        "noted", "pushes", "start", "task",
+        "noted", "pushes", "start", "task", "walk",
     )  # fmt: skip
 
     at: CallNode
@@ -55,6 +56,8 @@ class Call(Token, Printing):
         self.before: Any = None
         self.granted: Any = None
         self.noted: Any = None
+        self.walk: ItemChain | None = None
+        """The row in which a thread calls it, and what follows, just now."""
         self.admitted = self.entered = self.cancelled = self.in_thread = False
         self.pushes: Sequence[Any] = ()  # hardly any call has these three
         self.held_back: Sequence[Any] = ()
@@ -67,6 +70,12 @@ class Call(Token, Printing):
         for push in self.pushes:
             push.close()
         self.contexts = self.pushes = ()
+
+    @property
+    def node_at_work(self) -> str:
+        """The name of the node that is called just now."""
+        walk = self.walk
+        return self.at.name if walk is None else walk.row[walk.ended[0]].name
 
     def where(self) -> tuple[str, int]:
         """Say where a print of this call belongs."""

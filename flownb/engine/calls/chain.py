@@ -543,10 +543,15 @@ def fits(runner: RowNode) -> bool:
 
 
 class ItemChain:
-    """One row being called; `steps` holds what each node but the last one changed."""
+    """One row being called; `steps` holds what each node but the last one changed.
+
+    `ended` is read by others meanwhile: how many nodes have ended, the state behind them, and
+    in how many steps they made it.
+    """
 
     def __init__(self, row: Row, token: Call, hooks: RunHooks | None) -> None:
         self.row, self.token, self.at, self._hooks = row, token, 0, hooks
+        self.ended: tuple[int, dict[str, Any], int] = 0, {}, 0
         self.steps: list[Step] = []
         self.values: dict[str, Any] = {}
         self.outputs: list[Any] = []
@@ -557,6 +562,7 @@ class ItemChain:
 
     def in_thread(self) -> Callable[[], None]:
         """Call the row; give what reports it to the event loop."""
+        self.token.walk = self
         context, spot = contextvars.Context(), Spot(self.row[0].runtime.write_line)
         spot.where = self._where
         context.run(HERE.set, spot)
@@ -582,6 +588,8 @@ class ItemChain:
                 times.append(now := clock())
                 if at == last or now - times[0] > _ITEM_TURN or type(output) is CoroutineType:
                     return
+                if token.cancelled:
+                    return
                 seen, returned = values, None if target is None else output
                 if stateful and returned is not None:
                     returned, values = schema.stepped(output, values, runner.name)
@@ -590,10 +598,12 @@ class ItemChain:
                     return
                 if not stateful:
                     self.payload = output
+                    self.ended = at + 1, values, 0
                     continue
                 if returned:
                     index, self.values = runner.plan.index, values
                     steps.append(((index, 0, index, 0), runner.name, returned))
+                self.ended = at + 1, values, len(steps)
                 self.payload = schema.view(values) if schema.model else {**values}
                 if hooks is not None:
                     hooks.look(item.values, values)
@@ -608,15 +618,38 @@ class ItemChain:
         if token.cancelled or self.over:
             return
         runtime, last = row[0].runtime, row[-1]
+        token.walk = None
         if count:
-            names, times = tuple(r.name for r in row[:-1]), self.times[: count + 1]
-            origin = int(runtime.origin * 1e9)
-            runtime.stream.batch(
-                Batch(runtime.name, names, token.iteration, origin, times, self.outputs[:count])
-            )
-            token.item.walked(token, self)
+            self.enter()
             last.row = last.row or self.row[count:]
-            token.start = times[-1] / 1e9 - runtime.origin
+            token.start = self.times[count] / 1e9 - runtime.origin
         output = self.outputs[count] if len(self.outputs) > count else None
         row[0].memory.long = self.times[-1] - self.times[0] > _SHORT
         last.landed(token, output, self.error)
+
+    def enter(self) -> None:
+        """Enter the nodes before `at` into the books."""
+        self.row[0].runtime.stream.batch(self.batch())
+        self.token.item.walked(self.token, self)
+
+    def batch(self) -> Batch:
+        """Give the calls of the nodes before `at`."""
+        runtime, names = self.row[0].runtime, tuple(r.name for r in self.row[: self.at])
+        origin, times = int(runtime.origin * 1e9), self.times[: self.at + 1]
+        iteration, outputs = self.token.iteration, self.outputs[: self.at]
+        return Batch(runtime.name, names, iteration, origin, times, outputs)
+
+    def so_far(self) -> ItemChain:
+        """Give what has ended of it by now, as a row of its own; from any thread."""
+        made = ItemChain(self.row, self.token, self._hooks)
+        made.at, made.values, steps = self.ended
+        made.steps = self.steps[:steps]
+        made.outputs, made.times = self.outputs[: made.at], self.times[: made.at + 1]
+        return made
+
+    def leave(self) -> None:
+        """Enter what has ended by now into the books: nobody waits for the rest."""
+        self.over, self.token.walk = True, None
+        part = self.so_far()
+        if part.at:
+            part.enter()

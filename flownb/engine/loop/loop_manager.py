@@ -480,6 +480,9 @@ class LoopManager:
         self.thread_workers.waiting.clear()
         self.slots.clear()
         cancelled, calls = list(self.items.values()), list(self.calls)
+        for token in calls:
+            if token.walk is not None:
+                token.walk.leave()
         self.items.clear()
         self.calls.clear()
         self.cut = [token.at.name for token in calls]

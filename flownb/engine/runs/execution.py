@@ -12,7 +12,7 @@ import contextlib
 import functools
 import time
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from flownb.engine.calls.limits import Limits
 from flownb.engine.calls.threads import Threads
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Callable, Sequence
 
+    from flownb.engine.calls.chain import ItemChain
     from flownb.engine.calls.runner import Runner
     from flownb.engine.runs.journal import Journal
     from flownb.engine.runs.resume import Replay
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from flownb.records.metrics import LoopMetrics
 
 _ids = Random()
+_TRIES: Final = 5
 
 
 def new_run_id() -> str:
@@ -90,6 +92,9 @@ class Execution:
         )
         self.run._metered = self._metered  # noqa: SLF001
         self.run._at_work = self._at_work  # noqa: SLF001
+        self.run._state_now, self.run._cancel = self._state_now, self.cancel  # noqa: SLF001
+        self.trail.under_way = lambda: [row.batch() for row in self._rows()]
+        self._cancelled = False
         self.run._failures = self._failures  # noqa: SLF001
         self.run._drawn = functools.partial(without_root, plan)  # noqa: SLF001
         self.manager.runtime.threads = Threads(plan.loop, self._fault)
@@ -101,7 +106,33 @@ class Execution:
         return [] if rules is None else list(rules.failures)
 
     def _at_work(self) -> set[str]:
-        return {token.at.name for token in list(self.manager.calls)}
+        return {token.node_at_work for token in list(self.manager.calls)}
+
+    def _rows(self) -> list[ItemChain]:
+        """Give what the rows of nodes at work have done by now."""
+        walks = [token.walk for token in list(self.manager.calls)]
+        return [row for walk in walks if walk is not None and (row := walk.so_far()).at]
+
+    def _state_now(self) -> Any:
+        """Give the state so far; others may change it meanwhile, so it is tried again."""
+        values = self.manager.values
+        for _ in range(_TRIES):
+            if values is None:
+                return None
+            with contextlib.suppress(RuntimeError):
+                rows = [(row.token.state, row.values, row.steps) for row in self._rows()]
+                return values.result(partial=True, rows=rows)
+        return None
+
+    def cancel(self) -> None:
+        """End the run now, from any thread."""
+        self._cancelled = True
+        with contextlib.suppress(AttributeError, RuntimeError):  # it has not begun, or is over
+            self.manager.runtime.soon(self._look)
+
+    def _look(self) -> None:
+        if self._cancelled:
+            self.manager.stop(0.0)
 
     def _names(self) -> list[str]:
         return [n.name for n in self.plan.nodes[1:]]
@@ -117,6 +148,7 @@ class Execution:
         try:
             if self.journal is not None:
                 await self.journal.open(manager.runtime, manager.pump)
+            asyncio.get_running_loop().call_soon(self._look)
             await manager.run(asyncio.get_running_loop().time())
         except asyncio.CancelledError:
             run.status = "cancelled"
@@ -137,6 +169,8 @@ class Execution:
         """Say how it ended, and in which state."""
         run, manager, values = self.run, self.manager, self.manager.values
         error, self.trail.cut = manager.error, manager.cut
+        if self._cancelled and error is None and not (manager.only and manager.only.settled):
+            run.status = "cancelled"
         if values is not None:
             run._behind = values.behind  # noqa: SLF001
             partial = run.status == "cancelled" or error is not None

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import threading
 
 import pytest
 
 from flownb import Graph, Observer, Retry, ToolRegistry
+from flownb.errors import RunError
 from flownb.records.workflow_run import Trail
 
 
@@ -240,3 +243,129 @@ def test_the_line_of_a_run_counts_its_calls_without_writing_an_entry_for_each(mo
     monkeypatch.setattr(Trail, "entries", lambda _: pytest.fail("entries were made"))
     assert repr(run) == "WorkflowRun('two': completed, 4 calls, state {'n': 6})"
     assert run.visited == ["a", "b", "c", "d"]
+
+
+# -- what a run says while it works, and when it is ended ------------------------
+
+
+def held_up(*, reach):
+    """A row of sync nodes of which the second waits for an event; *reach* is set when it does."""
+    go_on = threading.Event()
+
+    def wait(state):
+        reach.set()
+        go_on.wait(20)
+
+    graph = Graph("row").add_node("a", lambda _: {"a": [1]}).add_node("b", wait)
+    return graph.add_node("c", lambda _: {"c": 3}).add_edge("a", "b", "c"), go_on
+
+
+def in_a_thread(graph, *args, **options):
+    """Start a run in a thread of its own; give what joins it and then gives the run."""
+    found = []
+    thread = threading.Thread(target=lambda: found.append(graph.run(*args, **options)))
+    thread.start()
+
+    def ended():
+        thread.join(20)
+        return found[0]
+
+    return ended
+
+
+@pytest.mark.wallclock
+def test_a_run_says_what_is_so_while_a_row_of_its_nodes_is_called() -> None:
+    reached = threading.Event()
+    graph, go_on = held_up(reach=reached)
+    ended = in_a_thread(graph, {"n": 0})
+    assert reached.wait(20)
+    run = graph.last_run
+    assert run is not None
+    assert run.nodes == {"a": "completed", "b": "running", "c": "pending"}
+    assert (run.visited, run.calls, run.state) == (["a"], 1, {"n": 0, "a": [1]})
+    assert copy.deepcopy(run).nodes == run.nodes
+    go_on.set()
+    assert ended().state == {"n": 0, "a": [1], "c": 3}
+    assert run.visited == ["a", "b", "c"]
+
+
+@pytest.mark.wallclock
+def test_a_row_without_a_state_says_what_is_so() -> None:
+    reached, go_on = threading.Event(), threading.Event()
+    graph = Graph("row").add_node("a", lambda x: x + 1).add_node("c", lambda x: x * 10)
+    graph.add_node("b", lambda x: reached.set() or (go_on.wait(20) and x)).add_edge("a", "b", "c")
+    ended = in_a_thread(graph, 1)
+    assert reached.wait(20)
+    assert graph.last_run.nodes == {"a": "completed", "b": "running", "c": "pending"}
+    go_on.set()
+    assert ended().state == 20
+
+
+@pytest.mark.wallclock
+def test_a_run_is_cancelled_from_any_thread_and_keeps_what_it_has_done() -> None:
+    reached = threading.Event()
+    graph, go_on = held_up(reach=reached)
+    ended = in_a_thread(graph, {"n": 0})
+    assert reached.wait(20)
+    graph.last_run.cancel()
+    run = ended()
+    go_on.set()
+    assert (run.status, run.error, run.state) == ("cancelled", None, {"n": 0, "a": [1]})
+    assert run.nodes == {"a": "completed", "b": "cancelled", "c": "pending"}
+    assert list(run.behind) == ["a"]
+    run.cancel()
+    assert run.status == "cancelled"
+
+
+@pytest.mark.wallclock
+def test_what_cancels_a_run_that_is_awaited_cancels_nothing_else() -> None:
+    async def main():
+        reached = asyncio.Event()
+
+        async def forever(_):
+            reached.set()
+            await asyncio.sleep(60)
+
+        graph = Graph("g").add_node("a", lambda _: {"a": 1}).add_node("forever", forever)
+        task = asyncio.ensure_future(graph.add_edge("a", "forever").arun({}))
+        await asyncio.wait_for(reached.wait(), 20)
+        threading.Thread(target=graph.last_run.cancel).start()
+        run = await asyncio.wait_for(task, 20)
+        return run.status, run.state, run.nodes["forever"], asyncio.current_task().cancelling()
+
+    assert asyncio.run(main()) == ("cancelled", {"a": 1}, "cancelled", 0)
+
+
+def test_a_run_that_was_cancelled_is_taken_up_again(tmp_path) -> None:
+    store = tmp_path / "runs.sqlite"
+    called = []
+
+    def second(_):
+        called.append("b")
+        if len(called) == 1:
+            graph.last_run.cancel()
+            while graph.last_run.status == "running":
+                threading.Event().wait(0.001)
+        return {"b": 1}
+
+    graph = Graph("g").add_node("a", lambda _: {"a": 1}).add_node("b", second)
+    graph.add_node("c", lambda _: {"c": 1}).add_edge("a", "b", "c")
+    run = graph.run({}, store=store, run_id="r")
+    assert (run.status, run.nodes["a"], run.nodes["c"]) == ("cancelled", "completed", "pending")
+    assert graph.resume("r").state == {"a": 1, "b": 1, "c": 1}
+
+
+def test_runs_share_nothing_that_can_be_changed_with_each_other_or_the_caller() -> None:
+    entry = {"l": []}
+    graph = Graph("g").add_node("n", lambda s: s["l"].append(1))
+    first, second = graph.run(entry), asyncio.run(graph.arun(entry))
+    assert (entry, first.state, second.state) == ({"l": []}, {"l": [1]}, {"l": [1]})
+    assert graph.run(entry, copy=False).state["l"] is entry["l"]
+
+
+def test_a_state_that_cannot_be_copied_is_refused_in_words() -> None:
+    lock = threading.Lock()
+    graph = Graph("g").add_node("n", lambda s: None)
+    with pytest.raises(RunError, match=r"its state cannot be copied .* say copy=False"):
+        graph.run({"lock": lock})
+    assert graph.run({"lock": lock}, copy=False).state["lock"] is lock
