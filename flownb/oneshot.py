@@ -14,7 +14,7 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from flownb.arguments import FLAG, NONE, SECONDS, TEXT, checked
-from flownb.errors import FAILS, RunError, StoreError, told
+from flownb.errors import StoreError
 from flownb.model.edges import Edge
 from flownb.model.nodes import Node, with_own_limit
 from flownb.model.parts import Part
@@ -119,7 +119,7 @@ class OneShot(Workflow):
         is folded in. With a *state* that is no dict (a number, a list) each node gets
         what the one before it returned. Works in a cell too: it uses a helper thread. The
         *state* is copied, so that a node may change what is inside it; *copy=False* leaves that
-        out where it is too dear, or cannot be.
+        out where it is too dear. What cannot be copied, a client say, is shared.
 
         At most *max_concurrency* nodes work at a time, those with the longest way to go
         first; a node in a cycle runs at most *max_iterations* times. *start_rule* "dataflow": a
@@ -361,12 +361,19 @@ def _copied(state: Any, *, copy: bool) -> Any:
     """Copy what a run begins with: runs share nothing that can be changed."""
     if not checked("run()", "copy", copy, FLAG):
         return state
+    return _isolated(state, {})
+
+
+def _isolated(value: Any, memo: dict[int, Any]) -> Any:
+    """Copy a value; what in it cannot be copied (a client, a generator) is shared."""
     try:
-        return _copy.deepcopy(state)
-    except FAILS as error:
-        raise RunError(
-            f"run(): its state cannot be copied ({told(error)}): give plain data, or say copy=False"
-        ) from error
+        return _copy.deepcopy(value, memo)
+    except Exception:  # noqa: BLE001 - the user's own objects may raise anything
+        if type(value) is dict:
+            return {key: _isolated(part, memo) for key, part in value.items()}
+        if type(value) in {list, tuple}:
+            return type(value)(_isolated(part, memo) for part in value)
+        return value
 
 
 def _deep(value: Any, memo: dict[int, Any]) -> Any:

@@ -60,8 +60,8 @@ OFFERED = {
         digest duration events explain failures logs metrics name outputs releases state timeline
     """,
     "WorkflowRun": """
-        behind cached calls duration error events failures graph lines logs metrics nodes queues
-        run_id started state status table timeline visited workflow
+        behind cached calls cancel duration error events failures graph lines logs metrics nodes
+        queues run_id started state status table timeline visited workflow
     """,
     "Explanation": """
         answers arms await_set capacity compare detached hints loops makespan measured policy
@@ -287,7 +287,7 @@ def test_every_error_of_the_package_can_be_imported_from_one_place():
 YOURS = {
     *("call", "config", "outputs", "pop", "run", "setup", "step", "teardown", "value"),
     *("dag", "dashboard", "explore", "live_timeline", "logs_view", "plot", "snapshot", "view"),
-    *("queues", "to_networkx"),
+    *("queues", "state", "to_networkx"),
 }
 
 

@@ -81,6 +81,8 @@ class Event(NamedTuple):
     message; `data` is the call that pushed it: loop, node, iteration, visit),
     "restarted" (after a crash; `data` is the number of the attempt, from 2), "unread" (a
     message that went to the dead letters without becoming an item; `data` is the `Failure`).
+    Users' observers hear two more, which nobody keeps: "started" (a call of a node; `data` is its
+    visit) and "bypassed" (a node to which no way led; told when its item has settled).
     """
 
     time: float

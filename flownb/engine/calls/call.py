@@ -11,7 +11,6 @@ from flownb.flow.token import Token
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from flownb.engine.calls.chain import ItemChain
     from flownb.engine.calls.node_memory import Memory
     from flownb.engine.runtime import Runtime
 
@@ -29,6 +28,23 @@ class CallNode(NodeRunner, Protocol):
 
     def leave_gate(self, token: Any) -> None:
         """Let the next call through the node's `Limit`."""
+
+
+class CallRow(Protocol):
+    """The row in which a thread calls a node, and what follows."""
+
+    ended: tuple[int, dict[str, Any], int]
+    """How many nodes have ended, the state behind them, in how many steps they made it."""
+
+    @property
+    def row(self) -> Sequence[NodeRunner]:
+        """Its nodes."""
+
+    def so_far(self) -> Any:
+        """Give what has ended of it by now, as a row of its own; from any thread."""
+
+    def leave(self) -> None:
+        """Enter what has ended by now into the books: nobody waits for the rest."""
 
 
 class Call(Token, Printing):
@@ -56,7 +72,7 @@ class Call(Token, Printing):
         self.before: Any = None
         self.granted: Any = None
         self.noted: Any = None
-        self.walk: ItemChain | None = None
+        self.walk: CallRow | None = None
         """The row in which a thread calls it, and what follows, just now."""
         self.admitted = self.entered = self.cancelled = self.in_thread = False
         self.pushes: Sequence[Any] = ()  # hardly any call has these three

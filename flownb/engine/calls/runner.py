@@ -231,6 +231,9 @@ class Runner:
         if token.item.memo and token.item.key(token) in token.item.memo:
             self._replay(token)
             return False
+        if runtime.stream.watched:
+            place = runtime.name, self.name, token.iteration, token.visit
+            runtime.stream.started((token.start, "started", *place))
         return True
 
     def _replay(self, token: Call) -> None:

@@ -570,6 +570,7 @@ class LoopManager:
     def skipped(self, node: str) -> None:
         """Tell of a node that an earlier attempt has done."""
         self.runtime.event("skipped", node, 0)
+        self.runtime.stream.seen(0, node)
 
     def crash(self, error: BaseException) -> None:
         """End in state error."""
@@ -597,6 +598,9 @@ class LoopManager:
         if item.slot:
             self.slots.give_back()
         self.ending.settled(item)
+        if self.watched:
+            names = [r.name for r in item.runners[1:]]
+            self.stream.bypassed(self.name, item.iteration, names, self.now())
         self.runtime.wake()
 
 

@@ -6,7 +6,7 @@ are spans that end now. Reading changes nothing and may be done in any thread.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from itertools import islice
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -158,6 +158,11 @@ def open_spans(loop: Any, most: int) -> list[Span]:
     if items and not items[-1].released:
         found += _of_producer(loop, items[-1])
     return found
+
+
+def at_work(loop: Any) -> Counter[str]:
+    """Count the calls that are at work now, by node."""
+    return Counter(span.node for span in open_spans(loop, 1_000) if span.kind == "work")
 
 
 def _of_call(loop: Any, token: Any) -> Span:

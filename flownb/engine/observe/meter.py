@@ -131,12 +131,12 @@ class NodeMeter:
         for name, count in zip(_OF_NODE, counts, strict=True):
             setattr(self, name, getattr(self, name) + count)
 
-    def snapshot(self) -> NodeMetrics:
-        """Freeze what is known now."""
+    def snapshot(self, running: int = 0) -> NodeMetrics:
+        """Freeze what is known now; *running*: so many calls are at work."""
         t = self.times
         return NodeMetrics(
             self.name, self.state, t.count, self.failed, self.retries, self.timeouts,
-            self.abandoned, total=t.total, p50=t.quantile(0.5), p99=t.quantile(0.99),
+            self.abandoned, running, total=t.total, p50=t.quantile(0.5), p99=t.quantile(0.99),
             longest=t.longest, backoff=self.backoff, cached=self.cached,
         )  # fmt: skip
 
@@ -278,8 +278,14 @@ class Meter:
     def _on_abandoned(self, event: Fields) -> None:
         self.node(event[3]).abandoned += 1
 
-    def snapshot(self, now: float, slots: tuple[int, int, int]) -> LoopMetrics:
-        """Freeze what is known at second *now*; *slots*: held, held at most, and how many."""
+    def snapshot(
+        self, now: float, slots: tuple[int, int, int], running: Mapping[str, int] | None = None
+    ) -> LoopMetrics:
+        """Freeze what is known at second *now*; *slots*: held, held at most, and how many.
+
+        *running* says how many calls of a node are at work.
+        """
+        at_work, nodes = running or {}, self.nodes.copy()
         in_flight, peak, size = slots
         c, s = self.counts, self.seconds
         failed, dropped, cancelled = c["item_failed"], c["dropped"], c["cancelled"]
@@ -292,7 +298,7 @@ class Meter:
             working=s["work"], waiting=s["wait"], throttled=s["throttled"],
             elapsed=(now if self.ended is None else self.ended) - self.started,
             p50=self.items.quantile(0.5), p99=self.items.quantile(0.99),
-            nodes=Named({n.name: n.snapshot() for n in list(self.nodes.values())}, "node"),
+            nodes=Named({n: m.snapshot(at_work.get(n, 0)) for n, m in nodes.items()}, "node"),
         )  # fmt: skip
 
 

@@ -48,6 +48,9 @@ class Stream:
 
     def __init__(self, subscribers: Iterable[Any] = ()) -> None:
         self._all: list[Any] = list(subscribers)
+        self.watched = any(isinstance(s, Guarded) for s in self._all)
+        """Whether a user observer wants each call as it happens."""
+        self._started: dict[int, set[str]] = {}  # of each open iteration, for who watches
         self._spans: list[Callable[[Span, Any], None]] = []
         self._events: list[Callable[[Event], None]] = []
         self._find_hooks()
@@ -85,10 +88,28 @@ class Stream:
             if take is not None:
                 take(record)
 
-    @property
-    def watched(self) -> bool:
-        """Whether a user observer wants each call as it happens."""
-        return any(isinstance(s, Guarded) for s in self._all)
+    # -- what users' observers hear, and nobody else keeps ---------------------
+
+    def started(self, fields: Fields) -> None:
+        """Tell that a call of a node starts."""
+        self.seen(fields[4], fields[3])
+        self._tell(fields)
+
+    def seen(self, iteration: int, node: str) -> None:
+        """Note that a node of an open iteration is not bypassed."""
+        self._started.setdefault(iteration, set()).add(node)
+
+    def bypassed(self, loop: str, iteration: int, nodes: Iterable[str], now: float) -> None:
+        """Tell which of its *nodes* an item that has settled was not sent to."""
+        started = self._started.pop(iteration, set())
+        for node in nodes:
+            if node not in started:
+                self._tell((now, "bypassed", loop, node, iteration, None))
+
+    def _tell(self, fields: Fields) -> None:
+        for subscriber in self._all:
+            if isinstance(subscriber, Guarded):
+                subscriber.on_event(_made(Event, fields))
 
 
 def _implements(subscriber: Any, hook: str) -> bool:

@@ -23,7 +23,7 @@ from flownb.engine.calls.limits import Limits
 from flownb.engine.checkpoints.record import Beginning
 from flownb.engine.hosts.host import AsyncioHost, Host, ThreadHost
 from flownb.engine.loop.loop_manager import LoopManager
-from flownb.engine.observe.history import History, Outputs
+from flownb.engine.observe.history import History, Outputs, at_work
 from flownb.engine.observe.logging import logs
 from flownb.engine.observe.meter import Meter
 from flownb.engine.observe.stream import Stream
@@ -402,7 +402,8 @@ class LoopRun:
 
     def metrics(self) -> LoopMetrics:
         """Freeze the counters."""
-        return self.meter.snapshot(self._now(), self.manager.slots.figures)
+        manager = self.manager
+        return self.meter.snapshot(self._now(), manager.slots.figures, at_work(manager))
 
     def _now(self) -> float:
         """Seconds since the run began, also for a loop that waits for its next attempt."""

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import functools
 import time
+from collections import Counter
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
@@ -196,7 +197,8 @@ class Execution:
         plan, manager = self.plan, self.manager
         meter = Meter(plan.loop, self._names())
         self.trail.replay(meter)
-        return meter.snapshot(manager.now(), manager.slots.figures)
+        running = Counter(token.node_at_work for token in list(manager.calls))
+        return meter.snapshot(manager.now(), manager.slots.figures, running)
 
     def _put_back(self) -> None:
         """Leave what a good end has left in order for the next run of this plan."""

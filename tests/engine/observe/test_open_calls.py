@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections import deque
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flownb import Limit, Retry
+from flownb import Graph, Limit, Retry
 from flownb.engine.observe.history import newer, open_calls
 from tests.support.lab import Bench, boom, chain, fan
 
@@ -24,6 +26,27 @@ def at(second, graph):
 def test_a_call_and_the_producer_that_waits_for_it():
     graph = chain(("a", None, {"takes": 4}), takes=1)
     assert at(3, graph) == [("a", 0, "work", 1, 3), ("p", 0, "wait", 1, 3)]
+
+
+@pytest.mark.wallclock
+def test_metrics_say_what_is_at_work_now():
+    gate, reached = threading.Event(), threading.Event()
+
+    def wait(_):
+        reached.set()
+        gate.wait(20)
+
+    graph = Graph("g").add_producer("p", [1]).add_node("n", wait).add_edge("p", "n")
+
+    async def main():
+        async with graph.start() as orch:
+            await asyncio.to_thread(reached.wait, 20)
+            running = orch.metrics()["p"].nodes["n"].running
+            gate.set()
+            await orch.wait(timeout=20)
+            return running, orch.metrics()["p"].nodes["n"].running
+
+    assert asyncio.run(main()) == (1, 0)
 
 
 def test_a_producer_at_work():
