@@ -37,7 +37,7 @@ class CallRow(Protocol):
     """How many nodes have ended, the state behind them, in how many steps they made it."""
 
     @property
-    def row(self) -> Sequence[NodeRunner]:
+    def row(self) -> Sequence[Any]:
         """Its nodes."""
 
     def so_far(self) -> Any:

@@ -133,7 +133,7 @@ class Execution:
 
     def _look(self) -> None:
         if self._cancelled:
-            self.manager.stop(0.0)
+            self.manager.control.stop(0.0)
 
     def _names(self) -> list[str]:
         return [n.name for n in self.plan.nodes[1:]]
