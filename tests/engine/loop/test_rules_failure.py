@@ -6,7 +6,7 @@ import traceback
 
 import pytest
 
-from flownb.errors import GraphError
+from flownb.errors import CodeFailed, GraphError
 from tests.support.lab import Bench, boom, calls, chain, fan, seen, times
 
 SOME = {"takes": 2}
@@ -190,10 +190,9 @@ def test_a_function_decides_once_for_each_failed_item():
 
 
 @pytest.mark.parametrize("answer", [boom, lambda _: "whatever", lambda _: None])
-def test_a_function_that_gives_no_answer_skips_the_item_and_that_is_logged(answer):
-    sim = chain(("a", boom, {}), source=[1]).set_loop("p", on_error=answer).simulate(until=9)
-    assert sim.metrics["p"].state == "completed"
-    assert any("on_error" in line.text and line.level == "error" for line in sim.logs(node="a"))
+def test_a_function_that_gives_no_answer_ends_its_loop_in_words(answer):
+    with pytest.raises(CodeFailed, match="loop 'p': its on_error= "):
+        chain(("a", boom, {}), source=[1]).set_loop("p", on_error=answer).simulate(until=9)
 
 
 def test_a_node_s_own_on_error_comes_before_that_of_its_loop():
