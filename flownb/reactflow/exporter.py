@@ -171,7 +171,16 @@ class _Exporter:
             self._patch_edge(raw, docs[pair])
             _complete(raw, ids)
             made.append(raw)
-        return made
+        return self._in_order(made)
+
+    def _in_order(self, made: list[Any]) -> list[Any]:
+        """Give the edges in the order of the graph, which decides what a join gets first."""
+        drawing, edges = self.drawing, self.graph.edges
+        kept = [pair for pair in drawing.edges if pair in edges] if drawing else []
+        if [*edges][: len(kept)] == kept:
+            return made
+        places = {(self._id(a), self._id(b)): at for at, (a, b) in enumerate(edges)}
+        return sorted(made, key=lambda raw: places.get((raw.get("source"), raw.get("target")), -1))
 
     def _stands(self, raw: dict[str, Any], pairs: tuple[Pair, ...]) -> bool:
         """Whether an edge still has its ends, or is one that is only drawn."""

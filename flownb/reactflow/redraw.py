@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from flownb.model import tools as registries
 from flownb.model.conditions import Condition, Placeholder
 from flownb.model.document.decode import ERRORS
-from flownb.model.nodes import BaseNode, OwnLimit, same
+from flownb.model.document.encode import write
+from flownb.model.nodes import BaseNode, OwnLimit
 from flownb.model.policies import retries
 from flownb.model.tools import ToolRegistry, is_nameless
 from flownb.reactflow.importer import from_react_flow
@@ -48,8 +49,11 @@ def redraw(
     """
     known = own_tools(graph) if tools is None else tools
     new = from_react_flow(type(graph), document, tools=known, **options)
-    limits: dict[int, Limit] = {}
-    nodes = {name: _kept(graph.nodes.get(name), node, limits) for name, node in new.nodes.items()}
+    was, now, limits = _documents(graph, known), _documents(new, known), dict[int, "Limit"]()
+    nodes = {
+        name: _kept(graph.nodes[name], node, limits) if was.get(name) == now[name] else node
+        for name, node in new.nodes.items()
+    }
     edges = dict(new.edges)
     changed = (
         [*nodes.items()] != [*graph.nodes.items()]
@@ -69,32 +73,22 @@ def redraw(
     return changed
 
 
-def _kept(old: Node | None, new: Node, limits: dict[int, Limit]) -> Node:
-    """Give the old node if the new one says nothing else."""
-    if old is None:
-        return new
-    if _same_called(old.fn, new.fn):
-        new = replace(new, fn=old.fn)
-    if old.limit is not None and new.limit is not None:
-        new = replace(new, limit=_kept_limit(old.limit, new.limit, limits))
-    return old if same(old, new) else new
+def _documents(graph: Workflow, tools: ToolRegistry) -> dict[str, Any]:
+    """Give what each node says, but for who shares its limit."""
+    doc = write(graph, tools).model_dump(mode="json", by_alias=True, exclude_unset=True)
+    limits = doc.get("limits", [])
+    for node in doc.get("nodes", []):
+        if "limit" in node:
+            node["limit"] = limits[node["limit"]]
+    return {node["name"]: node for node in doc.get("nodes", [])}
 
 
-def _same_called(old: Any, new: Any) -> bool:
-    if isinstance(old, BaseNode):
-        told = (old.name, old.config) if type(old) is type(new) else None
-        return told is not None and told == (new.name, new.config)
-    if type(old) in {list, tuple} and type(new) is list:
-        return list(old) == new
-    return type(old) is type(new) is range and old == new
-
-
-def _kept_limit(old: Limit, new: Limit, limits: dict[int, Limit]) -> Limit:
-    """Give the limit that nodes shared before, for those that share it now."""
-    if isinstance(new, OwnLimit):
-        return old if isinstance(old, OwnLimit) else new
-    figures = (old.concurrency, old.per_second) == (new.concurrency, new.per_second)
-    return limits.setdefault(id(new), old) if figures else new
+def _kept(old: Node, new: Node, limits: dict[int, Limit]) -> Node:
+    """Give the old node, with the limit that others share with it now."""
+    if old.limit is None or new.limit is None or isinstance(old.limit, OwnLimit):
+        return old
+    limit = limits.setdefault(id(new.limit), old.limit)
+    return old if limit is old.limit else replace(old, limit=limit)
 
 
 # -- the functions of a graph ----------------------------------------------------
