@@ -79,6 +79,8 @@ class Event(NamedTuple):
     node, for good), "retry", "timeout", "overrun", "log", "applied", "stepped", "away" (its
     Redis; `data` is where that is, "" when it is back), "received" (a
     message; `data` is the call that pushed it: loop, node, iteration, visit),
+    "unsent" (spans and events that were lost with the loop's process; `data` is their number, None
+    if nobody knows it),
     "restarted" (after a crash; `data` is the number of the attempt, from 2), "unread" (a
     message that went to the dead letters without becoming an item; `data` is the `Failure`).
     """

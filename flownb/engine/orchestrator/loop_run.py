@@ -414,7 +414,7 @@ class LoopRun:
         return LoopStatus(
             self.name, self.state, self.host.pool, self._reason(), m.released,
             m.done, m.failed, m.failed_ticks, m.in_flight, m.rate, self._last_error(),
-            m.unread,
+            m.unread, m.unsent,
         )  # fmt: skip
 
     def _reason(self) -> str:

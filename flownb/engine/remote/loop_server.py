@@ -33,10 +33,13 @@ if TYPE_CHECKING:
 
 
 class Channel(Protocol):
-    """The way between a loop and its notebook; both methods block."""
+    """The way between a loop and its notebook; sending and receiving block."""
 
     def send(self, message: bytes) -> Any:
         """Send a message up; OSError when nobody listens any more."""
+
+    def mark(self, records: int) -> None:
+        """Leave, for a notebook that outlives this process, how many records there were."""
 
     def receive(self) -> tuple[Any, ...]:
         """Give the next thing that is asked; EOFError when nobody can ask any more."""
@@ -57,7 +60,9 @@ class LoopServer:
         self._shared = Shared()
         self._shared.add_plan(pickled.plan)
         keep = {n.name: n.node.keep for n in pickled.plan.nodes}
-        self._forwarder = Forwarder(pickled.plan.loop, channel.send, keep, watched=pickled.watched)
+        self._forwarder = Forwarder(
+            pickled.plan.loop, channel.send, keep, watched=pickled.watched, mark=channel.mark
+        )
         self.manager = self._manager()
         self.manager.beginning = beginning
         self._forwarder.loop = self.manager
