@@ -61,7 +61,7 @@ class ProcessHost(Host):
         self._due = 0.0
         self._deadline: threading.Timer | None = None
         self.process: Any = None
-        self._marked = -1  # a file: see `Pipe.mark`
+        self._marked, self._mark_path = -1, ""  # a file: see `Pipe.mark`
         manager.send = self._send
 
     def start(self, origin: float) -> None:
@@ -132,31 +132,31 @@ class ProcessHost(Host):
     def _main(self, origin: float) -> None:
         error: BaseException | None = None
         try:
-            with _mark_file() as (self._marked, path):
-                error = self._live(origin, path)
+            with _mark_file() as (self._marked, self._mark_path):
+                error = self._live(origin)
         except Exception as fault:  # noqa: BLE001 - reported by the loop's state
             error = fault
             self._over = True
         if not self._left:
             self._finish(error)
 
-    def _live(self, origin: float, path: str) -> BaseException | None:
+    def _live(self, origin: float) -> BaseException | None:
         with _starting:
             if self._left:
                 return None
-            here, lifeline = self._launch(origin, path)
+            here, lifeline = self._launch(origin)
         with here, lifeline:
             if not self._left:
                 self._listen(here)
             return self._reaped(here)
 
-    def _launch(self, origin: float, path: str) -> tuple[Connection, Connection]:
+    def _launch(self, origin: float) -> tuple[Connection, Connection]:
         """Start the child and give it what it needs."""
         context = _context()
         here, there = multiprocessing.Pipe()
         watched, lifeline = multiprocessing.Pipe(duplex=False)
         with there, watched:
-            ways = there, watched, path
+            ways = there, watched, self._mark_path
             self.process = context.Process(  # type: ignore[attr-defined]
                 target=main,
                 args=(ways, self.manager.beginning, origin, multiprocessing.get_start_method()),
