@@ -18,9 +18,13 @@ FIRST = 3  # the item that holds the event loop
 def holding(gate):
     """Give an async node that does not await, until there is a file."""
 
-    async def hold(n, path=str(gate)):
-        while n == FIRST and not Path(path).exists():
+    def block(path=str(gate)):
+        while not Path(path).exists():
             time.sleep(0.01)
+
+    async def hold(n):
+        if n == FIRST:
+            block()
         return n
 
     return hold
@@ -59,9 +63,12 @@ async def test_a_call_that_holds_its_event_loop_is_named_and_a_stop_leaves_it_be
 @pytest.mark.parametrize("pool", ["asyncio", "thread", "process"])
 @live
 async def test_it_is_told_when_the_event_loop_goes_on(pool):
+    def block():
+        time.sleep(1.2)
+
     async def hold(n):
         if n == FIRST:
-            time.sleep(1.2)
+            block()
         return n
 
     orch = one(range(10), hold, pool=pool).start()
