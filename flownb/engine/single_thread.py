@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import sys
 import threading
 import time
 from asyncio import base_events
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from flownb.errors import DeadlockError
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
 
 _T = TypeVar("_T")
+_WITHOUT: Final = frozenset({"emscripten", "wasi"})
+_PAUSES: Final = (0.0, 0.05, 0.1, 0.2, 0.4)
 SINGLE: Final = (
     "no thread can be started here (a browser kernel): loops live on the notebook's event loop, "
     "and a sync node holds it while it works"
@@ -28,14 +31,18 @@ SINGLE: Final = (
 
 @functools.cache
 def has_threads() -> bool:
-    """Whether a thread can be started here; the first who asks tries it."""
-    thread = threading.Thread(target=_nothing, name="flownb trial", daemon=True)
-    try:
-        thread.start()
-    except RuntimeError:  # can't start new thread
-        return False
-    thread.join()
-    return True
+    """Whether threads can be started here; the first who asks tries it.
+
+    A machine that has too many just now gets a moment; a browser has none, ever.
+    """
+    for pause in (0.0,) if sys.platform in _WITHOUT else _PAUSES:
+        time.sleep(pause)
+        thread = threading.Thread(target=_nothing, name="flownb trial", daemon=True)
+        with suppress(RuntimeError):  # can't start new thread
+            thread.start()
+            thread.join()
+            return True
+    return False
 
 
 def _nothing() -> None:

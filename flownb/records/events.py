@@ -79,6 +79,9 @@ class Event(NamedTuple):
     node, for good), "retry", "timeout", "overrun", "log", "applied", "stepped", "away" (its
     Redis; `data` is where that is, "" when it is back), "received" (a
     message; `data` is the call that pushed it: loop, node, iteration, visit),
+    "unsent" (spans and events that were lost with the loop's process; `data` is their number, None
+    if nobody knows it),
+    "stalled" (a call holds the loop's event loop; `data` is None, then the seconds it took),
     "restarted" (after a crash; `data` is the number of the attempt, from 2), "unread" (a
     message that went to the dead letters without becoming an item; `data` is the `Failure`).
     Users' observers hear two more, which nobody keeps: "started" (a call of a node; `data` is its

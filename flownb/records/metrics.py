@@ -21,7 +21,8 @@ class LoopStatus:
     is where the loop lives. It has released so many `iterations`; of its items so many are
     `done`, `failed`, and `in_flight`. `failed_ticks` are calls of the producer that failed;
     `last_error` is that of the last failed item. `unread`: messages that went to the dead
-    letters because they could not be read, or their readers died of them.
+    letters because they could not be read, or their readers died of them. `unsent`: calls,
+    events and log lines that were lost with a process of the loop, before it had sent them.
     """
 
     loop: str
@@ -36,6 +37,7 @@ class LoopStatus:
     rate: float = 0.0
     last_error: str = ""
     unread: int = 0
+    unsent: int = 0
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -122,6 +124,8 @@ class LoopMetrics:
     `missed`: spans and events of a loop elsewhere that the timeline does not show, because
     the notebook did not fetch them in time; the counters know of them. `unread`: messages
     that went to the dead letters because they could not be read, or their readers died of them.
+    `unsent`: spans and events that were lost with a process of the loop, before it had sent them:
+    the counters do not know of them either.
     """
 
     loop: str
@@ -148,6 +152,7 @@ class LoopMetrics:
     p99: float = 0.0
     nodes: Mapping[str, NodeMetrics] = field(default_factory=dict)
     unread: int = 0
+    unsent: int = 0
 
     @property
     def rate(self) -> float:

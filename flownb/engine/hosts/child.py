@@ -8,12 +8,13 @@ node keeps Python busy in C code, the operating system's own signal ends the pro
 from __future__ import annotations
 
 import contextlib
+import mmap
 import multiprocessing
 import os
 import pickle
 import signal
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from flownb.engine.observe.logging import set_up
 from flownb.engine.prints import capture
@@ -27,15 +28,26 @@ if TYPE_CHECKING:
     from flownb.engine.checkpoints.record import Beginning
 
 
-class Pipe:
-    """The channel of a process loop: one pipe."""
+MARK: Final = 8
 
-    def __init__(self, connection: Connection) -> None:
+
+class Pipe:
+    """The channel of a process loop: one pipe, and eight bytes of a file that both have open."""
+
+    def __init__(self, connection: Connection, path: str) -> None:
         self._connection = connection
+        with open(path, "r+b") as file:  # noqa: PTH123
+            self._marked = memoryview(mmap.mmap(file.fileno(), MARK)).cast("Q")
+        with contextlib.suppress(OSError):  # not where a file is held by its name
+            os.unlink(path)  # noqa: PTH108
 
     def send(self, message: bytes) -> None:
         """Send a message to the kernel; waits while the pipe is full."""
         self._connection.send_bytes(message)
+
+    def mark(self, records: int) -> None:
+        """Leave the number of records where the kernel sees it when this process is gone."""
+        self._marked[0] = records
 
     def receive(self) -> tuple[Any, ...]:
         """Wait for what the kernel asks."""
@@ -44,9 +56,13 @@ class Pipe:
 
 
 def main(
-    connection: Connection, lifeline: Connection, beginning: Beginning, origin: float, method: str
+    ways: tuple[Connection, Connection, str], beginning: Beginning, origin: float, method: str
 ) -> None:
-    """Run one loop; called in the child. *method*: in which the kernel starts processes."""
+    """Run one loop; called in the child. *method*: in which the kernel starts processes.
+
+    *ways*: the pipe, one that ends with the kernel, and the path of the file of `Pipe.mark`.
+    """
+    connection, lifeline, path = ways
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _unblock_interrupts()
     _end_with(lifeline)
@@ -58,7 +74,7 @@ def main(
     sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123 - for good
     capture()
     prepare_builtins()
-    pipe = Pipe(connection)
+    pipe = Pipe(connection, path)
     try:
         pickled = unload(connection.recv_bytes())
         set_up(pickled.logs)

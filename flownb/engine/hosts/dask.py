@@ -251,6 +251,7 @@ class DaskHost(Host):
             await asyncio.sleep(PAUSE)
 
     def _gone(self) -> RunError:
+        self.manager.cut_off(None)
         return self._error(f"its Dask worker {self.worker} is gone")
 
     async def _broken(self, future: Any) -> RunError:

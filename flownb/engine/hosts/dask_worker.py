@@ -64,6 +64,9 @@ class WorkerChannel:
         """Send a message to the notebook."""
         self._send("sent", message)
 
+    def mark(self, records: int) -> None:
+        """A worker shares no memory with the notebook."""
+
     def _send(self, what: str, message: Any = None) -> None:
         try:
             self._up.put(pickle.dumps((self.uid, what, message)), timeout=SILENCE)

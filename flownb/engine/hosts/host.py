@@ -168,6 +168,17 @@ class ThreadHost(_Local):
         super().__init__(manager, on_end)
         manager.runtime.private = True
 
+    def command(self, verb: str, *args: Any) -> None:
+        """Have a verb carried out; a loop whose event loop is held is left behind at a stop."""
+        if verb == "stop":
+            self.manager.stall.stop_by(args[0], self._leave)
+        super().command(verb, *args)
+
+    def _leave(self, what: str) -> None:
+        if not self.ended.done():
+            self.manager.leave(what)
+            self._finish()
+
     def start(self, origin: float) -> None:
         """Start the thread."""
         self.event_loop = loop = asyncio.new_event_loop()

@@ -11,13 +11,16 @@ import contextlib
 import multiprocessing
 import multiprocessing.connection
 import multiprocessing.spawn
+import os
 import pickle
 import signal
+import sys
+import tempfile
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from flownb.engine.hosts.child import main
+from flownb.engine.hosts.child import MARK, main
 from flownb.engine.hosts.host import Host
 from flownb.engine.remote.environment import Imports
 from flownb.engine.remote.pickling import PickledLoop, Shared, dump_plan, load
@@ -58,6 +61,7 @@ class ProcessHost(Host):
         self._due = 0.0
         self._deadline: threading.Timer | None = None
         self.process: Any = None
+        self._marked, self._mark_path = -1, ""  # a file: see `Pipe.mark`
         manager.send = self._send
 
     def start(self, origin: float) -> None:
@@ -128,19 +132,23 @@ class ProcessHost(Host):
     def _main(self, origin: float) -> None:
         error: BaseException | None = None
         try:
-            with _starting:
-                if self._left:
-                    return
-                here, lifeline = self._launch(origin)
-            with here, lifeline:
-                if not self._left:
-                    self._listen(here)
-                error = self._reaped(here)
+            with _mark_file() as (self._marked, self._mark_path):
+                error = self._live(origin)
         except Exception as fault:  # noqa: BLE001 - reported by the loop's state
             error = fault
             self._over = True
         if not self._left:
             self._finish(error)
+
+    def _live(self, origin: float) -> BaseException | None:
+        with _starting:
+            if self._left:
+                return None
+            here, lifeline = self._launch(origin)
+        with here, lifeline:
+            if not self._left:
+                self._listen(here)
+            return self._reaped(here)
 
     def _launch(self, origin: float) -> tuple[Connection, Connection]:
         """Start the child and give it what it needs."""
@@ -148,10 +156,10 @@ class ProcessHost(Host):
         here, there = multiprocessing.Pipe()
         watched, lifeline = multiprocessing.Pipe(duplex=False)
         with there, watched:
-            pipes = there, watched
+            ways = there, watched, self._mark_path
             self.process = context.Process(  # type: ignore[attr-defined]
                 target=main,
-                args=(*pipes, self.manager.beginning, origin, multiprocessing.get_start_method()),
+                args=(ways, self.manager.beginning, origin, multiprocessing.get_start_method()),
                 name=f"flownb {self.manager.name}",
                 daemon=True,
             )
@@ -198,9 +206,26 @@ class ProcessHost(Host):
             pass
         code = self.process.exitcode
         self.process.close()
-        if self.manager.has_reported_end or self._forced:
+        if self.manager.has_reported_end:
+            return None
+        os.lseek(self._marked, 0, os.SEEK_SET)
+        self.manager.cut_off(int.from_bytes(os.read(self._marked, MARK), sys.byteorder))
+        if self._forced:
             return None
         return RunError(f"loop {self.manager.name!r}: its process {_died(code)}")
+
+
+@contextlib.contextmanager
+def _mark_file() -> Iterator[tuple[int, str]]:
+    """Make the file of `Pipe.mark`; its name goes as soon as the child has opened it."""
+    opened, path = tempfile.mkstemp(prefix="flownb-")
+    try:
+        os.write(opened, bytes(MARK))
+        yield opened, path
+    finally:
+        os.close(opened)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)  # noqa: PTH108
 
 
 def _died(code: int) -> str:

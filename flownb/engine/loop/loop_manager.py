@@ -40,6 +40,7 @@ from flownb.engine.loop.queue_source import QueueSource
 from flownb.engine.loop.settlement import Settlement
 from flownb.engine.loop.slots import InFlight, Slots
 from flownb.engine.loop.source import FAILED_TICK, SAME
+from flownb.engine.loop.stall import StallWatch
 from flownb.engine.runtime import Runtime
 from flownb.errors import FAILS, RunError, told
 from flownb.flow.item import Item
@@ -114,6 +115,7 @@ class LoopManager:
         self.beginning = Beginning()  # where it begins; its host may know better
         self.checkpointer: Checkpointer | None = None  # of a loop with checkpoints
         self.abandoned: list[str] = []  # what was left behind when it ended
+        self.stall = StallWatch(self.runtime)
         self.cut: list[str] = []  # the nodes that were at work when it ended
         self.ending = Settlement(self)
         self.table = CallTable(
@@ -218,6 +220,19 @@ class LoopManager:
             self.life.give_up(self.runtime.error)
         elif not self.life.has_ended:
             self.life.set("stopped")
+
+    def leave(self, what: str) -> None:
+        """Leave the loop behind, from another thread: *what* holds its event loop.
+
+        Nothing that it still does is reported, and it ends when it can.
+        """
+        self.abandoned.append(what)
+        self.life.stopping = True
+        for iteration in list(self.items):
+            self.runtime.event("cancelled", self.name, iteration)
+            self.runtime.event("settled", self.name, iteration)
+        self.life.set("stopped")
+        self.runtime.stream.close()
 
     async def _work(self) -> None:
         try:
@@ -681,7 +696,8 @@ class _Nobody:
 async def run(manager: LoopManager, origin: float) -> None:
     """Run a loop, then close what it used: its threads, its queues."""
     try:
-        await manager.run(origin)
+        with manager.stall.watching():
+            await manager.run(origin)
     finally:
         manager.abandoned += await manager.runtime.threads.aclose(manager.control.moment)
         with contextlib.suppress(Exception):  # Redis may be gone by now

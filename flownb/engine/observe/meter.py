@@ -154,7 +154,7 @@ class Meter:
         self.seconds = {"work": 0.0, "wait": 0.0, "throttled": 0.0}
         self.started = self.before = 0.0  # `before`: the seconds it ran before a restart
         self.ended: float | None = None
-        self.missed = 0
+        self.missed = self.unsent = 0
         self._on: dict[str, Callable[[Fields], None]] = {
             "state": self._on_state,
             "produced": self._on_produced,
@@ -164,6 +164,7 @@ class Meter:
             "retry": self._on_retry,
             "timeout": self._on_timeout,
             "abandoned": self._on_abandoned,
+            "unsent": self._on_unsent,
         }
 
     def node(self, name: str) -> NodeMeter:
@@ -278,6 +279,9 @@ class Meter:
     def _on_abandoned(self, event: Fields) -> None:
         self.node(event[3]).abandoned += 1
 
+    def _on_unsent(self, event: Fields) -> None:
+        self.unsent += event[5] or 0
+
     def snapshot(
         self, now: float, slots: tuple[int, int, int], running: Mapping[str, int] | None = None
     ) -> LoopMetrics:
@@ -294,7 +298,7 @@ class Meter:
             failed, dropped, cancelled, c["produced"] - c["settled"],
             in_flight=in_flight, peak_in_flight=peak, max_in_flight=size,
             overruns=c["overrun"], failed_ticks=c["tick_failed"], restarts=c["restarted"],
-            missed=self.missed, unread=c["unread"],
+            missed=self.missed, unread=c["unread"], unsent=self.unsent,
             working=s["work"], waiting=s["wait"], throttled=s["throttled"],
             elapsed=(now if self.ended is None else self.ended) - self.started,
             p50=self.items.quantile(0.5), p99=self.items.quantile(0.99),

@@ -59,6 +59,11 @@ class Stream:
         self._spans = [s.on_span for s in self._all if _implements(s, "on_span")]
         self._events = [s.on_event for s in self._all if _implements(s, "on_event")]
 
+    def close(self) -> None:
+        """Reach nobody any more."""
+        self._all = []
+        self._find_hooks()
+
     def span(self, fields: Fields, output: Any = NOTHING) -> None:
         """Publish a span, given by its fields; *output* is what a node call returned."""
         span = _made(Span, fields)

@@ -114,6 +114,20 @@ class _Absence:
             self.where, self.since = event.data, event.time
 
 
+class _Stalled:
+    """Remembers which call holds the loop's event loop, and since when."""
+
+    def __init__(self) -> None:
+        self.node, self.since = "", 0.0
+
+    def on_event(self, event: Event) -> None:
+        """Look whether one does, or the event loop goes on."""
+        if event.kind == "stalled":
+            self.node, self.since = "" if event.data else event.node, event.time
+        elif event.kind == "state" and event.data[0] == "starting":
+            self.node = ""
+
+
 class _Resumed:
     """Remembers that the loop was asked to go on, until its state changes."""
 
@@ -137,11 +151,11 @@ class LoopRun:
         names = [n.name for n in plan.nodes]
         self.meter, self.history = Meter(plan.loop, names), History()
         self.outputs = Outputs({n.name: n.node.keep for n in plan.nodes})
-        self._absence, self._resumed = _Absence(), _Resumed()
+        self._absence, self._resumed, self._stalled = _Absence(), _Resumed(), _Stalled()
         self.checkpoint_writer = self._checkpoint_writer(plan, fresh=fresh)
         writers = [] if self.checkpoint_writer is None else [self.checkpoint_writer]
         self._watching = [
-            _Changes(live), self._absence, self._resumed, *writers, *live.watching
+            _Changes(live), self._absence, self._resumed, self._stalled, *writers, *live.watching
         ]  # fmt: skip
         self._released = 0  # before this start
         self.supervisor = Supervisor(plan.options.restart)
@@ -415,19 +429,25 @@ class LoopRun:
         return LoopStatus(
             self.name, self.state, self.host.pool, self._reason(), m.released,
             m.done, m.failed, m.failed_ticks, m.in_flight, m.rate, self._last_error(),
-            m.unread,
+            m.unread, m.unsent,
         )  # fmt: skip
 
     def _reason(self) -> str:
         """Say why it is paused, what it waits for, or why it has ended."""
         trouble = "" if self.checkpoint_writer is None else self.checkpoint_writer.problem
-        return self.manager.life.reason or self._away() or self._why() or trouble
+        return self.manager.life.reason or self._away() or self._held() or self._why() or trouble
 
     def _away(self) -> str:
         if self.has_ended or not self._absence.where:
             return ""
         since = self.manager.now() - self._absence.since
         return f"redis is away since {since:.0f} s ({self._absence.where})"
+
+    def _held(self) -> str:
+        if self.has_ended or not self._stalled.node:
+            return ""
+        since = self.manager.now() - self._stalled.since
+        return f"node {self._stalled.node!r} holds its event loop since {since:.0f} s"
 
     def _why(self) -> str:
         if self.manager.abandoned:

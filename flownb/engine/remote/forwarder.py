@@ -45,15 +45,23 @@ class Forwarder:
     """The one subscriber of a loop that lives elsewhere; it sends from a thread of its own.
 
     *name*: of the loop; *watched*: observers in the notebook want to see the output of every call.
+    *mark* is called with the number of records so far: who sees the last mark knows what was lost
+    with the process.
     """
 
     def __init__(
-        self, name: str, send: Callable[[bytes], Any], keep: dict[str, int], *, watched: bool
+        self,
+        name: str,
+        send: Callable[[bytes], Any],
+        keep: dict[str, int],
+        *,
+        watched: bool,
+        mark: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._send, self._watched = send, watched
         self.outputs = Outputs(keep)
         self.loop: LoopManager | None = None
-        self._backlog = Backlog(name)
+        self._backlog = Backlog(name, mark=mark)
         self._some, self._urgent = threading.Event(), threading.Event()
         self._closed = self._asked = False  # asked: somebody waits for this, and will look
         self._next_outputs = 0.0
@@ -192,8 +200,11 @@ class Backlog:
     it has to know why.
     """
 
-    def __init__(self, loop: str, most: int = MOST) -> None:
-        self._most = most
+    def __init__(
+        self, loop: str, most: int = MOST, mark: Callable[[int], None] = lambda _: None
+    ) -> None:
+        self._most, self._mark = most, mark
+        self._noted = 0  # spans and events so far
         self._lock = threading.Lock()
         self._meter = Meter(loop)
         self._early: Meter | None = None  # what was counted before a forgotten checkpoint
@@ -215,6 +226,8 @@ class Backlog:
                 record = (*record, self._meter.take())  # what was counted until then
             else:
                 self._count(*record[:2])
+                self._noted += _spans_or_events(record)
+                self._mark(self._noted)
             self._records.append((size + _RECORD, record))
             self._size += size + _RECORD
             while self._size > self._most:
@@ -236,7 +249,7 @@ class Backlog:
             self._early.merge(record[2])
             self._checkpoint.append(record[:2])  # instead of the one before
         elif record[0] != "event" or record[1][1] in _FREQUENT:
-            self._forget(record)
+            self._meter.missed += _spans_or_events(record)
         elif record[1][1] == "state":
             self._states.append(record)
         else:
@@ -245,11 +258,7 @@ class Backlog:
             while self._rare_size > self._most // _RARE:
                 size, record = self._rare.popleft()
                 self._rare_size -= size
-                self._forget(record)
-
-    def _forget(self, record: tuple[Any, ...]) -> None:
-        count = record[1].iterations * len(record[1].nodes) if record[0] == "batch" else 1
-        self._meter.missed += count
+                self._meter.missed += _spans_or_events(record)
 
     def take(self) -> list[tuple[Any, ...]]:
         """Give everything, the oldest first, and keep nothing.
@@ -268,8 +277,13 @@ class Backlog:
                     counted = []
                 else:
                     counted.append(record)
-            found += [("meter", self._meter.take()), *counted]
+            found += [("meter", self._meter.take() | {"noted": self._noted}), *counted]
             self._early, self._some, self._size, self._rare_size = None, False, 0, 0
             for kept in (self._states, self._rare, self._checkpoint, self._records):
                 kept.clear()
         return found
+
+
+def _spans_or_events(record: tuple[Any, ...]) -> int:
+    """Say of how many a record tells."""
+    return record[1].iterations * len(record[1].nodes) if record[0] == "batch" else 1

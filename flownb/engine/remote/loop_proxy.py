@@ -48,6 +48,7 @@ class LoopProxy:
         self._origin: float | None = None
         self._plans = {plan.version: plan}
         self._last: tuple[Any, ...] | None = None
+        self._noted = 0  # spans and events of which it has told
         self.open_calls: dict[tuple[Any, ...], Span] = {}
         self._takes: Final[dict[str, Callable[..., None]]] = {
             "span": self._span,
@@ -99,6 +100,7 @@ class LoopProxy:
     def _count(self, counted: dict[str, Any]) -> None:
         """Take in what the loop has counted since its last message."""
         self.made += counted["counts"].get("produced", 0)
+        self._noted = counted.get("noted", self._noted)
         self._meter.merge(counted)
         if counted["missed"] and not self._has_warned:
             self._has_warned = True
@@ -144,6 +146,19 @@ class LoopProxy:
         self.event("log", data=LogLine(self.now(), self.name, "", -1, "warning", text))
 
     # -- how it ends -----------------------------------------------------------
+
+    def cut_off(self, noted: int | None) -> None:
+        """Tell what was lost with its process; *noted*: spans and events it had, if known."""
+        unsent = None if noted is None else noted - self._noted
+        if unsent != 0:
+            count = "an unknown number of" if unsent is None else f"{unsent:,}"
+            self._warn(
+                f"{count} calls, events and log lines were lost: its process had not sent them"
+            )
+            self.event("unsent", data=unsent)
+        if open_items := len(self._meter.began):
+            again = "; their messages are read again" if self.plan.reads else ""
+            self._warn(f"{open_items:,} items were under way when its process ended{again}")
 
     def lose(self) -> None:
         """Count what was open when its process ended as cancelled: nobody works on it."""

@@ -33,10 +33,13 @@ if TYPE_CHECKING:
 
 
 class Channel(Protocol):
-    """The way between a loop and its notebook; both methods block."""
+    """The way between a loop and its notebook; sending and receiving block."""
 
     def send(self, message: bytes) -> Any:
         """Send a message up; OSError when nobody listens any more."""
+
+    def mark(self, records: int) -> None:
+        """Leave, for a notebook that outlives this process, how many records there were."""
 
     def receive(self) -> tuple[Any, ...]:
         """Give the next thing that is asked; EOFError when nobody can ask any more."""
@@ -57,11 +60,14 @@ class LoopServer:
         self._shared = Shared()
         self._shared.add_plan(pickled.plan)
         keep = {n.name: n.node.keep for n in pickled.plan.nodes}
-        self._forwarder = Forwarder(pickled.plan.loop, channel.send, keep, watched=pickled.watched)
+        self._forwarder = Forwarder(
+            pickled.plan.loop, channel.send, keep, watched=pickled.watched, mark=channel.mark
+        )
         self.manager = self._manager()
         self.manager.beginning = beginning
         self._forwarder.loop = self.manager
         self._event_loop = asyncio.new_event_loop()
+        self._lock, self._is_over = threading.Lock(), False
 
     def _manager(self) -> LoopManager:
         pickled, plan = self._pickled, self._pickled.plan
@@ -90,9 +96,26 @@ class LoopServer:
         threading.Thread(target=self._obey, name="flownb commands", daemon=True).start()
         HERE.set(self.manager.runtime.spot)
         error = drive(self.manager, self._event_loop, origin)
-        self.manager.conclude(error)
+        if self._may_report():
+            self.manager.conclude(error)
+            self._report_end()
+
+    def _may_report(self) -> bool:
+        """Whether nobody has reported the end yet."""
+        with self._lock:
+            first, self._is_over = not self._is_over, True
+        return first
+
+    def _report_end(self) -> None:
         last = ("ended", self.manager.abandoned, pack_error(self.manager.error))
         self._forwarder.close(last)
+
+    def _leave(self, what: str) -> None:
+        """Report the end of a loop whose event loop is held, and leave it behind."""
+        if self._may_report():
+            self.manager.leave(what)
+            self._report_end()
+            self.on_orphaned()
 
     def _obey(self) -> None:
         with contextlib.suppress(EOFError, OSError):
@@ -107,7 +130,10 @@ class LoopServer:
     def _asked(self, verb: str, *args: Any) -> None:
         if verb == "apply":
             self._post(self._apply, args[0])
-        elif verb in VERBS:
+            return
+        if verb == "stop":
+            self.manager.stall.stop_by(args[0], self._leave)
+        if verb in VERBS:
             self._post(self.manager.command, verb, *args)
 
     def _post(self, verb: Callable[..., Any], *args: Any) -> None:

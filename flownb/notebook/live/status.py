@@ -44,11 +44,13 @@ def status_line(status: Status, kind: str) -> str:
     """Say in one line where all loops stand; it ends with the errors."""
     loops = ", ".join(f"{s.loop} {s.state} {s.iterations:,}" for s in status.loops)
     edits = f"; {_count(status.unapplied, 'edit')} not applied" if status.unapplied else ""
+    unsent = sum(s.unsent for s in status.loops)
+    lost = f"; {_count(unsent, 'record')} lost with a process" if unsent else ""
     timed = "; timed out" if status.timed_out else ""
     errors = [told for s in status.loops if (told := _last_error(s))]
     last = f", last: {brief(errors[-1], _ROOM)}" if errors else ""
     found = _count(status.errors, "error") + last
-    return f"{kind}({status.graph!r}: {loops}{edits}{timed}; {found})"
+    return f"{kind}({status.graph!r}: {loops}{edits}{timed}{lost}; {found})"
 
 
 def _last_error(s: LoopStatus) -> str:

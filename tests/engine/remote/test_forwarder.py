@@ -206,3 +206,29 @@ def test_the_newest_checkpoint_outlives_a_backlog_that_is_full():
     kept = [record[1][0] for record in backlog.take() if record[0] == "checkpoint"]
     assert kept == [49]
     assert not backlog.take()
+
+
+@given(stories.map(list), st.data())
+def test_what_was_not_sent_when_a_process_died_is_counted_and_told(what, data):
+    marks, there = [0], Notebook()
+    backlog = Backlog("p", mark=marks.append)
+    sent = unsent = 0
+    for x in what:
+        told([x], backlog.add)
+        unsent += len(list(x.spans())) if isinstance(x, Batch) else 1
+        if data.draw(st.integers(0, 5)) == 0:
+            there.fetch(backlog.take())
+            sent, unsent = sent + unsent, 0
+    under_way = len(there.meter.began)
+    there.proxy.cut_off(marks[-1])
+    there.proxy.conclude(RuntimeError("killed"))
+    events = [e.data for e in there.history.events if e.kind == "unsent"]
+    assert events == [unsent] * bool(unsent)
+    m = there.meter.snapshot(99.0, there.proxy.slots.figures)
+    assert (m.unsent, m.open) == (unsent, 0)
+    texts = [line.text for line in there.history.logs]
+    assert len(texts) == bool(unsent) + bool(under_way)
+    assert all(
+        str(number) in text
+        for number, text in zip(filter(None, (unsent, under_way)), texts, strict=True)
+    )

@@ -94,6 +94,41 @@ async def test_what_a_killed_child_had_under_way_is_not_under_way_any_more():
 
 
 @live
+async def test_what_died_with_a_child_is_told_in_the_log_and_the_status(tmp_path, monkeypatch):
+    """The notebook looks away until the pipe is full; then the child is killed."""
+    done, looks, take = tmp_path / "done", threading.Event(), ProcessHost._take
+
+    def look_away(self, here):
+        looks.wait(50)
+        return take(self, here)
+
+    def work(n, path=str(done)):
+        with open(path, "a") as file:  # noqa: PTH123
+            file.write(".")
+        if n == 3000:
+            time.sleep(60)
+        if n % 2:
+            raise ValueError(n)
+
+    monkeypatch.setattr(ProcessHost, "_take", look_away)
+    orch = one(range(4000), work, pool="process").start()
+    try:
+        await until(lambda: done.exists() and done.stat().st_size == 3001, patience=45)
+        orch._live.loop_runs["days"].host.process.kill()
+    finally:
+        looks.set()
+    await until(lambda: orch.status()["days"].state == "error", patience=20)
+    status, m = orch.status(), orch.metrics()["days"]
+    assert m.failed < 1500
+    assert status["days"].unsent == m.unsent > 1500 - m.failed
+    assert f"; {m.unsent:,} records lost with a process; " in repr(status)
+    assert any(line.text.startswith(f"{m.unsent:,} calls, events") for line in orch.logs())
+    events = orch._live.loop_runs["days"].history.events
+    assert [e.data for e in events if e.kind == "unsent"] == [m.unsent]
+    await orch.stop()
+
+
+@live
 async def test_a_loop_whose_notebook_looks_away_goes_on_within_bounds(tmp_path, monkeypatch):
     """Its telling would take 300 MB; the counters are exact all the same, and the gap is told."""
     done, looks, take = tmp_path / "done", threading.Event(), ProcessHost._take
