@@ -64,6 +64,7 @@ class OneShot(Workflow):
         self._once: tuple[Any, LoopPlan, deque[list[Runner]]] | None = None
         self._last_start: Orchestrator | None = None
         self._store: Any = None
+        self._canvas: Any = None  # where edit() has put the nodes, and what can be undone
         self._stepped: dict[str, Any] = {}  # what nodes tried by step() passed on last
 
     def __getstate__(self) -> dict[str, Any]:
@@ -76,6 +77,7 @@ class OneShot(Workflow):
         own["nodes"] = {name: with_own_limit(node) for name, node in self.nodes.items()}
         own["_parts"] = {k: replace(p, nodes=dict(p.nodes)) for k, p in self._parts.items()}
         nothing_ran = {"last_run": None, "_last_start": None, "_once": None, "_store": None}
+        nothing_ran["_canvas"] = None
         return {**own, **nothing_ran, "_stepped": {}}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
