@@ -64,7 +64,6 @@ class OneShot(Workflow):
         self._once: tuple[Any, LoopPlan, deque[list[Runner]]] | None = None
         self._last_start: Orchestrator | None = None
         self._store: Any = None
-        self._canvas: Any = None  # where edit() has put the nodes, and what can be undone
         self._stepped: dict[str, Any] = {}  # what nodes tried by step() passed on last
 
     def __getstate__(self) -> dict[str, Any]:

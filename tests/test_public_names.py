@@ -287,8 +287,8 @@ def test_every_error_of_the_package_can_be_imported_from_one_place():
 # What a node of yours gives or was given, and what the views and pictures of upper layers are.
 YOURS = {
     *("call", "config", "outputs", "pop", "run", "setup", "step", "teardown", "value"),
-    *("dag", "dashboard", "explore", "live_timeline", "logs_view", "plot", "snapshot", "view"),
-    *("queues", "to_networkx"),
+    *("dag", "dashboard", "edit", "explore", "live_timeline", "logs_view", "plot", "snapshot"),
+    *("queues", "to_networkx", "view"),
 }
 
 

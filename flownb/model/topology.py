@@ -48,6 +48,7 @@ class Topology:
         self.drawing: Any = None  # the React Flow JSON that it was read from
         self.version = 0
         self._places: dict[str, tuple[float, float]] = {}  # where edit() has put nodes, in pixels
+        self._canvas: Any = None  # what edit() can undo
         self._frames: dict[str, Frame] = {}  # what edit() has drawn around some of them, by id
 
     @property

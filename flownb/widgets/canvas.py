@@ -22,6 +22,7 @@ from flownb.notebook.graph.scene import box_size, draw, line_words, scene
 from flownb.notebook.graph.thumbnail import image, thumbnail
 from flownb.notebook.picture.text import brief, clean, shorten
 from flownb.notebook.repr import page
+from flownb.reactflow.exporter import to_react_flow
 from flownb.reactflow.redraw import own_tools
 from flownb.validate.check import validate
 from flownb.widgets.canvas_document import CanvasDocument, Piece, document_of
@@ -42,8 +43,8 @@ if TYPE_CHECKING:
 
     from flownb.engine.orchestrator.orchestrator import Orchestrator
     from flownb.explain.explanation import Explanation
-    from flownb.graph import Graph
     from flownb.model.nodes import Kind
+    from flownb.model.workflow import Workflow
     from flownb.notebook.picture.shapes import Picture, Point
 
 MIME: Final = "application/vnd.flownb.flow+json"
@@ -62,8 +63,9 @@ class Canvas(Part):
 
     name: ClassVar[str] = "canvas"
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Workflow) -> None:
         self._graph, self._drawing = graph, document_of(graph)
+        self._starts: Any = graph  # a `Graph`, which stands above: its verbs that run it
         self._heard: dict[str, int] = {}
         self._said: dict[str, Any] = {}  # what a command has answered
         self._chosen: dict[str, Any] = {}
@@ -203,7 +205,7 @@ class Canvas(Part):
         return found
 
     def _orch(self) -> Orchestrator | None:
-        now = running().get(self._graph.name) or self._graph._last_start
+        now = running().get(self._graph.name) or self._starts._last_start
         return now if now is not None and now.workflow is self._graph else None
 
     def _read(self, orch: Orchestrator) -> DagState:
@@ -318,7 +320,7 @@ class Canvas(Part):
             "undo": lambda _: drawing.undo(),
             "redo": lambda _: drawing.redo(),
             "targets": self._targets,
-            "run": lambda _: self._graph.start(),
+            "run": lambda _: self._starts.start(),
             "apply": lambda _: self._apply(),
             "python": lambda c: self._tell(c, python_code(self._graph)),
             "json": lambda c: self._tell(c, self.json()),
@@ -406,7 +408,7 @@ class Canvas(Part):
 
     def document(self) -> dict[str, Any]:
         """Give the drawing as React Flow has it; functions without a name have one here."""
-        return self._graph.to_react_flow(tools=own_tools(self._graph))
+        return to_react_flow(self._graph, tools=own_tools(self._graph))
 
     def json(self) -> str:
         """Give the drawing as the text of a file."""

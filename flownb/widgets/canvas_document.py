@@ -32,7 +32,6 @@ from flownb.reactflow.hand_places import read_places
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from flownb.graph import Graph
     from flownb.model.nodes import Kind, Node
     from flownb.model.workflow import Workflow
     from flownb.notebook.picture.shapes import Point
@@ -601,7 +600,7 @@ def _moved_to(edges: dict[Any, Any], key: Any, place: int) -> dict[Any, Any]:
     return {k: edges[k] for k in order}
 
 
-def document_of(graph: Graph) -> CanvasDocument:
+def document_of(graph: Workflow) -> CanvasDocument:
     """Give the one drawing of a graph: every view of it edits the same, and shares its history."""
     if graph._canvas is None:
         graph._canvas = CanvasDocument(graph)

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from flownb.engine.orchestrator.orchestrator import Orchestrator
-    from flownb.graph import Graph
     from flownb.model.workflow import Workflow
     from flownb.widgets.part import Command, Part
 
@@ -69,7 +68,7 @@ def open_explorer(graph: Workflow) -> Live:
     return live
 
 
-def open_canvas(graph: Graph) -> Live:
+def open_canvas(graph: Workflow) -> Live:
     """Make a canvas of a graph: it follows what is edited in code, and what runs."""
     live = Live(
         [Canvas(graph)], home=_event_loop(), title=graph.name,
@@ -79,7 +78,7 @@ def open_canvas(graph: Graph) -> Live:
     return live
 
 
-def _ask_what_runs(graph: Graph, verb: str, command: Command) -> None:
+def _ask_what_runs(graph: Workflow, verb: str, command: Command) -> None:
     orch = running().get(graph.name)
     if orch is not None and orch.workflow is graph:
         _ask(getattr(orch, verb), command)

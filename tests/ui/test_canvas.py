@@ -60,6 +60,7 @@ def drag(page: Any, start: tuple[float, float], end: tuple[float, float], steps:
 
 
 def middle(locator: Any) -> tuple[float, float]:
+    locator.scroll_into_view_if_needed()
     box = locator.bounding_box()
     return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
@@ -178,4 +179,94 @@ def test_a_workflow_is_drawn_run_watched_and_copied_as_code(
     assert printed(page, 5) == "True False"
     page.reload()
     page.wait_for_selector(f"{PANEL} .jp-CodeCell")
+    assert errors == []
+
+
+DRAWN = """
+from flownb import Graph
+
+graph = Graph("keys").add_producer("days").add_node("check").add_edge("days", "check")
+graph.add_node("rank").add_edge("days", "rank")
+"""
+
+
+def test_no_key_of_the_canvas_reaches_the_notebook_and_none_of_a_cell_reaches_the_canvas(
+    page: Any, lab: Callable[..., str], tmp_path: Path
+) -> None:
+    errors = opened(page, lab(written(tmp_path / "keys.ipynb", DRAWN, "graph.edit()", FACTS)))
+    run_cell(page, 0)
+    run_cell(page, 1, ".flownb-node")
+    node(page, "check").click()
+    for key in ("b", "x", "d", "d", "z", "y", "m", "1", "a"):
+        page.keyboard.press(key)
+    page.keyboard.press("Escape")  # the menu that "a" has opened
+    assert page.locator(f"{PANEL} .jp-CodeCell").count() == 3
+
+    page.keyboard.press("ArrowLeft")  # along the edge
+    page.wait_for_selector(".flownb-node.flownb-chosen[data-id=days]")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("t")
+    page.wait_for_selector(".flownb-node[data-id=check] > .fnb-non_blocking")
+    page.keyboard.press("Shift+ArrowDown")
+    page.wait_for_selector("[aria-label='undo move check']")
+    page.keyboard.press("l")  # link: walk to the end with the arrows, then Enter
+    page.keyboard.press("ArrowDown")
+    page.wait_for_selector(".flownb-node.flownb-chosen[data-id=rank]")
+    page.keyboard.press("Enter")
+    linked(page, "days -> check", "days -> rank", "check -> rank")
+    page.keyboard.press("Control+c")
+    page.keyboard.press("Control+v")
+    node(page, "rank_2").wait_for()
+    page.wait_for_selector(".flownb-node.flownb-chosen[data-id=rank_2]")
+    page.keyboard.press("Delete")
+    node(page, "rank_2").wait_for(state="detached")
+    page.keyboard.press("Control+z")  # though the box that had the focus is gone
+    node(page, "rank_2").wait_for()
+    page.keyboard.press("Control+Shift+z")
+    node(page, "rank_2").wait_for(state="detached")
+
+    page.locator(f"{PANEL} .jp-CodeCell").nth(2).locator(".jp-InputPrompt").click()
+    page.keyboard.press("Escape")
+    page.keyboard.press("Delete")
+    page.keyboard.press("Control+z")
+    assert printed(page, 2).endswith("['days -> check', 'days -> rank', 'check -> rank']")
+    assert errors == []
+
+
+def test_two_views_and_a_reloaded_page_show_the_same_drawing(
+    page: Any, lab: Callable[..., str], tmp_path: Path
+) -> None:
+    book = written(tmp_path / "views.ipynb", DRAWN, "graph.edit()", "graph.edit()", FACTS)
+    errors = opened(page, lab(book))
+    run_cell(page, 0)
+    run_cell(page, 1, ".flownb-node")
+    run_cell(page, 2, ".flownb-node")
+    first, second = (page.locator(".flownb-canvas").nth(i) for i in (0, 1))
+    start = middle(first.locator("[data-id=check] .fnb-name"))
+    drag(page, start, (start[0] + 60, start[1] + 70))
+    first.locator("[aria-label='undo move check']").wait_for()
+    second.locator("[aria-label='undo move check']").wait_for()
+    places = "all => all.map(one => one.dataset.id + one.getAttribute('transform')).sort()"
+    moved = first.locator(".flownb-node").evaluate_all(places)
+    assert second.locator(".flownb-node").evaluate_all(places) == moved
+    second.locator("[data-id=check]").click()
+    page.keyboard.press("Delete")
+    first.locator("[data-id=check]").wait_for(state="detached")
+    second.locator("[aria-label='undo delete check']").click()
+    first.locator("[data-id=check]").wait_for()
+
+    page.wait_for_timeout(2500)  # what stays is drawn again a moment after the last edit
+    page.keyboard.press("Control+s")
+    page.wait_for_selector("text=Saving completed")
+    saved = json.loads((lab.home / "views.ipynb").read_text())  # type: ignore[attr-defined]
+    [still, _] = [output["data"] for output in saved["cells"][1]["outputs"]]
+    flow = json.loads(still["application/vnd.flownb.flow+json"])
+    assert [one["id"] for one in flow["nodes"]] == ["days", "check", "rank"]
+    page.reload()
+    page.wait_for_selector(f"{PANEL} .jp-CodeCell")
+    page.wait_for_selector("text=| Idle")
+    run_cell(page, 1, ".flownb-node")
+    again = page.locator(".flownb-canvas").first
+    again.locator("[aria-label='undo delete check']").wait_for(state="detached")
+    assert again.locator(".flownb-node").evaluate_all(places) == moved
     assert errors == []
