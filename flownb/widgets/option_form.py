@@ -1,7 +1,8 @@
 """Which fields does the form of a node, an edge or a loop have, and what is typed there?
 
-The fields come from the JSON schema of the graph's own document, those of a class node from
-its `Config`; what is typed goes through the builder's rules, so a mistake is said as in code.
+The fields come from the JSON schema of the graph's own document, those of a class node from its
+`Config`, the words about them from React Flow's dialect; what is typed goes through the builder's
+rules, so a mistake is said as in code.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from flownb.model.nodes import BaseNode, OwnLimit, QueueNode, QueueReader
 from flownb.model.policies import OTHERWISE, Limit, Retry
 from flownb.model.workflow import Workflow
 from flownb.notebook.picture.text import brief
+from flownb.reactflow.dialect import DATA, EdgeData
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,36 +56,7 @@ _FIRST: Final = ("every", "takes", "timeout", "retry", "join", "limit", "descrip
 _NOT_HERE: Final = {"self", "name", "fn", "source", "predicate", "kind", "queue"}
 _ONLY_CODE: Final = {"fake", "model", "condition", "resources", "checkpoint"}
 _PARTS: Final[Mapping[str, type[BaseModel]]] = {"retry": RetryDoc, "limit": LimitDoc}
-_HELP: Final = {
-    "fn": "the function that is called: a tool, or a function of this notebook",
-    "every": "seconds between two items; empty: as soon as the await set is done",
-    "takes": "seconds it takes in a simulation",
-    "timeout": "seconds, for each attempt",
-    "retry.on": "the error to try again after, such as ValueError",
-    "retry.attempts": "how often it is tried, the first time included",
-    "retry.wait_initial": "seconds before the second attempt",
-    "limit.concurrency": "calls at once",
-    "limit.per_second": "starts a second",
-    "join": "with several edges in: wait for all, run for each, take the first, or a number",
-    "on_error": "skip, dead_letter, pause or stop; in a run that ends also a node's name",
-    "keep": "how many last outputs are kept",
-    "cache": "true, or how many results to keep: equal input, no second call",
-    "config": "what the function finds as ctx.config, as JSON",
-    "description": "a word for the picture",
-    "over": "the key of the state whose elements it is called for",
-    "into": "the key that takes what it gave",
-    "fail": "in simulations: the probability that a call fails",
-    "max_iterations": "how often it may run in a cycle",
-    "maxlen": "messages it holds; empty: any number",
-    "prefetch": "messages fetched at once",
-    "visibility_timeout": "seconds of silence after which another reader gets the message",
-    "when": "the verdict for which this edge is taken",
-    "copy": "deep-copy the payload on this edge",
-    "max_in_flight": "items whose detached work may be unfinished",
-    "await_policy": "what the producer waits for",
-    "pool": "where the loop lives",
-    "persistence_interval": "seconds between two checkpoints",
-}
+_WHAT: Final = "the function that is called: a tool, or a function of this notebook"
 
 
 @cache
@@ -123,7 +96,7 @@ def _resolved(schema: Mapping[str, Any], defs: Mapping[str, Any]) -> Mapping[str
     return defs.get(reference.rpartition("/")[2], {}) if reference else schema
 
 
-def _field(name: str, doc: Any, option: str, value: Any) -> Field:
+def _field(name: str, doc: Any, option: str, value: Any, *said: Any) -> Field:
     schema = _schema(doc)
     found = schema["properties"].get(option, {})
     made = {
@@ -132,7 +105,7 @@ def _field(name: str, doc: Any, option: str, value: Any) -> Field:
         **editor(found, schema.get("$defs", {})),
     }
     made["value"], made["default"] = _shown(value), found.get("default")
-    made |= {"help": _HELP[name]} if name in _HELP else {}
+    made |= _help(option, *said)
     return made
 
 
@@ -176,7 +149,7 @@ def _called(graph: Workflow, node: Node) -> Iterator[Field]:
         yield {
             "name": "fn", "label": "function", "type": "open", "may_be_empty": True,
             "value": _shown(node.fn) if own or not callable(node.fn) else _name_of(node.fn),
-            "default": None, "choices": list(callables()), "help": _HELP["fn"],
+            "default": None, "choices": list(callables()), "help": _WHAT,
         }  # fmt: skip
 
 
@@ -195,17 +168,21 @@ def _settings(node: Node) -> Iterator[Field]:
 
 def _fields_of(node: Node, name: str) -> Iterator[Field]:
     if node.queue is not None:
-        yield _field(f"queue.{name}", QueueDoc, name, getattr(node.queue, name)) | _help(name)
+        yield _field(f"queue.{name}", QueueDoc, name, getattr(node.queue, name), DATA["queue"])
     elif node.reader is not None:
-        yield _field(f"reader.{name}", ReaderDoc, name, getattr(node.reader, name)) | _help(name)
+        yield _field(
+            f"reader.{name}", ReaderDoc, name, getattr(node.reader, name), DATA["queue_reader"]
+        )
     elif name in _PARTS:
         yield from _part(name, getattr(node, name))
     else:
-        yield _field(name, NodeDoc, name, getattr(node, name))
+        yield _field(name, NodeDoc, name, getattr(node, name), DATA[node.kind])
 
 
-def _help(name: str) -> Field:
-    return {"help": _HELP[name]} if name in _HELP else {}
+def _help(option: str, *said: Any) -> Field:
+    """Give what the dialect of React Flow's JSON says of an option."""
+    words = [f.description for one in said if (f := one.model_fields.get(option)) and f.description]
+    return {"help": words[0]} if words else {}
 
 
 def _part(name: str, value: Any) -> Iterator[Field]:
@@ -239,15 +216,18 @@ def loop_form(graph: Workflow, loop: str) -> list[Field]:
     """Give the fields of a loop."""
     options = graph.loop_options(loop)
     names = [n for n in LoopDoc.model_fields if n not in _ONLY_CODE]
-    return [_field(name, LoopDoc, name, getattr(options, name)) for name in names]
+    return [_field(name, LoopDoc, name, getattr(options, name), DATA["producer"]) for name in names]
 
 
 def edge_form(graph: Workflow, ends: tuple[str, str]) -> list[Field]:
     """Give the fields of an edge."""
     edge = graph.edges[ends]
-    when = _field("when", EdgeDoc, "when", edge.when)
+    when = _field("when", EdgeDoc, "when", edge.when, EdgeData)
     when |= {"type": "open", "choices": ["true", "false", "otherwise"], "may_be_empty": True}
-    plain = [_field(name, EdgeDoc, name, getattr(edge, name)) for name in ("copy", "description")]
+    plain = [
+        _field(name, EdgeDoc, name, getattr(edge, name), EdgeData)
+        for name in ("copy", "description")
+    ]
     return [when, *plain]
 
 
