@@ -419,6 +419,17 @@ class Graph(OneShot, Shown):
 
         return open_explorer(self)
 
+    def edit(self) -> Any:
+        """Draw the graph by hand: add nodes, link them, set their options, run it and watch.
+
+        A widget on which every gesture is an edit of this graph, at once, as a call of the
+        builder would be; what runs follows with "apply". What is edited in code shows on the
+        canvas, and undo covers both. "Python" gives the builder code that makes this graph.
+        """
+        from flownb.widgets.views import open_canvas
+
+        return open_canvas(self)
+
     def draw(self) -> str:
         """Draw the graph as the text of an SVG file."""
         return self.svg()

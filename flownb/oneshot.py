@@ -79,6 +79,7 @@ class OneShot(Workflow):
         own["nodes"] = {name: with_own_limit(node) for name, node in self.nodes.items()}
         own["_parts"] = {k: replace(p, nodes=dict(p.nodes)) for k, p in self._parts.items()}
         nothing_ran = {"last_run": None, "_last_start": None, "_once": None, "_store": None}
+        nothing_ran["_canvas"] = None
         return {**own, **nothing_ran, "_stepped": {}}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:

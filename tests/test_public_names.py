@@ -44,12 +44,13 @@ _ELSEWHERE = {
 SHOWN = {"svg", "plot"}
 OFFERED = {
     "Graph": """
-        add_conditional_edges add_edge add_if add_node add_producer add_queue add_queue_reader
-        aresume arun clear_cache compare draw drawing edges entry_points explain explore
-        flow_edges from_dict from_networkx from_react_flow include is_queue_edge last_run
-        loop_options name node nodes options plan producer producers queue_links reducers
-        remove_edge remove_node resume run set_entry_point set_loop simulate start state_model step
-        sweep to_dict to_networkx to_react_flow unlinked use validate version
+        add_conditional_edges add_edge add_if add_node add_producer add_queue
+        add_queue_reader aresume arun clear_cache compare draw drawing edges edit entry_points
+        explain explore flow_edges from_dict from_networkx from_react_flow include
+        is_queue_edge last_run loop_options name node nodes options plan producer producers
+        queue_links reducers remove_edge remove_node rename_node resume run set_entry_point
+        set_loop simulate start state_model step sweep to_dict to_networkx to_react_flow
+        unlinked use validate version
     """,
     "Orchestrator": """
         apply cancel dag dashboard explain failures is_over live_timeline logs logs_view metrics
@@ -286,8 +287,8 @@ def test_every_error_of_the_package_can_be_imported_from_one_place():
 # What a node of yours gives or was given, and what the views and pictures of upper layers are.
 YOURS = {
     *("call", "config", "outputs", "pop", "run", "setup", "step", "teardown", "value"),
-    *("dag", "dashboard", "explore", "live_timeline", "logs_view", "plot", "snapshot", "view"),
-    *("queues", "state", "to_networkx"),
+    *("dag", "dashboard", "edit", "explore", "live_timeline", "logs_view", "plot", "snapshot"),
+    *("queues", "state", "to_networkx", "view"),
 }
 
 

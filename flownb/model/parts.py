@@ -42,10 +42,13 @@ class Part:
     @classmethod
     def of(cls, graph: Topology, prefix: str) -> Part:
         """Give all names of *graph* the prefix; START and END are the same everywhere."""
+        return cls.renamed(
+            graph, lambda name: name if name in {START, END} else prefix + name, prefix
+        )
 
-        def named(name: str) -> str:
-            return name if name in {START, END} else prefix + name
-
+    @classmethod
+    def renamed(cls, graph: Topology, named: Callable[[str], str], prefix: str = "") -> Part:
+        """Give every name of *graph* the one that *named* says."""
         nodes = [_renamed(node, graph, named) for node in graph.nodes.values()]
         edges = [
             replace(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from flownb.errors import GraphError, did_you_mean
@@ -16,6 +17,16 @@ from flownb.model.nodes import BaseNode, Node, checked_name, node_name
 
 if TYPE_CHECKING:
     from flownb.model.edges import Edge
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A group that is only drawn: a label, the names of its nodes, and whether it is folded."""
+
+    label: str
+    members: tuple[str, ...]
+    folded: bool = False
+
 
 NodeRef = str | Callable[..., Any] | BaseNode | Node
 Targets = Mapping[Any, NodeRef] | Iterable[NodeRef] | None
@@ -36,6 +47,9 @@ class Topology:
         self.unlinked: set[str] = set()  # what edits have cut off
         self.drawing: Any = None  # the React Flow JSON that it was read from
         self.version = 0
+        self._places: dict[str, tuple[float, float]] = {}  # where edit() has put nodes, in pixels
+        self._canvas: Any = None  # what edit() can undo
+        self._frames: dict[str, Frame] = {}  # what edit() has drawn around some of them, by id
 
     @property
     def producers(self) -> tuple[str, ...]:

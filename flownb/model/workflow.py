@@ -11,6 +11,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
+from copy import copy as copied
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise, product
@@ -73,6 +74,8 @@ _REDUCERS: Final = Rule(
     ),
 )
 _PART: Final = instance("give a Graph", Topology)
+_EDITED: Final = ("nodes", "edges", "options", "entry_points", "unlinked", "_parts")
+_DRAWN: Final = ("_places", "_frames")
 _PREFIX: Final = instance("give a text to put before each name", str)
 
 
@@ -440,6 +443,47 @@ class Workflow(Topology):
                 self._drop(one)
         return self
 
+    def rename_node(self, name: NodeRef, new: str) -> Self:
+        """Give a node another name: its place, its edges and its loop's options stay.
+
+        What runs goes on under the old name until `apply()`. GraphError when *new* is taken.
+
+        >>> graph = Workflow("g").add_producer("days").add_node("chekc").add_edge("days", "chekc")
+        >>> [str(edge) for edge in graph.rename_node("chekc", "check").edges.values()]
+        ['days -> check']
+        """
+        old = self._known(self._ref(name), "rename_node")
+        new = checked_name(new, f"rename_node({old!r})")
+        if new == old:
+            return self
+        node = self.nodes[old]
+        check_name(self, replace(node, name=new))
+        if old == END or node.router is not None:
+            msg = f"rename_node({old!r}): the builder itself has given this name"
+            raise GraphError(msg)
+        if new in self.nodes:
+            msg = f"rename_node({old!r}): there is a node {new!r} already"
+            raise GraphError(msg)
+        made = Part.renamed(self, lambda known: new if known == old else known)
+        self.nodes, self.edges, self.options = made.nodes, made.edges, made.options
+        self.entry_points, self.unlinked = made.entry_points, made.unlinked
+        for part in self._parts.values():
+            part.nodes.pop(old, None)
+        if old in self._places:
+            self._places[new] = self._places.pop(old)
+        self.version += 1
+        return self
+
+    def _contents(self) -> dict[str, Any]:
+        """Copy what edits change, for `_restore`; nodes and edges themselves never do."""
+        return _copies({name: vars(self)[name] for name in (*_EDITED, *_DRAWN)})
+
+    def _restore(self, kept: dict[str, Any]) -> None:
+        """Hold again what `_contents` gave: one edit more, if more than places are others."""
+        now = self._contents()
+        self.version += any(not _is_kept(now[name], kept[name]) for name in _EDITED)
+        vars(self).update(_copies(kept))
+
     def _drop(self, name: str) -> None:
         del self.nodes[name]
         self.edges = {k: e for k, e in self.edges.items() if name not in k}
@@ -715,3 +759,22 @@ class Workflow(Topology):
         self.state_model, self.reducers = model or came, {**own, **brought}
         self.version += before != (self.state_model, self.reducers)
         return replace(part, reducers=brought, state_model=came)
+
+
+def _is_kept(now: Any, kept: Any) -> bool:
+    """Whether both hold the very same, in the same order: what is in a graph is never changed."""
+    if isinstance(now, dict) and isinstance(kept, dict):
+        mine, theirs = list(now.items()), list(kept.items())
+        return len(mine) == len(theirs) and all(
+            a == c and (b is d or _is_kept(b, d))
+            for (a, b), (c, d) in zip(mine, theirs, strict=True)
+        )
+    if isinstance(now, (list, set, bool, int, float, str)):
+        return type(now) is type(kept) and bool(now == kept)
+    return now is kept or (isinstance(now, Part) and now.nodes == kept.nodes)
+
+
+def _copies(contents: dict[str, Any]) -> dict[str, Any]:
+    parts = contents["_parts"].items()
+    own = {key: replace(part, nodes=dict(part.nodes)) for key, part in parts}
+    return {**{name: copied(value) for name, value in contents.items()}, "_parts": own}

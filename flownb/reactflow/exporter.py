@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from flownb.model.document.encode import write
 from flownb.model.nodes import same
 from flownb.reactflow.dialect import VERSION
+from flownb.reactflow.hand_places import write_places
 from flownb.reactflow.importer import ABOUT
 from flownb.reactflow.spelling import kind_of, option
 
@@ -54,6 +55,7 @@ class _Exporter:
         flow["nodes"] = self._nodes(flow["nodes"])
         flow["edges"] = self._edges(flow["edges"])
         self._place(flow["nodes"])
+        write_places(flow["nodes"], self.graph, self._id)
         self._about(flow)
         return whole  # type: ignore[no-any-return]
 

@@ -77,7 +77,7 @@ class Live(anywidget.AnyWidget):
         self._timer: asyncio.TimerHandle | None = None
         self._whole_at, self._error, self._ticking = 0.0, "", False
         self._eager_until = 0.0
-        self._still = Still(self.still)
+        self._still = Still(self.still, self.data)
         super().__init__(scene=self._scenes(), state=self._found())
         self.on_msg(self._on_command)
         self.observe(self._chosen, "selection")
@@ -102,6 +102,7 @@ class Live(anywidget.AnyWidget):
         """Send what has changed since it was last sent."""
         if any(part.version() != self._versions[name] for name, part in self._parts.items()):
             self.scene = self._scenes()
+            self._still.hasten()
             sending.shared.spend(_size(self.scene))
         found = self._found()
         patch = {k: v for k, v in found.items() if self.state.get(k, _NOWHERE) != v}
@@ -121,6 +122,10 @@ class Live(anywidget.AnyWidget):
     def still(self) -> str:
         """Give the present picture of every part as HTML that needs no kernel."""
         return "".join(part.still() for part in self._parts.values())
+
+    def data(self) -> dict[str, Any]:
+        """Give what else stays in the notebook, by mime type."""
+        return {kind: one for part in self._parts.values() for kind, one in part.data().items()}
 
     # -- ticking ---------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from flownb.widgets.monitor import Reading, monitor_of
 from flownb.widgets.part import Part, shapes
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable
+    from collections.abc import Hashable, Iterable, Mapping
 
     from flownb.engine.orchestrator.loop_run import LoopRun
     from flownb.engine.orchestrator.orchestrator import Orchestrator
@@ -73,16 +73,8 @@ class Dag(Part):
 
     def state(self) -> dict[str, Any]:
         """Give every node and queue by the id of its box, every loop by its number, the waits."""
-        now = self._reading.now()
         ids = {box.name: box.id for box in self._scene.boxes}
-        found: dict[str, Any] = {
-            ids[name]: [*node] for name, node in now.nodes.items() if name in ids
-        }
-        found |= {f"gauge {ids[name]}": [*q] for name, q in now.queues.items() if name in ids}
-        found |= {f"loop {i}": [name, *loop] for i, (name, loop) in enumerate(now.loops.items())}
-        found["waits"] = [
-            [w.loop, [ids[n] for n in w.nodes if n in ids], str(w)] for w in now.waits[:_MOST_WAITS]
-        ]
+        found = as_state(self._reading.now(), ids)
         found["over"] = self._orch.is_over()
         if self._chosen is not None:
             found["detail"] = self._look_closer(self._chosen)
@@ -108,6 +100,17 @@ class Dag(Part):
         """Give the picture of the graph as it stands."""
         found = scene(self._orch.workflow, live=True)
         return page(draw_running(found, self._reading.now()), [])
+
+
+def as_state(now: Now, ids: Mapping[str, str]) -> dict[str, Any]:
+    """Give every node and queue by the id of its box, every loop by its number, the waits."""
+    found: dict[str, Any] = {ids[name]: [*node] for name, node in now.nodes.items() if name in ids}
+    found |= {f"gauge {ids[name]}": [*q] for name, q in now.queues.items() if name in ids}
+    found |= {f"loop {i}": [name, *loop] for i, (name, loop) in enumerate(now.loops.items())}
+    found["waits"] = [
+        [w.loop, [ids[n] for n in w.nodes if n in ids], str(w)] for w in now.waits[:_MOST_WAITS]
+    ]
+    return found
 
 
 class DagState:

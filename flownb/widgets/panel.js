@@ -22,15 +22,19 @@ export function panel(close) {
     const trace = body.querySelector("details");
     opened = trace ? trace.open : opened;
     title.textContent = detail.name;
-    body.replaceChildren(
-      h("p", { class: "flownb-dim" }, detail.about),
-      figures(detail.figures),
-      ...(detail.error ? [failure(detail.error, opened)] : []),
-      ...list("last outputs", detail.outputs),
-      ...list("log", detail.lines),
-    );
+    body.replaceChildren(h("p", { class: "flownb-dim" }, detail.about), ...happened(detail, opened));
   }
   return { el, show };
+}
+
+/** Show what a node has done: its figures, its last error, outputs and log. */
+export function happened(detail, opened) {
+  return [
+    figures(detail.figures),
+    ...(detail.error ? [failure(detail.error, opened)] : []),
+    ...list("last outputs", detail.outputs),
+    ...list("log", detail.lines),
+  ];
 }
 
 function figures(rows) {

@@ -50,6 +50,10 @@ class Part:
         """Give the present picture or table as HTML, for when nothing is alive any more."""
         return ""
 
+    def data(self) -> dict[str, Any]:
+        """Give what else stays in the notebook beside the still, by mime type."""
+        return {}
+
 
 def shapes(picture: Picture) -> dict[str, Any]:
     """Give a picture as JSON: what `drawPicture` in base.js draws, as `svg.svg` writes it.

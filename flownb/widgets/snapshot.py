@@ -54,6 +54,7 @@ class Snapshot:
 
 
 _OFTEN: Final = 10.0  # seconds between two stills while it runs
+_SOON: Final = 1.0  # seconds from an edit to the next one
 _CSS: Final = (  # a reopened notebook has no model for the widget: its error line says nothing
     ".jp-OutputArea-child:has(.flownb-still)+.jp-OutputArea-child"
     ">.jupyter-widgets:not(:has(*)){display:none}"
@@ -63,10 +64,10 @@ _CSS: Final = (  # a reopened notebook has no model for the widget: its error li
 class Still:
     """The output that stays, and when it is drawn again."""
 
-    def __init__(self, draw: Callable[[], str]) -> None:
+    def __init__(self, draw: Callable[[], str], data: Callable[[], dict[str, Any]] = dict) -> None:
         self.id = uuid.uuid4().hex
-        self._draw = draw
-        self._shown = ""
+        self._draw, self._data = draw, data
+        self._shown: tuple[str, dict[str, Any]] = ("", {})
         self._next = 0.0
 
     def show(self, widget: Any, text: str) -> None:
@@ -77,18 +78,22 @@ class Still:
 
     def refresh(self, text: str = "", *, last: bool) -> None:
         """Draw it again if it was shown, is old, and has changed."""
-        if self._shown and (last or time.monotonic() >= self._next):
+        if self._shown[0] and (last or time.monotonic() >= self._next):
             self._publish(text, update=True)
+
+    def hasten(self) -> None:
+        """Let it be drawn again soon: something has been edited."""
+        self._next = min(self._next, time.monotonic() + _SOON)
 
     def _publish(self, text: str, *, update: bool) -> None:
         self._next = time.monotonic() + _OFTEN
-        drawn = self._draw()
-        if drawn == self._shown:
+        drawn, data = now = self._draw(), self._data()
+        if now == self._shown:
             return
-        self._shown = drawn
+        self._shown = now
         html = f'<div class="flownb-still" data-flownb="{xml(self.id)}">'
         _publish(
-            {"text/plain": text, "text/html": f"{html}<style>{_CSS}</style>{drawn}</div>"},
+            {"text/plain": text, "text/html": f"{html}<style>{_CSS}</style>{drawn}</div>", **data},
             transient={"display_id": self.id},
             update=update,
         )

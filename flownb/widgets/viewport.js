@@ -16,7 +16,8 @@ export function fitted(picture, width, height, legible = 0) {
   const broad = Math.min((width - 2 * MARGIN) / picture.width, 1);
   const whole = Math.min(broad, (height - 2 * MARGIN) / picture.height);
   const k = whole < legible ? Math.max(broad, legible) : Math.max(whole, LEAST);
-  return { k, x: Math.max(MARGIN, (width - picture.width * k) / 2), y: MARGIN };
+  const [left, top] = [picture.x ?? 0, picture.y ?? 0]; // a picture that is drawn by hand begins anywhere
+  return { k, x: Math.max(MARGIN, (width - picture.width * k) / 2) - left * k, y: MARGIN - top * k };
 }
 
 /** Say how high the frame of a picture is that is *width* wide: as high as it needs, no more. */
@@ -41,8 +42,9 @@ export function near(box, window) {
 /**
  * Make a stage: a frame, the SVG in it, and the world that is moved.
  * @param {string} label @param {() => void} [moved] called when another part of the picture is seen
+ * @param {boolean} [steady] whether it keeps height and zoom when its picture or its room changes
  */
-export function stage(label, moved = () => {}) {
+export function stage(label, moved = () => {}, steady = false) {
   const world = s("g", { class: "flownb-world" });
   const svg = s("svg", {
     class: "fnb fnb-picture flownb-stage", role: "group", "aria-label": label,
@@ -52,13 +54,18 @@ export function stage(label, moved = () => {}) {
   let at = { k: 1, x: 0, y: 0 };
   let touched = false;
   let drag = null;
+  const fingers = new Map();
 
   function move(next) {
     at = next;
     attr(world, "transform", `translate(${at.x} ${at.y}) scale(${at.k})`);
     svg.classList.toggle("flownb-far", isFar());
     const { right, bottom, left, top } = seen();
-    const beyond = { left: left > EDGE, right: right < picture.width - EDGE, top: top > EDGE, bottom: bottom < picture.height - EDGE };
+    const [x, y] = [picture.x ?? 0, picture.y ?? 0];
+    const beyond = {
+      left: left > x + EDGE, right: right < x + picture.width - EDGE,
+      top: top > y + EDGE, bottom: bottom < y + picture.height - EDGE,
+    };
     attr(frame, "data-beyond", Object.keys(beyond).filter((side) => beyond[side]).join(" ") || null);
     moved();
   }
@@ -73,7 +80,10 @@ export function stage(label, moved = () => {}) {
   }
   function fit() {
     touched = false;
-    if (frame.clientWidth) move(fitted(picture, frame.clientWidth, frame.clientHeight));
+    if (!frame.clientWidth) return;
+    const whole = fitted(picture, frame.clientWidth, frame.clientHeight);
+    const spare = frame.clientHeight - picture.height * whole.k;
+    move(steady && spare > 0 ? { ...whole, y: spare / 2 - (picture.y ?? 0) * whole.k } : whole);
   }
   function zoom(factor, px = frame.clientWidth / 2, py = frame.clientHeight / 2) {
     touched = true;
@@ -96,6 +106,7 @@ export function stage(label, moved = () => {}) {
   function show(next) {
     picture = next;
     if (!frame.clientWidth) return;
+    if (steady) return touched ? move(at) : fit();
     frame.style.height = `${frameHeight(picture, frame.clientWidth)}px`;
     touched = false;
     move(fitted(picture, frame.clientWidth, frame.clientHeight, LEGIBLE));
@@ -108,9 +119,11 @@ export function stage(label, moved = () => {}) {
     zoom(Math.exp(-event.deltaY / 300), event.clientX - bounds.left, event.clientY - bounds.top);
   }, { passive: false });
   svg.addEventListener("pointerdown", (event) => {
+    if (event.pointerType === "touch") fingers.set(event.pointerId, event);
     if (event.button === 0) drag = { x: event.clientX, y: event.clientY, moved: false };
   });
   svg.addEventListener("pointermove", (event) => {
+    if (fingers.size === 2 && fingers.has(event.pointerId)) return pinch(event);
     if (!drag || !(event.buttons & 1)) return;
     const [dx, dy] = [event.clientX - drag.x, event.clientY - drag.y];
     if (!drag.moved && Math.hypot(dx, dy) < 4) return;
@@ -118,15 +131,33 @@ export function stage(label, moved = () => {}) {
     drag = { x: event.clientX, y: event.clientY, moved: true };
     pan(dx, dy);
   });
-  svg.addEventListener("pointerup", () => { drag = null; });
-  svg.addEventListener("dblclick", fit);
+  for (const end of ["pointerup", "pointercancel"]) {
+    svg.addEventListener(end, (event) => {
+      fingers.delete(event.pointerId);
+      drag = null;
+    });
+  }
+  if (!steady) svg.addEventListener("dblclick", fit);
+
+  /** Two fingers zoom, and pan. */
+  function pinch(event) {
+    const [[, other]] = [...fingers].filter(([id]) => id !== event.pointerId);
+    const last = fingers.get(event.pointerId);
+    fingers.set(event.pointerId, event);
+    const far = (a) => Math.hypot(a.clientX - other.clientX, a.clientY - other.clientY) || 1;
+    const bounds = svg.getBoundingClientRect();
+    const [x, y] = [(event.clientX + other.clientX) / 2, (event.clientY + other.clientY) / 2];
+    zoom(far(event) / far(last), x - bounds.left, y - bounds.top);
+    pan((event.clientX - last.clientX) / 2, (event.clientY - last.clientY) / 2);
+  }
 
   let width = 0;
   const sizes = new ResizeObserver(() => {
     moved(); // the user may have drawn it higher
     if (frame.clientWidth === width) return;
     width = frame.clientWidth;
-    if (!touched) show(picture);
+    if (!touched && !steady) show(picture);
+    if (!touched && steady) fit();
   });
   sizes.observe(frame);
   return { frame, svg, world, show, fit, zoom, pan, reveal, isFar, seen, at: () => at, end: () => sizes.disconnect() };

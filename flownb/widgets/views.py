@@ -10,7 +10,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
 
+from flownb.engine.orchestrator.generations import running
 from flownb.widgets.base import Live
+from flownb.widgets.canvas import Canvas
 from flownb.widgets.dag import Dag
 from flownb.widgets.dashboard import Dashboard
 from flownb.widgets.explore import Explore
@@ -32,6 +34,7 @@ _PARTS: Final[Mapping[str, tuple[type[Part], ...]]] = {
     "logs": (Logs,),
     "view": (Dag, Dashboard, TimelineView, Logs),
 }
+_VERBS: Final = ("pause", "resume", "step", "stop", "cancel")
 _in_cell: WeakValueDictionary[tuple[str, str, str], Live] = WeakValueDictionary()
 
 
@@ -65,6 +68,22 @@ def open_explorer(graph: Workflow) -> Live:
     return live
 
 
+def open_canvas(graph: Workflow) -> Live:
+    """Make a canvas of a graph: it follows what is edited in code, and what runs."""
+    live = Live(
+        [Canvas(graph)], home=_event_loop(), title=graph.name,
+        verbs={name: partial(_ask_what_runs, graph, name) for name in _VERBS},
+    )  # fmt: skip
+    _replace(live, graph.name, "canvas")
+    return live
+
+
+def _ask_what_runs(graph: Workflow, verb: str, command: Command) -> None:
+    orch = running().get(graph.name)
+    if orch is not None and orch.workflow is graph:
+        _ask(getattr(orch, verb), command)
+
+
 def _event_loop() -> asyncio.AbstractEventLoop | None:
     try:
         return asyncio.get_running_loop()
@@ -74,8 +93,7 @@ def _event_loop() -> asyncio.AbstractEventLoop | None:
 
 def verbs(orch: Orchestrator) -> dict[str, Callable[[Command], Any]]:
     """Give what may be asked in any thread: each only posts to the mailbox of a loop."""
-    names = ("pause", "resume", "step", "stop", "cancel")
-    return {name: partial(_ask, getattr(orch, name)) for name in names}
+    return {name: partial(_ask, getattr(orch, name)) for name in _VERBS}
 
 
 def _ask(verb: Callable[[str | None], Any], command: Command) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from flownb.notebook.graph.captions import AWAITED, DETACHED, IDLE, Captions, edge_label
+from flownb.notebook.graph.layout.given_places import lay_given
 from flownb.notebook.graph.layout.swimlanes import Link, lay_swimlanes
 from flownb.notebook.picture.shapes import (
     Group,
@@ -28,6 +29,8 @@ from flownb.notebook.picture.shapes import (
 from flownb.notebook.picture.text import brief, shorten, width
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from flownb.model.policies import AwaitPolicy
     from flownb.model.workflow import Workflow
     from flownb.notebook.graph.layout.swimlanes import Swimlanes
@@ -129,11 +132,16 @@ def line_words(style: str) -> str:
 
 
 def scene(
-    workflow: Workflow, *, await_policy: AwaitPolicy | None = None, live: bool = False
+    workflow: Workflow,
+    *,
+    await_policy: AwaitPolicy | None = None,
+    live: bool = False,
+    places: Mapping[str, Point] | None = None,
 ) -> Scene:
     """Place everything of a workflow; *await_policy* shows it under another policy.
 
     *live* leaves room for how everything stands: in each box, beside each loop's title.
+    *places* says where each box stands, where somebody has moved them.
 
     >>> from flownb.model.workflow import Workflow
     >>> scene(Workflow("w").add_producer("p").add_node("a").add_edge("p", "a"))
@@ -143,8 +151,8 @@ def scene(
     labels = [shorten(edge_label(e), 120, WORD_SIZE) for e in facts.edges]
     titles = [facts.lane_title(i) for i in range(len(facts.lane_loops))]
     links = _links(facts)
-    placed = lay_swimlanes(
-        [_size(facts, name, live=live) for name in facts.names],
+    parts = (
+        [box_size(facts, name, live=live) for name in facts.names],
         facts.pairs,
         [width(text, WORD_SIZE) + 14 if text else 0.0 for text in labels],
         facts.lane,
@@ -154,6 +162,10 @@ def scene(
         ],
         links,
     )
+    if places is None:
+        placed = lay_swimlanes(*parts)
+    else:
+        placed = lay_given([places[name] for name in facts.names], *parts)
     return Scene(
         workflow.name,
         tuple(_box(facts, i, placed.boxes[i]) for i in range(len(facts.names))),
@@ -167,7 +179,8 @@ def scene(
     )
 
 
-def _size(facts: Captions, name: str, *, live: bool) -> tuple[float, float]:
+def box_size(facts: Captions, name: str, *, live: bool) -> tuple[float, float]:
+    """Say how wide and high the box of a node is: its words fit."""
     label, word = _texts(facts, name)
     text = max(width(label, NAME_SIZE), width(word, WORD_SIZE))
     return float(round(max(_WIDTH[live], text + 2 * _SIDE.get(facts.kind(name), 14.0)))), _HEIGHT[

@@ -1,0 +1,212 @@
+// What is drawn on the canvas? Frames, edges and boxes, each made once and changed where it has changed.
+import { attr, s, text } from "./base.js";
+import { chip } from "./badges.js";
+import { curve, framed, into, outline, outOf, rim } from "./canvas_shapes.js";
+
+const LETTER = 6.6; // pixels of an 11 pixel letter
+const SIDE = { "queue-reader": 4, queue: -4 }; // how far the middle is off the middle
+const FREE = 40; // pixels that a chip may stand out on both sides
+
+/**
+ * Make the layer. @param {SVGElement} world
+ */
+export function layer(world) {
+  const [frames, links, draft, nodes] = ["frames", "links", "draft", "nodes"].map((name) => s("g", { class: `flownb-layer-${name}` }));
+  world.append(frames, links, draft, nodes);
+  const boxes = new Map(); // id -> where it is
+  const shown = new Map(); // id -> {group, look, chip}
+  const edges = new Map(); // id -> {group, edge, ...}
+  const rims = new Map(); // id -> {group, ids, title}
+  let ends = new Map(); // node id -> ids of its edges
+  let held = new Map(); // node id -> ids of its frames
+
+  /** Draw a scene; *places* are where the hand has just put nodes. */
+  function draw(scene, places) {
+    sync(shown, scene.nodes, (node) => node.id, (node, old) => drawNode(node, old, places), (gone, id) => {
+      gone.group.remove();
+      boxes.delete(id);
+    });
+    ends = new Map(scene.nodes.map((node) => [node.id, []]));
+    for (const edge of scene.edges) for (const end of [edge.source, edge.target]) ends.get(end)?.push(edge.id);
+    sync(edges, scene.edges.filter((e) => boxes.has(e.source) && boxes.has(e.target)), (edge) => edge.id, drawEdge, (gone) => gone.group.remove());
+    const made = [
+      ...scene.loops.map((loop) => ({ id: `loop ${loop.names.join(" ")}`, title: loop.title, nodes: loop.nodes, loop: loop.names[0], more: 0 })),
+      ...scene.frames.map((frame) => ({ id: frame.id, title: frame.label, nodes: frame.nodes, frame: frame.id, more: -6 })),
+    ];
+    held = new Map();
+    for (const one of made) for (const id of one.nodes) held.set(id, [...(held.get(id) ?? []), one.id]);
+    sync(rims, made, (one) => one.id, drawFrame, (gone) => gone.group.remove());
+  }
+
+  function drawNode(node, old, places) {
+    const at = places.get(node.id) ?? node.position;
+    const look = JSON.stringify([node.type, node.width, node.height, node.data]);
+    const kept = old?.look === look ? old : { group: old?.group ?? blank(node), look, chip: null };
+    if (kept !== old) dress(kept.group, node);
+    if (!kept.group.parentNode) nodes.append(kept.group);
+    kept.node = node;
+    put(node.id, kept, { x: at.x, y: at.y, width: node.width, height: node.height });
+    return kept;
+  }
+
+  function blank(node) {
+    return s("g", { class: "flownb-node", "data-id": node.id, tabindex: "-1", role: "button" });
+  }
+
+  function dress(group, { id, type, width: w, height: high, data }) {
+    const look = type.replaceAll("-", "_");
+    const middle = w / 2 + (SIDE[type] ?? 0);
+    const shape = outline(type, w, high);
+    const inner = rim(type, w, high);
+    const wide = data.badge ? data.badge.length * 6.4 + 12 : 0;
+    group.replaceChildren(
+      s("title", {}, `${id}: ${data.word}`),
+      s("path", { class: "flownb-halo", d: shape }),
+      s("path", { class: `fnb-${look}`, d: shape }),
+      ...(inner ? [s("path", { class: `fnb-${look}`, d: inner })] : []),
+      s("text", { class: "fnb-name", x: middle, y: 22 }, data.label),
+      s("text", { class: "fnb-word", x: middle, y: 38 }, data.word),
+      ...(wide ? [s("g", {}, s("rect", { class: "fnb-badge", x: 8, y: -8, width: wide, height: 16, rx: 8 }), s("text", { class: "fnb-badge-text", x: 8 + wide / 2, y: 3.5 }, data.badge))] : []),
+      ...(type === "producer" ? [] : [s("circle", { class: "flownb-port", cx: 0, cy: high / 2, r: 4 })]),
+      s("g", { class: "flownb-out" }, s("circle", { class: "flownb-port", cx: w, cy: high / 2, r: 5 }), s("circle", { class: "flownb-port-room", cx: w, cy: high / 2, r: 1 })),
+    );
+  }
+
+  /** Mark a box that something is wrong with; null: nothing is. */
+  function warn(id, problem) {
+    const one = shown.get(id);
+    attr(one.group, "data-problem", problem?.level);
+    const mark = one.group.querySelector(":scope > .flownb-trouble");
+    if (!problem) return mark?.remove();
+    if (mark) return text(mark.firstChild, problem.text);
+    return one.group.append(s("g", { class: "flownb-trouble", transform: `translate(${one.node.width - 6} 0)` }, s("title", {}, problem.text), s("circle", { r: 8 }), s("text", { y: 4 }, "!")));
+  }
+
+  /** Bring a box before all others. */
+  function raise(id) {
+    const one = shown.get(id);
+    if (one && nodes.lastChild !== one.group) nodes.append(one.group);
+  }
+
+  function put(id, one, box) {
+    boxes.set(id, box);
+    attr(one.group, "transform", `translate(${box.x.toFixed(1)} ${box.y.toFixed(1)})`);
+  }
+
+  function drawEdge(edge, old) {
+    const look = JSON.stringify([edge.style, edge.label, edge.implied]);
+    const kept = old?.look === look ? old : { group: old?.group ?? s("g", { class: "flownb-edge", "data-edge": edge.id }), look };
+    if (kept !== old) {
+      kept.room = s("path", { class: "flownb-edge-room" });
+      kept.line = s("path", { class: `fnb-${edge.style} flownb-edge-line` });
+      kept.head = s("path", { class: `fnb-${edge.style}-head` });
+      kept.label = edge.label ? s("g", { class: "flownb-edge-label" }, s("rect", { class: "fnb-chip", x: -edge.label.length * LETTER / 2 - 6, y: -9, width: edge.label.length * LETTER + 12, height: 18, rx: 9 }), s("text", { class: "fnb-chip-text", y: 4 }, edge.label)) : null;
+      kept.group.replaceChildren(kept.room, kept.line, kept.head, ...(kept.label ? [kept.label] : []));
+      kept.group.classList.toggle("flownb-implied", Boolean(edge.implied));
+    }
+    if (!kept.group.parentNode) links.append(kept.group);
+    kept.edge = edge;
+    lead(kept);
+    return kept;
+  }
+
+  function lead(one) {
+    const [a, b] = [boxes.get(one.edge.source), boxes.get(one.edge.target)];
+    if (!a || !b) return;
+    const { line, head, middle } = curve(outOf(a), into(b));
+    attr(one.room, "d", line);
+    attr(one.line, "d", line);
+    attr(one.head, "d", head);
+    if (one.label) attr(one.label, "transform", `translate(${middle[0].toFixed(1)} ${middle[1].toFixed(1)})`);
+  }
+
+  function drawFrame(one, old) {
+    const kept = old ?? { group: s("g", { class: one.frame ? "flownb-hand-frame" : "flownb-loop-frame" }), look: "" };
+    if (!old) {
+      kept.body = s("rect", { class: "fnb-lane", rx: 8 });
+      kept.title = s("text", { class: "fnb-lane-title", style: "text-anchor:start" });
+      kept.status = s("text", { class: "flownb-small flownb-loop", style: "text-anchor:end" });
+      kept.bar = s("rect", { class: "flownb-frame-bar", height: 28, rx: 8 });
+      kept.group.append(kept.body, kept.bar, kept.title, kept.status);
+      frames.append(kept.group);
+    }
+    attr(kept.group, "data-frame", one.id);
+    Object.assign(kept, { ids: one.nodes, loop: one.loop, frame: one.frame, more: one.more });
+    kept.wide = one.title.length * LETTER + (one.loop ? 190 : 20);
+    text(kept.title, one.title);
+    surround(kept);
+    return kept;
+  }
+
+  function surround(one) {
+    const inside = one.ids.map((id) => boxes.get(id)).filter(Boolean);
+    attr(one.group, "display", inside.length ? null : "none");
+    one.box = framed(inside, one.wide, one.more);
+    const { x, y, width, height } = one.box;
+    for (const [name, value] of Object.entries({ x, y, width, height })) attr(one.body, name, value.toFixed(1));
+    for (const [name, value] of Object.entries({ x, y, width })) attr(one.bar, name, value.toFixed(1));
+    attr(one.title, "x", (x + 14).toFixed(1));
+    attr(one.title, "y", (y + 20).toFixed(1));
+    attr(one.status, "x", (x + width - 14).toFixed(1));
+    attr(one.status, "y", (y + 20).toFixed(1));
+  }
+
+  /** Put nodes elsewhere, with their edges and frames. @param {Map<string, {x: number, y: number}>} places */
+  function move(places) {
+    const touched = new Set();
+    const around = new Set();
+    for (const [id, at] of places) {
+      const one = shown.get(id);
+      if (!one) continue;
+      put(id, one, { ...boxes.get(id), x: at.x, y: at.y });
+      for (const edge of ends.get(id) ?? []) touched.add(edge);
+      for (const frame of held.get(id) ?? []) around.add(frame);
+    }
+    for (const id of touched) if (edges.has(id)) lead(edges.get(id));
+    for (const id of around) surround(rims.get(id));
+  }
+
+  /** Draw the line that is being pulled; null: there is none. */
+  function pull(from, to, good) {
+    if (!from) return draft.replaceChildren();
+    const { line, head } = curve(from, to);
+    const look = good ? "flownb-pull flownb-good-pull" : "flownb-pull";
+    draft.replaceChildren(s("path", { class: look, d: line }), s("path", { class: "flownb-pull-head", d: head }));
+  }
+
+  /** Draw the box that is being opened to choose what is in it. */
+  function lasso(box) {
+    draft.replaceChildren(...(box ? [s("rect", { class: "flownb-lasso", ...box })] : []));
+  }
+
+  /** Write on a box how its node stands. */
+  function stand(id, now, gauge) {
+    const one = shown.get(id);
+    if (!one) return;
+    if (!now) {
+      one.chip?.group.remove();
+      one.chip = null;
+      one.group.classList.remove("flownb-works");
+      return;
+    }
+    if (!one.chip) {
+      one.chip = chip({ x: 0, y: 0, width: one.node.width, height: one.node.height, room: one.node.width + FREE });
+    }
+    if (one.chip.group.parentNode !== one.group) one.group.append(one.chip.group);
+    one.group.classList.toggle("flownb-works", now[4] > 0);
+    one.chip.show(now, gauge);
+  }
+
+  return { draw, move, pull, lasso, stand, warn, raise, boxes, shown, edges, rims };
+}
+
+/** Keep a map of what is drawn in step with a list: make, change, remove. */
+function sync(kept, list, key, made, removed) {
+  const now = new Set(list.map(key));
+  for (const [id, one] of kept) {
+    if (now.has(id)) continue;
+    removed(one, id);
+    kept.delete(id);
+  }
+  for (const item of list) kept.set(key(item), made(item, kept.get(key(item))));
+}
