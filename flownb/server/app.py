@@ -24,7 +24,7 @@ from flownb.server import (
 )
 from flownb.server.run_manager import Graphs, RunManager
 from flownb.server.schemas import Health, ProblemOut
-from flownb.server.security import Caps, Guard
+from flownb.server.security import Caps, Guard, cookie_name
 from flownb.server.services import Services, Shared
 from flownb.stores import Store, open_store
 
@@ -123,6 +123,7 @@ def create_app(
         root_path=root_path, responses=_REFUSALS, telemetry=_QUIET, redoc_url=None,
     )  # fmt: skip
     app.state.services, app.state.token = services, token
+    app.state.cookie = cookie_name(token)
     problem_details.install(app)
     for routes in (
         home, graph_routes.router, run_routes.router, loop_routes.router, queue_routes.router,

@@ -106,7 +106,7 @@ def _spelled(record: Event | LogLine | Failure | Span | Batch) -> Iterator[tuple
         for span in record.spans():
             yield "span", {**span._asdict(), "kind": span.kind}
     elif hasattr(record, "attempts"):
-        yield "failed", serializers.failure(record)
+        yield "failed", serializers.failure(record)  # type: ignore[arg-type]
     elif hasattr(record, "level"):
         yield "log", record._asdict()
     elif hasattr(record, "visit"):

@@ -54,7 +54,7 @@ class Server:
 
     def __init__(self, app: FastAPI, *, host: str = "127.0.0.1", port: int = 0) -> None:
         self._app, self._host = app, host
-        self._socket = _bound(host, port)
+        self._socket = listening(host, port)
         self.port: int = self._socket.getsockname()[1]
         config = uvicorn.Config(
             app, log_config=None, access_log=False, backlog=_BACKLOG, lifespan="on",
@@ -143,7 +143,8 @@ class Stopping:
         return f"Stopping({'under way' if self._thread.is_alive() else 'done'})"
 
 
-def _bound(host: str, port: int) -> socket.socket:
+def listening(host: str, port: int) -> socket.socket:
+    """Give a socket that is bound; RunError says why it cannot be."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     made = socket.socket(family)
     try:
