@@ -120,7 +120,7 @@ def create_app(
 
     app = FastAPI(
         title="flownb", version=_VERSION, description=_DESCRIPTION, lifespan=lifespan,
-        root_path=root_path, responses=_REFUSALS, telemetry=_QUIET, redoc_url=None,
+        root_path=root_path, responses=_REFUSALS, telemetry=_QUIET, docs_url=None, redoc_url=None,
     )  # fmt: skip
     app.state.services, app.state.token = services, token
     app.state.cookie = cookie_name(token)

@@ -96,7 +96,7 @@ async def ask_loops(
     options = {"grace": grace} if verb == "stop" else {}
     request = await aside(getattr(orch, verb), loop, **options)
     try:
-        await asyncio.wait_for(_of(request), wait)
+        await asyncio.wait_for(_of(request), services.patience(wait))
     except TimeoutError:
         return RunningGraph(**serializers.running(orch.status(), done=False))
     return RunningGraph(**serializers.running(orch.status()))

@@ -41,7 +41,7 @@ def create(given: GraphIn, services: Shared) -> GraphCreated:
 async def run(given: GraphRunIn, services: Shared) -> GraphStateOut:
     """Carry out a run and wait for its end, for as long as an answer may take to begin."""
     asked = RunIn(graph=given.graph_id, state=given.initial_state)
-    run_id, _ = await start(services, asked, services.caps.timeout * 0.9)
+    run_id, _ = await start(services, asked, services.caps.timeout)
     return await _state(services, run_id)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Path, Query
@@ -10,6 +12,7 @@ from flownb.errors import UnknownName, did_you_mean
 from flownb.server import serializers
 from flownb.server.encoding import shown
 from flownb.server.loop_routes import Running  # noqa: TC001 - FastAPI reads it
+from flownb.server.problem_details import Problem
 from flownb.server.schemas import (
     DeadLetterList,
     MessageIn,
@@ -69,8 +72,12 @@ async def push_message(
 ) -> MessageOut:
     """Push one message; its id, once Redis has acknowledged it."""
     orch = services.orchestrator(graph)
-    pushed = await orch.queues.push(_known(orch, queue), given.data, meta=given.meta)
-    return MessageOut(id=pushed)
+    pushing = orch.queues.push(_known(orch, queue), given.data, meta=given.meta)
+    try:
+        return MessageOut(id=await asyncio.wait_for(pushing, services.patience(math.inf)))
+    except TimeoutError:
+        said = f"queue {queue!r} is full, and nobody takes anything out of it"
+        raise Problem(429, said, headers={"Retry-After": "10"}) from None
 
 
 def _loop(orch: Orchestrator, loop: str) -> str:

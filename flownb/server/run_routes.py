@@ -47,7 +47,7 @@ async def start(services: Services, given: RunIn, wait: float) -> tuple[str, boo
         most = services.caps.max_open_runs
         said = f"{most:,} runs wait already: ask again when some have ended"
         raise Problem(429, said, headers={"Retry-After": "5"}) from None
-    await services.runs.wait(run_id, wait)
+    await services.runs.wait(run_id, services.patience(wait))
     return run_id, is_new
 
 
@@ -133,7 +133,7 @@ def _behind(services: Services, asked: Any, last: str, most: int) -> list[RunRec
 @router.get("/runs/{run_id}", summary="Read a run")
 async def read_run(run_id: Run, services: Shared, wait: Wait = 0.0) -> RunOut:
     """Give the state of a run so far, at last the final one; its nodes and its error."""
-    await services.runs.wait(run_id, wait)
+    await services.runs.wait(run_id, services.patience(wait))
     return await read(services, run_id)
 
 
@@ -178,7 +178,7 @@ async def cancel_run(run_id: Run, services: Shared, wait: Wait = 5.0) -> RunOut:
             if record.status in {"pending", "running"}:
                 raise Problem(409, f"run {run_id!r} is carried out elsewhere, not by this server")
     else:
-        await services.runs.wait(run_id, wait)
+        await services.runs.wait(run_id, services.patience(wait))
     return await read(services, run_id)
 
 
@@ -191,5 +191,5 @@ async def resume_run(run_id: Run, services: Shared, wait: Wait = 0.0) -> RunOut:
     if record.status in {"pending", "running"} and not services.runs.is_open(run_id):
         raise Problem(409, f"run {run_id!r} is carried out elsewhere, not by this server")
     await aside(services.runs.resume, run_id)
-    await services.runs.wait(run_id, wait)
+    await services.runs.wait(run_id, services.patience(wait))
     return await read(services, run_id)

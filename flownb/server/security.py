@@ -42,7 +42,8 @@ class Caps:
 
     `max_body` is the largest request, `max_open_runs` how many one-shot runs may wait or work,
     `max_running` how many of them work at a time, `max_streams` how many clients may listen;
-    an answer has `timeout` to begin, a listener `stall` to take what was sent. Each token, and
+    an answer has `timeout` to begin, a listener `stall` to take what was sent, and a stream ends
+    after `lifetime` (who still wants it comes back, and misses nothing). Each token, and
     each address without one, may ask `rate` times a second, after a pause `burst` times at
     once; `rate=None` for no limit.
     """
@@ -53,6 +54,7 @@ class Caps:
     max_streams: int = 512
     timeout: float = 60.0
     stall: float = 30.0
+    lifetime: float = 3600.0
     rate: float | None = 100.0
     burst: int = 2_000
 
@@ -180,7 +182,7 @@ class _Exchange:
         self._app, self._caps, self._scope = app, caps, scope
         self._receive, self._send = receive, send
         self._size = 0
-        self._began = self._too_large = False
+        self._began = False
         self._timer: asyncio.Timeout
 
     async def run(self) -> None:
@@ -203,12 +205,16 @@ class _Exchange:
     async def _take(self) -> Message:
         message = await self._receive()
         self._size += len(message.get("body", b""))
+        self._check_size()
+        return message
+
+    def _check_size(self) -> None:
         if self._size > self._caps.max_body:
             raise _TooLarge
-        return message
 
     async def _give(self, message: Message) -> None:
         if message["type"] == "http.response.start":
+            self._check_size()  # FastAPI takes any error of reading for one of its own
             self._began = True
             self._timer.reschedule(None)
             message = {**message, "headers": [*message.get("headers", ()), *_EVERY_ANSWER]}

@@ -61,6 +61,10 @@ class Services:
             raise UnknownName(msg)
         return found[graph]
 
+    def patience(self, wait: float) -> float:
+        """Give for how long an answer may wait for something, of the seconds asked for."""
+        return min(wait, 0.9 * self.caps.timeout)
+
     # -- live ------------------------------------------------------------------
 
     def loop_feed(self, graph: str, *, detail: bool) -> Feed:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, WebSocket
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from flownb.server.event_log import Feed, Record
+    from flownb.server.security import Caps
     from flownb.server.services import Services
 
 router = APIRouter(tags=["streams"])
@@ -140,7 +142,8 @@ class _EventStream(StreamingResponse):
         left = self._limit
         if left == 0:
             return
-        async with contextlib.aclosing(_followed(feed, last_id)) as portions:
+        lifetime = self._services.caps.lifetime
+        async with contextlib.aclosing(_followed(feed, last_id, lifetime)) as portions:
             async for missed, records in portions:
                 chosen = [r for r in records if not kinds or r[1] in kinds]
                 chosen = chosen if left is None else chosen[:left]
@@ -154,13 +157,16 @@ class _EventStream(StreamingResponse):
 
 
 async def _followed(
-    feed: Feed, last_id: str | None
+    feed: Feed, last_id: str | None, lifetime: float
 ) -> AsyncGenerator[tuple[int | None, list[Record]], None]:
     beginning = last_id == _BEGINNING
     last = f"{feed.log.name}-0" if beginning else last_id
-    async with contextlib.aclosing(feed.follow(last, beat=BEAT)) as portions:
+    until = time.monotonic() + lifetime
+    async with contextlib.aclosing(feed.follow(last, beat=min(BEAT, lifetime))) as portions:
         async for portion in portions:
             yield portion
+            if time.monotonic() >= until:
+                return
 
 
 def _event(log: str, record: Record) -> str:
@@ -227,7 +233,7 @@ async def _serve(
     wanted = frozenset(filter(None, kinds.split(",")))
     await socket.accept()
     services.streams += 1
-    sending = asyncio.ensure_future(_send(socket, feed, wanted, last_id, services.caps.stall))
+    sending = asyncio.ensure_future(_send(socket, feed, wanted, last_id, services.caps))
     listening = asyncio.ensure_future(_until_gone(socket))
     try:
         await asyncio.wait({sending, listening}, return_when=asyncio.FIRST_COMPLETED)
@@ -242,13 +248,13 @@ async def _serve(
 
 
 async def _send(
-    socket: WebSocket, feed: Feed, kinds: frozenset[str], last_id: str | None, stall: float
+    socket: WebSocket, feed: Feed, kinds: frozenset[str], last_id: str | None, caps: Caps
 ) -> None:
-    async with contextlib.aclosing(_followed(feed, last_id)) as portions:
+    async with contextlib.aclosing(_followed(feed, last_id, caps.lifetime)) as portions:
         async for missed, records in portions:
             said = _messages(feed, missed, [r for r in records if not kinds or r[1] in kinds])
             if said:
-                await asyncio.wait_for(socket.send_text(f"[{','.join(said)}]"), stall)
+                await asyncio.wait_for(socket.send_text(f"[{','.join(said)}]"), caps.stall)
 
 
 def _messages(feed: Feed, missed: int | None, records: Iterable[Record]) -> list[str]:

@@ -145,7 +145,9 @@ def test_a_thousand_runs_posted_at_once_all_end(store):
                 return [run_of(mine, {"value": v}, wait=0)["run_id"] for v in values]
 
         with ThreadPoolExecutor(8) as pool:
-            ids = [i for some in pool.map(post, [range(k, 1000, 8) for k in range(8)]) for i in some]
+            ids = [
+                i for some in pool.map(post, [range(k, 1000, 8) for k in range(8)]) for i in some
+            ]
         until = time.monotonic() + 90
         while client.get("health").json()["open_runs"]:
             assert time.monotonic() < until
@@ -158,17 +160,19 @@ def test_a_thousand_runs_posted_at_once_all_end(store):
 def test_no_run_whose_post_was_answered_is_lost_when_the_server_is_killed(store, how):
     headers = {"Authorization": f"Bearer {TOKEN}"}
     answered = []
-    with server_process(store) as (process, address), httpx.Client(
-        base_url=address, headers=headers, timeout=30
-    ) as client:
+    with (
+        server_process(store) as (process, address),
+        httpx.Client(base_url=address, headers=headers, timeout=30) as client,
+    ):
         for number in range(60):
             answered.append(run_of(client, {"naps": 0.05}, graph="naps", wait=0)["run_id"])
             if number == 59:
                 process.send_signal(how)
         process.wait(30)
-    with server_process(store) as (_, address), httpx.Client(
-        base_url=address, headers=headers, timeout=30
-    ) as client:
+    with (
+        server_process(store) as (_, address),
+        httpx.Client(base_url=address, headers=headers, timeout=30) as client,
+    ):
         for run_id in answered:
             run = wait_for(client, run_id, "completed")
             assert run["state"]["slept"] == 2

@@ -70,7 +70,10 @@ def serving(*orchestrators, **options):
     server = Server(create_app(*orchestrators, **options)).start()
     try:
         with httpx.Client(
-            base_url=server.address, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=30
+            base_url=server.address,
+            headers={"Authorization": f"Bearer {TOKEN}"},
+            timeout=30,
+            limits=httpx.Limits(max_keepalive_connections=0),  # nothing stays open behind a test
         ) as client:
             client.server = server
             yield client
