@@ -17,6 +17,7 @@ from flownb.server import (
     graph_routes,
     loop_routes,
     older_routes,
+    page_routes,
     problem_details,
     queue_routes,
     run_routes,
@@ -127,7 +128,7 @@ def create_app(
     problem_details.install(app)
     for routes in (
         home, graph_routes.router, run_routes.router, loop_routes.router, queue_routes.router,
-        stream_routes.router, older_routes.router,
+        stream_routes.router, older_routes.router, page_routes.router,
     ):  # fmt: skip
         app.include_router(routes)
     app.add_middleware(Guard, token=token, caps=caps)

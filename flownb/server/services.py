@@ -44,7 +44,7 @@ class Services:
     orchestrators: dict[str, Orchestrator]
     serves_all: bool
     streams: int = 0
-    is_closed: bool = False
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
     _feeds: dict[tuple[str, ...], Feed] = field(default_factory=dict)
 
     def running(self) -> dict[str, Orchestrator]:
@@ -84,13 +84,13 @@ class Services:
             for old in [k for k, feed in self._feeds.items() if feed.is_idle][: -_FEEDS or None]:
                 del self._feeds[old]
             known = self._feeds[key] = Feed(reader(), _LOOK)
-        if self.is_closed:
+        if self.closing.is_set():
             known.close()
         return known
 
     def close_feeds(self) -> None:
         """Let everybody who listens go."""
-        self.is_closed = True
+        self.closing.set()
         for feed in self._feeds.values():
             feed.close()
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 
 import pytest
 
-from tests.support.served import TOKEN, document, live_graph, refuse, serving, sums, tools
+from tests.support.served import document, live_graph, serving, tools
 
 schemathesis = pytest.importorskip("schemathesis")
 pytestmark = pytest.mark.wallclock

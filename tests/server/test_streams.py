@@ -45,9 +45,7 @@ def test_a_stream_tells_states_lines_and_metrics(live):
     with live.stream("GET", "stream", params={"graph": "live"}) as reply:
         assert reply.headers["content-type"].startswith("text/event-stream")
         live.post("loops/live/pause", params={"wait": 5})
-        kinds = {}
-        for _, kind, data in events(reply, 3):
-            kinds[kind] = data
+        kinds = {kind: data for _, kind, data in events(reply, 3)}
     assert {"state", "metrics"} <= set(kinds)
     assert kinds["state"]["state"] in {"pausing", "paused"}
     assert kinds["metrics"]["loops"]["days"]["produced"] > 0
@@ -100,9 +98,11 @@ def test_a_run_of_a_server_before_is_told_from_the_store(tmp_path):
     graph = Graph("naps").add_node("nap", nap)
     with serving(graphs=[graph], store=store) as client:
         run_id = run_of(client, {}, graph="naps")["run_id"]
-    with serving(graphs=[graph], store=store) as client:
-        with client.stream("GET", f"runs/{run_id}/stream") as reply:
-            found = events(reply, 100)
+    with (
+        serving(graphs=[graph], store=store) as client,
+        client.stream("GET", f"runs/{run_id}/stream") as reply,
+    ):
+        found = events(reply, 100)
     assert [(kind, data.get("kind")) for _, kind, data in found] == [
         ("step", "started"), ("step", "done"), ("status", None),
     ]  # fmt: skip
