@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Path, Query
 
+from flownb.errors import GraphError
+from flownb.model.document.schema import parse
 from flownb.server.problem_details import Problem
 from flownb.server.schemas import (
     GraphIn,
@@ -27,14 +29,19 @@ GraphName = Annotated[Name, Path(description="the graph's name", examples=["sums
 
 def keep(services: Services, given: GraphIn) -> GraphOut:
     """Check a graph and keep it; an unchanged one keeps its version."""
+    try:
+        parse(given.document)
+    except GraphError as error:
+        problems = list(error.problems[:100])
+        raise Problem(422, problems[0], problems=problems) from None
     graph = services.graphs.make(given.document)
     wrong = [p for p in graph.validate() if p.level == "error"]
     if wrong:
-        raise Problem(422, str(wrong[0]), problems=[str(p) for p in wrong[:100]])
+        raise Problem(409, str(wrong[0]), problems=[str(p) for p in wrong[:100]])
     if graph.name in services.graphs.given:
         raise Problem(409, f"graph {graph.name!r} is given in Python here: choose another name")
     if "/" in graph.name:
-        raise Problem(422, f"graph {graph.name!r}: over HTTP a name has no '/'")
+        raise Problem(409, f"graph {graph.name!r}: over HTTP a name has no '/'")
     record = services.store.graphs.save(graph.to_dict(tools=services.tools))
     return GraphOut(name=record.name, version=record.version, saved=record.saved, **_checked(graph))
 

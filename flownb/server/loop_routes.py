@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Path, Query
 
@@ -18,9 +18,11 @@ from flownb.server.schemas import (
     Name,
     RunningGraph,
     Seconds,
-    Verb,
 )
 from flownb.server.services import Shared, aside
+
+if TYPE_CHECKING:
+    from flownb.server.services import Services
 
 router = APIRouter(tags=["loops"])
 Running = Annotated[Name, Path(description="a graph that runs", examples=["live"])]
@@ -82,18 +84,43 @@ def read_lines(
     return [shown(line._asdict()) for line in found]
 
 
-@router.post("/loops/{graph}/{verb}", summary="Start, pause, resume, step, stop or cancel loops")
-async def ask_loops(
-    graph: Running,
-    verb: Annotated[Verb, Path(description="what to do", examples=["pause"])],
-    services: Shared,
-    loop: LoopName = None,
-    grace: Annotated[Seconds, Query(description="seconds that `stop` gives what works")] = 10.0,
-    wait: Annotated[Seconds, Query(description="seconds to wait until it is done")] = 1.0,
+Wait = Annotated[Seconds, Query(description="seconds to wait until it is done")]
+Grace = Annotated[Seconds, Query(description="seconds that what works has to end")]
+
+
+@router.post("/loops/{graph}/stop", summary="Stop loops")
+async def stop_loops(
+    graph: Running, services: Shared, loop: LoopName = None, grace: Grace = 10.0, wait: Wait = 1.0
 ) -> RunningGraph:
-    """Ask something of one loop or all; `done` says whether it has happened yet."""
+    """Make no new item, give what is in flight some seconds, then cancel it."""
+    return await _asked(services, graph, "stop", loop, wait, grace=grace)
+
+
+def _verb(verb: str, summary: str, said: str) -> None:
+    """Give a verb its path: `done` in the answer says whether it has happened yet."""
+
+    async def ask(
+        graph: Running, services: Shared, loop: LoopName = None, wait: Wait = 1.0
+    ) -> RunningGraph:
+        return await _asked(services, graph, verb, loop, wait)
+
+    router.add_api_route(
+        f"/loops/{{graph}}/{verb}", ask, methods=["POST"], summary=summary, description=said,
+        operation_id=f"{verb}_loops",
+    )  # fmt: skip
+
+
+_verb("start", "Start loops", "Start loops that have ended once more.")
+_verb("pause", "Pause loops", "Make no new item; what is in flight goes on.")
+_verb("resume", "Resume loops", "Go on after a pause.")
+_verb("step", "Step loops", "Let paused loops make exactly one item each.")
+_verb("cancel", "Cancel loops", "Stop without waiting for what is in flight.")
+
+
+async def _asked(
+    services: Services, graph: str, verb: str, loop: str | None, wait: float, **options: Any
+) -> RunningGraph:
     orch = services.orchestrator(graph)
-    options = {"grace": grace} if verb == "stop" else {}
     request = await aside(getattr(orch, verb), loop, **options)
     try:
         await asyncio.wait_for(_of(request), services.patience(wait))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
@@ -47,7 +48,7 @@ _STATUS: Final[tuple[tuple[type[FlowError], int], ...]] = (
     (LoopStopped, 409),
     (RunTaken, 409),
     (QueueUnavailable, 503),
-    (GraphError, 422),
+    (GraphError, 409),  # well written, and nothing that can be done here
     (QueueError, 422),
     (RunError, 409),
     (StoreError, 503),
@@ -118,9 +119,24 @@ def _of_validation(_: Request, error: Exception) -> Response:
     return response(422, first, errors=errors)
 
 
-def _of_http(_: Request, error: Exception) -> Response:
+def _of_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - it is registered for these
-    return response(error.status_code, str(error.detail), headers=error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_methods(request))
+    return response(error.status_code, str(error.detail), headers=headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """Name the methods of a path: Starlette names those of its first route only."""
+    path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    found = {
+        method.upper()
+        for template, ways in request.app.openapi()["paths"].items()
+        if re.fullmatch(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(template)), path)
+        for method in ways
+    }
+    return sorted(found or {"GET"})
 
 
 def _of_fault(request: Request, error: Exception) -> Response:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Response
 
+from flownb.errors import StoreError
 from flownb.records.workflow_run import RunStatus  # noqa: TC001 - FastAPI reads it
 from flownb.server import serializers
 from flownb.server.encoding import shown
@@ -25,6 +26,7 @@ from flownb.server.schemas import (
     Visited,
 )
 from flownb.server.services import Shared, aside
+from flownb.stores.codec import encode
 
 if TYPE_CHECKING:
     from flownb.server.services import Services
@@ -38,6 +40,10 @@ _PAGES = 3
 
 async def start(services: Services, given: RunIn, wait: float) -> tuple[str, bool]:
     """Begin a run, and wait for its end for a while."""
+    try:
+        encode(given.state, "state", max_bytes=services.store.runs.max_bytes)
+    except StoreError as error:
+        raise Problem(422, str(error)) from None
     try:
         run_id, is_new = await aside(
             services.runs.submit,

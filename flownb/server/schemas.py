@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
+from flownb.model.document.schema import GraphDoc
 from flownb.records.events import LoopState
 from flownb.records.workflow_run import RunStatus
 
@@ -15,13 +16,30 @@ Name = Annotated[
 ]
 RunId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,120}$")]
 Seconds = Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)]
-Verb = Literal["start", "pause", "resume", "step", "stop", "cancel"]
 
 DOCUMENT: Final[dict[str, Any]] = {
     "flownb": 1,
     "name": "sums",
     "nodes": [{"name": "keep", "kind": "blocking"}],
 }
+
+
+def _inlined(model: type[BaseModel]) -> dict[str, Any]:
+    """Give the JSON schema of a model without references: OpenAPI keeps them elsewhere."""
+    whole = model.model_json_schema(by_alias=True)
+    parts = whole.pop("$defs", {})
+
+    def inline(part: Any) -> Any:
+        if isinstance(part, list):
+            return [inline(one) for one in part]
+        if not isinstance(part, dict):
+            return part
+        if "$ref" in part:
+            return inline(parts[part["$ref"].rpartition("/")[2]])
+        return {key: inline(value) for key, value in part.items()}
+
+    inlined: dict[str, Any] = inline(whole)
+    return inlined
 
 
 class _In(BaseModel):
@@ -33,7 +51,7 @@ class GraphIn(_In):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"document": DOCUMENT}]})
 
-    document: dict[str, Any]
+    document: Annotated[dict[str, Any], WithJsonSchema(_inlined(GraphDoc))]
 
 
 class GraphOut(BaseModel):

@@ -264,5 +264,5 @@ def test_a_document_brings_no_code_and_reads_no_file(served, tmp_path):
     for fn in ("os.system", "builtins.eval", "__import__", str(tmp_path / "secret")):
         answer = served.post("graphs", json={"document": document("x") | {
             "nodes": [{"name": "a", "kind": "blocking", "fn": fn}]}})  # fmt: skip
-        assert answer.status_code == 422
+        assert answer.status_code == 409
         assert "there is no tool" in json.loads(answer.text)["detail"]
