@@ -10,6 +10,7 @@ from flownb.errors import GraphError
 from flownb.model.document.schema import parse
 from flownb.server.problem_details import Problem
 from flownb.server.schemas import (
+    DrawingIn,
     GraphIn,
     GraphList,
     GraphOut,
@@ -29,12 +30,7 @@ GraphName = Annotated[Name, Path(description="the graph's name", examples=["sums
 
 def keep(services: Services, given: GraphIn) -> GraphOut:
     """Check a graph and keep it; an unchanged one keeps its version."""
-    try:
-        parse(given.document)
-    except GraphError as error:
-        problems = list(error.problems[:100])
-        raise Problem(422, problems[0], problems=problems) from None
-    graph = services.graphs.make(given.document)
+    graph = _made(services, given)
     wrong = [p for p in graph.validate() if p.level == "error"]
     if wrong:
         raise Problem(409, str(wrong[0]), problems=[str(p) for p in wrong[:100]])
@@ -44,6 +40,21 @@ def keep(services: Services, given: GraphIn) -> GraphOut:
         raise Problem(409, f"graph {graph.name!r}: over HTTP a name has no '/'")
     record = services.store.graphs.save(graph.to_dict(tools=services.tools))
     return GraphOut(name=record.name, version=record.version, saved=record.saved, **_checked(graph))
+
+
+def _made(services: Services, given: GraphIn) -> Graph:
+    from flownb.graph import Graph
+
+    if isinstance(given, DrawingIn):
+        graph = Graph.from_react_flow(given.react_flow, tools=services.tools)
+        graph.name = given.name or graph.name
+        return graph
+    try:
+        parse(given.document)
+    except GraphError as error:
+        problems = list(error.problems[:100])
+        raise Problem(422, problems[0], problems=problems) from None
+    return services.graphs.make(given.document)
 
 
 def _checked(graph: Graph) -> dict[str, Any]:

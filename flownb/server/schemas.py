@@ -24,6 +24,13 @@ DOCUMENT: Final[dict[str, Any]] = {
 }
 
 
+DRAWING: Final[dict[str, Any]] = {
+    "name": "drawn",
+    "nodes": [{"id": "keep", "type": "blocking"}],
+    "edges": [],
+}
+
+
 def _inlined(model: type[BaseModel]) -> dict[str, Any]:
     """Give the JSON schema of a model without references: OpenAPI keeps them elsewhere."""
     whole = model.model_json_schema(by_alias=True)
@@ -46,12 +53,24 @@ class _In(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
-class GraphIn(_In):
+class DrawingIn(_In):
+    """A graph to keep: React Flow JSON, whose nodes name registered tools."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"react_flow": DRAWING}]})
+
+    react_flow: dict[str, Any]
+    name: Name | None = Field(default=None, description="the graph's name, if it has none itself")
+
+
+class DocumentIn(_In):
     """A graph to keep: our own document, as `Graph.to_dict` writes it, with registered tools."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"document": DOCUMENT}]})
 
     document: Annotated[dict[str, Any], WithJsonSchema(_inlined(GraphDoc))]
+
+
+GraphIn = DocumentIn | DrawingIn
 
 
 class GraphOut(BaseModel):
