@@ -17,6 +17,7 @@ from flownb.server.schemas import (
     Name,
     ToolList,
     ToolOut,
+    Words,
 )
 from flownb.server.services import Shared  # noqa: TC001 - FastAPI reads it
 
@@ -73,7 +74,7 @@ def create_graph(given: GraphIn, services: Shared) -> GraphOut:
 @router.get("/graphs", tags=["graphs"], summary="List graphs")
 def list_graphs(
     services: Shared,
-    prefix: Annotated[str, Query(max_length=200, description="names begin with this")] = "",
+    prefix: Annotated[Words, Query(description="names begin with this")] = "",
     kind: Annotated[str | None, Query(pattern="^(given|kept)$")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> GraphList:

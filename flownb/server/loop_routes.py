@@ -18,6 +18,7 @@ from flownb.server.schemas import (
     Name,
     RunningGraph,
     Seconds,
+    Words,
 )
 from flownb.server.services import Shared, aside
 
@@ -26,15 +27,13 @@ if TYPE_CHECKING:
 
 router = APIRouter(tags=["loops"])
 Running = Annotated[Name, Path(description="a graph that runs", examples=["live"])]
-LoopName = Annotated[
-    str | None, Query(min_length=1, max_length=200, description="one loop; without it all")
-]
+LoopName = Annotated[Words | None, Query(min_length=1, description="one loop; without it all")]
 
 
 @router.get("/loops", summary="List loops")
 def list_loops(
     services: Shared,
-    graph: Annotated[str | None, Query(max_length=200)] = None,
+    graph: Annotated[Words | None, Query()] = None,
     state: LoopState | None = None,
 ) -> LoopList:
     """List the loops of all graphs that run here."""
@@ -76,7 +75,7 @@ def read_lines(
     graph: Running,
     services: Shared,
     loop: LoopName = None,
-    node: Annotated[str | None, Query(min_length=1, max_length=200)] = None,
+    node: Annotated[Words | None, Query(min_length=1)] = None,
     last: Annotated[int, Query(ge=1, le=1_000)] = 100,
 ) -> list[dict[str, Any]]:
     """Give the last lines that nodes printed or logged, oldest first."""

@@ -22,6 +22,7 @@ from flownb.server.schemas import (
     QueueOut,
     Replayed,
     ReplayIn,
+    Words,
 )
 from flownb.server.services import Shared  # noqa: TC001 - FastAPI reads it
 
@@ -46,7 +47,7 @@ def _known(orch: Orchestrator, queue: str) -> str:
 
 @router.get("/queues", summary="List queues")
 async def list_queues(
-    services: Shared, graph: Annotated[str | None, Query(max_length=200)] = None
+    services: Shared, graph: Annotated[Words | None, Query()] = None
 ) -> QueueList:
     """List the queues of all graphs that run here, with their figures."""
     return QueueList(

@@ -14,7 +14,15 @@ from flownb.records.workflow_run import RunStatus
 Name = Annotated[
     str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f/]+$")
 ]
-RunId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,120}$")]
+RunId = Name
+Words = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Cursor = Annotated[
+    str,
+    StringConstraints(
+        max_length=300, pattern=r"^0x[01]\.[0-9a-f]{1,13}p[+-][0-9]{1,2}~[^\x00-\x1f\x7f]+$"
+    ),
+]
+Moment = Annotated[float, Field(ge=0, le=1e12, description="seconds since 1970")]
 Seconds = Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)]
 
 DOCUMENT: Final[dict[str, Any]] = {
