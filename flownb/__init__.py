@@ -5,6 +5,7 @@ down only, in this order:
 
     graph, oneshot, testing  the front door: the verbs of a Graph, the pytest plugin
     cli                      the command line
+    server/                  How is flownb reached over HTTP?
     widgets/                 How does it move?
     reactflow/               How does a drawing come in, and go out again?
     notebook/                How does an object show itself in a cell?
@@ -110,6 +111,7 @@ if _typing.TYPE_CHECKING:
     from flownb.records.events import Span as Span
     from flownb.records.timeline import Timeline as Timeline
     from flownb.records.workflow_run import WorkflowRun as WorkflowRun
+    from flownb.server.serving import serve as serve
     from flownb.stores.base import GraphStore as GraphStore
     from flownb.stores.base import RunStore as RunStore
 
@@ -142,6 +144,7 @@ _HOMES: _typing.Final = {
     "flownb.records.workflow_run": ("WorkflowRun",),
     "flownb.records.timeline": ("Timeline",),
     "flownb.model.tools": ("ToolRegistry", "tools"),
+    "flownb.server.serving": ("serve",),
     "flownb.errors": (
         "DeadlockError",
         "Failure",

@@ -10,23 +10,31 @@ import asyncio
 import importlib
 import importlib.util
 import json
+import signal
 import sys
+import threading
 import warnings
-from contextlib import suppress
+from contextlib import closing, suppress
+from dataclasses import asdict, replace
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
 from flownb.errors import FlowError, told
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from flownb.graph import Graph
     from flownb.model.tools import ToolRegistry
+    from flownb.queues.manager import QueueManager
+    from flownb.queues.spec import QueueStats
+    from flownb.stores import Store
     from flownb.validate.problems import Problem
 
+T = TypeVar("T")
 _COLOURS: Final = {"error": "red", "warning": "yellow", "hint": "cyan"}
 
 
@@ -50,10 +58,27 @@ def main() -> None:
 # -- what a verb works on --------------------------------------------------------
 
 
+class _Graph(click.ParamType):  # type: ignore[type-arg]
+    """A file that exists, as a Path, or "module:graph" as it is."""
+
+    name = "graph"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Tell the two apart."""
+        if isinstance(value, Path) or Path(value).is_file():
+            return Path(value)
+        if ":" in value:
+            return value
+        return self.fail(f"there is no file {value!r}, and module:graph has a colon", param, ctx)
+
+
+_GRAPH: Final = _Graph()
+
+
 def on_graph(verb: Callable[..., Any]) -> Callable[..., Any]:
     """Give a verb its FILE and how it is read; the verb gets what `load_graph` takes."""
     options = [
-        click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path)),
+        click.argument("file", type=_GRAPH, metavar="FILE|MODULE:GRAPH"),
         click.option("--tools", metavar="MODULE", help="The module that has the functions."),
         click.option("--at", metavar="WAY", help="Where in the file the drawing stands: $.flow."),
         click.option("--default-type", metavar="TYPE", help="What nodes without a type are."),
@@ -66,7 +91,7 @@ def on_graph(verb: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def load_graph(
-    file: Path,
+    file: Path | str,
     *,
     tools: str | None = None,
     at: str | None = None,
@@ -74,7 +99,12 @@ def load_graph(
     placeholders: bool = False,
     drop: bool = False,
 ) -> Graph:
-    """Read a graph from React Flow JSON or from what `to_dict` gave; raise FlowError."""
+    """Read a graph from React Flow JSON or from what `to_dict` gave; raise FlowError.
+
+    Or take it from a module of the user's: "module:graph", or a .py file with one graph in it.
+    """
+    if isinstance(file, str) or file.suffix == ".py":
+        return _of_module(str(file))
     from flownb.graph import Graph
     from flownb.reactflow.source_text import Caps, sound
 
@@ -92,6 +122,24 @@ def load_graph(
     for warning in left_out:
         click.echo(str(warning.message), err=True)
     return graph
+
+
+def _of_module(name: str) -> Graph:
+    from flownb.graph import Graph
+
+    module_name, _, wanted = name.partition(":")
+    module = _imported(module_name, "FILE")
+    if wanted:
+        found = getattr(module, wanted, None)
+        found = found() if callable(found) and not isinstance(found, Graph) else found
+        if isinstance(found, Graph):
+            return found
+        raise click.BadParameter(f"{module_name} has no graph {wanted!r}", param_hint="FILE")
+    graphs = {id(value): value for value in vars(module).values() if isinstance(value, Graph)}
+    if len(graphs) != 1:
+        said = f"{name} has {len(graphs)} graphs: name one, as in {name}:graph"
+        raise click.BadParameter(said, param_hint="FILE")
+    return next(iter(graphs.values()))
 
 
 def load_tools(name: str) -> ToolRegistry:
@@ -120,7 +168,7 @@ def load_tools(name: str) -> ToolRegistry:
     return own
 
 
-def _imported(name: str) -> Any:
+def _imported(name: str, hint: str = "--tools") -> Any:
     """Import a module by its name, or by the path of its file."""
     path = Path(name)
     try:
@@ -130,7 +178,8 @@ def _imported(name: str) -> Any:
             sys.path.insert(0, "")  # as `python -m` has it: what lies in this folder
         return importlib.import_module(name)
     except Exception as error:  # noqa: BLE001 - the user's own module
-        raise _bad_tools(f"{name} cannot be imported: {told(error)}") from None
+        said = f"{name} cannot be imported: {told(error)}"
+        raise click.BadParameter(said, param_hint=hint) from None
 
 
 def _from_file(path: Path) -> Any:
@@ -279,3 +328,392 @@ async def _live(graph: Graph, until: float | None, *, as_json: bool) -> None:
     for failure in orch.failures():
         click.echo(repr(failure))
     click.echo(repr(status))
+
+
+# -- look --------------------------------------------------------------------------
+
+
+@main.command()
+@on_graph
+@click.option("--policy", metavar="POLICY", help="Read it under another await policy.")
+@click.option("--svg", "as_svg", is_flag=True, help="Print the picture as SVG.")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+def explain(*, policy: Any, as_svg: bool, as_json: bool, **given: Any) -> None:
+    """Say who waits for whom, and why."""
+    why = load_graph(**given).explain(policy=policy)
+    if as_svg:
+        click.echo(why.svg())
+    elif as_json:
+        loops = {
+            loop: {
+                "policy": why.policy(loop),
+                "awaits": list(why.await_set(loop)),
+                "detached": list(why.detached(loop)),
+                "arms": [{"waits": arm.waits, "because": arm.because} for arm in why.arms[loop]],
+            }
+            for loop in why.loops
+        }
+        click.echo(json.dumps({"graph": why.workflow.name, "loops": loops}, indent=1))
+    else:
+        click.echo(why.text)
+
+
+@main.command()
+@on_graph
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.svg")
+def draw(*, output: Path | None, **given: Any) -> None:
+    """Draw a graph as SVG, into a file or to the terminal."""
+    picture = load_graph(**given).draw()
+    if output is None:
+        click.echo(picture)
+    else:
+        output.write_text(picture, encoding="utf-8")
+
+
+@main.command()
+@on_graph
+@click.option("--until", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS")
+@click.option("--iterations", type=click.IntRange(min=1), metavar="N", help="Items of each source.")
+@click.option("--seed", type=int, default=0, help="Decides all random numbers.")
+@click.option("--no-call", is_flag=True, help="Call no function: what is declared counts.")
+@click.option("--json", "as_json", is_flag=True, help="Print the spans as JSON.")
+def simulate(
+    *, until: float | None, iterations: int | None, seed: int, no_call: bool, as_json: bool,
+    **given: Any,
+) -> None:  # fmt: skip
+    """Run in virtual time, and print who worked and waited when."""
+    graph = load_graph(**given)
+    sim = graph.simulate(until=until, iterations=iterations, seed=seed, call=not no_call)
+    if as_json:
+        spans = [span._asdict() for span in sim.timeline]
+        click.echo(json.dumps({"graph": graph.name, "digest": sim.digest, "spans": spans}))
+    else:
+        click.echo(sim.timeline.table())
+        click.echo(f"digest {sim.digest}")
+
+
+@main.command()
+@click.option("--seconds", type=click.FloatRange(min=0), default=10.0, help="How long.")
+@click.option("--json", "as_json", is_flag=True, help="Print only how it ended, as JSON.")
+def demo(*, seconds: float, as_json: bool) -> None:
+    """Run two small loops and watch them: no file, no server is needed."""
+    import time
+    from random import Random
+
+    from flownb.graph import Graph
+
+    rng = Random(1)
+
+    def works(seconds: float) -> Callable[[Any], Any]:
+        def work(day: Any) -> Any:
+            time.sleep(seconds)
+            return day
+
+        return work
+
+    graph = (
+        Graph("weather")
+        .add_producer("days", every=0.2)
+        .add_node("check", works(0.05))
+        .add_node("audit", works(0.4), kind="non_blocking")
+        .add_if("wet?", lambda _: rng.random() < 0.4)  # noqa: PLR2004 - it rains that often
+        .add_queue("wet_days")
+        .add_edge("days", "check", "wet?")
+        .add_edge("days", "audit")
+        .add_edge("wet?", "wet_days", when=True)
+        .add_queue_reader("storms", queue="wet_days")
+        .add_node("rank", works(0.1))
+        .add_edge("storms", "rank")
+    )
+    if not as_json:
+        click.echo(graph.explain().text)
+    asyncio.run(_live(graph, seconds, as_json=as_json))
+
+
+# -- runs that are kept --------------------------------------------------------------
+
+
+@main.group()
+def runs() -> None:
+    """Look at one-shot runs that are kept in a store, and go on with them."""
+
+
+def _on_store(verb: Callable[..., Any]) -> Callable[..., Any]:
+    said = "A path, or a URL; else $FLOWNB_STORE, else flownb-runs.sqlite."
+    return click.option("--store", metavar="STORE", help=said)(verb)
+
+
+@runs.command("list")
+@_on_store
+@click.option("--graph", metavar="NAME")
+@click.option(
+    "--status", type=click.Choice(["pending", "running", "completed", "failed", "cancelled"])
+)
+@click.option("--limit", type=click.IntRange(min=1), default=20)
+@click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
+def list_runs(
+    *, store: str | None, graph: str | None, status: Any, limit: int, as_json: bool
+) -> None:
+    """List runs, newest first."""
+    with closing(_opened(store)) as kept:
+        found = kept.runs.list(graph=graph, status=status, limit=limit)
+    if as_json:
+        keys = ("run_id", "graph", "status", "created", "updated", "attempt", "error")
+        click.echo(
+            json.dumps([{key: getattr(run, key) for key in keys} for run in found], indent=1)
+        )
+        return
+    for run in found:
+        error = f"  {_first_line(run.error)}" if run.error else ""
+        when = datetime.fromtimestamp(run.created).astimezone().isoformat(" ", "seconds")
+        click.echo(f"{run.run_id}  {run.status:9}  {when}  {run.graph}{error}")
+
+
+def _opened(store: str | None) -> Store:
+    from flownb.stores import open_store
+
+    return open_store(store)
+
+
+def _first_line(text: str) -> str:
+    return text.splitlines()[0][:100] if text else ""
+
+
+@runs.command()
+@click.argument("run_id")
+@_on_store
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+def show(*, run_id: str, store: str | None, as_json: bool) -> None:
+    """Show a run: its state, its error, and what its nodes did."""
+    with closing(_opened(store)) as kept:
+        run = kept.runs.load(run_id)
+    steps = [(s.node, s.visit, s.kind, s.end - s.start, s.error) for s in run.steps]
+    if as_json:
+        keys = ("run_id", "graph", "status", "created", "updated", "attempt", "error", "state")
+        said: dict[str, Any] = {key: getattr(run, key) for key in keys}
+        said["steps"] = [
+            dict(zip(("node", "visit", "kind", "seconds", "error"), s, strict=True)) for s in steps
+        ]
+        click.echo(json.dumps(said, indent=1, default=repr))
+        return
+    click.echo(f"{run.run_id} of {run.graph}: {run.status}, attempt {run.attempt}")
+    for node, visit, kind, seconds, error in steps:
+        if kind != "started":
+            again = f"#{visit}" if visit else ""
+            click.echo(
+                f"{max(0.0, seconds):9.3f} s  {node}{again}  {kind}{f': {error}' if error else ''}"
+            )
+    click.echo(f"error: {run.error}" if run.error else f"state: {_brief(run.state)}")
+
+
+def _brief(value: Any) -> str:
+    from flownb.records.workflow_run import summary
+
+    return summary(value)
+
+
+@runs.command()
+@click.argument("run_id")
+@on_graph
+@_on_store
+@click.option("--json", "as_json", is_flag=True, help="Print how it ended as JSON.")
+def resume(*, run_id: str, store: str | None, as_json: bool, **given: Any) -> None:
+    """Go on with a run that crashed, failed or was cancelled; nodes that ended do not run again."""
+    from flownb.errors import FlowError
+
+    graph = load_graph(**given)
+    try:
+        done = graph.resume(run_id, store=store)
+    except FlowError:
+        raise
+    except Exception as error:  # noqa: BLE001 - what a node raised
+        raise click.ClickException(told(error)) from None
+    if as_json:
+        said = {"run_id": done.run_id, "status": done.status, "state": done.state}
+        click.echo(json.dumps(said, indent=1, default=repr))
+    else:
+        click.echo(repr(done))
+
+
+@runs.command()
+@click.argument("run_id")
+@_on_store
+def cancel(*, run_id: str, store: str | None) -> None:
+    """Have nobody go on with a run that waits, or whose process has died.
+
+    A process that works on it now is not reached like this: ask its server.
+    """
+    import time
+
+    with closing(_opened(store)) as kept:
+        run = kept.runs.load(run_id)
+        if run.status not in {"pending", "running"}:
+            raise click.ClickException(f"run {run_id} is {run.status} already")
+        kept.runs.save(replace(run, status="cancelled", updated=time.time(), steps=()))
+    click.echo(f"{run_id}: cancelled")
+
+
+# -- queues on a Redis ----------------------------------------------------------------
+
+
+@main.group()
+def queues() -> None:
+    """Look at the queues of a graph on a Redis, and at its dead letters."""
+
+
+def _on_queues(verb: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        click.option("--namespace", default="flownb", help="What all keys begin with."),
+        click.option(
+            "--redis", "url", required=True, metavar="URL", envvar="FLOWNB_REDIS_URL",
+            help="Where it is; else $FLOWNB_REDIS_URL.",
+        ),
+        on_graph,
+    ):  # fmt: skip
+        verb = option(verb)
+    return verb
+
+
+def _asked(ask: Callable[[QueueManager], Awaitable[T]], url: str, namespace: str, given: Any) -> T:
+    """Ask a manager of the graph's queues."""
+    from flownb.engine.links import queue_specs
+    from flownb.queues.manager import QueueManager
+
+    graph = load_graph(**given)
+
+    async def asking() -> T:
+        async with QueueManager(
+            url, graph=graph.name, specs=queue_specs(graph), namespace=namespace, consumer="cli"
+        ) as manager:
+            return await ask(manager)
+
+    return asyncio.run(asking())
+
+
+@queues.command("list")
+@_on_queues
+@click.option("--json", "as_json", is_flag=True)
+def list_queues(*, url: str, namespace: str, as_json: bool, **given: Any) -> None:
+    """List the queues of a graph, with their figures."""
+    from flownb.engine.links import queue_specs
+
+    names = [spec.name for spec in queue_specs(load_graph(**given))]
+    _print_stats(names, url, namespace, given, as_json=as_json)
+
+
+@queues.command()
+@click.argument("queue")
+@_on_queues
+@click.option("--json", "as_json", is_flag=True)
+def stats(*, queue: str, url: str, namespace: str, as_json: bool, **given: Any) -> None:
+    """Show the figures of one queue."""
+    _print_stats([queue], url, namespace, given, as_json=as_json)
+
+
+def _print_stats(names: list[str], url: str, namespace: str, given: Any, *, as_json: bool) -> None:
+    async def ask(manager: QueueManager) -> list[QueueStats]:
+        return [await manager.stats(name) for name in names]
+
+    found = _asked(ask, url, namespace, given)
+    if as_json:
+        click.echo(json.dumps([{**asdict(s), "backlog": s.backlog} for s in found], indent=1))
+        return
+    for s in found:
+        click.echo(
+            f"{s.queue}: depth {s.depth:,}, not delivered {s.lag:,}, not acked {s.pending:,}"
+        )
+
+
+@queues.command()
+@click.argument("loop")
+@_on_queues
+@click.option("--count", type=click.IntRange(min=1), default=100)
+@click.option("--json", "as_json", is_flag=True)
+def dead(*, loop: str, url: str, namespace: str, count: int, as_json: bool, **given: Any) -> None:
+    """List the dead letters of a loop, oldest first."""
+    found = _asked(lambda m: m.dead(loop, count), url, namespace, given)
+    if as_json:
+        click.echo(json.dumps(list(found), indent=1, default=repr))
+        return
+    for letter in found:
+        click.echo(
+            f"{letter['id']}  {letter.get('node', '')}: {_first_line(letter.get('error', ''))}"
+        )
+
+
+@queues.command()
+@click.argument("loop")
+@_on_queues
+@click.option("--id", "ids", multiple=True, metavar="ID", help="Only this one; may be given again.")
+def replay(*, loop: str, url: str, namespace: str, ids: tuple[str, ...], **given: Any) -> None:
+    """Push dead letters that came through a queue into it again."""
+
+    async def ask(manager: QueueManager) -> int:
+        letters = await manager.dead(loop, 10_000)
+        chosen = [x for x in letters if x.get("queue") and (not ids or x["id"] in ids)]
+        return await manager.dead_letters.replay(loop, chosen) if chosen else 0
+
+    click.echo(f"{_asked(ask, url, namespace, given)} replayed")
+
+
+@queues.command()
+@click.argument("queue")
+@_on_queues
+@click.confirmation_option(prompt="Drop all messages of it?")
+def clear(*, queue: str, url: str, namespace: str, **given: Any) -> None:
+    """Drop all messages of a queue, delivered ones too."""
+    click.echo(f"{_asked(lambda m: m.clear(queue), url, namespace, given)} dropped")
+
+
+# -- serve ----------------------------------------------------------------------------
+
+
+@main.command()
+@click.argument("files", nargs=-1, metavar="[FILE|MODULE:GRAPH]...")
+@click.option("--tools", metavar="MODULE", help="The module that has the functions.")
+@click.option("--store", metavar="STORE", help="Where runs and graphs are kept; else in memory.")
+@click.option("--redis", metavar="URL", help="Where the queues of loops are.")
+@click.option("--host", default="127.0.0.1", help="0.0.0.0 lets other machines in.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8899, help="0 is a free one.")
+@click.option("--token", envvar="FLOWNB_TOKEN", help="Else $FLOWNB_TOKEN, else a new one.")
+@click.option("--name", default="http", help="Whose runs it takes up: see create_app.")
+@click.option("--root-path", default="", help="Where a proxy has put it.")
+@click.option("--json", "as_json", is_flag=True, help="Print the address as JSON.")
+def serve(
+    *, files: tuple[str, ...], tools: str | None, store: str | None, redis: str | None, host: str,
+    port: int, token: str | None, name: str, root_path: str, as_json: bool,
+) -> None:  # fmt: skip
+    """Serve graphs over HTTP until Ctrl-C: loops are started, others may be run once."""
+    try:
+        from flownb.server import Server, create_app
+    except ImportError as error:
+        needs = 'pip install "flownb[server]"'
+        raise click.ClickException(f"the server needs {error.name}: {needs}") from None
+    found = [load_graph(_GRAPH.convert(file, None, None), tools=tools) for file in files]
+    registry = load_tools(tools) if tools else None
+    started = [
+        graph.start(redis=redis, control="thread", tools=registry)
+        for graph in found
+        if graph.producers
+    ]
+    try:
+        app = create_app(
+            *started, graphs=[graph for graph in found if not graph.producers], store=store,
+            tools=registry, token=token, name=name, root_path=root_path,
+        )  # fmt: skip
+        server = Server(app, host=host, port=port).start()
+        said = {"url": server.url, "address": server.address, "token": server.token}
+        click.echo(json.dumps(said) if as_json else f"flownb is at {server.url}")
+        _until_asked_to_stop()
+        server.stop().wait()
+    finally:
+        for orch in started:
+            orch.stop(grace=5).wait(15)
+
+
+def _until_asked_to_stop() -> None:
+    asked = threading.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda *_: asked.set())
+    while not asked.wait(0.5):
+        pass  # in short waits: on Windows a long one hears no Ctrl-C

@@ -238,6 +238,10 @@ class StoreError(FlowError):
     """A run or a graph could not be saved or loaded."""
 
 
+class NotKept(StoreError):
+    """A store keeps no run or graph of this name."""
+
+
 class RunTaken(StoreError):
     """Somebody else goes on with a run."""
 

@@ -271,6 +271,23 @@ class OneShot(Workflow):
 
         return step(self, self._ref(node), item, tools)
 
+    # -- for who carries runs out for others -----------------------------------
+
+    def _submit(self, state: Any, *, store: RunStore, run_id: str, **options: Any) -> None:
+        """Keep a run as pending: once this has returned, no crash can lose it."""
+        from flownb.engine.runs.resume import KeptRun
+
+        given = _options(**options)
+        journal = KeptRun(store).begin(self._plan_once(given), state, run_id, given)
+        store.save(replace(journal.record, attempt=0))
+
+    def _take_up(self, run_id: str, *, store: RunStore, tools: ToolRegistry | None) -> Execution:
+        """Give what carries out a run that is kept, from where it stands; nothing is shown."""
+        make, _ = self._taken_up(
+            (run_id, store, 0.0), {}, {"tools": tools, "redis": None}, progress=False
+        )
+        return make()
+
     # -- what both faces share -------------------------------------------------
 
     def _new(

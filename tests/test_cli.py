@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import signal
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
+import httpx
 import pytest
 from click.testing import CliRunner
 
 from flownb import Graph, ToolRegistry
 from flownb.cli import main
+from tests.support.servers import real_server_url
 
+__all__ = ["real_server_url"]
 ROOT = Path(__file__).parents[1]
 TOOLS = """
 def read_days():
@@ -159,3 +166,159 @@ def test_it_is_there_as_a_program(folder, start):
     )  # fmt: skip
     assert done.stdout == "weather: 5 nodes, 4 edges, 2 loops, nothing is wrong\n"
     assert done.stderr == ""
+
+
+# -- looking, and what is kept ---------------------------------------------------
+
+PIPELINE = """
+from flownb import Graph
+
+def double(state):
+    return {"value": state["value"] * 2}
+
+def inverse(state):
+    return {"value": 1 / state["value"]}
+
+graph = (
+    Graph("sums").add_node("double", double).add_node("inverse", inverse)
+    .add_edge("double", "inverse")
+)
+"""
+LOOPS = """
+from flownb import Graph
+
+graph = (
+    Graph("loops").add_producer("days", every=0.05).add_node("check", takes=0.01)
+    .add_queue("wet", external=True).add_edge("days", "check", "wet")
+)
+"""
+
+
+@pytest.fixture
+def modules(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "pipeline_of_test.py").write_text(PIPELINE)
+    (tmp_path / "loops_of_test.py").write_text(LOOPS)
+    yield tmp_path
+    for name in ("pipeline_of_test", "loops_of_test"):
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize("file", ["pipeline_of_test:graph", "pipeline_of_test.py"])
+def test_a_graph_is_taken_from_a_module_too(modules, file):
+    assert "nothing is wrong" in flownb("validate", file)
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("nowhere.json", "there is no file 'nowhere.json'"),
+        ("nowhere:graph", "nowhere cannot be imported"),
+        ("pipeline_of_test:grpah", "has no graph 'grpah'"),
+    ],
+)
+def test_what_is_no_graph_is_told_in_a_sentence(modules, file, said):
+    assert said in flownb("explain", file, code=2)
+
+
+def test_explain_says_who_waits_in_words_as_json_and_as_a_picture(modules):
+    assert "days" in flownb("explain", "loops_of_test:graph")
+    told = json.loads(flownb("explain", "loops_of_test:graph", "--json"))
+    assert "check" in told["loops"]["days"]["awaits"]
+    assert flownb("explain", "loops_of_test:graph", "--svg").startswith("<svg")
+
+
+def test_draw_writes_the_picture_into_a_file_or_to_the_terminal(modules):
+    picture = flownb("draw", "loops_of_test:graph")
+    assert picture.startswith("<svg")
+    flownb("draw", "loops_of_test:graph", "-o", "loops.svg")
+    assert (modules / "loops.svg").read_text("utf-8") == picture.removesuffix("\n")
+
+
+def test_simulate_prints_the_timeline_and_its_digest(modules):
+    words = flownb("simulate", "loops_of_test:graph", "--until", "1")
+    told = json.loads(flownb("simulate", "loops_of_test:graph", "--until", "1", "--json"))
+    assert told["digest"] in words
+    assert {span["node"] for span in told["spans"]} >= {"days", "check"}
+
+
+@pytest.mark.wallclock
+def test_the_demo_runs_and_says_how_it_went(modules):
+    told = json.loads(flownb("demo", "--seconds", "1", "--json"))
+    assert told["loops"]["days"]["done"] > 0
+
+
+def test_runs_are_listed_shown_cancelled_and_resumed(modules):
+    import pipeline_of_test
+
+    graph = pipeline_of_test.graph
+    graph.run({"value": 1}, store="runs.sqlite", run_id="good")
+    with pytest.raises(ZeroDivisionError):
+        graph.run({"value": 0}, store="runs.sqlite", run_id="bad")
+    kept = ["--store", "runs.sqlite"]
+    listed = json.loads(flownb("runs", "list", *kept, "--json"))
+    assert [run["run_id"] for run in listed] == ["bad", "good"]
+    assert "bad  failed" in flownb("runs", "list", *kept, "--status", "failed")
+    assert "division by zero" in flownb("runs", "show", "bad", *kept)
+    assert json.loads(flownb("runs", "show", "good", *kept, "--json"))["state"] == {"value": 0.5}
+    assert "there is no run 'nope'" in flownb("runs", "show", "nope", *kept, code=1)
+    assert "is completed already" in flownb("runs", "cancel", "good", *kept, code=1)
+    said = flownb("runs", "resume", "bad", "pipeline_of_test:graph", *kept, code=1)
+    assert "ZeroDivisionError" in said
+    again = modules / "pipeline_of_test.py"
+    again.write_text(PIPELINE.replace("1 / state", "state"))
+    sys.modules.pop("pipeline_of_test")
+    resumed = flownb("runs", "resume", "bad", "pipeline_of_test.py", *kept, "--json")
+    assert json.loads(resumed)["status"] == "completed"
+
+
+def test_a_run_that_waits_is_cancelled_in_its_store(modules):
+    import pipeline_of_test
+
+    from flownb.stores import open_store
+
+    with closing(open_store("runs.sqlite")) as kept:
+        pipeline_of_test.graph._submit({"value": 1}, store=kept.runs, run_id="waits")
+    assert flownb("runs", "cancel", "waits", "--store", "runs.sqlite") == "waits: cancelled\n"
+    assert "waits  cancelled" in flownb("runs", "list", "--store", "runs.sqlite")
+
+
+@pytest.mark.redis
+def test_queues_are_counted_cleared_and_dead_letters_listed(modules, real_server_url):
+    import loops_of_test
+
+    orch = loops_of_test.graph.start(redis=real_server_url)
+    asyncio.run(orch.wait(iterations=3))
+    orch.stop().wait(20)
+    at = ["loops_of_test:graph", "--redis", real_server_url]
+    (told,) = json.loads(flownb("queues", "list", *at, "--json"))
+    assert (told["queue"], told["depth"] > 0, orch.name) == ("wet", True, "loops")
+    assert f"wet: depth {told['depth']}," in flownb("queues", "stats", "wet", *at)
+    assert json.loads(flownb("queues", "dead", "days", *at, "--json")) == []
+    assert flownb("queues", "replay", "days", *at) == "0 replayed\n"
+    assert flownb("queues", "clear", "wet", *at, "--yes") == f"{told['depth']} dropped\n"
+    assert "wte" in flownb("queues", "stats", "wte", *at, code=1)
+
+
+@pytest.mark.wallclock
+def test_serve_prints_its_address_answers_and_ends_cleanly(modules):
+    words = [sys.executable, "-m", "flownb", "serve", "loops_of_test:graph", "pipeline_of_test.py"]
+    started = subprocess.Popen(
+        [*words, "--port", "0", "--json", "--store", "runs.sqlite"],
+        stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": f"{ROOT}:{modules}"},
+    )  # fmt: skip
+    try:
+        told = json.loads(started.stdout.readline())
+        given = {"Authorization": f"Bearer {told['token']}"}
+        asked = {"graph": "sums", "state": {"value": 2}}
+        ran = httpx.post(f"{told['address']}runs?wait=20", json=asked, headers=given, timeout=30)
+        assert ran.json()["state"] == {"value": 0.25}
+        health = httpx.get(f"{told['address']}health", timeout=30).json()
+        assert health["graphs"] == ["loops"]
+        started.send_signal(signal.SIGTERM)
+        assert started.wait(30) == 0
+    finally:
+        started.kill()
+        started.wait()
+        started.stdout.close()

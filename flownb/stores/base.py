@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
 
 from flownb.arguments import NONE, TEXT, Rule, all_checked, number, whole, word
-from flownb.errors import LoopTaken, RunTaken, StoreError
+from flownb.errors import LoopTaken, NotKept, RunTaken, StoreError
 from flownb.stores.codec import decode, encode
 
 if TYPE_CHECKING:
@@ -279,18 +279,18 @@ def graph_name(document: Mapping[str, Any]) -> str:
     return name
 
 
-def unknown_run(run_id: str, where: str) -> StoreError:
+def unknown_run(run_id: str, where: str) -> NotKept:
     """Say that there is no such run."""
-    return StoreError(
+    return NotKept(
         f"there is no run {run_id!r} in {where}: .runs.list() shows those it keeps; "
         "store= says where else to look"
     )
 
 
-def unknown_graph(name: str, version: int | None, where: str) -> StoreError:
+def unknown_graph(name: str, version: int | None, where: str) -> NotKept:
     """Say that there is no such graph."""
     which = "" if version is None else f" in version {version}"
-    return StoreError(f"there is no graph {name!r}{which} in {where}")
+    return NotKept(f"there is no graph {name!r}{which} in {where}")
 
 
 def taken_over(run_id: str) -> RunTaken:

@@ -28,11 +28,17 @@ def script(parts: tuple[str, ...]) -> str:
     >>> script(("dag",)).count("export")
     1
     """
+    return f"{linked(parts)}export default view;\n"
+
+
+@cache
+def linked(parts: tuple[str, ...]) -> str:
+    """Give the same for a script of a page: it defines `view`, and exports nothing."""
     modules: dict[str, str] = {}
     for part in ("base", *parts):
         _gather(part, modules)
     shown = ", ".join(f"{part}: ${part}.{part}" for part in parts)
-    last = f"export default {{ render: (context) => $base.mount(context, {{ {shown} }}) }};\n"
+    last = f"const view = {{ render: (context) => $base.mount(context, {{ {shown} }}) }};\n"
     return "".join([*modules.values(), last])
 
 

@@ -35,6 +35,7 @@ _PARTS: Final[Mapping[str, tuple[type[Part], ...]]] = {
     "view": (Dag, Dashboard, TimelineView, Logs),
 }
 _VERBS: Final = ("pause", "resume", "step", "stop", "cancel")
+VIEW: Final = tuple(part.name for part in _PARTS["view"])
 _in_cell: WeakValueDictionary[tuple[str, str, str], Live] = WeakValueDictionary()
 
 
@@ -43,19 +44,23 @@ def open_view(orch: Orchestrator, kind: str, **options: Any) -> Live:
 
     *options* go to each part.
     """
-    parts = [part(orch, **options) for part in _PARTS[kind]]  # type: ignore[call-arg]
     live = Live(
-        parts, home=orch._live.home, over=orch.is_over, verbs=verbs(orch), title=orch.name,
-        chores={"start": partial(_ask, orch.start)},
+        parts_of(orch, kind, **options), home=orch._live.home, over=orch.is_over,
+        verbs=verbs(orch), chores=chores(orch), title=orch.name,
     )  # fmt: skip
     orch._live.followers.add(live)
     _replace(live, orch.name, kind)
     return live
 
 
+def parts_of(orch: Orchestrator, kind: str, **options: Any) -> list[Part]:
+    """Make the parts of a view; *options* go to each."""
+    return [part(orch, **options) for part in _PARTS[kind]]  # type: ignore[call-arg]
+
+
 def snapshot(orch: Orchestrator) -> Snapshot:
     """Freeze what `view()` would show now."""
-    parts = [part(orch) for part in _PARTS["view"]]  # type: ignore[call-arg]
+    parts = parts_of(orch, "view")
     for part in parts:
         part.scene()
     return Snapshot(repr(orch), "".join(part.still() for part in parts))
@@ -94,6 +99,11 @@ def _event_loop() -> asyncio.AbstractEventLoop | None:
 def verbs(orch: Orchestrator) -> dict[str, Callable[[Command], Any]]:
     """Give what may be asked in any thread: each only posts to the mailbox of a loop."""
     return {name: partial(_ask, getattr(orch, name)) for name in _VERBS}
+
+
+def chores(orch: Orchestrator) -> dict[str, Callable[[Command], Any]]:
+    """Give what may be asked at the view's event loop only."""
+    return {"start": partial(_ask, orch.start)}
 
 
 def _ask(verb: Callable[[str | None], Any], command: Command) -> None:

@@ -1,0 +1,386 @@
+"""What do requests and answers look like? Pydantic models, which OpenAPI shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
+
+from flownb.model.document.schema import GraphDoc
+from flownb.records.events import LoopState
+from flownb.records.workflow_run import RunStatus
+
+Name = Annotated[
+    str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f/]+$")
+]
+RunId = Name
+Words = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Cursor = Annotated[
+    str,
+    StringConstraints(
+        max_length=300, pattern=r"^0x[01]\.[0-9a-f]{1,13}p[+-][0-9]{1,2}~[^\x00-\x1f\x7f]+$"
+    ),
+]
+Moment = Annotated[float, Field(ge=0, le=1e12, description="seconds since 1970")]
+Seconds = Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)]
+
+DOCUMENT: Final[dict[str, Any]] = {
+    "flownb": 1,
+    "name": "sums",
+    "nodes": [{"name": "keep", "kind": "blocking"}],
+}
+
+
+DRAWING: Final[dict[str, Any]] = {
+    "name": "drawn",
+    "nodes": [{"id": "keep", "type": "blocking"}],
+    "edges": [],
+}
+
+
+def _inlined(model: type[BaseModel]) -> dict[str, Any]:
+    """Give the JSON schema of a model without references: OpenAPI keeps them elsewhere."""
+    whole = model.model_json_schema(by_alias=True)
+    parts = whole.pop("$defs", {})
+
+    def inline(part: Any) -> Any:
+        if isinstance(part, list):
+            return [inline(one) for one in part]
+        if not isinstance(part, dict):
+            return part
+        if "$ref" in part:
+            return inline(parts[part["$ref"].rpartition("/")[2]])
+        return {key: inline(value) for key, value in part.items()}
+
+    inlined: dict[str, Any] = inline(whole)
+    return inlined
+
+
+class _In(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class DrawingIn(_In):
+    """A graph to keep: React Flow JSON, whose nodes name registered tools."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"react_flow": DRAWING}]})
+
+    react_flow: dict[str, Any]
+    name: Name | None = Field(default=None, description="the graph's name, if it has none itself")
+
+
+class DocumentIn(_In):
+    """A graph to keep: our own document, as `Graph.to_dict` writes it, with registered tools."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"document": DOCUMENT}]})
+
+    document: Annotated[dict[str, Any], WithJsonSchema(_inlined(GraphDoc))]
+
+
+GraphIn = DocumentIn | DrawingIn
+
+
+class GraphOut(BaseModel):
+    """A version of a graph; `version` is None for one that was given in Python."""
+
+    name: str
+    version: int | None = None
+    saved: float | None = Field(default=None, description="seconds since 1970")
+    document: dict[str, Any] | None = None
+    problems: list[str] = Field(default=[], description="what `validate()` says of it")
+    loops: list[str] = []
+
+
+class GraphList(BaseModel):
+    """Graphs by name, or the versions of one, newest first."""
+
+    graphs: list[GraphOut]
+
+
+class RunOptions(_In):
+    """How a run goes on: the options of `Graph.run`."""
+
+    max_concurrency: int | None = Field(default=None, ge=1, le=1_000_000)
+    max_iterations: int | None = Field(default=None, ge=1, le=1_000_000_000)
+    start_rule: Literal["dataflow", "level", "sequential"] = "dataflow"
+    on_error: Literal["stop", "continue"] = "stop"
+
+
+class RunIn(_In):
+    """A run to be carried out; one with the same `key` is carried out once."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"graph": "sums", "state": {"value": 10}}]}
+    )
+
+    graph: Name
+    version: int | None = Field(default=None, ge=1, le=2**31 - 1, description="default: the newest")
+    state: Any = None
+    options: RunOptions = RunOptions()
+    key: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,80}$")] | None = Field(
+        default=None, description="a name of your own for it, so that asking twice begins one run"
+    )
+
+
+class StepOut(BaseModel):
+    """One thing that happened to a node; times are seconds since 1970."""
+
+    seq: int
+    node: str
+    visit: int
+    kind: Literal["started", "done", "failed", "continued"]
+    start: float
+    end: float
+    attempts: int
+    output: Any = None
+    error: str | None = None
+
+
+class LineOut(BaseModel):
+    """A line that a node printed or logged; `time` in seconds from the run's start."""
+
+    time: float
+    node: str
+    level: str
+    text: str
+
+
+class RunHead(BaseModel):
+    """A run, as lists show it; times are seconds since 1970."""
+
+    run_id: str
+    graph: str
+    status: RunStatus
+    created: float
+    updated: float
+    attempt: int
+    error: str | None = None
+
+
+class RunOut(RunHead):
+    """A run: its state so far, at last the final one, and where its nodes stand."""
+
+    state: Any = None
+    visited: list[str] = Field(default=[], description="the nodes that ran, once for each visit")
+    nodes: Mapping[str, str] = Field(
+        default={}, description="where each node stands, while it is known"
+    )
+
+
+class RunList(BaseModel):
+    """Runs, newest first; `next` is the `cursor` of the next page, None on the last."""
+
+    runs: list[RunHead]
+    next: str | None = None
+
+
+class RunLogs(BaseModel):
+    """What happened in a run; `lines` are kept by the server only as long as it lives."""
+
+    run_id: str
+    steps: list[StepOut]
+    lines: list[LineOut] = []
+
+
+class Visited(BaseModel):
+    """The nodes that ran, once for each visit, in the order of their starts."""
+
+    run_id: str
+    visited: list[str]
+
+
+class LoopOut(BaseModel):
+    """Where a loop stands; the words are those of `LoopStatus`."""
+
+    graph: str
+    loop: str
+    state: LoopState
+    pool: str
+    reason: str
+    iterations: int
+    done: int
+    failed: int
+    failed_ticks: int
+    in_flight: int
+    rate: float
+    last_error: str
+    unread: int
+
+
+class LoopList(BaseModel):
+    """Loops of all running graphs."""
+
+    loops: list[LoopOut]
+
+
+class RunningGraph(BaseModel):
+    """A graph that runs; the words are those of `Status`."""
+
+    graph: str
+    loops: list[LoopOut]
+    kernel_busy: float
+    unapplied: int
+    server: str
+    failed: int
+    errors: int
+    done: bool = Field(default=True, description="whether what was asked is done")
+
+
+class MetricsOut(BaseModel):
+    """The counters of the loops of a graph, by loop; the words are those of `LoopMetrics`."""
+
+    graph: str
+    loops: dict[str, dict[str, Any]]
+
+
+class FailureOut(BaseModel):
+    """An item that failed, and why; `time` in seconds on the run's clock."""
+
+    loop: str
+    node: str
+    iteration: int
+    attempts: int
+    error: str
+    traceback: str
+    time: float
+    item: Any = None
+
+
+class Failures(BaseModel):
+    """The last items that failed, oldest first."""
+
+    failures: list[FailureOut]
+
+
+class GroupOut(BaseModel):
+    """What one group of readers still has to do."""
+
+    group: str
+    lag: int
+    pending: int
+
+
+class QueueOut(BaseModel):
+    """The figures of a queue; the words are those of `QueueStats`."""
+
+    graph: str
+    queue: str
+    depth: int
+    lag: int
+    pending: int
+    backlog: int
+    pushed: int
+    groups: list[GroupOut]
+
+
+class QueueList(BaseModel):
+    """Queues of all running graphs."""
+
+    queues: list[QueueOut]
+
+
+class MessageIn(_In):
+    """A message to push; `meta` goes with it beside the payload."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"data": {"rain": 3}}]})
+
+    data: Any
+    meta: dict[str, Any] | None = None
+
+
+class MessageOut(BaseModel):
+    """A message that was pushed; `id` is "" for one that a full queue dropped."""
+
+    id: str
+
+
+class DeadLetterList(BaseModel):
+    """The last dead letters of a loop, oldest first."""
+
+    letters: list[dict[str, Any]]
+
+
+class ReplayIn(_In):
+    """Which dead letters are offered again: those of these ids, without it all."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{}]})
+
+    ids: list[Annotated[str, StringConstraints(max_length=60)]] | None = Field(
+        default=None, max_length=10_000
+    )
+
+
+class Replayed(BaseModel):
+    """How many dead letters were offered again."""
+
+    replayed: int
+
+
+class ToolOut(BaseModel):
+    """A registered function."""
+
+    name: str
+    signature: str
+    description: str
+
+
+class ToolList(BaseModel):
+    """The functions that documents may name."""
+
+    tools: list[ToolOut]
+
+
+class Health(BaseModel):
+    """Whether the server works."""
+
+    status: Literal["ok"]
+    version: str
+    graphs: list[str] = Field(description="those that run")
+    open_runs: int
+    streams: int
+
+
+class ProblemOut(BaseModel):
+    """What went wrong, as RFC 9457 writes it."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    node: str | None = None
+    loop: str | None = None
+
+
+# -- the paths of older programs -----------------------------------------------
+
+
+class GraphRunIn(_In):
+    """A run to be carried out and waited for; `graph_id` is the graph's name."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"graph_id": "sums", "initial_state": {"value": 10}}]}
+    )
+
+    graph_id: Name
+    initial_state: dict[str, Any] = Field(default_factory=dict)
+
+
+class GraphStateOut(BaseModel):
+    """Where a run stands: `state` is the state so far, at last the final one."""
+
+    run_id: str
+    graph_id: str
+    status: RunStatus
+    state: Any = None
+    visited_nodes: list[str]
+    logs: list[StepOut]
+    error: str | None = None
+
+
+class GraphCreated(BaseModel):
+    """The graph that was kept."""
+
+    graph_id: str
+    version: int
+    message: str
