@@ -362,6 +362,9 @@ class Graph(OneShot, Shown):
         find as `ctx.tools`. `async with graph.start() as orch:` stops at the end. Raises
         GraphError, and QueueUnavailable when no Redis answers.
 
+        Where no thread can be started, as in a browser, all loops live on the notebook's event
+        loop and sync nodes hold it while they work; a line in `orch.logs()` says so.
+
         What nodes print is in `orch.logs()`, not in a cell. A cell with `%%capture` (or
         `redirect_stdout`) catches all that is printed while it runs, also by nodes of loops
         in this process; when it has ended, prints go to the log again.

@@ -190,7 +190,7 @@ class LoopOptions:
     """What `Graph.set_loop` sets for one loop, and explains; times in seconds.
 
     `pool`, `await_policy`, `start_rule`, `max_in_flight`, `when_full`, `on_error`, `restart`,
-    `transactional`, `checkpoint`, `persistence_interval`, `resources`.
+    `transactional`, `checkpoint`, `persistence_interval`, `resources`, `thread_sensitive`.
     """
 
     pool: Pool = "thread"
@@ -204,6 +204,7 @@ class LoopOptions:
     checkpoint: Any = field(default=None, repr=False)  # its password is nobody's business
     persistence_interval: float = 1.0
     resources: Mapping[str, Any] = field(default_factory=dict)
+    thread_sensitive: bool = False
 
     def __post_init__(self) -> None:
         """Refuse the address of a store that cannot be one, where it is written."""
@@ -240,4 +241,5 @@ LOOP: Final[Mapping[str, Rule]] = {
         "give a dict, a name for each resource",
         lambda value: isinstance(value, Mapping) and all(isinstance(key, str) for key in value),
     ),
+    "thread_sensitive": FLAG,
 }

@@ -644,6 +644,7 @@ class Workflow(Topology):
         checkpoint: Any = UNCHANGED,
         persistence_interval: float = UNCHANGED,
         resources: Mapping[str, Any] | None = UNCHANGED,
+        thread_sensitive: bool = UNCHANGED,
     ) -> Self:
         """Set how a loop runs; it is named after its producer. What is not named keeps its value.
 
@@ -664,7 +665,10 @@ class Workflow(Topology):
         - *checkpoint* None: a store's path, URL or object; `graph.start` says what is kept.
         - *persistence_interval* 1: seconds between two checkpoints; 0 is one after each item.
         - *resources* None: a name for each context manager that is opened at the start, closed
-          at the end, and found by nodes as `ctx.resources[name]`.
+          at the end, and found by nodes as `ctx.resources[name]`: async ones on the loop's event
+          loop, sync ones in a thread of their own.
+        - *thread_sensitive* False; True: all sync code of the loop is called in one thread, one
+          call after the other, for what must not change threads (a `sqlite3` connection).
 
         Raises GraphError for a value that is none of these.
 
@@ -678,6 +682,7 @@ class Workflow(Topology):
             "restart": restart, "transactional": transactional, "checkpoint": checkpoint,
             "persistence_interval": persistence_interval,
             "resources": {} if resources is None else resources,
+            "thread_sensitive": thread_sensitive,
         }  # fmt: skip
         loop = self._ref(name)
         named = {option: value for option, value in given.items() if value is not UNCHANGED}

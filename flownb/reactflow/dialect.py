@@ -66,6 +66,7 @@ class _Loop(_Part):
     checkpoint: JsonValue = _of("a store to go on from after a restart")
     persistence_interval: float = _of("seconds between two checkpoints", 1.0, ge=0)
     resources: dict[str, str] = _of("registered context managers, by name", {})
+    thread_sensitive: bool = _of("all sync code in one thread", default=False)
 
 
 LOOP_OPTIONS: Final = tuple(_Loop.model_fields)

@@ -253,7 +253,7 @@ _OPTIONS: Final = frozenset(
         "mode", "maxlen", "when_full", "model", "external", "prefetch", "ack",
         "visibility_timeout", "max_deliveries", "pool", "await_policy", "start_rule",
         "max_in_flight", "restart", "transactional", "checkpoint", "persistence_interval",
-        "resources",
+        "resources", "thread_sensitive",
     }
 )  # fmt: skip
 

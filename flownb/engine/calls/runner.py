@@ -428,6 +428,8 @@ class Runner:
                 error = failure
         if error is not None and self.instance is not None:
             _tell_of_payload(error)
+        if error is not None and self.runtime.resources:
+            _tell_of_thread(error, self.runtime.name)
         self.table.open.pop(token, None)
         if token.before is not None:
             self.runtime.world.check_unchanged(
@@ -453,6 +455,13 @@ def _tell_of_payload(error: BaseException) -> None:
     text = str(error.args[0]) if error.args else ""
     if isinstance(error, (TypeError, AttributeError)) and "NodeData" in text:
         error.args = (f"{text}; run() gets a NodeData: its payload is data.payload",)
+
+
+def _tell_of_thread(error: BaseException, loop: str) -> None:
+    """Say what to do where a node has used what must not change threads."""
+    text = str(error.args[0]) if error.args else ""
+    if "same thread" in text and "thread_sensitive" not in text:
+        error.args = (f"{text}; set_loop({loop!r}, thread_sensitive=True) calls all in one thread",)
 
 
 def _drop(started: Any, _: Any) -> None:

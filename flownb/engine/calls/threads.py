@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import math
 import os
 import queue
 import threading
@@ -47,10 +48,14 @@ def outcome_here(call: Callable[[], tuple[Any, Any]]) -> tuple[Any, Any]:
 
 
 class Threads:
-    """Daemon threads that are made on demand and kept for the next call."""
+    """Daemon threads that are made on demand and kept for the next call; *most* so many."""
 
-    def __init__(self, name: str, fault: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self, name: str, fault: Callable[[BaseException], None], most: int | None = None
+    ) -> None:
         self.name, self._fault = name, fault
+        self.single = most == 1
+        self._most = math.inf if most is None else most
         self._jobs: queue.SimpleQueue[tuple[str, Callable[[], Callable[[], None]]] | None]
         self._jobs = queue.SimpleQueue()
         self._idle = threading.Semaphore(0)
@@ -63,7 +68,7 @@ class Threads:
         If it raises, that is a fault. *label* names it.
         """
         self._jobs.put((label, call))
-        if not self._idle.acquire(blocking=False):
+        if not self._idle.acquire(blocking=False) and len(self._threads) < self._most:
             name = f"flownb {self.name} {len(self._threads)}"
             thread = threading.Thread(target=self._work, name=name, daemon=True)
             self._threads.append(thread)

@@ -110,7 +110,8 @@ class _Local(Host):
 
     def __init__(self, manager: LoopManager, on_end: Callable[[Host], None]) -> None:
         super().__init__(manager, on_end)
-        manager.runtime.threads = Threads(manager.name, self._fault)
+        most = 1 if manager.plan.options.thread_sensitive else None
+        manager.runtime.threads = Threads(manager.name, self._fault, most)
         self.event_loop: asyncio.AbstractEventLoop | None = None
         self._early: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
 
@@ -166,7 +167,7 @@ class ThreadHost(_Local):
 
     def __init__(self, manager: LoopManager, on_end: Callable[[Host], None]) -> None:
         super().__init__(manager, on_end)
-        manager.runtime.private = True
+        manager.runtime.private = not manager.plan.options.thread_sensitive
 
     def command(self, verb: str, *args: Any) -> None:
         """Have a verb carried out; a loop whose event loop is held is left behind at a stop."""

@@ -19,7 +19,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import inspect
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
@@ -37,6 +36,7 @@ from flownb.engine.checkpoints.source_replay import remember
 from flownb.engine.loop.control import VERBS, Control, Lifecycle
 from flownb.engine.loop.pull_source import PullSource
 from flownb.engine.loop.queue_source import QueueSource
+from flownb.engine.loop.resources import call_hook, open_resources
 from flownb.engine.loop.settlement import Settlement
 from flownb.engine.loop.slots import InFlight, Slots
 from flownb.engine.loop.source import FAILED_TICK, SAME
@@ -46,7 +46,7 @@ from flownb.errors import FAILS, RunError, told
 from flownb.flow.item import Item
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from flownb.engine.calls.call_site import CallSite
     from flownb.engine.calls.limits import Limits
@@ -625,31 +625,6 @@ def _site(token: Call) -> CallSite:
     return site
 
 
-async def open_resources(
-    runtime: Runtime, resources: Mapping[str, Any], stack: contextlib.AsyncExitStack
-) -> None:
-    """Enter each of `set_loop(resources=...)`: a context manager, or what makes one."""
-    for name, value in resources.items():
-        try:
-            runtime.resources[name] = await _entered(value, stack)
-        except FAILS as error:
-            if isinstance(error, ENDS):
-                raise
-            why = told(error)
-            msg = f"loop {runtime.name!r}: resource {name!r} did not open: {why}"
-            raise RunError(msg) from error
-
-
-async def _entered(value: Any, stack: contextlib.AsyncExitStack) -> Any:
-    managed = hasattr(type(value), "__aenter__") or hasattr(type(value), "__enter__")
-    made = value() if callable(value) and not managed else value
-    if hasattr(type(made), "__aenter__"):
-        return await stack.enter_async_context(made)
-    if hasattr(type(made), "__enter__"):
-        return stack.enter_context(made)
-    return made
-
-
 async def set_up(runners: Sequence[Runner], stack: contextlib.AsyncExitStack) -> None:
     """Call `setup(ctx)` of new class nodes, and see to it that `teardown()` follows."""
     for runner in runners:
@@ -658,9 +633,8 @@ async def set_up(runners: Sequence[Runner], stack: contextlib.AsyncExitStack) ->
             continue
         token = Call(_Nobody, runner, None, 0)
         try:
-            with runner.runtime.spot.at(runner.name):
-                context = Context(runner.site, token, runner.table.pushes)
-                await _maybe(instance.setup(context))
+            context = Context(runner.site, token, runner.table.pushes)
+            await call_hook(runner.runtime, runner.name, instance.setup, context)
         except FAILS as error:
             if isinstance(error, ENDS):
                 raise
@@ -674,16 +648,11 @@ async def set_up(runners: Sequence[Runner], stack: contextlib.AsyncExitStack) ->
 async def _torn_down(runner: Runner) -> None:
     runtime = runner.runtime
     try:
-        with runtime.spot.at(runner.name):
-            await _maybe(runner.instance.teardown())  # type: ignore[union-attr]
+        await call_hook(runtime, runner.name, runner.instance.teardown)  # type: ignore[union-attr]
     except FAILS as error:  # the others are still to be torn down
         if isinstance(error, ENDS):
             raise
         runtime.log(runner.name, -1, "error", f"teardown failed: {told(error)}")
-
-
-async def _maybe(result: Any) -> Any:
-    return await result if inspect.isawaitable(result) else result
 
 
 class _Nobody:

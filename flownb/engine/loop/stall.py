@@ -52,7 +52,7 @@ class StallWatch:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._thread = 0
-        self._asked = 0.0
+        self._asked, self._looks = 0.0, 0
         self._answered = True
         self._held: Token | None = None
         self._told: set[str] = set()
@@ -92,11 +92,12 @@ class StallWatch:
         Give what is to be called if it is to be left behind.
         """
         if self._answered:
-            self._answered, self._asked = False, now
+            self._answered, self._asked, self._looks = False, now, 0
             with suppress(RuntimeError):  # it has just closed
                 self._runtime.event_loop.call_soon_threadsafe(self._answer)
             return None
-        silent = now - self._asked
+        self._looks += 1
+        silent = self._looks * _LOOK  # a process that stands still looks at nobody
         is_due = now >= self._deadline and self._leave is not None
         if silent < (_LATE if is_due else STALL):
             return None

@@ -83,9 +83,10 @@ class LoopServer:
             ),
             tools=pickled.tools,
             middleware=pickled.middleware,
-            private=True,
+            private=not plan.options.thread_sensitive,
         )
-        manager.runtime.threads = Threads(manager.name, self._fault)
+        most = 1 if plan.options.thread_sensitive else None
+        manager.runtime.threads = Threads(manager.name, self._fault, most)
         return manager
 
     def _fault(self, error: BaseException) -> None:

@@ -178,6 +178,7 @@ class LoopDoc(_Doc):
     checkpoint: JsonValue = None
     persistence_interval: float = Field(1.0, ge=0)
     resources: dict[str, str] = Field(default_factory=dict)
+    thread_sensitive: bool = False
 
 
 class GraphDoc(_Doc):
