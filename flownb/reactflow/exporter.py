@@ -53,7 +53,7 @@ class _Exporter:
         for one in drawing.place.way if drawing else ():
             flow = flow[one]
         flow["nodes"] = self._nodes(flow["nodes"])
-        flow["edges"] = self._edges(flow["edges"])
+        flow["edges"] = self._edges(flow["edges"], flow["nodes"])
         self._place(flow["nodes"])
         write_places(flow["nodes"], self.graph, self._id)
         self._about(flow)
@@ -147,7 +147,7 @@ class _Exporter:
 
     # -- edges -----------------------------------------------------------------
 
-    def _edges(self, drawn: list[Any]) -> list[Any]:
+    def _edges(self, drawn: list[Any], nodes: list[Any]) -> list[Any]:
         docs = {(e["source"], e["target"]): e for e in self.doc.get("edges", [])}
         drawing, edges = self.drawing, self.graph.edges
         left = dict.fromkeys(docs)
@@ -173,6 +173,9 @@ class _Exporter:
             self._patch_edge(raw, docs[pair])
             _complete(raw, ids)
             made.append(raw)
+        _give_handles(
+            nodes, [(raw["source"], raw["target"]) for raw in made[len(made) - len(left) :]]
+        )
         return self._in_order(made)
 
     def _in_order(self, made: list[Any]) -> list[Any]:
@@ -288,6 +291,15 @@ def _complete(raw: dict[str, Any], ids: set[str]) -> None:
         made += "'"
     ids.add(made)
     raw["id"] = made
+
+
+def _give_handles(nodes: list[Any], ends: list[tuple[str, str]]) -> None:
+    """Let edges begin at an output and end at an input: React Flow's own have no handle there."""
+    sources, targets = {source for source, _ in ends}, {target for _, target in ends}
+    for node in nodes:
+        lacks = {"output": sources, "input": targets}.get(node.get("type") or "", set())
+        if node["id"] in lacks:
+            node["type"] = "default"
 
 
 def _let_out(made: list[Any], gone: Mapping[str, Any]) -> None:
