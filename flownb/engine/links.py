@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
+from flownb.errors import NodeFailed
 from flownb.plan.await_sets import Flow, reach
 from flownb.queues.spec import QueueSpec
 from flownb.records.events import Swimlane
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from flownb.model.policies import Limit
     from flownb.model.workflow import Workflow
     from flownb.plan.loop_plan import LoopPlan
+    from flownb.records.events import LoopState
 
 
 class Links:
@@ -69,6 +71,12 @@ class Links:
         with self._lock:
             gone = {loop for loop in self._completed if loop not in there}
             return {p.loop: self._writers(p) - gone for p in self._plans.values()}
+
+
+def pushes_no_more(loop: str, state: LoopState, error: BaseException | None) -> bool:
+    """Whether a loop that has ended has made all that it ever will: to its end, or its source's."""
+    own = isinstance(error, NodeFailed) and error.node == loop
+    return state == "completed" or (state == "error" and own)
 
 
 def _is_external(plan: LoopPlan, queue: str) -> bool:

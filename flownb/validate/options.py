@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -82,6 +82,8 @@ _CONTEXTS: Final = ("Context", "SyncContext")
 def functions(subject: Subject) -> Iterator[Problem]:
     """Find functions that cannot be called with what they will get."""
     for node in subject.workflow.nodes.values():
+        if node.kind == "producer" and (node.retry or node.timeout):
+            yield from _called_again(node)
         for text in _of_node(node):
             yield error(f"node {node.name!r}: {text}", (node.name,))
         if node.kind == "producer" and (kind := read_once(node.fn)):
@@ -123,6 +125,21 @@ def _of_node(node: Node) -> Iterator[str]:
         yield f"fake {_named(node.fake)} cannot be called like the function it stands in for"
     if callable(node.takes) and not _takes(node.takes, 1):
         yield f"takes {_named(node.takes)} must take one argument, the random numbers: fn(rng)"
+
+
+def _called_again(node: Node) -> Iterator[Problem]:
+    """Find sources whose calls are to be made again although they cannot be."""
+    source = node.fn
+    makes = inspect.isgeneratorfunction(source) or inspect.isasyncgenfunction(source)
+    is_one = isinstance(source, (Generator, AsyncGenerator))
+    if is_one or (makes and not any(map(_is_context, _parameters(source)))):
+        option = "retry" if node.retry else "timeout"
+        yield error(
+            f"node {node.name!r}: {option}= has no effect on a generator, which is dead once a call"
+            " of it has failed: give the generator function a parameter ctx and go on from"
+            " ctx.position, or give a function that returns one item",
+            (node.name,),
+        )
 
 
 def _producer(source: Any) -> Iterator[str]:
@@ -177,6 +194,10 @@ def _plainly(fn: FunctionType, given: int) -> bool:
     required = code.co_argcount - optional
     plain = not code.co_kwonlyargcount and "__wrapped__" not in fn.__dict__
     return plain and required <= given <= code.co_argcount
+
+
+def _parameters(fn: Callable[..., Any]) -> list[inspect.Parameter]:
+    return list(inspect.signature(fn).parameters.values())
 
 
 def _is_context(parameter: inspect.Parameter) -> bool:

@@ -24,9 +24,13 @@ from flownb.engine.calls.context import Context, SyncContext
 from flownb.engine.calls.push import PendingPush, Pushing
 from flownb.engine.calls.signature import (
     ENDS,
+    LastFailure,
+    begun_anew,
     bound,
     context_parameter,
+    is_generator,
     puller,
+    remembering,
     until_stop,
 )
 from flownb.engine.calls.threads import outcome_here
@@ -94,6 +98,7 @@ class Runner:
         self.ctx_name: str | None = None
         self.is_async = self.is_set_up = False
         self.target: Any = None
+        self.last_failure = LastFailure()  # of a producer with policies
         self.row: Row = ()  # with which it is called in one go
         self.runtime = table.runtime
         if same is None:
@@ -136,6 +141,7 @@ class Runner:
         """Go on with what the last generation of an unchanged node had opened."""
         self.target, self.is_async, self.is_set_up = same.target, same.is_async, same.is_set_up
         self.instance, self.config, self.ctx_name = same.instance, same.config, same.ctx_name
+        self.last_failure = same.last_failure
 
     @property
     def called_fn(self) -> Any:
@@ -157,7 +163,7 @@ class Runner:
         elif node.kind == "producer":
             # without calls a list is still read, what would be called counts 0, 1, 2, ...
             try:
-                fn, self.ctx_name = puller(fn if called or hasattr(fn, "__len__") else None)
+                fn = self._puller(fn if called or hasattr(fn, "__len__") else None)
             except FAILS as error:
                 raise beside(f"producer {self.name!r}: iter() of its source", error) from error
         elif not called:
@@ -166,6 +172,15 @@ class Runner:
             self.ctx_name = context_parameter(fn) if fn is not None else None
         self.is_async = is_async(fn)
         return bound(fn, self.ctx_name) if self.ctx_name and node.kind != "producer" else fn
+
+    def _puller(self, source: Any) -> Any:
+        """Make what gives the next item; a call of it may be made again, if there are policies."""
+        pull, self.ctx_name = puller(source)
+        if not (self.node.retry or self.node.timeout):
+            return pull
+        if self.ctx_name and is_generator(source):
+            return begun_anew(source)
+        return remembering(pull, self.last_failure)
 
     def _own_copy(self, fn: BaseNode) -> BaseNode:
         """Give this loop's own instance of a class node."""

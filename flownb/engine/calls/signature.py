@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-from collections.abc import AsyncIterable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable
 from types import FunctionType
 from typing import Any, Final
 
 from flownb.arguments import is_async
+from flownb.errors import FAILS
 
 _CONTEXTS: Final = ("Context", "SyncContext")
 
@@ -102,6 +103,83 @@ def can_be_replayed(source: Any) -> bool:
     if source is None or isinstance(source, (Iterable, AsyncIterable)):
         return True
     return inspect.isgeneratorfunction(source) or inspect.isasyncgenfunction(source)
+
+
+def is_generator(source: Any) -> bool:
+    """Whether a source is a generator, or makes one: that is dead once it has raised."""
+    made = isinstance(source, (Generator, AsyncGenerator))
+    return made or inspect.isgeneratorfunction(source) or inspect.isasyncgenfunction(source)
+
+
+def begun_anew(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make `pull()` of a generator function with a context whose calls may be made again.
+
+    A generator that has raised, or still runs after its time was up, is left; the next pull
+    begins another one, which goes on from `ctx.position`.
+    """
+    made: Any = None
+
+    def begun(**given: Any) -> Any:
+        nonlocal made
+        if made is None or getattr(made, "gi_running", False) or getattr(made, "ag_running", False):
+            made = function(**given)
+        return made
+
+    def left() -> None:
+        nonlocal made
+        made = None
+
+    def pull(**given: Any) -> Any:
+        try:
+            return next(begun(**given), EXHAUSTED)
+        except BaseException:
+            left()
+            raise
+
+    async def pull_async(**given: Any) -> Any:
+        try:
+            return await anext(begun(**given), EXHAUSTED)
+        except BaseException:
+            left()
+            raise
+
+    return pull_async if inspect.isasyncgenfunction(function) else pull
+
+
+class LastFailure:
+    """What the last call of a source raised, if it has given nothing since."""
+
+    error: BaseException | None = None
+
+
+def remembering(pull: Callable[..., Any], last: LastFailure) -> Callable[..., Any]:
+    """Make a `pull()` that notes its failures: an end right behind one may be its doing.
+
+    What iterates over a generator, as `map` does, says that it is over when that has died.
+    """
+
+    def took(item: Any) -> Any:
+        if item is not EXHAUSTED:
+            last.error = None
+        return item
+
+    def again(**given: Any) -> Any:
+        try:
+            return took(pull(**given))
+        except FAILS as error:
+            last.error = error
+            raise
+
+    async def again_async(**given: Any) -> Any:
+        try:
+            return took(await pull(**given))
+        except ENDS:
+            raise
+        except FAILS as error:
+            last.error = error
+            raise
+
+    return again_async if is_async(pull) else again
 
 
 def _counter() -> Callable[[], int]:

@@ -37,7 +37,7 @@ from flownb.engine.loop.control import VERBS, Control, Lifecycle
 from flownb.engine.loop.pull_source import PullSource
 from flownb.engine.loop.queue_source import QueueSource
 from flownb.engine.loop.resources import call_hook, open_resources
-from flownb.engine.loop.settlement import Settlement
+from flownb.engine.loop.settlement import Settlement, node_failed
 from flownb.engine.loop.slots import InFlight, Slots
 from flownb.engine.loop.source import FAILED_TICK, SAME
 from flownb.engine.loop.stall import StallWatch
@@ -255,7 +255,9 @@ class LoopManager:
             await self._iterate()
             await self._drain()
             if not self.source.again:
-                return
+                break
+        if (death := self.source.death) is not None:
+            self.runtime.crash(node_failed(death))
 
     async def _once(self, once: Once) -> None:
         """Run the one item of a graph without a producer."""

@@ -13,7 +13,8 @@ import functools
 import traceback
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from flownb.errors import FAILS, CodeFailed, Failure, NodeFailed, beside, told
+from flownb.engine.calls.signature import is_generator
+from flownb.errors import FAILS, CodeFailed, Failure, NodeFailed, NodeTimeout, beside, told
 from flownb.jsonable import short_repr
 from flownb.model.policies import ON_ERROR
 from flownb.redaction import redacted
@@ -42,6 +43,9 @@ class Again(Protocol):
     """What makes items, and gives some of them again."""
 
     again: deque[Any]
+
+    def failed(self, failure: Failure, *, dead: bool) -> None:
+        """A call of it has failed; *dead*: there is none after it."""
 
 
 class Settling(Protocol):
@@ -201,13 +205,34 @@ class Settlement:
         self._runtime.event("failed", token.at.name, token.iteration, told(error))
 
     def tick_failed(self, token: Call, error: BaseException) -> None:
-        """Report a failed producer call: a failed tick, no item."""
+        """Deal with a failed producer call: a failed tick, no item.
+
+        What says `on_error` of an item holds here, too; there is nothing to put away, so
+        "dead_letter" is as "skip". A generator that raised is dead: what it gave is finished,
+        then the loop ends in state error.
+        """
         self.node_failed(token, error)
         failure = _failure(self._runtime, None, [(token, error)], token.iteration)
         self._runtime.event("tick_failed", token.at.name, token.iteration, failure)
         self.loop.control.step_taken(self.loop.made)
+        runner: Any = token.at
+        dead = is_generator(runner.called_fn) and not isinstance(error, NodeTimeout)
+        self.loop.source.failed(failure, dead=dead)
+        if not dead:
+            self._deal_with_tick(token, failure)
         self._brake(token)
         self._runtime.world.tick_failed(self._runtime, token.at.memory.streak)
+
+    def _deal_with_tick(self, token: Call, failure: Failure) -> None:
+        try:
+            policy = self._policy(token, failure)
+        except CodeFailed as wrong:
+            self._runtime.crash(wrong)
+            return
+        if policy == "stop":
+            self._runtime.crash(node_failed(failure))
+        elif policy == "pause":
+            self.loop.control.pause(_because(failure))
 
     def unread(self, unread: Unread) -> None:
         """Report a message that went to the dead letters and never became an item."""
@@ -227,7 +252,7 @@ class Settlement:
         failure = _failure(runtime, item.payload, item.errors, item.iteration)
         runtime.event("item_failed", failure.node, item.iteration, failure)
         try:
-            policy = self._policy(item, failure)
+            policy = self._policy(item.errors[0][0], failure)
         except CodeFailed as wrong:  # nobody has said what is to become of the item: it is kept
             runtime.crash(wrong)
             policy = "stop"
@@ -237,10 +262,10 @@ class Settlement:
             self._brake(token)
         return policy == "skip"
 
-    def _policy(self, item: Item, failure: Failure) -> str:
+    def _policy(self, token: Token, failure: Failure) -> str:
         if self.loop.plan.once is not None:
             return "stop"  # its handlers were asked when the node failed
-        own = item.errors[0][0].at.node.on_error
+        own = token.at.node.on_error
         policy = self.loop.plan.options.on_error if own is None else own
         if not callable(policy):
             return policy
@@ -277,7 +302,7 @@ class Settlement:
                 behind = control.pausing and item.iteration != control.last_step
                 offered = item.payload, item.message, item.index
                 (again.append if behind else again.appendleft)(offered)
-                control.pause(f"node {failure.node!r} failed: {told(failure.error)}")
+                control.pause(_because(failure))
             case _:
                 runtime.crash(node_failed(failure))
 
@@ -315,6 +340,10 @@ class Settlement:
         if error is not None:
             self._runtime.crash(error)
         self._runtime.wake()
+
+
+def _because(failure: Failure) -> str:
+    return f"node {failure.node!r} failed: {told(failure.error)}"
 
 
 def node_failed(failure: Failure) -> NodeFailed:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from flownb.engine.loop.control import Control
     from flownb.engine.loop.settlement import Settlement
     from flownb.engine.runtime import Runtime
+    from flownb.errors import Failure
     from flownb.flow.item import Item
     from flownb.model.nodes import Node
 
@@ -77,13 +78,18 @@ class ProducerCall:
         except FAILS as error:  # the item is made, and fails: `Item.launch` sees to that
             return output, error
 
-    def ended(self, token: Call, output: Any, live: Any) -> None:  # noqa: ARG002
+    def ended(self, token: Call, output: Any, live: Any) -> None:
         """Take what the producer made."""
+        runner: Any = token.at
+        if output is EXHAUSTED and (error := runner.last_failure.error) is not None:
+            self.failed(token, error)  # what a retry met was the end that this had brought
         self.made = (output, live, None)
         self.loop.runtime.wake()
 
     def failed(self, token: Call, error: BaseException) -> None:
         """Count a failed tick."""
+        runner: Any = token.at
+        runner.last_failure.error = None
         self.made = NOTHING_MADE
         self.loop.ending.tick_failed(token, error)
         self.loop.runtime.wake()
@@ -104,6 +110,7 @@ class Source:
         self.buffer: deque[Any] = deque()  # messages at hand
         self.source_replay: SourceReplay | None = None
         self._offered: set[str] = set()  # the dead letters whose items it was given again
+        self._failed: tuple[int, Failure] | None = None  # the last call that did, and when
         self._unfed = False  # nobody pushes to its queue any more
 
     def begin(self, runner: Runner, before: Source | None = None) -> None:
@@ -233,6 +240,19 @@ class Source:
     def first_arguments(self) -> dict[str, Any]:
         """Give what the source's function is called with."""
         return self.runner.context_argument(self.token())
+
+    def failed(self, failure: Failure, *, dead: bool) -> None:
+        """Remember a failed call; a *dead* source gives nothing any more."""
+        self._failed = self.pulled, failure
+        self.exhausted = self.exhausted or dead
+
+    @property
+    def death(self) -> Failure | None:
+        """The failure that has ended it: what iterates says that it is over behind one."""
+        if self._failed is None or not self.exhausted or not can_be_replayed(self.runner.called_fn):
+            return None
+        when, failure = self._failed
+        return failure if when == self.pulled else None
 
     def tick_failed(self, error: BaseException) -> None:
         """Report a failed producer call."""

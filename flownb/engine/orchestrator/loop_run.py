@@ -161,6 +161,7 @@ class LoopRun:
         self.supervisor = Supervisor(plan.options.restart)
         self._lock = threading.Lock()
         self._stopping = self._paused = self._fed_up = self._claiming = False
+        self._failed_writers: tuple[str, ...] = ()
         self._timer: threading.Timer | None = None
         self.host = self._begin(plan, Beginning())
 
@@ -312,9 +313,9 @@ class LoopRun:
         self._paused, self._resumed.asked = False, True
         self.host.command("resume")
 
-    def writers_done(self) -> None:
-        """Everyone who pushes to the queue that drives this loop has completed."""
-        self._fed_up = True
+    def writers_done(self, failed: Sequence[str] = ()) -> None:
+        """Nobody pushes to the queue that drives this loop any more; *failed* because of errors."""
+        self._fed_up, self._failed_writers = True, tuple(failed)
         self.host.command("writers_done")
 
     def _start_again(self) -> None:
@@ -435,7 +436,14 @@ class LoopRun:
     def _reason(self) -> str:
         """Say why it is paused, what it waits for, or why it has ended."""
         trouble = "" if self.checkpoint_writer is None else self.checkpoint_writer.problem
-        return self.manager.life.reason or self._away() or self._held() or self._why() or trouble
+        known = self.manager.life.reason or self._away() or self._held() or self._why()
+        return known or trouble or self._cut_off()
+
+    def _cut_off(self) -> str:
+        """Say that it has completed because who fed it has failed."""
+        if self.state != "completed" or not self._failed_writers:
+            return ""
+        return f"{', '.join(self._failed_writers)}, which fed it, ended in state error"
 
     def _away(self) -> str:
         if self.has_ended or not self._absence.where:

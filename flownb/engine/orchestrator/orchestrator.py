@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from flownb.arguments import FLAG, NONE, SECONDS, TIMEOUT, checked, known, whole
 from flownb.engine.checkpoints.writer import check_kept
-from flownb.engine.links import Links, queue_specs, uses_queues
+from flownb.engine.links import Links, pushes_no_more, queue_specs, uses_queues
 from flownb.engine.observe.stream import Guarded, Observer
 from flownb.engine.orchestrator.answers import Answers
 from flownb.engine.orchestrator.generations import register, running, unregister
@@ -399,7 +399,8 @@ class Orchestrator(Answers):
         manager = host.manager
         if manager.life.restarting:
             self._live.loop_runs[manager.name].renew()
-        if manager.life.state == "completed" or self._live.loop_runs[manager.name].removed:
+        done = pushes_no_more(manager.name, manager.life.state, manager.error)
+        if done or self._live.loop_runs[manager.name].removed:
             self._live.links.completed(manager.name)
             self._tell_unfed()
         self._look_whether_over()
@@ -408,7 +409,13 @@ class Orchestrator(Answers):
     def _tell_unfed(self) -> None:
         for reader in self._live.links.unfed():
             if reader in self._live.loop_runs:  # else it was taken out of the graph
-                self._live.loop_runs[reader].writers_done()
+                self._live.loop_runs[reader].writers_done(self._failed_among(reader))
+
+    def _failed_among(self, reader: str) -> list[str]:
+        """Name who fed a reader and ended in state error."""
+        loop_runs = self._live.loop_runs
+        feeders = sorted(self._live.links.feeders(loop_runs)[reader] & loop_runs.keys())
+        return [name for name in feeders if loop_runs[name].state == "error"]
 
     def _look_whether_over(self) -> None:
         with self._lock:

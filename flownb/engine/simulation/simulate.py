@@ -31,7 +31,7 @@ from flownb.arguments import (
 )
 from flownb.display import Shown
 from flownb.engine.calls.limits import Limits
-from flownb.engine.links import Links, queue_specs, swimlanes
+from flownb.engine.links import Links, pushes_no_more, queue_specs, swimlanes
 from flownb.engine.loop.loop_manager import LoopManager
 from flownb.engine.observe.history import Outputs
 from flownb.engine.observe.meter import Meter
@@ -323,7 +323,7 @@ class _Run:
 
     def _ended(self, links: Links, name: str, _: asyncio.Task[None]) -> None:
         manager = self.managers[name]
-        if manager.life.state == "completed":
+        if pushes_no_more(name, manager.life.state, manager.error):
             links.completed(name)
             for reader in links.unfed():
                 self.managers[reader].command("writers_done")

@@ -91,6 +91,8 @@ SOURCES = {
 )
 @pytest.mark.parametrize("kind", SOURCES)
 def test_a_loop_completes_when_its_source_has_run_out(kind, options):
+    if "timeout" in options and "generator" in kind:
+        pytest.skip("refused: a generator cannot be called again")
     got, sim = produced(SOURCES[kind](), **options)
     assert got == [1, 2, 3]
     assert sim.metrics["p"].state == "completed"
