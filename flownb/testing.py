@@ -93,13 +93,23 @@ def recorder() -> Recorder:
 @pytest.fixture
 def queues(virtual_time: VirtualTime) -> Iterator[Callable[..., QueueManager]]:
     """Make queues in virtual time, on an in-process server: `queues("wet_days")`."""
+    from flownb.queues.manager import QueueManager
     from flownb.queues.servers.fake import LocalServer
 
     server, made = LocalServer(), list["QueueManager"]()
     clock = Clock(virtual_time.event_loop, 0.0, virtual=True)
 
     def make(*specs: str | QueueSpec, consumer: str = "test") -> QueueManager:
-        made.append(server.manager("test", map(_spec, specs), consumer=consumer, clock=clock))
+        made.append(
+            QueueManager(
+                server,
+                graph="test",
+                specs=map(_spec, specs),
+                consumer=consumer,
+                clock=clock,
+                patient=True,
+            )
+        )
         return made[-1]
 
     yield make

@@ -22,7 +22,7 @@ from redis.sentinel import Sentinel
 from flownb import Graph
 from flownb.address import Address, options_of_client, redis_options, sqlite_path, store_address
 from flownb.errors import FlowError, QueueError, StoreError
-from flownb.queues import QueueSpec, open_server
+from flownb.queues import QueueManager, QueueSpec, open_server
 from flownb.redaction import hide, redacted, scrub
 from flownb.stores import open_store
 
@@ -361,7 +361,10 @@ def test_a_server_that_repeats_the_password_is_told_without_it(telltale, caplog)
     assert SECRET not in everything(told.value) + everything(kept.value) + caplog.text
 
     async def by_hand():
-        manager = open_server(pickle.loads(pickle.dumps(url))).manager("g", [QueueSpec("q")], "me")
+        manager = QueueManager(
+            open_server(pickle.loads(pickle.dumps(url))), graph="g", specs=[QueueSpec("q")],
+            consumer="me", patient=True,
+        )  # fmt: skip
         with pytest.raises(QueueError, match="unknown command") as pushed:
             await manager.push("q", 1)
         await manager.aclose()

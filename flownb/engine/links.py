@@ -105,13 +105,15 @@ def queue_specs(workflow: Workflow) -> list[QueueSpec]:
     for node in workflow.nodes.values():
         if node.reader:
             readers.setdefault(node.reader.queue, []).extend(_loops_of(workflow, node.name))
-    specs = {name: QueueSpec(name, readers=tuple(r)) for name, r in readers.items()}
+    keys = {n.reader.queue: n.reader.key for n in workflow.nodes.values() if n.reader}
+    specs = {name: QueueSpec(name, readers=tuple(r), key=keys[name]) for name, r in readers.items()}
     for node in workflow.nodes.values():
         q = node.queue
         if q:
             specs[q.name] = QueueSpec(
-                q.name, q.mode, q.maxlen, q.when_full, q.model, tuple(readers.get(q.name, ()))
-            )
+                q.name, q.mode, q.maxlen, q.when_full, q.model, tuple(readers.get(q.name, ())),
+                key=q.key or keys.get(q.name), codec=q.codec,
+            )  # fmt: skip
     return list(specs.values())
 
 

@@ -48,11 +48,11 @@ from flownb.equality import equal
 from flownb.errors import ArgumentError, GraphError, RunError, beside
 from flownb.jsonable import short_repr
 from flownb.model.conditions import Condition, Placeholder
-from flownb.model.policies import Limit, Retry, WhenFull
+from flownb.model.policies import Codec, Limit, Retry, WhenFull
 
 if TYPE_CHECKING:
     from flownb.errors import Failure
-    from flownb.model.policies import Ack, Fail, Join, QueueMode, Takes
+    from flownb.model.policies import Ack, Fail, Join, Prefetch, QueueMode, Takes
 
 Kind = Literal["producer", "blocking", "non_blocking", "if", "queue", "queue_reader"]
 C_co = TypeVar("C_co", covariant=True)
@@ -219,7 +219,7 @@ class QueueOptions:
     """What `add_queue` says of the queue that it pushes to.
 
     `name` is the queue's; `blocking`: the producer waits until Redis has acknowledged a push;
-    `mode`, `maxlen`, `when_full`, `model` and `external` are as in `add_queue`.
+    `mode`, `maxlen`, `when_full`, `model`, `external`, `key` and `codec` are as in `add_queue`.
     """
 
     name: str
@@ -229,23 +229,26 @@ class QueueOptions:
     when_full: WhenFull = "block"
     model: type | None = None
     external: bool = False
+    key: str | None = None
+    codec: Codec = "json"
 
 
 @dataclass(frozen=True, slots=True)
 class ReaderOptions:
     """What `add_queue_reader` says of how it reads; times in seconds.
 
-    `queue`, `prefetch`, `timeout`, `ack`, `visibility_timeout`, `max_deliveries` and `external`
-    are as there.
+    `queue`, `prefetch`, `timeout`, `ack`, `visibility_timeout`, `max_deliveries`, `external` and
+    `key` are as there.
     """
 
     queue: str
-    prefetch: int = 16
+    prefetch: Prefetch = "auto"
     timeout: float | None = None
     ack: Ack = "done"
     visibility_timeout: float = 30.0
     max_deliveries: int = 5
     external: bool = False
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -393,15 +396,18 @@ QUEUE: Final[Mapping[str, Rule]] = {
     "when_full": word(*get_args(WhenFull)),
     "model": _MODEL | NONE,
     "external": FLAG,
+    "key": TEXT | NONE,
+    "codec": word(*get_args(Codec)),
 }
 READER: Final[Mapping[str, Rule]] = {
     "queue": TEXT,
-    "prefetch": whole("messages", least=1),
+    "prefetch": whole("messages", least=1) | word("auto"),
     "timeout": SECONDS_ABOVE | NONE,
     "ack": word("done", "awaited", "received"),
     "visibility_timeout": SECONDS_ABOVE,
     "max_deliveries": whole("deliveries", least=1),
     "external": FLAG,
+    "key": TEXT | NONE,
 }
 NODE_KIND: Final = word("blocking", "non_blocking")
 

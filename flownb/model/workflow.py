@@ -46,12 +46,14 @@ if TYPE_CHECKING:
     from flownb.model.policies import (
         Ack,
         AwaitPolicy,
+        Codec,
         Fail,
         Join,
         Limit,
         NodeKind,
         OnError,
         Pool,
+        Prefetch,
         QueueMode,
         Restart,
         Retry,
@@ -230,6 +232,8 @@ class Workflow(Topology):
         when_full: WhenFull = "block",
         model: type | None = None,
         external: bool = False,
+        key: str | None = None,
+        codec: Codec = "json",
     ) -> Self:
         """Add a node that pushes its payload to the queue named *queue* (default: *name*).
 
@@ -238,11 +242,16 @@ class Workflow(Topology):
         It holds *maxlen* messages (None: any number); *when_full*: a push then waits ("block"),
         is left out ("drop_newest"), takes the place of the oldest message ("drop_oldest"), or
         fails ("error"). *model*: a pydantic model checked on push and built on pop.
-        *external*: somebody outside this graph reads it.
+        *external*: somebody outside this graph reads or writes it. *key* names its stream in
+        Redis, which graphs that give the same key share; without it the queue is this graph's.
+        *codec* "msgpack" (extra `msgpack`) also takes bytes, datetimes, UUIDs and Decimals.
+        Without edges it declares an inbox: others push to it, `ctx.push` or a cell.
         """
         checked(f"node {node_name(name)!r}", "kind", kind, NODE_KIND)
         queue, blocking = name if queue is None else queue, kind == "blocking"
-        options = QueueOptions(queue, blocking, mode, maxlen, when_full, model, external)
+        options = QueueOptions(
+            queue, blocking, mode, maxlen, when_full, model, external, key, codec
+        )
         return self._put(name, "queue", QueueNode(name, queue=options.name), queue=options)
 
     def add_queue_reader(
@@ -250,7 +259,8 @@ class Workflow(Topology):
         name: str,
         *,
         queue: str,
-        prefetch: int = 16,
+        key: str | None = None,
+        prefetch: Prefetch = "auto",
         timeout: float | None = None,
         ack: Ack = "done",
         visibility_timeout: float = 30,
@@ -259,17 +269,17 @@ class Workflow(Topology):
     ) -> Self:
         """Add a reader of *queue*; it drives a loop of its own: one message, one item.
 
-        Up to *prefetch* messages are fetched at once: 1 is fairest to others who read the
-        queue when nodes take long; 100 is quicker when they are short.
+        Up to *prefetch* messages are fetched at once: "auto" never more than it can work on
+        within its lease, 1 is fairest to others who read the queue, 100 quick for short nodes.
         A message is settled (`ack`) when its item is done, detached work included;
         "awaited" settles at the release, "received" before the first node. Who was silent for
         *visibility_timeout* seconds loses what it holds to another reader; after
         *max_deliveries* a message is a dead letter. *external*: somebody outside this graph
-        writes to it. *timeout*: a reader within a loop waits so many seconds for a message,
-        and then says False.
+        writes to it. *key*: the stream, as in `add_queue`. *timeout*: a reader within a loop
+        waits so many seconds for a message, and then says False.
         """
         options = ReaderOptions(
-            queue, prefetch, timeout, ack, visibility_timeout, max_deliveries, external
+            queue, prefetch, timeout, ack, visibility_timeout, max_deliveries, external, key
         )
         return self._put(name, "queue_reader", QueueReader(name, queue=queue), reader=options)
 

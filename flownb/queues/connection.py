@@ -20,9 +20,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from flownb.errors import QueueError
 from flownb.queues.notify import ended
-from flownb.queues.redis.jobs import Job, is_refused_for_now, left_of, sweep, transact
-from flownb.queues.redis.streams import Keys, clear_errors, cleared, is_away, located
-from flownb.queues.send.batcher import RetryMarker
+from flownb.queues.redis.exchange import ask
+from flownb.queues.redis.jobs import (
+    Job,
+    RetryMarker,
+    is_refused_for_now,
+    left_of,
+    sweep,
+    transact,
+)
+from flownb.queues.redis.refusals import clear_errors, cleared, is_away, located
+from flownb.queues.redis.streams import Keys, create_groups
 
 if TYPE_CHECKING:
     from flownb.queues.servers.link import Link, Server
@@ -60,7 +68,7 @@ class Connection:
         if self._loop is not loop:
             raise QueueError(
                 f"graph {self._keys.graph!r}: this manager belongs to another event loop: "
-                f"open one with server.manager(...)"
+                f"open another QueueManager there"
             )
         return self._link
 
@@ -85,7 +93,7 @@ class Connection:
 
     async def _take_a_write(self) -> None:
         """Ask for a write that changes nothing: a server that only answers is of no use."""
-        await self.link.client.set(self._keys.probe, "", xx=True)
+        await ask(self.link.looks, "SET", self._keys.probe, "", "XX")
 
     @property
     def away(self) -> str:
@@ -142,7 +150,12 @@ class Connection:
 
     async def transact(self, jobs: Sequence[Job]) -> list[Any]:
         """Send jobs, all of them, until Redis has answered; a reply for each."""
-        return await self.send(jobs, partial(transact, self.link, swept=self.sweep))
+        link = self.link
+        return await self.send(jobs, partial(transact, link.line, link.notify, swept=self.sweep))
+
+    async def create_groups(self, key: str, groups: Sequence[str]) -> None:
+        """Make sure that groups of a stream are there."""
+        await self.retry_until_back(lambda: create_groups(self.link.looks, key, groups))
 
     async def send(
         self, jobs: Sequence[Any], do: Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]
@@ -172,7 +185,7 @@ class Connection:
         from redis.exceptions import ResponseError
 
         try:
-            await self.retry_until_back(lambda: sweep(self.link.client, jobs))
+            await self.retry_until_back(lambda: sweep(self.link.looks, jobs))
         except Exception as error:
             # (a stranger's key may be in the place of a stream that was acked)
             if not (self.closed or is_away(error) or isinstance(error, ResponseError)):

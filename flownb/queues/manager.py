@@ -12,24 +12,42 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from flownb.arguments import TEXT, TIMEOUT, Rule, checked, shown, whole
-from flownb.errors import QueueError, did_you_mean
+from flownb.arguments import TEXT, TIMEOUT, Rule, checked, whole
+from flownb.errors import QueueError
 from flownb.queues.connection import Connection
 from flownb.queues.payload import dumps, loads
 from flownb.queues.receive.claims import LeaseRenewal
 from flownb.queues.receive.inbox import Inbox
 from flownb.queues.receive.reader import StreamReader
 from flownb.queues.redis.groups import Groups, queue_stats
-from flownb.queues.redis.jobs import Job, ack_job, data_channel, room_channel
+from flownb.queues.redis.jobs import (
+    NOT_OURS,
+    Job,
+    Push,
+    data_channel,
+    dead_letter_job,
+    room_channel,
+)
 from flownb.queues.redis.streams import Keys, groups_of
-from flownb.queues.send.batcher import Batcher, Posts, Ways, push_job
-from flownb.queues.send.bounded import BoundedPush
-from flownb.queues.send.dead_letters import DeadLetters, DeadLetterStream, dead_letter_job
-from flownb.queues.send.transaction import Push, Transactions
+from flownb.queues.send.dead_letters import DeadLetters, DeadLetterStream
+from flownb.queues.send.posts import Posts
+from flownb.queues.send.transaction import Transactions
 from flownb.queues.servers.opening import open_server
-from flownb.queues.spec import MANUAL, Clock, Lease, Message, QueueSpec, QueueStats, Unread
+from flownb.queues.spec import (
+    MANUAL,
+    Clock,
+    Lease,
+    Message,
+    QueueSpec,
+    QueueSpecs,
+    QueueStats,
+    Unread,
+)
+
+if TYPE_CHECKING:
+    from flownb.model.policies import Prefetch
 
 _COUNT = whole("messages", least=1)
 _IDS = Rule(
@@ -71,34 +89,26 @@ class QueueManager:
         patient: bool = False,
     ) -> None:
         self._graph = graph
-        self._specs = {spec.name: spec for spec in specs}
+        self._specs = QueueSpecs(graph, specs)
         self._keys = Keys(namespace, graph)
         self._consumer = consumer
-        self._clock = clock
         self._replies_until = 0.0
         self._on_unread: Callable[[Unread], None] = lambda _: None
         self._virtual = bool(getattr(clock, "virtual", False))
         server = server if hasattr(server, "connect") else open_server(server)
         self._to = Connection(server, keys=self._keys, virtual=self._virtual, patient=patient)
-        self._groups = Groups(self._to, self._keys)
+        self._groups = Groups(self._to.create_groups)
         self._to.came_back = self._groups.forget
-        self._common: Batcher[Job, Any] = Batcher(self._to.transact)
-        self._bounded: dict[str, BoundedPush] = {}
         self._streams: dict[tuple[str, str], StreamReader] = {}
         self._inboxes: dict[tuple[str, str], Inbox] = {}
         self._lease_renewal = LeaseRenewal(self._to, self._streams)
+        self.posts = Posts(
+            self._to, self._keys, self._specs, self._groups,
+            clock=clock if self._virtual else None, hands=self._streams,
+        )  # fmt: skip
         self._transactions = Transactions(
-            self._to, common=self._common, next_id=self._next_id, spec=self._spec
+            self._to, common=self.posts.common, next_id=self.posts.next_id, spec=self._spec
         )
-        ways = Ways(
-            self._batcher,
-            self._common,
-            self._next_id,
-            self._groups.add,
-            self._ack_job,
-            self._let_go,
-        )
-        self.posts = Posts(self._to, ways)
         self.dead_letters = DeadLetterStream(
             self._to, self._keys, hold=self.hold, transactions=self._transactions
         )
@@ -133,18 +143,17 @@ class QueueManager:
         """
         push = self.hold(queue, data, meta=meta)
         with self._to.errors(f"queue {queue!r}"):
-            reply = await self._batcher(push.spec).submit(push_job(push, self._next_id()))
-            self._groups.add(push)
+            reply = await self.posts.submit(push)
         return reply.decode() if isinstance(reply, bytes) else str(reply)
 
     def hold(self, queue: str, data: Any, *, meta: dict[str, Any] | str | None = None) -> Push:
         """Check a message, and make it ready to go; `meta` may be its JSON text already."""
         spec = self._spec(queue)
-        text = dumps(data, queue=queue, model=spec.model)
+        text = dumps(data, queue=queue, model=spec.model, codec=spec.codec)
         if isinstance(meta, dict):
             meta = dumps(meta, queue=queue, what="meta") if meta else None
-        groups = self._groups.missing(spec, spec.known_groups)
-        return Push(spec, self._keys.queue(queue), text, meta, groups)
+        key = self._keys.of(spec)
+        return Push(spec, key, text, meta, self._groups.missing(key, spec.known_groups))
 
     def hold_back(self, queue: str, data: Any, *, meta: dict[str, Any] | None = None) -> Push:
         """Check a message now, for `settle` to push it with an ack; raises what `push` raises."""
@@ -167,31 +176,35 @@ class QueueManager:
     ) -> bool:
         """Push what an item held back and ack its message, and others, in one MULTI.
 
-        `also` are further (queue, message id) to ack. False if the message is not ours any
-        more, because we were silent for longer than its lease: then nothing is pushed, who
-        has it now does that.
+        `also` are further (queue, message id) to ack. False if one of them is not ours any
+        more, because we were silent for longer than its lease: then nothing is pushed or acked,
+        who has it now does that, and what is still ours is delivered to us again.
         """
+        read = ((message.queue, message.id), *also)
         with self._to.errors(f"loop {reader!r}"):
             ack, undone = self._settling(message, reader)
-            mine = message.letter or await self._to.retry_until_back(
-                partial(self._stream(self._spec(message.queue), reader).still_holds, message.id)
-            )
-            if mine:
-                more = [self._ack_job(queue, [id_], reader) for queue, id_ in also]
-                await self._transactions.send(reader, pushes, [*more, ack], undone)
-                for push in pushes:
-                    self._groups.add(push)
-        for queue, id_ in ((message.queue, message.id), *also):
-            self._let_go(queue, [id_], reader)
+            more = [self._owned_ack(queue, id_, reader) for queue, id_ in also]
+            mine = await self._transactions.send(reader, pushes, [*more, ack], undone)
+        for push in pushes if mine else ():
+            self._groups.add(push)
+        for queue, id_ in read:
+            if not mine and (queue, reader) in self._streams:
+                self._streams[queue, reader].lost([id_])
+            self.posts.let_go(queue, [id_], reader)
         return mine
 
     def _settling(self, message: Message, reader: str) -> tuple[Job, Callable[[], Any]]:
         """What settles a message, and whether that is still to be done."""
         if message.letter:
             return self.dead_letters.settling(reader, message.id)
-        spec = self._spec(message.queue)
-        undone = partial(self._stream(spec, reader).is_pending, message.id)
-        return self._ack_job(spec.name, [message.id], reader), undone
+        stream = self._stream(self._spec(message.queue), reader)
+        undone = partial(stream.is_pending, message.id)
+        return self._owned_ack(message.queue, message.id, reader), undone
+
+    def _owned_ack(self, queue: str, message_id: str, reader: str) -> Job:
+        """What acks a message if it is still ours."""
+        owns = self._stream(self._spec(queue), reader).owns([message_id])
+        return replace(self.posts.ack_job(queue, [message_id], reader), owns=(owns,))
 
     async def pop(
         self,
@@ -214,31 +227,39 @@ class QueueManager:
         queue: str,
         *,
         reader: str,
-        count: int,
+        count: Prefetch,
         timeout: float | None,
         lease: Lease | None = None,
     ) -> list[Message]:
         """Up to `count` messages as soon as there is one, none after `timeout` seconds.
 
+        "auto": as many as its reader can work on within its lease.
+
         May be cancelled at any moment: what had been on its way is kept for the next
         read. `reader` is the reading loop. While the server is away no timeout ends.
         """
         spec, where = self._spec(queue), f"queue {queue!r}"
-        count = checked(where, "count", count, _COUNT, QueueError)
+        if count != "auto":
+            count = checked(where, "count", count, _COUNT, QueueError)
         timeout = checked(where, "timeout", timeout, TIMEOUT, QueueError)
         with self._to.errors(f"queue {queue!r}"):
-            await self._groups.make(spec, (*spec.known_groups, spec.group_of(reader)))
+            await self._groups.make(
+                self._keys.of(spec), (*spec.known_groups, spec.group_of(reader))
+            )
             stream = self._stream(spec, reader)
             stream.lease = lease or stream.lease
             self._lease_renewal.start()
-            return await self._inboxes[queue, reader].take(count, timeout)
+            most = stream.prefetch() if count == "auto" else count
+            return await self._inboxes[queue, reader].take(most, timeout)
 
     async def drained(self, queue: str, *, reader: str) -> None:
         """Until the reader's group has been given everything and no other loop holds any of it."""
         spec = self._spec(queue)
-        key = self._keys.queue(queue)
+        key = self._keys.of(spec)
         with self._to.errors(f"queue {queue!r}"):
-            await self._groups.make(spec, (*spec.known_groups, spec.group_of(reader)))
+            await self._groups.make(
+                self._keys.of(spec), (*spec.known_groups, spec.group_of(reader))
+            )
             others = self._stream(spec, reader).others_hold
             while True:
                 # We listen before we look, so no ack in between is missed.
@@ -257,8 +278,8 @@ class QueueManager:
         if not message_ids:
             return
         with self._to.errors(f"queue {queue!r}"):
-            await self._common.submit(self._ack_job(queue, message_ids, reader))
-        self._let_go(queue, message_ids, reader)
+            await self.posts.common.submit(self.posts.ack_job(queue, message_ids, reader))
+        self.posts.let_go(queue, message_ids, reader)
 
     async def dead_letter(
         self, message: Message | None, *, loop: str, record: dict[str, Any], reader: str = MANUAL
@@ -276,11 +297,11 @@ class QueueManager:
                     item = self._as_pushed(message.queue, record.get("item"))
                     queue = {"queue": message.queue, "message_id": message.id}
                     record = record | queue | {"item": item}
-            job = dead_letter_job(self._keys, loop, self._next_id(), record, ack)
-            reply: bytes = await self._transactions.submit(loop, replace(job, undone=undone))
+            job = dead_letter_job(self._keys, loop, self.posts.next_id(), record, ack)
+            reply = await self._transactions.submit(loop, replace(job, undone=undone))
         if message is not None:
-            self._let_go(message.queue, [message.id], reader)
-        return reply.decode()
+            self.posts.let_go(message.queue, [message.id], reader)
+        return "" if reply is NOT_OURS else str(reply.decode())
 
     def _as_pushed(self, queue: str, item: Any) -> Any:
         """An item as the JSON of its queue's model, which builds it again when it is replayed."""
@@ -300,30 +321,37 @@ class QueueManager:
 
     def is_competing(self, queue: str | None) -> bool:
         """Whether there is such a queue, each message of which goes to one reader only."""
-        return queue in self._specs and self._specs[queue].mode == "competing"
+        spec = self._specs.get(queue or "")
+        return spec is not None and spec.mode == "competing"
 
     def is_open(self, queue: str) -> bool:
         """Whether a queue takes any number of messages and needs nothing made for the next."""
         spec = self._spec(queue)
-        return spec.maxlen is None and not self._groups.missing(spec, spec.known_groups)
+        return spec.maxlen is None and not self._groups.missing(
+            self._keys.of(spec), spec.known_groups
+        )
 
     async def stats(self, queue: str) -> QueueStats:
         """Depth, lag and pending of a queue, for each group too; see `QueueStats`."""
         spec = self._spec(queue)
-        key = self._keys.queue(queue)
+        key = self._keys.of(spec)
         with self._to.errors(f"queue {queue!r}"):
-            return await self._to.retry_until_back(lambda: queue_stats(self._client(), spec, key))
+            return await self._to.retry_until_back(
+                lambda: queue_stats(self._to.link.looks, spec, key)
+            )
 
     async def clear(self, queue: str) -> int:
         """Drop all messages, delivered ones too; how many there were."""
-        key = self._keys.queue(self._spec(queue).name)
+        key = self._keys.of(self._spec(queue))
         with self._to.errors(f"queue {queue!r}"):
-            groups = await self._to.retry_until_back(lambda: groups_of(self._client(), key))
+            groups = await self._to.retry_until_back(lambda: groups_of(self._to.link.looks, key))
             commands: list[tuple[str, ...]] = [("XLEN", key), ("XTRIM", key, "MAXLEN", "0")]
             # A new group is the one way to forget what is pending in a single step.
             for name in [group.name for group in groups]:
-                commands += [("XGROUP DESTROY", key, name), ("XGROUP CREATE", key, name, "$")]
-            dropped: int = await self._common.submit(Job(tuple(commands), (room_channel(key),)))
+                commands += [("XGROUP", "DESTROY", key, name), ("XGROUP", "CREATE", key, name, "$")]
+            dropped: int = await self.posts.common.submit(
+                Job(tuple(commands), (room_channel(key),))
+            )
         for (name, reader), inbox in self._inboxes.items():
             if name == queue:
                 inbox.forget()
@@ -332,9 +360,10 @@ class QueueManager:
 
     def update_specs(self, specs: Iterable[QueueSpec]) -> None:
         """Take in queues that were added to the graph, or changed, since."""
+        specs = list(specs)
+        self._specs.add(specs)
         for spec in specs:
-            self._specs[spec.name] = spec
-            self._to.notify(room_channel(self._keys.queue(spec.name)))
+            self._to.notify(room_channel(self._keys.of(spec)))
 
     async def aclose(self) -> None:
         """Send what was submitted, give up waiting, close the connections.
@@ -349,12 +378,11 @@ class QueueManager:
         self._replies_until = now + max(_LEAST, _GOODBYE - self._to.silent)
         await self._to.give_up(reason)
         await self._in_time(self._groups.aclose())
-        for bounded in self._bounded.values():
-            await bounded.batcher.aclose(reason, drain=False)
+        await self.posts.give_up_room(reason)
         still = {name: await inbox.aclose(reason) for name, inbox in self._inboxes.items()}
         await self._lease_renewal.aclose()
         self.posts.flush()
-        batchers = self._common, self._transactions
+        batchers = self.posts.common, self._transactions
         await self._in_time(
             asyncio.gather(*[batcher.aclose(reason, drain=True) for batcher in batchers])
         )
@@ -363,7 +391,7 @@ class QueueManager:
         goodbyes = [stream.leave(still=still[name]) for name, stream in self._streams.items()]
         await self._in_time(asyncio.gather(*goodbyes))
         for queue, _ in self._inboxes:
-            self._to.notify(data_channel(self._keys.queue(queue)))
+            self._to.notify(data_channel(self._keys.of(self._specs[queue])))
         await self._to.aclose()
 
     async def _in_time(self, work: Awaitable[object]) -> None:
@@ -384,41 +412,7 @@ class QueueManager:
         return f"<QueueManager {self._graph!r} on {self._to.server.describe()}: {names}>"
 
     def _spec(self, queue: str) -> QueueSpec:
-        if not isinstance(queue, str) or queue not in self._specs:
-            have = ", ".join(map(repr, self._specs)) or "none"
-            near = did_you_mean(queue, self._specs) if isinstance(queue, str) else ""
-            raise QueueError(
-                f"queue {shown(queue)}: not in graph {self._graph!r}, which has {have}"
-                f"{near if near.startswith(':') else ''}"
-            )
-        return self._specs[queue]
-
-    def _client(self) -> Any:
-        return self._to.link.client
-
-    def _next_id(self) -> str:
-        """Redis numbers messages by its own clock, in virtual time by ours."""
-        if self._clock is None or not self._virtual:
-            return "*"
-        return f"{int(round(self._clock.time() * 1000, 3))}-*"
-
-    def _let_go(self, queue: str, ids: Sequence[str], reader: str) -> None:
-        if (queue, reader) in self._streams:
-            self._streams[queue, reader].settled(ids)
-
-    def _ack_job(self, queue: str, ids: Sequence[str], reader: str) -> Job:
-        spec = self._spec(queue)
-        return ack_job(spec, self._keys.queue(spec.name), spec.group_of(reader), ids)
-
-    def _batcher(self, spec: QueueSpec) -> Batcher[Job, Any]:
-        """A full queue must hold up neither acks nor pushes to other queues."""
-        if spec.maxlen is None:
-            return self._common
-        if spec.name not in self._bounded:
-            spec_now = partial(self._spec, spec.name)
-            key = self._keys.queue(spec.name)
-            self._bounded[spec.name] = BoundedPush(self._to, key, spec_now)
-        return self._bounded[spec.name].batcher
+        return self._specs[queue] if isinstance(queue, str) else self._specs.__missing__(queue)
 
     def _stream(self, spec: QueueSpec, reader: str) -> StreamReader:
         """The reader's side of a queue; with it comes the inbox that looks through it."""
@@ -433,10 +427,10 @@ class QueueManager:
             reader=reader,
             consumer=self._consumer,
             submit=self._transactions.submit,
-            next_id=self._next_id,
+            next_id=self.posts.next_id,
             on_unread=self._report_unread,
         )
-        listen = partial(link.listen, data_channel(self._keys.queue(spec.name)))
+        listen = partial(link.listen, data_channel(self._keys.of(spec)))
         inbox = Inbox(stream.look, rouse=stream.rouse, listen=listen, patience=link.patience)
         self._inboxes[spec.name, reader] = inbox
         return stream

@@ -24,13 +24,23 @@ from flownb.jsonable import (
     writer,
     written,
 )
+from flownb.model.policies import Codec
+from flownb.queues import msgpack
+
+FIELDS: Final[dict[Codec, str]] = {"json": "data", "msgpack": "msgpack"}
+"""The field of an entry that holds its payload, by the codec that wrote it."""
 
 # Far more than a message should carry; a stranger's gigabyte must not fill a reader's memory.
 _LARGEST = 16_000_000
 
 
-def dumps(data: Any, *, queue: str, model: type | None = None, what: str = "payload") -> str:
+def dumps(
+    data: Any, *, queue: str, model: type | None = None, codec: Codec = "json",
+    what: str = "payload",
+) -> str:  # fmt: skip
     """The JSON text of `data`, or a `QueueError` that names the queue and the field.
+
+    Of the codec "msgpack" the bytes, as text that goes to Redis as those bytes.
 
     Without `model` a pydantic model, at any depth, becomes a dict, out of which its class
     makes the same again. What a model's own code raises is the error's cause.
@@ -44,10 +54,13 @@ def dumps(data: Any, *, queue: str, model: type | None = None, what: str = "payl
     '{"days":[1,2]}'
     """
     try:
-        if model is not None:
-            checked = _checked(model, data)
-            data = written(adapter_of(model), checked, _name(model))
-        text = _encode(data if is_plain(data) else _walk.plain(data))
+        if codec == "msgpack":
+            text = msgpack.dumps(data, model=model).decode(errors="surrogateescape")
+        else:
+            if model is not None:
+                checked = _checked(model, data)
+                data = written(adapter_of(model), checked, _name(model))
+            text = _encode(data if is_plain(data) else _walk.plain(data))
     except Refused as refused:
         msg = f"queue {queue!r}: {what}{refused.path}: {refused.reason}"
         raise QueueError(msg) from refused.__cause__
@@ -59,7 +72,15 @@ def dumps(data: Any, *, queue: str, model: type | None = None, what: str = "payl
     return text
 
 
-def loads(text: bytes, *, model: type | None = None) -> Any:
+def read_fields(fields: dict[bytes, bytes], *, model: type | None = None) -> Any:
+    """The payload of an entry, whichever codec wrote it; ValueError if it is none of ours."""
+    for codec, name in FIELDS.items():
+        if (data := fields.get(name.encode())) is not None:
+            return loads(data, model=model, codec=codec)
+    raise ValueError("no field 'data': this was not pushed by flownb")
+
+
+def loads(text: bytes, *, model: type | None = None, codec: Codec = "json") -> Any:
     """What `dumps` wrote, checked again: anybody may write to a shared Redis.
 
     Raises ValueError, with the path of the field, on anything else; what a model's own
@@ -70,6 +91,8 @@ def loads(text: bytes, *, model: type | None = None) -> Any:
     """
     if len(text) > 4 * _LARGEST:  # bytes, of which a character has up to four
         raise ValueError(f"payload: {len(text)} bytes are too many")
+    if codec == "msgpack":
+        return msgpack.loads(text, model=model)
     try:
         value = _decoded(text.decode())
         # 1e999 reads as infinity; an escape may say half of a surrogate pair.

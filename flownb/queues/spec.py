@@ -6,13 +6,13 @@ Plain values: a `QueueSpec` travels in a loop's plan to another process, a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple, Protocol, get_args
 
-from flownb.arguments import NONE, TEXT, Rule, checked, whole, word
-from flownb.errors import QueueError
-from flownb.model.policies import QueueMode, WhenFull
+from flownb.arguments import NONE, TEXT, Rule, checked, shown, whole, word
+from flownb.errors import QueueError, did_you_mean
+from flownb.model.policies import Codec, QueueMode, WhenFull
 
 _CALL: Final = (str, str, int, int)
 
@@ -21,6 +21,8 @@ _SPEC: Final[Mapping[str, Rule]] = {
     "mode": word(*get_args(QueueMode)),
     "maxlen": whole("messages", least=1) | NONE,
     "when_full": word(*get_args(WhenFull)),
+    "key": TEXT | NONE,
+    "codec": word(*get_args(Codec)),
 }
 
 MANUAL = "manual"
@@ -35,7 +37,9 @@ class QueueSpec:
     A queue with `maxlen` holds that many messages; `when_full` says what a push
     to a full one does. `model` (a pydantic model, or any type pydantic can check)
     is checked on push and built on pop. `readers` names the loops of this graph
-    that read a broadcast queue: they miss nothing pushed before they start.
+    that read a broadcast queue: they miss nothing pushed before they start. `key` is the
+    stream itself, which other graphs may share; of its groups each of a broadcast queue
+    carries the name of the `graph`, too. `codec` says how payloads are written.
 
     >>> QueueSpec("wet_days", maxlen=0)
     Traceback (most recent call last):
@@ -49,6 +53,9 @@ at least 1, or None
     when_full: WhenFull = "block"
     model: type | None = None
     readers: tuple[str, ...] = ()
+    key: str | None = None
+    codec: Codec = "json"
+    graph: str = ""
 
     def __post_init__(self) -> None:
         for option, rule in _SPEC.items():
@@ -63,13 +70,55 @@ at least 1, or None
         'wet_days'
         >>> QueueSpec("wet_days", mode="broadcast").group_of("rank")
         'rank'
+        >>> QueueSpec("wet_days", mode="broadcast", key="rain", graph="weather").group_of("rank")
+        '{weather}:rank'
         """
-        return self.name if self.mode == "competing" else reader
+        if self.mode == "competing":
+            return self.key or self.name
+        return reader if self.key is None else f"{{{escaped(self.graph)}}}:{escaped(reader)}"
 
     @property
     def known_groups(self) -> tuple[str, ...]:
         """The groups that must exist before the first push, so that nobody misses it."""
-        return (self.name,) if self.mode == "competing" else self.readers
+        readers = ("",) if self.mode == "competing" else self.readers
+        return tuple(map(self.group_of, readers))
+
+
+def is_by_hand(group: str) -> bool:
+    """Whether it is the group of a person who pops from a broadcast queue."""
+    return group == MANUAL or (group.startswith("{") and group.endswith(f"}}:{MANUAL}"))
+
+
+def escaped(name: str) -> str:
+    """A name as a part of a key: no two names make the same key.
+
+    >>> escaped("eu:orders"), escaped("{50%}")
+    ('eu%3Aorders', '%7B50%25%7D')
+    """
+    for sign in "%:{}~":
+        name = name.replace(sign, f"%{ord(sign):02X}")
+    return name
+
+
+class QueueSpecs(dict[str, QueueSpec]):
+    """The queues of one graph, by name."""
+
+    def __init__(self, graph: str, specs: Iterable[QueueSpec]) -> None:
+        super().__init__()
+        self.graph = graph
+        self.add(specs)
+
+    def add(self, specs: Iterable[QueueSpec]) -> None:
+        """Take in queues that are new, or changed."""
+        self.update((spec.name, replace(spec, graph=self.graph)) for spec in specs)
+
+    def __missing__(self, queue: object) -> QueueSpec:
+        have = ", ".join(map(repr, self)) or "none"
+        near = did_you_mean(queue, self) if isinstance(queue, str) else ""
+        raise QueueError(
+            f"queue {shown(queue)}: not in graph {self.graph!r}, which has {have}"
+            f"{near if near.startswith(':') else ''}"
+        )
 
 
 @dataclass(frozen=True, slots=True)

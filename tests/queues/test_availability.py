@@ -12,7 +12,7 @@ import pytest
 
 from flownb.errors import QueueError, QueueUnavailable
 from flownb.queues import QueueSpec, open_server
-from tests.support.queues import Q, drain, manager
+from tests.support.queues import Q, drain, key_of, manager, said
 from tests.support.servers import RestartableServer
 from tests.support.standstill import Stopwatch
 
@@ -177,7 +177,16 @@ def test_what_a_lost_answer_had_delivered_is_delivered_after_all(durable):
             async with manager(open_server(durable.url), consumer="other") as other:
                 # What the answer to a read of ours would have been, had it come.
                 await other.push("q", 1)
-                await other._client().xreadgroup("q", stream.name, {"flownb:g:q": ">"})
+                reads = (
+                    "XREADGROUP",
+                    "GROUP",
+                    "q",
+                    stream.name,
+                    "STREAMS",
+                    key_of(other, "q"),
+                    ">",
+                )
+                await said(other, *reads)
             durable.kill()
             durable.start()
             (message,) = await asyncio.wait_for(waiting, 30)

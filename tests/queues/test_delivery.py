@@ -8,8 +8,8 @@ import pytest
 
 from flownb.errors import QueueError
 from flownb.queues import GroupStats, QueueStats, connection
-from flownb.queues.send import dead_letters
-from tests.support.queues import NEWS, Q, drain, manager
+from flownb.queues.redis import jobs
+from tests.support.queues import NEWS, Q, drain, key_of, manager, said
 
 
 def test_what_is_pushed_is_popped_in_order_with_its_meta(server):
@@ -265,7 +265,7 @@ def test_looking_at_a_queue_creates_nothing(server):
             assert [group.group for group in (await queues.stats("news")).groups] == ["a", "b"]
             assert await queues.clear("q") == 0
             assert await queues.dead("rank") == []
-            assert await queues._client().keys("*") == []
+            assert await said(queues, "KEYS", "*") == []
 
     asyncio.run(scenario())
 
@@ -276,7 +276,7 @@ def test_what_a_host_acked_and_did_not_live_to_delete_is_deleted_at_the_next_sta
             ids = [await queues.push("news", n) for n in range(5)]
             for reader in ("a", "b"):
                 await queues.read("news", reader=reader, count=4, timeout=0)
-                await queues._client().xack("flownb:g:news", reader, *ids[:3])
+                await said(queues, "XACK", key_of(queues, "news"), reader, *ids[:3])
             assert (await queues.stats("news")).depth == 5
         async with manager(server, NEWS) as again:
             assert await drain(again, "news", "a") == [3, 4]
@@ -287,7 +287,7 @@ def test_what_a_host_acked_and_did_not_live_to_delete_is_deleted_at_the_next_sta
 
 
 def test_a_loop_keeps_only_its_last_dead_letters(server, monkeypatch):
-    monkeypatch.setattr(dead_letters, "MOST", 100)
+    monkeypatch.setattr(jobs, "MOST", 100)
 
     async def scenario():
         async with manager(server) as queues:

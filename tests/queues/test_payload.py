@@ -33,7 +33,7 @@ from flownb.errors import QueueError
 from flownb.jsonable import compare
 from flownb.queues import QueueSpec
 from flownb.queues.payload import dumps, lenient, loads
-from tests.support.queues import drain, manager
+from tests.support.queues import drain, key_of, manager, said
 
 
 class Day(BaseModel):
@@ -404,12 +404,19 @@ GARBAGE = [
 ]
 
 
+async def pushed(queues, queue, fields):
+    """What a stranger pushes."""
+    words = [b if isinstance(b, str) else b.decode(errors="surrogateescape")
+             for pair in fields.items() for b in pair]  # fmt: skip
+    await said(queues, "XADD", key_of(queues, queue), "*", *words)
+
+
 def test_garbage_goes_to_the_dead_letters_of_its_reader_and_reading_goes_on(server):
     async def scenario():
         async with manager(server, QueueSpec("q", model=Day)) as queues:
             await queues.push("q", {"date": "2026-01-01"})
             for fields in GARBAGE:
-                await queues._client().xadd("flownb:g:q", fields)
+                await pushed(queues, "q", fields)
             await queues.push("q", {"date": "2026-01-02"})
             assert [day.date.day for day in await drain(queues, "q", "rank", count=2)] == [1, 2]
             letters = await queues.dead("rank")
@@ -429,7 +436,7 @@ def test_garbage_alone_does_not_end_a_wait(server):
             await queues.push("q", 0)
             await drain(queues, "q", "rank")
             waiting = asyncio.create_task(queues.read("q", reader="rank", count=1, timeout=None))
-            await queues._client().xadd("flownb:g:q", {"data": b"{"})
+            await pushed(queues, "q", {"data": b"{"})
             await queues.push("q", "good")
             messages = await asyncio.wait_for(waiting, 30)
             assert [message.payload for message in messages] == ["good"]
@@ -440,7 +447,7 @@ def test_garbage_alone_does_not_end_a_wait(server):
 def test_dead_letters_that_are_not_ours_are_shown_as_such(server):
     async def scenario():
         async with manager(server) as queues:
-            await queues._client().xadd("flownb:g:rank.dead", {"data": b"[]"})
+            await said(queues, "XADD", queues._keys.dead("rank"), "*", "data", "[]")
             (letter,) = await queues.dead("rank")
             assert letter["error"] == "not a dead letter of flownb"
 

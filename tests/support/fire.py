@@ -13,7 +13,7 @@ from flownb.engine.calls import attempts
 from flownb.engine.loop import settlement
 from flownb.queues import connection
 from flownb.queues.receive import claims, reader
-from flownb.queues.redis import jobs
+from flownb.queues.redis import watch
 from tests.support.fuse import Fire, run
 
 POINTS = (
@@ -47,7 +47,7 @@ def lay(fuse, *, transactional):
     fuse.around(attempts.Attempts, "_backoff", before="in a retry's sleep")
     fuse.around(claims.Claims, "claim", before="in a reclaim", after="in a reclaim")
     fuse.around(claims.Claims, "renew", before="in a renewal", after="in a renewal")
-    sends = (jobs.Watch, "_multi") if transactional else (connection, "transact")
+    sends = (watch.Watch, "_multi") if transactional else (connection, "transact")
     fuse.around(*sends, during="in the MULTI", after="after the MULTI")
 
 

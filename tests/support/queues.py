@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from flownb.queues import QueueManager, QueueSpec
+from flownb.queues.redis.exchange import ask
 
 Q = QueueSpec("q")
 NEWS = QueueSpec("news", mode="broadcast", readers=("a", "b"))
@@ -13,6 +14,16 @@ NEWS = QueueSpec("news", mode="broadcast", readers=("a", "b"))
 def manager(server, *specs, consumer="me", **more):
     """A manager of graph "g"; without `specs` it has the competing queue "q"."""
     return QueueManager(server, graph="g", specs=specs or (Q,), consumer=consumer, **more)
+
+
+async def said(queues, *words):
+    """What the server of a manager says to a command."""
+    return await ask(queues._to.link.looks, *map(str, words))
+
+
+def key_of(queues, name):
+    """The stream of a queue."""
+    return queues._keys.of(queues._specs[name])
 
 
 async def drain(queues, queue, reader, *, count=100):

@@ -33,6 +33,7 @@ from flownb.engine.remote.pickling import PickledLoop, environment
 from flownb.engine.runtime import RealWorld
 from flownb.errors import GraphError, NodeFailed, RunError, StoreError, told
 from flownb.model.tools import tools as global_tools
+from flownb.queues.manager import QueueManager
 from flownb.records.events import ENDED, Event, LogLine
 from flownb.records.metrics import LoopStatus
 
@@ -206,7 +207,14 @@ class LoopRun:
             world=RealWorld(),
             stream=Stream([self.meter, self.history, self.outputs, *self._watching]),
             gates=o.gates,
-            queues=o.server.manager(o.name, o.specs, consumer=plan.loop, namespace=o.namespace),
+            queues=QueueManager(
+                o.server,
+                graph=o.name,
+                specs=o.specs,
+                consumer=plan.loop,
+                namespace=o.namespace,
+                patient=True,
+            ),
             tools=o.tools,
             middleware=o.middleware,
         )

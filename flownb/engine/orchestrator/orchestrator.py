@@ -33,6 +33,7 @@ from flownb.engine.single_thread import SINGLE, has_threads
 from flownb.errors import GraphError, LoopStopped, RunError
 from flownb.model.nodes import check_called
 from flownb.queues.by_hand import QueuesByHand
+from flownb.queues.manager import QueueManager
 from flownb.records.events import ENDED
 from flownb.tracebacks import folded
 from flownb.validate.check import check
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from flownb.model.policies import Control
     from flownb.model.workflow import Source, Workflow
     from flownb.plan.loop_plan import LoopPlan
-    from flownb.queues.manager import QueueManager
     from flownb.records.metrics import Status
 
 _ITERATIONS: Final = whole("items") | NONE
@@ -437,13 +437,11 @@ class Orchestrator(Answers):
             self._own.stop()
 
     def _manager_by_hand(self) -> QueueManager:
-        return self._live.server.manager(
-            self.name,
-            self._live.specs,
-            consumer="notebook",
-            namespace=self._live.namespace,
-            patient=False,
-        )
+        live = self._live
+        return QueueManager(
+            live.server, graph=self.name, specs=live.specs, consumer="notebook",
+            namespace=live.namespace,
+        )  # fmt: skip
 
     def _offer(self, loop: str, letters: Iterable[dict[str, Any]]) -> None:
         """Have a loop take the items of dead letters that came from no queue of its own."""

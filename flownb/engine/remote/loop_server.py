@@ -24,6 +24,7 @@ from flownb.engine.remote import pickling
 from flownb.engine.remote.forwarder import Forwarder
 from flownb.engine.remote.pickling import PickledLoop, Shared, load_plan, pack_error
 from flownb.engine.runtime import RealWorld
+from flownb.queues.manager import QueueManager
 from flownb.queues.servers.opening import open_server
 
 if TYPE_CHECKING:
@@ -78,8 +79,13 @@ class LoopServer:
             world=RealWorld(),
             stream=Stream(subscribers),
             gates=Limits(),
-            queues=server.manager(
-                plan.graph, pickled.specs, consumer=plan.loop, namespace=pickled.namespace
+            queues=QueueManager(
+                server,
+                graph=plan.graph,
+                specs=pickled.specs,
+                consumer=plan.loop,
+                namespace=pickled.namespace,
+                patient=True,
             ),
             tools=pickled.tools,
             middleware=pickled.middleware,

@@ -54,19 +54,24 @@ class RunQueue:
 
     def manager(self, consumer: str, *, patient: bool = True) -> QueueManager:
         """Give a manager of the queues, for the event loop that uses it first."""
+        from flownb.queues.manager import QueueManager
+
         own = queue_specs(self._among or without_root(self._plan))
         if self._loops is None:
             self._server = self._server or self._open()
-            return self._server.manager(self._plan.graph, own, consumer, patient=patient)
+            return QueueManager(
+                self._server, graph=self._plan.graph, specs=own, consumer=consumer, patient=patient
+            )
         loops = self._loops
         if all(loop_run.has_ended for loop_run in loops.loop_runs.values()):
             msg = f"the loops of {loops.name!r} have ended, nobody reads what is pushed: start them"
             raise RunError(msg)
         names = {spec.name for spec in loops.specs}
         specs: Sequence[Any] = [*loops.specs, *(s for s in own if s.name not in names)]
-        return loops.server.manager(
-            loops.name, specs, consumer, namespace=loops.namespace, patient=patient
-        )
+        return QueueManager(
+            loops.server, graph=loops.name, specs=specs, consumer=consumer,
+            namespace=loops.namespace, patient=patient,
+        )  # fmt: skip
 
     def by_hand(self) -> QueuesByHand:
         """Give the queues to a cell: each call opens what it needs, and closes it."""

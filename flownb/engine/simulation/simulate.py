@@ -304,6 +304,8 @@ class _Run:
         return open_server(None)
 
     def _make(self, plan: LoopPlan, gates: Limits, server: Any, specs: Any) -> None:
+        from flownb.queues.manager import QueueManager
+
         self.meters[plan.loop] = Meter(plan.loop, [n.name for n in plan.nodes])
         kept = self.kept[plan.loop] = Outputs({n.name: n.node.keep for n in plan.nodes})
         clock = Clock(self.event_loop, 0.0, virtual=True)
@@ -312,7 +314,9 @@ class _Run:
             world=self.world,
             stream=Tape(self.recording, kept, self.watching),
             gates=gates,
-            queues=server.manager(plan.graph, specs, consumer=plan.loop, clock=clock),
+            queues=QueueManager(
+                server, graph=plan.graph, specs=specs, consumer=plan.loop, clock=clock, patient=True
+            ),
             tools=self.tools,
             middleware=[m for m in self.using if not isinstance(m, Observer)],
             seed=self.seed,

@@ -19,8 +19,10 @@ from flownb.model.nodes import Kind
 from flownb.model.policies import (
     Ack,
     AwaitPolicy,
+    Codec,
     Join,
     Pool,
+    Prefetch,
     QueueMode,
     Restart,
     StartRule,
@@ -98,18 +100,21 @@ class QueueDoc(_Doc):
     when_full: WhenFull = "block"
     model: str | None = None
     external: bool = False
+    key: str | None = None
+    codec: Codec = "json"
 
 
 class ReaderDoc(_Doc):
     """What `add_queue_reader` takes."""
 
     queue: str
-    prefetch: int = 16
+    prefetch: Prefetch = "auto"
     timeout: float | None = None
     ack: Ack = "done"
     visibility_timeout: float = 30.0
     max_deliveries: int = 5
     external: bool = False
+    key: str | None = None
 
 
 class ConditionDoc(_Doc):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -17,11 +17,21 @@ from typing import TYPE_CHECKING, Any
 
 from flownb import liveness
 from flownb.errors import QueueError
-from flownb.queues.payload import loads
+from flownb.queues.payload import loads, read_fields
 from flownb.queues.receive.claims import Claims, lease_time
-from flownb.queues.redis.jobs import Job, ack_job, data_channel, trim_settled
-from flownb.queues.redis.streams import Keys, create_groups, group_is_gone, is_away, read
-from flownb.queues.send.dead_letters import dead_letter_job
+from flownb.queues.receive.prefetch import Pace
+from flownb.queues.redis.exchange import ask
+from flownb.queues.redis.jobs import (
+    NOT_OURS,
+    Job,
+    Ownership,
+    ack_job,
+    data_channel,
+    dead_letter_job,
+    trim_settled,
+)
+from flownb.queues.redis.refusals import is_away
+from flownb.queues.redis.streams import Keys, create_groups, group_is_gone, read
 from flownb.queues.spec import MANUAL, Lease, Message, QueueSpec, Unread
 
 if TYPE_CHECKING:
@@ -30,6 +40,8 @@ if TYPE_CHECKING:
     from flownb.queues.servers.link import Link
 
 _ROUND = 0.5  # seconds between two looks for the messages of others, on average
+
+_FETCHED = 16  # messages at once where no lease runs out
 
 _LONGEST_TEXT = 100_000  # characters of a message that cannot be read, in its dead letter
 
@@ -53,25 +65,31 @@ class StreamReader:
         on_unread: Callable[[Unread], None],
     ) -> None:
         self.lease = Lease()
-        self._link, self._availability, self._client = link, presence, link.client
+        self._link, self._availability = link, presence
         self._spec = spec
         self._keys = keys
-        self._key = keys.queue(spec.name)
+        self._key = keys.of(spec)
         self._reader = reader
         self._group = spec.group_of(reader)
         # Two loops of one host must not take each other's messages for their own.
         self.name = liveness.begin(f"{consumer}/{reader}")
-        self._claims = Claims(self._client, self._key, self._group, self.name, leases=link.leases)
+        self._claims = Claims(link, self._key, self._group, self.name)
         self._wire = link.wire()
         self._submit = submit
         self._next_id, self._on_unread = next_id, on_unread
-        self.hand: dict[str, float] = {}
-        """When each message came that was delivered to us and is not settled."""
+        self.hand: dict[str, None] = {}
+        """The messages that were delivered to us and are not settled."""
+        self._pace = Pace()
         self._empty = asyncio.Event()
         self._renewed = lease_time()
         self._unsure = self._orphaned = False
         self._next_round = -1.0
         self._departures = -1
+
+    def prefetch(self) -> int:
+        """How many messages to fetch at once where nobody said it."""
+        leases = self._link.leases
+        return self._pace.count(self.lease.visibility_timeout) if leases else _FETCHED
 
     # -- looking ---------------------------------------------------------------
 
@@ -86,11 +104,11 @@ class StreamReader:
         """
         from redis.exceptions import RedisError
 
-        number = None if self._wire is None else self._wire.number
+        number = self._wire.number
         if number is None:
             return True
         try:
-            return bool(await self._client.execute_command("CLIENT UNBLOCK", number))
+            return bool(await ask(self._link.looks, "CLIENT", "UNBLOCK", str(number)))
         except (RedisError, OSError):
             return True
 
@@ -102,7 +120,9 @@ class StreamReader:
         except ResponseError as error:
             if not group_is_gone(error):
                 raise
-            await create_groups(self._client, self._key, (*self._spec.known_groups, self._group))
+            await create_groups(
+                self._link.looks, self._key, (*self._spec.known_groups, self._group)
+            )
             return True, []
         except Exception as error:
             self._unsure |= is_away(error)
@@ -114,15 +134,15 @@ class StreamReader:
         if self._is_time_for_a_round() and (taken := await self._from_others(patience)):
             return taken
         entries = await read(
-            self._client, self._key, self._group, self.name,
-            after=">", count=count, patience=patience, wire=self._wire,
-        )  # fmt: skip
+            self._wire, self._key, self._group, self.name, count=count, patience=patience
+        )
         return bool(entries), await self._opened((entry, 1) for entry in entries)
 
     async def _opened(self, delivered: Iterable[tuple[Entry, int]]) -> list[Message]:
         entries = list(delivered)
-        now = lease_time()
-        self.hand |= dict.fromkeys((entry[0] for entry, _ in entries), now)
+        if not self.hand:
+            self._pace.began(lease_time())
+        self.hand |= dict.fromkeys(entry[0] for entry, _ in entries)
         try:
             messages = [await self._open(entry, deliveries) for entry, deliveries in entries]
         except Exception:
@@ -152,7 +172,7 @@ class StreamReader:
     async def _from_others(self, patience: float) -> Found | None:
         """One message of the dead; None if there is none."""
         if self._departures < 0 and self._spec.mode == "broadcast":
-            await trim_settled(self._client, self._key)
+            await trim_settled(self._link.looks, self._key)
         # Jitter: the readers of a group shall not all find the same message.
         self._next_round = lease_time() + _ROUND * random.uniform(0.5, 1.5)
         self._departures = self._link.departures
@@ -178,8 +198,10 @@ class StreamReader:
 
     def settled(self, ids: Iterable[str]) -> None:
         """These messages are out of our hands."""
+        before = len(self.hand)
         for entry_id in ids:
             self.hand.pop(entry_id, None)
+        self._pace.settled(before - len(self.hand), lease_time())
         if not self.hand:
             self._empty.set()
             if self._orphaned:
@@ -203,15 +225,14 @@ class StreamReader:
         self._unsure |= not ours <= self.hand.keys()
         self.settled(before - ours)
 
-    async def still_holds(self, entry_id: str) -> bool:
-        """Whether a message is still ours: another may have it when we were silent too long."""
-        since = self.hand.get(entry_id)
-        if since is None:
-            return False
-        silent = lease_time() - max(since, self._renewed)
-        if not self._link.leases or silent < self.lease.visibility_timeout / 2:
-            return True
-        return await self.is_pending(entry_id)
+    def owns(self, ids: Sequence[str]) -> Ownership:
+        """What must hold for messages to be settled by us."""
+        return Ownership(self._key, self._group, self.name, tuple(ids))
+
+    def lost(self, ids: Iterable[str]) -> None:
+        """These are not all ours any more; what is will be delivered to us once more."""
+        self.settled(ids)
+        self._unsure = True
 
     async def is_pending(self, entry_id: str) -> bool:
         """Whether Redis says that we hold a message, or has forgotten everybody who holds any."""
@@ -264,15 +285,13 @@ class StreamReader:
             return None
         if deliveries > self.lease.max_deliveries:
             why = f"delivered {deliveries - 1} times and never settled: its readers died of it"
-            item = loads(fields[b"data"])  # as it was pushed: the model builds it again
+            item = read_fields(fields)  # as it was pushed: the model builds it again
             await self._dead_letter(entry_id, item, deliveries - 1, self._refused(entry_id, why))
             return None
         return message
 
     def _message(self, entry_id: str, fields: dict[bytes, bytes], deliveries: int) -> Message:
-        if b"data" not in fields:
-            raise ValueError("no field 'data': this was not pushed by flownb")
-        payload = loads(fields[b"data"], model=self._spec.model)
+        payload = read_fields(fields, model=self._spec.model)
         meta = loads(fields[b"meta"]) if b"meta" in fields else {}
         if not isinstance(meta, dict):
             raise TypeError("the field 'meta' is not a JSON object")
@@ -298,11 +317,13 @@ class StreamReader:
         if lossy:
             record["lossy"] = True
         ack = ack_job(self._spec, self._key, self._group, [entry_id])
+        ack = replace(ack, owns=(self.owns([entry_id]),))
         letter = dead_letter_job(self._keys, self._reader, self._next_id(), record, ack)
         undone = partial(self.is_pending, entry_id)
-        await self._submit(self._reader, replace(letter, undone=undone))
+        reply = await self._submit(self._reader, replace(letter, undone=undone))
         self.settled([entry_id])
-        self._on_unread(Unread(self._spec.name, item, deliveries, error))
+        if reply is not NOT_OURS:
+            self._on_unread(Unread(self._spec.name, item, deliveries, error))
 
 
 def _as_it_came(fields: dict[bytes, bytes]) -> tuple[Any, bool]:
@@ -311,7 +332,7 @@ def _as_it_came(fields: dict[bytes, bytes]) -> tuple[Any, bool]:
     When the model is mended the first kind can be replayed.
     """
     try:
-        return loads(fields[b"data"]), False
-    except (KeyError, ValueError):
+        return read_fields(fields), False
+    except ValueError:
         text = fields.get(b"data", repr(fields).encode()).decode(errors="backslashreplace")
         return text[:_LONGEST_TEXT], True

@@ -15,62 +15,50 @@ moment; a lag above 0 may be off by what moves while it is counted.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from flownb.queues.redis.jobs import counted
-from flownb.queues.redis.streams import (
-    Group,
-    Keys,
-    at_one_moment,
-    create_groups,
-    entries_from,
-    group_from,
-    order,
-    pending,
-)
+from flownb.queues.redis.exchange import ask, at_one_moment, pairs
+from flownb.queues.redis.jobs import Push, counted
+from flownb.queues.redis.streams import Group, entries_from, group_from, order, pending
 from flownb.queues.spec import GroupStats, QueueSpec, QueueStats
 
 if TYPE_CHECKING:
-    from flownb.queues.connection import Connection
-    from flownb.queues.send.transaction import Push
+    from flownb.queues.redis.exchange import Exchange
 
 
 class Groups:
-    """The groups that one manager knows to be there, as (queue, group)."""
+    """The groups that one manager knows to be there, as (stream, group)."""
 
-    def __init__(self, to: Connection, keys: Keys) -> None:
-        self._to, self._keys = to, keys
+    def __init__(self, create: Callable[[str, tuple[str, ...]], Awaitable[None]]) -> None:
+        self._create = create
+        """Makes groups of a stream, however long the server is away."""
         self._known: set[tuple[str, str]] = set()
         self._openings: set[asyncio.Future[None]] = set()
 
-    def missing(self, spec: QueueSpec, groups: Iterable[str]) -> tuple[str, ...]:
-        """Those that may have to be made."""
-        return tuple([group for group in groups if (spec.name, group) not in self._known])
+    def missing(self, key: str, groups: Iterable[str]) -> tuple[str, ...]:
+        """Those of a stream that may have to be made."""
+        return tuple([group for group in groups if (key, group) not in self._known])
 
     def add(self, push: Push) -> None:
         """Remember those that were made with a push."""
         if push.groups:
-            self._known |= {(push.spec.name, group) for group in push.groups}
+            self._known |= {(push.key, group) for group in push.groups}
 
     def forget(self) -> None:
         """Ask for all of them again."""
         self._known.clear()
 
-    async def make(self, spec: QueueSpec, groups: Iterable[str]) -> None:
+    async def make(self, key: str, groups: Iterable[str]) -> None:
         """Make those that are missing."""
-        missing = self.missing(spec, groups)
+        missing = self.missing(key, groups)
         if missing:
-            # shielded: redis-py may swallow a cancellation that hits it while it connects
-            key = self._keys.queue(spec.name)
-            work = self._to.retry_until_back(
-                lambda: create_groups(self._to.link.client, key, missing)
-            )
-            opening = asyncio.ensure_future(work)
+            # shielded: who is cancelled must not cut short what others wait for
+            opening = asyncio.ensure_future(self._create(key, missing))
             self._openings.add(opening)
             opening.add_done_callback(self._opened)
             await asyncio.shield(opening)
-            self._known |= {(spec.name, group) for group in missing}
+            self._known |= {(key, group) for group in missing}
 
     def _opened(self, opening: asyncio.Future[None]) -> None:
         self._openings.discard(opening)
@@ -84,23 +72,22 @@ class Groups:
 
 
 _PAGE = 1000
-_NO_STREAM: dict[str, Any] = {"length": 0, "last-entry": None, "entries-added": 0}
+_NO_STREAM = (b"length", 0, b"last-entry", None, b"entries-added", 0)
 
 
-async def queue_stats(client: Any, spec: QueueSpec, key: str) -> QueueStats:
+async def queue_stats(line: Exchange, spec: QueueSpec, key: str) -> QueueStats:
     """The state of one queue; an unknown stream is an empty queue."""
-    stream, infos = await at_one_moment(
-        client, lambda pipe: pipe.xinfo_stream(key).xinfo_groups(key)
-    )
-    for reply in (stream, infos):
+    about, rows = await at_one_moment(line, [("XINFO", "STREAM", key), ("XINFO", "GROUPS", key)])
+    for reply in (about, rows):
         if isinstance(reply, Exception):
             if "no such key" not in str(reply):
                 raise reply
-            stream, infos = _NO_STREAM, []
-    groups = _with_known(spec, [group_from(info) for info in infos])
+            about, rows = _NO_STREAM, []
+    stream = pairs(about)
+    groups = _with_known(spec, [group_from(row) for row in rows])
     if spec.mode == "competing":
         return _competing(spec, stream, groups)
-    return await _broadcast(client, spec, key, stream, groups)
+    return await _broadcast(line, spec, key, stream, groups)
 
 
 def _with_known(spec: QueueSpec, groups: list[Group]) -> list[Group]:
@@ -110,19 +97,19 @@ def _with_known(spec: QueueSpec, groups: list[Group]) -> list[Group]:
     return sorted([*groups, *missing], key=lambda group: group.name)
 
 
-def _competing(spec: QueueSpec, stream: dict[str, Any], groups: list[Group]) -> QueueStats:
-    depth = stream["length"]
-    held = next((group.pending for group in groups if group.name == spec.name), 0)
-    mine = GroupStats(spec.name, max(0, depth - held), held)
+def _competing(spec: QueueSpec, stream: dict[bytes, Any], groups: list[Group]) -> QueueStats:
+    depth = stream[b"length"]
+    held = next((group.pending for group in groups if group.name == spec.group_of("")), 0)
+    mine = GroupStats(spec.group_of(""), max(0, depth - held), held)
     return _stats(spec, stream, mine, (mine,))
 
 
 async def _broadcast(
-    client: Any, spec: QueueSpec, key: str, stream: dict[str, Any], groups: list[Group]
+    line: Exchange, spec: QueueSpec, key: str, stream: dict[bytes, Any], groups: list[Group]
 ) -> QueueStats:
     if not groups:
-        return _stats(spec, stream, GroupStats("", stream["length"], 0), ())
-    lags = await _Lags(client, key, stream, groups).all()
+        return _stats(spec, stream, GroupStats("", stream[b"length"], 0), ())
+    lags = await _Lags(line, key, stream, groups).all()
     figures = tuple(GroupStats(group.name, lags[group.name], group.pending) for group in groups)
     names = {group.name for group in counted(groups)}
     behind = max(
@@ -133,27 +120,29 @@ async def _broadcast(
 
 
 def _stats(
-    spec: QueueSpec, stream: dict[str, Any], worst: GroupStats, groups: tuple[GroupStats, ...]
+    spec: QueueSpec, stream: dict[bytes, Any], worst: GroupStats, groups: tuple[GroupStats, ...]
 ) -> QueueStats:
     return QueueStats(
         spec.name,
-        depth=stream["length"],
+        depth=stream[b"length"],
         lag=worst.lag,
         pending=worst.pending,
         groups=groups,
-        pushed=stream.get("entries-added", 0),
+        pushed=stream.get(b"entries-added", 0),
     )
 
 
 class _Lags:
     """Counts how many entries lie behind the cursor of each group of one stream."""
 
-    def __init__(self, client: Any, key: str, stream: dict[str, Any], groups: list[Group]) -> None:
-        self._client = client
+    def __init__(
+        self, line: Exchange, key: str, stream: dict[bytes, Any], groups: list[Group]
+    ) -> None:
+        self._line = line
         self._key = key
-        self._depth: int = stream["length"]
+        self._depth: int = stream[b"length"]
         self._groups = groups
-        last = stream["last-entry"]
+        last = stream[b"last-entry"]
         self._last = order(last[0].decode()) if last else (0, 0)
 
     async def all(self) -> dict[str, int]:
@@ -173,7 +162,7 @@ class _Lags:
         for group in counted(self._groups):
             if group.pending:
                 held |= (
-                    await pending(self._client, self._key, group.name, "-", slowest.cursor)
+                    await pending(self._line, self._key, group.name, "-", slowest.cursor)
                 ).keys()
         return max(0, self._depth - len(held))
 
@@ -188,8 +177,8 @@ class _Lags:
         """How many entries come after `cursor`, up to `end`."""
         count = 0
         while cursor != end:
-            page = list(
-                entries_from(await self._client.xrange(self._key, f"({cursor}", end, count=_PAGE))
+            page = entries_from(
+                await ask(self._line, "XRANGE", self._key, f"({cursor}", end, "COUNT", str(_PAGE))
             )
             count += len(page)
             if len(page) < _PAGE:

@@ -5,37 +5,41 @@ Redis refuses when it is full, and acks are what gives it its memory back; what 
 between is an entry that is pending and gone, which the next reader acks. In a broadcast queue
 each group acks, and who acks last deletes. Who is last is seen *after* the own ack, so that of
 two readers that ack at once at least one sees itself as the last.
-
-A `Watch` sends a MULTI only if the keys that it writes to are as they should be (optimistic
-lock). Redis does the rest of a MULTI when one of its commands fails: a message would be acked
-though the push beside it was refused. So the keys are looked at first, under WATCH; if one of
-them changes before the MULTI is there, nothing of it is done, and it is tried again. On a queue
-that others push to all the time that would never end: after a few tries only what must not
-change at all is watched, and a look within the same moment has to do for the rest.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, Final
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from flownb.queues.payload import FIELDS, lenient
+from flownb.queues.redis.exchange import ask
+from flownb.queues.redis.refusals import refuses_for_now
 from flownb.queues.redis.streams import (
     Group,
+    Keys,
+    create_group,
     group_exists,
     groups_of,
-    is_away,
     order,
     pending,
-    refuses_for_now,
+    xadd,
 )
-from flownb.queues.spec import MANUAL, QueueSpec
+from flownb.queues.spec import QueueSpec, is_by_hand
 
 if TYPE_CHECKING:
     from flownb.queues.redis.exchange import Command, Exchange
-    from flownb.queues.servers.link import Link
+
+MOST: Final = 100_000
+"""Dead letters that a loop keeps, about: a loop that fails all day must not fill Redis."""
+
+
+NOT_OURS: Final = object()
+"""The reply to what was to settle a message that others have now, or had."""
+GONE: Final = object()
+"""The reply to what was to move an entry that is not there any more."""
 
 
 def data_channel(key: str) -> str:
@@ -51,11 +55,36 @@ def room_channel(key: str) -> str:
 Sweep = Callable[[Sequence["Job"]], Awaitable[None]]
 
 
+class Push(NamedTuple):
+    """A message that was checked, ready to go."""
+
+    spec: QueueSpec
+    key: str
+    text: str
+    meta: str | None
+    groups: tuple[str, ...]
+    """Those that may have to be made with it, so that no reader misses it."""
+
+    def commands(self, entry_id: str) -> list[Command]:
+        """What pushes it."""
+        push = xadd(self.key, entry_id, FIELDS[self.spec.codec], self.text, self.meta)
+        return [push, *(create_group(self.key, group) for group in self.groups)]
+
+
+class Ownership(NamedTuple):
+    """What a job rests on: that a consumer of a group still has some messages of a stream."""
+
+    key: str
+    group: str
+    consumer: str
+    ids: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """Commands that go out together, whom to wake then, and what to sweep."""
 
-    commands: tuple[tuple[str, ...], ...]
+    commands: tuple[Command, ...]
     channels: tuple[str, ...]
     sweeps: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """(stream, entry ids) that are deleted if this was the last ack they waited for."""
@@ -69,11 +98,28 @@ class Job:
     """For those: the replies before this, None for each command that is left."""
     into: tuple[str, ...] = ()
     """Streams that it pushes to beside an ack: one that is none any more would refuse only that."""
+    owns: tuple[Ownership, ...] = ()
+    """What must be ours when it is sent with a push."""
 
     @property
     def is_alone(self) -> bool:
         """Whether it needs no MULTI."""
         return self.apart or not self.whole or len(self.commands) == 1
+
+
+class RetryMarker(NamedTuple):
+    """In place of a reply: this, what is left of the work, is to be sent once more."""
+
+    work: Any
+
+
+def push_job(push: Push, entry_id: str) -> Job:
+    """What pushes one message.
+
+    The groups are made in the same MULTI. A round trip of its own before the first push
+    would let the pushes behind it overtake it.
+    """
+    return Job(tuple(push.commands(entry_id)), (data_channel(push.key),))
 
 
 def ack_job(spec: QueueSpec, key: str, group: str, ids: Sequence[str]) -> Job:
@@ -82,6 +128,28 @@ def ack_job(spec: QueueSpec, key: str, group: str, ids: Sequence[str]) -> Job:
     if spec.mode == "broadcast":
         return Job((ack,), (room_channel(key),), sweeps=((key, tuple(ids)),))
     return Job((("XDEL", key, *ids), ack), (room_channel(key),), whole=False)
+
+
+def dead_letter_job(
+    keys: Keys, loop: str, entry_id: str, record: dict[str, Any], ack: Job | None
+) -> Job:
+    """Keep a failed item, and settle its message (`ack`) in the same MULTI."""
+    key = keys.dead(loop)
+    add = ("XADD", key, "MAXLEN", "~", str(MOST), entry_id, "data", lenient(record))
+    if ack is None:
+        return Job((add,), (key,))
+    return replace(ack, commands=(add, *ack.commands), whole=True, into=(key,))
+
+
+def joined(pushes: Sequence[Push], acks: Sequence[Job], entry_id: str) -> Job:
+    """The one MULTI that pushes and acks."""
+    commands = [command for push in pushes for command in push.commands(entry_id)]
+    commands += [command for ack in acks for command in ack.commands]
+    channels = [data_channel(push.key) for push in pushes] + [
+        channel for ack in acks for channel in ack.channels
+    ]
+    sweeps = tuple(sweep for ack in acks for sweep in ack.sweeps)
+    return Job(tuple(commands), tuple(dict.fromkeys(channels)), sweeps)
 
 
 def left_of(job: Job, reply: Any) -> Job:
@@ -101,33 +169,25 @@ def is_refused_for_now(reply: Any) -> bool:
     return isinstance(reply, Exception) and refuses_for_now(reply)
 
 
-async def transact(link: Link, jobs: Sequence[Job], swept: Sweep) -> list[Any]:
+async def transact(
+    line: Exchange, notify: Callable[[str], None], jobs: Sequence[Job], swept: Sweep
+) -> list[Any]:
     """Send all jobs in one go, and have `swept` sweep; the reply to each is to its first command.
 
     A job one of whose commands was refused has that exception as its reply, one that goes
     `apart` a list of all replies.
     """
     try:
-        answers = await _send(link, jobs)
+        answers = _answers(jobs, iter(await line.exchange(list(_wrapped(jobs)))))
         await swept(jobs)
         return answers
     finally:
         # Also after an error: Redis may have done it all the same.
         for channel in dict.fromkeys(channel for job in jobs for channel in job.channels):
-            link.notify(channel)
+            notify(channel)
 
 
-async def _send(link: Link, jobs: Sequence[Job]) -> list[Any]:
-    if link.line is not None:
-        return _answers(jobs, iter(await link.line.exchange(list(_wrapped(jobs)))))
-    if len(jobs) > 1 or len(jobs[0].commands) > 1:
-        together = not all(job.is_alone for job in jobs)
-        return await execute(link.client.pipeline(transaction=together), jobs)
-    # One command is a transaction already, and cheaper without MULTI around it.
-    return [_reply_to(jobs[0], [await link.client.execute_command(*jobs[0].commands[0])])]
-
-
-def _wrapped(jobs: Iterable[Job]) -> Iterator[tuple[str, ...]]:
+def _wrapped(jobs: Iterable[Job]) -> Iterator[Command]:
     """The commands of all jobs, each job that has several in a MULTI of its own."""
     for job in jobs:
         if job.is_alone:
@@ -154,13 +214,6 @@ def _executed(job: Job, replies: list[Any]) -> Any:
     return next((reply for reply in replies if isinstance(reply, Exception)), replies[-1])
 
 
-async def execute(pipe: Any, jobs: Sequence[Job]) -> list[Any]:
-    """Run the jobs on a redis-py pipeline; one reply for each."""
-    for command in (command for job in jobs for command in job.commands):
-        pipe.execute_command(*command)
-    return replies_to(jobs, await pipe.execute(raise_on_error=False))
-
-
 def replies_to(jobs: Sequence[Job], replies: Sequence[Any]) -> list[Any]:
     """The reply to each job, out of a reply for each command."""
     left = iter(replies)
@@ -178,43 +231,43 @@ def _is_refusal(reply: object) -> bool:
     return isinstance(reply, Exception) and not group_exists(reply)
 
 
-async def sweep(client: Any, jobs: Iterable[Job]) -> None:
+async def sweep(line: Exchange, jobs: Iterable[Job]) -> None:
     """Delete what was acked by all."""
     acked: dict[str, list[str]] = {}
     for key, ids in (sweep for job in jobs for sweep in job.sweeps):
         acked.setdefault(key, []).extend(ids)
     for key, waiting in acked.items():
-        done = await _settled_by_all(client, key, waiting)
+        done = await _settled_by_all(line, key, waiting)
         if done:
-            await client.xdel(key, *done)
+            await ask(line, "XDEL", key, *done)
 
 
-async def _settled_by_all(client: Any, key: str, ids: list[str]) -> list[str]:
+async def _settled_by_all(line: Exchange, key: str, ids: list[str]) -> list[str]:
     """Those of `ids` that were delivered to each group and are pending in none."""
-    groups = counted(await groups_of(client, key))
+    groups = counted(await groups_of(line, key))
     horizon = min((order(group.cursor) for group in groups), default=(0, 0))
     done = {entry_id for entry_id in ids if order(entry_id) <= horizon}
     for group in groups:
         if done and group.pending:
             first, last = min(done, key=order), max(done, key=order)
-            done -= (await pending(client, key, group.name, first, last)).keys()
+            done -= (await pending(line, key, group.name, first, last)).keys()
     return sorted(done, key=order)
 
 
-async def trim_settled(client: Any, key: str) -> None:
+async def trim_settled(line: Exchange, key: str) -> None:
     """Delete what a host that died between its ack and its sweep left behind.
 
     Below the first entry that some group has still to get or to ack, all is settled.
     """
-    floors = [await _floor(client, key, group) for group in counted(await groups_of(client, key))]
+    floors = [await _floor(line, key, group) for group in counted(await groups_of(line, key))]
     if floors:
         milliseconds, sequence = min(floors)
-        await client.xtrim(key, minid=f"{milliseconds}-{sequence}", approximate=False)
+        await ask(line, "XTRIM", key, "MINID", f"{milliseconds}-{sequence}")
 
 
-async def _floor(client: Any, key: str, group: Group) -> tuple[int, int]:
+async def _floor(line: Exchange, key: str, group: Group) -> tuple[int, int]:
     if group.pending:
-        first = (await client.xpending(key, group.name))["min"]
+        first = (await ask(line, "XPENDING", key, group.name))[1]
         if first is not None:
             return order(first.decode())
     milliseconds, sequence = order(group.cursor)
@@ -227,104 +280,4 @@ def counted(groups: list[Group]) -> list[Group]:
     Who pops by hand from a broadcast queue looks on: a forgotten cell must not make
     the stream grow for ever. Where nobody else reads, it is the reader.
     """
-    return [group for group in groups if group.name != MANUAL] or groups
-
-
-_TRIES: Final = 3
-Choose = Callable[[list[Any]], Sequence[Job]]
-"""Which jobs to send, given the reply to each look; a reply may be an error."""
-
-
-class Watch:
-    """Sends MULTIs over a connection of its own, one at a time."""
-
-    def __init__(self, link: Link) -> None:
-        self._client, self._wire = link.client, link.wire()
-        self._alone = asyncio.Lock()
-        self._outrun = 0  # how often in a row somebody else was faster
-
-    async def send(
-        self,
-        keys: Sequence[str],
-        looks: Sequence[Command],
-        choose: Choose,
-        *,
-        busy: Sequence[str] = (),
-    ) -> list[Any]:
-        """Look, and send what `choose` then gives in one MULTI; the reply to each job.
-
-        Raises WatchError, and nothing was done, when one of `keys` has changed since the look,
-        or one of `busy`, which may change if that comes too often.
-        """
-        from redis.exceptions import WatchError
-
-        async with self._alone:
-            watched = [*keys, *busy]
-            if self._outrun >= _TRIES:
-                watched = [*keys] or [f"{busy[0]}~"]  # that is never there
-            try:
-                replies = await self._guarded(watched, looks, choose)
-            except WatchError:
-                self._outrun += 1
-                raise
-            self._outrun = 0
-            return replies
-
-    async def _guarded(
-        self, keys: Sequence[str], looks: Sequence[Command], choose: Choose
-    ) -> list[Any]:
-        if self._wire is None:
-            return await self._by_client(keys, looks, choose)
-        return await self._by_wire(self._wire, keys, looks, choose)
-
-    async def _by_wire(
-        self, wire: Exchange, keys: Sequence[str], looks: Sequence[Command], choose: Choose
-    ) -> list[Any]:
-        # What was watched before, and not followed by a MULTI, is of no interest any more.
-        _, watching, *replies = await wire.exchange([("UNWATCH",), ("WATCH", *keys), *looks])
-        if isinstance(watching, Exception):
-            raise watching
-        jobs = choose(_unless_away(replies))
-        return await self._multi(wire, jobs) if jobs else []
-
-    async def _multi(self, wire: Exchange, jobs: Sequence[Job]) -> list[Any]:
-        from redis.exceptions import WatchError
-
-        commands = chain.from_iterable(job.commands for job in jobs)
-        replies = await wire.exchange([("MULTI",), *commands, ("EXEC",)])
-        if replies[-1] is None:
-            raise WatchError("a key has changed")
-        if not isinstance(replies[-1], list):
-            refusal = next(
-                (reply for reply in replies if isinstance(reply, Exception)), replies[-1]
-            )
-            return [refusal for _ in jobs]
-        return replies_to(jobs, replies[-1])
-
-    async def _by_client(
-        self, keys: Sequence[str], looks: Sequence[Command], choose: Choose
-    ) -> list[Any]:
-        async with self._client.pipeline(transaction=True) as pipe:
-            await pipe.watch(*keys)
-            jobs = choose(_unless_away([await _look(pipe, look) for look in looks]))
-            if not jobs:
-                return []
-            pipe.multi()
-            return await execute(pipe, jobs)
-
-
-async def _look(pipe: Any, look: Command) -> Any:
-    from redis.exceptions import ResponseError
-
-    try:
-        return await pipe.execute_command(*look)
-    except ResponseError as error:
-        return error
-
-
-def _unless_away(replies: list[Any]) -> list[Any]:
-    """Give the replies, unless the server had no time for us: then that is raised."""
-    for reply in replies:
-        if isinstance(reply, Exception) and is_away(reply):
-            raise reply
-    return replies
+    return [group for group in groups if not is_by_hand(group.name)] or groups

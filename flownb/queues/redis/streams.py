@@ -6,17 +6,15 @@ here; those of one job are in `jobs`, `bounded` and `dead_letters`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from flownb.errors import QueueError, QueueUnavailable
-from flownb.queues.redis.exchange import batch_of_entries
-from flownb.redaction import redacted, scrub
+from flownb.queues.redis.exchange import ask, pairs
+from flownb.queues.spec import QueueSpec, escaped
 
 if TYPE_CHECKING:
-    from flownb.queues.redis.exchange import Entry, Exchange
+    from flownb.queues.redis.exchange import Command, Entry, Exchange
 
 _PAGE = 1000
 
@@ -26,35 +24,51 @@ _PAGE = 1000
 _GROUP_GONE = ("NOGROUP", "UNBLOCKED", "requires the key to exist")
 
 
-# A full disk, too few replicas, a script that runs and runs.
-_FOR_NOW = ("MISCONF ", "NOREPLICAS ", "BUSY ")
-
-
 @dataclass(frozen=True, slots=True)
 class Keys:
     """The names of one graph's streams.
 
+    All lie in one slot of a Redis Cluster; `~` is in no name, so a helper is no queue.
+
     >>> Keys("flownb", "weather").queue("wet_days")
-    'flownb:weather:wet_days'
+    'flownb:{weather}:wet_days'
     >>> Keys("flownb", "weather").dead("rank")
-    'flownb:weather:rank.dead'
+    'flownb:{weather}:rank~dead'
     """
 
     namespace: str
     graph: str
 
+    @property
+    def _prefix(self) -> str:
+        return f"{self.namespace}:{{{escaped(self.graph)}}}"
+
+    def of(self, spec: QueueSpec) -> str:
+        """The stream of a queue: the one that its `key` names, or one of this graph's own."""
+        return self.queue(spec.name) if spec.key is None else spec.key
+
     def queue(self, name: str) -> str:
-        """The stream of a queue."""
-        return f"{self.namespace}:{self.graph}:{name}"
+        """The stream of a queue without a key of its own."""
+        return f"{self._prefix}:{escaped(name)}"
 
     def dead(self, loop: str) -> str:
         """The stream of a loop's dead letters."""
-        return self.queue(f"{loop}.dead")
+        return f"{self.queue(loop)}~dead"
 
     @property
     def probe(self) -> str:
         """What is never there: a write to it that needs it shows whether writes are taken."""
-        return f"{self.namespace}:{self.graph}~probe"
+        return f"{self._prefix}~probe"
+
+
+def takeovers(key: str) -> str:
+    """What every claim of a message of this stream writes, in its MULTI.
+
+    >>> takeovers("flownb:{weather}:wet_days"), takeovers("rain")
+    ('flownb:{weather}:wet_days~claims', '{rain}~claims')
+    """
+    tagged = key.partition("{")[2].find("}") > 0
+    return f"{key}~claims" if tagged else f"{{{key}}}~claims"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,21 +92,16 @@ def order(entry_id: str) -> tuple[int, int]:
     return int(milliseconds), int(sequence)
 
 
-async def create_groups(client: Any, key: str, groups: Iterable[str]) -> None:
+async def create_groups(line: Exchange, key: str, groups: Iterable[str]) -> None:
     """Make sure the groups exist, from the first entry that is still there."""
-    from redis.exceptions import ResponseError
-
-    for group in groups:
-        try:
-            await client.xgroup_create(key, group, id="0", mkstream=True)
-        except ResponseError as error:
-            if not group_exists(error):
-                raise
+    for reply in await line.exchange([create_group(key, group) for group in groups]):
+        if isinstance(reply, Exception) and not group_exists(reply):
+            raise reply
 
 
-def create_group(key: str, group: str) -> tuple[str, ...]:
+def create_group(key: str, group: str) -> Command:
     """The command that makes a group of everything that is still in the stream."""
-    return ("XGROUP CREATE", key, group, "0", "MKSTREAM")
+    return ("XGROUP", "CREATE", key, group, "0", "MKSTREAM")
 
 
 def group_exists(error: Exception) -> bool:
@@ -105,192 +114,88 @@ def group_is_gone(error: Exception) -> bool:
     return any(sign in str(error) for sign in _GROUP_GONE)
 
 
-async def groups_of(client: Any, key: str) -> list[Group]:
+async def groups_of(line: Exchange, key: str) -> list[Group]:
     """The groups of a stream, none if there is no stream."""
-    from redis.exceptions import ResponseError
-
-    try:
-        return [group_from(info) for info in await client.xinfo_groups(key)]
-    except ResponseError as error:
-        if "no such key" not in str(error):
-            raise
+    (reply,) = await line.exchange([("XINFO", "GROUPS", key)])
+    if isinstance(reply, Exception):
+        if "no such key" not in str(reply):
+            raise reply
         return []
+    return [group_from(row) for row in reply]
 
 
-def group_from(info: dict[str, Any]) -> Group:
+def group_from(row: Sequence[Any]) -> Group:
     """One row of XINFO GROUPS."""
-    return Group(name_of(info["name"]), info["pending"], info["last-delivered-id"].decode())
+    info = pairs(row)
+    return Group(name_of(info[b"name"]), info[b"pending"], info[b"last-delivered-id"].decode())
 
 
 async def read(
-    client: Any,
-    key: str,
-    group: str,
-    consumer: str,
-    *,
-    after: str,
-    count: int,
-    patience: float = 0,
-    wire: Exchange | None = None,
+    line: Exchange, key: str, group: str, consumer: str, *, count: int, patience: float = 0
 ) -> list[Entry]:
-    """XREADGROUP: new entries (`after=">"`), or our own un-acked ones after an id.
+    """XREADGROUP: new entries. Waits at the server at most `patience` seconds.
 
-    Waits at the server at most `patience` seconds. It never says BLOCK 0, which
-    would wait for ever, nor BLOCK to fakeredis, which loses messages by it.
+    It never says BLOCK 0, which would wait for ever, nor BLOCK to fakeredis, which loses
+    messages by it.
     """
-    block = max(1, round(patience * 1000)) if patience else None
-    if wire is not None:
-        where = ("STREAMS", key, after)
-        wait = () if block is None else ("BLOCK", str(block))
-        command = ("XREADGROUP", "GROUP", group, consumer, "COUNT", str(count), *wait, *where)
-        return _read_from(
-            (await wire.exchange([command], patience=patience, parse_batch=batch_of_entries))[0]
-        )
-    reply = await client.xreadgroup(group, consumer, {key: after}, count=count, block=block)
-    streams = reply.values() if isinstance(reply, dict) else (part[1] for part in reply or ())
-    return [entry for stream in streams for entry in entries_from(stream)]
-
-
-def _read_from(reply: Any) -> list[Entry]:
-    """The entries of an answer as it came over a wire."""
+    wait = ("BLOCK", str(max(1, round(patience * 1000)))) if patience else ()
+    command = ("XREADGROUP", "GROUP", group, consumer, "COUNT", str(count), *wait, "STREAMS", key)
+    (reply,) = await line.exchange([(*command, ">")], patience=patience)
     if isinstance(reply, Exception):
         raise reply
-    if not reply:
-        return []
-    if isinstance(reply[0], tuple):  # parsed as a batch
-        return list(reply)
-    # RESP3 has a map of streams, read flat; RESP2 a list of pairs.
-    stream = reply[1] if isinstance(reply[0], bytes) else reply[0][1]
-    return [(entry_id.decode(), _fields(flat)) for entry_id, flat in stream]
+    return entries_from(reply[0][1]) if reply else []
 
 
-def _fields(flat: list[bytes] | None) -> dict[bytes, bytes]:
-    return dict(zip(flat[::2], flat[1::2], strict=True)) if flat else {}
-
-
-def entries_from(stream: Iterable[Any]) -> Iterator[Entry]:
-    """The entries of a reply; one that was deleted while pending has no fields."""
-    for part in stream:
-        # RESP3 answers of a stream are nested once more.
-        for entry_id, fields in [part] if isinstance(part, tuple) else part:
-            if entry_id is not None:  # claimed and gone: Redis 6.2
-                yield entry_id.decode(), fields or {}
+def entries_from(rows: Iterable[Any] | None) -> list[Entry]:
+    """Entries of a reply; one that was deleted has no fields."""
+    return [(row[0].decode(), pairs(row[1])) for row in rows or () if row and row[0]]
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """An entry that was delivered to a consumer and is not acked, as XPENDING shows it."""
+    """A message that was delivered to a consumer and is not acked, as XPENDING shows it."""
 
     id: str
     consumer: str
     deliveries: int
 
 
-async def at_one_moment(client: Any, ask: Callable[[Any], object]) -> list[Any]:
-    """Replies or errors, all from one moment; a full Redis takes no MULTI: then from nearly one."""
-    from redis.exceptions import OutOfMemoryError
-
-    try:
-        return await _asked(client.pipeline(transaction=True), ask)
-    except OutOfMemoryError:
-        return await _asked(client.pipeline(transaction=False), ask)
-
-
-async def _asked(pipe: Any, ask: Callable[[Any], object]) -> list[Any]:
-    ask(pipe)
-    replies: list[Any] = await pipe.execute(raise_on_error=False)
-    return replies
-
-
-async def pending(client: Any, key: str, group: str, first: str, last: str) -> dict[str, int]:
+async def pending(line: Exchange, key: str, group: str, first: str, last: str) -> dict[str, int]:
     """{id: deliveries} of the entries from `first` to `last` that a group has not acked."""
-    rows = await held_by(client, key, group, None, first=first, last=last)
+    rows = await held_by(line, key, group, None, first=first, last=last)
     return {row.id: row.deliveries for row in rows}
 
 
 async def held_by(
-    client: Any, key: str, group: str, consumer: str | None, *, first: str = "-", last: str = "+"
+    line: Exchange, key: str, group: str, consumer: str | None, *, first: str = "-", last: str = "+"
 ) -> list[Held]:
     """What a consumer, or all of the group, was given and has not acked, oldest first."""
     found: list[Held] = []
+    whose = () if consumer is None else (consumer,)
     while True:
-        page = await client.xpending_range(
-            key, group, min=first, max=last, count=_PAGE, consumername=consumer
-        )
+        page = await ask(line, "XPENDING", key, group, first, last, str(_PAGE), *whose)
         found += map(held_from, page)
         if len(page) < _PAGE:
             return found
         first = f"({found[-1].id}"
 
 
-def held_from(row: dict[str, Any]) -> Held:
+def held_from(row: Sequence[Any]) -> Held:
     """One row of XPENDING."""
-    return Held(row["message_id"].decode(), name_of(row["consumer"]), row["times_delivered"])
+    return Held(row[0].decode(), name_of(row[1]), row[3])
 
 
-def xadd(key: str, entry_id: str, text: str, meta: str | None) -> tuple[str, ...]:
+async def holders(line: Exchange, key: str, group: str) -> dict[str, int]:
+    """{consumer: messages that it was given and has not acked}."""
+    return holders_from(await ask(line, "XPENDING", key, group))
+
+
+def holders_from(summary: Sequence[Any]) -> dict[str, int]:
+    """The consumers in the summary that XPENDING gives."""
+    return {name_of(name): int(count) for name, count in summary[3] or ()}
+
+
+def xadd(key: str, entry_id: str, field: str, text: str, meta: str | None) -> Command:
     """The command that pushes one message."""
-    fields = ("data", text) if meta is None else ("data", text, "meta", meta)
+    fields = (field, text) if meta is None else (field, text, "meta", meta)
     return ("XADD", key, entry_id, *fields)
-
-
-def is_away(error: BaseException) -> bool:
-    """Whether the server did not answer, or cannot just now: later it may."""
-    from redis import exceptions
-
-    if isinstance(error, exceptions.AuthenticationError | exceptions.AuthorizationError):
-        return False
-    away = exceptions.ConnectionError | exceptions.TimeoutError | OSError
-    return isinstance(error, away) or refuses_for_now(error)
-
-
-def refuses_for_now(error: BaseException) -> bool:
-    """Whether the server is there and takes no writes until somebody has helped it."""
-    from redis import exceptions
-
-    kinds = exceptions.ReadOnlyError | exceptions.OutOfMemoryError
-    return isinstance(error, kinds) or _words(error).startswith(_FOR_NOW)
-
-
-def located(where: str, error: BaseException) -> str:
-    """Say where a server is that is away, and what it says if it is there after all."""
-    return f"{where}, which says: {_words(error)}" if refuses_for_now(error) else where
-
-
-def _words(error: BaseException) -> str:
-    """The server's own words; redis-py puts before them which command of a pipeline it was."""
-    return redacted(str(error).rpartition("of pipeline caused error: ")[2].strip("(),'\""))
-
-
-def _way(error: BaseException) -> str:
-    """Name the kind of a failed connection, with what the server or TLS said of it."""
-    below, name = error.__cause__ or error.__context__, type(error).__name__
-    is_said = str(error) and (below is None or "SSL" in type(below).__name__)
-    return f"{name}: {_words(error)}" if is_said else name
-
-
-@contextmanager
-def clear_errors(subject: str, where: str) -> Iterator[None]:
-    """Say which server does not answer or refuses, and what to do about it."""
-    from redis.exceptions import RedisError
-
-    try:
-        yield
-    except (RedisError, OSError) as error:
-        raise cleared(error, subject, where) from error
-
-
-def cleared(error: Exception, subject: str, where: str) -> QueueError:
-    """The error to raise for one of Redis, or of the way to it; no password is in either."""
-    scrub(error)
-    if refuses_for_now(error):
-        return QueueUnavailable(
-            f"{subject}: {where} takes no writes just now: {_words(error)} "
-            f"Give it memory, disk or its role back, or another one in redis="
-        )
-    if is_away(error):
-        return QueueUnavailable(
-            f"{subject}: no usable Redis at {where} ({_way(error)}): start it there, "
-            f"correct redis=, or omit it to use the one inside this kernel"
-        )
-    return QueueError(f"{subject}: {where} refused: {redacted(error)}")

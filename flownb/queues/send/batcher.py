@@ -3,10 +3,6 @@
 A batcher has at most one batch on its way. What is posted meanwhile goes with the next
 one, up to `limit` at once. So an idle batcher sends at once and a busy one batches as much
 as the server's own speed allows: no timer, no added latency, and one task for all.
-
-`Posts` lets a loop push and ack without waiting, and without a task for each message: what is
-posted is sent soon, and the callback `on_done` gets the outcome. Acks that come together, as
-those of a batch of short items, leave as one command.
 """
 
 from __future__ import annotations
@@ -14,26 +10,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 from flownb.errors import QueueError
 from flownb.queues.notify import ended
-from flownb.queues.redis.jobs import Job, data_channel
-
-if TYPE_CHECKING:
-    from flownb.queues.connection import Connection
-    from flownb.queues.send.transaction import Push
-    from flownb.queues.spec import QueueSpec
+from flownb.queues.redis.jobs import RetryMarker
 
 Work = TypeVar("Work")
 Reply = TypeVar("Reply")
-
-
-class RetryMarker(NamedTuple):
-    """In place of a reply: this, what is left of the work, is to be sent once more."""
-
-    work: Any
 
 
 class Posted(Generic[Work, Reply]):
@@ -146,97 +130,3 @@ def _settle(future: asyncio.Future[Reply], reply: Reply | Exception) -> None:
         future.set_exception(reply)
     else:
         future.set_result(reply)
-
-
-OnDone = Callable[[Exception | None], None]
-"""Called once Redis has done it, or with the error."""
-
-
-class Ways(NamedTuple):
-    """What posts need of their manager."""
-
-    batcher: Callable[[QueueSpec], Batcher[Job, Any]]
-    common: Batcher[Job, Any]
-    next_id: Callable[[], str]
-    add: Callable[[Push], None]
-    ack_job: Callable[[str, Sequence[str], str], Job]
-    let_go: Callable[[str, Sequence[str], str], None]
-
-
-class Posts:
-    """The pushes and acks of one manager that nobody awaits."""
-
-    def __init__(self, to: Connection, ways: Ways) -> None:
-        self._to, self._ways = to, ways
-        self._acks: dict[tuple[str, str], list[tuple[Sequence[str], OnDone]]] = {}
-
-    def push(self, push: Push, on_done: OnDone) -> Posted[Job, Any]:
-        """Push a message that was checked; what is returned can be cancelled until it is sent."""
-        self._to.check_open()
-        job = push_job(push, self._ways.next_id())
-        return self._ways.batcher(push.spec).post(job, partial(self._pushed, push, on_done))
-
-    def _pushed(self, push: Push, on_done: OnDone, reply: Any) -> None:
-        if isinstance(reply, Exception):
-            on_done(self._to.cleared(reply, f"queue {push.spec.name!r}"))
-        else:
-            self._ways.add(push)
-            on_done(None)
-
-    def push_all(
-        self, pushes: Sequence[Push], on_done: Callable[[list[Exception | None]], None]
-    ) -> None:
-        """Push messages of queues without `maxlen` whose groups are there, in one pipeline."""
-        self._to.check_open()
-        entry_id = self._ways.next_id()
-        commands = tuple(command for push in pushes for command in push.commands(entry_id))
-        channels = dict.fromkeys(data_channel(push.key) for push in pushes)
-        job = Job(commands, tuple(channels), apart=True)
-        self._ways.common.post(job, partial(self._all_pushed, pushes, on_done))
-
-    def _all_pushed(
-        self, pushes: Sequence[Push], on_done: Callable[[list[Exception | None]], None], reply: Any
-    ) -> None:
-        replies = [reply] * len(pushes) if isinstance(reply, Exception) else reply
-        on_done([self._refused(push, said) for push, said in zip(pushes, replies, strict=True)])
-
-    def _refused(self, push: Push, reply: Any) -> Exception | None:
-        if not isinstance(reply, Exception):
-            return None
-        return self._to.cleared(reply, f"queue {push.spec.name!r}")
-
-    def ack(self, queue: str, ids: Sequence[str], reader: str, on_done: OnDone) -> None:
-        """Settle messages, together with others that are settled now."""
-        self._to.check_open()
-        if not self._acks:
-            asyncio.get_running_loop().call_soon(self.flush)
-        self._acks.setdefault((queue, reader), []).append((ids, on_done))
-
-    def flush(self) -> None:
-        """Send the acks that have come together."""
-        acks, self._acks = self._acks, {}
-        for (queue, reader), groups in acks.items():
-            ids = [message_id for some, _ in groups for message_id in some]
-            job = self._ways.ack_job(queue, ids, reader)
-            on_reply = partial(self._acked, queue, reader, ids, [on_done for _, on_done in groups])
-            self._ways.common.post(job, on_reply)
-
-    def _acked(
-        self, queue: str, reader: str, ids: Sequence[str], waiting: Sequence[OnDone], reply: Any
-    ) -> None:
-        error = None
-        if isinstance(reply, Exception):
-            error = self._to.cleared(reply, f"queue {queue!r}")
-        else:
-            self._ways.let_go(queue, ids, reader)
-        for on_done in waiting:
-            on_done(error)
-
-
-def push_job(push: Push, entry_id: str) -> Job:
-    """What pushes one message.
-
-    The groups are made in the same MULTI. A round trip of its own before the first push
-    would let the pushes behind it overtake it.
-    """
-    return Job(tuple(push.commands(entry_id)), (data_channel(push.key),))

@@ -20,15 +20,8 @@ from typing import TYPE_CHECKING, Any
 from flownb import liveness
 from flownb.errors import QueueError
 from flownb.queues.notify import Backoff
-from flownb.queues.redis.jobs import (
-    Job,
-    Watch,
-    ack_job,
-    counted,
-    data_channel,
-    room_channel,
-    transact,
-)
+from flownb.queues.redis.exchange import ask
+from flownb.queues.redis.jobs import Job, ack_job, counted, data_channel, room_channel, transact
 from flownb.queues.redis.streams import (
     Group,
     create_groups,
@@ -38,6 +31,7 @@ from flownb.queues.redis.streams import (
     order,
     read,
 )
+from flownb.queues.redis.watch import Watch
 from flownb.queues.send.batcher import Batcher
 
 if TYPE_CHECKING:
@@ -54,10 +48,10 @@ class BoundedPush:
     def __init__(self, to: Connection, key: str, spec: Callable[[], QueueSpec]) -> None:
         self._to = to
         self._link = to.link
-        self._client = self._link.client
+        self._line = self._link.looks
         self._spec_now = spec
         self._key = key
-        self._guard, self._backoff = Watch(self._link), Backoff(self._link.room_poll)
+        self._guard, self._backoff = Watch(self._link.wire()), Backoff(self._link.room_poll)
         self._dropper = ""
         """By which name it takes what it drops."""
         self.batcher: Batcher[Job, Any] = Batcher(self._send)
@@ -117,23 +111,26 @@ class BoundedPush:
                 return sent
 
     async def _push_dropping(self, jobs: Sequence[Job]) -> list[Any]:
-        over = await self._client.xlen(self._key) + len(jobs) - self._maxlen
+        over = await ask(self._line, "XLEN", self._key) + len(jobs) - self._maxlen
         if over <= 0:
-            return await transact(self._link, jobs, self._to.sweep)
+            return await self._transact(jobs)
         self._dropper = self._dropper or liveness.begin("~dropper")
         try:
             drops = await self._take_oldest(over)
-            return (await transact(self._link, [*jobs, *drops], self._to.sweep))[: len(jobs)]
+            return (await self._transact([*jobs, *drops]))[: len(jobs)]
         except BaseException:
             liveness.end(self._dropper)
             self._link.depart()
             self._dropper = ""
             raise
 
+    async def _transact(self, jobs: Sequence[Job]) -> list[Any]:
+        return await transact(self._link.line, self._link.notify, jobs, self._to.sweep)
+
     async def _take_oldest(self, count: int) -> list[Job]:
         """Take what nobody holds from each group, the same messages from all."""
         groups = sorted(
-            counted(await groups_of(self._client, self._key)), key=lambda group: order(group.cursor)
+            counted(await groups_of(self._line, self._key)), key=lambda group: order(group.cursor)
         )
         if not groups:
             return await self._cut_oldest(count)
@@ -150,13 +147,11 @@ class BoundedPush:
         if not count:
             return []
         try:
-            entries = await read(
-                self._client, self._key, group, self._dropper, after=">", count=count
-            )
+            entries = await read(self._line, self._key, group, self._dropper, count=count)
         except ResponseError as error:
             if not group_is_gone(error):
                 raise
-            await create_groups(self._client, self._key, [group])
+            await create_groups(self._line, self._key, [group])
             return []
         return [entry_id for entry_id, _ in entries]
 
@@ -167,6 +162,7 @@ class BoundedPush:
 
     async def _cut_oldest(self, count: int) -> list[Job]:
         """Nobody reads this queue yet: nothing can be in anybody's hands."""
-        entries = entries_from(await self._client.xrange(self._key, count=count))
+        oldest = ("XRANGE", self._key, "-", "+", "COUNT", str(count))
+        entries = entries_from(await ask(self._line, *oldest))
         ids = [entry_id for entry_id, _ in entries]
         return [Job((("XDEL", self._key, *ids),), (room_channel(self._key),))] if ids else []

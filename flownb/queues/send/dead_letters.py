@@ -10,22 +10,19 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from flownb.errors import QueueError
-from flownb.queues.payload import lenient
+from flownb.queues.redis.exchange import ask, ask_all
 from flownb.queues.redis.jobs import Job
 from flownb.queues.redis.streams import Keys, entries_from
 
 if TYPE_CHECKING:
     from flownb.queues.connection import Connection
-    from flownb.queues.redis.exchange import Entry
-    from flownb.queues.send.transaction import Push, Transactions
-
-MOST: Final = 100_000
-"""Dead letters that a loop keeps, about: a loop that fails all day must not fill Redis."""
+    from flownb.queues.redis.exchange import Entry, Exchange
+    from flownb.queues.redis.jobs import Push
+    from flownb.queues.send.transaction import Transactions
 
 _PAGE: Final = 1000
 
@@ -76,7 +73,7 @@ class DeadLetterStream:
         key = self._keys.dead(loop)
         with self._to.errors(f"loop {loop!r}"):
             newest = await self._to.retry_until_back(
-                lambda: self._client.xrevrange(key, count=count)
+                lambda: ask(self._line, "XREVRANGE", key, "+", "-", "COUNT", str(count))
             )
         letters = [dead_letter(entry) for entry in entries_from(reversed(newest))]
         return DeadLetters(loop, letters, partial(self.replay, loop))
@@ -111,10 +108,8 @@ class DeadLetterStream:
         return there
 
     async def _those_there(self, loop: str, ids: Sequence[str]) -> set[str]:
-        pipe = self._client.pipeline(transaction=False)
-        for letter_id in ids:
-            pipe.xrange(self._keys.dead(loop), letter_id, letter_id)
-        found = await pipe.execute()
+        key = self._keys.dead(loop)
+        found = await ask_all(self._line, [("XRANGE", key, id_, id_) for id_ in ids])
         return {letter_id for letter_id, entry in zip(ids, found, strict=True) if entry}
 
     async def forget(self, loop: str, letter_id: str) -> None:
@@ -130,22 +125,11 @@ class DeadLetterStream:
         return Job((("XDEL", key, letter_id),), (key,)), undone
 
     async def _is_there(self, loop: str, letter_id: str) -> bool:
-        return bool(await self._client.xrange(self._keys.dead(loop), letter_id, letter_id))
+        return bool(await ask(self._line, "XRANGE", self._keys.dead(loop), letter_id, letter_id))
 
     @property
-    def _client(self) -> Any:
-        return self._to.link.client
-
-
-def dead_letter_job(
-    keys: Keys, loop: str, entry_id: str, record: dict[str, Any], ack: Job | None
-) -> Job:
-    """Keep a failed item, and settle its message (`ack`) in the same MULTI."""
-    key = keys.dead(loop)
-    add = ("XADD", key, "MAXLEN", "~", str(MOST), entry_id, "data", lenient(record))
-    if ack is None:
-        return Job((add,), (key,))
-    return replace(ack, commands=(add, *ack.commands), whole=True, into=(key,))
+    def _line(self) -> Exchange:
+        return self._to.link.looks
 
 
 def dead_letter(entry: Entry) -> dict[str, Any]:

@@ -12,54 +12,28 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from flownb.errors import QueueError
 from flownb.queues.notify import Backoff
-from flownb.queues.redis.jobs import Job, Watch, data_channel, room_channel
-from flownb.queues.redis.streams import create_group, is_away, xadd
+from flownb.queues.redis.jobs import GONE, NOT_OURS, Job, Ownership, Push, joined, room_channel
+from flownb.queues.redis.refusals import is_away
+from flownb.queues.redis.streams import group_is_gone, held_from, order, takeovers
+from flownb.queues.redis.watch import Watch
 from flownb.queues.send.batcher import Batcher
 
 if TYPE_CHECKING:
     from flownb.queues.connection import Connection
+    from flownb.queues.redis.exchange import Command
     from flownb.queues.spec import QueueSpec
-
-GONE: Final = object()
-"""The reply to what was to move an entry that is not there any more."""
-
-
-class Push(NamedTuple):
-    """A message that was checked and is held back until its item settles."""
-
-    spec: QueueSpec
-    key: str
-    text: str
-    meta: str | None
-    groups: tuple[str, ...]
-    """Those that may have to be made with it, so that no reader misses it."""
-
-    def commands(self, entry_id: str) -> list[tuple[str, ...]]:
-        """What pushes it."""
-        make = [create_group(self.key, group) for group in self.groups]
-        return [xadd(self.key, entry_id, self.text, self.meta), *make]
-
-
-def joined(pushes: Sequence[Push], acks: Sequence[Job], entry_id: str) -> Job:
-    """The one MULTI that pushes and acks."""
-    commands = [command for push in pushes for command in push.commands(entry_id)]
-    commands += [command for ack in acks for command in ack.commands]
-    channels = [data_channel(push.key) for push in pushes] + [
-        channel for ack in acks for channel in ack.channels
-    ]
-    sweeps = tuple(sweep for ack in acks for sweep in ack.sweeps)
-    return Job(tuple(commands), tuple(dict.fromkeys(channels)), sweeps)
 
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
     """What leaves together: pushes and acks of a loop; `undone` is asked after a lost answer.
 
-    One that moves an `entry` (stream, id) is not sent if that is gone.
+    One that settles messages is sent only if all are still ours, one that moves an `entry`
+    (stream, id) only if that is still there.
     """
 
     loop: str
@@ -68,6 +42,11 @@ class Transaction:
     undone: Callable[[], Awaitable[bool]] | None
     entry: tuple[str, str] | None = None
     apart: bool = False
+
+    @property
+    def owns(self) -> list[Ownership]:
+        """What must be ours."""
+        return [own for ack in self.acks for own in ack.owns]
 
     @property
     def targets(self) -> list[str]:
@@ -103,13 +82,13 @@ class Transactions:
         pushes: Sequence[Push],
         acks: Sequence[Job],
         undone: Callable[[], Awaitable[bool]],
-    ) -> None:
-        """Push and ack in one MULTI."""
+    ) -> bool:
+        """Push and ack in one MULTI; False if what is acked is not ours any more."""
         if pushes:
-            await self._submit(Transaction(loop, pushes, acks, undone))
-        else:
-            job = replace(joined((), acks, ""), whole=False, undone=undone)
-            await self._common.submit(job)
+            return await self._submit(Transaction(loop, pushes, acks, undone)) is not NOT_OURS
+        job = replace(joined((), acks, ""), whole=False, undone=undone)
+        await self._common.submit(job)
+        return True
 
     async def move(
         self,
@@ -147,7 +126,7 @@ class Transactions:
         from redis.exceptions import ResponseError, WatchError
 
         link, bounds = self._to.link, self._bounds(transactions)
-        self._guard = self._guard or Watch(link)
+        self._guard = self._guard or Watch(link.wire())
         choice = _Choice(transactions, bounds, self._next_id, where=link.where)
         # We listen before the depth is read, so no ack in between is missed.
         with link.listen(*map(room_channel, bounds)) as notifier:
@@ -202,6 +181,7 @@ class _Choice:
         self._where = where
         self._targets = list(dict.fromkeys(key for p in transactions for key in p.targets))
         self._entries = list(dict.fromkeys(p.entry for p in transactions if p.entry is not None))
+        self._owned = _owned(own for p in transactions for own in p.owns)
         self.replies: list[Any] = []
         """The reply to each transaction that need not wait: an error, or the job that goes."""
         self.jobs: list[Job] = []
@@ -209,7 +189,8 @@ class _Choice:
     @property
     def keys(self) -> list[str]:
         """What must not change before they go."""
-        return list(dict.fromkeys([*self._bounds, *(key for key, _ in self._entries)]))
+        owners = (takeovers(key) for key, _, _ in self._owned)
+        return list(dict.fromkeys([*self._bounds, *(key for key, _ in self._entries), *owners]))
 
     @property
     def busy(self) -> list[str]:
@@ -217,12 +198,13 @@ class _Choice:
         return [key for key in self._targets if key not in self._bounds]
 
     @property
-    def looks(self) -> list[tuple[str, ...]]:
+    def looks(self) -> list[Command]:
         """What has to be known of the keys."""
         return [
             *(("TYPE", key) for key in self._targets),
             *(("XLEN", key) for key in self._bounds),
             *(("XRANGE", key, id_, id_) for key, id_ in self._entries),
+            *(_held(*whose, ids) for whose, ids in self._owned.items()),
         ]
 
     def choose(self, looked: list[Any]) -> list[Job]:
@@ -231,12 +213,15 @@ class _Choice:
         kinds = {key: next(found) for key in self._targets}
         room = {key: _room(spec, next(found)) for key, spec in self._bounds.items()}
         gone: set[Any] = {entry for entry in self._entries if not next(found)}
+        ours = {whose: _ids(next(found), ids) for whose, ids in self._owned.items()}
         for transaction in self._wanted:
             wrong = next((key for key in transaction.targets if kinds[key] not in _FINE), None)
             if wrong is not None:
                 self.replies.append(self._not_a_queue(transaction.loop, wrong, kinds[wrong]))
             elif transaction.entry is not None and transaction.entry in gone:
                 self.replies.append(GONE)
+            elif not all(ours[own[:3]].issuperset(own.ids) for own in transaction.owns):
+                self.replies.append(NOT_OURS)
             elif self._must_wait(transaction, room):
                 break
             else:
@@ -283,6 +268,33 @@ class _Choice:
         return kept
 
 
+_Whose = tuple[str, str, str]
+"""A stream, a group of it, a consumer of that."""
+
+
+def _owned(owns: Iterable[Ownership]) -> dict[_Whose, set[str]]:
+    found: dict[_Whose, set[str]] = {}
+    for own in owns:
+        found.setdefault(own[:3], set()).update(own.ids)
+    return found
+
+
+def _held(key: str, group: str, consumer: str, ids: set[str]) -> Command:
+    """What is asked of the messages that a consumer believes to have."""
+    first, last = min(ids, key=order), max(ids, key=order)
+    return ("XPENDING", key, group, first, last, _MOST, consumer)
+
+
+def _ids(reply: Any, asked: set[str]) -> set[str]:
+    """Those that it has. A server that has forgotten the group has forgotten all owners, too."""
+    if isinstance(reply, Exception):
+        if not group_is_gone(reply):
+            raise reply
+        return asked
+    return {held_from(row).id for row in reply}
+
+
+_MOST: Final = "100000"  # messages in the hands of one consumer
 _FINE: Final = (b"stream", b"none")
 
 

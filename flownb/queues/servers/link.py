@@ -1,22 +1,19 @@
-"""What must a server be able to do? Give each manager a link: a client, and how to wait."""
+"""What must a server be able to do? Give each manager a link: connections, and how to wait."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from flownb.queues.manager import QueueManager
     from flownb.queues.notify import Notifier, Notifiers
     from flownb.queues.redis.exchange import Exchange
-    from flownb.queues.spec import Clock, QueueSpec
 
 
 class Link(Protocol):
-    """A connection of one manager: a client on its own event loop, and how to wait."""
+    """What one manager has of a server, on its own event loop: connections, and how to wait."""
 
-    client: Any
     where: str
     patience: float
     """How long one read may wait at the server; 0: never there, only for a notification."""
@@ -27,11 +24,13 @@ class Link(Protocol):
     drain_poll: float | None
     """How often to look whether other readers are done; None: we are notified."""
     can_be_virtual: bool
-    line: Exchange | None
-    """Over which pushes and acks go; None: through the client."""
+    line: Exchange
+    """Over which pushes and acks go."""
+    looks: Exchange
+    """Over which questions go, which may hold up neither."""
 
-    def wire(self) -> Exchange | None:
-        """Another connection, as for a reader; None where there is none to be had."""
+    def wire(self) -> Exchange:
+        """Another connection, as for a reader."""
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -72,62 +71,27 @@ class Server(Protocol):
     def close(self) -> None:
         """Let go of it."""
 
-    def manager(
-        self,
-        graph: str,
-        specs: Iterable[QueueSpec],
-        consumer: str,
-        clock: Clock | None = None,
-        *,
-        namespace: str = "flownb",
-        patient: bool = True,
-    ) -> QueueManager:
-        """A manager of the graph's queues, for the event loop that uses it first."""
-
-
-class Opens:
-    """The way to a manager, the same for every server."""
-
-    def manager(
-        self,
-        graph: str,
-        specs: Iterable[QueueSpec],
-        consumer: str,
-        clock: Clock | None = None,
-        *,
-        namespace: str = "flownb",
-        patient: bool = True,
-    ) -> QueueManager:
-        """A manager of the graph's queues, for the event loop that uses it first."""
-        from flownb.queues.manager import QueueManager
-
-        return QueueManager(
-            self, graph=graph, specs=specs, namespace=namespace, consumer=consumer, clock=clock,
-            patient=patient,
-        )  # fmt: skip
-
 
 class BaseLink:
-    """What the links share: a client, and notifiers in this process."""
+    """What the links share: connections that `connect` makes, and notifiers in this process."""
 
-    def __init__(self, client: Any, notifiers: Notifiers) -> None:
-        self.client = client
-        self._notifiers = notifiers
+    def __init__(self, connect: Callable[[], Exchange], notifiers: Notifiers) -> None:
+        self._connect, self._notifiers = connect, notifiers
         self.listen: Callable[..., AbstractContextManager[Notifier]] = notifiers.listen
         self.notify = notifiers.notify
         self.depart = notifiers.depart
         self._wires: list[Exchange] = []
-        self.line = self.wire()
+        self.line, self.looks = self.wire(), self.wire()
 
-    def wire(self) -> Exchange | None:
-        """Another connection; None where there is none to be had."""
-        return None
+    def wire(self) -> Exchange:
+        """Another connection; it connects when it is first used."""
+        self._wires.append(self._connect())
+        return self._wires[-1]
 
     async def aclose(self) -> None:
         """Close all connections."""
         for wire in self._wires:
             await wire.aclose()
-        await self.client.aclose()
 
     @property
     def silent(self) -> float:
@@ -138,15 +102,3 @@ class BaseLink:
     def departures(self) -> int:
         """How often somebody in this process has stopped reading here."""
         return self._notifiers.departures
-
-
-class WiredLink(BaseLink):
-    """A link whose server is reached by connections."""
-
-    def wire(self) -> Exchange | None:
-        """Another connection."""
-        from flownb.queues.redis.exchange import Exchange
-
-        options = self.client.connection_pool.connection_kwargs
-        self._wires.append(Exchange(self.client, limit=options.get("socket_timeout")))
-        return self._wires[-1]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flownb.address import client_options
 from flownb.errors import QueueError
 from flownb.queues.notify import Notifiers
-from flownb.queues.redis.streams import clear_errors
-from flownb.queues.servers.link import Opens, WiredLink
+from flownb.queues.redis.refusals import clear_errors
+from flownb.queues.servers.link import BaseLink
+from flownb.queues.servers.wire import Wire
 
 if TYPE_CHECKING:
     from flownb.queues.servers.link import Link
@@ -24,11 +26,7 @@ _DRAIN_POLL = 0.2
 _CHECK_TIMEOUT = 2.0
 
 
-# When an answer is given up: long for a server that thinks, short for one that is gone.
-_SOCKET_TIMEOUT = 5.0
-
-
-class RemoteServer(Opens):
+class RemoteServer:
     """A real Redis or Valkey; picklable, so that a child process can open it too."""
 
     def __init__(self, options: dict[str, Any]) -> None:
@@ -36,7 +34,7 @@ class RemoteServer(Opens):
 
     def connect(self) -> Link:
         """A link for the running event loop; connects when it is first used."""
-        return _RemoteLink(remote_client(self._options), self.describe(), self._slice())
+        return _RemoteLink(self._options, self.describe(), self._slice())
 
     def _slice(self) -> float:
         """Well under the client's own timeout, which would break the connection."""
@@ -78,27 +76,14 @@ class RemoteServer(Opens):
         """Nothing to do: the server is not ours, and each manager closes its connections."""
 
 
-class _RemoteLink(WiredLink):
+class _RemoteLink(BaseLink):
     leases = True
     room_poll: float | None = _ROOM_POLL
     drain_poll: float | None = _DRAIN_POLL
     can_be_virtual = False
 
-    def __init__(self, client: Any, where: str, patience: float) -> None:
-        super().__init__(client, Notifiers())
+    def __init__(self, options: dict[str, Any], where: str, patience: float) -> None:
+        client_options(options)  # nobody is to see its password
+        super().__init__(partial(Wire, options), Notifiers())
         self.where = where
         self.patience = patience
-
-
-def remote_client(options: dict[str, Any]) -> Any:
-    """A client for the running event loop that never repeats a command by itself."""
-    from redis.asyncio import Redis
-    from redis.asyncio.retry import Retry
-    from redis.backoff import NoBackoff
-
-    options = client_options(options)
-    limits = {"socket_timeout": _SOCKET_TIMEOUT, "socket_connect_timeout": _SOCKET_TIMEOUT}
-    # No retries: a push whose answer was lost would be in the queue twice.
-    # A stranger's names go back to the server as the bytes that they are.
-    more = {"encoding_errors": "surrogateescape", "retry": Retry(NoBackoff(), 0)}
-    return Redis(**{**limits, **options, **more})

@@ -51,7 +51,9 @@ def crossing(name, source, work, *, kind="non_blocking", **reader):
 
 async def messages(orch, queue):
     """What is in a queue, in order."""
-    async with orch._live.server.manager(orch.name, orch._live.specs, "hand") as queues:
+    async with QueueManager(
+        orch._live.server, graph=orch.name, specs=orch._live.specs, consumer="hand", patient=True
+    ) as queues:
         found = await queues.read(queue, reader="manual", count=10 * MANY, timeout=0)
         await queues.ack(queue, [message.id for message in found])
     return found

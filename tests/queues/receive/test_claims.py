@@ -14,7 +14,7 @@ from flownb.queues import open_server
 from flownb.queues.receive.claims import lease_time
 from flownb.queues.redis.streams import entries_from
 from flownb.queues.spec import Lease
-from tests.support.queues import NEWS, drain, manager
+from tests.support.queues import NEWS, drain, key_of, manager, said
 from tests.support.standstill import undisturbed
 
 
@@ -110,13 +110,13 @@ def test_a_dead_name_is_removed_when_it_holds_nothing(server):
                 await queues.push("q", 1)
                 await queues.read("q", reader="rank", count=1, timeout=0)
         async with manager(server) as last:
-            assert len(await last._client().xinfo_consumers("flownb:g:q", "q")) >= 1
+            assert len(await said(last, "XINFO", "CONSUMERS", key_of(last, "q"), "q")) >= 1
             assert await drain(last, "q", "rank") == [1] * 3
             rescue = last._streams["q", "rank"]._claims
             for _ in range(2):
                 assert await rescue.orphans(Lease()) == []
-            names = await last._client().xinfo_consumers("flownb:g:q", "q")
-            assert [row["name"].decode() for row in names] == [rescue._me]
+            names = await said(last, "XINFO", "CONSUMERS", key_of(last, "q"), "q")
+            assert [row[1].decode() for row in names] == [rescue._me]
 
     asyncio.run(scenario())
 
@@ -128,7 +128,7 @@ def test_who_leaves_lets_go_also_for_readers_that_do_not_know_it(real_server_url
 
     async def scenario():
         async with manager(real_server_url) as queues:
-            await queues._client().flushall()
+            await said(queues, "FLUSHALL")
             for n in range(3):
                 await queues.push("q", n)
             assert len(await queues.read("q", reader="rank", count=9, timeout=30)) == 3
@@ -150,7 +150,7 @@ def test_who_works_keeps_its_lease_and_who_is_silent_loses_it(real_server_url, m
 
     async def scenario():
         async with manager(real_server_url) as queues, manager(real_server_url) as other:
-            await queues._client().flushall()
+            await said(queues, "FLUSHALL")
             await queues.push("q", "long")
             message = await queues.pop("q", 30, reader="rank", lease=lease)
             # It works for longer than its lease, and renews it meanwhile.
@@ -201,11 +201,11 @@ def test_who_has_slept_with_its_machine_asks_whether_its_message_went_to_another
     async def scenario():
         nonlocal asleep
         async with manager(real_server_url) as queues, manager(real_server_url) as other:
-            await queues._client().flushall()
+            await said(queues, "FLUSHALL")
             await queues.push("q", "slept")
             message = await queues.pop("q", 30, reader="rank")
             queues._lease_renewal._task.cancel()
-            await other._client().xclaim("flownb:g:q", "q", "elsewhere", 0, [message.id])
+            await said(other, "XCLAIM", key_of(other, "q"), "q", "elsewhere", 0, message.id)
             asleep = 3600.0
             push = queues.hold("q", "twice")
             assert not await queues.settle(message, [push], reader="rank")
@@ -221,10 +221,10 @@ def test_a_server_that_forgets_all_ends_no_renewals(real_server_url, monkeypatch
 
     async def scenario():
         async with manager(real_server_url) as queues, manager(real_server_url) as other:
-            await queues._client().flushall()
+            await said(queues, "FLUSHALL")
             await queues.push("q", "forgotten")
             assert await queues.pop("q", 30, reader="rank", lease=lease)
-            await queues._client().flushall()
+            await said(queues, "FLUSHALL")
             await asyncio.sleep(1)  # a renewal falls into this time
             await queues.push("q", "long")
             assert (await queues.pop("q", 30, reader="rank", lease=lease)).payload == "long"
@@ -279,22 +279,21 @@ def test_a_stranger_in_our_group_may_have_any_name(real_server_url):
     async def scenario():
         async with manager(open_server(real_server_url)) as queues:
             await queues.push("q", 1)
-            key, name = "flownb:g:q", b"\xff\xfe"
-            client = queues._client()
-            await client.xreadgroup("q", name, {key: ">"}, count=1)
-            await client.xgroup_create(key, name, "0")
+            key, name = key_of(queues, "q"), b"\xff\xfe".decode(errors="surrogateescape")
+            await said(queues, "XREADGROUP", "GROUP", "q", name, "STREAMS", key, ">")
+            await said(queues, "XGROUP", "CREATE", key, name, "0")
             await queues.push("q", 2)
             lease = Lease(visibility_timeout=0.2)
             found = [(await queues.pop("q", 30, lease=lease)).payload for _ in range(2)]
             assert sorted(found) == [1, 2]
             assert (await queues.stats("q")).depth == 2
-            await client.flushall()
+            await said(queues, "FLUSHALL")
 
     asyncio.run(scenario())
 
 
 def test_of_a_claimed_entry_that_is_gone_redis_6_2_says_nothing():
-    assert list(entries_from([(None, None), (b"1-1", {b"data": b"1"})])) == [
+    assert list(entries_from([[None, None], [b"1-1", [b"data", b"1"]]])) == [
         ("1-1", {b"data": b"1"})
     ]
 
@@ -310,7 +309,7 @@ def test_an_entry_that_was_deleted_and_not_acked_yet_is_acked_by_the_next_reader
         async with manager(open_server(real_server_url), patient=True) as queues:
             await queues.push("q", 1)
             (message,) = await queues.read("q", reader="a", count=1, timeout=0)
-            await queues._to.link.client.xdel(queues._keys.queue("q"), message.id)
+            await said(queues, "XDEL", key_of(queues, "q"), message.id)
         async with manager(open_server(real_server_url), patient=True) as queues:
             await queues.push("q", 2)
             assert await drain(queues, "q", "a") == [2]

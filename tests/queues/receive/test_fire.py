@@ -38,7 +38,7 @@ def outcome(url, queue):
     """How often each number is in a queue, what is pending there, and its dead consumers."""
     from redis import Redis
 
-    key = f"flownb:fire:{queue}"
+    key = f"flownb:{{fire}}:{queue}"
     with Redis.from_url(url) as client:
         left = Counter(json.loads(fields[b"data"]) for _, fields in client.xrange(key))
         names = [row["name"].decode() for row in client.xinfo_consumers(key, queue)]

@@ -13,7 +13,7 @@ from redis import Redis
 from flownb.errors import QueueError
 from flownb.queues import QueueSpec, open_server
 from flownb.queues.servers.fake import LoopbackServer
-from tests.support.queues import drain, manager, turns
+from tests.support.queues import drain, manager, said, turns
 from tests.support.standstill import Stopwatch
 
 
@@ -195,7 +195,7 @@ def test_after_a_flush_the_groups_are_made_again_and_reading_goes_on(server):
             assert await drain(queues, "q", "rank") == [1]
             waiting = asyncio.create_task(queues.read("q", reader="rank", count=9, timeout=None))
             await asyncio.sleep(0)
-            await other._client().flushall()
+            await said(other, "FLUSHALL")
             await other.push("q", 2)
             messages = await asyncio.wait_for(waiting, 30)
             assert [message.payload for message in messages] == [2]
@@ -210,7 +210,7 @@ def test_pushed_after_a_flush_and_before_any_read_counts_as_not_yet_delivered(se
     async def scenario():
         async with manager(server) as queues:
             await queues.push("q", 1)
-            await queues._client().flushall()
+            await said(queues, "FLUSHALL")
             assert (await queues.stats("q")).depth == 0
             await queues.push("q", 2)
             stats = await queues.stats("q")

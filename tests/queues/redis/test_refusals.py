@@ -8,13 +8,13 @@ import time
 from contextlib import contextmanager
 
 import pytest
-from redis.asyncio.client import Pipeline
 from redis.exceptions import OutOfMemoryError
 
 from flownb.errors import QueueUnavailable
 from flownb.queues import QueueSpec, open_server
+from flownb.queues.servers.wire import Wire
 from tests.support.live import until
-from tests.support.queues import Q, drain, manager
+from tests.support.queues import Q, drain, manager, said
 from tests.support.servers import RestartableServer
 
 pytestmark = [pytest.mark.redis, pytest.mark.wallclock]
@@ -149,27 +149,30 @@ def test_acks_pass_by_pushes_that_a_full_server_refuses(real, suffer):
 
 def test_acks_and_looks_need_no_multi_which_a_full_redis_refuses(real, suffer, monkeypatch):
     """Whatever is in it; Valkey takes one in which nothing needs memory."""
+    exchange = Wire.exchange
 
-    async def refused(*_):
-        raise OutOfMemoryError("command not allowed when used memory > 'maxmemory'.")
+    async def refusing(self, commands, **options):
+        replies = await exchange(self, commands, **options)
+        if ("MULTI",) in commands:
+            replies[-1] = OutOfMemoryError("command not allowed when used memory > 'maxmemory'.")
+        return replies
 
     async def scenario():
         async with manager(open_server(real.url), patient=True) as queues:
             for n in range(4):
                 await queues.push("q", n)
             first, second, third = await queues.read("q", reader="a", count=3, timeout=0)
-            server = queues._to.link.client
             with suffer(full):
-                monkeypatch.setattr(Pipeline, "_execute_transaction", refused)
-                await server.config_resetstat()
+                monkeypatch.setattr(Wire, "exchange", refusing)
+                await said(queues, "CONFIG", "RESETSTAT")
                 await queues.ack("q", [first.id], reader="a")
                 assert await queues.settle(second, [], reader="a")
                 heard = asyncio.get_running_loop().create_future()
                 queues.posts.ack("q", [third.id], "a", heard.set_result)
                 assert await heard is None
+                assert b"cmdstat_multi" not in await said(queues, "INFO", "commandstats")
                 stats = await queues.stats("q")
                 assert (stats.depth, stats.lag, stats.pending) == (1, 1, 0)
-                assert "cmdstat_multi" not in await server.info("commandstats")
 
     asyncio.run(scenario())
 

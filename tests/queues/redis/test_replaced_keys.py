@@ -17,7 +17,7 @@ from tests.support.queues import drain, manager
 IN, OUT, OTHER = QueueSpec("in"), QueueSpec("out"), QueueSpec("other")
 SMALL = QueueSpec("out", maxlen=2)
 NEWS = QueueSpec("in", mode="broadcast", readers=("a",))
-KEY, DEAD = "flownb:g:out", "flownb:g:a.dead"
+KEY, DEAD = "flownb:{g}:out", "flownb:{g}:a~dead"
 
 
 @pytest.fixture(params=["fake", pytest.param("server", marks=pytest.mark.redis)])
@@ -111,7 +111,7 @@ def test_a_dead_letter_that_cannot_be_written_keeps_its_message(stranger):
             with refused(DEAD):
                 await queues.dead_letter(message, loop="a", record={"item": 1}, reader="a")
             assert (await queues.stats("in")).pending == 1
-            stranger.xadd("flownb:g:in", {"garbage": "x"})
+            stranger.xadd("flownb:{g}:in", {"garbage": "x"})
             with refused(DEAD):
                 await queues.read("in", reader="a", count=1, timeout=0)
             assert (await queues.stats("in")).pending == 2
@@ -129,11 +129,11 @@ def test_a_letter_whose_queue_was_replaced_stays_a_letter(stranger, inputs):
             message = await taken(queues, 1)
             await queues.dead_letter(message, loop="a", record={"item": 1}, reader="a")
             letters = await queues.dead("a")
-            a_list(stranger, "flownb:g:in")
-            with refused("flownb:g:in"):
+            a_list(stranger, "flownb:{g}:in")
+            with refused("flownb:{g}:in"):
                 await letters.replay()
             assert len(await queues.dead("a")) == 1
-            stranger.delete("flownb:g:in")
+            stranger.delete("flownb:{g}:in")
             assert await letters.replay() == 1
             assert await drain(queues, "in", "a") == [1]
 

@@ -10,8 +10,8 @@ from redis.exceptions import ConnectionError as Broken
 
 from flownb.errors import QueueError
 from flownb.queues import QueueSpec, open_server
-from flownb.queues.redis.jobs import Watch
-from tests.support.queues import manager
+from flownb.queues.redis.watch import Watch
+from tests.support.queues import manager, said
 
 pytestmark = [pytest.mark.redis, pytest.mark.wallclock]
 SPECS = (QueueSpec("q"), QueueSpec("out"), QueueSpec("side"), QueueSpec("shut"))
@@ -27,11 +27,11 @@ def multi(monkeypatch, before=None, after=None):
     """Have something happen around each MULTI; each is called with how many there were before."""
     send, count = Watch._multi, iter(range(1000))
 
-    async def around(self, wire, jobs):
+    async def around(self, jobs, session):
         number = next(count)
         if before is not None:
             await before(number)
-        replies = await send(self, wire, jobs)
+        replies = await send(self, jobs, session)
         if after is not None:
             await after(number)
         return replies
@@ -55,7 +55,7 @@ def test_an_item_settles_though_others_push_to_its_target_all_the_time(
             busy = queues._keys.queue("out")
 
             async def others(_):
-                await queues._to.link.client.xadd(busy, {"data": "0"})
+                await said(queues, "XADD", busy, "*", "data", 0)
 
             count = multi(monkeypatch, before=others)
             for item in items:
@@ -81,7 +81,7 @@ def test_what_a_lost_answer_had_done_is_not_done_again_after_a_conflict(
             async def conflict(number):
                 if number == 1:
                     key = queues._keys.dead("a")
-                    await queues._to.link.client.xadd(key, {"data": "{}"})
+                    await said(queues, "XADD", key, "*", "data", "{}")
 
             multi(monkeypatch, before=conflict, after=lost)
             bury = queues._streams["q", "a"]._dead_letter(
@@ -99,10 +99,10 @@ def test_who_may_not_write_somewhere_fails_alone(real_server_url):
     async def scenario():
         async with manager(open_server(real_server_url), *SPECS, patient=True) as queues:
             one, two = await two_items(queues)
-            client, keys = queues._to.link.client, queues._keys
+            keys = queues._keys
             allowed = [f"~{keys.queue(name)}*" for name in ("q", "out")]
             user = ["ACL", "SETUSER", "guest", "on", ">word", "+@all", "~*~*", *allowed]
-            await client.execute_command(*user)
+            await said(queues, *user)
             url = real_server_url.replace("unix://", "unix://guest:word@")
             async with manager(open_server(url), *SPECS, patient=True) as guest:
                 refused, went = await asyncio.gather(
@@ -110,9 +110,9 @@ def test_who_may_not_write_somewhere_fails_alone(real_server_url):
                     guest._transactions.send("a", [guest.hold_back("out", 2)], [], _always),
                     return_exceptions=True,
                 )
-            await client.execute_command("ACL", "DELUSER", "guest")
+            await said(queues, "ACL", "DELUSER", "guest")
             assert "permission" in str(refused)
-            assert went is None
+            assert went is True
             assert (await queues.stats("out")).depth == 1
             assert {one.payload, two.payload} == {1, 2}
 
@@ -130,7 +130,7 @@ def test_a_broadcast_queue_that_is_none_any_more_fails_no_item_of_others(real_se
             one, two = await two_items(queues)
             await queues.push("news", "n")
             (told,) = await queues.read("news", reader="b", count=1, timeout=0)
-            await queues._to.link.client.set(queues._keys.queue("news"), "a stranger's")
+            await said(queues, "SET", queues._keys.queue("news"), "a stranger's")
             outcomes = await asyncio.gather(
                 queues.ack("news", [told.id], reader="b"),
                 queues.ack("q", [one.id], reader="a"),

@@ -3,42 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partialmethod
 
 import pytest
 
 from flownb.errors import QueueError
-from flownb.queues.redis.exchange import Exchange
 from flownb.queues.send.batcher import Batcher
 from tests.support.queues import manager
 
 
 def test_a_hundred_pushes_at_once_take_two_pipelines(server, monkeypatch):
-    from redis.asyncio import Redis
-    from redis.asyncio.client import Pipeline
-
     sizes = []
-    execute = Pipeline.execute
-    execute_command = Redis.execute_command
-    exchange = Exchange.exchange
 
-    async def counting(self, *args, **options):
-        sizes.append(len(self.command_stack))
-        return await execute(self, *args, **options)
-
-    async def counting_one(self, *args, **options):
-        sizes.append(1)
-        return await execute_command(self, *args, **options)
-
-    async def counting_all(self, commands, **options):
+    async def counting(self, exchange, commands, **options):
         sizes.append(len(commands))
         return await exchange(self, commands, **options)
 
     async def scenario():
         async with manager(server) as queues:
             await queues.push("q", "first")
-            monkeypatch.setattr(Exchange, "exchange", counting_all)
-            monkeypatch.setattr(Pipeline, "execute", counting)
-            monkeypatch.setattr(Redis, "execute_command", counting_one)
+            line = type(queues._to.link.line)
+            monkeypatch.setattr(line, "exchange", partialmethod(counting, line.exchange))
             await asyncio.gather(*(queues.push("q", n) for n in range(100)))
             assert sum(sizes) == 100
             assert len(sizes) <= 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from flownb.errors import QueueError
 from flownb.queues import QueueSpec, open_server
 from flownb.queues.notify import Backoff
-from tests.support.queues import drain, manager, turns
+from tests.support.queues import drain, manager, said, turns
 
 
 def full(when_full, maxlen=3, **more):
@@ -264,10 +265,10 @@ def test_of_many_items_that_wait_for_the_same_room_one_looks(real_server_url):
                 for item in items
             ]
             waiting = [asyncio.create_task(settling) for settling in sent]
-            client = queues._client()
-            await client.config_resetstat()
+            await said(queues, "CONFIG", "RESETSTAT")
             await asyncio.sleep(0.3)
-            looks = (await client.info("commandstats"))["cmdstat_watch"]["calls"]
+            stats = (await said(queues, "INFO", "commandstats")).decode()
+            looks = int(re.search(r"cmdstat_watch:calls=(\d+)", stats)[1])
             for task in waiting:
                 task.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)

@@ -153,8 +153,8 @@ def compare(real_server_url, program):
     async def both():
         real = open_server(real_server_url)
         link = real.connect()
-        await link.client.flushall()
-        await link.client.aclose()
+        await link.looks.exchange([("FLUSHALL",)])
+        await link.aclose()
         return (
             await Program(open_server()).run(program),
             await Program(real).run(program),

@@ -16,6 +16,7 @@ from flownb.queues import notify, open_server
 from flownb.queues.receive import inbox, reader
 from flownb.queues.redis import streams
 from flownb.queues.send import bounded
+from flownb.queues.servers import fake
 from tests.support.machine import fault_of
 from tests.support.queues import manager
 
@@ -83,17 +84,15 @@ def test_fault_a_group_of_a_stream_that_is_gone_is_not_called_nogroup():
 
 
 def test_we_never_send_a_blocking_read_to_fakeredis(monkeypatch):
-    from redis.asyncio import Redis
+    asked = []
+    exchange = fake._FakeWire.exchange
 
-    blocks = []
-    xreadgroup = Redis.xreadgroup
-
-    def spying(self, *args, block=None, **options):
-        blocks.append(block)
-        return xreadgroup(self, *args, block=block, **options)
+    async def spying(self, commands, **options):
+        asked.extend(commands)
+        return await exchange(self, commands, **options)
 
     async def scenario():
-        monkeypatch.setattr(Redis, "xreadgroup", spying)
+        monkeypatch.setattr(fake._FakeWire, "exchange", spying)
         async with manager(open_server()) as queues:
             waiting = asyncio.create_task(queues.pop("q", timeout=60))
             await asyncio.sleep(0)
@@ -101,8 +100,9 @@ def test_we_never_send_a_blocking_read_to_fakeredis(monkeypatch):
             assert (await waiting).payload == 1
 
     asyncio.run(scenario())
-    assert blocks
-    assert set(blocks) == {None}
+    reads = [command for command in asked if command[0] == "XREADGROUP"]
+    assert reads
+    assert not any("BLOCK" in command for command in reads)
 
 
 @pytest.mark.parametrize("module", [notify, bounded, inbox, reader, streams])

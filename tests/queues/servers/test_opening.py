@@ -12,13 +12,14 @@ import pytest
 
 from flownb.errors import QueueError
 from flownb.queues import open_server
-from tests.support.queues import drain, manager
+from tests.support.queues import drain, manager, said
 
 
 def test_importing_the_queues_loads_no_client_library():
     loaded = "print([m for m in ('redis', 'fakeredis', 'pydantic') if m in sys.modules])"
     code = (
-        "import sys, flownb.queues\nflownb.queues.open_server().manager('g', [], 'me')\n" + loaded
+        "import sys, flownb.queues\n"
+        "flownb.queues.QueueManager(graph='g', specs=[], consumer='me')\n" + loaded
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
@@ -37,7 +38,7 @@ def test_importing_the_queues_loads_no_client_library():
 def test_a_server_describes_itself_without_its_password(url, shown):
     server = open_server(url)
     assert server.describe() == shown
-    assert "secret" not in repr(server.manager("g", [], "me"))
+    assert "secret" not in repr(manager(server))
 
 
 def test_a_wrong_url_is_refused_without_its_password():
@@ -85,7 +86,7 @@ def test_a_stream_that_is_something_else_is_one_clear_error(server):
     async def scenario():
         async with manager(server) as queues:
             await queues.dead("rank")
-            await queues._client().set("flownb:g:q", "text")
+            await said(queues, "SET", "flownb:{g}:q", "text")
             for call in (queues.push("q", 1), queues.pop("q", timeout=0), queues.stats("q")):
                 with pytest.raises(
                     QueueError, match=r"queue .q.: .* refused: .*wrong kind of value"
@@ -128,7 +129,7 @@ def test_a_given_fakeredis_client_is_used_as_it_is(named):
             await asyncio.sleep(0)
             await other.push("q", "hello")
             assert (await waiting).payload == "hello"
-            assert fake.xlen("flownb:g:q") == 1
+            assert fake.xlen("flownb:{g}:q") == 1
         fake.close()
 
     asyncio.run(exchange())
