@@ -126,6 +126,15 @@ class QueueManager:
         """Have `callback` called for each message that goes to the dead letters unread."""
         self._on_unread = callback
 
+    def on_room(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called when there may be room in a queue that was full."""
+        self.posts.on_room = self._transactions.on_room = callback
+
+    @property
+    def waits_for_room(self) -> str:
+        """The name of a full queue that a push of ours waits for; "" if none does."""
+        return self.posts.waits_for_room or self._transactions.waits_for_room
+
     def _report_unread(self, unread: Unread) -> None:
         self._on_unread(unread)
 

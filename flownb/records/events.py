@@ -167,7 +167,7 @@ class Swimlane(NamedTuple):
     """What the plan of a `loop` knows of one of its nodes: `slots` are the loop's in flight.
 
     `detached`: its producer never waits for this `node`; `limit` is the `Limit` it is under, as
-    text, "" for none.
+    text, "" for none. `queue` is the one that it pushes to.
     """
 
     loop: str
@@ -175,6 +175,7 @@ class Swimlane(NamedTuple):
     detached: bool = False
     limit: str = ""
     slots: int = 0
+    queue: str = ""
 
 
 class Hop(NamedTuple):

@@ -210,7 +210,11 @@ class Reasons:
         self._lanes = {(lane.loop, lane.node): lane for lane in lanes}
         self._detached = detached
         self._work: dict[tuple[str, int], list[Span]] = {}
+        self._full: dict[tuple[str, float], str] = {}
         for span in spans:
+            if span.kind == "throttled" and not span.attempt and span.node != span.loop:
+                lane = self._lanes.get((span.loop, span.node))
+                self._full[span.loop, span.start] = lane.queue if lane else span.node
             pair = (span.loop, span.node)
             if span.kind == "work" and pair not in self._detached:
                 self._work.setdefault((span.loop, span.iteration), []).append(span)
@@ -228,6 +232,8 @@ class Reasons:
         if span.kind == "wait":
             return f"waits for {self.awaited(span)}"
         if span.kind == "throttled":
+            if not span.attempt:
+                return f"throttled: queue {self._full.get((span.loop, span.start))!r} is full"
             return f"throttled: {_items(lane.slots)} in flight" if lane else "waits for a slot"
         if span.kind == "limited":
             return f"limited by {lane.limit}" if lane and lane.limit else "waits for a limit"

@@ -168,6 +168,7 @@ class LoopManager:
         runtime.begin(origin)
         if runtime.queues is not None:
             runtime.queues.on_absence(self._redis_away)
+            runtime.queues.on_room(functools.partial(runtime.guard, runtime.wake))
             runtime.queues.on_unread(functools.partial(runtime.guard, self.ending.unread))
         self.life.set("starting")
         try:

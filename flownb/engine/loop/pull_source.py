@@ -68,8 +68,7 @@ class PullSource(Source):
     async def due(self) -> bool:
         """Wait for the next tick; False when something else has to be looked at first."""
         loop = self.loop
-        if loop.ending.is_full:
-            await self._runtime.wait()
+        if await self._is_held_back():
             return False
         if self.again:
             self._waiting = False  # ticks may fall into its iteration

@@ -39,7 +39,9 @@ class QueueSource(Source):
 
     async def due(self) -> bool:
         """Wait for the turn of the next item; False when something else has to be looked at."""
-        if self.loop.ending.is_full or (not self.again and self._is_over(self._runtime.now())):
+        if await self._is_held_back():
+            return False
+        if not self.again and self._is_over(self._runtime.now()):
             await self._runtime.wait()
             return False
         return True

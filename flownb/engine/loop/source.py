@@ -143,6 +143,38 @@ class Source:
         """Wait for the next item's turn; False when something else has to be looked at first."""
         raise NotImplementedError
 
+    async def _is_held_back(self) -> bool:
+        """Whether no item may begin yet: Redis is slow, or a queue full. Then it waits, too."""
+        if self.loop.ending.is_full:
+            await self._runtime.wait()
+            return True
+        if queue := self._full_queue:
+            await self._until_room(queue)
+        return bool(queue)
+
+    @property
+    def _full_queue(self) -> str:
+        """The queue that a push waits for: no new item may begin then."""
+        queues = self._runtime.queues
+        return "" if queues is None else str(queues.waits_for_room)
+
+    async def _until_room(self, queue: str) -> None:
+        """Wait for room, or until something else has to be looked at first."""
+        loop, runtime, control = self.loop, self._runtime, self.loop.control
+        start, node = runtime.now(), self._node_of(queue)
+        while self._full_queue and not (control.at_rest or control.next_plan or runtime.error):
+            await runtime.wait()
+        if (end := runtime.now()) > start:
+            for at in (runtime.name, node):
+                runtime.stream.span(
+                    (runtime.name, at, max(loop.made - 1, 0), 0, "throttled", start, end, 0)
+                )
+
+    def _node_of(self, queue: str) -> str:
+        """The node that pushes to a queue, or the queue where its nodes push by `ctx`."""
+        nodes = (r.node for r in self.loop.runners if r.node.queue and r.node.queue.name == queue)
+        return next((node.name for node in nodes), queue)
+
     def _is_over(self, when: float) -> bool:
         """Whether no item may be made any more at that second of a simulation."""
         return self._runtime.until is not None and when >= self._runtime.until - SAME

@@ -92,6 +92,7 @@ class RunQueues:
         self._manager: QueueManager | None = None
         self._on_absence: Callable[[str], None] = lambda _: None
         self._on_unread: Callable[[Unread], None] = lambda _: None
+        self._on_room: Callable[[], None] = lambda: None
 
     def on_absence(self, callback: Callable[[str], None]) -> None:
         """Have *callback* called with the server's address when it goes, "" when it is back."""
@@ -101,11 +102,21 @@ class RunQueues:
         """Have *callback* called for each message that goes to the dead letters unread."""
         self._on_unread = callback
 
+    def on_room(self, callback: Callable[[], None]) -> None:
+        """Have *callback* called when there may be room in a queue that was full."""
+        self._on_room = callback
+
+    @property
+    def waits_for_room(self) -> str:
+        """Name a full queue that a push of ours waits for; "" if none does."""
+        return "" if self._manager is None else self._manager.waits_for_room
+
     def __getattr__(self, verb: str) -> Any:
         if self._manager is None:
             self._manager = self._outlet.manager(self._consumer)
             self._manager.on_absence(self._on_absence)
             self._manager.on_unread(self._on_unread)
+            self._manager.on_room(self._on_room)
         return getattr(self._manager, verb)
 
     async def aclose(self) -> None:

@@ -250,17 +250,21 @@ class StreamReader:
         return await self._claims.others_hold()
 
     async def leave(self, *, still: bool) -> None:
-        """Read no more: what we hold is there for others at once, unless a person popped it.
+        """Read no more: what we hold is there for others at once.
+
+        What a person popped is not: that person is still there, as long as this process is.
 
         Our name goes with us if nothing can be delivered to it any more (`still`), else the
         next reader removes it.
         """
         from redis.exceptions import RedisError
 
-        liveness.end(self.name)
+        kept = self.hand and self._reader == MANUAL
+        if not kept:
+            liveness.end(self.name)
         self._link.depart()
         with suppress(RedisError, OSError):
-            if self.hand and self._reader != MANUAL:
+            if self.hand and not kept:
                 await self._claims.give_up()
             if still:
                 await self._claims.leave()

@@ -67,6 +67,10 @@ class Batcher(Generic[Work, Reply]):
         self._repeated = 0
         self._closed = ""
 
+    def __len__(self) -> int:
+        """How much was posted and has no reply yet."""
+        return len(self._waiting) + len(self._sending)
+
     def post(self, work: Work, done: Callable[[Reply | Exception], None]) -> Posted[Work, Reply]:
         """Have work sent soon, and `done` called with the reply to it."""
         if self._closed:

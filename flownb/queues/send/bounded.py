@@ -45,16 +45,29 @@ DROPPED = ""
 class BoundedPush:
     """Pushes to one queue with `maxlen`, in a batcher of its own; `spec` says what it is now."""
 
-    def __init__(self, to: Connection, key: str, spec: Callable[[], QueueSpec]) -> None:
+    def __init__(
+        self,
+        to: Connection,
+        key: str,
+        spec: Callable[[], QueueSpec],
+        on_room: Callable[[], None],
+    ) -> None:
         self._to = to
         self._link = to.link
         self._line = self._link.looks
         self._spec_now = spec
-        self._key = key
+        self._key, self._on_room = key, on_room
+        self._room = 0
+        """For how many more there was room after the last look."""
         self._guard, self._backoff = Watch(self._link.wire()), Backoff(self._link.room_poll)
         self._dropper = ""
         """By which name it takes what it drops."""
         self.batcher: Batcher[Job, Any] = Batcher(self._send)
+
+    @property
+    def waits_for_room(self) -> bool:
+        """Whether a push waits for room, or may have to."""
+        return self._spec.when_full == "block" and len(self.batcher) > self._room
 
     @property
     def _spec(self) -> QueueSpec:
@@ -66,9 +79,12 @@ class BoundedPush:
         return sys.maxsize if self._spec.maxlen is None else self._spec.maxlen
 
     async def _send(self, jobs: Sequence[Job]) -> Sequence[Any]:
-        return await self._to.repeated(
-            jobs, await self._to.retry_until_back(lambda: self._replies(jobs))
-        )
+        try:
+            return await self._to.repeated(
+                jobs, await self._to.retry_until_back(lambda: self._replies(jobs))
+            )
+        finally:
+            self._on_room()
 
     async def _replies(self, jobs: Sequence[Job]) -> Sequence[Any]:
         """The replies to the first of `jobs`; those that must wait stay with the batcher."""
@@ -100,7 +116,9 @@ class BoundedPush:
         def choose(looked: list[Any]) -> Sequence[Job]:
             if isinstance(looked[0], Exception):
                 raise looked[0]
-            return jobs[: max(0, self._maxlen - looked[0])]
+            room = max(0, self._maxlen - looked[0])
+            self._room = max(0, room - len(jobs))
+            return jobs[:room]
 
         while True:
             # Else somebody pushed or acked meanwhile, so somebody got on.

@@ -52,6 +52,8 @@ class Posts:
         self.common: Batcher[Job, Any] = Batcher(to.transact)
         """For all but what may have to wait for room."""
         self._bounded: dict[str, BoundedPush] = {}
+        self.on_room: Callable[[], None] = _silent
+        """Called when there may be room in a queue that was full."""
         self._acks: dict[tuple[str, str], list[tuple[Sequence[str], OnDone]]] = {}
 
     def next_id(self) -> str:
@@ -66,8 +68,17 @@ class Posts:
             return self.common
         if spec.name not in self._bounded:
             spec_now = partial(self._specs.__getitem__, spec.name)
-            self._bounded[spec.name] = BoundedPush(self._to, self._keys.of(spec), spec_now)
+            key = self._keys.of(spec)
+            self._bounded[spec.name] = BoundedPush(self._to, key, spec_now, self._has_room)
         return self._bounded[spec.name].batcher
+
+    def _has_room(self) -> None:
+        self.on_room()
+
+    @property
+    def waits_for_room(self) -> str:
+        """The name of a queue that a push waits for; "" if none does."""
+        return next((name for name, q in self._bounded.items() if q.waits_for_room), "")
 
     async def submit(self, push: Push) -> Any:
         """Push a message that was checked, and wait for the reply."""
@@ -153,3 +164,7 @@ class Posts:
         """Fail what waits for room."""
         for bounded in self._bounded.values():
             await bounded.batcher.aclose(reason, drain=False)
+
+
+def _silent() -> None:
+    """Do nothing."""

@@ -69,6 +69,14 @@ class Transactions:
         self._to, self._common, self._next_id, self._spec = to, common, next_id, spec
         self._batchers: dict[tuple[str, ...], Batcher[Transaction, Any]] = {}
         self._guard: Watch | None = None
+        self._full: dict[tuple[str, ...], str] = {}
+        """By batcher, the name of a queue that its items wait for."""
+        self.on_room: Callable[[], None] = lambda: None
+
+    @property
+    def waits_for_room(self) -> str:
+        """The name of a queue that an item waits for to settle; "" if none does."""
+        return next(iter(self._full.values()), "")
 
     async def submit(self, loop: str, job: Job) -> Any:
         """The reply to a job of a loop, which may push to a stream beside its ack."""
@@ -150,9 +158,12 @@ class Transactions:
                 for name in dict.fromkeys(name for job in choice.jobs for name in job.channels):
                     link.notify(name)
             if not choice.replies:
+                self._full[tuple(sorted(bounds))] = next(iter(bounds.values())).name
                 await backoff.wait(notifier)
                 return []
         backoff.begin_anew()
+        if self._full.pop(tuple(sorted(bounds)), ""):
+            self.on_room()
         await self._to.sweep(choice.jobs)
         return choice.all_replies(replies)
 
