@@ -129,10 +129,7 @@ def _loops_of(workflow: Workflow, reader: str) -> list[str]:
 def swimlanes(plans: Iterable[LoopPlan]) -> tuple[Swimlane, ...]:
     """Tell a timeline what the plans know of each node."""
     return tuple(
-        Swimlane(
-            p.loop, n.name, n.detached, _limit(n.node.limit), p.options.max_in_flight,
-            n.node.queue.name if n.node.queue else "",
-        )
+        Swimlane(p.loop, n.name, n.detached, _limit(n.node.limit), p.options.max_in_flight)
         for p in plans
         for n in p.nodes
     )

@@ -118,7 +118,7 @@ class _Packed(Walk):
             return value  # it comes back as it was
         return super().scalar(value)
 
-    def other(self, value: Any, depth: int) -> Any:
+    def other(self, value: Any, depth: int) -> Any:  # noqa: ARG002 - nothing is inside
         kind = type(value)
         if kind is bytes:
             return value
@@ -176,7 +176,7 @@ def _register_library(root: str) -> None:
         register_type(np.ndarray, "numpy.ndarray", _array_bytes, _array)
         for kind in {np.dtype(code).type for code in "?bBhHiIlLqQefdFD"}:
             name = f"numpy.{kind.__name__}"
-            register_type(kind, name, lambda v: _array_bytes(v), lambda data: _array(data)[()])
+            register_type(kind, name, _array_bytes, lambda data: _array(data)[()])
     else:
         import pyarrow
 

@@ -9,7 +9,7 @@ model writes is read back at once: what its class would make of it has to be the
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from flownb.errors import QueueError
 from flownb.jsonable import (
@@ -24,8 +24,10 @@ from flownb.jsonable import (
     writer,
     written,
 )
-from flownb.model.policies import Codec
 from flownb.queues import msgpack
+
+if TYPE_CHECKING:
+    from flownb.model.policies import Codec
 
 FIELDS: Final[dict[Codec, str]] = {"json": "data", "msgpack": "msgpack"}
 """The field of an entry that holds its payload, by the codec that wrote it."""

@@ -44,8 +44,9 @@ class Span(NamedTuple):
     `loop`, `node` and `iteration` say whose; `visit` is 0 unless the node runs again in this
     iteration; `start` and `end` are seconds on the run's clock.
 
-    "wait": the producer waits for its await set; "throttled": for an in-flight
-    slot; "limited": for a `Limit`; "retry": for the next attempt.
+    "wait": the producer waits for its await set; "throttled": for an in-flight slot or, with
+    `attempt` 0, for room in a queue (there is such a span of the queue, too); "limited": for a
+    `Limit`; "retry": for the next attempt.
 
     `attempt` counts from 1; 0 is a call of which there was no attempt, because its result
     was in the cache, or a middleware gave one.
@@ -167,7 +168,7 @@ class Swimlane(NamedTuple):
     """What the plan of a `loop` knows of one of its nodes: `slots` are the loop's in flight.
 
     `detached`: its producer never waits for this `node`; `limit` is the `Limit` it is under, as
-    text, "" for none. `queue` is the one that it pushes to.
+    text, "" for none.
     """
 
     loop: str
@@ -175,7 +176,6 @@ class Swimlane(NamedTuple):
     detached: bool = False
     limit: str = ""
     slots: int = 0
-    queue: str = ""
 
 
 class Hop(NamedTuple):

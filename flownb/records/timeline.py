@@ -213,8 +213,7 @@ class Reasons:
         self._full: dict[tuple[str, float], str] = {}
         for span in spans:
             if span.kind == "throttled" and not span.attempt and span.node != span.loop:
-                lane = self._lanes.get((span.loop, span.node))
-                self._full[span.loop, span.start] = lane.queue if lane else span.node
+                self._full[span.loop, span.start] = span.node
             pair = (span.loop, span.node)
             if span.kind == "work" and pair not in self._detached:
                 self._work.setdefault((span.loop, span.iteration), []).append(span)

@@ -67,7 +67,7 @@ def make(fuse, *, transactional, pool):
         return n
 
     graph = Graph("fire").add_queue_reader(
-        "move", queue="in", external=True, visibility_timeout=lease, max_deliveries=99
+        "move", queue="in", prefetch=16, external=True, visibility_timeout=lease, max_deliveries=99
     )
     graph.add_node("work", work, retry=Retry(on=ValueError, wait_initial=0.001, wait_max=0.001))
     graph.add_queue("out", external=True)

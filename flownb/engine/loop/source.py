@@ -161,19 +161,14 @@ class Source:
     async def _until_room(self, queue: str) -> None:
         """Wait for room, or until something else has to be looked at first."""
         loop, runtime, control = self.loop, self._runtime, self.loop.control
-        start, node = runtime.now(), self._node_of(queue)
+        start = runtime.now()
         while self._full_queue and not (control.at_rest or control.next_plan or runtime.error):
             await runtime.wait()
         if (end := runtime.now()) > start:
-            for at in (runtime.name, node):
+            for at in (runtime.name, queue):
                 runtime.stream.span(
                     (runtime.name, at, max(loop.made - 1, 0), 0, "throttled", start, end, 0)
                 )
-
-    def _node_of(self, queue: str) -> str:
-        """The node that pushes to a queue, or the queue where its nodes push by `ctx`."""
-        nodes = (r.node for r in self.loop.runners if r.node.queue and r.node.queue.name == queue)
-        return next((node.name for node in nodes), queue)
 
     def _is_over(self, when: float) -> bool:
         """Whether no item may be made any more at that second of a simulation."""

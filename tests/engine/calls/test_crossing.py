@@ -13,6 +13,7 @@ import pytest
 
 from flownb import Graph, Observer
 from flownb.engine.calls.chain import Chain
+from flownb.queues import QueueManager
 from tests.support.live import live, until
 from tests.support.servers import RestartableServer
 from tests.support.standstill import Stopwatch
