@@ -12,11 +12,12 @@ import contextlib
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from flownb.arguments import known
 from flownb.errors import QueueError
 from flownb.queues.send.dead_letters import DeadLetters
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Collection, Coroutine, Sequence
 
     from flownb.queues.manager import QueueManager
     from flownb.queues.spec import Message, QueueStats
@@ -33,14 +34,16 @@ class QueuesByHand:
         make: Callable[[], QueueManager],
         event_loop: asyncio.AbstractEventLoop,
         offer: Callable[[str, Sequence[dict[str, Any]]], None],
+        loops: Callable[[], Collection[str]] | None = None,
     ) -> None:
         self._graph = graph
         self._make, self._event_loop, self._offer = make, event_loop, offer
+        self._loops = loops
         self._manager: QueueManager | None = None
         self._closed = False
 
     def __repr__(self) -> str:
-        return f"Queues({self._graph!r}: await push, pop, ack, stats, dead or clear)"
+        return f"Queues({self._graph!r}: await push, pop, ack, peek, stats, dead, forget or clear)"
 
     async def push(self, queue: str, data: Any, *, meta: dict[str, Any] | None = None) -> str:
         """Push one message; its id, once Redis has acknowledged it."""
@@ -60,6 +63,8 @@ class QueuesByHand:
         Each is a dict: `id`, `loop`, `node`, `iteration`, `item`, `attempts`, `error`,
         `traceback`, and `queue` and `message_id` if it came through one.
         """
+        if self._loops is not None:
+            known("loop", loop, self._loops())
         letters = await self._use(lambda m: m.dead(loop, count))
         return DeadLetters(loop, letters, partial(self._replay, loop))
 
@@ -71,6 +76,20 @@ class QueuesByHand:
             self._offer(loop, there)
         moved = await self._use(lambda m: m.dead_letters.replay(loop, queued)) if queued else 0
         return len(there) + moved
+
+    async def peek(self, queue: str, count: int = 10) -> list[Message]:
+        """The oldest *count* messages of a queue, whoever has them; nothing is taken.
+
+        `deliveries` is 0 of one that was given to nobody yet. What cannot be read is left out.
+        """
+        return await self._use(lambda m: m.peek(queue, count))
+
+    async def forget(self, queue: str, reader: str) -> int:
+        """Remove a reader of a broadcast queue that is gone for good; how many messages go.
+
+        Those are the ones that only it had still to read. Raises QueueError for one that reads.
+        """
+        return await self._use(lambda m: m.forget(queue, reader))
 
     async def stats(self, queue: str) -> QueueStats:
         """Depth, lag and pending of a queue, for each group too."""

@@ -49,7 +49,8 @@ class Connection:
         self.closed = ""
         self.on_absence: Callable[[str], None] = _silent
         """Called with where the server is when it goes, and with "" when it comes back."""
-        self.came_back: Callable[[], None] = _silent
+        self.came_back: Callable[[], Awaitable[None]] | None = None
+        """Awaited before anybody goes on when it has come back."""
         self._keys, self._virtual, self._patient = keys, virtual, patient
         self._link: Link | None = None
         self._availability: Availability | None = None
@@ -272,7 +273,7 @@ class Availability:
         *,
         where: str,
         patient: bool,
-        back: Callable[[], None],
+        back: Callable[[], Awaitable[None]] | None,
         on_absence: Callable[[str], None],
         closed: str = "",
     ) -> None:
@@ -328,7 +329,9 @@ class Availability:
         self._since = None
         if self._reason:
             self._on_absence("")
-        self._back()
+        if self._back is not None:
+            with suppress(Exception):  # it has gone again: who goes on meets it
+                await self._back()
 
     @property
     def away(self) -> str:

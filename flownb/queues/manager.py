@@ -20,7 +20,8 @@ from flownb.queues.connection import Connection
 from flownb.queues.payload import dumps, loads
 from flownb.queues.receive.claims import LeaseRenewal
 from flownb.queues.receive.inbox import Inbox
-from flownb.queues.receive.reader import StreamReader
+from flownb.queues.receive.reader import StreamReader, peeked
+from flownb.queues.receive.survey import is_read
 from flownb.queues.redis.groups import Groups, queue_stats
 from flownb.queues.redis.jobs import (
     NOT_OURS,
@@ -28,6 +29,7 @@ from flownb.queues.redis.jobs import (
     Push,
     data_channel,
     dead_letter_job,
+    forgotten,
     room_channel,
 )
 from flownb.queues.redis.streams import Keys, groups_of
@@ -57,6 +59,7 @@ _IDS = Rule(
 )  # fmt: skip
 _GOODBYE = 1.0  # seconds that a server has for our last commands, less what it was silent
 _LEAST, _WORD = 0.2, 0.05  # seconds that it has all the same, and for each part of them
+_ONCE = 5.0  # seconds in which a lost queue is reported once
 _UNHURRIED = 0.02  # seconds between looks whether all was given out, while it was not
 
 
@@ -98,7 +101,9 @@ class QueueManager:
         server = server if hasattr(server, "connect") else open_server(server)
         self._to = Connection(server, keys=self._keys, virtual=self._virtual, patient=patient)
         self._groups = Groups(self._to.create_groups)
-        self._to.came_back = self._groups.forget
+        self._to.came_back = self._came_back
+        self._on_lost: Callable[[str], None] = lambda _: None
+        self._lost: dict[str, float] = {}
         self._streams: dict[tuple[str, str], StreamReader] = {}
         self._inboxes: dict[tuple[str, str], Inbox] = {}
         self._lease_renewal = LeaseRenewal(self._to, self._streams)
@@ -125,6 +130,26 @@ class QueueManager:
     def on_unread(self, callback: Callable[[Unread], None]) -> None:
         """Have `callback` called for each message that goes to the dead letters unread."""
         self._on_unread = callback
+
+    def on_lost(self, callback: Callable[[str], None]) -> None:
+        """Have `callback` called with a queue that the server has forgotten, with its backlog."""
+        self._on_lost = callback
+
+    def _report_lost(self, queue: str) -> None:
+        """Once, though several may find it."""
+        now = asyncio.get_running_loop().time()
+        if now - self._lost.get(queue, -_ONCE) >= _ONCE:
+            self._lost[queue] = now
+            self._on_lost(queue)
+
+    async def _came_back(self) -> None:
+        """The server is there again: ask for all groups anew, and see which streams are not."""
+        keys = self._groups.forget()
+        there = await self._to.link.looks.exchange([("EXISTS", key) for key in keys])
+        gone = {key for key, found in zip(keys, there, strict=True) if found == 0}
+        for spec in self._specs.values():
+            if self._keys.of(spec) in gone:
+                self._report_lost(spec.name)
 
     def on_room(self, callback: Callable[[], None]) -> None:
         """Have `callback` called when there may be room in a queue that was full."""
@@ -367,6 +392,42 @@ class QueueManager:
                 self._streams[name, reader].drop_all()
         return dropped
 
+    async def peek(self, queue: str, count: int) -> list[Message]:
+        """The oldest messages of a queue, whoever has them; what cannot be read is left out."""
+        spec = self._spec(queue)
+        count = checked(f"queue {queue!r}", "count", count, _COUNT, QueueError)
+        with self._to.errors(f"queue {queue!r}"):
+            return await self._to.retry_until_back(
+                lambda: peeked(self._to.link.looks, spec, self._keys.of(spec), count)
+            )
+
+    async def forget(self, queue: str, reader: str) -> int:
+        """Remove a reader of a broadcast queue, with what only it had still to read."""
+        spec = self._spec(queue)
+        checked(f"queue {queue!r}", "reader", reader, TEXT, QueueError)
+        if spec.mode == "competing":
+            raise QueueError(
+                f"queue {queue!r}: its readers share one backlog, so none can be forgotten: "
+                f"clear({queue!r}) drops all of it"
+            )
+        key, group = self._keys.of(spec), spec.group_of(reader)
+        with self._to.errors(f"queue {queue!r}"):
+            line = self._to.link.looks
+            names = [found.name for found in await groups_of(line, key)]
+            if group not in names:
+                raise QueueError(
+                    f"queue {queue!r}: nobody reads it as {reader!r}; there are "
+                    f"{', '.join(map(repr, names)) or 'none'}"
+                )
+            if await is_read(line, key, group):
+                raise QueueError(
+                    f"queue {queue!r}: {reader!r} reads it: stop that loop before it is forgotten"
+                )
+            gone = await forgotten(line, key, group)
+        self._groups.forget()
+        self._to.notify(room_channel(key))
+        return gone
+
     def update_specs(self, specs: Iterable[QueueSpec]) -> None:
         """Take in queues that were added to the graph, or changed, since."""
         specs = list(specs)
@@ -438,6 +499,7 @@ class QueueManager:
             submit=self._transactions.submit,
             next_id=self.posts.next_id,
             on_unread=self._report_unread,
+            on_lost=self._report_lost,
         )
         listen = partial(link.listen, data_channel(self._keys.of(spec)))
         inbox = Inbox(stream.look, rouse=stream.rouse, listen=listen, patience=link.patience)

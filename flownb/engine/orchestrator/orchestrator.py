@@ -17,7 +17,8 @@ from flownb.engine.checkpoints.writer import check_kept
 from flownb.engine.links import Links, pushes_no_more, queue_specs, uses_queues
 from flownb.engine.observe.stream import Guarded, Observer
 from flownb.engine.orchestrator.answers import Answers
-from flownb.engine.orchestrator.generations import register, running, unregister
+from flownb.engine.orchestrator.backlog import found, left
+from flownb.engine.orchestrator.generations import last_ended, register, running, unregister
 from flownb.engine.orchestrator.loop_run import LiveRun, LoopRun
 from flownb.engine.orchestrator.placement import (
     check_applicable,
@@ -34,6 +35,7 @@ from flownb.errors import GraphError, LoopStopped, RunError
 from flownb.model.nodes import check_called
 from flownb.queues.by_hand import QueuesByHand
 from flownb.queues.manager import QueueManager
+from flownb.queues.redis.streams import Keys
 from flownb.records.events import ENDED
 from flownb.tracebacks import folded
 from flownb.validate.check import check
@@ -79,6 +81,8 @@ class Orchestrator(Answers):
         check_kept(workflow, plans, fresh=fresh)
         client, server = client_for(plans, cluster), server_for(plans, redis)
         server.check(f"graph {self.name!r}")
+        keys, alone = Keys(namespace, self.name), self.name not in running()
+        news = found(server, keys, queue_specs(workflow), plans, alone=alone)
         kernel = running_loop()
         self._own: EventLoopThread | None = None
         if not has_threads():
@@ -102,9 +106,16 @@ class Orchestrator(Answers):
         self._before: Orchestrator | None = None
         for plan in plans:
             self._live.loop_runs[plan.loop] = LoopRun(self._live, plan, fresh=fresh)
+        self._say("info", news)
 
     def _queues_by_hand(self) -> QueuesByHand:
-        return QueuesByHand(self.name, self._manager_by_hand, self._live.home, self._offer)
+        return QueuesByHand(
+            self.name,
+            self._manager_by_hand,
+            self._live.home,
+            self._offer,
+            lambda: {**dict.fromkeys(self.workflow.producers), **self._live.loop_runs},
+        )
 
     # -- starting --------------------------------------------------------------
 
@@ -113,6 +124,8 @@ class Orchestrator(Answers):
         capture()
         self._before = before = register(self)
         if before is None:
+            if (last := last_ended(self.name)) not in {None, self}:
+                self._tell_dropped(last)
             self._launch()
             return
         if not all(loop_run.has_ended for loop_run in before._live.loop_runs.values()):
@@ -123,13 +136,22 @@ class Orchestrator(Answers):
         before.stop(grace=2)
 
     def _follow(self, before: Orchestrator) -> None:
-        for key, count in before._live.server.left().items():
-            queue = key.removeprefix(f"{before._live.namespace}:{before.name}:")
-            text = f"queue {queue!r}: {count} messages were dropped with the generation before"
-            next(iter(self._live.loop_runs.values())).say("warning", text)
+        self._tell_dropped(before)
         before._live.server.close()
         self._before = None
         self._launch()
+
+    def _tell_dropped(self, before: Orchestrator) -> None:
+        """Say what ends with the generation before."""
+        server, keys = before._live.server, Keys(before._live.namespace, self.name)
+        self._say("warning", left(server, keys, "dropped with the generation before"))
+
+    def _say(self, level: str, lines: Iterable[str]) -> None:
+        """Write lines into the log of the first loop."""
+        first = next(iter(self._live.loop_runs.values()), None)
+        if first is not None:
+            for text in lines:
+                first.say(level, text)
 
     def _launch(self) -> None:
         self._live.origin = time.monotonic()
@@ -427,6 +449,9 @@ class Orchestrator(Answers):
 
     def _close(self) -> None:
         unregister(self)
+        keys = Keys(self._live.namespace, self.name)
+        kept = "left in this kernel: orch.start() goes on with them, a new graph.start() drops them"
+        self._say("warning", left(self._live.server, keys, kept))
         release()
         self._over = True
         for view in list(self._live.followers):
@@ -447,7 +472,7 @@ class Orchestrator(Answers):
         """Have a loop take the items of dead letters that came from no queue of its own."""
         (loop_run,) = self._addressed(loop)
         if loop_run.has_ended:
-            msg = f"loop {loop!r} has ended: start the graph again, then replay its dead letters"
+            msg = f"loop {loop!r} has ended: orch.start({loop!r}), then replay its dead letters"
             raise LoopStopped(msg)
         offered = [(letter["item"], letter["id"]) for letter in letters]
         loop_run.host.command("offer", offered)

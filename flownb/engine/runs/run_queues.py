@@ -92,6 +92,7 @@ class RunQueues:
         self._manager: QueueManager | None = None
         self._on_absence: Callable[[str], None] = lambda _: None
         self._on_unread: Callable[[Unread], None] = lambda _: None
+        self._on_lost: Callable[[str], None] = lambda _: None
         self._on_room: Callable[[], None] = lambda: None
 
     def on_absence(self, callback: Callable[[str], None]) -> None:
@@ -101,6 +102,10 @@ class RunQueues:
     def on_unread(self, callback: Callable[[Unread], None]) -> None:
         """Have *callback* called for each message that goes to the dead letters unread."""
         self._on_unread = callback
+
+    def on_lost(self, callback: Callable[[str], None]) -> None:
+        """Have *callback* called with a queue that the server has forgotten."""
+        self._on_lost = callback
 
     def on_room(self, callback: Callable[[], None]) -> None:
         """Have *callback* called when there may be room in a queue that was full."""
@@ -116,6 +121,7 @@ class RunQueues:
             self._manager = self._outlet.manager(self._consumer)
             self._manager.on_absence(self._on_absence)
             self._manager.on_unread(self._on_unread)
+            self._manager.on_lost(self._on_lost)
             self._manager.on_room(self._on_room)
         return getattr(self._manager, verb)
 

@@ -50,7 +50,9 @@ def status_line(status: Status, kind: str) -> str:
     errors = [told for s in status.loops if (told := _last_error(s))]
     last = f", last: {brief(errors[-1], _ROOM)}" if errors else ""
     found = _count(status.errors, "error") + last
-    return f"{kind}({status.graph!r}: {loops}{edits}{timed}{lost}; {found})"
+    reasons = (s.reason for s in status.loops)
+    away = next((f"; {reason}" for reason in reasons if reason.startswith("redis is away")), "")
+    return f"{kind}({status.graph!r}: {loops}{edits}{timed}{lost}{away}; {found})"
 
 
 def _last_error(s: LoopStatus) -> str:

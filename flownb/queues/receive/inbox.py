@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING
 
 from flownb.errors import QueueError
@@ -20,6 +20,7 @@ from flownb.queues.spec import Message
 if TYPE_CHECKING:
     from flownb.queues.notify import Notifier
 
+_PARTING = 0.2  # seconds that a server has to end our last look
 _AGAIN = 0.005  # seconds; a look that was to be cut short may not have come to wait yet
 
 Look = Callable[[int, float], Awaitable[tuple[bool, list[Message]]]]
@@ -135,5 +136,10 @@ class Inbox:
         self._closed = reason
         if self._looking is None or self._looking.done():
             return True
+        if self._patience:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_PARTING):
+                    await self._cut_short(self._looking)
+                    return True
         await ended(self._looking)
         return False

@@ -31,12 +31,20 @@ from flownb.queues.redis.jobs import (
     trim_settled,
 )
 from flownb.queues.redis.refusals import is_away
-from flownb.queues.redis.streams import Keys, create_groups, group_is_gone, read
+from flownb.queues.redis.streams import (
+    Keys,
+    create_groups,
+    entries_from,
+    group_is_gone,
+    groups_of,
+    pending,
+    read,
+)
 from flownb.queues.spec import MANUAL, Lease, Message, QueueSpec, Unread
 
 if TYPE_CHECKING:
     from flownb.queues.connection import Availability
-    from flownb.queues.redis.exchange import Entry
+    from flownb.queues.redis.exchange import Entry, Exchange
     from flownb.queues.servers.link import Link
 
 _ROUND = 0.5  # seconds between two looks for the messages of others, on average
@@ -63,6 +71,7 @@ class StreamReader:
         submit: Callable[[str, Job], Awaitable[Any]],
         next_id: Callable[[], str],
         on_unread: Callable[[Unread], None],
+        on_lost: Callable[[str], None],
     ) -> None:
         self.lease = Lease()
         self._link, self._availability = link, presence
@@ -76,7 +85,7 @@ class StreamReader:
         self._claims = Claims(link, self._key, self._group, self.name)
         self._wire = link.wire()
         self._submit = submit
-        self._next_id, self._on_unread = next_id, on_unread
+        self._next_id, self._on_unread, self._on_lost = next_id, on_unread, on_lost
         self.hand: dict[str, None] = {}
         """The messages that were delivered to us and are not settled."""
         self._pace = Pace()
@@ -120,6 +129,7 @@ class StreamReader:
         except ResponseError as error:
             if not group_is_gone(error):
                 raise
+            self._on_lost(self._spec.name)
             await create_groups(
                 self._link.looks, self._key, (*self._spec.known_groups, self._group)
             )
@@ -295,11 +305,7 @@ class StreamReader:
         return message
 
     def _message(self, entry_id: str, fields: dict[bytes, bytes], deliveries: int) -> Message:
-        payload = read_fields(fields, model=self._spec.model)
-        meta = loads(fields[b"meta"]) if b"meta" in fields else {}
-        if not isinstance(meta, dict):
-            raise TypeError("the field 'meta' is not a JSON object")
-        return Message(entry_id, self._spec.name, payload, deliveries, meta)
+        return _message(self._spec, entry_id, fields, deliveries)
 
     def _refused(self, entry_id: str, why: str) -> QueueError:
         return QueueError(f"queue {self._spec.name!r}, message {entry_id}: {why}")
@@ -328,6 +334,30 @@ class StreamReader:
         self.settled([entry_id])
         if reply is not NOT_OURS:
             self._on_unread(Unread(self._spec.name, item, deliveries, error))
+
+
+def _message(
+    spec: QueueSpec, entry_id: str, fields: dict[bytes, bytes], deliveries: int
+) -> Message:
+    payload = read_fields(fields, model=spec.model)
+    meta = loads(fields[b"meta"]) if b"meta" in fields else {}
+    if not isinstance(meta, dict):
+        raise TypeError("the field 'meta' is not a JSON object")
+    return Message(entry_id, spec.name, payload, deliveries, meta)
+
+
+async def peeked(line: Exchange, spec: QueueSpec, key: str, count: int) -> list[Message]:
+    """The oldest messages that can be read; nothing is delivered by that."""
+    entries = entries_from(await ask(line, "XRANGE", key, "-", "+", "COUNT", str(count)))
+    deliveries: dict[str, int] = {}
+    for group in await groups_of(line, key) if entries else ():
+        held = await pending(line, key, group.name, entries[0][0], entries[-1][0])
+        deliveries |= {id_: max(n, deliveries.get(id_, 0)) for id_, n in held.items()}
+    found = []
+    for entry_id, fields in entries:
+        with suppress(Exception):  # a stranger may write anything, and a model refuse it
+            found.append(_message(spec, entry_id, fields, deliveries.get(entry_id, 0)))
+    return found
 
 
 def _as_it_came(fields: dict[bytes, bytes]) -> tuple[Any, bool]:

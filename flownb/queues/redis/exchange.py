@@ -18,10 +18,13 @@ Entry = tuple[str, dict[bytes, bytes]]
 class Exchange(Protocol):
     """One connection, for one exchange at a time."""
 
-    session: int
-    """Grows with each connect: what was watched in one is not watched in the next."""
-    number: int | None
-    """What the server calls this connection; None if it does not say."""
+    @property
+    def session(self) -> int:
+        """Another one with each connect: what was watched in one is not watched in the next."""
+
+    @property
+    def number(self) -> int | None:
+        """What the server calls this connection; None if it does not say."""
 
     async def exchange(
         self, commands: Sequence[Command], *, patience: float = 0.0, session: int | None = None

@@ -45,9 +45,11 @@ class Groups:
         if push.groups:
             self._known |= {(push.key, group) for group in push.groups}
 
-    def forget(self) -> None:
-        """Ask for all of them again."""
+    def forget(self) -> list[str]:
+        """Ask for all of them again; the streams that had one."""
+        keys = dict.fromkeys(sorted(key for key, _ in self._known))
         self._known.clear()
+        return list(keys)
 
     async def make(self, key: str, groups: Iterable[str]) -> None:
         """Make those that are missing."""

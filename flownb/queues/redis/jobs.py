@@ -21,6 +21,7 @@ from flownb.queues.redis.streams import (
     Group,
     Keys,
     create_group,
+    entries_from,
     group_exists,
     groups_of,
     order,
@@ -36,6 +37,7 @@ MOST: Final = 100_000
 """Dead letters that a loop keeps, about: a loop that fails all day must not fill Redis."""
 
 
+_PAGE: Final = "1000"
 NOT_OURS: Final = object()
 """The reply to what was to settle a message that others have now, or had."""
 GONE: Final = object()
@@ -252,6 +254,19 @@ async def _settled_by_all(line: Exchange, key: str, ids: list[str]) -> list[str]
             first, last = min(done, key=order), max(done, key=order)
             done -= (await pending(line, key, group.name, first, last)).keys()
     return sorted(done, key=order)
+
+
+async def forgotten(line: Exchange, key: str, group: str) -> int:
+    """Remove a group, and delete what all others have settled; how many entries that were."""
+    before: int = await ask(line, "XLEN", key)
+    await ask(line, "XGROUP", "DESTROY", key, group)
+    after = "-"
+    while page := entries_from(await ask(line, "XRANGE", key, after, "+", "COUNT", _PAGE)):
+        if done := await _settled_by_all(line, key, [entry_id for entry_id, _ in page]):
+            await ask(line, "XDEL", key, *done)
+        after = f"({page[-1][0]}"
+    left: int = await ask(line, "XLEN", key)
+    return max(0, before - left)
 
 
 async def trim_settled(line: Exchange, key: str) -> None:

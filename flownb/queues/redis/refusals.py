@@ -27,7 +27,10 @@ def refuses_for_now(error: BaseException) -> bool:
     from redis import exceptions
 
     kinds = exceptions.ReadOnlyError | exceptions.OutOfMemoryError
-    return isinstance(error, kinds) or _words(error).startswith(_FOR_NOW)
+    # a cluster that moves slots, or has lost a node
+    kinds |= exceptions.ClusterDownError | exceptions.TryAgainError | exceptions.MasterDownError
+    is_asked_elsewhere = type(error) is exceptions.AskError
+    return is_asked_elsewhere or isinstance(error, kinds) or _words(error).startswith(_FOR_NOW)
 
 
 def located(where: str, error: BaseException) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from flownb.queues.redis.exchange import ask, pairs
 from flownb.queues.spec import QueueSpec, escaped
@@ -54,6 +55,15 @@ class Keys:
     def dead(self, loop: str) -> str:
         """The stream of a loop's dead letters."""
         return f"{self.queue(loop)}~dead"
+
+    def named(self, key: str) -> tuple[str, str]:
+        """What is in a stream, "message" or "dead letter", and of which queue or loop.
+
+        >>> Keys("flownb", "weather").named("flownb:{weather}:eu%3Arank~dead")
+        ('dead letter', 'eu:rank')
+        """
+        name, _, helper = key.removeprefix(f"{self._prefix}:").partition("~")
+        return "dead letter" if helper else "message", unquote(name)
 
     @property
     def probe(self) -> str:

@@ -33,7 +33,7 @@ class LocalServer:
     """A fakeredis in this process, shared by managers on any event loop and thread."""
 
     def __init__(self, fake: Any = None) -> None:
-        self._fake, self._is_ours = fake, fake is None
+        self._fake, self._is_ours, self.outlives = fake, fake is None, fake is not None
 
     def connect(self) -> Link:
         """A link for the running event loop."""

@@ -56,6 +56,9 @@ class Link(Protocol):
 class Server(Protocol):
     """Where managers get their link from."""
 
+    outlives: bool
+    """Whether its messages are there when a run begins, and stay when it ends."""
+
     def connect(self) -> Link:
         """A link for the running event loop."""
 

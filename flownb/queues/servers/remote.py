@@ -9,8 +9,8 @@ from flownb.address import client_options
 from flownb.errors import QueueError
 from flownb.queues.notify import Notifiers
 from flownb.queues.redis.refusals import clear_errors
+from flownb.queues.servers.cluster import NodeWires
 from flownb.queues.servers.link import BaseLink
-from flownb.queues.servers.wire import Wire
 
 if TYPE_CHECKING:
     from flownb.queues.servers.link import Link
@@ -28,6 +28,8 @@ _CHECK_TIMEOUT = 2.0
 
 class RemoteServer:
     """A real Redis or Valkey; picklable, so that a child process can open it too."""
+
+    outlives = True
 
     def __init__(self, options: dict[str, Any]) -> None:
         self._options = options
@@ -84,6 +86,6 @@ class _RemoteLink(BaseLink):
 
     def __init__(self, options: dict[str, Any], where: str, patience: float) -> None:
         client_options(options)  # nobody is to see its password
-        super().__init__(partial(Wire, options), Notifiers())
+        super().__init__(partial(NodeWires, options, {}), Notifiers())
         self.where = where
         self.patience = patience

@@ -57,6 +57,8 @@ class SpawnedServer(RemoteServer):
     Pickled, it becomes the way to the running server, for a loop in another process.
     """
 
+    outlives = False
+
     def __init__(self, program: str) -> None:
         self._program = program
         self._lock = threading.Lock()

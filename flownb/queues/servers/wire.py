@@ -10,6 +10,7 @@ import asyncio
 import socket
 from collections import deque
 from collections.abc import Mapping, Sequence
+from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
 from flownb.queues.redis.exchange import encoded
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 TIMEOUT: Final = 5.0
 """Seconds until an answer is given up: long where a server thinks, short where it is gone."""
 _NOT_YET: Final = object()
+_SESSIONS: Final = count(1)
 
 
 class Wire:
@@ -80,7 +82,7 @@ class Wire:
                 line = self._line = await self._open()
         except BaseException as error:
             raise _as_redis_says(error) from error
-        self.session += 1
+        self.session = next(_SESSIONS)
         greetings = await _greetings(options)
         *replies, number = await self._say(line, [*greetings, ("CLIENT", "ID")])
         for reply in replies:
