@@ -3,19 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import fakeredis
 import pytest
 
 from flownb import Graph
 from flownb.errors import QueueError, UnknownName
-from tests.support.queues import manager, said
+from tests.support.queues import NEWS, manager, said
 
 
 def news(reader, items=range(3)):
     graph = Graph("told").add_producer("p", items).add_queue("news", mode="broadcast")
     graph.add_edge("p", "news").add_queue_reader(reader, queue="news").add_node("n")
     return graph.add_edge(reader, "n")
+
+
+async def until(is_so):
+    """Wait until something that is awaited is true."""
+    async with asyncio.timeout(60):
+        while not await is_so():  # noqa: ASYNC110 - a server notifies nobody here
+            await asyncio.sleep(0.01)
+
+
+async def is_empty(queues, name):
+    """Whether nothing is left in a queue."""
+    return not (await queues.stats(name)).depth
+
+
+async def tells(orch, text):
+    """Whether a log line holds that."""
+    return any(text in line for line in lines(orch))
 
 
 def lines(orch):
@@ -31,6 +49,7 @@ def test_the_backlog_of_a_queue_in_the_kernel_is_told_at_stop_and_at_the_next_st
     async def scenario():
         orch = build(range(5)).start()
         await orch.wait(timeout=30)
+        await orch.stop()
         left = "queue 'never': 5 messages are left in this kernel"
         assert any(text.startswith(left) for text in lines(orch))
         again = build([]).start()
@@ -61,8 +80,7 @@ def test_a_start_tells_what_waits_on_its_server_and_a_reader_that_is_gone():
         await orch.queues.forget("news", "first")
         await orch.queues.forget("news", "second")
         await orch.wait(iterations=1, loop="third", timeout=30)
-        while (await orch.queues.stats("news")).depth:
-            await asyncio.sleep(0.01)
+        await until(lambda: is_empty(orch.queues, "news"))
         with pytest.raises(QueueError, match="'third' reads it: stop that loop"):
             await orch.queues.forget("news", "third")
         await orch.stop()
@@ -72,12 +90,10 @@ def test_a_start_tells_what_waits_on_its_server_and_a_reader_that_is_gone():
 
 def test_forgetting_a_reader_gives_up_what_only_it_had_to_read(server):
     async def scenario():
-        from flownb.queues import QueueSpec
-
-        spec = QueueSpec("news", mode="broadcast", readers=("a", "gone"))
-        async with manager(server, spec) as queues:
+        async with manager(server, replace(NEWS, readers=("a", "gone"))) as queues:
             for n in range(6):
                 await queues.push("news", n)
+        async with manager(server, replace(NEWS, readers=("a",))) as queues:
             some = await queues.read("news", reader="a", count=4, timeout=0)
             await queues.ack("news", [m.id for m in some[1:]], reader="a")
             assert (await queues.stats("news")).depth == 6
@@ -154,11 +170,9 @@ def test_a_stop_leaves_no_name_behind_and_a_flush_is_told(real_server_url):
         await orch.wait(iterations=3, loop="r", timeout=30)
         async with manager(real_server_url, graph="names") as queues:
             await said(queues, "FLUSHALL")
-            while not any("queue 'q' is gone" in text for text in lines(orch)):
-                await asyncio.sleep(0.02)
+            await until(lambda: tells(orch, "queue 'q' is gone"))
             orch.pause("p")
-            while (await queues.stats("q")).depth:
-                await asyncio.sleep(0.02)
+            await until(lambda: is_empty(queues, "q"))
             await orch.stop()
             assert await said(queues, "XINFO", "CONSUMERS", "flownb:{names}:q", "q") == []
 
