@@ -498,13 +498,13 @@ def test_a_message_that_its_model_refuses_is_told_and_can_be_replayed(pool):
 
 
 def test_unread_messages_are_counted_where_the_loop_lives(monkeypatch):
-    def picky(text, *, model=None):
+    def picky(text, *, model=None, codec="json"):
         if BAD.encode() in text:
             msg = "no"
             raise ValueError(msg) from Boom()
-        return loads(text, model=model)
+        return loads(text, model=model, codec=codec)
 
-    monkeypatch.setattr("flownb.queues.receive.reader.loads", picky)
+    monkeypatch.setattr("flownb.queues.payload.loads", picky)
     made = Graph("g").add_producer("p", [1, BAD, 2]).add_queue("q").add_edge("p", "q")
     made.add_queue_reader("r", queue="q").add_node("n", keep=9).add_edge("r", "n")
     sim = made.simulate()
