@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from flownb.errors import FAILS, IterationLimit, RunError, caused, told
 from flownb.flow.cycle import Cycles
 from flownb.flow.failure_rules import FailureRules
-from flownb.flow.map_calls import Gathering, elements
+from flownb.flow.map_calls import Gathering, elements, further
 from flownb.flow.routing import route
 from flownb.flow.run_values import Values
 from flownb.flow.start_order import order_of
@@ -485,11 +485,17 @@ class Item:
             self._know(key, (self.memo or {}).get(key, []))
             self._begin(token)
             return
-        gathering = Gathering(token, len(each))
+        self._add_calls(Gathering(token), (), each)
+
+    def _add_calls(self, gathering: Gathering, place: tuple[int, ...], each: list[Any]) -> None:
+        token, calls = gathering.token, []
         for i, element in enumerate(each):
-            call = self.loop.token(self, token.at, element, token.mask, i)
+            visit = gathering.add((*place, i))
+            call = self.loop.token(self, token.at, element, token.mask, visit)
             call.state, call.gathering = token.state, gathering
+            calls.append(call)
             self._open(call)
+        for call in calls:
             self._begin(call)
 
     def _gathered(
@@ -497,6 +503,8 @@ class Item:
     ) -> None:
         """Take in one call of a map; the last one lets the node end."""
         token = gathering.token
+        if error is None and self._adds(call, gathering, output):
+            return
         self.close(call)
         if not gathering.took(call.visit, output, error):
             self.check()
@@ -506,6 +514,20 @@ class Item:
             self._collected(token, gathering)
         else:
             self.replay.hold(token, functools.partial(self._collected, token, gathering))
+
+    def _adds(self, call: Token, gathering: Gathering, output: Any) -> bool:
+        """Call the node for what a call has found, too; True: that failed, and so did the call."""
+        try:
+            each = further(call.at.node, output)
+        except FAILS as fault:
+            self.failed(call, fault)
+            return True
+        place, most = gathering.places[call.visit], call.at.node.max_iterations or self.most
+        if each and len(place) >= most:
+            self.loop.crash(IterationLimit(self.loop.plan.graph, call.at.name, most))
+        else:
+            self._add_calls(gathering, place, each)
+        return False
 
     def _collected(self, token: Token, gathering: Gathering) -> None:
         """Go on behind a node that was called for a whole list."""

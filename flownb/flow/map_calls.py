@@ -1,7 +1,9 @@
 """How is one node called for each element of a list? In parallel; a `Gathering` collects.
 
 `add_node("grade", grade, over="papers")` is called for each element of `state["papers"]`, and
-what the calls gave is collected in the order of the list. With `on_error="continue"` the list
+what the calls gave is collected in the order of the list. `more=` gives further elements, of
+what a call gave: they are called at once, and their results stand behind that of the call they
+came of, so the list does not depend on who was quicker. With `on_error="continue"` the list
 is as long as it was: None stands where a call failed, and the run's `failures` say which and why.
 """
 
@@ -19,19 +21,37 @@ if TYPE_CHECKING:
 
 
 class Gathering:
-    """The calls of one node over the elements of a list, and what they gave so far."""
+    """The calls of one node over the elements of a list, and what they gave so far.
 
-    __slots__ = ("error", "failures", "left", "results", "token")
+    `places` says for each call where its result stands: its number in the list, then its
+    number among those that another call has added, and so on.
+    """
 
-    def __init__(self, token: Token, count: int) -> None:
-        self.token, self.left = token, count
-        self.results: list[Any] = [None] * count
+    __slots__ = ("_gave", "error", "failures", "left", "places", "token")
+
+    def __init__(self, token: Token) -> None:
+        self.token, self.left = token, 0
+        self.places: list[tuple[int, ...]] = []
+        self._gave: list[Any] = []
         self.error: BaseException | None = None
         self.failures: dict[int, Failure] = {}
 
-    def took(self, place: int, result: Any, error: BaseException | None) -> bool:
+    def add(self, place: tuple[int, ...]) -> int:
+        """Add a call to come; give its number."""
+        self.places.append(place)
+        self._gave.append(None)
+        self.left += 1
+        return len(self.places) - 1
+
+    @property
+    def results(self) -> list[Any]:
+        """What the calls gave, in the order of the list."""
+        order = sorted(range(len(self.places)), key=self.places.__getitem__)
+        return [self._gave[call] for call in order]
+
+    def took(self, call: int, result: Any, error: BaseException | None) -> bool:
         """Take in one call; say whether it was the last one."""
-        self.results[place] = result
+        self._gave[call] = result
         self.error = error if self.error is None else self.error
         self.left -= 1
         return self.left == 0
@@ -52,6 +72,18 @@ def elements(node: Node, state: Any) -> list[Any]:
         msg = f"{what}{over!r}, but the state has no {over!r}"
         raise RunError(msg) from None
     return _listed(found, f"{what}{over!r}")
+
+
+def further(node: Node, result: Any) -> list[Any]:
+    """Give the elements that *node* is to be called for too, of what a call gave."""
+    if node.more is None:
+        return []
+    what = f"node {node.name!r}: more="
+    try:
+        found = node.more(result)
+    except FAILS as fault:
+        raise beside(what, fault) from fault
+    return _listed(found, f"{what} what it gave")
 
 
 def _listed(found: Any, what: str) -> list[Any]:

@@ -109,16 +109,20 @@ class States:
         return values
 
     def _check(self, since: Iterable[tuple[Step, State]]) -> None:
-        """Refuse two writers of one key of which neither saw the other."""
-        last: dict[str, tuple[str, State]] = {}
-        for (_, node, update), state in since:
+        """Refuse two writers of one key of which neither saw the other.
+
+        What a later pass of a cycle wrote comes after what an earlier one did.
+        """
+        last: dict[str, tuple[str, State, Key]] = {}
+        for (key, node, update), state in since:
             for name in update:
                 if name in self.schema.reducers:
                     continue
                 before = last.get(name)
-                if before is not None and not _saw(state, before[1]):
+                later = before is None or _later_pass(key, before[2])
+                if before is not None and not later and not _saw(state, before[1]):
                     raise StateConflict(name, before[0], node)
-                last[name] = node, state
+                last[name] = node, state, key
 
 
 def _since_they_parted(states: list[State]) -> tuple[State, list[tuple[Step, State]]]:
@@ -140,6 +144,11 @@ def _since_they_parted(states: list[State]) -> tuple[State, list[tuple[Step, Sta
                 heapq.heappush(heap, (-parent.number, parent))
     steps = [(step, state) for state in since for step in state.steps]
     return heap[0][1], sorted(steps, key=lambda pair: pair[0][0])
+
+
+def _later_pass(key: Key, before: Key) -> bool:
+    """Whether two steps belong to one cycle, and to two of its passes."""
+    return key[0] == before[0] and key[1] > before[1]
 
 
 def _saw(state: State, other: State) -> bool:

@@ -260,8 +260,8 @@ class Node:
     the node behind which `add_conditional_edges` put this if: it may give several verdicts.
     `name` and `kind` say which node it is; `queue` and `reader` hold what a queue's end was
     given. The rest is as in `add_producer` and `add_node`: `every`, `takes`, `fake`, `fail`,
-    `retry`, `timeout`, `on_error`, `join`, `limit`, `config`, `keep`, `description`, `over`,
-    `into`, `max_iterations`, `cache`.
+    `retry`, `timeout`, `on_error`, `join`, `cancel`, `limit`, `config`, `keep`, `description`,
+    `over`, `into`, `more`, `max_iterations`, `cache`.
     """
 
     name: str
@@ -275,6 +275,7 @@ class Node:
     timeout: float | None = None
     on_error: str | Callable[[Failure], str] | None = None
     join: Join = "all"
+    cancel: bool = True
     limit: Limit | None = None
     config: Any = None
     keep: int = 1
@@ -283,6 +284,7 @@ class Node:
     reader: ReaderOptions | None = None
     over: str | Callable[[Any], Any] | None = None
     into: str | None = None
+    more: Callable[[Any], Any] | None = None
     max_iterations: int | None = None
     cache: bool | int | Callable[[Any], Any] = False
     router: str | None = None
@@ -381,11 +383,13 @@ NODE: Final[Mapping[str, Rule]] = {
     "timeout": SECONDS_ABOVE | NONE,
     "on_error": TEXT | answering("the failure") | NONE,
     "join": word("all", "each", "first") | whole("inputs to wait for", least=1),
+    "cancel": FLAG,
     "limit": Rule("write Limit(concurrency=...)", lambda value: isinstance(value, Limit)) | NONE,
     "keep": whole("outputs") | Rule("None for all", lambda value: value is None),
     "description": Rule("give a text", lambda value: isinstance(value, str)),
     "over": TEXT | answering("the state") | NONE,
     "into": TEXT | NONE,
+    "more": answering("what a call gave") | NONE,
     "max_iterations": whole("runs of the node", least=1) | NONE,
     "cache": FLAG | whole("results to keep") | answering("the input"),
 }

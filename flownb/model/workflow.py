@@ -151,12 +151,14 @@ class Workflow(Topology):
         timeout: float | None = None,
         on_error: str | Callable[[Failure], str] | None = None,
         join: Join = "all",
+        cancel: bool = True,
         limit: Limit | None = None,
         config: Any = None,
         keep: int = 1,
         description: str = "",
         over: str | Callable[[Any], Iterable[Any]] | None = None,
         into: str | None = None,
+        more: Callable[[Any], Iterable[Any]] | None = None,
         max_iterations: int | None = None,
         cache: bool | int | Callable[[Any], Any] = False,
     ) -> Self:
@@ -178,7 +180,8 @@ class Workflow(Topology):
         takes over; or a function of the `Failure` that gives one of these.
 
         With several edges in: *join* "all" waits for all of them, "each" runs once for each
-        that is live, "first" for the first, a number for the so many-th.
+        that is live, "first" for the first, a number for the so many-th. Behind "first" the nodes
+        that lead nowhere else have lost and are cancelled; with *cancel* False they work on.
 
         In simulations: *takes* declares its length, seconds or a function of the random
         numbers; *fake* stands in for the function; *fail* makes it fail, with that probability,
@@ -187,8 +190,10 @@ class Workflow(Topology):
         Only for one-shot runs: *over* names a key of the state (or is a function of it),
         and the node is called for each element of that list, in parallel; the list of what
         it gave goes *into* that key (default: the node's name), with `on_error="continue"` None
-        where a call failed (`run.failures` has the index of each). *max_iterations*: how often
-        it may run when it is in a cycle.
+        where a call failed (`run.failures` has the index of each). *more* gives, of what a call
+        gave, further elements: each is called at once, beside those at work, and its result
+        stands behind that of the call it came of. *max_iterations*: how often it may run when it
+        is in a cycle.
         """
         if fn is None and not isinstance(name, str):
             fn = name
@@ -197,8 +202,8 @@ class Workflow(Topology):
         actual: Kind = fn.kind if isinstance(fn, BaseNode) and kind == "blocking" else kind
         return self._put(
             name, actual, fn, takes=takes, fake=fake, fail=fail, retry=retry, timeout=timeout,
-            on_error=on_error, join=join, limit=limit, config=config, keep=keep,
-            description=description, over=over, into=into, cache=cache,
+            on_error=on_error, join=join, cancel=cancel, limit=limit, config=config, keep=keep,
+            description=description, over=over, into=into, more=more, cache=cache,
             max_iterations=max_iterations,
         )  # fmt: skip
 
@@ -342,12 +347,14 @@ class Workflow(Topology):
         timeout: float | None = None,
         on_error: str | Callable[[Failure], str] | None = None,
         join: Join = "all",
+        cancel: bool = True,
         limit: Limit | None = None,
         config: Any = None,
         keep: int = 1,
         description: str = "",
         over: str | Callable[[Any], Iterable[Any]] | None = None,
         into: str | None = None,
+        more: Callable[[Any], Iterable[Any]] | None = None,
         max_iterations: int | None = None,
         cache: bool | int | Callable[[Any], Any] = False,
     ) -> Callable[[F], F]: ...
@@ -366,12 +373,14 @@ class Workflow(Topology):
         timeout: float | None = None,
         on_error: str | Callable[[Failure], str] | None = None,
         join: Join = "all",
+        cancel: bool = True,
         limit: Limit | None = None,
         config: Any = None,
         keep: int = 1,
         description: str = "",
         over: str | Callable[[Any], Iterable[Any]] | None = None,
         into: str | None = None,
+        more: Callable[[Any], Iterable[Any]] | None = None,
         max_iterations: int | None = None,
         cache: bool | int | Callable[[Any], Any] = False,
     ) -> F | Callable[[F], F]:
@@ -390,9 +399,9 @@ class Workflow(Topology):
         """
         add = partial(
             self.add_node, kind=kind, takes=takes, fake=fake, fail=fail, retry=retry,
-            timeout=timeout, on_error=on_error, join=join, limit=limit, config=config, keep=keep,
-            description=description, over=over, into=into, max_iterations=max_iterations,
-            cache=cache,
+            timeout=timeout, on_error=on_error, join=join, cancel=cancel, limit=limit,
+            config=config, keep=keep, description=description, over=over, into=into, more=more,
+            max_iterations=max_iterations, cache=cache,
         )  # fmt: skip
         return self._decorator(fn, add, name, after)
 

@@ -117,6 +117,11 @@ class _Compiler:
             longest[v] = behind + (takes if isinstance(takes, int | float) else 0.0)
         return longest
 
+    def _cancels(self, v: int) -> bool:
+        """Whether a node goes on without the others, and they are cancelled."""
+        node = self.workflow.nodes[self.flow.names[v]]
+        return node.join == "first" and node.cancel and len(self.ins[v]) > 1
+
     def _losers(self, join: int) -> tuple[int, ...]:
         """Number the nodes all of whose ways lead into *join*: they lose when it has run."""
         inside = {join}
@@ -155,7 +160,7 @@ class _Compiler:
             ),
             level=self.levels[v],
             remaining=self.remaining[v],
-            losers=self._losers(v) if node.join == "first" and len(self.ins[v]) > 1 else (),
+            losers=self._losers(v) if self._cancels(v) else (),
             cycle=self.cycle[v],
             handler=self._handler(node, outs),
             bool_verdict=node.router is None

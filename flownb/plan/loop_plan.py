@@ -74,8 +74,8 @@ class PlanNode:
     because a join behind it counts its in-edges; `shares`: its payload may be another
     node's too; `level`: the longest way from the producer, in edges; `remaining`: that to
     an end, in declared seconds; `losers`: who does not start any more once a join="first"
-    has run; `cycle`: the number of the cycle it is in, -1 if in none; `handler`: the node
-    behind it that takes over when it fails, -1 if none does.
+    that cancels has run; `cycle`: the number of the cycle it is in, -1 if in none; `handler`: the
+    node behind it that takes over when it fails, -1 if none does.
     """
 
     index: int

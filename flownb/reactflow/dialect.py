@@ -90,6 +90,7 @@ class _Class(_Drawn):
     keep: int | None = _of("last outputs kept", 1, ge=0)
     limit: LimitDoc | int | None = _of("calls at once, starts a second")
     join: Join = _of("with several edges in, what it waits for", "all")
+    cancel: bool = _of("what join=first leaves behind is cancelled", default=True)
 
 
 class _Called(_Class):
@@ -116,6 +117,7 @@ class _Worker(_Called):
     on_error: str | ToolRef | None = _of("what happens to an item that failed here")
     over: str | ToolRef | None = _of("a key of the state, called for each element")
     into: str | None = _of("the key that the results go to")
+    more: str | None = _of("a registered function: further elements, of what a call gave")
     max_iterations: int | None = _of("how often it may run in a cycle", ge=1)
 
 

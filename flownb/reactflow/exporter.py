@@ -251,8 +251,9 @@ class _Exporter:
 _OPTIONS: Final = frozenset(
     {
         "function", "class", "settings", "condition", "placeholder", "items", "range", "every",
-        "takes", "fake", "fail", "retry", "timeout", "on_error", "join", "limit", "config", "keep",
-        "description", "over", "into", "max_iterations", "cache", "router", "queue", "blocking",
+        "takes", "fake", "fail", "retry", "timeout", "on_error", "join", "cancel", "limit",
+        "config", "keep", "description", "over", "into", "more", "max_iterations", "cache",
+        "router", "queue", "blocking",
         "mode", "maxlen", "when_full", "model", "external", "prefetch", "ack",
         "visibility_timeout", "max_deliveries", "pool", "await_policy", "start_rule",
         "max_in_flight", "restart", "transactional", "checkpoint", "persistence_interval",

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from flownb.model.policies import Limit
     from flownb.model.workflow import Workflow
 
-_CALLED: tuple[str, ...] = ("fake", "takes", "fail", "on_error", "over", "cache")
+_CALLED: tuple[str, ...] = ("fake", "takes", "fail", "on_error", "over", "more", "cache")
 
 
 def redraw(

@@ -17,15 +17,20 @@ if TYPE_CHECKING:
     from flownb.model.edges import Edge
     from flownb.validate.problems import Subject
 
-_ONCE: Final = ("over", "into", "max_iterations")
+_ONCE: Final = ("over", "into", "more", "max_iterations")
 _BOTH: Final = 2
 
 
 def one_shot_options(subject: Subject) -> Iterator[Problem]:
     """Find options of one-shot runs in a graph of loops, and handlers that nothing leads to."""
     for node in subject.workflow.nodes.values():
-        if subject.producers and (node.over or node.into or node.max_iterations):
-            given = next(o for o in _ONCE if getattr(node, o) is not None)
+        given = next((o for o in _ONCE if getattr(node, o) is not None), "")
+        if node.more is not None and node.over is None:
+            yield error(
+                f"node {node.name!r}: more= adds to the elements of over=: say that, too",
+                (node.name,),
+            )
+        elif subject.producers and given:
             yield error(
                 f"node {node.name!r}: {given}= is for graphs without a producer, which run"
                 " once; leave it out",
@@ -115,11 +120,13 @@ def _closed(subject: Subject) -> Iterator[Problem]:
                 names,
             )
         for name in names:
-            join = subject.workflow.nodes[name].join
-            if join != "all" and len(subject.ins[name]) > 1:
+            node = subject.workflow.nodes[name]
+            resets = node.join == "first" and not node.cancel
+            if node.join != "all" and len(subject.ins[name]) > 1 and not resets:
                 yield error(
-                    f"node {name!r}: join={join!r} has no meaning in a cycle, where a join waits"
-                    " for what its pass can bring; use join='all'",
+                    f"node {name!r}: join={node.join!r} has no meaning in a cycle, where a join"
+                    " waits for what its pass can bring; use join='all', or join='first' with"
+                    " cancel=False",
                     (name,),
                 )
 

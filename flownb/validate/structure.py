@@ -270,9 +270,14 @@ def _labels(node: Node, labelled: list[Edge], whens: list[Edge]) -> Iterator[Pro
 
 
 def joins(subject: Subject) -> Iterator[Problem]:
-    """Find `join=` that can never fire, or says nothing."""
+    """Find `join=` that can never fire, or says nothing, and `cancel=` without its join."""
     for node in subject.workflow.nodes.values():
         join = node.join
+        if not node.cancel and join != "first":
+            yield error(
+                f"node {node.name!r}: cancel=False is for join='first'; add that, or leave it out",
+                (node.name,),
+            )
         if join == "all":
             continue
         edges = subject.ins[node.name]

@@ -9,10 +9,11 @@ import time
 
 import pytest
 
-from flownb import Graph, Limit, Retry
+from flownb import Graph, GraphError, Limit, Retry
 from flownb.model.nodes import NonBlockingNode
 from tests.support.lab import boom, calls, seen, times
 from tests.support.live import live, until
+from tests.support.oracle import POLICIES
 from tests.support.oracle_rules import losers
 
 
@@ -522,3 +523,29 @@ async def test_live_an_abandoned_loser_gives_its_limit_back_when_its_thread_ends
     assert begun == [0, 1]
     assert orch.outputs("j") == [0, "a"]
     await orch.stop()
+
+
+# -- first, with the others left alone -------------------------------------------
+
+
+def test_what_first_leaves_behind_works_on_if_it_is_not_cancelled():
+    got = []
+    graph = race(*ABC, got=got, await_policy="all").add_node(
+        "j", seen(got), join="first", cancel=False, takes=1
+    )
+    sim = graph.simulate(until=99)
+    assert got == ["b"]
+    assert calls(sim, "j") == [(1, 2)]
+    assert (calls(sim, "a"), calls(sim, "c")) == ([(0, 3)], [(0, 5)])
+    assert times(sim, "settled") == sim.releases("p") == [5]
+
+
+def test_the_explanation_of_a_first_that_cancels_nobody_is_the_simulated_one():
+    for policy in POLICIES:
+        graph = race(*ABC, await_policy=policy).add_node("j", join="first", cancel=False, takes=1)
+        assert graph.explain().release("p") == graph.simulate(until=99).releases("p")[0], policy
+
+
+def test_cancel_is_refused_where_nothing_is_cancelled():
+    with pytest.raises(GraphError, match="'j': cancel=False is for join='first'"):
+        race(*ABC).add_node("j", join="all", cancel=False).simulate(until=99)

@@ -55,8 +55,8 @@ ERRORS: Final[Mapping[str, type[BaseException]]] = MappingProxyType(
     }
 )
 _NODE_PLAIN: Final = (
-    "every", "timeout", "join", "config", "keep", "description", "into", "max_iterations",
-    "router",
+    "every", "timeout", "join", "cancel", "config", "keep", "description", "into",
+    "max_iterations", "router",
 )  # fmt: skip
 
 
@@ -137,6 +137,7 @@ class _Reader:
         options["fake"] = self._tool(doc.fake, f"{where}, fake")
         options["on_error"] = self._or_tool(doc.on_error, f"{where}, on_error")
         options["over"] = self._or_tool(doc.over, f"{where}, over")
+        options["more"] = self._tool(doc.more, f"{where}, more")
         options["cache"] = self._or_tool(doc.cache, f"{where}, cache")
         options["retry"] = self._retries(doc.retry, where)
         options["limit"] = self._shared(doc.limit)

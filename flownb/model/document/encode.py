@@ -46,8 +46,8 @@ if TYPE_CHECKING:
 D = TypeVar("D", bound=BaseModel)
 _NUMBERS: Final = (int, float)
 _NODE_PLAIN: Final = (
-    "every", "timeout", "join", "config", "keep", "description", "into", "max_iterations",
-    "router",
+    "every", "timeout", "join", "cancel", "config", "keep", "description", "into",
+    "max_iterations", "router",
 )  # fmt: skip
 _RANGE_END: Final = 2**63
 
@@ -114,6 +114,7 @@ class _Writer:
             "retry": self._retry,
             "on_error": self._word_or_tool,
             "over": self._word_or_tool,
+            "more": self._name,
             "cache": self._number_or_tool,
             "limit": self._limit_number,
             "queue": self._queue,

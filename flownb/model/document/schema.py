@@ -144,6 +144,7 @@ class NodeDoc(_Doc):
     timeout: float | None = None
     on_error: str | ToolRef | None = None
     join: Join = "all"
+    cancel: bool = True
     limit: int | None = None
     config: JsonValue = None
     keep: int | None = 1
@@ -152,6 +153,7 @@ class NodeDoc(_Doc):
     reader: ReaderDoc | None = None
     over: str | ToolRef | None = None
     into: str | None = None
+    more: str | None = None
     max_iterations: int | None = None
     cache: bool | int | ToolRef = False
     router: str | None = None

@@ -224,3 +224,24 @@ def test_a_description_of_a_cyclic_graph_builds_the_same_graph() -> None:
     assert again.to_dict(tools=tools) == graph.to_dict(tools=tools)
     assert again.entry_points == ["a", "b"]
     assert again.run({"n": 0, "xs": []}).state == {"n": 3, "xs": [], "ys": []}
+
+
+def first_review(*, cancel: bool) -> Graph:
+    """Review again: the first of two reviewers is enough to go on."""
+    graph = review().add_node("start").add_edge("start", "draft")
+    return graph.add_node("sum up", join="first", cancel=cancel, takes=1)
+
+
+def test_a_discriminator_lets_the_others_finish_and_is_reset_in_every_pass() -> None:
+    """It goes on at the first input of each pass; the pass lasts until the slower one has ended."""
+    graph = first_review(cancel=False)
+    once = ["draft", "fast", "slow", "sum up", "again?"]
+    sim = graph.simulate()
+    assert visits(sim) == ["start", *once * 3, "print"]
+    assert [s.start for s in sim.timeline if s.node == "sum up"] == [2, 5, 8]
+    assert sorted(graph.run({}).visited) == sorted(["start", *once * 3, "print"])
+
+
+def test_a_discriminator_that_cancels_is_refused_in_a_cycle() -> None:
+    with pytest.raises(GraphError, match=r"'sum up': join='first' .* join='first' with cancel=F"):
+        first_review(cancel=True).run({})
