@@ -164,8 +164,9 @@ class LoopProxy:
         """Count what was open when its process ended as cancelled: nobody works on it."""
         self.slots.held = 0
         self.open_calls = {}
-        for iteration in list(self._meter.began):
-            self.event("cancelled", self.name, iteration)
+        for iteration, began in list(self._meter.began.items()):
+            if began is not None:
+                self.event("cancelled", self.name, iteration)
             self.event("settled", self.name, iteration)
 
     def conclude(self, error: BaseException | None = None) -> None:
