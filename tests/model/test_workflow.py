@@ -445,7 +445,8 @@ def test_set_loop_has_every_option_in_its_signature():
 def test_set_loop_tells_the_default_of_each_option(option):
     default = getattr(LoopOptions(), option)
     shown = f'"{default}"' if isinstance(default, str) else f"{default or None}"
-    shown = {"transactional": "False", "persistence_interval": "1"}.get(option, shown)
+    shown = f"{default}" if isinstance(default, bool) else shown
+    shown = "1" if option == "persistence_interval" else shown
     text = " ".join(inspect.getdoc(Workflow.set_loop).split())
     assert re.search(rf"\*{option}\* {re.escape(shown)}[:;,]", text)
 

@@ -131,7 +131,10 @@ class DaskHost(Host):
         future = self._submit(origin)
         beside = [asyncio.create_task(self._speak()), asyncio.create_task(self._watch())]
         try:
-            return await self._listen(up, future)
+            error = await self._listen(up, future)
+            if self._uid and not self.manager.has_reported_end:
+                self.manager.cut_off(None)
+            return error
         finally:
             for task in beside:
                 task.cancel()
@@ -251,7 +254,6 @@ class DaskHost(Host):
             await asyncio.sleep(PAUSE)
 
     def _gone(self) -> RunError:
-        self.manager.cut_off(None)
         return self._error(f"its Dask worker {self.worker} is gone")
 
     async def _broken(self, future: Any) -> RunError:

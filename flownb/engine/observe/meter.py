@@ -148,7 +148,7 @@ class Meter:
         self.loop = loop
         self.nodes = {name: NodeMeter(name) for name in nodes}
         self.items = Histogram()
-        self.began: dict[int, float] = {}
+        self.began: dict[int, float | None] = {}  # open items; None: cancelled, of no length
         self.state: LoopState = "created"
         self.counts: Counter[str] = Counter()
         self.seconds = {"work": 0.0, "wait": 0.0, "throttled": 0.0}
@@ -259,7 +259,8 @@ class Meter:
             self.items.add(time - made)
 
     def _on_cancelled(self, event: Fields) -> None:
-        self.began.pop(event[4], None)
+        if event[4] in self.began:
+            self.began[event[4]] = None
 
     def _on_failed(self, event: Fields) -> None:
         meter = self.node(event[3])

@@ -151,21 +151,21 @@ class LoopProxy:
         """Tell what was lost with its process; *noted*: spans and events it had, if known."""
         unsent = None if noted is None else noted - self._noted
         if unsent != 0:
-            count = "an unknown number of" if unsent is None else f"{unsent:,}"
-            self._warn(
-                f"{count} calls, events and log lines were lost: its process had not sent them"
-            )
+            what = "calls, events and log lines were lost: its process had not sent them"
+            self._warn(f"nobody knows how many {what}" if unsent is None else f"{unsent:,} {what}")
             self.event("unsent", data=unsent)
         if open_items := len(self._meter.began):
             again = "; their messages are read again" if self.plan.reads else ""
-            self._warn(f"{open_items:,} items were under way when its process ended{again}")
+            items = "1 item was" if open_items == 1 else f"{open_items:,} items were"
+            self._warn(f"{items} under way when its process ended{again}")
 
     def lose(self) -> None:
         """Count what was open when its process ended as cancelled: nobody works on it."""
         self.slots.held = 0
         self.open_calls = {}
-        for iteration in list(self._meter.began):
-            self.event("cancelled", self.name, iteration)
+        for iteration, began in list(self._meter.began.items()):
+            if began is not None:
+                self.event("cancelled", self.name, iteration)
             self.event("settled", self.name, iteration)
 
     def conclude(self, error: BaseException | None = None) -> None:

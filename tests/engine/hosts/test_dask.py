@@ -62,6 +62,7 @@ def check(found):
     assert found["alone"] == {
         "said": [none, lost],
         "warned": [none, lost, lost],
+        "told": 2,
         "lost": 0,
         "state": "stopped",
         "restarts": 2,

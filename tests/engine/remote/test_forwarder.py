@@ -95,7 +95,7 @@ MET = (
     "overrun", "tick_failed", "unread", "restarted", "stepped",
 )  # fmt: skip
 stories = st.builds(
-    story, st.integers(1, 20), st.dictionaries(st.integers(0, 19), st.sampled_from(MET))
+    story, st.integers(1, 12), st.dictionaries(st.integers(0, 11), st.sampled_from(MET))
 )
 
 
