@@ -648,7 +648,7 @@ class Importer:
 
     def _merge(self, made: dict[str, Any], said: dict[str, Any], where: str) -> None:
         """Lay a parallel edge over the one that is there: it is one dependency."""
-        if made.get("condition") != said.get("condition"):
+        if made.get("condition") != said.get("condition") and not self.lenient:
             self._problem(f"{where}: a parallel edge has another condition: keep one")
         for key, value in said.items():
             made.setdefault(key, value)

@@ -15,7 +15,6 @@ from flownb.errors import FlowFormatError, did_you_mean
 from flownb.jsonable import step
 
 _LEVELS: Final = 3
-_LOOKED_AT: Final = 20_000  # values; a wrapper is small, what is in the drawing is not looked at
 _SHOWN: Final = 12
 Step = int | str
 
@@ -97,15 +96,13 @@ def _at(document: Any, way: Sequence[Step]) -> Any:
 def _ways(document: Any) -> Iterator[tuple[Step, ...]]:
     """Look level by level; what stands inside a drawing is a part of it."""
     level: list[tuple[tuple[Step, ...], Any]] = [((), document)]
-    left = _LOOKED_AT
     for depth in range(_LEVELS + 1):
         below: list[tuple[tuple[Step, ...], Any]] = []
         for way, value in level:
             if _is_flow(value):
                 yield way
-            elif depth < _LEVELS and left > 0 and isinstance(value, (dict, list)):
+            elif depth < _LEVELS and isinstance(value, (dict, list)):
                 parts = value.items() if isinstance(value, dict) else enumerate(value)
-                left -= len(value)
                 below += [((*way, key), v) for key, v in parts if isinstance(v, (dict, list))]
         level = below
 

@@ -20,7 +20,7 @@ from flownb.jsonable import Refused, Walk, step
 
 MAX_BYTES: Final = 5_000_000
 MAX_DEPTH: Final = 64
-_MAX_VALUES: Final = 500_000  # 5 MB hold more only if they are nothing but empty lists
+_MAX_VALUES: Final = 1_000_000
 _MAX_DIGITS: Final = 300
 _MAX_BITS: Final = 1_000
 _SHOWN: Final = 120  # characters of a place
@@ -231,7 +231,7 @@ def _cut(path: str) -> str:
 # -- YAML ----------------------------------------------------------------------
 
 _YAML_NUMBER: Final = re.compile(r"[-+]?(\d+)")
-_YAML_FLOAT: Final = re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?")
+_YAML_FLOAT: Final = re.compile(r"[-+]?(\.\d+|\d+\.\d*)([eE][-+]?\d+)?")
 _YAML_WORDS: Final = {
     "": None, "~": None, "null": None, "Null": None, "NULL": None,
     "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
@@ -349,7 +349,7 @@ class _Tree:
 
 
 def _scalar(event: Any) -> Any:
-    """Read a scalar as JSON's types know it (YAML's core schema, without octal and dates)."""
+    """Read a scalar as JSON's types know it (1e3 is a text, as PyYAML writes it; so is a date)."""
     text = event.value
     if event.style not in {None, ""}:
         return text  # it is quoted

@@ -13,7 +13,6 @@ from flownb.model.policies import OTHERWISE
 BUILT_IN: Final = ("default", "input", "output")
 """The types that React Flow draws by itself: they say nothing of what a node does."""
 _KINDS: Final[Mapping[str, Kind]] = {kind.replace("_", ""): kind for kind in KINDS} | {
-    "async": "non_blocking", "detached": "non_blocking", "reader": "queue_reader",
     "condition": "if", "ifelse": "if",
 }  # fmt: skip
 _FOREIGN_IFS: Final = {  # n8n, Dify, Flowise

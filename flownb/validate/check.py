@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, get_args
 
 from flownb.errors import GraphError
 from flownb.validate.one_shot import beginnings, endless, one_shot_options
-from flownb.validate.options import cached, functions, loop_options
+from flownb.validate.options import cached, functions, loop_options, placeholders
 from flownb.validate.picklable import picklable
 from flownb.validate.problems import Level, Problem, Subject
 from flownb.validate.queues import disagreements, locking_rings, loose_ends, models, queue_edges
@@ -46,6 +46,7 @@ _CHECKS: Final[tuple[Callable[[Subject], Iterator[Problem]], ...]] = (
     joins,
     nesting,
     functions,
+    placeholders,
     cached,
     loop_options,
     queue_edges,

@@ -14,10 +14,11 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final
 
 from flownb.errors import GraphError, did_you_mean
+from flownb.model.conditions import Placeholder
 from flownb.model.nodes import BaseNode, read_once
 from flownb.plan.await_sets import Flow, reach
 from flownb.plan.reads import Reads
-from flownb.validate.problems import Problem, error, hint, warning
+from flownb.validate.problems import Problem, error, hint, listed, warning
 
 if TYPE_CHECKING:
     from flownb.model.nodes import Node
@@ -97,6 +98,20 @@ def functions(subject: Subject) -> Iterator[Problem]:
         if edge.condition is not None and not _takes(edge.condition, 1):
             text = f"condition {_named(edge.condition)} cannot take the payload"
             yield error(f"edge {edge}: {text}; write it as fn(payload)", (), (edge,))
+
+
+def placeholders(subject: Subject) -> Iterator[Problem]:
+    """Find nodes whose function is missing."""
+    nodes = subject.workflow.nodes.values()
+    missing = {n.name: n.fn.type for n in nodes if isinstance(n.fn, Placeholder)}
+    if missing:
+        names = listed(list(missing))
+        types = listed(list(dict.fromkeys(missing.values())))
+        yield warning(
+            f"{'node' if len(missing) == 1 else 'nodes'} {names}: placeholders, for {types}:"
+            " add_node() with the same name and a function fills one in",
+            list(missing),
+        )
 
 
 def cached(subject: Subject) -> Iterator[Problem]:

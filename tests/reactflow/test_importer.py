@@ -226,10 +226,21 @@ def test_a_placeholder_keeps_the_graph_and_refuses_to_run():
     assert graph.nodes["a"].fn == Placeholder("agent")
     assert graph.nodes["a"].description == "Ask"
     assert "b" in graph.draw()
+    (problem,) = graph.validate()
+    assert problem.level == "warning"
+    assert str(problem).startswith("nodes 'a' and 'b': placeholders, for 'agent' and 'prompt'")
     with pytest.raises(Exception, match="placeholder for 'agent'"):
         graph.run({})
     graph.add_node("a", check).add_node("b", check)
+    assert graph.validate() == ()
     assert graph.run({"x": 1}).state == {"x": 1}
+
+
+def test_a_node_that_only_looks_like_ours_is_a_placeholder():
+    nodes = [node("a", "queue", data={"maxlen": "many"}), node("b", "reader")]
+    graph = lenient({"nodes": nodes, "edges": []})
+    assert {one.fn for one in graph.nodes.values()} == {Placeholder("queue"), Placeholder("reader")}
+    assert "node 'a', maxlen: " in graph.drawing.warnings[0]
 
 
 def test_an_unknown_function_is_a_problem_or_a_placeholder():
