@@ -528,7 +528,7 @@ export function canvas(el, store) {
     const passes = event.key === "Tab" || (event.key === "Enter" && (event.shiftKey || ctrl)) || (ctrl && event.key.toLowerCase() === "s");
     if (passes) return;
     if (!ctrl && !event.altKey) event.stopPropagation(); // else JupyterLab takes it for one of its own
-    if (inField || !middle.contains(event.target)) return;
+    if (inField || (event.target.closest("button") && [" ", "Enter"].includes(event.key))) return;
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     if (event.key.startsWith("Arrow")) arrow(event);
     else if (ctrl && WITH_CTRL[key]) {
