@@ -52,6 +52,15 @@ def read_places(graph: Topology) -> tuple[dict[str, Spot], dict[str, Frame]]:
     return places, frames
 
 
+def read_labels(graph: Topology) -> dict[str, str]:
+    """Give what the boxes of a drawing say, by the name of the node, where it is another word."""
+    if graph.drawing is None:
+        return {}
+    raw = {str(node["id"]): node for node in graph.drawing.place.flow["nodes"]}
+    labels = {n: _label(raw[i]) for n, i in graph.drawing.ids.items() if i in raw}
+    return {name: label for name, label in labels.items() if label != name}
+
+
 def write_places(nodes: list[Any], graph: Topology, id_of: Callable[[str], str]) -> None:
     """Write places and frames of a graph into drawn nodes; *id_of* gives the id of a name."""
     if not graph._places and not graph._frames:

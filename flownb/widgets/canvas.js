@@ -131,11 +131,11 @@ export function canvas(el, store) {
 
   function geometry() {
     bends = true;
-    map.draw(store.scene.nodes.map((node) => ({ type: node.type, box: drawn.boxes.get(node.id) })));
+    map.draw(store.scene.nodes.filter((node) => drawn.isSeen(node.id)).map((node) => ({ type: node.type, box: drawn.boxes.get(node.id) })));
   }
   function bounds() {
     const frames = [...drawn.rims.values()].filter((one) => one.ids.length).map((one) => one.box);
-    return around([...drawn.boxes.values(), ...frames]);
+    return around([...[...drawn.boxes].filter(([id]) => drawn.isSeen(id)).map(([, box]) => box), ...frames]);
   }
   function fit() {
     place.show(bounds());
@@ -257,7 +257,7 @@ export function canvas(el, store) {
     const loops = Object.entries(store.state).filter(([key]) => key.startsWith("loop ")).map(([, value]) => value);
     const states = run ? run.states : [];
     const lives = run && !run.over;
-    waits.hidden = !run;
+    waits.hidden = !lives;
     runs.run.hidden = Boolean(lives);
     runs.run.disabled = store.scene.problems.some((p) => p.level === "error") || !store.scene.loops.length;
     runs.pause.hidden = !states.some((state) => state === "running" || state === "starting");
@@ -358,6 +358,10 @@ export function canvas(el, store) {
       const one = drawn.rims.get(id);
       if (one.loop) choose([], null, false, one.loop);
       else choose(one.ids, null);
+    },
+    fold: (id) => {
+      const found = store.scene.frames.find((one) => one.id === id);
+      if (found) send("set_group", { group: id, folded: !found.folded });
     },
     dragging: (node, edge) => {
       if (node !== undefined && chosen.size === 1) drawn.raise(node);
@@ -528,7 +532,7 @@ export function canvas(el, store) {
     const passes = event.key === "Tab" || (event.key === "Enter" && (event.shiftKey || ctrl)) || (ctrl && event.key.toLowerCase() === "s");
     if (passes) return;
     if (!ctrl && !event.altKey) event.stopPropagation(); // else JupyterLab takes it for one of its own
-    if (inField || !middle.contains(event.target)) return;
+    if (inField || (event.target.closest("button") && [" ", "Enter"].includes(event.key))) return;
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     if (event.key.startsWith("Arrow")) arrow(event);
     else if (ctrl && WITH_CTRL[key]) {

@@ -23,6 +23,7 @@ from flownb.notebook.graph.thumbnail import image, thumbnail
 from flownb.notebook.picture.text import brief, clean, shorten
 from flownb.notebook.repr import page
 from flownb.reactflow.exporter import to_react_flow
+from flownb.reactflow.hand_places import read_labels
 from flownb.reactflow.redraw import own_tools
 from flownb.validate.check import validate
 from flownb.widgets.canvas_document import CanvasDocument, Piece, document_of
@@ -101,13 +102,13 @@ class Canvas(Part):
 
     def scene(self) -> dict[str, Any]:
         """Give the graph as React Flow's nodes and edges, and what is to be said of them."""
-        facts, drawing = Captions(self._graph), self._drawing
+        facts, drawing, labels = Captions(self._graph), self._drawing, read_labels(self._graph)
         names = facts.names
         problems = validate(self._graph)
         return {
             "name": brief(self._graph.name),
             "heard": dict(self._heard),
-            "nodes": [self._node(facts, name) for name in names],
+            "nodes": [self._node(facts, name, labels.get(name, "")) for name in names],
             "edges": self._edges(facts),
             "loops": [
                 {
@@ -136,8 +137,8 @@ class Canvas(Part):
             "redo": drawing.undone,
         }
 
-    def _node(self, facts: Captions, name: str) -> dict[str, Any]:
-        kind, (wide, high) = facts.kind(name), box_size(facts, name, live=True)
+    def _node(self, facts: Captions, name: str, label: str) -> dict[str, Any]:
+        kind, (wide, high) = facts.kind(name), box_size(facts, name, live=True, label=label)
         x, y = self._drawing.places[name]
         node = self._graph.nodes.get(name)
         held = facts.holding[facts.index[name]]
@@ -148,7 +149,7 @@ class Canvas(Part):
             "width": wide,
             "height": high,
             "data": {
-                "label": shorten(name, _ROOM, 13),
+                "label": shorten(label or name, _ROOM, 13),
                 "word": facts.word(name),
                 "badge": facts.badge(name),
                 **({"held": True} if held else {}),

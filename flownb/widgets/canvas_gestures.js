@@ -105,7 +105,7 @@ export function gestures(place, drawn, on) {
   }
 
   function under(_, at, from, backwards) {
-    return nearest(drawn.boxes, at, SNAP / place.at().k, (id) => id !== from && (backwards || on.may(id)));
+    return nearest(drawn.boxes, at, SNAP / place.at().k, (id) => id !== from && drawn.isSeen(id) && (backwards || on.may(id)));
   }
 
   /** Name the edge that a single node is held over. */
@@ -144,12 +144,13 @@ export function gestures(place, drawn, on) {
       else on.choose([], null);
     } else if (was.does === "lasso") {
       const box = between(was.at, at);
-      const inside = [...drawn.boxes].filter(([, one]) => meets(one, box)).map(([id]) => id);
+      const inside = [...drawn.boxes].filter(([id, one]) => drawn.isSeen(id) && meets(one, box)).map(([id]) => id);
       on.choose(was.moved ? inside : [], null, was.more);
     } else if (was.does === "move" && was.moved) {
       on.drop(was.now, was.node, was.node && was.now.size === 1 ? edgeUnder(was.node) : null, frameAt(at, was.node));
     } else if (was.does === "move") {
-      if (was.frame) on.chooseFrame(was.frame);
+      if (was.frame && isSecond(was.frame)) on.fold(was.frame);
+      else if (was.frame) on.chooseFrame(was.frame);
       else if (isSecond(was.node)) on.open(was.node);
       else on.release(was.node);
     } else if (was.does === "pull" && was.moved) {

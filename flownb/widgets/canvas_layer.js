@@ -5,6 +5,7 @@ import { curve, framed, into, outline, outOf, rim } from "./canvas_shapes.js";
 
 const LETTER = 6.6; // pixels of an 11 pixel letter
 const SIDE = { "queue-reader": 4, queue: -4 }; // how far the middle is off the middle
+const FOLDED = 30; // pixels: how high a folded frame is
 const FREE = 40; // pixels that a chip may stand out on both sides
 
 /**
@@ -19,6 +20,7 @@ export function layer(world) {
   const rims = new Map(); // id -> {group, ids, title}
   let ends = new Map(); // node id -> ids of its edges
   let held = new Map(); // node id -> ids of its frames
+  let folded = new Map(); // node id -> the id of the frame that is folded over it
 
   /** Draw a scene; *places* are where the hand has just put nodes. */
   function draw(scene, places) {
@@ -26,17 +28,25 @@ export function layer(world) {
       gone.group.remove();
       boxes.delete(id);
     });
-    ends = new Map(scene.nodes.map((node) => [node.id, []]));
-    for (const edge of scene.edges) for (const end of [edge.source, edge.target]) ends.get(end)?.push(edge.id);
-    sync(edges, scene.edges.filter((e) => boxes.has(e.source) && boxes.has(e.target)), (edge) => edge.id, drawEdge, (gone) => gone.group.remove());
     const made = [
       ...scene.loops.map((loop) => ({ id: `loop ${loop.names.join(" ")}`, title: loop.title, nodes: loop.nodes, loop: loop.names[0], more: 0 })),
-      ...scene.frames.map((frame) => ({ id: frame.id, title: frame.label, nodes: frame.nodes, frame: frame.id, more: -6 })),
+      ...scene.frames.map((frame) => ({ id: frame.id, title: frame.label, nodes: frame.nodes, frame: frame.id, more: -6, folded: frame.folded })),
     ];
+    folded = new Map(scene.frames.filter((one) => one.folded).flatMap((one) => one.nodes.map((id) => [id, one.id])));
+    for (const [id, { group }] of shown) attr(group, "display", folded.has(id) ? "none" : null);
     held = new Map();
     for (const one of made) for (const id of one.nodes) held.set(id, [...(held.get(id) ?? []), one.id]);
     sync(rims, made, (one) => one.id, drawFrame, (gone) => gone.group.remove());
+    for (const one of inOrder([...rims.values()])) surround(one);
+    ends = new Map(scene.nodes.map((node) => [node.id, []]));
+    for (const edge of scene.edges) for (const end of [edge.source, edge.target]) ends.get(end)?.push(edge.id);
+    sync(edges, scene.edges.filter((e) => boxes.has(e.source) && boxes.has(e.target)), (edge) => edge.id, drawEdge, (gone) => gone.group.remove());
   }
+
+  /** Frames that are folded first: others are measured by them. */
+  const inOrder = (list) => list.sort((a, b) => Number(Boolean(b.frame)) - Number(Boolean(a.frame)));
+  /** Give where a node is seen: its own box, or that of the frame which is folded over it. */
+  const seenAt = (id) => (folded.has(id) ? rims.get(folded.get(id)).box : boxes.get(id));
 
   function drawNode(node, old, places) {
     const at = places.get(node.id) ?? node.position;
@@ -111,7 +121,9 @@ export function layer(world) {
   }
 
   function lead(one) {
-    const [a, b] = [boxes.get(one.edge.source), boxes.get(one.edge.target)];
+    const { source, target } = one.edge;
+    const [a, b] = [seenAt(source), seenAt(target)];
+    attr(one.group, "display", folded.has(source) && folded.get(source) === folded.get(target) ? "none" : null);
     if (!a || !b) return;
     const { line, head, middle } = curve(outOf(a), into(b));
     attr(one.room, "d", line);
@@ -131,17 +143,19 @@ export function layer(world) {
       frames.append(kept.group);
     }
     attr(kept.group, "data-frame", one.id);
-    Object.assign(kept, { ids: one.nodes, loop: one.loop, frame: one.frame, more: one.more });
-    kept.wide = one.title.length * LETTER + (one.loop ? 190 : 20);
-    text(kept.title, one.title);
-    surround(kept);
+    Object.assign(kept, { ids: one.nodes, loop: one.loop, frame: one.frame, more: one.more, folded: one.folded });
+    kept.wide = one.title.length * LETTER + (one.loop ? 190 : 70);
+    text(kept.title, one.frame ? `${one.folded ? "▸" : "▾"} ${one.title}` : one.title);
+    if (one.frame) text(kept.status, one.folded ? `${one.nodes.length} nodes` : "");
+    kept.group.classList.toggle("flownb-folded", Boolean(one.folded));
     return kept;
   }
 
   function surround(one) {
-    const inside = one.ids.map((id) => boxes.get(id)).filter(Boolean);
+    const inside = one.ids.map((id) => (one.frame ? boxes.get(id) : seenAt(id))).filter(Boolean);
     attr(one.group, "display", inside.length ? null : "none");
     one.box = framed(inside, one.wide, one.more);
+    if (one.folded) one.box = { ...one.box, width: one.wide + 28, height: FOLDED };
     const { x, y, width, height } = one.box;
     for (const [name, value] of Object.entries({ x, y, width, height })) attr(one.body, name, value.toFixed(1));
     for (const [name, value] of Object.entries({ x, y, width })) attr(one.bar, name, value.toFixed(1));
@@ -162,8 +176,8 @@ export function layer(world) {
       for (const edge of ends.get(id) ?? []) touched.add(edge);
       for (const frame of held.get(id) ?? []) around.add(frame);
     }
+    for (const one of inOrder([...around].map((id) => rims.get(id)))) surround(one);
     for (const id of touched) if (edges.has(id)) lead(edges.get(id));
-    for (const id of around) surround(rims.get(id));
   }
 
   /** Draw the line that is being pulled; null: there is none. */
@@ -197,7 +211,7 @@ export function layer(world) {
     one.chip.show(now, gauge);
   }
 
-  return { draw, move, pull, lasso, stand, warn, raise, boxes, shown, edges, rims };
+  return { draw, move, pull, lasso, stand, warn, raise, isSeen: (id) => !folded.has(id), boxes, shown, edges, rims };
 }
 
 /** Keep a map of what is drawn in step with a list: make, change, remove. */

@@ -84,7 +84,7 @@ export function optionForm(set) {
         field = next;
         complain(words);
         place.classList.toggle("flownb-changed", JSON.stringify(next.value) !== JSON.stringify(next.default));
-        if (given.getRootNode().activeElement === given || inCode(next.value)) return;
+        if (words || given.getRootNode().activeElement === given || inCode(next.value)) return; // what was typed stays, to be mended
         if (next.type === "flag") given.checked = Boolean(next.value);
         else given.value = next.type === "choice" ? String(next.value) : written(next, next.value);
       },
@@ -112,6 +112,6 @@ export function optionForm(set) {
 }
 
 function placeholder(field) {
-  if (field.name === "fn") return "passes its payload on";
+  if (field.name === "fn") return "passes on";
   return field.default === null || field.default === undefined || field.default === "" ? "–" : written(field, field.default);
 }

@@ -6,6 +6,7 @@ from copy import deepcopy
 
 from flownb import Graph
 from flownb.reactflow.hand_places import read_places
+from flownb.widgets.canvas import Canvas
 from flownb.widgets.canvas_document import document_of
 
 
@@ -78,3 +79,15 @@ def test_a_graph_that_was_never_a_drawing_takes_its_places_along():
     again = Graph.from_react_flow(graph.to_react_flow())
     assert document_of(again).places == {"a": (-70, 33), "b": (250, 40)}
     assert document_of(again).frames["group-1"].members == ("a", "b")
+
+
+def test_the_canvas_says_what_the_drawing_said_and_the_drawing_comes_back():
+    flow = drawn()
+    flow["nodes"][1]["data"]["label"] = "Read the days of a year"
+    graph = Graph.from_react_flow(flow)
+    canvas = Canvas(graph)
+    labels = {node["id"]: node["data"]["label"] for node in canvas.scene()["nodes"]}
+    assert labels == {"days": "Read the days of a year", "check": "check", "rank": "rank"}
+    again = Graph.from_react_flow(canvas.json())
+    assert again.to_dict() == graph.to_dict()
+    assert Canvas(again).scene()["nodes"] == canvas.scene()["nodes"]

@@ -271,3 +271,43 @@ def test_two_views_and_a_reloaded_page_show_the_same_drawing(
     again.locator("[aria-label='undo delete check']").wait_for(state="detached")
     assert again.locator(".flownb-node").evaluate_all(places) == moved
     assert errors == []
+
+
+def test_fingers_move_link_zoom_and_add(
+    browser: Any, lab: Callable[..., str], tmp_path: Path
+) -> None:
+    context = browser.new_context(viewport={"width": 1200, "height": 1400}, has_touch=True)
+    page = context.new_page()
+    errors = opened(page, lab(written(tmp_path / "touch.ipynb", DRAWN, "graph.edit()")))
+    run_cell(page, 0)
+    run_cell(page, 1, ".flownb-node")
+    session = context.new_cdp_session(page)
+
+    def touch(kind: str, *points: tuple[float, float]) -> None:
+        fingers = [{"x": x, "y": y, "id": i} for i, (x, y) in enumerate(points)]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": fingers})
+
+    def swipe(a: tuple[float, float], b: tuple[float, float]) -> None:
+        touch("touchStart", a)
+        for i in range(1, 9):
+            touch("touchMove", (a[0] + (b[0] - a[0]) * i / 8, a[1] + (b[1] - a[1]) * i / 8))
+        touch("touchEnd")
+
+    x, y = body(page, "check")
+    swipe((x, y), (x + 30, y + 60))
+    page.wait_for_selector("[aria-label='undo move check']")
+    swipe(port(page, "check"), body(page, "rank"))
+    linked(page, "check -> rank", "days -> check", "days -> rank")
+    at = stage(page)
+    middle_x, low = at["x"] + at["width"] / 2, at["y"] + at["height"] - 50
+    swipe(middle(page.locator("[aria-label='add queue']")), (middle_x, low))
+    node(page, "queue").wait_for()
+    scale = "() => document.querySelector('.flownb-canvas .flownb-world').getCTM().a"
+    before = page.evaluate(scale)
+    touch("touchStart", (middle_x - 30, low), (middle_x + 30, low))
+    for i in range(1, 8):
+        touch("touchMove", (middle_x - 30 - 5 * i, low), (middle_x + 30 + 5 * i, low))
+    touch("touchEnd")
+    assert page.evaluate(scale) > 1.5 * before
+    assert errors == []
+    context.close()

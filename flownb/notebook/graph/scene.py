@@ -179,9 +179,10 @@ def scene(
     )
 
 
-def box_size(facts: Captions, name: str, *, live: bool) -> tuple[float, float]:
-    """Say how wide and high the box of a node is: its words fit."""
-    label, word = _texts(facts, name)
+def box_size(facts: Captions, name: str, *, live: bool, label: str = "") -> tuple[float, float]:
+    """Say how wide and high the box of a node is: its words fit. *label*: its name is not shown."""
+    shown, word = _texts(facts, name)
+    label = shorten(label, _ROOM[0], NAME_SIZE) if label else shown
     text = max(width(label, NAME_SIZE), width(word, WORD_SIZE))
     return float(round(max(_WIDTH[live], text + 2 * _SIDE.get(facts.kind(name), 14.0)))), _HEIGHT[
         live
