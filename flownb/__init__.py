@@ -6,6 +6,7 @@ down only, in this order:
     graph, oneshot, testing  the front door: the verbs of a Graph, the pytest plugin
     cli                      the command line
     server/                  How is flownb reached over HTTP?
+    exporters/               How do other tools watch a run?
     widgets/                 How does it move?
     reactflow/               How does a drawing come in, and go out again?
     notebook/                How does an object show itself in a cell?

@@ -69,7 +69,7 @@ class _Graph(click.ParamType):  # type: ignore[type-arg]
             return Path(value)
         if ":" in value:
             return value
-        return self.fail(f"there is no file {value!r}, and module:graph has a colon", param, ctx)
+        return self.fail(f"file {value!r} does not exist; a module's is module:graph", param, ctx)
 
 
 _GRAPH: Final = _Graph()

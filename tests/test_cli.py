@@ -213,8 +213,8 @@ def test_a_graph_is_taken_from_a_module_too(modules, file):
 @pytest.mark.parametrize(
     ("file", "said"),
     [
-        ("nowhere.json", "there is no file 'nowhere.json'"),
-        ("nowhere:graph", "nowhere cannot be imported"),
+        ("nowhere.json", "file 'nowhere.json' does not exist"),
+        ("no_such_module:graph", "no_such_module cannot be imported"),
         ("pipeline_of_test:grpah", "has no graph 'grpah'"),
     ],
 )

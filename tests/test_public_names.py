@@ -54,7 +54,7 @@ OFFERED = {
     """,
     "Orchestrator": """
         apply cancel dag dashboard explain failures is_over live_timeline logs logs_view metrics
-        name outputs pause queues resume snapshot start status step stop swap timeline view wait
+        name on outputs pause queues resume snapshot start status step stop swap timeline view wait
         workflow
     """,
     "Simulation": """

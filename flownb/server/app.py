@@ -16,6 +16,7 @@ from flownb.model.tools import tools as global_tools
 from flownb.server import (
     graph_routes,
     loop_routes,
+    metrics_routes,
     older_routes,
     page_routes,
     problem_details,
@@ -128,7 +129,8 @@ def create_app(
     problem_details.install(app)
     for routes in (
         home, graph_routes.router, run_routes.router, loop_routes.router, queue_routes.router,
-        stream_routes.router, older_routes.router, page_routes.router,
+        stream_routes.router, older_routes.router,
+        page_routes.router, metrics_routes.router,
     ):  # fmt: skip
         app.include_router(routes)
     app.add_middleware(Guard, token=token, caps=caps)

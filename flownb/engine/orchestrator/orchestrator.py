@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from flownb.engine.hosts.host import Host
+    from flownb.engine.orchestrator.notices import Notice, NoticeKind, Notices
     from flownb.model.policies import Control
     from flownb.model.workflow import Source, Workflow
     from flownb.plan.loop_plan import LoopPlan
@@ -104,6 +105,7 @@ class Orchestrator(Answers):
         self._lock = threading.Lock()
         self._launched = self._ending = self._over = False
         self._before: Orchestrator | None = None
+        self._notices: Notices | None = None
         for plan in plans:
             self._live.loop_runs[plan.loop] = LoopRun(self._live, plan, fresh=fresh)
         self._say("info", news)
@@ -405,6 +407,20 @@ class Orchestrator(Answers):
         for loop_run in loop_runs:
             loop_run.raise_error()
         return self.status()
+
+    def on(self, kind: NoticeKind, callback: Callable[[Notice], Any]) -> Callable[[], None]:
+        """Have *callback* called when something needs you, so that you need not look.
+
+        *kind*: "failed" (an item, or a loop), "paused", "queue_full", "behind" (ticks are missed)
+        or "completed". It gets a notice with `.text`, `.loop`, `.node` and, of a failed item,
+        `.data`, in a worker thread: it may take its time. Returns what ends it. "behind" and
+        "queue_full" are told again after 10 s.
+        """
+        from flownb.engine.orchestrator.notices import Notices
+
+        if self._notices is None:
+            self._notices = Notices(self)
+        return self._notices.add(kind, callback)
 
     async def __aenter__(self) -> Self:
         return self
