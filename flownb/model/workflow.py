@@ -38,7 +38,7 @@ from flownb.model.nodes import (
 )
 from flownb.model.parts import Part, check_part, is_other
 from flownb.model.policies import LOOP, UNCHANGED, LoopOptions
-from flownb.model.topology import NodeRef, Topology, entries
+from flownb.model.topology import NodeRef, Topology, edits, entries
 
 if TYPE_CHECKING:
     from flownb.errors import Failure
@@ -107,6 +107,7 @@ class Workflow(Topology):
 
     # -- nodes -----------------------------------------------------------------
 
+    @edits
     def add_producer(
         self,
         name: str | Callable[..., Any] | BaseNode,
@@ -133,6 +134,7 @@ class Workflow(Topology):
             timeout=timeout,
         )  # fmt: skip
 
+    @edits
     def add_node(
         self,
         name: str | Callable[..., Any] | BaseNode,
@@ -197,6 +199,7 @@ class Workflow(Topology):
             max_iterations=max_iterations,
         )  # fmt: skip
 
+    @edits
     def add_if(
         self,
         name: str | Callable[..., Any] | BaseNode,
@@ -216,6 +219,7 @@ class Workflow(Topology):
             predicate = name
         return self._put(name, "if", predicate, takes=takes, fake=fake)
 
+    @edits
     def add_queue(
         self,
         name: str,
@@ -242,6 +246,7 @@ class Workflow(Topology):
         options = QueueOptions(queue, blocking, mode, maxlen, when_full, model, external)
         return self._put(name, "queue", QueueNode(name, queue=options.name), queue=options)
 
+    @edits
     def add_queue_reader(
         self,
         name: str,
@@ -395,6 +400,10 @@ class Workflow(Topology):
             raise GraphError(msg)
 
         def decorate(function: F) -> F:
+            with self.editing:
+                return defined(function)
+
+        def defined(function: F) -> F:
             known = checked_name(name or function, "the decorated function")
             sources = self._refs(after) if after else []
             edges = [Edge(source, known, owner=known) for source in sources]
@@ -429,6 +438,7 @@ class Workflow(Topology):
             self.version += 1
         return self
 
+    @edits
     def remove_node(self, name: NodeRef) -> Self:
         """Remove a node, every edge at it, and the routers behind it.
 
@@ -452,6 +462,7 @@ class Workflow(Topology):
 
     # -- edges -----------------------------------------------------------------
 
+    @edits
     def add_edge(
         self,
         a: NodeRef | Sequence[NodeRef],
@@ -516,6 +527,7 @@ class Workflow(Topology):
         if edge.target == END and END not in self.nodes:
             self._hold(end_node())
 
+    @edits
     def add_conditional_edges(
         self, source: NodeRef, router: Callable[..., Any], targets: Targets = None
     ) -> Self:
@@ -551,6 +563,7 @@ class Workflow(Topology):
         self._replace_owned(name, edges)
         return self
 
+    @edits
     def set_entry_point(self, *names: NodeRef) -> Self:
         """Say where a one-shot run begins, if not at the nodes that nothing leads to.
 
@@ -565,6 +578,7 @@ class Workflow(Topology):
             self.version += 1
         return self
 
+    @edits
     def remove_edge(self, a: NodeRef, b: NodeRef) -> Self:
         """Remove the edge from *a* to *b*; *a* may be `START`.
 
@@ -585,6 +599,7 @@ class Workflow(Topology):
 
     # -- loops and parts -------------------------------------------------------
 
+    @edits
     def set_loop(
         self,
         name: NodeRef,
@@ -649,6 +664,7 @@ class Workflow(Topology):
         """Give the options of one loop, with the defaults filled in."""
         return LoopOptions(**self.options.get(loop, {}))
 
+    @edits
     def include(self, other: Workflow, *, prefix: str = "") -> Self:
         """Copy *other* in as a part: its nodes, edges, loop options, *prefix* before each name.
 
