@@ -69,6 +69,8 @@ if _typing.TYPE_CHECKING:
     from flownb.engine.calls.context import SyncContext as SyncContext
     from flownb.engine.loop.loop_manager import LoopManager as LoopManager
     from flownb.engine.observe.stream import Observer as Observer
+    from flownb.engine.orchestrator.generations import running as running
+    from flownb.engine.orchestrator.generations import stop_all as stop_all
     from flownb.engine.orchestrator.orchestrator import Orchestrator as Orchestrator
     from flownb.engine.orchestrator.requests import Request as Request
     from flownb.engine.simulation.simulate import Simulation as Simulation
@@ -120,6 +122,7 @@ _HOMES: _typing.Final = {
     "flownb.graph": ("Graph",),
     "flownb.notebook.nesting": ("enable_nesting",),
     "flownb.engine.orchestrator.orchestrator": ("Orchestrator",),
+    "flownb.engine.orchestrator.generations": ("running", "stop_all"),
     "flownb.engine.loop.loop_manager": ("LoopManager",),
     "flownb.engine.simulation.simulate": ("Simulation",),
     "flownb.engine.orchestrator.requests": ("Request",),

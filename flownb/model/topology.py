@@ -6,10 +6,12 @@ Nodes and edges are held by name, in the order in which they were first added.
 
 from __future__ import annotations
 
+import functools
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from flownb.errors import GraphError, did_you_mean
 from flownb.model.edges import END
@@ -32,8 +34,46 @@ NodeRef = str | Callable[..., Any] | BaseNode | Node
 Targets = Mapping[Any, NodeRef] | Iterable[NodeRef] | None
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T", bound="Topology")
+
+
+class EditLock:
+    """Lets one thread at a time edit a workflow, or read it whole; a copy has a lock of its own."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def __deepcopy__(self, _: object) -> EditLock:
+        return EditLock()
+
+    def __reduce__(self) -> tuple[type[EditLock], tuple[()]]:
+        return EditLock, ()
+
+
+def edits(verb: Callable[Concatenate[T, P], R]) -> Callable[Concatenate[T, P], R]:
+    """Let a verb of a workflow change it while no other thread edits or reads it whole."""
+
+    @functools.wraps(verb)
+    def locked(self: T, /, *args: P.args, **options: P.kwargs) -> R:
+        with self.editing:
+            return verb(self, *args, **options)
+
+    return locked
+
+
 class Topology:
-    """Nodes, edges and loop options by name; `version` counts the edits."""
+    """Nodes, edges and loop options by name; `version` counts the edits.
+
+    Who reads it whole in another thread than the one that edits it does so `with` its `editing`.
+    """
 
     name: str
     state_model: type | None
@@ -50,6 +90,7 @@ class Topology:
         self._places: dict[str, tuple[float, float]] = {}  # where edit() has put nodes, in pixels
         self._canvas: Any = None  # what edit() can undo
         self._frames: dict[str, Frame] = {}  # what edit() has drawn around some of them, by id
+        self.editing = EditLock()
 
     @property
     def producers(self) -> tuple[str, ...]:

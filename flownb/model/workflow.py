@@ -39,7 +39,7 @@ from flownb.model.nodes import (
 )
 from flownb.model.parts import Part, check_part, is_other
 from flownb.model.policies import LOOP, UNCHANGED, LoopOptions
-from flownb.model.topology import NodeRef, Topology, entries
+from flownb.model.topology import NodeRef, Topology, edits, entries
 
 if TYPE_CHECKING:
     from flownb.errors import Failure
@@ -112,6 +112,7 @@ class Workflow(Topology):
 
     # -- nodes -----------------------------------------------------------------
 
+    @edits
     def add_producer(
         self,
         name: str | Callable[..., Any] | BaseNode,
@@ -138,6 +139,7 @@ class Workflow(Topology):
             timeout=timeout,
         )  # fmt: skip
 
+    @edits
     def add_node(
         self,
         name: str | Callable[..., Any] | BaseNode,
@@ -207,6 +209,7 @@ class Workflow(Topology):
             max_iterations=max_iterations,
         )  # fmt: skip
 
+    @edits
     def add_if(
         self,
         name: str | Callable[..., Any] | BaseNode,
@@ -226,6 +229,7 @@ class Workflow(Topology):
             predicate = name
         return self._put(name, "if", predicate, takes=takes, fake=fake)
 
+    @edits
     def add_queue(
         self,
         name: str,
@@ -259,6 +263,7 @@ class Workflow(Topology):
         )
         return self._put(name, "queue", QueueNode(name, queue=options.name), queue=options)
 
+    @edits
     def add_queue_reader(
         self,
         name: str,
@@ -417,6 +422,10 @@ class Workflow(Topology):
             raise GraphError(msg)
 
         def decorate(function: F) -> F:
+            with self.editing:
+                return defined(function)
+
+        def defined(function: F) -> F:
             known = checked_name(name or function, "the decorated function")
             sources = self._refs(after) if after else []
             edges = [Edge(source, known, owner=known) for source in sources]
@@ -451,6 +460,7 @@ class Workflow(Topology):
             self.version += 1
         return self
 
+    @edits
     def remove_node(self, name: NodeRef) -> Self:
         """Remove a node, every edge at it, and the routers behind it.
 
@@ -515,6 +525,7 @@ class Workflow(Topology):
 
     # -- edges -----------------------------------------------------------------
 
+    @edits
     def add_edge(
         self,
         a: NodeRef | Sequence[NodeRef],
@@ -579,6 +590,7 @@ class Workflow(Topology):
         if edge.target == END and END not in self.nodes:
             self._hold(end_node())
 
+    @edits
     def add_conditional_edges(
         self, source: NodeRef, router: Callable[..., Any], targets: Targets = None
     ) -> Self:
@@ -614,6 +626,7 @@ class Workflow(Topology):
         self._replace_owned(name, edges)
         return self
 
+    @edits
     def set_entry_point(self, *names: NodeRef) -> Self:
         """Say where a one-shot run begins, if not at the nodes that nothing leads to.
 
@@ -628,6 +641,7 @@ class Workflow(Topology):
             self.version += 1
         return self
 
+    @edits
     def remove_edge(self, a: NodeRef, b: NodeRef) -> Self:
         """Remove the edge from *a* to *b*; *a* may be `START`.
 
@@ -648,6 +662,7 @@ class Workflow(Topology):
 
     # -- loops and parts -------------------------------------------------------
 
+    @edits
     def set_loop(
         self,
         name: NodeRef,
@@ -717,6 +732,7 @@ class Workflow(Topology):
         """Give the options of one loop, with the defaults filled in."""
         return LoopOptions(**self.options.get(loop, {}))
 
+    @edits
     def include(self, other: Workflow, *, prefix: str = "") -> Self:
         """Copy *other* in as a part: its nodes, edges, loop options, *prefix* before each name.
 

@@ -114,6 +114,7 @@ class _Local(Host):
         manager.runtime.threads = Threads(manager.name, self._fault, most)
         self.event_loop: asyncio.AbstractEventLoop | None = None
         self._early: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
+        self._lock = threading.Lock()
 
     def command(self, verb: str, *args: Any) -> None:
         """Have a verb carried out on the loop's own event loop, from any thread."""
@@ -121,9 +122,11 @@ class _Local(Host):
 
     def post(self, step: Callable[..., Any], *args: Any) -> None:
         """Have a step taken on the loop's own event loop, from any thread."""
-        if self.event_loop is None:
-            self._early.append((step, args))
-        elif not self.ended.done():
+        with self._lock:
+            if self.event_loop is None:
+                self._early.append((step, args))
+                return
+        if not self.ended.done():
             with contextlib.suppress(RuntimeError):  # it closed in this very moment
                 self.event_loop.call_soon_threadsafe(step, *args)
 
@@ -182,9 +185,11 @@ class ThreadHost(_Local):
 
     def start(self, origin: float) -> None:
         """Start the thread."""
-        self.event_loop = loop = asyncio.new_event_loop()
-        for step, args in self._early:
-            loop.call_soon(step, *args)
+        loop = asyncio.new_event_loop()
+        with self._lock:
+            self.event_loop = loop
+            for step, args in self._early:
+                loop.call_soon(step, *args)
         name = f"flownb loop {self.manager.name}"
         threading.Thread(target=self._main, args=(loop, origin), name=name, daemon=True).start()
 

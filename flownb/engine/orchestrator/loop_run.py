@@ -34,7 +34,7 @@ from flownb.engine.runtime import RealWorld
 from flownb.errors import GraphError, NodeFailed, RunError, StoreError, told
 from flownb.model.tools import tools as global_tools
 from flownb.queues.manager import QueueManager
-from flownb.records.events import ENDED, Event, LogLine
+from flownb.records.events import ENDED, Batch, Event, LogLine
 from flownb.records.metrics import LoopStatus
 
 if TYPE_CHECKING:
@@ -99,8 +99,24 @@ class _Changes:
 
     def on_event(self, event: Event) -> None:
         """Look at the requests again."""
+        if event.kind == "released" and self._requests.counting:
+            self._requests.look()
         if event.kind in {"state", "applied", "stepped"}:
             self._requests.look()
+
+    def on_batch(self, _: Batch) -> None:
+        """Look at them again, if one waits for items."""
+        if self._requests.counting:
+            self._requests.look()
+
+
+@dataclass(slots=True)
+class Next:
+    """What starts behind a loop that ends: a plan, from its checkpoint or *fresh*, maybe paused."""
+
+    plan: LoopPlan
+    fresh: bool = False
+    paused: bool = False
 
 
 class _Absence:
@@ -148,7 +164,8 @@ class LoopRun:
         self.name = plan.loop
         self._live = live
         self._wanted, self.removed, self._steps = plan, False, 0
-        self.next: LoopPlan | None = None  # what starts behind it
+        self.next: Next | None = None
+        self.remark = ""  # what the orchestrator has to say of it
         names = [n.name for n in plan.nodes]
         self.meter, self.history = Meter(plan.loop, names), History()
         self.outputs = Outputs({n.name: n.node.keep for n in plan.nodes})
@@ -160,7 +177,8 @@ class LoopRun:
         ]  # fmt: skip
         self._released = 0  # before this start
         self.supervisor = Supervisor(plan.options.restart)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._launched = False
         self._stopping = self._paused = self._fed_up = self._claiming = False
         self._failed_writers: tuple[str, ...] = ()
         self._timer: threading.Timer | None = None
@@ -248,14 +266,20 @@ class LoopRun:
         """Write a line into the loop's log."""
         self.history.logs.append(LogLine(self._now(), self.name, "", -1, level, text))
 
+    def publish(self, kind: str, data: Any) -> None:
+        """Publish an event of the loop that the orchestrator knows of."""
+        self.manager.stream.event((self._now(), kind, self.name, "", -1, data))
+
     def start(self) -> None:
         """Start the loop where its checkpoint says, unless it was stopped; returns at once."""
-        if self.has_ended:
-            return
+        with self._lock:
+            if self._stopping or self._launched:
+                return
+            self._launched = True
+            self._claiming = self.checkpoint_writer is not None
         if self.checkpoint_writer is None:
-            self.host.start(self._live.origin)
+            self.host.start(self._live.origin)  # what it was told meanwhile, it obeys
             return
-        self._claiming = True
         name = f"flownb claim {self.name}"
         threading.Thread(
             target=self._start_where, args=(self.checkpoint_writer,), name=name, daemon=True
@@ -273,8 +297,9 @@ class LoopRun:
             self._released = self.meter.counts["released"]
             self._claiming = False
             self._set_beginning(self.host, beginning)
-            if not self._stopping:
-                self.host.start(self._live.origin)
+            stopped = self._stopping
+        if not stopped:
+            self.host.start(self._live.origin)
 
     def _kept(self, number: int, attempt: int, trouble: str) -> None:
         """Tell the loop that its checkpoint is in the store."""
@@ -294,15 +319,18 @@ class LoopRun:
                 crashed.life.restarting, crashed.life.may_restart = False, lambda _: False
                 crashed.life.give_up(error)
                 return
-            if self._stopping:
-                self.host.never()
+            if not self._stopping:
+                self._start_in_a_while(crashed.life.reason)
                 return
-            self._remind()
-            life = self.host.manager.life
-            life.state, life.reason = "starting", crashed.life.reason
-            self._timer = threading.Timer(self.supervisor.wait(), self._start_again)
-            self._timer.name, self._timer.daemon = f"flownb restart {self.name}", True
-            self._timer.start()
+        self.host.never()
+
+    def _start_in_a_while(self, reason: str) -> None:
+        self._remind()
+        life = self.host.manager.life
+        life.state, life.reason = "starting", reason
+        self._timer = threading.Timer(self.supervisor.wait(), self._start_again)
+        self._timer.name, self._timer.daemon = f"flownb restart {self.name}", True
+        self._timer.start()
 
     def _remind(self) -> None:
         """Ask of the new attempt what was asked of the one that crashed."""
@@ -331,18 +359,18 @@ class LoopRun:
             if self._timer is None:
                 return
             self._timer = None
-        now, attempt = self._now(), self.supervisor.attempt
-        self.manager.stream.event((now, "restarted", self.name, "", -1, attempt))
+        self.publish("restarted", self.supervisor.attempt)
         self.host.start(self._live.origin)
 
-    def stop(self, grace: float, *, launched: bool) -> None:
-        """Stop the loop, or see to it that it does not start any more."""
+    def stop(self, grace: float) -> None:
+        """Stop the loop, or see to it that it does not start any more; from any thread."""
         with self._lock:
             self._stopping = True
             timer, self._timer = self._timer, None
+            early = timer is not None or not self._launched or self._claiming
         if timer is not None:
             timer.cancel()
-        if timer is not None or not launched or self._claiming:
+        if early:
             self.host.never()
         else:
             self.host.command("stop", grace)
@@ -387,7 +415,7 @@ class LoopRun:
     @property
     def is_ending(self) -> bool:
         """Whether it makes no item any more, and no other attempt follows."""
-        return not self.manager.life.restarting and (self.has_ended or self.state == "stopping")
+        return self._stopping or (not self.manager.life.restarting and self.has_ended)
 
     @property
     def is_stuck(self) -> bool:
@@ -445,7 +473,20 @@ class LoopRun:
         """Say why it is paused, what it waits for, or why it has ended."""
         trouble = "" if self.checkpoint_writer is None else self.checkpoint_writer.problem
         known = self.manager.life.reason or self._away() or self._held() or self._why()
-        return known or trouble or self._cut_off()
+        return known or trouble or self._cut_off() or self.remark or self._waits_for_writers()
+
+    def _waits_for_writers(self) -> str:
+        """Say that who feeds it was stopped, so it waits until they start again."""
+        if self.state != "running" or self.manager.plan.reads is None:
+            return ""
+        loop_runs = self._live.loop_runs
+        feeders = self._live.links.feeders(loop_runs).get(self.name, set()) & loop_runs.keys()
+        states = {name: loop_runs[name].state for name in sorted(feeders)}
+        stopped = [name for name, state in states.items() if state == "stopped"]
+        if not stopped or not ENDED.issuperset(states.values()):
+            return ""
+        was = "was" if len(stopped) == 1 else "were"
+        return f"waits for more: {', '.join(stopped)} {was} stopped"
 
     def _cut_off(self) -> str:
         """Say that it has completed because who fed it has failed."""

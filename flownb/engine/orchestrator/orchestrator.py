@@ -7,6 +7,7 @@ stall depends on it.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from dataclasses import replace
@@ -18,8 +19,14 @@ from flownb.engine.links import Links, pushes_no_more, queue_specs, uses_queues
 from flownb.engine.observe.stream import Guarded, Observer
 from flownb.engine.orchestrator.answers import Answers
 from flownb.engine.orchestrator.backlog import found, left
-from flownb.engine.orchestrator.generations import last_ended, register, running, unregister
-from flownb.engine.orchestrator.loop_run import LiveRun, LoopRun
+from flownb.engine.orchestrator.generations import (
+    last_ended,
+    register,
+    register_again,
+    running,
+    unregister,
+)
+from flownb.engine.orchestrator.loop_run import LiveRun, LoopRun, Next
 from flownb.engine.orchestrator.placement import (
     check_applicable,
     check_supported,
@@ -28,10 +35,10 @@ from flownb.engine.orchestrator.placement import (
     server_for,
 )
 from flownb.engine.orchestrator.requests import EventLoopThread, Heartbeat, Request, running_loop
-from flownb.engine.orchestrator.waiting import Forsaken, Progress, until_over
+from flownb.engine.orchestrator.waiting import Waiting
 from flownb.engine.prints import capture, release
 from flownb.engine.single_thread import SINGLE, has_threads
-from flownb.errors import GraphError, LoopStopped, RunError
+from flownb.errors import GraphError, LoopStopped, QueueError, RunError
 from flownb.model.nodes import check_called
 from flownb.queues.by_hand import QueuesByHand
 from flownb.queues.manager import QueueManager
@@ -41,15 +48,17 @@ from flownb.tracebacks import folded
 from flownb.validate.check import check
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from flownb.engine.hosts.host import Host
     from flownb.engine.orchestrator.notices import Notice, NoticeKind, Notices
     from flownb.model.policies import Control
     from flownb.model.workflow import Source, Workflow
     from flownb.plan.loop_plan import LoopPlan
-    from flownb.records.metrics import Status
+    from flownb.queues.spec import QueueStats
+    from flownb.records.events import LoopState
 
+_MOMENT: Final = 0.5  # seconds in which the backlog of a queue is counted
 _ITERATIONS: Final = whole("items") | NONE
 
 
@@ -102,8 +111,10 @@ class Orchestrator(Answers):
             begin=self._begin, on_ended=self._track_ended,
         )  # fmt: skip
         self.queues = self._queues_by_hand()
-        self._lock = threading.Lock()
-        self._launched = self._ending = self._over = False
+        self._verbs = threading.RLock()  # start, apply and swap: one after the other
+        self._lock = threading.RLock()  # what loops there are, and whether all have ended
+        self._pending: dict[str, Next] = {}  # what starts when all has closed up
+        self._launched = self._ending = self._over = self._draining = False
         self._before: Orchestrator | None = None
         self._notices: Notices | None = None
         for plan in plans:
@@ -132,6 +143,8 @@ class Orchestrator(Answers):
             return
         if not all(loop_run.has_ended for loop_run in before._live.loop_runs.values()):
             print(f"{self.name}: stopping the generation that runs, the new one follows")  # noqa: T201
+            _tell(before._live, "replaced by a newer start of this graph")
+            _tell(self._live, "starts when the run that it replaces has ended")
         before._live.requests.add(before.is_over, lambda: None).add_done_callback(
             lambda _: self._follow(before)
         )
@@ -156,11 +169,13 @@ class Orchestrator(Answers):
                 first.say(level, text)
 
     def _launch(self) -> None:
-        self._live.origin = time.monotonic()
-        self._launched = True
         self._live.heartbeat.start()
-        for loop_run in list(self._live.loop_runs.values()):
-            loop_run.start()
+        with self._lock:
+            self._live.origin = time.monotonic()
+            self._launched = True
+            for loop_run in list(self._live.loop_runs.values()):
+                loop_run.remark = ""
+                loop_run.start()
         if not has_threads():
             next(iter(self._live.loop_runs.values())).say("warning", SINGLE)
         self._look_whether_over()
@@ -168,55 +183,67 @@ class Orchestrator(Answers):
     # -- asking ----------------------------------------------------------------
 
     @folded
-    def start(self, loop: str | None = None) -> Request:
+    def start(self, loop: str | None = None, *, fresh: bool = False) -> Request:
         """Start loops that have ended once more, as the graph is now; those that run go on.
 
         A loop counts from 0 again and its producer begins anew, unless it has a checkpoint:
-        then it goes on. Queues keep what is in them. One that is stopping starts when it has
-        stopped. Raises GraphError as `Graph.start`, LoopStopped when another generation runs.
+        then it goes on (*fresh*: it begins anew all the same). Queues keep what is in them. One
+        that is stopping starts when it has stopped, unless a stop comes before. Raises GraphError
+        as `Graph.start`, LoopStopped when another generation runs.
         """
-        plans = self._plans_again(loop)
-        ended = {plan.loop: self._live.loop_runs.get(plan.loop) for plan in plans}
-        if self._ending and not self._over:  # it closes up behind the last loop: a moment
-            closed = self._live.requests.add(self.is_over, lambda: None)
-            closed.add_done_callback(lambda _: self._begin_again(plans, ended))
-        else:
-            self._begin_again(plans, ended)
-        return self._request("start", loop, lambda: all(map(self._is_up, ended, ended.values())))
+        fresh = checked("start()", "fresh", fresh, FLAG)
+        with self._verbs:
+            plans = self._plans_again(loop, fresh=fresh)
+            with self._lock:
+                for plan in plans:
+                    self._pending[plan.loop] = Next(plan, fresh)
+                if not self._ending or self._over:
+                    self._begin_again()
+                else:  # it closes up behind the last loop: a moment
+                    closed = self._live.requests.add(self.is_over, lambda: None)
+                    closed.add_done_callback(lambda _: self._begin_again())
+        names = [plan.loop for plan in plans]
+        return self._request("start", loop, lambda: all(map(self._is_up, names)))
 
-    def _plans_again(self, loop: str | None) -> list[LoopPlan]:
+    def _plans_again(self, loop: str | None, *, fresh: bool) -> list[LoopPlan]:
         """Compile the loops that have ended, or are about to; of one name, or all."""
         if running().get(self.name) not in {None, self}:
-            msg = f"graph {self.name!r} runs in a newer generation: start its loops there"
-            raise LoopStopped(msg)
-        check(self.workflow)
-        check_supported(self.workflow, live=True)
-        loops, loop_runs = self.workflow.producers, self._live.loop_runs
-        asked = loops if loop is None else [known("loop", loop, loops)]
-        idle = [name for name in asked if name not in loop_runs or loop_runs[name].is_ending]
-        plans = [placed(self.workflow, name, self._cluster) for name in idle]
-        check_kept(self.workflow, plans, fresh=False)
+            raise LoopStopped(self._superseded())
+        with self.workflow.editing:
+            check(self.workflow)
+            check_supported(self.workflow, live=True)
+            loops, loop_runs = self.workflow.producers, self._live.loop_runs
+            asked = loops if loop is None else [known("loop", loop, loops)]
+            idle = [name for name in asked if name not in loop_runs or loop_runs[name].is_ending]
+            plans = [placed(self.workflow, name, self._cluster) for name in idle]
+            self._live.specs = queue_specs(self.workflow)
+            if len(plans) == len(loops):
+                self._version = self.workflow.version
+        check_kept(self.workflow, plans, fresh=fresh)
         return plans
 
-    def _begin_again(self, plans: Sequence[LoopPlan], ended: Mapping[str, LoopRun | None]) -> None:
-        if self._over:
-            self._reopen()
-        self._live.specs = queue_specs(self.workflow)
-        for plan in plans:
-            if (loop_run := self._live.loop_runs.get(plan.loop)) is ended[
-                plan.loop
-            ]:  # nobody was faster
-                self._live.links.again(plan)
-                self._add_behind(loop_run, plan)
-        self._tell_unfed()
-        if len(plans) == len(self.workflow.producers):
-            self._version = self.workflow.version
+    def _superseded(self) -> str:
+        return f"graph {self.name!r} runs in a newer generation: start its loops there"
+
+    def _begin_again(self) -> None:
+        """Start what is pending, each behind the loop of its name that has not ended yet."""
+        with self._lock:
+            if not self._pending or (self._over and not self._reopen()):
+                self._pending.clear()
+                return
+            self._draining = False
+            for name in list(self._pending):
+                then = self._pending.pop(name, None)
+                if then is not None:  # else it was stopped in this moment
+                    self._add_behind(self._live.loop_runs.get(name), then)
+            self._tell_unfed()
         self._live.requests.look()
 
-    def _reopen(self) -> None:
-        """Be a run again, after every loop had ended."""
+    def _reopen(self) -> bool:
+        """Be a run again, after every loop had ended; False: another generation runs by now."""
+        if not register_again(self):
+            return False
         capture()
-        register(self)
         for loop in [t for t in self._live.loop_runs if t not in self.workflow.producers]:
             self._live.links.completed(loop)
             del self._live.loop_runs[loop]
@@ -229,10 +256,16 @@ class Orchestrator(Answers):
         self._live.heartbeat.start()
         for view in list(self._live.followers):
             view.follow(self._live.home)
+        return True
 
-    def _is_up(self, loop: str, old: LoopRun | None) -> bool:
+    def _is_up(self, loop: str) -> bool:
+        """Whether a loop has begun, or nobody wants it to any more."""
         now = self._live.loop_runs.get(loop)
-        return now not in {None, old} and now.state not in {"created", "starting"}
+        return now is None or not (self._is_to_begin(now) or now.state in {"created", "starting"})
+
+    def _is_to_begin(self, loop_run: LoopRun) -> bool:
+        """Whether the loop of that name starts once more, when this one has ended."""
+        return loop_run.next is not None or loop_run.name in self._pending
 
     def pause(self, loop: str | None = None) -> Request:
         """Make no new item after the next release; what is in flight goes on.
@@ -241,19 +274,30 @@ class Orchestrator(Answers):
         """
         loop_runs = self._addressed(loop)
         for loop_run in loop_runs:
-            loop_run.pause()
-        return self._request(
-            "pause", loop, lambda: all(t.state in {"paused", *ENDED} for t in loop_runs)
-        )
+            if not self._pause_next(loop_run, paused=True):
+                loop_run.pause()
+        return self._request("pause", loop, lambda: self._all_are(loop_runs, "paused"))
 
     def resume(self, loop: str | None = None) -> Request:
         """Go on after a pause, whoever ordered it."""
         loop_runs = self._addressed(loop)
         for loop_run in loop_runs:
-            loop_run.resume()
-        return self._request(
-            "resume", loop, lambda: all(t.state in {"running", *ENDED} for t in loop_runs)
-        )
+            if not self._pause_next(loop_run, paused=False):
+                loop_run.resume()
+        return self._request("resume", loop, lambda: self._all_are(loop_runs, "running"))
+
+    def _pause_next(self, loop_run: LoopRun, *, paused: bool) -> bool:
+        """Let the loop that starts behind this one begin *paused*; False: none does."""
+        then = loop_run.next or self._pending.get(loop_run.name)
+        if then is None:
+            return False
+        then.paused = paused
+        return True
+
+    def _all_are(self, loop_runs: Sequence[LoopRun], state: LoopState) -> bool:
+        """Whether the newest generation of these loops is in that state, or has ended."""
+        newest = [self._live.loop_runs.get(t.name, t) for t in loop_runs]
+        return all(not self._is_to_begin(t) and t.state in {state, *ENDED} for t in newest)
 
     def step(self, loop: str | None = None) -> Request:
         """Let a paused loop make exactly one item, at once; one that runs pauses first.
@@ -265,17 +309,81 @@ class Orchestrator(Answers):
         steps = [(t, t.step()) for t in loop_runs]
         return self._request("step", loop, lambda: all(t.has_stepped(n) for t, n in steps))
 
-    def stop(self, loop: str | None = None, *, grace: float = 10.0) -> Request:
-        """Make no new item, give what is in flight *grace* seconds, then cancel it."""
-        grace, loop_runs = checked("stop()", "grace", grace, SECONDS), self._addressed(loop)
+    def stop(self, loop: str | None = None, *, drain: bool = False, grace: float = 10.0) -> Request:
+        """Make no new item, give what is in flight *grace* seconds, then cancel it.
+
+        With *drain* of the whole run: stop the sources first, let the readers empty their queues,
+        then they end. All within *grace*; what is left then is a warning in the log and the
+        reason of its reader.
+        """
+        grace = checked("stop()", "grace", grace, SECONDS)
+        drain, loop_runs = checked("stop()", "drain", drain, FLAG), self._addressed(loop)
+        if drain and loop is not None:
+            msg = "stop(): drain=True is for the whole run: it stops the sources, then the readers"
+            raise GraphError(msg)
+        if drain:
+            self._drain(loop_runs, grace)
         for loop_run in loop_runs:
+            self._pending.pop(loop_run.name, None)
             loop_run.next = None
-            loop_run.stop(grace, launched=self._launched)
+            if not drain or not self._is_fed(loop_run):
+                loop_run.stop(grace)
         if loop is not None:
             return self._request("stop", loop, lambda: all(t.host.ended.done() for t in loop_runs))
         if (before := self._before) is not None:
             before.stop(grace=grace)
-        return self._request("stop", None, self.is_over)
+        return self._request("stop", None, lambda: self._is_over_for(loop_runs))
+
+    def _is_over_for(self, loop_runs: Sequence[LoopRun]) -> bool:
+        """Whether the run is over, or these loops are and somebody has started it again."""
+        if self._over:
+            return True
+        newest = list(self._live.loop_runs.values())
+        return newest != loop_runs and all(t.host.ended.done() for t in loop_runs)
+
+    def _is_fed(self, loop_run: LoopRun) -> bool:
+        """Whether a loop reads a queue of which all writers are in this graph."""
+        return bool(self._live.links.feeders(self._live.loop_runs).get(loop_run.name))
+
+    def _drain(self, loop_runs: Sequence[LoopRun], grace: float) -> None:
+        """Let each reader complete once it has read what it is to get; *grace* ends that."""
+        self._draining = True
+        self._live.requests.look()
+        end = threading.Timer(grace, self._end_drain, (loop_runs, grace))
+        end.name, end.daemon = f"flownb drain {self.name}", True
+        end.start()
+        over = self._live.requests.add(lambda: self._is_over_for(loop_runs), lambda: None)
+        over.add_done_callback(lambda _: end.cancel())
+
+    def _end_drain(self, loop_runs: Sequence[LoopRun], grace: float) -> None:
+        """Say what could not be drained in time, and stop it."""
+        left = [t for t in loop_runs if not t.has_ended]
+        queues = {t.manager.plan.reads: t for t in left if t.manager.plan.reads is not None}
+        counts = self._backlogs([queue for queue in queues if queue is not None])
+        for queue, loop_run in queues.items():
+            count = counts.get(queue or "")
+            what = "messages" if count is None else f"{count} messages"
+            loop_run.remark = f"not drained within {grace:g} s: {what} are left in queue {queue!r}"
+            loop_run.say("warning", loop_run.remark)
+            loop_run.publish("undrained", count)
+        for loop_run in left:
+            loop_run.stop(0.0)
+
+    async def _stats(self, queue: str) -> QueueStats:
+        return await self.queues.stats(queue)
+
+    def _backlogs(self, queues: Sequence[str]) -> dict[str, int]:
+        """Count what is left in queues, as far as that is known in a moment."""
+
+        async def ask() -> dict[str, int]:
+            return {queue: (await self._stats(queue)).depth for queue in queues}
+
+        asked = ask()
+        try:
+            return asyncio.run_coroutine_threadsafe(asked, self._live.home).result(_MOMENT)
+        except (RuntimeError, TimeoutError, QueueError):  # it is busy, or has closed
+            asked.close()
+            return {}
 
     def cancel(self, loop: str | None = None) -> Request:
         """Stop without waiting for what is in flight."""
@@ -289,15 +397,26 @@ class Orchestrator(Answers):
         with mistakes, and LoopStopped when all loops have ended. Says which loops in processes
         keep a module of yours as it was before you edited it.
         """
+        with self._verbs:
+            with self.workflow.editing:
+                self._check_running()
+                check_applicable(self.workflow, self._live.loop_runs, self._cluster)
+                plans = [
+                    placed(self.workflow, loop, self._cluster) for loop in self.workflow.producers
+                ]
+                specs, version = queue_specs(self.workflow), self.workflow.version
+            self._print_edited()
+            with self._lock:
+                self._check_running()
+                self._live.specs, self._version = specs, version
+                changed = self._hand_over(plans)
+        self._live.requests.look()
+        return self._request("apply", None, lambda: all(t.has_applied for t in changed))
+
+    def _check_running(self) -> None:
         if self._ending:
             msg = f"graph {self.name!r} does not run any more: graph.start() runs it as it is now"
             raise LoopStopped(msg)
-        check_applicable(self.workflow, self._live.loop_runs, self._cluster)
-        self._print_edited()
-        changed = self._compile_changes()
-        self._version = self.workflow.version
-        self._live.requests.look()
-        return self._request("apply", None, lambda: all(t.has_applied for t in changed))
 
     def _print_edited(self) -> None:
         """Say which loops go on with old modules although edits were applied."""
@@ -312,82 +431,93 @@ class Orchestrator(Answers):
     @folded
     def swap(self, name: str, fn: Source) -> Request:
         """Put function *fn* behind the node called *name*, in place of its own, and apply."""
-        node = (nodes := self.workflow.nodes)[known("node", name, self.workflow.nodes)]
-        check_called(name, node.kind, fn)
-        before, nodes[name] = nodes[name], replace(nodes[name], fn=fn)
-        self.workflow.version += 1
-        try:
-            return self.apply()
-        except GraphError:
-            nodes[name] = before  # a mistake leaves the graph as it was
-            self.workflow.version -= 1
-            raise
+        with self._verbs, self.workflow.editing:
+            node = (nodes := self.workflow.nodes)[known("node", name, self.workflow.nodes)]
+            check_called(name, node.kind, fn)
+            before, nodes[name] = nodes[name], replace(nodes[name], fn=fn)
+            self.workflow.version += 1
+            try:
+                return self.apply()
+            except GraphError:
+                nodes[name] = before  # a mistake leaves the graph as it was
+                self.workflow.version -= 1
+                raise
 
-    def _compile_changes(self) -> list[LoopRun]:
-        self._live.specs = queue_specs(self.workflow)
+    def _hand_over(self, plans: Sequence[LoopPlan]) -> list[LoopRun]:
+        """Give each changed loop its plan; start those that are new, stop those that are gone."""
         changed = []
-        for loop in self.workflow.producers:
-            plan, loop_run = (
-                placed(self.workflow, loop, self._cluster),
-                self._live.loop_runs.get(loop),
-            )
+        for plan in plans:
+            loop_run = self._live.loop_runs.get(plan.loop)
             self._live.links.add(plan)
             if loop_run is not None and loop_run.removed:
                 loop_run.removed = False
-                self._add_behind(loop_run, plan)
+                self._add_behind(loop_run, Next(plan))
+            elif loop_run is not None and loop_run.next is not None:
+                loop_run.next.plan = plan
             elif loop_run is not None and not loop_run.differs_from(plan):
                 continue
             elif loop_run is None or loop_run.has_ended:
-                self._add(plan, fresh=loop_run is not None)
+                self._add(Next(plan, fresh=loop_run is not None))
             else:
                 loop_run.apply(plan)
                 changed.append(loop_run)
-        for loop in [t for t in self._live.loop_runs if t not in self.workflow.producers]:
+        for loop in self._live.loop_runs.keys() - {plan.loop for plan in plans}:
             self._live.loop_runs[loop].removed = True
             self.stop(loop)
         self._tell_unfed()
         return changed
 
-    def _add(self, plan: LoopPlan, *, fresh: bool = False) -> None:
+    def _add(self, new: Next) -> None:
+        plan = new.plan
         self._live.links.again(plan)
-        loop_run = self._live.loop_runs[plan.loop] = LoopRun(self._live, plan, fresh=fresh)
+        loop_run = self._live.loop_runs[plan.loop] = LoopRun(self._live, plan, fresh=new.fresh)
+        if new.paused:
+            loop_run.pause()
         if self._launched:
             loop_run.start()
 
-    def _add_behind(self, loop_run: LoopRun | None, plan: LoopPlan) -> None:
+    def _add_behind(self, loop_run: LoopRun | None, new: Next) -> None:
         """Start a loop when the one before it has ended, if nobody stops it until then."""
         if loop_run is None:
-            return self._add(plan)
-        loop_run.next = plan
-        return loop_run.host.ended.add_done_callback(lambda _: self._add_next(loop_run))
+            self._add(new)
+            return
+        waits, loop_run.next = loop_run.next is not None, new
+        if not waits:
+            loop_run.host.ended.add_done_callback(lambda _: self._add_next(loop_run))
 
     def _add_next(self, loop_run: LoopRun) -> None:
-        plan, loop_run.next = loop_run.next, None
-        if plan is not None:
-            self._add(plan)
-            self._tell_unfed()
+        with self._lock:
+            new, loop_run.next = loop_run.next, None
+            if new is not None and self._live.loop_runs.get(loop_run.name) is loop_run:
+                self._add(new)
+                self._tell_unfed()
+        self._live.requests.look()
 
     def _request(self, verb: str, loop: str | None, fulfilled: Callable[[], bool]) -> Request:
-        what = f"{verb} {loop or self.name}"
+        future = self._live.requests.add(fulfilled, self.status)
+        return Request(f"{verb} {loop or self.name}", future, self._home_of(loop))
+
+    def _home_of(self, loop: str | None) -> asyncio.AbstractEventLoop:
+        """Give the event loop that a request about these loops must not block."""
         on_kernel = any(t.host.pool == "asyncio" for t in self._addressed(loop))
-        home = self._live.kernel_loop if on_kernel else self._live.home
-        return Request(what, self._live.requests.add(fulfilled, self.status), home)
+        return self._live.kernel_loop if on_kernel else self._live.home
 
     # -- waiting ---------------------------------------------------------------
 
     @folded
-    async def wait(
+    def wait(
         self,
         iterations: int | None = None,
         *,
         loop: str | None = None,
         timeout: float | None = None,
         progress: bool = False,
-    ) -> Status:
+    ) -> Request:
         """Wait until every loop has completed, stopped, or been paused by an error.
 
-        A reader that gets nothing more, as an error stopped who fed it, is not waited for, unless
-        it acks before its items are done.
+        A reader that gets nothing more, as who fed it was stopped or has failed, is not waited
+        for once its queue is empty, unless it acks before its items are done. A loop that is
+        about to start once more is waited for.
 
         With a *loop*: only until that one has. With *iterations*: until it, or each loop that does
         not read a queue, has released that many items since it was started, or has ended. After
@@ -400,13 +530,12 @@ class Orchestrator(Answers):
         progress, loop_runs = checked("wait()", "progress", progress, FLAG), self._addressed(loop)
         if iterations is not None and loop is None:
             loop_runs = [t for t in loop_runs if t.manager.plan.reads is None]
-        bars = Progress(loop_runs, iterations) if progress else None
-        forsaken = Forsaken(self._live.loop_runs, self._live.links, self.queues.stats)
-        if not await until_over(forsaken, loop_runs, iterations, timeout, bars):
-            return self._status(timed_out=True)
-        for loop_run in loop_runs:
-            loop_run.raise_error()
-        return self.status()
+        waiting = Waiting(
+            self._live, [t.name for t in loop_runs], self._is_to_begin, self._status,
+            iterations=iterations, timeout=timeout, progress=progress,
+        )  # fmt: skip
+        future = waiting.begin(self._stats)
+        return Request(f"wait {loop or self.name}", future, self._home_of(loop))
 
     def on(self, kind: NoticeKind, callback: Callable[[Notice], Any]) -> Callable[[], None]:
         """Have *callback* called when something needs you, so that you need not look.
@@ -438,7 +567,7 @@ class Orchestrator(Answers):
         if manager.life.restarting:
             self._live.loop_runs[manager.name].renew()
         done = pushes_no_more(manager.name, manager.life.state, manager.error)
-        if done or self._live.loop_runs[manager.name].removed:
+        if done or self._draining or self._live.loop_runs[manager.name].removed:
             self._live.links.completed(manager.name)
             self._tell_unfed()
         self._look_whether_over()
@@ -464,18 +593,19 @@ class Orchestrator(Answers):
             self.queues.close(then=self._close)
 
     def _close(self) -> None:
+        heartbeat, own = self._live.heartbeat, self._own  # a start that waits for this has its own
         unregister(self)
         keys = Keys(self._live.namespace, self.name)
         kept = "left in this kernel: orch.start() goes on with them, a new graph.start() drops them"
         self._say("warning", left(self._live.server, keys, kept))
         release()
+        heartbeat.stop()
         self._over = True
         for view in list(self._live.followers):
             view.ended()
         self._live.requests.look()
-        self._live.heartbeat.stop()
-        if self._own is not None:
-            self._own.stop()
+        if own is not None:
+            own.stop()
 
     def _manager_by_hand(self) -> QueueManager:
         live = self._live
@@ -492,6 +622,14 @@ class Orchestrator(Answers):
             raise LoopStopped(msg)
         offered = [(letter["item"], letter["id"]) for letter in letters]
         loop_run.host.command("offer", offered)
+
+
+def _tell(live: LiveRun, text: str) -> None:
+    """Say in the status and the events of a run that one takes the place of the other."""
+    for loop_run in live.loop_runs.values():
+        if not loop_run.has_ended:
+            loop_run.remark = text
+            loop_run.publish("replaced", text)
 
 
 def _check_event_loop(graph: str, control: Control, kernel: Any) -> None:

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import threading
+from collections.abc import Coroutine
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,26 +24,51 @@ from flownb.errors import RunError
 from flownb.tracebacks import folded, folding
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
-
-    from flownb.records.metrics import Status
+    from collections.abc import Callable, Generator, Mapping
 
 
-class Request:
-    """Something that was asked: await it, `.wait()` for it, or forget it."""
+class Request(Coroutine[Any, Any, Any]):
+    """Something that was asked: await it, `.wait()` for it, or forget it.
+
+    It gives the `Status` then. Where no event loop runs, `asyncio.run(request)` waits, too.
+    """
 
     def __init__(
-        self, what: str, future: Future[Status], home: asyncio.AbstractEventLoop | None
+        self, what: str, future: Future[Any], home: asyncio.AbstractEventLoop | None
     ) -> None:
-        self._what, self._future, self._home = what, future, home
+        self._what, self.future, self._home = what, future, home
+        self._tasks: dict[Any, Generator[Any, None, Any]] = {}  # those that it is the coroutine of
 
-    def __await__(self) -> Generator[Any, None, Status]:
+    def __await__(self) -> Generator[Any, None, Any]:
         # shielded: an interrupted cell gives up waiting, not what it asked for
         with folding:
-            return (yield from asyncio.shield(asyncio.wrap_future(self._future)).__await__())
+            return (yield from asyncio.shield(asyncio.wrap_future(self.future)).__await__())
+
+    def send(self, value: Any) -> Any:
+        """Go on as the coroutine of a task: `asyncio.run`, `gather` and `wait_for` take it so."""
+        return self._step(lambda steps: steps.send(value))
+
+    def throw(self, *error: Any) -> Any:
+        """End the wait of a task; what was asked for goes on."""
+        return self._step(lambda steps: steps.throw(*error))
+
+    def close(self) -> None:
+        """Forget who waits; what was asked for goes on."""
+        for steps in list(self._tasks.values()):
+            steps.close()
+        self._tasks.clear()
+
+    def _step(self, go_on: Callable[[Generator[Any, None, Any]], Any]) -> Any:
+        task = asyncio.current_task()
+        steps = self._tasks.get(task) or self._tasks.setdefault(task, self.__await__())
+        try:
+            return go_on(steps)
+        except BaseException:
+            del self._tasks[task]
+            raise
 
     @folded
-    def wait(self, timeout: float | None = None) -> Status:
+    def wait(self, timeout: float | None = None) -> Any:
         """Wait for at most *timeout* seconds, without an event loop, and give the `Status` then.
 
         TimeoutError if it has not happened by then.
@@ -57,18 +84,37 @@ class Request:
             return running.run_until_complete(
                 asyncio.wait_for(asyncio.ensure_future(_of(self)), timeout)
             )
-        return self._future.result(timeout)
+        return self.future.result(timeout)
 
     def done(self) -> bool:
         """Whether it has happened."""
-        return self._future.done()
+        return self.future.done()
 
     def __repr__(self) -> str:
         return f"Request({self._what}: {'done' if self.done() else 'under way'})"
 
 
-async def _of(request: Request) -> Status:
+async def _of(request: Request) -> Any:
     return await request
+
+
+def together(what: str, requests: Mapping[str, Request]) -> Request:
+    """Make one request of several; it gives what each gave, by its name."""
+    future: Future[Any] = Future()
+    left, lock = set(requests), threading.Lock()
+
+    def one_is_done(name: str, _: object) -> None:
+        with lock:
+            left.discard(name)
+            if left or future.done():
+                return
+            future.set_result({name: r.future.result() for name, r in requests.items()})
+
+    for name, request in requests.items():
+        request.future.add_done_callback(functools.partial(one_is_done, name))
+    if not requests:
+        future.set_result({})
+    return Request(what, future, running_loop())
 
 
 class Requests:
@@ -77,6 +123,7 @@ class Requests:
     def __init__(self) -> None:
         self._open: list[tuple[Future[Any], Callable[[], bool], Callable[[], Any]]] = []
         self._lock = threading.RLock()
+        self.counting = 0  # how many of them ask how many items were released
 
     def add(self, fulfilled: Callable[[], bool], result: Callable[[], Any]) -> Future[Any]:
         """Keep a request until *fulfilled()*; its future then holds *result()*."""
@@ -92,7 +139,10 @@ class Requests:
             done = [r for r in self._open if r[1]()]
             self._open = [r for r in self._open if r not in done]
         for future, _, result in done:
-            future.set_result(result())
+            try:
+                future.set_result(result())
+            except Exception as error:  # noqa: BLE001 - raised again where it is awaited
+                future.set_exception(error)
 
 
 class EventLoopThread:
@@ -105,6 +155,10 @@ class EventLoopThread:
 
     def _run(self) -> None:
         self.event_loop.run_forever()
+        for task in (left := asyncio.all_tasks(self.event_loop)):
+            task.cancel()
+        if left:
+            self.event_loop.run_until_complete(asyncio.wait(left, timeout=1))
         self.event_loop.run_until_complete(self.event_loop.shutdown_asyncgens())
         self.event_loop.close()
 

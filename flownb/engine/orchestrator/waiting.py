@@ -16,17 +16,20 @@ from flownb.records.events import ENDED
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from concurrent.futures import Future
 
     from flownb.engine.links import Links
-    from flownb.engine.orchestrator.loop_run import LoopRun
+    from flownb.engine.orchestrator.loop_run import LiveRun, LoopRun
     from flownb.queues.spec import QueueStats
+    from flownb.records.metrics import Status
 
 _LOOK: Final = 0.25
+_OFTEN: Final = 0.05  # where bars are drawn
 _ANSWER: Final = 1.0
 
 
 class Forsaken:
-    """The readers that get nothing more: an error stopped who fed them, and nothing is left."""
+    """The readers that get nothing more: who fed them was stopped or failed, nothing is left."""
 
     def __init__(
         self, loop_runs: Mapping[str, LoopRun], links: Links,
@@ -51,7 +54,7 @@ class Forsaken:
     async def _find(self) -> set[str]:
         """Look at the feeders first: what they have pushed is then in the queue, or was."""
         loop_runs, found, news = dict(self._loop_runs), set[str](), {""}
-        failed = {name for name, loop_run in loop_runs.items() if _has_failed(loop_run)}
+        failed = {name for name, loop_run in loop_runs.items() if _makes_no_more(loop_run)}
         ended = failed | {name for name, loop_run in loop_runs.items() if _has_ended(loop_run)}
         feeders = self._links.feeders(loop_runs)
         while news:
@@ -83,40 +86,90 @@ def _has_ended(loop_run: LoopRun) -> bool:
     return is_last and host.manager.life.state in ENDED and host.ended.done()
 
 
-def _has_failed(loop_run: LoopRun) -> bool:
-    """Whether an error has ended it, or has paused it and nothing of it is under way."""
+def _makes_no_more(loop_run: LoopRun) -> bool:
+    """Whether it was stopped, an error has ended it, or has paused it and all of it has settled."""
     if loop_run.is_stuck:  # pushes that leave with an ack may follow what has settled
         return not (loop_run.manager.plan.options.transactional or _is_busy(loop_run))
-    return loop_run.state == "error" and _has_ended(loop_run)
+    return loop_run.state in {"error", "stopped"} and _has_ended(loop_run)
 
 
-async def until_over(
-    forsaken: Forsaken,
-    loop_runs: Sequence[LoopRun],
-    iterations: int | None,
-    timeout: float | None,
-    bars: Progress | None,
-) -> bool:
-    """Wait until each loop has ended, waits for a person or has released so many items.
+class Waiting:
+    """One `wait()`: over when each loop has ended, waits for a person or has released so many.
 
-    Nobody waits for a reader that an error cut off. False if *timeout* seconds went by before.
+    Nobody waits for a reader that gets nothing more. *to_begin* says whether a loop starts once
+    more behind the one that is known.
     """
-    end = None if timeout is None else time.monotonic() + timeout
-    try:
-        while not all(
-            t.has_ended or t.is_stuck or t in forsaken or t.has_released(iterations)
-            for t in loop_runs
-        ):
-            if end is not None and time.monotonic() >= end:
-                return False
-            if bars is not None:
-                bars.look()
-            await asyncio.sleep(0.01)
-            await forsaken.look()
-    finally:
-        if bars is not None:
-            bars.close()
-    return True
+
+    def __init__(
+        self, live: LiveRun, names: Sequence[str], to_begin: Callable[[LoopRun], bool],
+        status: Callable[..., Status], *, iterations: int | None, timeout: float | None,
+        progress: bool,
+    ) -> None:  # fmt: skip
+        self._live, self._names, self._to_begin = live, names, to_begin
+        self._status, self._iterations = status, iterations
+        self._end = None if timeout is None else time.monotonic() + timeout
+        self._bars = Progress([live.loop_runs[n] for n in names], iterations) if progress else None
+        self._forsaken: Forsaken | None = None
+
+    def begin(self, stats: Callable[[str], Awaitable[QueueStats]]) -> Future[Status]:
+        """Wait as the other requests do; *stats* tells what is left in a queue."""
+        requests = self._live.requests
+        self._forsaken = Forsaken(self._live.loop_runs, self._live.links, stats)
+        requests.counting += self._iterations is not None
+        future = requests.add(self._is_over, self._result)
+        self._look_beside(future)
+        return future
+
+    def _look_beside(self, future: Future[Status]) -> None:
+        """Look on the orchestrator's event loop; when that ends, on the one that it has then."""
+        if future.done():
+            return
+        look = self._look(future)
+        try:
+            beside = asyncio.run_coroutine_threadsafe(look, self._live.home)
+        except RuntimeError:  # it has closed: nothing starts any more
+            look.close()
+            return
+        future.add_done_callback(lambda _: beside.cancel())
+        beside.add_done_callback(lambda _: self._look_beside(future))
+
+    def _is_over(self) -> bool:
+        return self._is_late() or all(map(self._is_done, self._names))
+
+    def _is_late(self) -> bool:
+        return self._end is not None and time.monotonic() >= self._end
+
+    def _is_done(self, name: str) -> bool:
+        loop_run = self._live.loop_runs.get(name)
+        if loop_run is None:
+            return True
+        if self._to_begin(loop_run):
+            return False
+        idle = self._forsaken is not None and loop_run in self._forsaken
+        over = loop_run.has_ended or loop_run.is_stuck or idle
+        return over or loop_run.has_released(self._iterations)
+
+    def _result(self) -> Status:
+        self._live.requests.counting -= self._iterations is not None
+        if self._bars is not None:
+            self._bars.close()
+        if not all(map(self._is_done, self._names)):
+            return self._status(timed_out=True)
+        for name in self._names:
+            if (loop_run := self._live.loop_runs.get(name)) is not None:
+                loop_run.raise_error()
+        return self._status()
+
+    async def _look(self, future: Future[Status]) -> None:
+        """Look now and then at what no event tells: the time, and whether a reader is cut off."""
+        while not future.done():
+            left = _LOOK if self._end is None else self._end - time.monotonic()
+            await asyncio.sleep(min(_OFTEN if self._bars else _LOOK, max(left, 0)))
+            if self._forsaken is not None:
+                await self._forsaken.look()
+            if self._bars is not None:
+                self._bars.look()
+            self._live.requests.look()
 
 
 class Progress:

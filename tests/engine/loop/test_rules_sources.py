@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from flownb import Graph, Retry
-from flownb.errors import GraphError, NodeFailed
+from flownb.errors import GraphError
 from tests.support.lab import Bench, boom, chain
 
 
@@ -168,17 +168,6 @@ def test_a_source_that_failed_is_asked_again_after_a_resume():
     bench.at(2, bench.manager.control.resume).run()
     assert reasons == ["node 'p' failed: ZeroDivisionError: integer division or modulo by zero"]
     assert list(bench.kept.kept["a"]) == [2, 6]
-
-
-async def test_a_live_loop_whose_generator_died_says_so_and_its_reader_why_it_completed():
-    orch = fed(consume).start()
-    with pytest.raises(NodeFailed, match="broker gone"):
-        await orch.wait(timeout=30)
-    status = await orch.wait(loop="r", timeout=30)
-    assert (status["c"].state, status["r"].state) == ("error", "completed")
-    assert status["r"].reason == "c, which fed it, ended in state error"
-    assert orch.outputs("n") == [1, 2]
-    await orch.stop()
 
 
 def test_a_condition_that_fails_behind_a_generator_is_an_item_of_it():
