@@ -209,7 +209,7 @@ class Orchestrator(Answers):
         """Compile the loops that have ended, or are about to; of one name, or all."""
         if running().get(self.name) not in {None, self}:
             raise LoopStopped(self._superseded())
-        with self.workflow.editing:
+        with self.workflow._editing:
             check(self.workflow)
             check_supported(self.workflow, live=True)
             loops, loop_runs = self.workflow.producers, self._live.loop_runs
@@ -398,7 +398,7 @@ class Orchestrator(Answers):
         keep a module of yours as it was before you edited it.
         """
         with self._verbs:
-            with self.workflow.editing:
+            with self.workflow._editing:
                 self._check_running()
                 check_applicable(self.workflow, self._live.loop_runs, self._cluster)
                 plans = [
@@ -431,7 +431,7 @@ class Orchestrator(Answers):
     @folded
     def swap(self, name: str, fn: Source) -> Request:
         """Put function *fn* behind the node called *name*, in place of its own, and apply."""
-        with self._verbs, self.workflow.editing:
+        with self._verbs, self.workflow._editing:
             node = (nodes := self.workflow.nodes)[known("node", name, self.workflow.nodes)]
             check_called(name, node.kind, fn)
             before, nodes[name] = nodes[name], replace(nodes[name], fn=fn)
