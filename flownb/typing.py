@@ -7,6 +7,7 @@ give and take is in `flownb.stores` and `flownb.queues`.
 """
 
 from flownb.engine.observe.stream import CallNext, Middleware
+from flownb.engine.orchestrator.notices import Notice, NoticeKind
 from flownb.engine.runtime import Clock
 from flownb.engine.simulation.simulate import Sweep
 from flownb.explain.capacity import Capacity, Change, LimitCapacity, LoopCapacity, QueueCapacity
@@ -87,6 +88,8 @@ __all__ = [
     "NodeRef",
     "NodeState",
     "NodeStatus",
+    "Notice",
+    "NoticeKind",
     "OnError",
     "Once",
     "PlanEdge",

@@ -289,6 +289,7 @@ YOURS = {
     *("call", "config", "outputs", "pop", "run", "setup", "step", "teardown", "value"),
     *("dag", "dashboard", "edit", "explore", "live_timeline", "logs_view", "plot", "snapshot"),
     *("queues", "state", "to_networkx", "view"),
+    *("send", "throw", "wait"),  # what was asked for: a request is a coroutine, too
 }
 
 

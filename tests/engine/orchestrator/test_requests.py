@@ -521,4 +521,5 @@ async def test_a_swapped_producer_keeps_the_rhythm():
 @live
 async def test_the_queues_of_a_run_say_what_they_are_for():
     async with one([1]).start() as orch:
-        assert repr(orch.queues) == "Queues('live': await push, pop, ack, stats, dead or clear)"
+        verbs = "await push, pop, ack, peek, stats, dead, forget or clear"
+        assert repr(orch.queues) == f"Queues('live': {verbs})"
