@@ -63,7 +63,7 @@ def edits(verb: Callable[Concatenate[T, P], R]) -> Callable[Concatenate[T, P], R
 
     @functools.wraps(verb)
     def locked(self: T, /, *args: P.args, **options: P.kwargs) -> R:
-        with self.editing:
+        with self._editing:
             return verb(self, *args, **options)
 
     return locked
@@ -72,7 +72,7 @@ def edits(verb: Callable[Concatenate[T, P], R]) -> Callable[Concatenate[T, P], R
 class Topology:
     """Nodes, edges and loop options by name; `version` counts the edits.
 
-    Who reads it whole in another thread than the one that edits it does so `with` its `editing`.
+    Who reads it whole in another thread than the one that edits it does so `with` its `_editing`.
     """
 
     name: str
@@ -90,7 +90,7 @@ class Topology:
         self._places: dict[str, tuple[float, float]] = {}  # where edit() has put nodes, in pixels
         self._canvas: Any = None  # what edit() can undo
         self._frames: dict[str, Frame] = {}  # what edit() has drawn around some of them, by id
-        self.editing = EditLock()
+        self._editing = EditLock()
 
     @property
     def producers(self) -> tuple[str, ...]:

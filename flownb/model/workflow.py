@@ -422,7 +422,7 @@ class Workflow(Topology):
             raise GraphError(msg)
 
         def decorate(function: F) -> F:
-            with self.editing:
+            with self._editing:
                 return defined(function)
 
         def defined(function: F) -> F:
