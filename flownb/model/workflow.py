@@ -507,6 +507,7 @@ class Workflow(Topology):
         """Copy what edits change, for `_restore`; nodes and edges themselves never do."""
         return _copies({name: vars(self)[name] for name in (*_EDITED, *_DRAWN)})
 
+    @edits
     def _restore(self, kept: dict[str, Any]) -> None:
         """Hold again what `_contents` gave: one edit more, if more than places are others."""
         now = self._contents()

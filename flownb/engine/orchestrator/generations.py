@@ -5,12 +5,15 @@ from __future__ import annotations
 import atexit
 import sys
 import threading
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakValueDictionary
 
 from flownb.arguments import SECONDS, Named, checked
 from flownb.engine.orchestrator.requests import Request, together
 from flownb.records.events import ENDED
+
+if TYPE_CHECKING:
+    from flownb.records.metrics import Status
 
 
 class Generation(Protocol):
@@ -69,7 +72,7 @@ def running() -> dict[str, Any]:
         return Named(_running, "graph")
 
 
-def stop_all(*, grace: float = 10.0) -> Request:
+def stop_all(*, grace: float = 10.0) -> Request[dict[str, Status]]:
     """Stop all that runs in this kernel; what is in flight gets *grace* seconds.
 
     The request gives the `Status` of each graph, by its name.

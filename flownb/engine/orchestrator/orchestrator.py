@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from flownb.plan.loop_plan import LoopPlan
     from flownb.queues.spec import QueueStats
     from flownb.records.events import LoopState
+    from flownb.records.metrics import Status
 
 _MOMENT: Final = 0.5  # seconds in which the backlog of a queue is counted
 _ITERATIONS: Final = whole("items") | NONE
@@ -183,7 +184,7 @@ class Orchestrator(Answers):
     # -- asking ----------------------------------------------------------------
 
     @folded
-    def start(self, loop: str | None = None, *, fresh: bool = False) -> Request:
+    def start(self, loop: str | None = None, *, fresh: bool = False) -> Request[Status]:
         """Start loops that have ended once more, as the graph is now; those that run go on.
 
         A loop counts from 0 again and its producer begins anew, unless it has a checkpoint:
@@ -267,7 +268,7 @@ class Orchestrator(Answers):
         """Whether the loop of that name starts once more, when this one has ended."""
         return loop_run.next is not None or loop_run.name in self._pending
 
-    def pause(self, loop: str | None = None) -> Request:
+    def pause(self, loop: str | None = None) -> Request[Status]:
         """Make no new item after the next release; what is in flight goes on.
 
         *loop* is one loop; without it all of them are meant, here and in the other verbs.
@@ -278,7 +279,7 @@ class Orchestrator(Answers):
                 loop_run.pause()
         return self._request("pause", loop, lambda: self._all_are(loop_runs, "paused"))
 
-    def resume(self, loop: str | None = None) -> Request:
+    def resume(self, loop: str | None = None) -> Request[Status]:
         """Go on after a pause, whoever ordered it."""
         loop_runs = self._addressed(loop)
         for loop_run in loop_runs:
@@ -299,7 +300,7 @@ class Orchestrator(Answers):
         newest = [self._live.loop_runs.get(t.name, t) for t in loop_runs]
         return all(not self._is_to_begin(t) and t.state in {state, *ENDED} for t in newest)
 
-    def step(self, loop: str | None = None) -> Request:
+    def step(self, loop: str | None = None) -> Request[Status]:
         """Let a paused loop make exactly one item, at once; one that runs pauses first.
 
         The request is done when that item is released and the loop is paused again. A
@@ -309,7 +310,9 @@ class Orchestrator(Answers):
         steps = [(t, t.step()) for t in loop_runs]
         return self._request("step", loop, lambda: all(t.has_stepped(n) for t, n in steps))
 
-    def stop(self, loop: str | None = None, *, drain: bool = False, grace: float = 10.0) -> Request:
+    def stop(
+        self, loop: str | None = None, *, drain: bool = False, grace: float = 10.0
+    ) -> Request[Status]:
         """Make no new item, give what is in flight *grace* seconds, then cancel it.
 
         With *drain* of the whole run: stop the sources first, let the readers empty their queues,
@@ -385,12 +388,12 @@ class Orchestrator(Answers):
             asked.close()
             return {}
 
-    def cancel(self, loop: str | None = None) -> Request:
+    def cancel(self, loop: str | None = None) -> Request[Status]:
         """Stop without waiting for what is in flight."""
         return self.stop(loop, grace=0.0)
 
     @folded
-    def apply(self) -> Request:
+    def apply(self) -> Request[Status]:
         """Hand the edits of the graph to the loops that run; their next item follows them.
 
         A loop that has ended and was edited starts anew. Raises GraphError for a graph
@@ -429,7 +432,7 @@ class Orchestrator(Answers):
                 )
 
     @folded
-    def swap(self, name: str, fn: Source) -> Request:
+    def swap(self, name: str, fn: Source) -> Request[Status]:
         """Put function *fn* behind the node called *name*, in place of its own, and apply."""
         with self._verbs, self.workflow._editing:
             node = (nodes := self.workflow.nodes)[known("node", name, self.workflow.nodes)]
@@ -493,7 +496,9 @@ class Orchestrator(Answers):
                 self._tell_unfed()
         self._live.requests.look()
 
-    def _request(self, verb: str, loop: str | None, fulfilled: Callable[[], bool]) -> Request:
+    def _request(
+        self, verb: str, loop: str | None, fulfilled: Callable[[], bool]
+    ) -> Request[Status]:
         future = self._live.requests.add(fulfilled, self.status)
         return Request(f"{verb} {loop or self.name}", future, self._home_of(loop))
 
@@ -512,7 +517,7 @@ class Orchestrator(Answers):
         loop: str | None = None,
         timeout: float | None = None,
         progress: bool = False,
-    ) -> Request:
+    ) -> Request[Status]:
         """Wait until every loop has completed, stopped, or been paused by an error.
 
         A reader that gets nothing more, as who fed it was stopped or has failed, is not waited

@@ -16,7 +16,7 @@ import functools
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from flownb.arguments import TIMEOUT, checked
 from flownb.engine.prints import renew
@@ -27,28 +27,31 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
 
 
-class Request(Coroutine[Any, Any, Any]):
+T = TypeVar("T")
+
+
+class Request(Coroutine[Any, Any, T]):
     """Something that was asked: await it, `.wait()` for it, or forget it.
 
     It gives the `Status` then. Where no event loop runs, `asyncio.run(request)` waits, too.
     """
 
     def __init__(
-        self, what: str, future: Future[Any], home: asyncio.AbstractEventLoop | None
+        self, what: str, future: Future[T], home: asyncio.AbstractEventLoop | None
     ) -> None:
         self._what, self.future, self._home = what, future, home
         self._tasks: dict[Any, Generator[Any, None, Any]] = {}  # those that it is the coroutine of
 
-    def __await__(self) -> Generator[Any, None, Any]:
+    def __await__(self) -> Generator[Any, None, T]:
         # shielded: an interrupted cell gives up waiting, not what it asked for
         with folding:
             return (yield from asyncio.shield(asyncio.wrap_future(self.future)).__await__())
 
-    def send(self, value: Any) -> Any:
+    def send(self, value: Any) -> object:
         """Go on as the coroutine of a task: `asyncio.run`, `gather` and `wait_for` take it so."""
         return self._step(lambda steps: steps.send(value))
 
-    def throw(self, *error: Any) -> Any:
+    def throw(self, *error: Any) -> object:
         """End the wait of a task; what was asked for goes on."""
         return self._step(lambda steps: steps.throw(*error))
 
@@ -68,7 +71,7 @@ class Request(Coroutine[Any, Any, Any]):
             raise
 
     @folded
-    def wait(self, timeout: float | None = None) -> Any:
+    def wait(self, timeout: float | None = None) -> T:
         """Wait for at most *timeout* seconds, without an event loop, and give the `Status` then.
 
         TimeoutError if it has not happened by then.
@@ -94,13 +97,13 @@ class Request(Coroutine[Any, Any, Any]):
         return f"Request({self._what}: {'done' if self.done() else 'under way'})"
 
 
-async def _of(request: Request) -> Any:
+async def _of(request: Request[T]) -> T:
     return await request
 
 
-def together(what: str, requests: Mapping[str, Request]) -> Request:
+def together(what: str, requests: Mapping[str, Request[T]]) -> Request[dict[str, T]]:
     """Make one request of several; it gives what each gave, by its name."""
-    future: Future[Any] = Future()
+    future: Future[dict[str, T]] = Future()
     left, lock = set(requests), threading.Lock()
 
     def one_is_done(name: str, _: object) -> None:

@@ -129,11 +129,15 @@ class Waiting:
             beside = asyncio.run_coroutine_threadsafe(look, self._live.home)
         except RuntimeError:  # it has closed: nothing starts any more
             look.close()
+            self._bars = None
             return
         future.add_done_callback(lambda _: beside.cancel())
         beside.add_done_callback(lambda _: self._look_beside(future))
 
     def _is_over(self) -> bool:
+        return self._bars is None and self._is_reached()
+
+    def _is_reached(self) -> bool:
         return self._is_late() or all(map(self._is_done, self._names))
 
     def _is_late(self) -> bool:
@@ -151,8 +155,6 @@ class Waiting:
 
     def _result(self) -> Status:
         self._live.requests.counting -= self._iterations is not None
-        if self._bars is not None:
-            self._bars.close()
         if not all(map(self._is_done, self._names)):
             return self._status(timed_out=True)
         for name in self._names:
@@ -168,8 +170,16 @@ class Waiting:
             if self._forsaken is not None:
                 await self._forsaken.look()
             if self._bars is not None:
-                self._bars.look()
+                self._draw(self._bars)
             self._live.requests.look()
+
+    def _draw(self, bars: Progress) -> None:
+        """Bring the bars up to date, or end them; here, where their prints are seen."""
+        if self._is_reached():
+            bars.close()
+            self._bars = None
+        else:
+            bars.look()
 
 
 class Progress:
