@@ -98,7 +98,7 @@ class Stream:
     def started(self, fields: Fields) -> None:
         """Tell that a call of a node starts."""
         self.seen(fields[4], fields[3])
-        self._tell(fields)
+        self.tell(fields)
 
     def seen(self, iteration: int, node: str) -> None:
         """Note that a node of an open iteration is not bypassed."""
@@ -109,12 +109,11 @@ class Stream:
         started = self._started.pop(iteration, set())
         for node in nodes:
             if node not in started:
-                self._tell((now, "bypassed", loop, node, iteration, None))
+                self.tell((now, "bypassed", loop, node, iteration, None))
 
-    def _tell(self, fields: Fields) -> None:
-        for subscriber in self._all:
-            if isinstance(subscriber, Guarded):
-                subscriber.on_event(_made(Event, fields))
+    def tell(self, fields: Fields) -> None:
+        """Tell of a node's status."""
+        self.publish("on_status", _made(Event, fields))
 
 
 def _implements(subscriber: Any, hook: str) -> bool:
@@ -145,6 +144,10 @@ class Guarded:
 
     def on_event(self, event: Event) -> None:
         """Pass the event on."""
+        self._pass("on_event", event)
+
+    def on_status(self, event: Event) -> None:
+        """Pass on what a node does, which is no event of the loop's history."""
         self._pass("on_event", event)
 
     def _pass(self, hook: str, *args: Any) -> None:

@@ -80,6 +80,11 @@ class Forwarder:
         shown = pack(output) if self._watched and output is not NOTHING else NOTHING
         self._note(("span", tuple(span), shown), shown)
 
+    def on_status(self, event: Event) -> None:
+        """Note what a node does, if an observer in the notebook wants to hear it."""
+        if self._watched:
+            self._note(("status", tuple(event)), None)
+
     def on_event(self, event: Event) -> None:
         """Note an event; a change of state is sent at once."""
         data = event.data
@@ -238,7 +243,7 @@ class Backlog:
             self._meter.on_span(record)
         elif kind == "batch":
             self._meter.on_batch(record)
-        elif record[1] != "state":
+        elif kind == "event" and record[1] != "state":
             self._meter.on_event(record)
 
     def _make_room(self) -> None:
@@ -285,5 +290,7 @@ class Backlog:
 
 
 def _spans_or_events(record: tuple[Any, ...]) -> int:
-    """Say of how many a record tells."""
+    """Say of how many a record tells: a node's status is neither."""
+    if record[0] == "status":
+        return 0
     return record[1].iterations * len(record[1].nodes) if record[0] == "batch" else 1

@@ -53,6 +53,7 @@ class LoopProxy:
         self._takes: Final[dict[str, Callable[..., None]]] = {
             "span": self._span,
             "event": self._event,
+            "status": self._replayed.tell,
             "batch": self._replayed.batch,
             "outputs": self._outputs,
             "slots": self._slots,

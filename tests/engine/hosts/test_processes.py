@@ -147,6 +147,25 @@ async def test_observers_in_the_notebook_see_each_output():
 
 
 @live
+async def test_observers_in_the_notebook_hear_what_starts_and_what_is_bypassed():
+    heard = []
+
+    class Watch(Observer):
+        def on_event(self, event):
+            if event.kind in {"started", "bypassed"} and event.node in {"odd", "check"}:
+                heard.append((event.kind, event.node, event.iteration))
+
+    graph = one(range(3), pool="process").add_if("odd?", lambda n: bool(n % 2)).add_node("odd")
+    graph.add_edge("days", "odd?").add_edge("odd?", "odd", when=True).use(Watch())
+    orch = graph.start()
+    await orch.wait(timeout=30)
+    assert [what for what in heard if what[1] == "odd"] == [
+        ("bypassed", "odd", 0), ("started", "odd", 1), ("bypassed", "odd", 2),
+    ]  # fmt: skip
+    assert [what[0] for what in heard if what[1] == "check"] == ["started"] * 3
+
+
+@live
 async def test_a_child_has_the_environment_that_cells_have_made(monkeypatch):
     monkeypatch.setenv("FLOWNB_TRIED", "yes")
     orch = one([1], lambda _: os.environ.get("FLOWNB_TRIED"), pool="process").start()
