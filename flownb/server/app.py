@@ -122,7 +122,7 @@ def create_app(
 
     app = FastAPI(
         title="flownb", version=_VERSION, description=_DESCRIPTION, lifespan=lifespan,
-        root_path=root_path, responses=_REFUSALS, telemetry=_QUIET, docs_url=None, redoc_url=None,
+        responses=_REFUSALS, telemetry=_QUIET, docs_url=None, redoc_url=None,
     )  # fmt: skip
     app.state.services, app.state.token = services, token
     app.state.cookie = cookie_name(token)
@@ -133,7 +133,7 @@ def create_app(
         page_routes.router, metrics_routes.router,
     ):  # fmt: skip
         app.include_router(routes)
-    app.add_middleware(Guard, token=token, caps=caps)
+    app.add_middleware(Guard, token=token, caps=caps, root_path=root_path)
     return app
 
 

@@ -96,14 +96,16 @@ class RateLimit:
 class Guard:
     """ASGI middleware: lets pass what may, and says in the scope who asks, as "flownb.who"."""
 
-    def __init__(self, app: ASGIApp, *, token: str, caps: Caps) -> None:
+    def __init__(self, app: ASGIApp, *, token: str, caps: Caps, root_path: str = "") -> None:
         self._app, self._token, self._caps = app, token, caps
         self._limit = RateLimit(caps.rate, caps.burst)
-        self.cookie = cookie_name(token)
+        self.cookie, self._root_path = cookie_name(token), root_path.rstrip("/")
         hide(token)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
+        if self._root_path and not scope.get("root_path"):
+            scope["root_path"] = self._root_path
         if scope["type"] == "http":
             await self._http(scope, receive, send)
         elif scope["type"] == "websocket":

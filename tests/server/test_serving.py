@@ -11,6 +11,7 @@ import pytest
 import flownb
 from flownb.errors import StoreError
 from tests.support.live import live, one, until
+from tests.support.served import serving
 
 pytestmark = pytest.mark.wallclock
 
@@ -73,3 +74,15 @@ async def test_a_pause_asked_for_over_http_shows_in_the_notebook_s_view():
         view.close()
         await server.stop()
     await asyncio.sleep(0)
+
+
+def test_behind_a_proxy_that_takes_the_path_away_it_says_where_it_is():
+    with serving(root_path="/hub/flow/") as client:
+        assert client.get("openapi.json").json()["servers"] == [{"url": "/hub/flow"}]
+        assert client.get("health").status_code == 200
+        assert client.get("hub/flow/health").status_code == 200
+        page = client.get("")
+        assert "Path=/hub/flow/" in page.headers["set-cookie"]
+        assert "HttpOnly" in page.headers["set-cookie"]
+        wrong = client.put("hub/flow/runs")
+        assert (wrong.status_code, wrong.headers["allow"]) == (405, "GET, POST")

@@ -155,9 +155,13 @@ class Notices:
         asked = self._orch.queues.stats(queue)
         try:
             done = asyncio.run_coroutine_threadsafe(asked, self._orch._live.home)
-            return int(done.result(1.0).depth)
-        except Exception:  # noqa: BLE001 - its server is away, or the run over: nobody knows
+        except RuntimeError:  # the run is over, and its event loop closed
             asked.close()
+            return None
+        try:
+            return int(done.result(1.0).depth)
+        except Exception:  # noqa: BLE001 - its server is away: nobody knows
+            done.cancel()
             return None
 
     def _is_due(self, kind: str, name: str) -> bool:
