@@ -16,7 +16,7 @@ from flownb.model.document.encode import write
 from flownb.model.nodes import BaseNode, OwnLimit
 from flownb.model.policies import retries
 from flownb.model.tools import ToolRegistry, is_nameless
-from flownb.reactflow.importer import from_react_flow
+from flownb.reactflow.importer import read_drawing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -48,7 +48,7 @@ def redraw(
     (True, ['days -> size'])
     """
     known = own_tools(graph) if tools is None else tools
-    new = from_react_flow(type(graph), document, tools=known, **options)
+    new = read_drawing(type(graph), document, tools=known, **options)
     was, now, limits = _documents(graph, known), _documents(new, known), dict[int, "Limit"]()
     nodes = {
         name: _kept(graph.nodes[name], node, limits) if was.get(name) == now[name] else node
