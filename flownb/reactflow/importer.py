@@ -72,18 +72,7 @@ Role = Literal["node", "note", "group"]
 _ABSENT: Final = object()
 
 
-def from_react_flow(cls: type[W], given: object, **options: Any) -> W:
-    """Read a drawing, and warn of what was left out; `Graph.from_react_flow` says how."""
-    graph = read_drawing(cls, given, **options)
-    left_out = graph.drawing.warnings
-    if left_out:
-        more = len(left_out) - _TOLD
-        told = [*left_out[:_TOLD], *([f"... and {more} more"] if more > 0 else [])]
-        warnings.warn("\n".join(told), stacklevel=4)
-    return graph
-
-
-def read_drawing(
+def from_react_flow(
     cls: type[W],
     given: object,
     *,
@@ -91,14 +80,19 @@ def read_drawing(
     at: str | Sequence[int | str] | None = None,
     **options: Any,
 ) -> W:
-    """Read a drawing; the graph keeps it as `drawing`, with what was left out."""
+    """Read a drawing, and warn of what was left out; `Graph.from_react_flow` says how."""
     for name, value in options.items():
         checked("from_react_flow()", name, value, _ARGUMENTS[name])
     caps = Caps(**{key: options.pop(key) for key in Caps.__dataclass_fields__ if key in options})
     document, stem = sound(given, caps)
     place = find(document, at)
     reader = Importer(place, registries.tools if tools is None else tools, caps, **options)
-    return reader.graph(cls, stem)
+    graph = reader.graph(cls, stem)
+    if reader.warnings:
+        more = len(reader.warnings) - _TOLD
+        told = [*reader.warnings[:_TOLD], *([f"... and {more} more"] if more > 0 else [])]
+        warnings.warn("\n".join(told), stacklevel=4)
+    return graph
 
 
 @dataclass(slots=True)
