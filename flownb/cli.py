@@ -188,7 +188,11 @@ def _from_file(path: Path) -> Any:
         raise ImportError(path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module  # its functions can then be found by their module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[path.stem]
+        raise
     return module
 
 
@@ -213,7 +217,8 @@ def validate(*, as_json: bool, **given: Any) -> None:
     graph, problems = None, []
     try:
         graph = load_graph(**given)
-        problems = list(graph.validate())
+        remarks = graph.drawing.remarks if graph.drawing else ()
+        problems = [*graph.validate(), *(Problem("warning", remark) for remark in remarks)]
     except GraphError as error:
         found = getattr(error, "found", error.problems)
         problems = [

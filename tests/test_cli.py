@@ -134,7 +134,7 @@ def test_loops_run_live_for_as_long_as_is_said(folder):
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (("run", "nowhere.json"), "does not exist"),
+        (("run", "nowhere.json"), "there is no file"),
         (("run", "weather.json", "--tools", "no_such_module"), "cannot be imported"),
         (("run", "weather.json", "--tools", "nowhere.py"), "cannot be imported"),
         (("run", "weather.json", "--tools", "json:dumps"), "has no ToolRegistry"),
@@ -148,6 +148,12 @@ def test_a_wrong_call_is_told_in_one_sentence(folder, words, text):
 
 def test_a_drawing_that_cannot_run_is_told_in_sentences(folder):
     assert "there is no tool 'read_days'" in flownb("run", "weather.json", code=1)
+
+
+def test_parts_that_nothing_links_are_told(folder):
+    drawn = {"nodes": [{"id": "a", "type": "blocking"}, {"id": "b", "type": "blocking"}]}
+    (folder / "parts.json").write_text(json.dumps({**drawn, "edges": []}))
+    assert flownb("validate", "parts.json").startswith("warning: 2 parts that no edge links")
 
 
 def test_what_is_left_out_is_told(folder):

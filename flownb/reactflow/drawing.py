@@ -28,7 +28,8 @@ class Drawing:
 
     `document` is the whole file, `at` where in it the drawing stands, `ids` the id of each
     node by its name in the graph, `links` for each edge of the drawing the edges of the graph
-    that it became (none: it is only drawn), `warnings` what was left out or changed.
+    that it became (none: it is only drawn), `warnings` what was left out or changed,
+    `remarks` what is unusual (parts that nothing links).
     `nodes`, `edges`, `options` and `about` are the graph as it was read.
     """
 
@@ -36,6 +37,7 @@ class Drawing:
     ids: dict[str, str] = field(default_factory=dict)
     links: list[tuple[Pair, ...]] = field(default_factory=list)
     warnings: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
     nodes: dict[str, Node] = field(default_factory=dict)
     edges: dict[Pair, Edge] = field(default_factory=dict)
     options: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -56,6 +58,15 @@ class Drawing:
         wanted = self.ids[name]
         flow = self.place.flow["nodes"]
         return copy.deepcopy(next(node for node in flow if str(node["id"]) == wanted))
+
+    def label(self, name: str) -> str:
+        """Give what the box of a node says: its label, name or title, else its id."""
+        node = self.node(name)
+        data = node.get("data")
+        said = (
+            [data.get(key) for key in ("label", "name", "title")] if isinstance(data, dict) else []
+        )
+        return next((one for one in said if isinstance(one, str) and one.strip()), str(node["id"]))
 
     def facts(self) -> dict[str, int]:
         """Count what is drawn, notes and frames included.

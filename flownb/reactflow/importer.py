@@ -80,7 +80,7 @@ def from_react_flow(
     at: str | Sequence[int | str] | None = None,
     **options: Any,
 ) -> W:
-    """Read a drawing; `Graph.from_react_flow` says how. The graph keeps it as `drawing`."""
+    """Read a drawing, and warn of what was left out; `Graph.from_react_flow` says how."""
     for name, value in options.items():
         checked("from_react_flow()", name, value, _ARGUMENTS[name])
     caps = Caps(**{key: options.pop(key) for key in Caps.__dataclass_fields__ if key in options})
@@ -149,6 +149,7 @@ class Importer:
         self.expands = on_group == "entries"
         self.problems: list[Problem] = []
         self.warnings: list[str] = []
+        self.remarks: list[str] = []
         self.nodes: dict[str, DrawnNode] = {}
         self.guesses = _GUESSES
         self.almost: dict[str, str] = {}
@@ -183,7 +184,18 @@ class Importer:
         if section.get("loops"):
             self.about["loops"] = section["loops"]
         graph = self._build(cls, doc)
+        self._note_parts(graph)
         return self._remember(graph, links)
+
+    def _note_parts(self, graph: Workflow) -> None:
+        """Tell of parts that nothing links, unless each is a loop."""
+        parts = _parts(graph)
+        driven = set(graph.producers)
+        if len(parts) > 1 and not all(driven.intersection(part) for part in parts):
+            firsts = listed([part[0] for part in parts])
+            self.remarks.append(
+                f"{len(parts)} parts that no edge links: each runs by itself (with {firsts:.300})"
+            )
 
     def _build(self, cls: type[W], doc: dict[str, Any]) -> W:
         """Read the document; its problems join those of the drawing."""
@@ -206,6 +218,7 @@ class Importer:
             {node.name: node.id for node in self.nodes.values() if node.role == "node"},
             links,
             tuple(self.warnings),
+            tuple(self.remarks),
             dict(graph.nodes),
             dict(graph.edges),
             {loop: dict(options) for loop, options in graph.options.items()},
@@ -516,8 +529,10 @@ class Importer:
         cls = said.pop("class", None)
         settings = said.pop("settings", None)
         if isinstance(cls, str) or (function is not None and self._is_class(function)):
-            cls = {"name": cls if isinstance(cls, str) else function, "settings": settings or {}}
-            function = None
+            name = cls if isinstance(cls, str) else str(function)
+            if settings is None:
+                settings = self._flat_settings(node, name)
+            cls, function = {"name": name, "settings": settings}, None
         if cls is not None:
             said["class"] = cls
         if function is not None:
@@ -527,6 +542,13 @@ class Importer:
         if isinstance(said.get("limit"), dict):
             self.limits.append(said["limit"])
             said["limit"] = len(self.limits) - 1
+
+    def _flat_settings(self, node: DrawnNode, name: str) -> dict[str, Any]:
+        """Give the fields of `data` that the class of a node has in its Config."""
+        if name not in self.tools or not self._is_class(name):
+            return {}
+        fields: Any = self.tools.get(name)
+        return {k: v for k, v in self._own(node).items() if k in fields.Config.model_fields}
 
     def _is_class(self, name: str) -> bool:
         tool = self.tools.get(name)
@@ -803,6 +825,25 @@ class Importer:
             more = "; others stand in data.cases of the if, or as data.when of the edge"
             self._problem(f"{edge.where}: {text}{near}{more}", source.id)
         return None
+
+
+def _parts(graph: Workflow) -> list[list[str]]:
+    """Give the nodes of each part that edges and queues hold together, in the graph's order."""
+    linked: dict[str, list[str]] = {name: [] for name in graph.nodes}
+    for source, target in [*graph.edges, *graph.queue_links()]:
+        linked[source].append(target)
+        linked[target].append(source)
+    found: list[list[str]] = []
+    seen: set[str] = set()
+    for start in graph.nodes:
+        if start not in seen:
+            part = [start]
+            seen.add(start)
+            for name in part:
+                part += (new := [n for n in dict.fromkeys(linked[name]) if n not in seen])
+                seen.update(new)
+            found.append(part)
+    return found
 
 
 _SPOKEN: Final = frozenset({"label", "name", "title", "type", "kind", "flownb"})

@@ -24,7 +24,7 @@ from flownb.notebook.picture.text import brief, clean, shorten
 from flownb.notebook.repr import page
 from flownb.reactflow.exporter import to_react_flow
 from flownb.reactflow.hand_places import read_labels
-from flownb.reactflow.redraw import own_tools
+from flownb.reactflow.own_tools import own_tools
 from flownb.validate.check import validate
 from flownb.widgets.canvas_document import CanvasDocument, Piece, document_of
 from flownb.widgets.dag import DagState, as_state, detail

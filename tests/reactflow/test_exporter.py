@@ -8,10 +8,10 @@ import json
 import pytest
 from hypothesis import given
 
-from flownb import FlowFormatError, Graph, GraphError, ToolRegistry
+from flownb import Graph, GraphError, ToolRegistry
 from flownb.model.document.encode import to_dict
 from flownb.reactflow.exporter import to_react_flow
-from flownb.reactflow.redraw import own_tools, redraw
+from flownb.reactflow.own_tools import own_tools
 from tests.model.document.test_document import TOOLS, full, workflows
 from tests.support import drawings
 from tests.support.drawings import edge, node
@@ -146,47 +146,26 @@ def test_a_copied_graph_keeps_its_drawing():
     assert copy.deepcopy(graph).to_react_flow(tools=DRAWN) == drawn
 
 
-# -- an edited drawing ---------------------------------------------------------------
+# -- the functions of a graph --------------------------------------------------------
 
 
-def test_a_drawing_that_says_the_same_is_no_edit():
-    graph = full()
-    del graph.edges["p", "w"]
-    live = Graph("full", state_model=graph.state_model, reducers=graph.reducers)
-    live.nodes, live.options = graph.nodes, graph.options
-    live.edges = {k: e for k, e in graph.edges.items() if {*k} <= {*graph.nodes}}
-    tools = own_tools(live, TOOLS)
-    version, nodes = live.version, dict(live.nodes)
-    assert redraw(live, live.to_react_flow(tools=tools), tools=tools) is False
-    assert live.version == version
-    assert all(live.nodes[name] is one for name, one in nodes.items())
-
-
-def test_an_edited_drawing_changes_the_graph_and_keeps_its_functions():
+def test_every_function_of_a_graph_can_have_a_name():
     graph = Graph("g").add_producer("p", [1, 2]).add_node("a", lambda x: x + 1).add_edge("p", "a")
-    drawn = graph.to_react_flow(tools=own_tools(graph))
-    drawn["nodes"][1]["data"]["kind"] = "non_blocking"
-    drawn["nodes"][1]["position"] = {"x": 5, "y": 6}
-    drawn["nodes"].append(node("b", "blocking"))
-    drawn["edges"].append(edge("a", "b"))
-    old = graph.nodes["a"]
-    assert redraw(graph, drawn) is True
-    assert graph.version > 0
-    assert graph.nodes["a"].kind == "non_blocking"
-    assert graph.nodes["a"].fn is old.fn
-    assert graph.simulate().outputs("b") == [3]
-    out = graph.to_react_flow(tools=own_tools(graph))
-    assert out["nodes"][1]["position"] == {"x": 5, "y": 6}
-    out["nodes"][2]["type"] = "blockin"
-    version = graph.version
-    with pytest.raises(FlowFormatError, match="did you mean"):
-        redraw(graph, out)
-    assert (graph.version, graph.nodes["b"].kind) == (version, "blocking")
+    graph.add_node("b", lambda x: -x, takes=lambda rng: 1.0).add_node("c", check_it)
+    graph.add_edge("a", "b", condition=lambda x: x > 2).add_edge("b", "c")
+    tools = own_tools(graph, DRAWN)
+    out = graph.to_react_flow(tools=tools)
+    assert [one["data"].get("function") for one in out["nodes"]] == [None, "a", "b", "check"]
+    back = Graph.from_react_flow(out, tools=tools)
+    assert back.to_dict(tools=tools) == graph.to_dict(tools=tools)
+    assert back.nodes["b"].fn is graph.nodes["b"].fn
+    assert back.simulate().digest == graph.simulate().digest
 
 
-def test_only_moving_is_no_edit_and_is_kept():
-    _, graph = drawn_and_read()
-    moved = graph.to_react_flow(tools=DRAWN)
-    moved["nodes"][0]["position"] = {"x": 1, "y": 2}
-    assert redraw(graph, moved, tools=DRAWN) is False
-    assert graph.to_react_flow(tools=DRAWN) == moved
+def test_whatever_can_be_named_is_named():
+    graph = full()
+    graph.edges = {ends: edge for ends, edge in graph.edges.items() if {*ends} <= {*graph.nodes}}
+    tools = own_tools(graph, ToolRegistry())
+    out = to_react_flow(graph, tools=tools)
+    back = Graph.from_react_flow(out, tools=tools)
+    assert to_dict(back, tools=tools) == to_dict(graph, tools=tools)

@@ -152,6 +152,8 @@ def test_a_class_node_is_a_function_with_settings():
         graph_of([node("a", "Scale", data={"settings": {"factor": 4}})]).nodes["a"].fn.config.factor
         == 4
     )
+    flat = [node("a", "Scale", data={"factor": 5, "label": "S"})]
+    assert graph_of(flat).nodes["a"].fn.config.factor == 5
     (problem,) = problems([node("a", "Scale", data={"settings": {"factr": 3}})])
     assert problem.startswith("node 'a': factr: ")
 
@@ -285,6 +287,13 @@ def test_notes_are_drawn_and_never_run(kind):
     assert not graph.edges
 
 
+def test_the_label_falls_back_to_the_name_the_title_and_the_id():
+    data = [{"label": "L", "name": "N"}, {"label": {"jsx": 1}, "name": "N"}, {"title": "T"}, {}]
+    nodes = [node(f"n{i}", "producer", data=one) for i, one in enumerate(data)]
+    drawing = graph_of(nodes).drawing
+    assert [drawing.label(f"n{i}") for i in range(4)] == ["L", "N", "T", "n3"]
+
+
 def test_hidden_nodes_run():
     assert list(graph_of([node("a", "blocking", hidden=True)]).nodes) == ["a"]
 
@@ -379,7 +388,11 @@ def test_cycles_and_edges_to_itself_are_read():
 
 
 def test_several_components_and_no_edges_are_read():
-    facts = graph_of([node("a", "blocking"), node("b", "blocking")]).drawing.facts()
+    drawing = graph_of([node("a", "blocking"), node("b", "blocking")]).drawing
+    assert drawing.remarks == (
+        "2 parts that no edge links: each runs by itself (with 'a' and 'b')",
+    )
+    facts = drawing.facts()
     assert (facts["components"], facts["isolated"], facts["edges"]) == (2, 2, 0)
     assert graph_of([]).nodes == {}
 
