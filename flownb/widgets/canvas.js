@@ -363,8 +363,7 @@ export function canvas(el, store) {
       const found = store.scene.frames.find((one) => one.id === id);
       if (found) send("set_group", { group: id, folded: !found.folded });
     },
-    dragging: (node, edge) => {
-      if (node !== undefined && chosen.size === 1) drawn.raise(node);
+    dragging: (_, edge) => {
       for (const [id, one] of drawn.edges) one.group.classList.toggle("flownb-aimed", id === edge);
     },
     drop: (now, node, edge, frame_) => {
@@ -376,7 +375,8 @@ export function canvas(el, store) {
       }
       const found = edge ? drawn.edges.get(edge).edge : null;
       const lonely = node && !store.scene.edges.some((e) => e.source === node || e.target === node);
-      focusCanvas(); // a box that was brought before the others has lost it
+      if (node) drawn.raise(node); // not before: a finger loses what is taken out of the page
+      focusCanvas();
       send("move", { nodes, ...(found && lonely ? { between: ends(found), node } : {}), ...(frame_ === undefined ? {} : { frame: frame_, node }) });
       geometry();
       place.show(bounds());

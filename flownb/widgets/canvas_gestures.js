@@ -47,7 +47,7 @@ export function gestures(place, drawn, on) {
     if (on_what.out) hand = { does: "pull", from: on_what.node, at };
     else if (on_what.node !== undefined) {
       const chosen = on.press(on_what.node, more);
-      hand = { does: "move", at, node: on_what.node, places: starts(chosen) };
+      hand = { does: "move", at, node: on_what.node, more, places: starts(chosen) };
     } else if (on_what.edge) hand = { does: "edge", at, edge: on_what.edge, grip: grip(on_what.edge, at) };
     else if (on_what.frame) hand = { does: "move", at, frame: on_what.frame, places: starts(drawn.rims.get(on_what.frame).ids) };
     else hand = { does: "lasso", at, more };
@@ -152,7 +152,7 @@ export function gestures(place, drawn, on) {
       if (was.frame && isSecond(was.frame)) on.fold(was.frame);
       else if (was.frame) on.chooseFrame(was.frame);
       else if (isSecond(was.node)) on.open(was.node);
-      else on.release(was.node);
+      else if (!was.more) on.release(was.node);
     } else if (was.does === "pull" && was.moved) {
       if (was.to) on.connect(was.from, was.to);
       else on.nowhere(was.from, at, event);
