@@ -131,6 +131,11 @@ class Workflow(Topology):
         seconds between items at a fixed rate; without it the next item is made as
         soon as the await set is done. *takes*, *fake*, *retry* and *timeout* are as in
         `add_node`, for making one item.
+
+        A function that raises is asked again at its next tick, as `on_error` of the loop says; a
+        generator that raised is dead, and its loop ends in state error. So *retry* and *timeout*
+        need a function, an iterator that can go on, or a generator function with a parameter
+        `ctx`, which is begun anew and goes on from `ctx.position`.
         """
         if source is None and not isinstance(name, str):
             source = name

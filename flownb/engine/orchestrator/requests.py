@@ -27,22 +27,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
 
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
-class Request(Coroutine[Any, Any, T]):
+class Request(Coroutine[Any, Any, _T]):
     """Something that was asked: await it, `.wait()` for it, or forget it.
 
     It gives the `Status` then. Where no event loop runs, `asyncio.run(request)` waits, too.
     """
 
     def __init__(
-        self, what: str, future: Future[T], home: asyncio.AbstractEventLoop | None
+        self, what: str, future: Future[_T], home: asyncio.AbstractEventLoop | None
     ) -> None:
         self._what, self.future, self._home = what, future, home
         self._tasks: dict[Any, Generator[Any, None, Any]] = {}  # those that it is the coroutine of
 
-    def __await__(self) -> Generator[Any, None, T]:
+    def __await__(self) -> Generator[Any, None, _T]:
         # shielded: an interrupted cell gives up waiting, not what it asked for
         with folding:
             return (yield from asyncio.shield(asyncio.wrap_future(self.future)).__await__())
@@ -71,7 +71,7 @@ class Request(Coroutine[Any, Any, T]):
             raise
 
     @folded
-    def wait(self, timeout: float | None = None) -> T:
+    def wait(self, timeout: float | None = None) -> _T:
         """Wait for at most *timeout* seconds, without an event loop, and give the `Status` then.
 
         TimeoutError if it has not happened by then.
@@ -97,13 +97,13 @@ class Request(Coroutine[Any, Any, T]):
         return f"Request({self._what}: {'done' if self.done() else 'under way'})"
 
 
-async def _of(request: Request[T]) -> T:
+async def _of(request: Request[_T]) -> _T:
     return await request
 
 
-def together(what: str, requests: Mapping[str, Request[T]]) -> Request[dict[str, T]]:
+def together(what: str, requests: Mapping[str, Request[_T]]) -> Request[dict[str, _T]]:
     """Make one request of several; it gives what each gave, by its name."""
-    future: Future[dict[str, T]] = Future()
+    future: Future[dict[str, _T]] = Future()
     left, lock = set(requests), threading.Lock()
 
     def one_is_done(name: str, _: object) -> None:
