@@ -209,7 +209,7 @@ class Backlog:
         self, loop: str, most: int = MOST, mark: Callable[[int], None] = lambda _: None
     ) -> None:
         self._most, self._mark = most, mark
-        self._noted = 0  # spans and events so far
+        self._noted = self._taken = 0  # spans and events so far, and at the last fetch
         self._lock = threading.Lock()
         self._meter = Meter(loop)
         self._early: Meter | None = None  # what was counted before a forgotten checkpoint
@@ -218,33 +218,33 @@ class Backlog:
         self._states: deque[tuple[Any, ...]] = deque()
         self._checkpoint: deque[tuple[Any, ...]] = deque(maxlen=1)
         self._size = self._rare_size = 0
-        self._some = False
 
     def add(self, record: tuple[Any, ...], size: int = 0) -> None:
         """Count a record and keep it, with a content of *size* bytes.
 
         This may cost the oldest its place.
         """
+        kind, told, size = record[0], record[1], size + _RECORD
         with self._lock:
-            self._some = True
-            if record[0] == "checkpoint":
-                record = (*record, self._meter.take())  # what was counted until then
-            else:
-                self._count(*record[:2])
+            if kind == "event":
+                if told[1] != "state":
+                    self._meter.on_event(told)
+                self._noted += 1
+            elif kind == "span":
+                self._meter.on_span(told)
+                self._noted += 1
+            elif kind == "batch":
+                self._meter.on_batch(told)
                 self._noted += _spans_or_events(record)
-                self._mark(self._noted)
-            self._records.append((size + _RECORD, record))
-            self._size += size + _RECORD
+            elif kind == "checkpoint":
+                record = (*record, self._meter.take())  # what was counted until then
+            else:  # the status of a node
+                self._noted += 1
+            self._mark(self._noted)
+            self._records.append((size, record))
+            self._size += size
             while self._size > self._most:
                 self._make_room()
-
-    def _count(self, kind: str, record: Any) -> None:
-        if kind == "span":
-            self._meter.on_span(record)
-        elif kind == "batch":
-            self._meter.on_batch(record)
-        elif kind == "event" and record[1] != "state":
-            self._meter.on_event(record)
 
     def _make_room(self) -> None:
         size, record = self._records.popleft()
@@ -271,8 +271,9 @@ class Backlog:
         The counters stand before what was counted: who is told of an event may look at them.
         """
         with self._lock:
-            if not self._some:
+            if self._taken == self._noted and not (self._records or self._checkpoint):
                 return []
+            self._taken = self._noted
             early = [] if self._early is None else [("meter", self._early.take())]
             found: list[tuple[Any, ...]] = [*early, *self._checkpoint]
             counted = [*self._states, *(record for _, record in self._rare)]
@@ -283,7 +284,7 @@ class Backlog:
                 else:
                     counted.append(record)
             found += [("meter", self._meter.take() | {"noted": self._noted}), *counted]
-            self._early, self._some, self._size, self._rare_size = None, False, 0, 0
+            self._early, self._size, self._rare_size = None, 0, 0
             for kept in (self._states, self._rare, self._checkpoint, self._records):
                 kept.clear()
         return found
