@@ -29,8 +29,9 @@ def secure(tmp_path):
     if binary is None or shutil.which("openssl") is None:
         missing("server", "there is no redis-server with TLS, or no openssl")
     key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
-    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", cert,
-            "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1")  # fmt: skip
+    name = ("-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1")
+    made = ("-keyout", key, "-out", cert, "-days", "2")
+    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", *made, *name)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
