@@ -94,6 +94,8 @@ class QueueManager:
         self._graph = graph
         self._specs = QueueSpecs(graph, specs)
         self._keys = Keys(namespace, graph)
+        self._places: dict[str, tuple[QueueSpec, str, tuple[str, ...]]] = {}
+        """What each push needs to know of its queue: the spec, the stream, its groups."""
         self._consumer = consumer
         self._replies_until = 0.0
         self._on_unread: Callable[[Unread], None] = lambda _: None
@@ -182,12 +184,14 @@ class QueueManager:
 
     def hold(self, queue: str, data: Any, *, meta: dict[str, Any] | str | None = None) -> Push:
         """Check a message, and make it ready to go; `meta` may be its JSON text already."""
-        spec = self._spec(queue)
+        if not isinstance(queue, str) or (place := self._places.get(queue)) is None:
+            spec = self._spec(queue)
+            place = self._places[queue] = spec, self._keys.of(spec), spec.known_groups
+        spec, key, groups = place
         text = dumps(data, queue=queue, model=spec.model, codec=spec.codec)
         if isinstance(meta, dict):
             meta = dumps(meta, queue=queue, what="meta") if meta else None
-        key = self._keys.of(spec)
-        return Push(spec, key, text, meta, self._groups.missing(key, spec.known_groups))
+        return Push(spec, key, text, meta, self._groups.missing(key, groups))
 
     def hold_back(self, queue: str, data: Any, *, meta: dict[str, Any] | None = None) -> Push:
         """Check a message now, for `settle` to push it with an ack; raises what `push` raises."""
@@ -432,6 +436,7 @@ class QueueManager:
         """Take in queues that were added to the graph, or changed, since."""
         specs = list(specs)
         self._specs.add(specs)
+        self._places.clear()
         for spec in specs:
             self._to.notify(room_channel(self._keys.of(spec)))
 

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 FIELDS: Final[dict[Codec, str]] = {"json": "data", "msgpack": "msgpack"}
 """The field of an entry that holds its payload, by the codec that wrote it."""
 
+_CODECS: Final[dict[bytes, Codec]] = {name.encode(): codec for codec, name in FIELDS.items()}
+
 # Far more than a message should carry; a stranger's gigabyte must not fill a reader's memory.
 _LARGEST = 16_000_000
 
@@ -74,10 +76,23 @@ def dumps(
     return text
 
 
+def read_meta(fields: dict[bytes, bytes]) -> dict[str, Any]:
+    """What the pusher of an entry said of itself; ValueError if that is no JSON object."""
+    if (text := fields.get(b"meta")) is None:
+        return {}
+    try:
+        meta = _decoded(text.decode())
+    except (Refused, RecursionError) as error:
+        raise ValueError(f"meta: {error}") from None
+    if not isinstance(meta, dict):
+        raise ValueError("the field 'meta' is not a JSON object")  # noqa: TRY004 - it was read
+    return meta
+
+
 def read_fields(fields: dict[bytes, bytes], *, model: type | None = None) -> Any:
     """The payload of an entry, whichever codec wrote it; ValueError if it is none of ours."""
-    for codec, name in FIELDS.items():
-        if (data := fields.get(name.encode())) is not None:
+    for name, codec in _CODECS.items():
+        if (data := fields.get(name)) is not None:
             return loads(data, model=model, codec=codec)
     raise ValueError("no field 'data': this was not pushed by flownb")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, Protocol, get_args
 
 from flownb.arguments import NONE, TEXT, Rule, checked, shown, whole, word
@@ -89,6 +90,7 @@ def is_by_hand(group: str) -> bool:
     return group == MANUAL or (group.startswith("{") and group.endswith(f"}}:{MANUAL}"))
 
 
+@lru_cache(maxsize=10_000)
 def escaped(name: str) -> str:
     """A name as a part of a key: no two names make the same key.
 

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from redis import Redis
+from redis.exceptions import ConnectionError as Gone
 
 from flownb import Graph
 
@@ -77,7 +78,10 @@ def moved_once(client, count, seconds=120):
     """Wait until all is moved; (lost, doubled, pending)."""
 
     def is_over():
-        return not client.xlen(IN) and not client.xpending(IN, "in")["pending"]
+        try:
+            return not client.xlen(IN) and not client.xpending(IN, "in")["pending"]
+        except Gone:  # it is loading what it has kept
+            return False
 
     until(is_over, seconds)
     time.sleep(0.5)  # for what would come twice

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from flownb import liveness
 from flownb.errors import QueueError
-from flownb.queues.payload import loads, read_fields
+from flownb.queues.payload import read_fields, read_meta
 from flownb.queues.receive.claims import Claims, lease_time
 from flownb.queues.receive.prefetch import Pace
 from flownb.queues.redis.exchange import ask
@@ -154,7 +154,10 @@ class StreamReader:
             self._pace.began(lease_time())
         self.hand |= dict.fromkeys(entry[0] for entry, _ in entries)
         try:
-            messages = [await self._open(entry, deliveries) for entry, deliveries in entries]
+            messages = [
+                self._read_well(entry, deliveries) or await self._open(entry, deliveries)
+                for entry, deliveries in entries
+            ]
         except Exception:
             self._unsure = True
             self.settled(entry[0] for entry, _ in entries)
@@ -281,6 +284,15 @@ class StreamReader:
 
     # -- opening ---------------------------------------------------------------
 
+    def _read_well(self, entry: Entry, deliveries: int) -> Message | None:
+        """The message of an entry, None if there is anything special about it."""
+        if deliveries > self.lease.max_deliveries or not entry[1]:
+            return None
+        try:
+            return self._message(*entry, deliveries)
+        except Exception:  # noqa: BLE001 - it is read once more, and told
+            return None
+
     async def _open(self, entry: Entry, deliveries: int) -> Message | None:
         entry_id, fields = entry
         if not fields:
@@ -340,10 +352,7 @@ def _message(
     spec: QueueSpec, entry_id: str, fields: dict[bytes, bytes], deliveries: int
 ) -> Message:
     payload = read_fields(fields, model=spec.model)
-    meta = loads(fields[b"meta"]) if b"meta" in fields else {}
-    if not isinstance(meta, dict):
-        raise TypeError("the field 'meta' is not a JSON object")
-    return Message(entry_id, spec.name, payload, deliveries, meta)
+    return Message(entry_id, spec.name, payload, deliveries, read_meta(fields))
 
 
 async def peeked(line: Exchange, spec: QueueSpec, key: str, count: int) -> list[Message]:

@@ -113,6 +113,8 @@ class NodeWires:
 
 
 def _is_elsewhere(reply: Any) -> bool:
+    if not isinstance(reply, Exception):
+        return False
     from redis.exceptions import MovedError
 
     return isinstance(reply, MovedError)

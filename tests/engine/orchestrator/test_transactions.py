@@ -203,7 +203,7 @@ async def test_dead_letters_of_a_loop_that_makes_its_items_go_when_they_have_set
     assert [letter["item"] for letter in left] == [1]
     assert old.isdisjoint(letter["id"] for letter in left)
     await orch.stop()
-    with pytest.raises(LoopStopped, match=r"loop 'count' has ended: orch.start"):
+    with pytest.raises(LoopStopped, match=r"loop 'count' has ended: orch\.start"):
         await left.replay()
 
 
