@@ -477,6 +477,7 @@ class Workflow(Topology):
                 self._drop(one)
         return self
 
+    @edits
     def rename_node(self, name: NodeRef, new: str) -> Self:
         """Give a node another name: its place, its edges and its loop's options stay.
 
@@ -508,6 +509,7 @@ class Workflow(Topology):
         self.version += 1
         return self
 
+    @edits
     def _contents(self) -> dict[str, Any]:
         """Copy what edits change, for `_restore`; nodes and edges themselves never do."""
         return _copies({name: vars(self)[name] for name in (*_EDITED, *_DRAWN)})

@@ -147,13 +147,14 @@ class CanvasDocument:
         """Make one step of a change; when the builder refuses it nothing has happened."""
         self.look()
         before = self._steps[self._at]
-        try:
-            change()
-        except Exception:
-            self.graph._restore(before.contents)
-            self._seen = self.graph.version
-            raise
-        self._place_new()
+        with self.graph.editing:
+            try:
+                change()
+            except Exception:
+                self.graph._restore(before.contents)
+                self._seen = self.graph.version
+                raise
+            self._place_new()
         if self.graph.version != self._seen or self._is_moved(before):
             self._keep(did)
 

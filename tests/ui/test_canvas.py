@@ -244,8 +244,15 @@ def test_two_views_and_a_reloaded_page_show_the_same_drawing(
     run_cell(page, 2, ".flownb-node")
     first, second = (page.locator(".flownb-canvas").nth(i) for i in (0, 1))
     start = middle(first.locator("[data-id=check] .fnb-name"))
-    drag(page, start, (start[0] + 60, start[1] + 70))
+    sent: list[int] = []
+    session = page.context.new_cdp_session(page)
+    session.send("Network.enable")
+    session.on(
+        "Network.webSocketFrameSent", lambda e: sent.append(len(e["response"]["payloadData"]))
+    )
+    drag(page, start, (start[0] + 60, start[1] + 70), steps=40)
     first.locator("[aria-label='undo move check']").wait_for()
+    assert sum(sent) < 5_000  # bytes: one message for all 40 moves
     second.locator("[aria-label='undo move check']").wait_for()
     places = "all => all.map(one => one.dataset.id + one.getAttribute('transform')).sort()"
     moved = first.locator(".flownb-node").evaluate_all(places)

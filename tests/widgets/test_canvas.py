@@ -236,6 +236,24 @@ def test_an_edit_in_code_shows_has_a_place_and_moves_nothing_else():
     assert list(graph.nodes) == ["days", "check", "charge"]
 
 
+def test_a_group_is_folded_renamed_and_left_and_all_of_it_can_be_undone():
+    canvas = done(shop(), do="group", nodes=["check", "charge"], label="both")
+    ask(canvas, "set_group", group="group-1", folded=True, label="two")
+    [frame] = canvas.scene()["frames"]
+    assert frame == {"id": "group-1", "label": "two", "nodes": ["check", "charge"], "folded": True}
+    ask(canvas, "move", nodes={"check": [0, 900]}, node="check", frame=None)
+    assert canvas.scene()["frames"][0]["nodes"] == ["charge"]
+    ask(canvas, "delete", nodes=["charge"])
+    assert canvas.scene()["frames"] == []
+    for _ in range(4):
+        ask(canvas, "undo")
+    assert (canvas.scene()["frames"], canvas.drawing.done) == ([], "")
+    assert (
+        'did you mean "group-1"'
+        in (ask(done(shop(), do="group", nodes=["check"]), "ungroup", group="grop-1")["text"])
+    )
+
+
 def test_two_canvases_of_a_graph_edit_one_document():
     graph = shop()
     one, two = Canvas(graph), Canvas(graph)
