@@ -664,6 +664,32 @@ def replay(*, loop: str, url: str, namespace: str, ids: tuple[str, ...], **given
 @queues.command()
 @click.argument("queue")
 @_on_queues
+@click.option("--count", type=click.IntRange(min=1), default=10)
+@click.option("--json", "as_json", is_flag=True)
+def peek(*, queue: str, url: str, namespace: str, count: int, as_json: bool, **given: Any) -> None:
+    """Look at the oldest messages of a queue; they stay in it."""
+    found = _asked(lambda m: m.peek(queue, count), url, namespace, given)
+    if as_json:
+        said = [{"id": one.id, "data": one.payload, "meta": one.meta} for one in found]
+        click.echo(json.dumps(said, indent=1, default=repr))
+        return
+    for one in found:
+        click.echo(f"{one.id}  {_brief(one.payload)}")
+
+
+@queues.command()
+@click.argument("queue")
+@click.argument("reader")
+@_on_queues
+def forget(*, queue: str, reader: str, url: str, namespace: str, **given: Any) -> None:
+    """Remove a reader that is gone, with what only it had to read."""
+    dropped = _asked(lambda m: m.forget(queue, reader), url, namespace, given)
+    click.echo(f"{dropped} dropped")
+
+
+@queues.command()
+@click.argument("queue")
+@_on_queues
 @click.confirmation_option(prompt="Drop all messages of it?")
 def clear(*, queue: str, url: str, namespace: str, **given: Any) -> None:
     """Drop all messages of a queue, delivered ones too."""

@@ -303,6 +303,10 @@ def test_queues_are_counted_cleared_and_dead_letters_listed(modules, real_server
     assert f"wet: depth {told['depth']}," in flownb("queues", "stats", "wet", *at)
     assert json.loads(flownb("queues", "dead", "days", *at, "--json")) == []
     assert flownb("queues", "replay", "days", *at) == "0 replayed\n"
+    seen = json.loads(flownb("queues", "peek", "wet", *at, "--count", "2", "--json"))
+    assert [one["data"] for one in seen] == [0, 1]
+    said = flownb("queues", "forget", "wet", "gone", *at, code=1)
+    assert "share one backlog" in said
     assert flownb("queues", "clear", "wet", *at, "--yes") == f"{told['depth']} dropped\n"
     assert "wte" in flownb("queues", "stats", "wte", *at, code=1)
 

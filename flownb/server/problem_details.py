@@ -49,7 +49,7 @@ _STATUS: Final[tuple[tuple[type[FlowError], int], ...]] = (
     (RunTaken, 409),
     (QueueUnavailable, 503),
     (GraphError, 409),  # well written, and nothing that can be done here
-    (QueueError, 422),
+    (QueueError, 409),
     (RunError, 409),
     (StoreError, 503),
 )

@@ -15,9 +15,12 @@ from flownb.server.loop_routes import Running  # noqa: TC001 - FastAPI reads it
 from flownb.server.problem_details import Problem
 from flownb.server.schemas import (
     DeadLetterList,
+    Dropped,
     MessageIn,
+    MessageList,
     MessageOut,
     Name,
+    PeekedMessage,
     QueueList,
     QueueOut,
     Replayed,
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 
 router = APIRouter(tags=["queues"])
 QueueName = Annotated[Name, Path(description="a queue of it", examples=["wet_days"])]
+ReaderName = Annotated[Name, Path(description="a loop that read it", examples=["gone"])]
 LoopPath = Annotated[Name, Path(description="a loop of it", examples=["days"])]
 
 
@@ -79,6 +83,39 @@ async def push_message(
     except TimeoutError:
         said = f"queue {queue!r} is full, and nobody takes anything out of it"
         raise Problem(429, said, headers={"Retry-After": "10"}) from None
+
+
+@router.get("/queues/{graph}/{queue}/messages", summary="Look at messages")
+async def peek_messages(
+    graph: Running,
+    queue: QueueName,
+    services: Shared,
+    count: Annotated[int, Query(ge=1, le=1_000)] = 10,
+) -> MessageList:
+    """Give the oldest messages of a queue; they stay in it, and are delivered as if unseen."""
+    orch = services.orchestrator(graph)
+    found = await orch.queues.peek(_known(orch, queue), count)
+    return MessageList(
+        messages=[
+            PeekedMessage(id=one.id, data=shown(one.payload), meta=shown(one.meta)) for one in found
+        ]
+    )
+
+
+@router.delete("/queues/{graph}/{queue}/messages", summary="Clear a queue")
+async def clear_queue(graph: Running, queue: QueueName, services: Shared) -> Dropped:
+    """Drop all messages of a queue, delivered ones too."""
+    orch = services.orchestrator(graph)
+    return Dropped(dropped=await orch.queues.clear(_known(orch, queue)))
+
+
+@router.delete("/queues/{graph}/{queue}/readers/{reader}", summary="Forget a reader")
+async def forget_reader(
+    graph: Running, queue: QueueName, reader: ReaderName, services: Shared
+) -> Dropped:
+    """Remove a reader that is gone, with what only it had to read."""
+    orch = services.orchestrator(graph)
+    return Dropped(dropped=await orch.queues.forget(_known(orch, queue), reader))
 
 
 def _loop(orch: Orchestrator, loop: str) -> str:

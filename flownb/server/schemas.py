@@ -295,6 +295,26 @@ class MessageOut(BaseModel):
     id: str
 
 
+class PeekedMessage(BaseModel):
+    """A message that is in a queue."""
+
+    id: str
+    data: Any
+    meta: Any
+
+
+class MessageList(BaseModel):
+    """The oldest messages of a queue."""
+
+    messages: list[PeekedMessage]
+
+
+class Dropped(BaseModel):
+    """How many messages were dropped."""
+
+    dropped: int
+
+
 class DeadLetterList(BaseModel):
     """The last dead letters of a loop, oldest first."""
 

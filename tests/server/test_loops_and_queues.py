@@ -65,6 +65,11 @@ def test_a_queue_is_pushed_to_and_counted(live):
     assert pushed.json()["id"]
     after = live.get("queues").json()["queues"][0]
     assert after["depth"] == after["backlog"] == before + 1
+    seen = live.get("queues/live/wet_days/messages", params={"count": 1000}).json()["messages"]
+    assert (len(seen), seen[-1]["data"]) == (before + 1, {"rain": 3})
+    assert live.delete("queues/live/wet_days/messages").json()["dropped"] == before + 1
+    refused = live.delete("queues/live/wet_days/readers/gone")
+    assert (refused.status_code, "share one backlog" in refused.text) == (409, True)
 
 
 def test_failures_and_lines_are_told_and_dead_letters_replayed():
