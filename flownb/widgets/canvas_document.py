@@ -147,7 +147,7 @@ class CanvasDocument:
         """Make one step of a change; when the builder refuses it nothing has happened."""
         self.look()
         before = self._steps[self._at]
-        with self.graph.editing:
+        with self.graph._editing:
             try:
                 change()
             except Exception:
