@@ -20,7 +20,7 @@ def pushing(node_kind, queue_kind):
 
     graph = Graph("order").add_producer("p", range(COUNT)).add_node("work", work, kind=node_kind)
     graph.add_queue("q", kind=queue_kind).add_edge("p", "work", "q")
-    graph.add_queue_reader("r", queue="q").add_node("n", keep=None)
+    graph.add_queue_reader("r", queue="q").add_node("n", keep=COUNT)
     return graph.add_edge("r", "n")
 
 

@@ -38,7 +38,7 @@ def secure(tmp_path):
     command = [binary, "--port", "0", "--tls-port", str(port), "--tls-auth-clients", "no"]
     command += ["--tls-cert-file", str(cert), "--tls-key-file", str(key), "--save", ""]
     command += ["--tls-ca-cert-file", str(cert), "--dir", str(tmp_path)]
-    command += ["--user", "ada on >secret ~flownb:* +@all"]
+    command += ["--user", "ada", "on", ">secret", "~flownb:*", "+@all"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     yield f"127.0.0.1:{port}", cert
     process.kill()
