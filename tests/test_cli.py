@@ -134,7 +134,7 @@ def test_loops_run_live_for_as_long_as_is_said(folder):
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (("run", "nowhere.json"), "there is no file"),
+        (("run", "nowhere.json"), "does not exist"),
         (("run", "weather.json", "--tools", "no_such_module"), "cannot be imported"),
         (("run", "weather.json", "--tools", "nowhere.py"), "cannot be imported"),
         (("run", "weather.json", "--tools", "json:dumps"), "has no ToolRegistry"),
