@@ -159,17 +159,18 @@ class Live(anywidget.AnyWidget):
             self._timer.cancel()
         if not self._ticking:
             return
-        start = time.thread_time()
-        last = self._over() and all(part.is_final() for part in self._parts.values())
-        self._ticking = not last
+        start, over = time.thread_time(), self._over()
         try:
-            if last or self._is_watched():
+            if over or self._is_watched():
                 self.refresh()
-            self._still.refresh(repr(self), last=last)
+            if over and all(part.is_final() for part in self._parts.values()):
+                self._ticking = False
+                self.refresh()  # no more news will come
+            self._still.refresh(repr(self), last=not self._ticking)
             pause = self._pause_after(time.thread_time() - start)
         except Exception as error:  # noqa: BLE001 - a view must not hurt what it shows
             self._complain(error)
-            pause = _PATIENCE
+            self._ticking, pause = not over, _PATIENCE
         if self._ticking and self._home is not None:
             self._timer = self._home.call_later(pause, self._tick)
 

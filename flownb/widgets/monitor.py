@@ -93,6 +93,8 @@ class Monitor:
             self._over_at, self._next_queues = now, 0.0
             self._queues.clear()
             self._asking = None
+            if self._orch._live.home is not self._orch._live.kernel:
+                return  # an event loop of its own ends with the run: no reply would come
         elif self._next_queues:
             return
         asking = self._asking is not None and not self._asking.done()
