@@ -151,7 +151,8 @@ class Runtime:
     """What the parts of one loop share.
 
     *private*: the loop has its event loop for itself. *until*: the second at which a
-    simulation ends.
+    simulation ends. *given*: the context variables that nodes see, those of this moment if it is
+    not said.
     """
 
     event_loop: asyncio.AbstractEventLoop
@@ -176,7 +177,9 @@ class Runtime:
         middleware: Sequence[Any] = (),
         private: bool = False,
         until: float | None = None,
+        given: contextvars.Context | None = None,
     ) -> None:
+        self._given = contextvars.copy_context() if given is None else given
         self.name, self.world, self.stream = name, world, stream
         self.queues, self.middleware = queues, tuple(middleware)
         self.tools = global_tools if tools is None else tools
@@ -198,6 +201,8 @@ class Runtime:
         self.now = self.clock.time
         self.skip = getattr(self.event_loop, "skip", _never)
         self._new_waiter = getattr(self.event_loop, "new_waiter", self.event_loop.create_future)
+        for variable, value in self._given.items():
+            variable.set(value)
         HERE.set(self.spot)
         self.context = contextvars.copy_context()
 

@@ -61,33 +61,32 @@ class Chains:
             self.fuse.reached("out of the chain")
 
     def around_rows(self):
-        fuse, original, was_long = self.fuse, chain.Chain._run_rows, chain.Chain._was_long
+        fuse, begin, settle = self.fuse, chain.Stretch.begin, chain.Chain._settle
 
-        def run_rows(chain, most):
+        def begun(stretch, most):
             fuse.reached("before the rows")
-            self.inside.add(chain.loop.name)
-            self.left.discard(chain.loop.name)
-            result = original(chain, most)
+            self.inside.add(stretch.loop.name)
+            self.left.discard(stretch.loop.name)
+            return begin(stretch, most)
+
+        async def settled(chain, stretch, turn, upto):
             self.inside.discard(chain.loop.name)
-            self.ids |= {message.id for message in chain._chain_queues.messages}
-            fuse.rows += len(chain._times) // chain._width
+            self.ids |= {message.id for message in stretch.queues.messages}
+            fuse.rows += upto
             fuse.reached("after the rows")
-            return result
-
-        def was_long_after_all(chain, row):
-            leaves = was_long(chain, row)
-            if leaves:
+            last = await settle(chain, stretch, turn, upto)
+            if not stretch.inline:
                 self.left.add(chain.loop.name)
-            return leaves
+            return last
 
-        chain.Chain._run_rows, chain.Chain._was_long = run_rows, was_long_after_all
+        chain.Stretch.begin, chain.Chain._settle = begun, settled
 
     def around_pushes(self):
         original = chain.ChainQueues.push
 
-        async def push(ports, rows):
+        async def push(ports, pushes, rows):
             self.pushing = True
-            outcomes = await original(ports, rows)
+            outcomes = await original(ports, pushes, rows)
             self.pushing = False
             return outcomes
 

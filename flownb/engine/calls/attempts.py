@@ -35,6 +35,13 @@ class Function(Protocol):
     passes: bool
     """Whether there is none: the payload passes on."""
 
+    @property
+    def threads(self) -> Any:
+        """Where its sync calls are made."""
+
+    def leave_thread(self) -> None:
+        """Leave the thread to a call that was given up."""
+
     def invoke(self, token: Call) -> Any:
         """Call it; async ones give what is to be awaited."""
 
@@ -158,6 +165,8 @@ class Attempts:
         token.disown()
         task.cancel()
         abandoned = not self._function.is_async and not self._runtime.inline
+        if abandoned and token.in_thread:
+            self._function.leave_thread()
         self._runtime.event("timeout", self._site.name, token.iteration, abandoned)
 
     async def _once(self, token: Call, started: Any) -> Any:
@@ -212,7 +221,7 @@ class Attempts:
         def work() -> Callable[[], None]:
             return functools.partial(runtime.soon, land, *context.run(outcome_here, call))
 
-        runtime.threads.submit(self._site.name, work)
+        self._function.threads.submit(self._site.name, work)
         output, error = await future
         return output, error
 

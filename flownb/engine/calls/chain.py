@@ -1,9 +1,11 @@
-"""How do short sync nodes behind one another run fast? As a chain: one call after the other.
+"""How do sync nodes behind one another run? As a chain: one call after the other, in one thread.
 
-When all nodes of a loop are short sync functions, each behind one node, a `Chain` is the fast
-path: a private event loop calls them back to back, item by item, and records each item as the
-clock readings between its calls. It returns after 5 ms, when a node was not short after all, and
-when anything is asked of the loop. An item that fails goes on as an ordinary item.
+A loop whose way is decided by what its nodes give, in a row, at ifs and at joins, has a `Chain`.
+It has the source and the nodes behind it called in the source's own thread, row after row, a turn
+of up to 5 ms at a time, so that a hop is paid for a turn and not for a node. While a turn is on
+its way the event loop is free. A row whose node does not come back for 20 ms is taken out of it:
+the rows before it are settled, it becomes an ordinary item, and the thread begins no further
+call. So is a row that fails, and one that asks for more than a row can do.
 
 A chain may begin with messages of a queue and end in pushes to one (`ChainQueues`). It takes
 its messages from what was fetched, and holds back what it pushes until the end of its turn.
@@ -19,130 +21,120 @@ saved before the next call, by the same thread.
 
 from __future__ import annotations
 
-import contextvars
+import copy
+import functools
 import time
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from flownb.engine.calls.call import Call, CallNode
 from flownb.engine.calls.node_memory import SHORT
+from flownb.engine.calls.outcome import HeldPush, OpenCall, Routed, StartedCall
 from flownb.engine.calls.push import Label, PendingPush
-from flownb.engine.calls.signature import EXHAUSTED
+from flownb.engine.calls.turn import DEAD, Turn
 from flownb.engine.prints import HERE, Spot
 from flownb.errors import FAILS
-from flownb.records.events import NOTHING, Batch, Span
+from flownb.flow.routing import route
+from flownb.model.nodes import OwnLimit
+from flownb.records.events import NOTHING, Batch
 
 if TYPE_CHECKING:
-    from collections import deque
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
-    from flownb.engine.calls.call import Call
     from flownb.engine.calls.node_memory import Memory
+    from flownb.engine.calls.turn import AtWork, Routes, RowState, Step
     from flownb.engine.runtime import Runtime
+    from flownb.flow.item import Item
     from flownb.flow.scheduler import RunHooks
-    from flownb.flow.state import Step
+    from flownb.flow.state import Step as StateStep
     from flownb.model.nodes import Node
     from flownb.plan.loop_plan import LoopPlan, PlanEdge, PlanNode
     from flownb.queues.spec import Message
 
 _SOON: Final = 0.05  # seconds
 _MANY: Final = 1 << 40  # rows: the clock ends the turn of a chain without queues
+_PATIENCE: Final = 0.02  # seconds that a row gets
 
 
-class ChainNode(Protocol):
-    """A node of a loop whose items go in rows, as its runner knows it."""
-
-    name: str
-    plan: PlanNode
-    node: Node
-    target: Any
-    memory: Any
-    pushing: Any
-    passes: bool
-    careful: bool
-
-
-class RowSource(Protocol):
-    """Where rows come from."""
-
-    buffer: deque[Message]
-    """Messages at hand."""
-    exhausted: bool
-
-    async def due(self) -> bool:
-        """Wait until the next item may be made; False when something else comes first."""
-
-    async def fill(self) -> bool:
-        """Wait for messages; False when something else comes first."""
-
-    def passed(self, count: int) -> None:
-        """Count items that went in rows."""
-
-    def count(self) -> int:
-        """Count an item that was made; give its number."""
-
-    def tick_failed(self, error: BaseException) -> None:
-        """Report a failed producer call."""
-
-    @property
-    def rows_allowed(self) -> bool:
-        """Whether the next items may go in rows."""
-
-    @property
-    def reading(self) -> bool:
-        """Whether it waits for a message, with nothing at hand."""
-
-
-class RowSlots(Protocol):
-    """The in-flight slots that rows take."""
-
-    def hold(self, count: int = 1) -> None:
-        """Take free slots."""
-
-    def give_back(self, count: int = 1) -> None:
-        """Give slots back."""
-
-    @property
-    def free(self) -> int:
-        """How many can be taken now."""
-
-
-class Crossing(Protocol):
-    """The loop whose rows cross queues."""
+class Rows(Protocol):
+    """The loop whose items go in rows."""
 
     runtime: Runtime
+    plan: LoopPlan
+    runners: list[Any]
+    checkpointer: Any
+    """What takes its checkpoints, if it has any."""
     made: int
 
+    def settle(self, queue: str, ids: Sequence[str]) -> None:
+        """Ack messages."""
+
+    def begin(
+        self, payload: Any, live: Any = None, message: Any = None, memo: Any = None,
+        index: int | None = None,
+    ) -> Any:  # fmt: skip
+        """Let a new item flow as far as it goes without waiting."""
+
+    async def until_released(self, item: Item) -> None:
+        """Wait until an item lets the producer go on."""
+
+    async def one_item(self) -> None:
+        """Make an item as any other, let it flow, wait for its release."""
+
     @property
-    def source(self) -> RowSource:
+    def source(self) -> Any:
         """Where the rows come from."""
 
     @property
-    def slots(self) -> RowSlots:
+    def slots(self) -> Any:
         """What they take while they are in flight."""
 
 
-class ChainQueues:
-    """The queues at both ends of a fast path."""
+class ChainNode(CallNode, Protocol):
+    """A node of a loop whose items go in rows, as its runner knows it."""
 
-    def __init__(self, loop: Crossing, row: Sequence[ChainNode]) -> None:
+    target: Any
+    pushing: Any
+    instance: Any
+    ctx_name: str | None
+    is_async: bool
+    careful: bool
+
+    def invoke(self, token: Call) -> Any:
+        """Call the user's function, with what its signature asks for."""
+
+
+class RowItem:
+    """Stands where an item would, for a call in a row."""
+
+    memo = None
+
+    def __init__(self, iteration: int, message: Any, index: int | None) -> None:
+        self.iteration, self.message, self.index = iteration, message, index
+
+    def failed_sources(self, plan: PlanNode) -> tuple[str, ...]:  # noqa: ARG002
+        """Name nobody: in a row nothing runs behind a node that failed."""
+        return ()
+
+
+class ChainQueues:
+    """The queues at both ends of a chain."""
+
+    def __init__(self, loop: Rows, senders: Sequence[ChainNode]) -> None:
         self.loop, self._runtime = loop, loop.runtime
-        self.reader = row[0].node.reader
-        self.senders = [r for r in row if r.pushing is not None]
-        self.waits = any(r.plan.awaited for r in self.senders)
+        self.reader = loop.runners[0].node.reader
+        self.senders = senders
+        self.waits = any(r.plan.awaited for r in senders)
         self.messages: list[Message] = []
-        self.pushes: list[Any] = []
-        self._first = 0
 
     async def open(self) -> bool:
         """Wait for messages; False when there is something else to be looked at first."""
-        if self.reader is None:
-            return True
         source = self.loop.source
-        return await source.due() and await source.fill()
+        return await source.due() and (self.reader is None or await source.fill())
 
     def begin(self) -> int:
         """Begin a turn; how many rows it may have."""
-        self.messages, self.pushes, self._first = [], [], self.loop.made
+        self.messages = []
         most = _MANY
         if self.senders:
             most = 1 if self.waits else self.loop.slots.free
@@ -164,24 +156,10 @@ class ChainQueues:
         self.messages.append(message)
         return message.payload
 
-    def sender(self, runner: ChainNode) -> Callable[[Any], Any]:
-        """What is called in a row for a queue node."""
-        name = runner.node.queue.name if runner.node.queue is not None else ""
-        label = Label(self._runtime.name, runner.name)
-
-        def send(payload: Any) -> Any:
-            row = len(self.pushes) // len(self.senders)
-            message = self.messages[row] if self.messages else None
-            meta = label.text(self._first + row, message)
-            self.pushes.append(self._runtime.queues.hold(name, payload, meta=meta))
-            return payload
-
-        return send
-
-    async def push(self, rows: int) -> list[Any]:
-        """Push what the first rows left: for each push None, its error, or that it is pending."""
-        load = Load(self._runtime, rows * len(self.senders))
-        self._runtime.queues.posts.push_all(self.pushes[: load.count], load.done)
+    async def push(self, pushes: list[Any], rows: int) -> list[Any]:
+        """Push what rows have left: for each push None, its error, or that it is pending."""
+        load = Load(self._runtime, len(pushes))
+        self._runtime.queues.posts.push_all(pushes, load.done)
         until = self._runtime.now() + _SOON
         self.loop.slots.hold(rows)
         while load.replies is None and self._runtime.now() < until and self._runtime.error is None:
@@ -189,12 +167,10 @@ class ChainQueues:
         self.loop.slots.give_back(rows)
         return load.outcomes()
 
-    def received(self, row: int, when: float) -> None:
-        """Tell that the message of a row of this turn has come."""
-        name, message = self._runtime.name, self.messages[row]
-        self._runtime.stream.event(
-            (when, "received", name, name, self._first + row, message.origin)
-        )
+    def received(self, number: int, message: Message, when: float) -> None:
+        """Tell that the message of an item has come."""
+        name = self._runtime.name
+        self._runtime.stream.event((when, "received", name, name, number, message.origin))
 
 
 class Load:
@@ -224,250 +200,529 @@ class Load:
         return list(self._late)
 
 
-_TURN: Final = 5_000_000
-_LONG: Final = int(SHORT * 1e9)
+class NotGathered(Exception):
+    """What a node takes could not be put together."""
 
 
-class Rows(Protocol):
-    """The loop whose items go in rows."""
+class Stretch:
+    """The nodes that rows of one loop go through.
 
-    runtime: Runtime
-    plan: LoopPlan
-    runners: list[Any]
-    checkpointer: Any
-    """What takes its checkpoints, if it has any."""
-    made: int
+    `nodes` are the source, those behind it, then those that push; *open*: the item has others
+    too, which it goes on to when its row is done.
+    """
 
-    def settle(self, queue: str, ids: Sequence[str]) -> None:
-        """Ack messages."""
+    def __init__(
+        self, loop: Rows, inner: Sequence[ChainNode], senders: Sequence[ChainNode]
+    ) -> None:
+        self.loop = loop
+        self.nodes = (*inner, *senders)
+        self.inner = len(inner)
+        self.open = len(self.nodes) < len(loop.runners)
+        self.queues = ChainQueues(loop, senders)
+        self.names = tuple(r.name for r in self.nodes)
+        self.width = len(self.nodes) + 1
+        self._at = {r.plan.index: i for i, r in enumerate(self.nodes)}
+        self._ins: dict[int, list[PlanEdge]] = {}
+        for runner in loop.runners:
+            for edge in runner.outs:
+                self._ins.setdefault(edge.target, []).append(edge)
+        self.branches = any(r.plan.branches for r in self.nodes)
+        self.varies = self.branches or any(r.node.keep != 1 for r in self.nodes)
+        self.keeps = self.varies or bool(senders)
+        self.alone = self._makes_one_row()
+        self.turn: Turn
+        self._steps = [self._step(r) for r in self.nodes[1:]]
 
-    def begin(
-        self, payload: Any, live: Any = None, message: Any = None, memo: Any = None,
-        index: int | None = None,
-    ) -> Any:  # fmt: skip
-        """Let a new item flow as far as it goes without waiting."""
+    def _makes_one_row(self) -> bool:
+        producer = self.nodes[0]
+        own = producer.ctx_name or producer.instance  # it is told which item it makes
+        return bool(self.open or own or producer.node.every is not None)
 
     @property
-    def source(self) -> RowSource:
-        """Where the rows come from."""
+    def inline(self) -> bool:
+        """Whether its rows are called where they are: a hop for each message costs too much."""
+        here = self.queues.reader is not None and self.loop.runtime.private
+        return here and all(r.memory.short or r.passes for r in self.nodes[1 : self.inner])
 
-    @property
-    def slots(self) -> RowSlots:
-        """What they take while they are in flight."""
+    def begin(self, most: int) -> Turn:
+        """Make the next turn."""
+        loop, reads = self.loop, self.queues.reader is not None
+        head = self.queues.pull if reads else loop.source.head()
+        self.turn = Turn(
+            head, self._steps.copy(), first=loop.made, most=1 if self.alone else most,
+            keeps=self.keeps or loop.runtime.stream.watched, pulls=not reads,
+        )  # fmt: skip
+        return self.turn
+
+    def where(self) -> tuple[str, int]:
+        """Say which node of which item is at work, for what it prints."""
+        turn = self.turn
+        rows, called = divmod(len(turn.times), self.width)
+        return self.names[max(0, called - 1)], turn.first + rows
+
+    # -- how a row goes --------------------------------------------------------
+
+    def _step(self, runner: ChainNode) -> Step:
+        edges = self._ins[runner.plan.index]
+        return self._call(runner), self._at[edges[0].source], self._gatherer(runner, edges)
+
+    def _call(self, runner: ChainNode) -> Callable[[Any], Any]:
+        if runner.pushing is not None:
+            return self._sender(runner)
+        call = runner.target or _pass
+        if runner.ctx_name or runner.instance is not None:
+
+            def call(payload: Any) -> Any:
+                return runner.invoke(self._token(runner, payload))
+
+        return self._routing(runner, call) if runner.plan.branches else call
+
+    def _routing(self, runner: ChainNode, call: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        plan, position = runner.plan, self._at[runner.plan.index]
+
+        def decide(payload: Any) -> Any:
+            verdict = call(payload)
+            if type(verdict) is CoroutineType:
+                return verdict
+            output, live = route(plan, payload, verdict)
+            self.turn.row[1][position] = verdict, live
+            return output
+
+        return decide
+
+    def _sender(self, runner: ChainNode) -> Callable[[Any], Any]:
+        runtime = self.loop.runtime
+        name = runner.node.queue.name if runner.node.queue is not None else ""
+        label = Label(runtime.name, runner.name)
+
+        def send(payload: Any) -> Any:
+            row, messages = self.turn.done, self.queues.messages
+            meta = label.text(self.turn.first + row, messages[row] if messages else None)
+            return runtime.queues.hold(name, payload, meta=meta)
+
+        return send
+
+    def _token(self, runner: ChainNode, payload: Any) -> Call:
+        """Make what a call in a row is told of its place."""
+        turn, messages, loop = self.turn, self.queues.messages, self.loop
+        row = turn.done
+        index = None if messages else loop.source.pulled + row
+        message = messages[row] if messages else None
+        return Call(RowItem(turn.first + row, message, index), runner, payload, 0)
+
+    def _gatherer(
+        self, runner: ChainNode, edges: Sequence[PlanEdge]
+    ) -> Callable[[list[Any], Routes], Any] | None:
+        """Give what puts a node's payload together; None: it is the value of its one source."""
+        ways = [self._way(edge) for edge in edges]
+        if len(edges) == 1:
+            plain = not (edges[0].copy or self._branches(edges[0]))
+            return None if plain and not self._maybe_dead(edges[0].source) else ways[0]
+        names = [self.loop.runners[e.source].name for e in edges]
+        if runner.plan.merges:
+            return _merged(ways)
+        return _joined(names, ways)
+
+    def _branches(self, edge: PlanEdge) -> bool:
+        return bool(self.loop.runners[edge.source].plan.branches)
+
+    def _maybe_dead(self, source: int) -> bool:
+        return self.branches and source > 0
+
+    def _way(self, edge: PlanEdge) -> Callable[[list[Any], Routes], Any]:
+        position, branches = self._at[edge.source], self._branches(edge)
+
+        def way(values: list[Any], routes: Routes) -> Any:
+            value = values[position]
+            if value is DEAD or (branches and edge not in routes[position][1]):
+                return DEAD
+            return value
+
+        def copied(values: list[Any], routes: Routes) -> Any:
+            value = way(values, routes)
+            try:
+                return value if value is DEAD else copy.deepcopy(value)
+            except FAILS as error:
+                raise NotGathered from error
+
+        return copied if edge.copy else way
+
+    # -- what a row has given ----------------------------------------------------
+
+    def memo(self, row: RowState, calls: int) -> dict[Any, Any]:
+        """Say of the first so many calls of a row, but for that of its source, how they ended."""
+        values, routes = row
+        known: dict[Any, Any] = {}
+        for i in range(1, calls):
+            value: Any = values[i]
+            if value is DEAD:
+                continue
+            if i in routes:
+                value = Routed(value, None, routes[i][1])
+            elif i >= self.inner:
+                value = HeldPush(value)
+            known[self.nodes[i].plan.index, 0] = value
+        return known
+
+    def output(self, row: RowState, position: int) -> Any:
+        """Give what the call at that position is reported to have given."""
+        values, routes = row
+        if position in routes:
+            return routes[position][0]
+        if position >= self.inner:
+            return values[self._at[self._ins[self.nodes[position].plan.index][0].source]]
+        return values[position]
+
+
+def _merged(ways: Sequence[Callable[..., Any]]) -> Callable[[list[Any], Routes], Any]:
+    def merge(values: list[Any], routes: Routes) -> Any:
+        live = [p for p in [way(values, routes) for way in ways] if p is not DEAD]
+        if len(live) > 1:
+            raise NotGathered
+        return live[0] if live else DEAD
+
+    return merge
+
+
+def _joined(
+    names: Sequence[str], ways: Sequence[Callable[..., Any]]
+) -> Callable[[list[Any], Routes], Any]:
+    def join(values: list[Any], routes: Routes) -> Any:
+        found = zip(names, [way(values, routes) for way in ways], strict=True)
+        return {name: payload for name, payload in found if payload is not DEAD} or DEAD
+
+    return join
 
 
 class Chain:
-    """The fast path of one generation of a loop."""
+    """The rows of one generation of a loop."""
 
     def __init__(self, loop: Rows) -> None:
         self.loop, self._runtime = loop, loop.runtime
-        self._inner = [r for r in loop.runners if r.pushing is None]
-        self._row = [*self._inner, *(r for r in loop.runners if r.pushing is not None)]
-        self.names = tuple(r.name for r in self._row)
-        self._fits = self._fitting()
-        self._chain_queues = ChainQueues(loop, self._row)
-        at = {r.plan.index: i for i, r in enumerate(self._row)}
-        sources = {e.target: at[e.source] for r in loop.runners for e in r.outs}
-        self._steps = [(self._step(r), sources[r.plan.index]) for r in self._row[1:]]
-        self._width = len(self.names) + 1
-        self._released = -1 if self._chain_queues.waits else len(self._inner)
-        self._times: list[int] = []
-        self._rows: list[list[Any]] = []  # what each row made, where it ends in a push
-        self._last: list[Any] = []
-        self._pushed = False
+        self._able = self._in_rows() if self._fits() else []
+        self._forks = any(len(r.outs) > 1 and not r.plan.branches for r in loop.runners)
+        self._sure = self._surely_awaited()
+        self._stretches: dict[frozenset[int], Stretch | None] = {}
+        self._settled = 0  # rows of the turn that have been settled
 
-    def _fitting(self) -> bool:
+    # -- which nodes -------------------------------------------------------------
+
+    def _fits(self) -> bool:
         loop, producer = self.loop, self.loop.runners[0]
-        return (
-            self._runtime.private
-            and not self._runtime.inline
-            and not self._runtime.stream.watched
-            and _crosses_easily(loop)
-            and producer.node.every is None
-            and len(loop.runners) > 1
-            and all(r.inlinable and r.node.keep <= 1 for r in self._inner[1:])
-            and (producer.node.reader is not None or producer.inlinable)
-            and not producer.plan.branches
-            and producer.node.keep <= 1
-            and not any(r.outs or r.careful for r in self._row[len(self._inner) :])
-            and all(len(r.plan.sources) <= 1 for r in loop.runners)
-            and not any(e.copy for r in loop.runners for e in r.outs)
-        )
+        heads = loop.source.can_head_rows
+        once = loop.plan.once is not None or loop.plan.options.start_rule != "dataflow"
+        stateful = loop.checkpointer is not None and loop.source.may_keep_state
+        return not (
+            once or self._runtime.inline or producer.plan.branches or stateful or not heads
+            or len(loop.runners) < 2  # noqa: PLR2004
+        )  # fmt: skip
 
-    def _step(self, runner: ChainNode) -> Callable[[Any], Any]:
-        if runner.pushing is not None:
-            return self._chain_queues.sender(runner)
-        return runner.target or _pass
+    def _in_rows(self) -> list[ChainNode]:
+        """Give the nodes that a row may call, if each of their sources is one of them."""
+        return [r for r in self.loop.runners if not r.plan.index or _can_stand_in_row(r)]
+
+    def _surely_awaited(self) -> set[int]:
+        """Give the nodes for which the producer waits whenever they are called."""
+        if self.loop.plan.policy == "path_live":
+            return set()
+        sure: dict[int, bool] = {}
+        for runner in self.loop.runners:
+            here = sure.get(runner.plan.index, True)
+            for edge in runner.outs:
+                passed = bool(edge.force) or (bool(runner.plan.index) and here and edge.keep)
+                sure[edge.target] = sure.get(edge.target, True) and passed
+        return {index for index, is_sure in sure.items() if is_sure}
 
     @property
-    def usable(self) -> bool:
-        """Whether the next items may take the fast path."""
-        return (
-            self._fits
-            and self.loop.source.rows_allowed
-            and all(r.memory.short or r.passes or r.node.reader for r in self._inner)
-            and self._chain_queues.ready
-        )
+    def stretch(self) -> Stretch | None:
+        """The nodes that the next rows go through; None: the next item is an ordinary one."""
+        if not self._able or not self.loop.source.rows_allowed:
+            return None
+        long = [r for r in self._able if r.memory.long and r.plan.index]
+        out = [r.plan.index for r in long if r.plan.index not in self._sure]
+        if self._forks and len(long) - len(out) > 1:  # arms that take their time do so together
+            out = [r.plan.index for r in long]
+        out += [r.plan.index for r in self._able if r.is_async and r.plan.index]
+        key = frozenset(out)
+        if key not in self._stretches:
+            self._stretches[key] = self._made(key)
+        found = self._stretches[key]
+        return found if found is not None and found.queues.ready else None
 
-    async def run(self) -> bool:
-        """Run rows until the event loop needs a turn; False when the source had nothing."""
-        if not await self._chain_queues.open():
-            return True
-        if not self._chain_queues.ready:  # the server came back, or a queue got bounds, meanwhile
-            return True
-        most, spot = self._chain_queues.begin(), self._runtime.spot
-        self._times, self._rows = [], []
-        spot.where = self._where
+    def _made(self, out: Collection[int]) -> Stretch | None:
+        loop = self.loop
+        inner: list[ChainNode] = []
+        senders: list[ChainNode] = []
+        names = {r.name for r in self._able if r.plan.index not in out and r.pushing is None}
+        known: set[str] = set()
+        for runner in self._able:
+            if runner.plan.index and not known.issuperset(runner.plan.sources):
+                continue
+            if runner.pushing is not None:
+                senders.append(runner)
+            elif runner.name in names:
+                inner.append(runner)
+                known.add(runner.name)
+        if len(inner) + len(senders) == len(loop.runners) and _crosses_easily(loop):
+            return Stretch(loop, inner, senders)
+        if loop.runners[0].node.reader is not None or len(inner) < 2:  # noqa: PLR2004
+            return None
+        if self._forks and any(r.memory.long for r in inner[1:]):
+            return None
+        return Stretch(loop, inner, [])
+
+    # -- a turn ------------------------------------------------------------------
+
+    async def run(self, stretch: Stretch) -> None:
+        """Run rows, then settle them."""
+        ports, loop = stretch.queues, self.loop
+        if not await ports.open() or not ports.ready or not loop.source.rows_allowed:
+            return
+        turn, self._settled = stretch.begin(ports.begin()), 0
+        if stretch.inline:
+            self._call_here(stretch, turn)
+        else:
+            loop.source.thread.begin(turn, stretch.where)
+            if not await self._watch(stretch, turn):
+                return
+            loop.source.thread.turn = None
+        last = await self._settle(stretch, turn, turn.done)
+        at_work = turn.at_work()
+        if turn.nothing or (at_work.times and not at_work.values):
+            loop.source.thread.turn = turn
+            await loop.one_item()
+            return
+        if at_work.times:
+            last = self._broken(stretch, turn, at_work)
+        turn.forget()
+        if last is not None:
+            await loop.until_released(last)
+
+    def _call_here(self, stretch: Stretch, turn: Turn) -> None:
+        """Call rows of short nodes behind a queue, of which there is hardly ever more than one."""
+        spot = self._runtime.spot
+        spot.where = stretch.where
         try:
-            values, error = self._run_rows(most)
+            turn.work()
         finally:
             spot.where = None
             spot.end()
-        partial = self._times[len(self._times) // self._width * self._width :]
-        del self._times[len(self._times) - len(partial) :]
-        await self._settle()
-        if error is not None:
-            self._broken(values, partial, error)
-        elif values and values[0] is EXHAUSTED:
-            self.loop.source.exhausted = True
-        gave = values[0] is not None if values else error is None
-        return gave or self._chain_queues.reader is not None
 
-    @property
-    def waited(self) -> bool:
-        """Whether the event loop had a turn meanwhile, or has one now."""
-        return self._pushed or self.loop.source.reading
-
-    def _where(self) -> tuple[str, int]:
-        rows, called = divmod(len(self._times), self._width)
-        return self.names[max(0, called - 1)], self.loop.made + rows
-
-    def _run_rows(self, most: int) -> tuple[list[Any], BaseException | None]:
-        """Give what the last row made, and why it failed, if it did."""
-        clock, steps, times = time.monotonic_ns, self._steps, self._times
-        reads, rows, keeps = (
-            self._chain_queues.reader is not None,
-            self._rows,
-            self._chain_queues.senders,
-        )
-        pull = self._chain_queues.pull if reads else self.loop.runners[0].target
-        values: list[Any] = []
-        error: BaseException | None = None
-        deadline = clock() + _TURN
-        for _ in range(most):
-            times.append(start := clock())
-            values = []
-            try:
-                values.append(pull())
-                times.append(clock())
-                if values[0] is EXHAUSTED or (values[0] is None and not reads):
-                    break
-                for fn, source in steps:
-                    values.append(fn(values[source]))
-                    times.append(clock())
-            except FAILS as failure:  # it becomes the item's failure
-                error = failure
+    async def _watch(self, stretch: Stretch, turn: Turn) -> bool:
+        """Wait until a turn is over; False if it goes on without its rows."""
+        loop, runtime, ports = self.loop, self._runtime, stretch.queues
+        look = runtime.now() + _PATIENCE
+        while not turn.over:
+            await runtime.wait(look)
+            if turn.has_ended():
                 break
-            if keeps:
-                rows.append(values)
-            self._last, end = values, times[-1]
-            if end - start > _LONG and self._was_long(times[-self._width :]):
-                break
-            if end > deadline:
-                break
-        return values, error
+            turn.asked = turn.asked or loop.source.interrupted
+            at_work, now = turn.at_work(), runtime.now()
+            due = _PATIENCE + (self._seconds(at_work.times[0]) if at_work.times else now)
+            if now >= due:
+                if at_work.values:
+                    await self._take(stretch, turn)
+                    return False
+                loop.source.enter_call()
+                await self._settle(stretch, turn, at_work.done)
+            if turn.asked and not at_work.values and ports.reader is None:
+                await self._take(stretch, turn)
+                return False
+            look = due if due > now else now + _PATIENCE
+        return True
 
-    def _was_long(self, row: list[int]) -> bool:
-        """Let each node learn from a row that took long."""
-        for runner, start, end in zip(self._inner, row, row[1:], strict=False):
-            runner.memory.timed((end - start) / 1e9)
-        return not self.usable
+    async def _take(self, stretch: Stretch, turn: Turn) -> None:
+        """Take the row at work out of its turn: it goes on as an item."""
+        source = self.loop.source
+        turn.take()
+        done, times, values, row = turn.at_work()
+        last = await self._settle(stretch, turn, done)
+        calls = len(values)
+        if values:
+            memo = stretch.memo(row, calls)
+            if calls < len(stretch.nodes):
+                node = stretch.nodes[calls]
+                start, reading = self._seconds(times[-1]), done * stretch.width + calls + 1
+                memo[node.plan.index, 0] = OpenCall(turn, row, calls, reading, start)
+                source.thread.label(node.name)
+                node.memory.timed(_PATIENCE)
+            last = self._enter(stretch, done, row, times, memo)
+        elif times:
+            source.enter_call()
+        known = (done + bool(values)) * stretch.width
+        turn.on_end.append(functools.partial(self._left, stretch, turn, known))
+        if turn.over:
+            turn.end()
+        if last is not None:
+            await self.loop.until_released(last)
+
+    def _left(self, stretch: Stretch, turn: Turn, known: int) -> None:
+        """A turn whose row was taken is over; it may have begun one more before it saw that.
+
+        *known*: the readings of the rows that are dealt with.
+        """
+        source, messages = self.loop.source, stretch.queues.messages
+        more, reads = len(turn.times) > known, stretch.queues.reader is not None
+        if more and reads and len(messages) > known // stretch.width:
+            source.buffer.appendleft(messages.pop())
+        if reads or not more:
+            turn.forget()
+            if source.thread.turn is turn:
+                source.thread.turn = None
 
     # -- what becomes of the rows ----------------------------------------------
 
-    async def _settle(self) -> None:
-        """Push what the rows left, then record them, and ack their messages."""
-        rows, ports = len(self._times) // self._width, self._chain_queues
-        self._pushed = bool(rows and ports.senders)
-        outcomes = await ports.push(rows) if self._pushed else []
-        if any(outcomes):
-            self._go_on(rows, outcomes)
-            return
-        if outcomes:
-            self._stretch(rows)
-        for row in range(min(rows, len(ports.messages))):
-            ports.received(row, self._seconds(self._times[row * self._width]))
-        self._flush()
-        if rows and ports.reader is not None:
-            ids = [message.id for message in ports.messages[:rows]]
-            self.loop.settle(ports.reader.queue, ids)
+    async def _settle(self, stretch: Stretch, turn: Turn, upto: int) -> Item | None:
+        """Push what rows have left, then record them, and ack their messages."""
+        first, self._settled = self._settled, max(upto, self._settled)
+        if upto <= first:
+            return None
+        ports, rows = stretch.queues, turn.rows[first:upto]
+        times = turn.times[first * stretch.width : upto * stretch.width]
+        if ports.senders:
+            places = range(stretch.inner, len(stretch.nodes))
+            sent = [(r, p) for r in range(len(rows)) for p in places]
+            sent = [(r, p) for r, p in sent if rows[r][0][p] is not DEAD]
+            if sent:
+                outcomes = await ports.push([rows[r][0][p] for r, p in sent], len(rows))
+                if any(outcomes):
+                    ends = dict(zip(sent, outcomes, strict=True))
+                    return self._go_on(stretch, first, rows, times, ends)
+                _end_pushes(stretch, times, len(rows))
+        messages = ports.messages[first:upto]
+        for row, message in enumerate(messages):
+            when = self._seconds(times[row * stretch.width])
+            ports.received(self.loop.made + row, message, when)
+        self._learn(stretch, times[-stretch.width :])
+        if stretch.open:
+            only = turn.rows[first] if turn.rows else (turn.last, {})
+            return self._enter(stretch, first, only, times, stretch.memo(only, stretch.inner))
+        self._publish(stretch, turn, rows, times)
+        if messages and ports.reader is not None:
+            self.loop.settle(ports.reader.queue, [message.id for message in messages])
+        return None
 
-    def _stretch(self, rows: int) -> None:
-        """The pushes of all rows have ended now."""
-        times, now = self._times, time.monotonic_ns()
-        for row in range(1, rows + 1):
-            at = row * self._width
-            times[at - len(self._chain_queues.senders) : at] = [now] * len(
-                self._chain_queues.senders
-            )
-
-    def _flush(self) -> None:
-        """Publish the rows, which are complete."""
-        loop, times = self.loop, self._times
-        self._times = []
-        if times:
-            origin, runtime = int(self._runtime.origin * 1e9), self._runtime
-            batch = Batch(
-                runtime.name, self.names, loop.made, origin, times, self._last, self._released
-            )
+    def _publish(
+        self, stretch: Stretch, turn: Turn, rows: Sequence[RowState], times: list[int]
+    ) -> None:
+        """Report rows that are done whole: together, or one by one."""
+        loop, runtime = self.loop, self._runtime
+        count = len(times) // stretch.width
+        if rows and (stretch.varies or runtime.stream.watched):
+            for i, row in enumerate(rows):
+                self._publish_row(stretch, row, times[i * stretch.width : (i + 1) * stretch.width])
+        else:
+            last = turn.last
+            if rows:
+                last = [stretch.output(rows[-1], i) for i in range(len(stretch.nodes))]
+            released = -1 if stretch.queues.waits else stretch.inner
+            origin = int(runtime.origin * 1e9)
+            batch = Batch(runtime.name, stretch.names, loop.made, origin, times, last, released)
             runtime.stream.batch(batch)
-            loop.made += batch.iterations
-            if self._chain_queues.reader is None:
-                loop.source.passed(batch.iterations)
-            for runner in self._inner:
-                runner.memory.ran(batch.iterations)
-        times.clear()  # who keeps an error keeps the frame of these rows, but not the rows
+            loop.made += count
+        if stretch.queues.reader is None:
+            loop.source.passed(count)
 
-    def _go_on(self, rows: int, outcomes: Sequence[Any]) -> None:
+    def _publish_row(self, stretch: Stretch, row: RowState, times: list[int]) -> None:
+        """Report a row as if each of its calls had been made alone."""
+        loop, stream, name = self.loop, self._runtime.stream, self._runtime.name
+        number, values = loop.made, row[0]
+        loop.made += 1
+        made, end = self._seconds(times[1]), self._seconds(times[stretch.inner])
+        start = self._seconds(times[0])
+        stream.span((name, stretch.names[0], number, 0, "work", start, made, 1), values[0])
+        stream.event((made, "produced", name, name, number, None))
+        for i in range(1, len(values)):
+            if values[i] is not DEAD:
+                a, b = self._seconds(times[i]), self._seconds(times[i + 1])
+                fields = (name, stretch.names[i], number, 0, "work", a, b, 1)
+                stream.span(fields, stretch.output(row, i))
+        if end > made:
+            stream.span((name, name, number, 0, "wait", made, end, 1))
+        stream.event((end, "released", name, name, number, None))
+        stream.event((self._seconds(times[-1]), "settled", name, name, number, None))
+
+    def _learn(self, stretch: Stretch, times: list[int]) -> None:
+        """Let the nodes know how long they took in a row."""
+        for runner, start, end in zip(stretch.nodes, times, times[1:], strict=False):
+            memory = runner.memory
+            memory.timed((end - start) / 1e9)
+            memory.worked, memory.streak = True, 0
+
+    def _go_on(
+        self, stretch: Stretch, first: int, rows: Sequence[RowState], times: list[int],
+        ends: dict[tuple[int, int], Any],
+    ) -> Item:  # fmt: skip
         """Let rows go on as items: some of their pushes failed, or are still pending."""
-        count, inner = len(self._chain_queues.senders), len(self._inner)
-        for row in range(rows):
-            at = row * self._width
-            ends = dict(zip(self._row[inner:], outcomes[row * count :], strict=False))
-            memo = {
-                (r.plan.index, 0): self._rows[row][0] if end is None else end
-                for r, end in ends.items()
-            }
-            self._enter(row, self._rows[row][:inner], self._times[at : at + inner + 1], memo)
-        self._times = []
+        item: Any = None
+        for r, row in enumerate(rows):
+            memo = stretch.memo(row, stretch.inner)
+            for p in range(stretch.inner, len(stretch.nodes)):
+                if (r, p) in ends:
+                    end = ends[r, p]
+                    value = stretch.output(row, p) if end is None else end
+                    memo[stretch.nodes[p].plan.index, 0] = value
+            at = r * stretch.width
+            item = self._enter(stretch, first + r, row, times[at : at + stretch.inner + 1], memo)
+        return item  # type: ignore[no-any-return]
 
-    def _broken(self, values: list[Any], times: list[int], error: BaseException) -> None:
-        """Let a row that failed go on as an item: what has run is not run again."""
-        if not values:
-            self.loop.source.tick_failed(error)
-            return
-        failed = self._row[len(values)]
-        if failed.pushing is None:
-            values, times = [*values, NOTHING], [*times, time.monotonic_ns()]
-        row = max(0, len(self._chain_queues.messages) - 1)
-        self._enter(row, values[: len(self._inner)], times, {(failed.plan.index, 0): error})
+    def _broken(self, stretch: Stretch, turn: Turn, at_work: AtWork) -> Item:
+        """Let a row that ended early go on as an item: what has run is not run again."""
+        done, times, values, row = at_work
+        calls = len(values)
+        memo, node = stretch.memo(row, calls), stretch.nodes[calls]
+        key = node.plan.index, 0
+        if len(row[0]) > calls:
+            node.is_async = True
+            memo[key] = StartedCall(row[0][calls])
+        elif turn.error is not None and not isinstance(turn.error, NotGathered):
+            if node.pushing is None:
+                times.append(time.monotonic_ns())
+            memo[key] = turn.error
+        return self._enter(stretch, done, row, times, memo)
 
-    def _enter(self, row: int, values: list[Any], times: list[int], memo: dict[Any, Any]) -> None:
-        """Make an item of a row; `memo` says how its other nodes ended."""
-        loop, ports = self.loop, self._chain_queues
-        message = ports.messages[row] if ports.messages else None
+    def _enter(
+        self, stretch: Stretch, number: int, row: RowState, times: list[int], memo: dict[Any, Any]
+    ) -> Item:
+        """Make an item of a row; `memo` says how its calls but that of the source ended."""
+        loop, ports, runtime = self.loop, stretch.queues, self._runtime
+        message = ports.messages[number] if ports.messages else None
         if message is not None:
-            ports.received(row, self._seconds(times[0]))
-        for runner, value, start, end in zip(self._row, values, times, times[1:], strict=False):
-            a, b = self._seconds(start), self._seconds(end)
-            span = Span(self._runtime.name, runner.name, loop.made, 0, "work", a, b)
-            self._runtime.stream.span(span, value)
-        known = {(r.plan.index, 0): v for r, v in zip(self._row[1:], values[1:], strict=False)}
-        number = loop.source.count() if ports.reader is None else None
-        loop.begin(values[0], message=message, memo={**known, **memo}, index=number)
+            ports.received(loop.made, message, self._seconds(times[0]))
+        values = row[0]
+        for i in range(min(len(times) - 1, len(stretch.nodes))):
+            value = stretch.output(row, i) if i < len(values) else NOTHING
+            if value is not DEAD and not (i >= stretch.inner and i < len(values)):
+                a, b = self._seconds(times[i]), self._seconds(times[i + 1])
+                runtime.stream.span(
+                    (runtime.name, stretch.names[i], loop.made, 0, "work", a, b, 1), value
+                )
+        index = loop.source.count() if ports.reader is None else None
+        item: Item = loop.begin(values[0], message=message, memo=memo, index=index)
+        return item
 
     def _seconds(self, reading: int) -> float:
         return reading / 1e9 - self._runtime.origin
+
+
+def _end_pushes(stretch: Stretch, times: list[int], rows: int) -> None:
+    """The pushes of all rows have ended now."""
+    now, count = time.monotonic_ns(), len(stretch.queues.senders)
+    for row in range(1, rows + 1):
+        at = row * stretch.width
+        times[at - count : at] = [now] * count
+
+
+def _can_stand_in_row(runner: ChainNode) -> bool:
+    """Whether what a node gives decides all that comes of its call."""
+    node, plan = runner.node, runner.plan
+    gate = node.limit is not None and not isinstance(node.limit, OwnLimit)
+    other = node.reader or node.over is not None or plan.multi or plan.losers or plan.join != "all"
+    if runner.careful or gate or other or plan.cycle >= 0 or plan.handler >= 0:
+        return False
+    if runner.pushing is not None:
+        return not runner.outs and len(plan.sources) == 1
+    return not runner.is_async
 
 
 def _crosses_easily(loop: Rows) -> bool:
@@ -552,7 +807,7 @@ class ItemChain:
     def __init__(self, row: Row, token: Call, hooks: RunHooks | None) -> None:
         self.row, self.token, self.at, self._hooks = row, token, 0, hooks
         self.ended: tuple[int, dict[str, Any], int] = 0, {}, 0
-        self.steps: list[Step] = []
+        self.steps: list[StateStep] = []
         self.values: dict[str, Any] = {}
         self.outputs: list[Any] = []
         self.times: list[int] = []
@@ -563,7 +818,8 @@ class ItemChain:
     def in_thread(self) -> Callable[[], None]:
         """Call the row; give what reports it to the event loop."""
         self.token.walk = self
-        context, spot = contextvars.Context(), Spot(self.row[0].runtime.write_line)
+        runtime = self.row[0].runtime
+        context, spot = runtime.context.copy(), Spot(runtime.write_line)
         spot.where = self._where
         context.run(HERE.set, spot)
         context.run(self._walk)

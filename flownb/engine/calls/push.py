@@ -10,6 +10,7 @@ import functools
 import json
 from typing import TYPE_CHECKING, Any, Protocol
 
+from flownb.engine.calls.outcome import Pending
 from flownb.errors import FAILS
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from flownb.queues.spec import Message
 
 
-class PendingPush:
+class PendingPush(Pending):
     """A push that has been sent for a token that is only made now."""
 
     __slots__ = ("_done",)
@@ -28,9 +29,11 @@ class PendingPush:
     def __init__(self) -> None:
         self._done: Callable[[Exception | None], None] | None = None
 
-    def then(self, on_done: Callable[[Exception | None], None]) -> None:
-        """Have `on_done` called when Redis has it."""
-        self._done = on_done
+    def follow(self, token: Call) -> None:
+        """Let the token end when Redis has it."""
+        runner: Any = token.at
+        token.task = self
+        self._done = functools.partial(runner.pushing.done, token)
 
     def cancel(self) -> None:
         """Do not call `on_done` any more."""
@@ -88,22 +91,25 @@ class Pushing:
 
     def post(self, token: Call) -> None:
         """Push soon; the token ends when Redis has it, or at once if it leaves with an ack."""
-        runtime, meta = self._site.runtime, dict(self._site.meta(token))
-        on_done = functools.partial(runtime.context.run, runtime.guard, self._done, token)
+        meta = dict(self._site.meta(token))
         try:
-            token.task = self._pushes.post(token, self._queue, meta, on_done)
+            token.task = self._pushes.post(token, self._queue, meta, self._on_done(token))
         except FAILS as error:  # it is not JSON, or its model's own code raised
             self._ended(token, token.payload, error)
         else:
             if token.task is None:
                 self._ended(token, token.payload, None)
 
-    def follow(self, token: Call, pushing: PendingPush) -> None:
-        """Let a token end with a push that the fast path has begun."""
-        token.task = pushing
-        pushing.then(functools.partial(self._done, token))
+    def send(self, token: Call, held: Any) -> None:
+        """Send what a row has held ready; the token ends when Redis has it."""
+        token.task = self._site.runtime.queues.posts.push(held, self._on_done(token))
 
-    def _done(self, token: Call, error: Exception | None) -> None:
+    def _on_done(self, token: Call) -> Callable[[Exception | None], None]:
+        runtime = self._site.runtime
+        return functools.partial(runtime.context.run, runtime.guard, self.done, token)
+
+    def done(self, token: Call, error: Exception | None) -> None:
+        """Let the token end: Redis has its push, or does not take it."""
         token.task = None
         self._ended(token, token.payload, error)
         self._pump()

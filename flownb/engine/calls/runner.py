@@ -21,7 +21,8 @@ from flownb.engine.calls.attempts import Attempts
 from flownb.engine.calls.call_site import CallSite
 from flownb.engine.calls.chain import ItemChain, Row, fits, row_from
 from flownb.engine.calls.context import Context, SyncContext
-from flownb.engine.calls.push import PendingPush, Pushing
+from flownb.engine.calls.outcome import Pending, Routed
+from flownb.engine.calls.push import Pushing
 from flownb.engine.calls.signature import (
     ENDS,
     LastFailure,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from flownb.engine.calls.limits import Limits
     from flownb.engine.calls.node_memory import Memory
     from flownb.engine.calls.push import Pushes
+    from flownb.engine.calls.source_thread import SourceThread
     from flownb.engine.calls.tasks import TaskWorkers
     from flownb.engine.calls.threads import ThreadWorkers
     from flownb.engine.runtime import Runtime
@@ -73,6 +75,7 @@ class CallTable:
     pump: Callable[[], None]
     next_item: Callable[[], int]
     tell_position: Callable[[], int]
+    source_thread: Callable[[], SourceThread]
     open: dict[Call, None] = field(default_factory=dict)
 
 
@@ -99,6 +102,7 @@ class Runner:
         self.is_async = self.is_set_up = False
         self.target: Any = None
         self.last_failure = LastFailure()  # of a producer with policies
+        self.close: Callable[[], None] | None = None  # ends the generator of a source
         self.row: Row = ()  # with which it is called in one go
         self.runtime = table.runtime
         if same is None:
@@ -142,6 +146,7 @@ class Runner:
         self.target, self.is_async, self.is_set_up = same.target, same.is_async, same.is_set_up
         self.instance, self.config, self.ctx_name = same.instance, same.config, same.ctx_name
         self.last_failure = same.last_failure
+        self.close = same.close
 
     @property
     def called_fn(self) -> Any:
@@ -175,12 +180,24 @@ class Runner:
 
     def _puller(self, source: Any) -> Any:
         """Make what gives the next item; a call of it may be made again, if there are policies."""
-        pull, self.ctx_name = puller(source)
+        pull, self.ctx_name, self.close = puller(source)
         if not (self.node.retry or self.node.timeout):
             return pull
         if self.ctx_name and is_generator(source):
             return begun_anew(source)
         return remembering(pull, self.last_failure)
+
+    @property
+    def threads(self) -> Any:
+        """Where its sync calls are made: those of a source always in one thread."""
+        if self.node.kind == "producer" and not self.plan.index:
+            return self.table.source_thread()
+        return self.runtime.threads
+
+    def leave_thread(self) -> None:
+        """Leave the thread to a call that was given up: the next one is made beside it."""
+        if self.threads is not self.runtime.threads:
+            self.threads.renew()
 
     def _own_copy(self, fn: BaseNode) -> BaseNode:
         """Give this loop's own instance of a class node."""
@@ -254,8 +271,11 @@ class Runner:
     def _replay(self, token: Call) -> None:
         """Settle a call whose outcome is known: the fast path made it, or an earlier attempt."""
         outcome = token.item.memo.pop(token.item.key(token))
-        if isinstance(outcome, PendingPush) and self.pushing is not None:
-            self.pushing.follow(token, outcome)
+        if isinstance(outcome, Pending):
+            outcome.follow(token)
+            return
+        if isinstance(outcome, Routed):
+            self._finish(token, *outcome)
             return
         failed = isinstance(outcome, BaseException)
         self._finish(token, None if failed else outcome, outcome if failed else None)
@@ -323,15 +343,28 @@ class Runner:
 
     def _in_thread(self, token: Call) -> Callable[[], None]:
         """Run in a thread of the pool; give what the event loop is to do with the outcome."""
-        context = contextvars.Context()
+        context = self.runtime.context.copy()
         context.run(HERE.set, Spot(self.runtime.write_line))
         outcome = context.run(outcome_here, functools.partial(self.called, token))
         return functools.partial(self.landed, token, *outcome, self.runtime.now())
 
+    def begin_anew(self, token: Call) -> None:
+        """Call the node after all: in its row it had not begun."""
+        self.run(token)
+        self.table.pump()
+
     def landed(
-        self, token: Call, output: Any, error: BaseException | None, end: float | None = None
+        self,
+        token: Call,
+        output: Any,
+        error: BaseException | None,
+        end: float | None = None,
+        routed: tuple[Any, Any] | None = None,
     ) -> None:
-        """Go on with the outcome of a call that ended elsewhere: in a thread, or at its time."""
+        """Go on with the outcome of a call that ended elsewhere: in a thread, or at its time.
+
+        *routed*: what goes on, and along which edges, if that was decided there.
+        """
         if token.cancelled:
             self.leave_gate(token)
             return
@@ -340,7 +373,7 @@ class Runner:
             self.is_async = True
             self._spawn(token, output)
             return
-        self.ended(token, output, error, end)
+        self.ended(token, output, error, end, routed)
         self.table.pump()
 
     def _spawn(self, token: Call, started: Any = None) -> None:
@@ -423,20 +456,29 @@ class Runner:
 
     # -- the outcome -----------------------------------------------------------
 
-    def ended(self, token: Call, output: Any, error: Any, end: float | None = None) -> None:
+    def ended(
+        self,
+        token: Call,
+        output: Any,
+        error: Any,
+        end: float | None = None,
+        routed: tuple[Any, Any] | None = None,
+    ) -> None:
         """Record a call that has ended, now or at *end*, and let its item go on."""
         token.attempt = token.attempt or 1
         self.site.span(token, "work", token.start, output if error is None else NOTHING, end)
-        self._finish(token, output, error)
+        output, live = (output, None) if routed is None else routed
+        self._finish(token, output, error, live)
 
-    def _finish(self, token: Call, output: Any, error: BaseException | None) -> None:
+    def _finish(
+        self, token: Call, output: Any, error: BaseException | None, live: Any = None
+    ) -> None:
         """Hand the outcome to the item: which edges are live, or that it failed."""
         if self.gate is not None:
             self.leave_gate(token)
         if token.cancelled:
             return
-        live = None
-        if error is None and self.decides:
+        if error is None and live is None and self.decides:
             try:
                 output, live = token.item.onward(token, output)
             except FAILS as failure:  # a condition is the user's too

@@ -12,7 +12,7 @@ import functools
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable
 from types import FunctionType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from flownb.arguments import is_async
 from flownb.errors import FAILS
@@ -75,22 +75,31 @@ def bound(fn: Callable[..., Any], ctx_name: str | None) -> Callable[[Any, Any], 
     return lambda payload, ctx: fn(**{free[0]: payload, str(ctx_name): ctx})
 
 
-def puller(source: Any) -> tuple[Callable[..., Any], str | None]:
-    """Make `pull()` of a producer's source: the next item, None, or EXHAUSTED.
+class Puller(NamedTuple):
+    """How a producer's source is called: `pull()` gives the next item, None, or EXHAUSTED.
 
-    Also gives the name of the parameter that takes the context, if there is one.
+    `ctx_name` is the parameter that takes the context, if there is one; `close` ends the
+    generator that `pull` has begun, if it has.
     """
+
+    pull: Callable[..., Any]
+    ctx_name: str | None = None
+    close: Callable[[], None] | None = None
+
+
+def puller(source: Any) -> Puller:
+    """Say how a producer's source is called; TypeError if it is none."""
     if source is None:
-        return _counter(), None
+        return Puller(_counter())
     if callable(source) and not isinstance(source, (Iterable, AsyncIterable)):
         ctx = context_parameter(source)
         if inspect.isgeneratorfunction(source) or inspect.isasyncgenfunction(source):
-            return _generated(source, ctx), ctx
-        return until_stop(source), ctx
+            return _generated(source, ctx)
+        return Puller(until_stop(source), ctx)
     if isinstance(source, AsyncIterable):
-        return _next_async(aiter(source)), None
+        return Puller(_next_async(aiter(source)))
     if isinstance(source, Iterable):
-        return functools.partial(next, iter(source), EXHAUSTED), None
+        return Puller(functools.partial(next, iter(source), EXHAUSTED))
     msg = f"a producer's source is a callable or an iterable, not {type(source).__name__}"
     raise TypeError(msg)
 
@@ -219,19 +228,25 @@ def _next_async(iterator: Any) -> Callable[[], Any]:
     return pull
 
 
-def _generated(function: Callable[..., Any], ctx: str | None) -> Callable[..., Any]:
+def _generated(function: Callable[..., Any], ctx: str | None) -> Puller:
     """Start the generator at the first pull, when there is a context to give it."""
-    pulls: list[Callable[[], Any]] = []
+    begun: list[tuple[Any, Callable[[], Any]]] = []
 
     def first(**given: Any) -> Callable[[], Any]:
         made = function(**(given if ctx else {}))
-        pulls.append(puller(made)[0])
-        return pulls[0]
+        begun.append((made, puller(made).pull))
+        return begun[0][1]
 
     def pull(**given: Any) -> Any:
-        return (pulls[0] if pulls else first(**given))()
+        return (begun[0][1] if begun else first(**given))()
 
     async def pull_async(**given: Any) -> Any:
-        return await (pulls[0] if pulls else first(**given))()
+        return await (begun[0][1] if begun else first(**given))()
 
-    return pull_async if inspect.isasyncgenfunction(function) else pull
+    def close() -> None:
+        for made, _ in begun:
+            made.close()
+
+    if inspect.isasyncgenfunction(function):
+        return Puller(pull_async, ctx)
+    return Puller(pull, ctx, close)

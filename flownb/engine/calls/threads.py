@@ -42,9 +42,14 @@ def outcome_here(call: Callable[[], tuple[Any, Any]]) -> tuple[Any, Any]:
     home = os.getpid()
     output, error = call()
     if os.getpid() != home:
-        code = error.code or 0 if isinstance(error, SystemExit) else int(error is not None)
-        os._exit(code if isinstance(code, int) else 1)
+        leave_copy(error)
     return output, error
+
+
+def leave_copy(error: BaseException | None) -> None:
+    """End this process, the copy that os.fork() has made, as a script would end."""
+    code = error.code or 0 if isinstance(error, SystemExit) else int(error is not None)
+    os._exit(code if isinstance(code, int) else 1)
 
 
 class Threads:
@@ -59,7 +64,8 @@ class Threads:
         self._jobs: queue.SimpleQueue[tuple[str, Callable[[], Callable[[], None]]] | None]
         self._jobs = queue.SimpleQueue()
         self._idle = threading.Semaphore(0)
-        self._threads: list[threading.Thread] = []
+        self.begun: list[threading.Thread] = []
+        self._own: list[OwnThread] = []
         self.running: dict[threading.Thread, str] = {}
 
     def submit(self, label: str, call: Callable[[], Callable[[], None]]) -> None:
@@ -68,41 +74,101 @@ class Threads:
         If it raises, that is a fault. *label* names it.
         """
         self._jobs.put((label, call))
-        if not self._idle.acquire(blocking=False) and len(self._threads) < self._most:
-            name = f"flownb {self.name} {len(self._threads)}"
+        if not self._idle.acquire(blocking=False) and len(self.begun) < self._most:
+            name = f"flownb {self.name} {len(self.begun)}"
             thread = threading.Thread(target=self._work, name=name, daemon=True)
-            self._threads.append(thread)
+            self.begun.append(thread)
             thread.start()
+
+    def own(self, name: str) -> OwnThread | SharedThread:
+        """Give a thread for what must not change threads; it starts with its first call."""
+        if self.single:
+            return SharedThread(self)
+        self._own.append(OwnThread(f"flownb {self.name} of {name}", self._run))
+        return self._own[-1]
 
     def label(self, label: str) -> None:
         """Say what the thread that this is called in does now."""
         self.running[threading.current_thread()] = label
 
     def _work(self) -> None:
-        me = threading.current_thread()
         while (job := self._jobs.get()) is not None:
-            self.running[me], call = job
-            try:
-                report = call()
-            except BaseException as error:  # noqa: BLE001 - whoever waits for the call must get it
-                report = functools.partial(self._fault, error)
-            del self.running[me], job, call
-            self._idle.release()  # first: the callback may at once post the next job
-            try:
-                report()
-            except Exception as error:  # noqa: BLE001 - mostly: the event loop has closed
-                self._fault(error)
-            del report
+            self._run(*job, self._idle.release)  # first: the report may at once post the next job
+
+    def _run(
+        self, label: str, call: Callable[[], Callable[[], None]], done: Callable[[], None] | None
+    ) -> None:
+        me = threading.current_thread()
+        self.running[me] = label
+        try:
+            report = call()
+        except BaseException as error:  # noqa: BLE001 - whoever waits for the call must get it
+            report = functools.partial(self._fault, error)
+        del self.running[me], call
+        if done is not None:
+            done()
+        try:
+            report()
+        except Exception as error:  # noqa: BLE001 - mostly: the event loop has closed
+            self._fault(error)
 
     async def aclose(self, grace: float) -> list[str]:
         """End all threads; return the labels of the calls that did not end in *grace* seconds."""
-        for _ in self._threads:
+        for _ in self.begun:
             self._jobs.put(None)
+        for own in self._own:
+            own.end()
+        threads = [*self.begun, *(own.thread for own in self._own if own.thread is not None)]
         deadline, pause = time.monotonic() + grace, 0.0
-        while any(t.is_alive() for t in self._threads) and time.monotonic() < deadline:
+        while any(t.is_alive() for t in threads) and time.monotonic() < deadline:
             await asyncio.sleep(pause)
             pause = min(0.01, pause + 0.001)
         return [label for thread, label in self.running.copy().items() if thread.is_alive()]
+
+
+class OwnThread:
+    """One daemon thread, in which one call after the other is made."""
+
+    def __init__(self, name: str, run: Callable[..., None]) -> None:
+        self._name, self._run = name, run
+        self._jobs: queue.SimpleQueue[tuple[str, Callable[[], Callable[[], None]]] | None]
+        self._jobs = queue.SimpleQueue()
+        self.thread: threading.Thread | None = None
+
+    def submit(self, label: str, call: Callable[[], Callable[[], None]]) -> None:
+        """Run *call* when the calls before it have ended, then what it returns, its report."""
+        self._jobs.put((label, call))
+        if self.thread is None:
+            self.thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+            self.thread.start()
+
+    def end(self) -> None:
+        """End it behind the calls that were asked for."""
+        self._jobs.put(None)
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            self._run(*job, None)
+            del job
+
+
+class SharedThread:
+    """The same where all calls of a loop are made in one thread."""
+
+    def __init__(self, threads: Threads) -> None:
+        self._threads = threads
+
+    @property
+    def thread(self) -> threading.Thread | None:
+        """The thread, once it has begun."""
+        return next(iter(self._threads.begun), None)
+
+    def submit(self, label: str, call: Callable[[], Callable[[], None]]) -> None:
+        """Run *call* when the calls before it have ended, then what it returns, its report."""
+        self._threads.submit(label, call)
+
+    def end(self) -> None:
+        """Leave the thread to the others."""
 
 
 _PATIENCE: Final = 0.001  # seconds

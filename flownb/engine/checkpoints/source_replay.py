@@ -8,14 +8,12 @@ that asks for one of the two. An iterator that runs already cannot be begun anew
 
 from __future__ import annotations
 
-import contextvars
 import functools
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from flownb.engine.calls.signature import ENDS, EXHAUSTED, can_be_replayed
-from flownb.engine.prints import HERE, Spot
 from flownb.errors import FAILS, RunError
 
 if TYPE_CHECKING:
@@ -66,6 +64,10 @@ class Pulled(Protocol):
     runner: Any
     pulled: int
     exhausted: bool
+
+    @property
+    def thread(self) -> Any:
+        """The thread in which it is called."""
 
     def first_arguments(self) -> dict[str, Any]:
         """Give what the source's function is called with."""
@@ -159,7 +161,9 @@ class SourceReplay:
         work = functools.partial(
             _drop_sync, runner.target, given, count, lambda: loop.control.at_rest
         )
-        return work() if self._runtime.inline else await _in_thread(self._runtime, work)
+        if self._runtime.inline:
+            return work()
+        return await _in_thread(self._runtime, self.source.thread, work)
 
 
 def remember(source: Pulled) -> None:
@@ -231,22 +235,14 @@ async def _drop_async(pull: Callable[..., Any], given: dict[str, Any], count: in
     return tally.outcome()
 
 
-async def _in_thread(runtime: Runtime, work: Callable[[], Outcome]) -> Outcome:
-    """Read in a thread of the loop: the source may be slow, and its prints go to the log."""
+async def _in_thread(runtime: Runtime, thread: Any, work: Callable[[], Outcome]) -> Outcome:
+    """Read in the source's own thread: it may be slow, and its prints go to the log."""
     future = runtime.event_loop.create_future()
-    context, spot = contextvars.Context(), Spot(runtime.write_line)
-    spot.where = lambda: (runtime.name, -1)
-    context.run(HERE.set, spot)
 
     def land(outcome: Outcome) -> None:
         if not future.done():
             future.set_result(outcome)
 
-    def run() -> Callable[[], None]:
-        outcome = context.run(work)
-        context.run(spot.end)
-        return functools.partial(runtime.soon, land, outcome)
-
-    runtime.threads.submit(runtime.name, run)
+    thread.call(work, land)
     outcome: Outcome = await future
     return outcome

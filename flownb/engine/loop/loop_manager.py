@@ -46,6 +46,7 @@ from flownb.errors import FAILS, RunError, told
 from flownb.flow.item import Item
 
 if TYPE_CHECKING:
+    import contextvars
     from collections.abc import Callable, Sequence
 
     from flownb.engine.calls.call_site import CallSite
@@ -86,12 +87,13 @@ class LoopManager:
         idle: deque[list[Runner]] | None = None,
         hooks: RunHooks | None = None,
         resumed: Resumed | None = None,
+        given: contextvars.Context | None = None,
     ) -> None:
         self.plan, self.most, self.entry = plan, most, entry
         self.hooks, self.resumed = hooks, resumed
         self.runtime = Runtime(
             plan.loop, world=world, stream=stream, queues=queues, tools=tools,
-            middleware=middleware, private=private, until=until,
+            middleware=middleware, private=private, until=until, given=given,
         )  # fmt: skip
         self.graph = plan.graph
         self._idle = idle
@@ -121,6 +123,7 @@ class LoopManager:
         self.table = CallTable(
             self.runtime, plan.graph, gates, self.task_workers, self.thread_workers, self.ending,
             hooks, self.pump, lambda: self.source.pulled, self._tell_position,
+            lambda: self.source.thread,
         )  # fmt: skip
         self.calls = self.table.open
         self.in_flight = InFlight(self.runtime, self.slots, self.items, self.failed)
@@ -282,16 +285,13 @@ class LoopManager:
                 await self._adopt(control.next_plan)
             if control.pausing:
                 await self._paused()
-            elif self.chain.usable and not control.stepping:
-                if not await self.chain.run():
-                    await self.source.rest()
-                if not self.chain.waited:
-                    await self._give_turn(at_once=True)
+            elif not control.stepping and (stretch := self.chain.stretch) is not None:
+                await self.chain.run(stretch)
             elif await self.source.due():
-                await self._pass()
+                await self.one_item()
 
-    async def _pass(self) -> None:
-        """One iteration: make an item, let it flow, wait for its release."""
+    async def one_item(self) -> None:
+        """Make an item, let it flow, wait for its release."""
         made, live, message = await self.source.make()
         if made is EXHAUSTED:
             return
@@ -300,11 +300,15 @@ class LoopManager:
             return
         self.control.step_taken(self.made)
         item = self.begin(made, live, message, index=self.source.index)
+        await self.until_released(item)
+        await self._give_turn()
+
+    async def until_released(self, item: Item) -> None:
+        """Wait until an item lets the producer go on."""
         ended = self.runtime.now()
         while not item.released and not self.control.halted:
             await self.runtime.wait()
         self._waited(item, ended)
-        await self._give_turn()
 
     def begin(
         self,
@@ -339,10 +343,10 @@ class LoopManager:
             if b > a and item.released:
                 self.runtime.stream.span((self.name, self.name, item.iteration, 0, kind, a, b, 1))
 
-    async def _give_turn(self, *, at_once: bool = False) -> None:
+    async def _give_turn(self) -> None:
         """Let the event loop breathe: each iteration in virtual time, else every 5 ms."""
         runtime = self.runtime
-        if runtime.inline or at_once or runtime.event_loop.time() - self._turn > TURN:
+        if runtime.inline or runtime.event_loop.time() - self._turn > TURN:
             if not runtime.skip():
                 await asyncio.sleep(0)
             self._turn = runtime.event_loop.time()
@@ -678,6 +682,8 @@ async def run(manager: LoopManager, origin: float) -> None:
         with manager.stall.watching():
             await manager.run(origin)
     finally:
+        if manager.source.begun:
+            manager.source.leave()
         manager.abandoned += await manager.runtime.threads.aclose(manager.control.moment)
         with contextlib.suppress(Exception):  # Redis may be gone by now
             await manager.runtime.queues.aclose()

@@ -6,12 +6,15 @@ iteration is skipped and counted, never queued.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final
 
 from flownb.engine.calls.call import Call
 from flownb.engine.calls.signature import EXHAUSTED
+from flownb.engine.calls.turn import Turn
 from flownb.engine.checkpoints.source_replay import SourceReplay
 from flownb.engine.loop.source import (
     FAILED_TICK,
@@ -26,6 +29,9 @@ from flownb.model.nodes import read_once
 from flownb.records.events import LogLine
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flownb.engine.calls.call import Call
     from flownb.engine.calls.runner import Runner
     from flownb.model.nodes import Node
 
@@ -42,6 +48,7 @@ class PullSource(Source):
         self._epoch = 0.0
         self._tick = 0
         self._waiting = True  # for that tick: it is not missed, however late it is seen
+        self._token: Call | None = None  # of the call that is under way in its thread
 
     def begin(self, runner: Runner, before: Source | None = None) -> None:
         """Count ticks from now on, and items as far as a checkpoint says."""
@@ -70,7 +77,7 @@ class PullSource(Source):
         loop = self.loop
         if await self._is_held_back():
             return False
-        if self.again:
+        if self.again or self.is_away:
             self._waiting = False  # ticks may fall into its iteration
             return True
         if loop.most is not None and loop.made >= loop.most:
@@ -116,6 +123,8 @@ class PullSource(Source):
 
     async def rest(self) -> None:
         """Wait a moment after a producer had nothing to give; ticks come by themselves."""
+        if self.is_away:  # something else came first: it was waited for
+            return
         if self.every is None or self.loop.control.stepping:
             end = self._runtime.now() + REST
             while self._runtime.now() < end - SAME and not self.loop.control.halted:
@@ -155,28 +164,100 @@ class PullSource(Source):
         line = LogLine(runtime.now(), runtime.name, runtime.name, -1, "warning", text)
         runtime.event("log", runtime.name, -1, line)  # before the state that it explains
 
+    # -- in its thread -----------------------------------------------------------
+
+    @property
+    def can_head_rows(self) -> bool:
+        """Whether nothing but a sync function has to be called for an item."""
+        return not (self.runner.is_async or self.runner.careful or self._runtime.inline)
+
+    def head(self) -> Callable[[], Any]:
+        """Give what is called for an item, in the thread."""
+        runner = self.runner
+        if not (runner.ctx_name or runner.instance):
+            return self.thread.within(runner.target)
+        self._token = self.token()
+        return self.thread.within(functools.partial(runner.invoke, self._token))
+
+    def enter_call(self) -> None:
+        """Enter the call under way into the books, since it takes its time."""
+        token = self._token = self._token or self.token()
+        if token not in self.runner.table.open:
+            token.start = self._runtime.now()
+            self.runner.table.open[token] = None
+
+    async def _fetch(self) -> bool:
+        """Have the source called, or wait for the call that is away; False: it still is."""
+        thread, control = self.thread, self.loop.control
+        while True:
+            turn = thread.turn or self._called()
+            while not turn.over and not self.interrupted:
+                await self._runtime.wait()
+            if control.halted:
+                await self._last_moment(turn.has_ended)
+            if not turn.over:
+                turn.take()
+                return False
+            if thread.turn is turn:  # else a row was taken out of it, and it has given no other
+                return True
+
+    def _called(self) -> Turn:
+        """Have the source called for one item."""
+        name, number = self._runtime.name, self.loop.made
+        turn = Turn(self.head(), [], first=number)
+        self.enter_call()
+        self.thread.begin(turn, lambda: (name, number))
+        return turn
+
+    def _given(self) -> Call:
+        """Settle the call that has ended in the thread; give its token."""
+        thread, origin = self.thread, self._runtime.origin
+        turn, thread.turn = thread.turn, None
+        assert turn is not None  # noqa: S101 - it was waited for
+        token, self._token = self._token or self.token(), None
+        value, error, end = None, turn.error, None
+        token.start = turn.times[-1] / 1e9 - origin
+        if turn.nothing:
+            value = turn.nothing[0]
+        elif turn.row[0]:
+            value = turn.row[0][0]
+            if not isinstance(value, CoroutineType):
+                token.start, end = turn.times[-2] / 1e9 - origin, turn.times[-1] / 1e9 - origin
+        turn.forget()
+        self.runner.landed(token, value, error, end)
+        return token
+
     async def _pull(self) -> Made:
-        pull, control = ProducerCall(self.loop), self.loop.control
-        token = Call(pull, self.runner, None, 0)
         if self._ends:
             self._runtime.world.progress()
         keeping = self.loop.checkpointer
         if keeping is not None:
             keeping.before(self.pulled)
-        self.runner.run(token)
-        while pull.made is None and not control.halted:
+        if not self.can_head_rows:
+            token = self.token()
+            self.runner.run(token)
+        elif await self._fetch():
+            token = self._given()
+        else:
+            return NOTHING_MADE
+        call: ProducerCall = token.item
+        while call.made is None and not self.loop.control.halted:
             await self._runtime.wait()
-        if pull.made is None:
-            await self._give_up(pull, token)
-        if keeping is not None and not _is_item(pull.made):
+        if call.made is None:
+            await self._give_up(call, token)
+        if keeping is not None and not _is_item(call.made):
             keeping.made_nothing(self.pulled)
-        return pull.made or NOTHING_MADE
+        return call.made or NOTHING_MADE
+
+    async def _last_moment(self, is_over: Callable[[], Any]) -> None:
+        """Give a sync call half a second after a stop."""
+        end = self._runtime.now() + 0.5
+        while not is_over() and self._runtime.now() < end - SAME:
+            await self._runtime.wait(end)
 
     async def _give_up(self, pull: ProducerCall, token: Call) -> None:
         """End a producer call at a stop: an async one now, a sync one gets half a second."""
-        end = self._runtime.now() + 0.5
-        while token.task is None and pull.made is None and self._runtime.now() < end - SAME:
-            await self._runtime.wait(end)
+        await self._last_moment(lambda: token.task is not None or pull.made is not None)
         if pull.made is None:
             token.cancelled = True
             if token.task is not None:

@@ -25,15 +25,15 @@ class QueueSource(Source):
         super()._follow(before)
         if isinstance(before, QueueSource) and before.reader.queue == self.reader.queue:
             self._read_on(before)
-        else:
-            before.leave()
+        before.leave()
 
     def _read_on(self, before: QueueSource) -> None:
         self.buffer, self._reading = before.buffer, before._reading
-        self._draining = before._draining
+        self._draining, before._reading = before._draining, None
 
     def leave(self) -> None:
         """Read no more."""
+        super().leave()
         if self._reading is not None:
             self._reading.cancel()
 

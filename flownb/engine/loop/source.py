@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from flownb.engine.calls.call import Call
 from flownb.engine.calls.signature import EXHAUSTED, can_be_replayed
+from flownb.engine.calls.source_thread import SourceThread, check_at_home
 from flownb.errors import FAILS
 from flownb.flow.routing import route
 from flownb.queues.spec import Message
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from flownb.engine.calls.node_memory import Memories
     from flownb.engine.calls.runner import Runner
@@ -112,10 +113,13 @@ class Source:
         self._offered: set[str] = set()  # the dead letters whose items it was given again
         self._failed: tuple[int, Failure] | None = None  # the last call that did, and when
         self._unfed = False  # nobody pushes to its queue any more
+        self._thread: SourceThread | None = None
 
     def begin(self, runner: Runner, before: Source | None = None) -> None:
         """Count from now on; *before* is the source that was edited, if this follows one."""
         self.runner, self.begun = runner, True
+        if before is None or before.runner.called_fn is not runner.called_fn:
+            check_at_home(runner.called_fn, self._runtime.name)
         if before is not None:
             self._follow(before)
 
@@ -135,7 +139,41 @@ class Source:
             item.index = None
 
     def leave(self) -> None:
-        """Another source follows: end what is under way."""
+        """Another source follows, or none: end what is under way."""
+        if self._thread is not None:
+            self._thread.leave(self.runner.called_fn)
+
+    # -- where its items begin -------------------------------------------------
+
+    @property
+    def thread(self) -> SourceThread:
+        """The thread in which it is called, for its whole life, and the rows behind it."""
+        if self._thread is None:
+            self._thread = SourceThread(self._runtime, self.runner.close)
+        return self._thread
+
+    @property
+    def can_head_rows(self) -> bool:
+        """Whether a thread may make its items one after the other."""
+        return True
+
+    @property
+    def is_away(self) -> bool:
+        """Whether a call is under way, or has ended, whose item nobody has taken yet."""
+        return self._thread is not None and self._thread.turn is not None
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether something else has to be looked at before the next item."""
+        control = self.loop.control
+        return control.at_rest or control.next_plan is not None or bool(self.again)
+
+    def head(self) -> Callable[[], Any]:
+        """Give what is called for an item, in the thread."""
+        raise NotImplementedError
+
+    def enter_call(self) -> None:
+        """Enter the call under way into the books, since it takes its time."""
 
     # -- when ------------------------------------------------------------------
 
@@ -238,16 +276,20 @@ class Source:
         return self.pulled - 1
 
     def passed(self, count: int) -> None:
-        """Count items that went through the fast path."""
+        """Count items that went in rows."""
         start, self.pulled = self.pulled, self.pulled + count
         if self.loop.checkpointer is not None:
             self.loop.checkpointer.passed(start, self.pulled)
 
     @property
     def rows_allowed(self) -> bool:
-        """Whether the next items may take the fast path."""
+        """Whether the next items may go in rows."""
+        if self.again or self.is_away:
+            return False
+        if self.source_replay is not None and self.source_replay.pending:
+            return False
         keeping = self.loop.checkpointer
-        return not self.again and (keeping is None or keeping.rows_allowed(self.pulled))
+        return keeping is None or keeping.rows_allowed(self.pulled)
 
     @property
     def may_keep_state(self) -> bool:

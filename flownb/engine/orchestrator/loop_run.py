@@ -12,6 +12,7 @@ none, and what cannot be kept by a checkpoint could not be kept by the next atte
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
 import time
 from collections import deque
@@ -84,6 +85,7 @@ class LiveRun:
     loop_runs: dict[str, LoopRun] = field(default_factory=dict)
     followers: WeakSet[Any] = field(default_factory=WeakSet)
     origin: float = field(default_factory=time.monotonic)
+    given: contextvars.Context = field(default_factory=contextvars.copy_context)
 
     @property
     def kernel_loop(self) -> asyncio.AbstractEventLoop:
@@ -235,6 +237,7 @@ class LoopRun:
             ),
             tools=o.tools,
             middleware=o.middleware,
+            given=o.given,
         )
 
     def _proxy(self, plan: LoopPlan) -> LoopProxy:

@@ -537,7 +537,7 @@ async def test_a_node_in_the_fast_lane_that_calls_exit_fails_too():
 
 
 @live
-async def test_a_failure_that_is_kept_keeps_no_rows_of_the_fast_lane_alive():
+async def test_a_failure_that_is_kept_keeps_no_other_rows_alive():
     def check(n):
         if n == 20_000:
             raise ValueError(n)
@@ -550,7 +550,7 @@ async def test_a_failure_that_is_kept_keeps_no_rows_of_the_fast_lane_alive():
         names.append(frame.f_code.co_name)
         assert all(len(x) < 100 for x in frame.f_locals.values() if isinstance(x, list))
         frame = frame.f_back
-    assert "_run_rows" in names
+    assert "_straight_rows" in names
 
 
 @live

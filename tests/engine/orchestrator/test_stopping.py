@@ -62,7 +62,7 @@ async def test_a_call_that_cannot_be_ended_is_abandoned_and_named(pool):
         assert orch.metrics()["days"].cancelled == 1
         assert orch.metrics()["days"].open == 0
         # the thread of the loop itself has told that it ended, and is about to
-        await until(lambda: threads_of_flownb() == ["flownb days 0"])
+        await until(lambda: threads_of_flownb() == ["flownb days of days"])
     finally:
         gate.set()
 
@@ -335,7 +335,7 @@ def test_fifty_stops_at_random_moments_are_clean(pool, capfd, caplog):
 BREAK = pytest.mark.parametrize(
     "where",
     [
-        "engine.loop.loop_manager:LoopManager._pass",
+        "engine.loop.loop_manager:LoopManager.one_item",
         "engine.loop.loop_manager:LoopManager._drain",
         "engine.loop.loop_manager:LoopManager._adopt",
         "engine.loop.loop_manager:LoopManager._settle_tasks",
@@ -345,7 +345,9 @@ BREAK = pytest.mark.parametrize(
         "engine.loop.source:Source.make",
         "engine.calls.runner:Runner._finish",
         "engine.calls.runner:Runner.landed",
-        "engine.calls.runner:Runner._in_thread",
+        "engine.calls.turn:Turn.work",
+        "engine.calls.source_thread:SourceThread._over",
+        "engine.calls.chain:Chain._settle",
         "flow.item:Item.ended",
         "engine.loop.loop_manager:set_up",
     ],

@@ -1,0 +1,102 @@
+"""What is known of a call before its item makes it? How it ended in a row, or what it waits for.
+
+A row that does not go on as one becomes an ordinary item. Its `memo` says of each node that was
+called already what became of that: a value, an error, or one of these.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from flownb.engine.calls.call import Call
+    from flownb.engine.calls.turn import RowState, Turn
+
+
+class Routed(NamedTuple):
+    """What goes on behind a node that was called, and along which edges."""
+
+    output: Any
+    error: None
+    live: Any
+
+
+class Pending:
+    """A call that has begun and not ended."""
+
+    def follow(self, token: Call) -> None:
+        """Let the item's token end with it."""
+        raise NotImplementedError
+
+
+class StartedCall(Pending):
+    """A coroutine that a node gave: it is still to be awaited."""
+
+    def __init__(self, coroutine: Any) -> None:
+        self._coroutine = coroutine
+
+    def follow(self, token: Call) -> None:
+        """Await it for the token."""
+        runner: Any = token.at
+        runner.landed(token, self._coroutine, None)
+
+
+class HeldPush(Pending):
+    """A push that was checked and made ready, and not sent yet."""
+
+    def __init__(self, held: Any) -> None:
+        self._held = held
+
+    def follow(self, token: Call) -> None:
+        """Send it for the token, as it was held."""
+        runner: Any = token.at
+        runner.pushing.send(token, self._held)
+
+
+class OpenCall(Pending):
+    """The call that was at work in a row when it was taken out of its turn.
+
+    *position*: its place in the row; *reading*: that of its end in the readings of the turn.
+    """
+
+    def __init__(
+        self, turn: Turn, row: RowState, position: int, reading: int, start: float
+    ) -> None:
+        self._turn, self._row, self._position = turn, row, position
+        self._reading, self._start = reading, start
+        self._token: Call | None = None
+        turn.on_end.append(self.end)
+
+    def follow(self, token: Call) -> None:
+        """Let the token end when the worker's call does."""
+        self._token = token
+        if self._turn.over:
+            self.end()
+        else:
+            token.start = self._start
+
+    def end(self) -> None:
+        """Go on with what the call gave; if it had not begun, the token begins it."""
+        token, turn = self._token, self._turn
+        if token is None:
+            return
+        self._token = None
+        runner: Any = token.at
+        values, runtime = self._row[0], runner.runtime
+        if len(values) > self._position:
+            times = turn.times
+            known = len(times) > self._reading  # not of a coroutine that it gave
+            end = times[self._reading] / 1e9 - runtime.origin if known else None
+            value = values[self._position]
+            if runner.pushing is not None:
+                runner.pushing.send(token, value)
+            elif self._position in self._row[1]:
+                verdict, live = self._row[1][self._position]
+                runner.landed(token, verdict, None, end, (value, live))
+            else:
+                runner.landed(token, value, None, end)
+        elif turn.row is self._row and turn.error is not None:
+            runner.landed(token, None, turn.error)
+        elif not token.cancelled:
+            runner.table.open.pop(token, None)
+            runner.begin_anew(token)

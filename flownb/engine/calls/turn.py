@@ -1,0 +1,215 @@
+"""How does one thread call a chain of nodes? In a turn: row after row, for up to 5 ms.
+
+A row is one item on its way through the nodes of a stretch. The worker notes each call as a
+reading of the clock and the value that it gave, so any thread can see at any moment how far it
+is: `values` first, then the reading, and the reading commits. Who wants the row at work empties
+`steps`: that ends the `for` behind the running call, without a lock and without a flag per node.
+The call that runs meanwhile is noted as ever, and the worker reports its end in every case.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from flownb.engine.calls.signature import EXHAUSTED
+from flownb.engine.calls.threads import leave_copy
+from flownb.errors import FAILS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Routes = dict[int, Any]  # by position: the verdict, and the edges that are live
+    RowState = tuple[list[Any], Routes]
+    Step = tuple[Callable[[Any], Any], int, Callable[[list[Any], Routes], Any] | None]
+
+TURN: Final = 5_000_000  # nanoseconds
+
+
+class _Dead:
+    """Stands for what a node gave that was not called: no live edge led to it."""
+
+    def __repr__(self) -> str:
+        return "DEAD"
+
+
+DEAD: Final = _Dead()
+_here = threading.local()
+
+
+class AtWork(NamedTuple):
+    """The row at work, behind *done* others: its readings, and what its ended calls gave."""
+
+    done: int
+    times: list[int]
+    values: list[Any]
+    row: RowState
+
+
+class Turn:
+    """Some rows in one thread.
+
+    *head* is the first call of a row, *steps* are the others, each with the position of the value
+    it takes, or with a function that gathers its payload. *most*: how many rows it may have;
+    *keeps*: what each row gave is kept; *pulls*: None from the head is no item. `times` has a
+    reading for the start of each row and one for each call that has ended, `row` what the row at
+    work has given and how it was routed, `rows` the same of the rows that are done.
+    """
+
+    __slots__ = (
+        "_head", "_keeps", "_most", "_pulls", "_steps", "asked", "error", "first", "last",
+        "nothing", "on_end", "over", "row", "rows", "taken", "times", "width",
+    )  # fmt: skip
+
+    def __init__(
+        self, head: Callable[[], Any], steps: list[Step], *, first: int, most: int = 1,
+        keeps: bool = True, pulls: bool = True,
+    ) -> None:  # fmt: skip
+        self._head, self._steps, self._most = head, steps, most
+        self._keeps, self._pulls = keeps, pulls
+        self.first = first  # the number of its first row
+        self.width = len(steps) + 2
+        self.times: list[int] = []
+        self.rows: list[RowState] = []
+        self.row: RowState = ([], {})
+        self.last: list[Any] = []
+        self.error: BaseException | None = None  # what the call at work has raised
+        self.nothing: list[Any] = []  # what the head gave that is no item
+        self.asked = self.taken = self.over = False
+        self.on_end: list[Callable[[], None]] = []  # called on the event loop, when it is over
+
+    @property
+    def done(self) -> int:
+        """How many rows are complete."""
+        return len(self.rows) if self._keeps else len(self.times) // self.width
+
+    def at_work(self) -> AtWork:
+        """Give the row behind those that are complete, as far as it has come."""
+        while True:  # until no other row has begun meanwhile
+            row, done = self.row, self.done
+            times = self.times[done * self.width :]
+            if self.row is row and self.done == done:
+                return AtWork(done, times, row[0][: len(times) - 1] if times else [], row)
+
+    def take(self) -> None:
+        """Begin no call any more."""
+        self.taken = self.asked = True
+        self._steps.clear()
+
+    def has_ended(self) -> bool:
+        """Whether it is over by now."""
+        return self.over
+
+    def end(self) -> None:
+        """Tell that it is over; on the event loop."""
+        for step in self.on_end:
+            step()
+        self.on_end.clear()
+
+    def forget(self) -> None:
+        """Let go of the rows: who keeps an error keeps the frame of its row, and so this turn."""
+        self.times.clear()
+        self.rows.clear()
+        self.last = []
+
+    def work(self) -> None:
+        """Call rows until the turn is over; only the thread of the turn does."""
+        _here.turn, home = self, os.getpid()
+        try:
+            if any(gather is not None for _, _, gather in self._steps):
+                self._wide_rows()
+            else:
+                self._straight_rows()
+        except FAILS as error:  # it becomes the failure of the row at work
+            self.error = error
+        finally:
+            _here.turn = None
+            if os.getpid() != home:
+                leave_copy(self.error)
+
+    def _straight_rows(self) -> None:
+        """Call rows whose every node takes the value of one other."""
+        clock, times, rows, steps = time.monotonic_ns, self.times, self.rows, self._steps
+        coroutine, head, keeps, left = CoroutineType, self._head, self._keeps, self._most
+        none, routes = None if self._pulls else EXHAUSTED, self.row[1]
+        deadline = clock() + TURN
+        while True:
+            row: RowState = ([], routes)
+            self.row = row
+            values = row[0]
+            times.append(clock())
+            value = head()
+            if value is none or value is EXHAUSTED:
+                self.nothing.append(value)
+                return
+            values.append(value)
+            if type(value) is coroutine:
+                return
+            times.append(clock())
+            for fn, source, _ in steps:
+                value = fn(values[source])
+                values.append(value)
+                if type(value) is coroutine:  # it has only begun
+                    return
+                times.append(clock())
+            if self.taken:
+                return
+            self.last = values
+            if keeps:
+                rows.append(row)
+            left -= 1
+            if self.asked or not left or times[-1] > deadline:
+                return
+
+    def _wide_rows(self) -> None:
+        """Call rows whose way is decided by what nodes give: ifs, joins."""
+        clock, times, rows, steps = time.monotonic_ns, self.times, self.rows, self._steps
+        head, keeps, left = self._head, self._keeps, self._most
+        none = None if self._pulls else EXHAUSTED
+        deadline = clock() + TURN
+        while True:
+            row: RowState = ([], {})
+            self.row = row
+            values, routes = row
+            times.append(clock())
+            value = head()
+            if value is none or value is EXHAUSTED:
+                self.nothing.append(value)
+                return
+            values.append(value)
+            if type(value) is CoroutineType:
+                return
+            times.append(clock())
+            for fn, source, gather in steps:
+                payload = values[source] if gather is None else gather(values, routes)
+                if payload is DEAD:
+                    values.append(DEAD)
+                    times.append(times[-1])
+                    continue
+                value = fn(payload)
+                values.append(value)
+                if type(value) is CoroutineType:
+                    return
+                times.append(clock())
+            if self.taken:
+                return
+            self.last = values
+            if keeps:
+                rows.append(row)
+            left -= 1
+            if self.asked or not left or times[-1] > deadline:
+                return
+
+
+def _end_in_copy() -> None:
+    """End the row of a node that has called os.fork(), in the copy: no loop waits for it there."""
+    turn = getattr(_here, "turn", None)
+    if turn is not None:
+        turn.take()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_end_in_copy)

@@ -1,0 +1,226 @@
+"""Does a turn of rows lose, double or mix up nothing, whenever a row is taken out of it?"""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from flownb import BlockingNode, Graph, Observer
+from flownb.engine.calls import turn
+from flownb.engine.calls.turn import DEAD, Turn
+from tests.support.live import live, until
+
+POOLS = pytest.mark.parametrize("pool", ["thread", "asyncio"])
+
+
+def rows_of(source, steps, **options):
+    """A turn that has been worked off in this thread."""
+    made = Turn(iter(source).__next__, steps, first=0, most=len(source), **options)
+    made.work()
+    return made
+
+
+def test_each_row_has_a_reading_for_its_start_and_one_for_each_call():
+    made = rows_of([1, 2, 3], [(lambda x: x + 1, 0, None), (lambda x: x * 10, 1, None)])
+    assert [values for values, _ in made.rows] == [[1, 2, 20], [2, 3, 30], [3, 4, 40]]
+    assert len(made.times) == 3 * made.width == 12
+    assert made.times == sorted(made.times)
+
+
+def test_what_is_not_called_has_no_length():
+    def gather(values, _routes):
+        return values[0] if values[0] % 2 else DEAD
+
+    made = rows_of([1, 2], [(lambda x: -x, 0, gather), (str, 1, lambda v, _: v[1])])
+    assert [values for values, _ in made.rows] == [[1, -1, "-1"], [2, DEAD, DEAD]]
+    assert made.times[5] == made.times[6] == made.times[7]
+
+
+def test_a_row_that_fails_ends_the_turn_and_says_how_far_it_came():
+    def half(x):
+        return 1 // (x - 2)
+
+    made = rows_of([1, 2, 3], [(half, 0, None), (str, 1, None)])
+    done, times, values, row = made.at_work()
+    assert (done, len(times), values, row[0]) == (1, 2, [2], [2])
+    assert isinstance(made.error, ZeroDivisionError)
+
+
+def test_what_gives_a_coroutine_has_only_begun():
+    async def later(x):
+        return x
+
+    made = rows_of([1], [(lambda x: later(x), 0, None), (str, 1, None)])
+    _, times, values, row = made.at_work()
+    assert (len(times), values, len(row[0])) == (2, [1], 2)
+    row[0][1].close()
+
+
+@pytest.mark.wallclock
+@pytest.mark.parametrize("call", [0, 1, 2, 3])
+def test_a_row_that_is_taken_ends_behind_the_call_that_runs(call):
+    begun, may_end = threading.Event(), threading.Event()
+
+    def stands_at(number):
+        def fn(x=0):
+            if number == call and x in {0, 5}:
+                begun.set()
+                may_end.wait(10)
+            return x + 1 if number else 5
+
+        return fn
+
+    steps = [(stands_at(n), n - 1, None) for n in (1, 2, 3)]
+    made = Turn(stands_at(0), steps, first=0, most=1 << 40)
+    if call > 1:
+        steps[call - 1] = (lambda x: stands_at(call)(5), call - 1, None)
+    worker = threading.Thread(target=made.work, daemon=True)
+    worker.start()
+    begun.wait(10)
+    made.take()
+    _, times, values, row = made.at_work()
+    assert (len(times), len(values)) == (call + 1, call)
+    may_end.set()
+    worker.join(10)
+    assert len(row[0]) == call + 1
+    assert made.row is row
+
+
+@pytest.mark.wallclock
+@POOLS
+@live
+async def test_a_call_that_takes_its_time_now_and_then_loses_no_row_and_no_order(pool):
+    got = []
+
+    def sometimes(n):
+        if n % 700 == 350:
+            time.sleep(0.06)
+        return n
+
+    graph = (
+        Graph("taken").add_producer("p", range(3_000)).set_loop("p", pool=pool)
+        .add_node("a", sometimes).add_node("b", got.append).add_edge("p", "a", "b")
+    )  # fmt: skip
+    async with graph.start() as orch:
+        await orch.wait(timeout=60)
+        metrics = orch.metrics()["p"]
+    assert got == list(range(3_000))
+    assert (metrics.produced, metrics.done, metrics.open) == (3_000, 3_000, 0)
+    assert [metrics.nodes[n].calls for n in "pab"] == [3_000] * 3
+
+
+@pytest.mark.wallclock
+@POOLS
+@live
+async def test_a_node_that_blocks_is_seen_paused_and_left_behind(pool):
+    may_end, seen = threading.Event(), []
+
+    def blocks(n):
+        if n == 40:
+            may_end.wait(30)
+        return n
+
+    graph = (
+        Graph("blocks").add_producer("p", range(1_000)).set_loop("p", pool=pool)
+        .add_node("a", blocks).add_node("b", seen.append).add_edge("p", "a", "b")
+    )  # fmt: skip
+    orch = graph.start()
+    await until(lambda: len(seen) == 40)
+    await until(lambda: orch.metrics()["p"].done == 40)
+    orch.pause("p")
+    await until(lambda: orch.status()["p"].state == "pausing", patience=2)
+    begun = time.monotonic()
+    await orch.stop(grace=0.5)
+    assert time.monotonic() - begun < 3
+    assert "a" in str(orch.status()["p"])
+    may_end.set()
+
+
+@pytest.mark.wallclock
+@POOLS
+@live
+async def test_a_loop_beside_a_chain_that_computes_keeps_its_ticks(pool):
+    ticks = []
+    graph = Graph("beside").add_producer("busy", lambda: 1).set_loop("busy", pool=pool)
+    graph.add_node("sums", lambda n: sum(range(500))).add_edge("busy", "sums")
+    graph.add_producer("clock", lambda: 1, every=0.1).set_loop("clock", pool=pool)
+    graph.add_node("tick", lambda n: ticks.append(time.monotonic())).add_edge("clock", "tick")
+    async with graph.start() as orch:
+        await until(lambda: len(ticks) >= 20)
+        assert orch.metrics()["clock"].overruns <= 20
+
+
+@pytest.mark.wallclock
+@POOLS
+@live
+async def test_an_awaited_push_that_is_slow_holds_its_producer(pool, monkeypatch):
+    from flownb.engine.calls.chain import Load
+
+    done = Load.done
+
+    def late(load, replies):
+        load._runtime.event_loop.call_later(0.2, done, load, replies)
+
+    monkeypatch.setattr(Load, "done", late)
+    graph = Graph("slow").add_producer("p", lambda: 1).set_loop("p", pool=pool)
+    graph.add_queue("q", kind="blocking", external=True).add_edge("p", "q")
+    async with graph.start() as orch:
+        begun = time.monotonic()
+        await orch.wait(iterations=6, timeout=30)
+        assert time.monotonic() - begun > 1.0
+
+
+class Counts(BlockingNode):
+    """A class node that keeps count."""
+
+    def setup(self, ctx):
+        self.count = 0
+
+    def run(self, data):
+        self.count += 1
+        return data.payload, self.count
+
+
+@pytest.mark.wallclock
+@POOLS
+@pytest.mark.parametrize("watched", [False, True])
+@live
+async def test_rows_of_every_shape_give_what_items_give(pool, watched):
+    spans = []
+
+    class Watch(Observer):
+        def on_span(self, span, output):
+            spans.append((span.node, span.iteration, output))
+
+    graph = Graph("shapes").add_producer("p", range(300)).set_loop("p", pool=pool)
+    graph.add_if("odd", lambda n: n % 2 == 1).add_node("a", lambda n: n + 1, keep=None)
+    graph.add_node("b", lambda n: -n, keep=None)
+    graph.add_node("merged", lambda n, ctx: (n, ctx.meta["iteration"]), keep=None)
+    graph.add_node("counts", Counts(), keep=None).add_node("both", lambda d: d, keep=None)
+    graph.add_edge("p", "odd").add_edge("odd", "a", when=True).add_edge("odd", "b", when=False)
+    graph.add_edge(["a", "b"], "merged").add_edge("p", "counts")
+    graph.add_edge(["merged", "counts"], "both", copy=True)
+    if watched:
+        graph.use(Watch())
+    async with graph.start() as orch:
+        await orch.wait(timeout=60)
+        found = {node: orch.outputs(node) for node in ("a", "b", "merged", "counts", "both")}
+        metrics = orch.metrics()["p"]
+    assert found["a"] == [n + 1 for n in range(300) if n % 2]
+    assert found["b"] == [-n for n in range(300) if n % 2 == 0]
+    merged = [(n + 1 if n % 2 else -n, n) for n in range(300)]
+    counted = [(n, n + 1) for n in range(300)]
+    assert found["merged"], found["counts"] == (merged, counted)
+    both = [{"merged": m, "counts": c} for m, c in zip(merged, counted, strict=True)]
+    assert found["both"] == both
+    assert (metrics.done, metrics.nodes["a"].calls, metrics.nodes["odd"].calls) == (300, 150, 300)
+    if watched:
+        assert [output for node, _, output in spans if node == "odd"] == [
+            n % 2 == 1 for n in range(300)
+        ]
+
+
+def test_a_turn_lasts_five_milliseconds():
+    assert turn.TURN == 5_000_000
