@@ -593,7 +593,8 @@ class Chain:
         for row, message in enumerate(messages):
             when = self._seconds(times[row * stretch.width])
             ports.received(self.loop.made + row, message, when)
-        self._learn(stretch, times[-stretch.width :])
+        values = rows[-1][0] if rows else turn.last
+        self._learn(stretch, times[-stretch.width :], upto - first, values)
         if stretch.open:
             only = turn.rows[first] if turn.rows else (turn.last, {})
             return self._enter(stretch, first, only, times, stretch.memo(only, stretch.inner))
@@ -642,12 +643,14 @@ class Chain:
         stream.event((end, "released", name, name, number, None))
         stream.event((self._seconds(times[-1]), "settled", name, name, number, None))
 
-    def _learn(self, stretch: Stretch, times: list[int]) -> None:
-        """Let the nodes know how long they took in a row."""
-        for runner, start, end in zip(stretch.nodes, times, times[1:], strict=False):
-            memory = runner.memory
-            memory.timed((end - start) / 1e9)
-            memory.worked, memory.streak = True, 0
+    def _learn(self, stretch: Stretch, times: list[int], rows: int, values: Sequence[Any]) -> None:
+        """Let the nodes know how long they took in the last of so many rows."""
+        for runner, start, end, value in zip(stretch.nodes, times, times[1:], values, strict=False):
+            if value is not DEAD:
+                memory = runner.memory
+                memory.ran(rows - 1)
+                memory.timed((end - start) / 1e9)
+                memory.worked, memory.streak = True, 0
 
     def _go_on(
         self, stretch: Stretch, first: int, rows: Sequence[RowState], times: list[int],

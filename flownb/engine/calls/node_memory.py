@@ -98,7 +98,7 @@ class Memory:
             self.short = self._seen >= self._needed
 
     def ran(self, times: int) -> None:
-        """Count runs of the fast path, which measures rows and not calls."""
+        """Count runs in rows, of which only the last is measured."""
         self._runs += times
 
     def _was_long(self) -> None:

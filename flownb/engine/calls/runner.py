@@ -209,12 +209,6 @@ class Runner:
             )
             raise beside(what, error) from error
 
-    @property
-    def inlinable(self) -> bool:
-        """Whether it is so plain that the loop may call `target` by itself, when short."""
-        plain = not (self.is_async or self.careful or self.ctx_name or self.instance or self.gate)
-        return plain and not self.plan.branches and not self.node.queue
-
     # -- the ways to run -----------------------------------------------------
 
     def run(self, token: Call) -> None:
