@@ -21,6 +21,7 @@ saved before the next call, by the same thread.
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import functools
 import time
@@ -481,6 +482,8 @@ class Chain:
         turn, self._settled = stretch.begin(ports.begin()), 0
         if stretch.inline:
             self._call_here(stretch, turn)
+            if not loop.source.reading:  # else it waits for the next message soon
+                await asyncio.sleep(0)
         else:
             loop.source.thread.begin(turn, stretch.where)
             if not await self._watch(stretch, turn):
@@ -598,9 +601,9 @@ class Chain:
         if stretch.open:
             only = turn.rows[first] if turn.rows else (turn.last, {})
             return self._enter(stretch, first, only, times, stretch.memo(only, stretch.inner))
-        self._publish(stretch, turn, rows, times)
         if messages and ports.reader is not None:
             self.loop.settle(ports.reader.queue, [message.id for message in messages])
+        self._publish(stretch, turn, rows, times)
         return None
 
     def _publish(
