@@ -8,8 +8,6 @@ rows went through its chain.
 
 from __future__ import annotations
 
-import time
-
 from flownb import Graph
 from flownb.engine.calls import chain, node_memory
 from flownb.engine.loop import settlement
@@ -28,10 +26,9 @@ POINTS = (
     "before the ack",
     "in the ack",
     "after the ack",
-    "out of the chain",
     "in a stop",
 )
-MOST = dict.fromkeys(POINTS, 4) | {"in a row": 50, "out of the chain": 8, "in a stop": 30}
+MOST = dict.fromkeys(POINTS, 4) | {"in a row": 50, "in a stop": 30}
 
 
 class Chains:
@@ -39,7 +36,7 @@ class Chains:
 
     def __init__(self, fuse):
         self.fuse = fuse
-        self.inside, self.left = set(), set()  # loops that are in their chain, or have just left it
+        self.inside = set()  # loops that are in their chain
         self.pushing = False
         self.ids = set()  # messages that went through rows
         node_memory.PROBATION = (
@@ -57,8 +54,6 @@ class Chains:
         """A node was called."""
         if loop in self.inside:
             self.fuse.reached("in a row")
-        elif loop in self.left:
-            self.fuse.reached("out of the chain")
 
     def around_rows(self):
         fuse, begin, settle = self.fuse, chain.Stretch.begin, chain.Chain._settle
@@ -66,7 +61,6 @@ class Chains:
         def begun(stretch, most):
             fuse.reached("before the rows")
             self.inside.add(stretch.loop.name)
-            self.left.discard(stretch.loop.name)
             return begin(stretch, most)
 
         async def settled(chain, stretch, turn, upto):
@@ -74,10 +68,7 @@ class Chains:
             self.ids |= {message.id for message in stretch.queues.messages}
             fuse.rows += upto
             fuse.reached("after the rows")
-            last = await settle(chain, stretch, turn, upto)
-            if not stretch.inline:
-                self.left.add(chain.loop.name)
-            return last
+            return await settle(chain, stretch, turn, upto)
 
         chain.Stretch.begin, chain.Chain._settle = begun, settled
 
@@ -90,7 +81,7 @@ class Chains:
             self.pushing = False
             return outcomes
 
-        def in_rows(_, jobs):
+        def in_rows(_, __, jobs):
             return self.pushing and bool(said(jobs, "XADD"))
 
         chain.ChainQueues.push = push
@@ -105,7 +96,7 @@ class Chains:
                 self.fuse.reached("before the ack")
             return original(ending, queue, ids)
 
-        def of_rows(_, jobs):
+        def of_rows(_, __, jobs):
             return not self.ids.isdisjoint(said(jobs, "XACK"))
 
         settlement.Settlement.settle = settle
@@ -123,8 +114,6 @@ def make(fuse, *, pool):
 
     def work(n):
         fuse.went_by()
-        if fuse.point == "out of the chain" and fuse.passed % 8 == 0:
-            time.sleep(0.001)
         chains.worked("move")
         return n
 
