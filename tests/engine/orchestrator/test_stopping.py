@@ -9,6 +9,7 @@ import random
 import signal
 import threading
 import time
+from functools import partial
 
 import pytest
 
@@ -391,14 +392,13 @@ def test_a_fault_of_the_engine_ends_in_state_error_and_never_hangs(where, pool, 
 
 
 def test_an_interrupted_wait_leaves_the_loops_alive_and_nothing_else():
-    import _thread
-
     orch = one(every=0.01).start()
+    interrupt = partial(signal.pthread_kill, threading.main_thread().ident, signal.SIGINT)
     # a shell that runs the tests in the background lets them ignore interrupts
     ignored = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     async def cell():
-        threading.Timer(0.2, _thread.interrupt_main).start()
+        threading.Timer(0.2, interrupt).start()
         await orch.wait()
 
     with pytest.raises(KeyboardInterrupt):
