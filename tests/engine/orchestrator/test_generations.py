@@ -143,7 +143,7 @@ async def test_messages_that_a_re_run_drops_are_told_in_its_log():
     second = graph().start()
     await second.wait(iterations=1, timeout=30)
     texts = [line.text for line in second.logs()]
-    assert [t for t in texts if "'out'" in t and "3 messages were dropped" in t], texts
+    assert [t for t in texts if "'out'" in t and "3 messages are dropped" in t], texts
     await second.stop(grace=0.1)
     gate.set()
 
