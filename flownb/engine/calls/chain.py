@@ -634,17 +634,23 @@ class Chain:
         loop.made += 1
         made, end = self._seconds(times[1]), self._seconds(times[stretch.inner])
         start = self._seconds(times[0])
+        told = stream.started if stream.watched else _tell_nobody
+        told((start, "started", name, stretch.names[0], number, 0))
         stream.span((name, stretch.names[0], number, 0, "work", start, made, 1), values[0])
         stream.event((made, "produced", name, name, number, None))
         for i in range(1, len(values)):
             if values[i] is not DEAD:
                 a, b = self._seconds(times[i]), self._seconds(times[i + 1])
+                told((a, "started", name, stretch.names[i], number, 0))
                 fields = (name, stretch.names[i], number, 0, "work", a, b, 1)
                 stream.span(fields, stretch.output(row, i))
         if end > made:
             stream.span((name, name, number, 0, "wait", made, end, 1))
         stream.event((end, "released", name, name, number, None))
-        stream.event((self._seconds(times[-1]), "settled", name, name, number, None))
+        over = self._seconds(times[-1])
+        stream.event((over, "settled", name, name, number, None))
+        if stream.watched:
+            stream.bypassed(name, number, stretch.names, over)
 
     def _learn(self, stretch: Stretch, times: list[int], rows: int, values: Sequence[Any]) -> None:
         """Let the nodes know how long they took in the last of so many rows."""
@@ -915,3 +921,7 @@ class ItemChain:
         part = self.so_far()
         if part.at:
             part.enter()
+
+
+def _tell_nobody(_: tuple[Any, ...]) -> None:
+    """Nobody listens to the starts of calls."""

@@ -33,7 +33,7 @@ async def open_resources(
     if not resources:
         return
     threads = runtime.threads
-    if not threads.single:
+    if not runtime.inline and not threads.single:
         threads = Threads(f"{runtime.name} resources", runtime.crash, most=1)
         stack.push_async_callback(threads.aclose, _GRACE)
     for name, value in resources.items():
