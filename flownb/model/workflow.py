@@ -589,7 +589,7 @@ class Workflow(Topology):
         if old is not None and old.when is not None and old.when != edge.when:
             was, now = f"when={old.when!r}", f"when={edge.when!r}"
             warnings.warn(
-                f"edge {edge}: {was} is now {now} (two nodes share one edge)", stacklevel=3
+                f"edge {edge}: {was} is now {now} (two nodes share one edge)", stacklevel=4
             )
         # True == 1, but a verdict that is a number is compared, one that is a bool is not
         if old != edge or type(old.when) is not type(edge.when):
@@ -768,7 +768,7 @@ class Workflow(Topology):
             warnings.warn(
                 f"include({part.key[0]!r}): it replaces the part of this name that was there; give"
                 " it another name, or prefix=, to have both",
-                stacklevel=2,
+                stacklevel=3,
             )
         self._begin_with(part, old)
         gone = [] if old is None else [n for n in old.nodes if n not in part.nodes and n != END]

@@ -272,6 +272,8 @@ class Runner:
             self._finish(token, *outcome)
             return
         failed = isinstance(outcome, BaseException)
+        if failed:
+            token.attempt = token.attempt or 1
         self._finish(token, None if failed else outcome, outcome if failed else None)
 
     def _inline(self, token: Call) -> None:
