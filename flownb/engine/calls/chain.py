@@ -419,8 +419,16 @@ class Chain:
         )  # fmt: skip
 
     def _in_rows(self) -> list[ChainNode]:
-        """Give the nodes that a row may call, if each of their sources is one of them."""
-        return [r for r in self.loop.runners if not r.plan.index or _can_stand_in_row(r)]
+        """Give the nodes that a row may call, if each of their sources is one of them.
+
+        A loser of a join may be given up while it works: it never keeps the source's thread.
+        """
+        runners = self.loop.runners
+        losers = {index for runner in runners for index in runner.plan.losers}
+        return [
+            r for r in runners
+            if not r.plan.index or (_can_stand_in_row(r) and r.plan.index not in losers)
+        ]  # fmt: skip
 
     def _surely_awaited(self) -> set[int]:
         """Give the nodes for which the producer waits whenever they are called."""
