@@ -14,7 +14,7 @@ from flownb.errors import FlowError, told
 from flownb.notebook.graph.captions import Captions
 from flownb.notebook.graph.live_state import LoopNow, NodeNow, Now, Wait, draw_running, rooms
 from flownb.notebook.graph.scene import SPARE, Box, Line, draw, scene
-from flownb.notebook.live.rates import two_digits
+from flownb.notebook.live.rates import three_digits, two_digits
 from flownb.notebook.picture.text import brief, clean
 from flownb.notebook.repr import page
 from flownb.widgets.monitor import Reading, monitor_of
@@ -236,12 +236,8 @@ def detail(orch: Orchestrator, node: str) -> dict[str, Any]:
 
 def _figures(m: NodeMetrics) -> list[Any]:
     """Give state, calls, failed, retries, timeouts, mean, p50, p99, longest."""
-    times = (_tidy(x) for x in (m.mean, m.p50, m.p99, m.longest))
+    times = (three_digits(x) for x in (m.mean, m.p50, m.p99, m.longest))
     return [m.state, m.calls, m.failed, m.retries, m.timeouts, *times]
-
-
-def _tidy(seconds: float) -> float:
-    return float(f"{seconds:.3g}")
 
 
 def _error(orch: Orchestrator, node: str) -> dict[str, Any] | None:

@@ -64,7 +64,8 @@ class Monitor:
     def _take(self, *, over: bool) -> Reading:
         self._look_at_queues(over=over)
         runs = list(self._orch._live.loop_runs.values())
-        seconds = {run.name: open_seconds(run.manager) for run in runs}
+        spans = {run.name: open_calls(run.manager) for run in runs}
+        seconds = {name: open_seconds(name, calls) for name, calls in spans.items()}
         sample = Sample(
             time.monotonic(),
             {run.name: run.metrics() for run in runs},
@@ -75,7 +76,6 @@ class Monitor:
             self._orch._live.heartbeat.busy,
         )
         self.rates.add(sample)
-        spans = {run.name: open_calls(run.manager) for run in runs}
         return Reading(self._orch.status(), sample, spans, over)
 
     def is_final(self) -> bool:

@@ -6,6 +6,7 @@ called already what became of that: a value, an error, or one of these.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -21,12 +22,12 @@ class Routed(NamedTuple):
     live: Any
 
 
-class Pending:
+class Pending(ABC):
     """A call that has begun and not ended."""
 
+    @abstractmethod
     def follow(self, token: Call) -> None:
         """Let the item's token end with it."""
-        raise NotImplementedError
 
 
 class StartedCall(Pending):

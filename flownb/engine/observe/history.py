@@ -15,7 +15,7 @@ from flownb.errors import Failure
 from flownb.records.events import NOTHING, Batch, Event, LogLine, Span
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from flownb.records.events import SpanKind
 
@@ -186,16 +186,16 @@ def _of_producer(loop: Any, item: Any) -> Iterator[Span]:
         yield Span(name, name, item.iteration, 0, "throttled", turn, inf)
 
 
-def open_seconds(loop: Any) -> tuple[dict[str, float], dict[str, float]]:
-    """Give the seconds that the stream does not know of yet: by node, and by kind of wait.
+def open_seconds(loop: str, calls: Iterable[Span]) -> tuple[dict[str, float], dict[str, float]]:
+    """Give the seconds of the open *calls* of a loop: by node, and by kind of wait.
 
     Of the nodes their open calls, of the waits those of the producer.
     """
     nodes: dict[str, float] = {}
     kinds: dict[str, float] = {}
-    for span in open_calls(loop):
+    for span in calls:
         if span.kind == "work":
             nodes[span.node] = nodes.get(span.node, 0.0) + span.duration
-        if span.node == loop.name:
+        if span.node == loop:
             kinds[span.kind] = kinds.get(span.kind, 0.0) + span.duration
     return nodes, kinds

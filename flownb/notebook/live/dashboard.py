@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from flownb.notebook.live.alerts import alerts
-from flownb.notebook.live.rates import two_digits
+from flownb.notebook.live.rates import three_digits, two_digits
 from flownb.notebook.live.status import state_word
 from flownb.notebook.picture.table import table
 from flownb.notebook.picture.text import brief, clean, seconds, xml
@@ -75,7 +75,7 @@ class DashboardFigures:
     def _of_loop(self, key: str, s: LoopStatus) -> dict[str, Any]:
         m = self.rates.last.loops[s.loop]
         rate, shares = self._now(s)
-        ended = [m.released, _round(m.elapsed)] if s.state in ENDED else None
+        ended = [m.released, three_digits(m.elapsed)] if s.state in ENDED else None
         return {
             f"{key}.rate": [two_digits(rate), ended],
             f"{key}.ring": [two_digits(r) for r in self.rates.ring(s.loop)],
@@ -84,7 +84,7 @@ class DashboardFigures:
             f"{key}.items": [m.released, m.done, m.failed, m.dropped, m.overruns],
             f"{key}.retries": sum(n.retries for n in m.nodes.values()),
             f"{key}.slots": [m.in_flight, m.max_in_flight],
-            f"{key}.takes": [_round(m.p50), _round(m.p99)],
+            f"{key}.takes": [three_digits(m.p50), three_digits(m.p99)],
             f"{key}.error": clean(s.last_error, 2 * _NAME),
         }
 
@@ -128,7 +128,7 @@ class DashboardFigures:
         m = self.rates.last.loops[s.loop]
         rate, shares = self._now(s)
         said = (
-            f"{m.released:,} in {seconds(_round(m.elapsed))} s"
+            f"{m.released:,} in {seconds(three_digits(m.elapsed))} s"
             if s.state in ENDED
             else two_digits(rate)
         )
@@ -136,7 +136,7 @@ class DashboardFigures:
             brief(s.loop), state_word(s.state), said, m.released, m.failed,
             sum(n.retries for n in m.nodes.values()), f"{m.in_flight} of {m.max_in_flight}",
             *(f"{share:.0%}" for share in shares), brief(self.rates.held_by(s.loop)),
-            seconds(_round(m.p50)), seconds(_round(m.p99)),
+            seconds(three_digits(m.p50)), seconds(three_digits(m.p99)),
         ]  # fmt: skip
 
     def _queue_row(self, spec: QueueSpec) -> list[Any]:
@@ -145,8 +145,3 @@ class DashboardFigures:
             return [brief(spec.name), None, None, None, None]
         grows = self._growth(spec.name)
         return [brief(spec.name), stats.depth, stats.lag, stats.pending, grows]
-
-
-def _round(value: float) -> float:
-    """Keep three digits: nobody reads more, and what does not change is not sent."""
-    return float(f"{value:.3g}")

@@ -192,6 +192,11 @@ def whole_rate(items: int, seconds: float) -> float | None:
     return _per(items, seconds) if items >= _ENOUGH or seconds >= 2 * WINDOW else None
 
 
+def three_digits(value: float) -> float:
+    """Round a figure to what is read of it: what does not change is not sent."""
+    return float(f"{value:.3g}")
+
+
 @overload
 def two_digits(rate: float) -> float: ...
 @overload

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flownb.engine.observe.history import open_seconds
+from flownb.engine.observe.history import open_calls, open_seconds
 from flownb.notebook.live.alerts import alerts
 from flownb.notebook.live.dashboard import DashboardFigures
 from flownb.notebook.live.rates import RunRates, Sample
@@ -23,7 +23,7 @@ def followed(graph, until=30.0, every=0.25, **control):
 
     def look():
         plan = bench.manager.plan
-        nodes, kinds = open_seconds(bench.manager)
+        nodes, kinds = open_seconds("p", open_calls(bench.manager))
         rates.add(
             Sample(
                 bench.loop.time(), {"p": bench.metrics}, {"p": nodes}, {"p": kinds},
