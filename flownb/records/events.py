@@ -144,6 +144,15 @@ class Batch(NamedTuple):
             for node, start, end in zip(self.nodes, times, times[1:], strict=False):
                 yield Span(self.loop, node, self.first + row, 0, "work", start, end)
 
+    def events(self) -> Iterator[Event]:
+        """Give what each item published on its way, as if it had gone alone."""
+        moments = ("produced", 1), ("released", self.released), ("settled", -1)
+        for row in range(self.iterations):
+            times = self.times[row * self.width : (row + 1) * self.width]
+            for kind, reading in moments:
+                time = (times[reading] - self.origin) / 1e9
+                yield Event(time, kind, self.loop, self.loop, self.first + row)
+
 
 class LogLine(NamedTuple):
     """One line a node printed or logged.

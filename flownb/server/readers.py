@@ -105,6 +105,8 @@ def _spelled(record: Event | LogLine | Failure | Span | Batch) -> Iterator[tuple
     if isinstance(record, Batch):
         for span in record.spans():
             yield "span", {**span._asdict(), "kind": span.kind}
+        for event in record.events():
+            yield _of_event(event)
     elif hasattr(record, "attempts"):
         yield "failed", serializers.failure(record)  # type: ignore[arg-type]
     elif hasattr(record, "level"):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from flownb import Graph, Limit, Retry
 from flownb.engine.observe.history import newer, open_calls
+from flownb.records.events import Batch
 from tests.support.lab import Bench, boom, chain, fan
 from tests.support.live import until
 
@@ -114,3 +115,13 @@ def test_a_ring_is_read_while_another_thread_fills_it():
         last = found[-1] if found else last
     thread.join()
     assert seen == list(range(50_000))
+
+
+def test_a_batch_gives_the_events_that_its_items_would_have_published_alone():
+    times = [10, 20, 50, 60, 70, 90]  # two rows: start, end of p, end of a
+    batch = Batch("p", ("p", "a"), 7, 10, times, [], 1)
+    told = [(e.kind, e.iteration, round(e.time * 1e9)) for e in batch.events()]
+    assert told == [
+        ("produced", 7, 10), ("released", 7, 10), ("settled", 7, 40),
+        ("produced", 8, 60), ("released", 8, 60), ("settled", 8, 80),
+    ]  # fmt: skip
