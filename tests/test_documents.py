@@ -110,6 +110,7 @@ def callables(graph: Workflow) -> Iterator[object]:
     """Everything in a graph that a document has to name."""
     for node in graph.nodes.values():
         yield type(node.fn) if isinstance(node.fn, BaseNode) else node.fn
+        yield node.more
         yield from (node.fake, node.takes, node.fail, node.on_error, node.over, node.cache)
         for retry in retries(node.retry):
             yield from retry.on if isinstance(retry.on, tuple) else (retry.on,)

@@ -147,7 +147,7 @@ NOTEBOOKS = {
 
 # S3.2 S3.11 S3.20 S3.24 S4.12 S4.13 S4.14 S4.18 S4.19
 SAID_IN_THE_README = (
-    "no HTTP interface", "Docker", "work stealing", "adaptive pools", "fine locks", "arenas",
+    "an HTTP API", "Docker", "work stealing", "adaptive pools", "fine locks", "arenas",
     "interning", "backpressure", "log level", "default retry", "no switch",
 )  # fmt: skip
 

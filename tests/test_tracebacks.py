@@ -226,7 +226,7 @@ def test_an_error_of_ours_that_is_no_message_keeps_the_line_where_it_was_raised(
 
 def test_a_verb_keeps_its_name_its_signature_and_its_kind():
     assert asyncio.iscoroutinefunction(Graph.arun)
-    assert asyncio.iscoroutinefunction(Orchestrator.wait)
+    assert not asyncio.iscoroutinefunction(Orchestrator.wait)  # a request, as all its verbs are
     assert not asyncio.iscoroutinefunction(Graph.run)
     assert Graph.run.__qualname__ == "OneShot.run"
     assert Graph.run.__globals__ is sys.modules["flownb.oneshot"].__dict__  # for doctest

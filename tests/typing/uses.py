@@ -236,7 +236,7 @@ def simulated(graph: Graph) -> None:
 async def live(graph: Graph) -> None:
     async with graph.start(redis="redis://localhost", control="thread") as orch:
         assert_type(orch, Orchestrator)
-        assert_type(orch.pause("days"), Request)
+        assert_type(orch.pause("days"), Request[Status])
         assert_type(await orch.pause("days"), Status)
         assert_type(orch.resume().wait(3), Status)
         assert_type(orch.step("days").done(), bool)
