@@ -145,10 +145,11 @@ def _of_module(name: str) -> Graph:
 def load_tools(name: str) -> ToolRegistry:
     """Import a module (or a .py file) and give the functions that it has for documents.
 
-    That is its ToolRegistry `tools` (or the one that `module:name` names), else what it has put
-    into `flownb.tools`, else all public functions and classes that it defines.
+    That is its ToolRegistry `tools` (or the one that `module:name` names), else `flownb.tools`
+    if it has put something there, else all public functions and classes that it defines, and
+    what others have put there.
     """
-    from flownb.model.tools import ToolRegistry
+    from flownb.model.tools import ToolRegistry, origin
     from flownb.model.tools import tools as shared
 
     module_name, _, wanted = name.partition(":")
@@ -158,13 +159,15 @@ def load_tools(name: str) -> ToolRegistry:
         return found
     if wanted:
         raise _bad_tools(f"{module_name} has no ToolRegistry {wanted!r}")
-    if len(shared):
+    if any(origin(tool.fn)[0] == module.__name__ for tool in shared.listing()):
         return shared
     own = ToolRegistry()
+    for tool in shared.listing():
+        own.register(tool.name, tool.fn, tool.description)
     for known, value in vars(module).items():
         defined = getattr(value, "__module__", None) == module.__name__
         if callable(value) and defined and not known.startswith("_"):
-            own.register(known, value)
+            own.register(known, value, replace=True)
     return own
 
 

@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from flownb import Graph, ToolRegistry
-from flownb.cli import main
+from flownb.cli import load_tools, main
 from tests.support.servers import real_server_url
 
 __all__ = ["real_server_url"]
@@ -86,9 +86,16 @@ def test_problems_come_as_json_too(folder):
     assert json.loads(flownb("validate", *args)) == []
     (folder / "weather.json").write_text(json.dumps({"nodes": NODES, "edges": EDGES[1:]}))
     found = json.loads(flownb("validate", *args, code=1))
-    assert [(one["level"], one["nodes"]) for one in found] == [
-        ("error", ["check", "wet?"])
-    ] or found
+    assert [(one["level"], one["nodes"]) for one in found] == [("error", ["check", "wet?", "wet days"])]
+
+
+def test_tools_that_others_have_registered_hide_none_of_the_modules(folder, monkeypatch):
+    monkeypatch.setattr("flownb.model.tools.tools", registered_by_another := ToolRegistry())
+    registered_by_another.register("is_wet", str.isupper)
+    registered_by_another.register("loud", str.upper)
+    found = load_tools("weather_tools.py")
+    assert sorted(found) == ["check", "is_wet", "loud", "read_days"]
+    assert found.get("is_wet").__module__ == "weather_tools"
 
 
 @pytest.mark.parametrize("way", [(), ("--until", "1.2"), ("--seed", "3")])
