@@ -86,7 +86,9 @@ def test_problems_come_as_json_too(folder):
     assert json.loads(flownb("validate", *args)) == []
     (folder / "weather.json").write_text(json.dumps({"nodes": NODES, "edges": EDGES[1:]}))
     found = json.loads(flownb("validate", *args, code=1))
-    assert [(one["level"], one["nodes"]) for one in found] == [("error", ["check", "wet?", "wet days"])]
+    assert [(one["level"], one["nodes"]) for one in found] == [
+        ("error", ["check", "wet?", "wet days"])
+    ]
 
 
 def test_tools_that_others_have_registered_hide_none_of_the_modules(folder, monkeypatch):
