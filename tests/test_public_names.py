@@ -303,3 +303,11 @@ def test_a_result_is_any_only_where_it_is_of_your_own_making(name, cls):
             if not member.startswith("_") and inspect.isfunction(function):
                 untyped += [member] * (function.__annotations__.get("return") in {None, "Any"})
     assert set(untyped) <= YOURS
+
+
+def test_the_reference_of_the_book_has_every_public_name():
+    pages = sorted((Path(__file__).parents[1] / "notebooks/reference").glob("*.md"))
+    text = "\n".join(page.read_text("utf-8") for page in pages)
+    shown = re.findall(r"^.. auto\w+:: [\w.]+?\.?(\w+)$", text, re.MULTILINE)
+    assert sorted(set(PUBLIC) - set(shown)) == []
+    assert len(shown) == len(set(shown))

@@ -1,7 +1,7 @@
 """Is every room named, is every name unique, and does no import go round?
 
 A room is a folder of the package. Its `__init__` asks the question that its modules answer;
-the map in `flownb/__init__` and in README names it.
+the map in `flownb/__init__` names it.
 """
 
 from __future__ import annotations
@@ -28,11 +28,6 @@ def name_of(room: Path) -> str:
     return room.relative_to(PACKAGE).as_posix()
 
 
-def map_of_readme() -> str:
-    text = (ROOT / "README.md").read_text("utf-8")
-    return text.partition("## Development")[2]
-
-
 @pytest.mark.parametrize("room", ROOMS, ids=name_of)
 def test_a_room_opens_with_its_question_and_holds_nothing_else(room):
     tree = ast.parse((room / "__init__.py").read_text("utf-8"))
@@ -43,14 +38,12 @@ def test_a_room_opens_with_its_question_and_holds_nothing_else(room):
 
 
 @pytest.mark.parametrize("room", ROOMS, ids=name_of)
-def test_both_maps_name_the_room(room):
-    for text in (flownb.__doc__, map_of_readme()):
-        assert re.search(rf"(?<![\w/]){name_of(room)}/(?!\w)", text), name_of(room)
+def test_the_map_names_the_room(room):
+    assert re.search(rf"(?<![\w/]){name_of(room)}/(?!\w)", flownb.__doc__), name_of(room)
 
 
-@pytest.mark.parametrize("text", [flownb.__doc__, map_of_readme()], ids=["package", "readme"])
-def test_what_the_maps_name_is_there(text):
-    named = re.findall(r"(?<![\w/.])(?:\w+/)+\w*", text)
+def test_what_the_map_names_is_there():
+    named = re.findall(r"(?<![\w/.])(?:\w+/)+\w*", flownb.__doc__)
     rooms = {name_of(room) for room in ROOMS}
     missing = [
         name

@@ -1,0 +1,64 @@
+"""How is the book built? `sphinx-build -W notebooks dist/book`, from what lies in this folder."""
+
+from importlib.metadata import version as _version
+
+from docutils import nodes
+from sphinx.domains.python import PyXRefRole
+
+import flownb
+import flownb.server  # before autodoc looks: it imports anew what it finds first
+
+project = "flownb"
+author = copyright = "the flownb contributors"  # noqa: A001 - Sphinx's name
+release = version = _version("flownb")
+
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx_click",
+    "sphinx_copybutton",
+]
+exclude_patterns = ["_build", "**.ipynb_checkpoints"]
+
+html_theme = "furo"
+html_title = "flownb"
+html_theme_options = {
+    "source_repository": "",
+    "top_of_page_buttons": [],
+}
+
+# The notebooks are shown as they were saved: their outputs are what the tests compare. Of a view
+# the still is shown, which needs no kernel.
+nb_execution_mode = "off"
+nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json", None)]
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+
+# In our docstrings `Graph` links to what has that name, and *every* is an argument.
+default_role = "public"
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_preserve_defaults = True
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 88
+maximum_signature_line_length = 88
+
+copybutton_exclude = ".linenos, .gp, .go"
+
+
+class _Public(PyXRefRole):
+    """What stands in backticks links to a public name, or to a name of the class that says so."""
+
+    def process_link(self, env, refnode, has_explicit_title, title, target):
+        """Make the name a whole one: Sphinx would guess among all that end like it."""
+        refnode["refdomain"], refnode["reftype"] = "py", "obj"
+        name = target.removesuffix("()")
+        if hasattr(flownb, name.split(".")[0]):
+            return title, f"flownb.{name}"
+        inside = env.ref_context.get("py:class")
+        return title, f"flownb.{inside}.{name}" if inside else f"flownb.{name}"
+
+
+def setup(app):
+    """Make the role known."""
+    app.add_role("public", _Public(innernodeclass=nodes.literal))
