@@ -20,7 +20,7 @@ def open_server(redis: Any = None, *, need_other_process: bool = False) -> Serve
 
     A URL is `redis://[user:password@]host[:port][/db]`, `rediss://...` (TLS) or
     `unix:///path`; its options are db, username, password, client_name, socket_timeout,
-    socket_connect_timeout (seconds), socket_keepalive, and ssl_... with rediss. Of a client
+    socket_connect_timeout (seconds), socket_keepalive, and `ssl_...` with rediss. Of a client
     only where its server is is taken: how it reads replies is its own affair. Raises
     QueueError for anything else.
 
