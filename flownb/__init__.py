@@ -7,7 +7,7 @@ down only, in this order:
     cli                      the command line
     server/                  How is flownb reached over HTTP?
     exporters/               How do other tools watch a run?
-    widgets/                 How does it move?
+    widgets/                 Which live views show a run, and steer it?
     reactflow/               How does a drawing come in, and go out again?
     notebook/                How does an object show itself in a cell?
     notebook/reports/        How does a result read?
@@ -47,16 +47,27 @@ Four ways through it, file by file, with what belongs to two of them:
     an item's   plan/compiler, engine/loop/loop_manager, engine/loop/pull_source, flow/item,
                 flow/token, engine/calls/runner, engine/calls/attempts, flow/routing,
                 engine/loop/settlement
-    a push's    engine/calls/push, engine/loop/settlement, queues/manager, queues/send/batcher,
-                queues/redis/jobs, queues/redis/exchange, queues/receive/reader,
-                queues/receive/inbox, engine/loop/queue_source
-    (its ack    engine/loop/settlement, queues/send/batcher, queues/redis/jobs)
+    a push's    engine/calls/push, engine/loop/settlement, queues/manager, queues/send/posts,
+                queues/send/batcher, queues/redis/jobs, queues/redis/exchange,
+                queues/receive/reader, queues/receive/inbox, engine/loop/queue_source
+    (its ack    engine/loop/settlement, queues/send/posts, queues/send/batcher, queues/redis/jobs)
     a run's     graph, oneshot, plan/one_shot, engine/runs/resume, engine/runs/console,
                 engine/runs/execution, engine/loop/loop_manager, flow/run_values,
                 engine/runs/journal, records/workflow_run
     a click's   widgets/base.js, widgets/base, widgets/views, engine/orchestrator/orchestrator,
                 engine/orchestrator/loop_run, engine/hosts/host, engine/loop/control
-    (elsewhere  engine/remote/loop_proxy, engine/hosts/process, engine/remote/loop_server)
+    (elsewhere  engine/remote/loop_proxy, engine/hosts/process, engine/hosts/child,
+                engine/remote/loop_server)
+
+Where something is added:
+
+    an await policy  model/policies, plan/await_sets, plan/compiler, explain/schedule,
+                     explain/reasons
+    a pool           model/policies, engine/hosts/host, engine/orchestrator/loop_run,
+                     engine/links
+    a store          stores/base, stores/__init__, address
+    a view           widgets/part, widgets/views, display
+    an exporter      exporters/, engine/observe/stream
 
 Public names are imported at their first use, so `import flownb` is light.
 """

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from flownb.errors import NodeFailed
-from flownb.plan.await_sets import Flow, reach
+from flownb.plan.await_sets import Flow
+from flownb.plan.traversal import reach
 from flownb.queues.spec import QueueSpec
 from flownb.records.events import Swimlane
 
@@ -83,9 +84,6 @@ def _is_external(plan: LoopPlan, queue: str) -> bool:
     return any(
         n.node.queue.external for n in plan.nodes if n.node.queue and n.node.queue.name == queue
     )
-
-
-AWAY: Final = ("process", "dask")
 
 
 def uses_queues(plans: Iterable[LoopPlan]) -> bool:

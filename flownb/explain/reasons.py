@@ -11,11 +11,14 @@ graph order among equals.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
+from flownb.plan.traversal import path_to, predecessors
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
     from flownb.plan.loop_plan import LoopPlan, PlanNode
 
 Waits = Literal["waits", "it depends", "goes on"]
@@ -179,19 +182,15 @@ class Chains:
             for w in targets:
                 self.ins[w].append(v)
         self.arms = list(dict.fromkeys(self.outs[0]))
-        self.to_blocking = _towards(self.ins, [n.index for n in plan.nodes if n.node.is_blocking])
+        self.to_blocking = predecessors(
+            self.ins, [n.index for n in plan.nodes if n.node.is_blocking]
+        )
         inner = [n.index for n in plan.nodes if n.node.is_non_blocking]
-        self.to_non_blocking = _towards(self.ins, inner)
+        self.to_non_blocking = predecessors(self.ins, inner)
 
-    def follow(self, v: int, towards: Sequence[int]) -> list[int]:
+    def follow(self, v: int, towards: Mapping[int, int]) -> list[int]:
         """Give the chain from *v* to what *towards* leads to; [] if it leads nowhere."""
-        if towards[v] < 0:
-            return []
-        found = [v]
-        while towards[v] != v:
-            v = towards[v]
-            found.append(v)
-        return found
+        return path_to(towards, v)[::-1] if v in towards else []
 
     def from_arm(self, v: int, arms: Iterable[int], *, stop: Sequence[int] = ()) -> list[int]:
         """Give the chain from the producer through one of *arms* to *v*; [] if there is none.
@@ -203,7 +202,7 @@ class Chains:
         while queue:
             u = queue.popleft()
             if u in good:
-                return [0, *_back(came, u)]
+                return [0, *path_to(came, u)[::-1]]
             for w in self.ins[u]:
                 if w and w not in came and not (stop and stop[w]):
                     came[w] = u
@@ -248,26 +247,3 @@ def both(names: Sequence[str]) -> str:
     ('a', 'a, b and c')
     """
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1] if names else ""]))
-
-
-def _towards(ins: Sequence[Sequence[int]], goals: Iterable[int]) -> list[int]:
-    """Give for each node the next one on a shortest way to a goal; a goal leads to itself."""
-    following = [-1] * len(ins)
-    queue = deque(goals)
-    for goal in queue:
-        following[goal] = goal
-    while queue:
-        v = queue.popleft()
-        for u in ins[v]:
-            if following[u] < 0:
-                following[u] = v
-                queue.append(u)
-    return following
-
-
-def _back(came: dict[int, int], u: int) -> list[int]:
-    found = [u]
-    while came[u] != u:
-        u = came[u]
-        found.append(u)
-    return found

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 AwaitPolicy = Literal["none", "node", "blocking", "path_live", "path", "all"]
 Pool = Literal["asyncio", "thread", "process", "dask"]
+REMOTE_POOLS: Final = ("process", "dask")  # a loop in one of these lives in another process
 StartRule = Literal["dataflow", "level", "sequential"]
 WhenFull = Literal["block", "drop_newest", "drop_oldest", "error"]
 Restart = Literal["never", "on_crash"]

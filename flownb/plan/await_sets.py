@@ -9,13 +9,14 @@ a chain of 100,000 nodes is an ordinary input.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from flownb.errors import GraphError, did_you_mean
 from flownb.model.policies import AWAIT_POLICIES
+from flownb.plan.traversal import path_to, predecessors, reach
 
 if TYPE_CHECKING:
     from flownb.model.policies import AwaitPolicy
@@ -63,29 +64,6 @@ class Flow:
             msg = f"there is no node {name!r}{did_you_mean(name, self.names)}"
             raise GraphError(msg)
         return self.index[name]
-
-
-def reach(
-    neighbours: Sequence[Sequence[int]], starts: Iterable[int], *, stop: Sequence[int] = ()
-) -> bytearray:
-    """Mark what can be reached from *starts* (they included), not passing beyond *stop*.
-
-    >>> list(reach([[1], [2], []], [0], stop=[0, 1, 0]))
-    [1, 1, 0]
-    """
-    seen = bytearray(len(neighbours))
-    stack = list(starts)
-    for start in stack:
-        seen[start] = 1
-    while stack:
-        node = stack.pop()
-        if stop and stop[node]:
-            continue
-        for other in neighbours[node]:
-            if not seen[other]:
-                seen[other] = 1
-                stack.append(other)
-    return seen
 
 
 def has_blocking(flow: Flow) -> bytearray:
@@ -166,7 +144,7 @@ class ArmEnds:
         self._has_b = has_b = has_blocking(flow) if has_b is None else has_b
         whole = self.policy in {"path", "path_live"}
         self._arms = [a for a in flow.succ[flow.number(loop)] if has_b[a]] if whole else []
-        self._from_arm = _came(flow.succ, self._arms)
+        self._from_arm = predecessors(flow.succ, self._arms)
         self.names = tuple(flow.names[v] for v in sorted(self._from_arm) if not has_b[v])
 
     def _is_end(self, v: int) -> bool:
@@ -174,7 +152,7 @@ class ArmEnds:
 
     @cached_property
     def _inside(self) -> dict[int, int]:
-        return _came(self.flow.succ, [self.flow.index[self.loop]])
+        return predecessors(self.flow.succ, [self.flow.index[self.loop]])
 
     @cached_property
     def _blocking(self) -> list[int]:
@@ -183,11 +161,11 @@ class ArmEnds:
 
     @cached_property
     def _from_blocking(self) -> dict[int, int]:
-        return _came(self.flow.succ, self._blocking)
+        return predecessors(self.flow.succ, self._blocking)
 
     @cached_property
     def _to_blocking(self) -> dict[int, int]:
-        return _came(self.flow.pred, self._blocking)
+        return predecessors(self.flow.pred, self._blocking)
 
     def firsts(self) -> list[str]:
         """Name the first nodes there that somebody has declared non-blocking."""
@@ -211,11 +189,11 @@ class ArmEnds:
         """
         v, names = self.flow.index[node], self.flow.names
         if v in self._from_blocking:
-            after = _way(self._from_blocking, v)
-            chain, last = [*_way(self._from_arm, after[0])[:-1], *after], after[0]
+            after = path_to(self._from_blocking, v)
+            chain, last = [*path_to(self._from_arm, after[0])[:-1], *after], after[0]
         else:
-            chain = _way(self._from_arm, v)
-            last = _way(self._to_blocking, chain[0])[0]
+            chain = path_to(self._from_arm, v)
+            last = path_to(self._to_blocking, chain[0])[0]
         return [self.loop, *(names[u] for u in chain)], names[last]
 
     def moved_edge(self, node: str) -> MovedEdge | None:
@@ -227,14 +205,14 @@ class ArmEnds:
         flow, head = self.flow, self.flow.index[node]
         while len(ins := self._ins(head)) == 1 and self._is_end(ins[0]):
             head = ins[0]
-        end = _came(flow.succ, [head])
+        end = predecessors(flow.succ, [head])
         entering = [u for v in end for u in self._ins(v) if u not in end]
         if entering != ins or len(ins) != 1:
             return None
         before, name = flow.names[ins[0]], flow.names[head]
         if self.workflow.edges[before, name].conditional:
             return None
-        firsts = [flow.names[v] for v in sorted(_came(flow.pred, ins)) if not flow.pred[v]]
+        firsts = [flow.names[v] for v in sorted(predecessors(flow.pred, ins)) if not flow.pred[v]]
         kinds = {first: self.workflow.nodes[first].kind for first in firsts}
         verbs = {p: _GIVES[kind] for p, kind in kinds.items() if kind in _GIVES}
         gets = f"what {' or '.join(f'{p} {verb}' for p, verb in verbs.items())}"
@@ -242,27 +220,6 @@ class ArmEnds:
 
     def _ins(self, v: int) -> list[int]:
         return [u for u in self.flow.pred[v] if u in self._inside]
-
-
-def _came(neighbours: Sequence[Sequence[int]], starts: Iterable[int]) -> dict[int, int]:
-    """Give for each node the one before it on a shortest way from a start, itself for a start."""
-    came = {start: start for start in starts}
-    queue = [*came]
-    for v in queue:
-        for w in neighbours[v]:
-            if w not in came:
-                came[w] = v
-                queue.append(w)
-    return came
-
-
-def _way(came: Mapping[int, int], v: int) -> list[int]:
-    """Give the way that ends with *v*."""
-    way = [v]
-    while came[v] != v:
-        v = came[v]
-        way.append(v)
-    return way[::-1]
 
 
 def _check(policy: str) -> None:

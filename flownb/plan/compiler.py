@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from flownb.errors import GraphError
 from flownb.model.policies import OTHERWISE
-from flownb.plan.await_sets import Flow, detached, has_blocking, may_be_awaited, reach
+from flownb.plan.await_sets import Flow, detached, has_blocking, may_be_awaited
 from flownb.plan.loop_plan import LoopPlan, PlanEdge, PlanNode
+from flownb.plan.traversal import reach, topological
 
 if TYPE_CHECKING:
     from flownb.model.edges import Edge
@@ -67,7 +68,7 @@ class _Compiler:
         self.options = workflow.loop_options(flow.names[root])
         self.policy = policy or self.options.await_policy
         self.ins, self.outs = self._edges(reach(flow.succ, [root]))
-        self.order = topological(flow, root)
+        self.order = ordered(flow, root)
         if self.back:
             self.order = in_one_piece(self.order, flow.succ, self.cycle)
         self.has_b = has_blocking(flow)
@@ -203,22 +204,11 @@ class _Compiler:
                 return True, 1 << self.arm_number[id(edge)] if arm else 0
 
 
-def topological(flow: Flow, root: int) -> list[int]:
+def ordered(flow: Flow, root: int) -> list[int]:
     """Order what is reachable from *root*, first come first served; refuse cycles."""
-    inside = reach(flow.succ, [root])
-    waits = [0] * len(inside)
-    for v, yes in enumerate(inside):
-        for w in flow.succ[v] if yes else ():
-            waits[w] += 1
-    order = [] if waits[root] else [root]
-    for v in order:
-        for w in flow.succ[v]:
-            waits[w] -= 1
-            if not waits[w]:
-                order.append(w)
-    stuck = [flow.names[v] for v, yes in enumerate(inside) if yes and waits[v]]
+    order, stuck = topological(flow.succ, reach(flow.succ, [root]))
     if stuck:
-        through = ", ".join(stuck[:8])
+        through = ", ".join(flow.names[v] for v in stuck[:8])
         msg = f"loop {flow.names[root]!r} has a cycle through {through}: a loop must be acyclic"
         raise GraphError(msg)
     return order
@@ -355,16 +345,10 @@ def in_one_piece(
     inside: dict[int, list[int]] = {}
     for v in order:
         inside.setdefault(place[v], []).append(v)
-    waits = dict.fromkeys(inside, 0)
-    ways = [(place[v], place[w]) for v in order for w in succ[v] if place[v] != place[w]]
-    behind: dict[int, list[int]] = {p: [] for p in inside}
-    for a, b in ways:
-        waits[b] += 1
-        behind[a].append(b)
-    ready = [p for p, count in waits.items() if not count]
-    for p in ready:
-        for q in behind[p]:
-            waits[q] -= 1
-            if not waits[q]:
-                ready.append(q)
-    return [v for p in ready for v in inside[p]]
+    number = {p: i for i, p in enumerate(inside)}
+    behind = [
+        [number[place[w]] for v in nodes for w in succ[v] if place[w] != p]
+        for p, nodes in inside.items()
+    ]
+    pieces = [*inside.values()]
+    return [v for i in topological(behind)[0] for v in pieces[i]]

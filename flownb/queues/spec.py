@@ -127,10 +127,11 @@ class QueueSpecs(dict[str, QueueSpec]):
 class Lease:
     """For how long a reader may keep a message, and what happens when it does not settle it.
 
-    A host that works renews its leases; who was silent for `visibility_timeout` seconds
-    loses what it holds to the next reader. After `max_deliveries` a message is dead. A
-    reader that is `careful` takes what was delivered before one message at a time, with
-    nothing else in hand, so that a message that kills its reader takes no other with it.
+    It begins when Redis delivers the message (`queues/redis/streams.read`). A host that works
+    renews its leases; who was silent for `visibility_timeout` seconds loses what it holds to
+    the next reader. After `max_deliveries` a message is dead. A reader that is `careful` takes
+    what was delivered before one message at a time, with nothing else in hand, so that a
+    message that kills its reader takes no other with it.
     """
 
     visibility_timeout: float = 30.0

@@ -1,7 +1,7 @@
 """Where are runs, graphs and checkpoints kept?
 
-`open_store` takes a path or a URL. A store of your own is any object with the methods of
-`RunStore`; `graph.run(state, store=...)` takes that, too.
+`open_store` takes a path or a URL. A store of your own is any object with the methods and
+attributes of `RunStore` (for checkpoints `LoopStore`); `graph.run(state, store=...)` takes it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ __all__ = [
 DEFAULT_FILE: Final = "flownb-runs.sqlite"
 VARIABLE: Final = "FLOWNB_STORE"
 # Asked for by name: since Python 3.12 isinstance() does not see what a proxy hands on.
-_FACES: Final = {
+_REQUIRED: Final = {
     "runs": (
         "RunStore",
         ("save", "append", "load", "list", "delete", "close", "quick", "max_bytes"),
@@ -130,7 +130,7 @@ def opened(store: Any, part: str, where: str) -> tuple[Any, Callable[[], None]]:
     if store is None or isinstance(store, (str, os.PathLike)):
         made = open_store(store)
         return getattr(made, part), made.close
-    face, names = _FACES[part]
+    face, names = _REQUIRED[part]
     if all(hasattr(store, name) for name in names):
         return store, lambda: None
     msg = (

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 from flownb.errors import GraphError, did_you_mean
 from flownb.model.conditions import Placeholder
 from flownb.model.nodes import BaseNode, read_once
-from flownb.plan.await_sets import Flow, reach
+from flownb.plan.await_sets import Flow
 from flownb.plan.reads import Reads
+from flownb.plan.traversal import reach
 from flownb.validate.problems import Problem, error, hint, listed, warning
 
 if TYPE_CHECKING:

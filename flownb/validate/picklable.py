@@ -13,14 +13,14 @@ from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from flownb.errors import told
-from flownb.plan.await_sets import reach
+from flownb.model.policies import REMOTE_POOLS
+from flownb.plan.traversal import reach
 from flownb.validate.problems import Problem, error
 
 if TYPE_CHECKING:
     from flownb.model.nodes import Node
     from flownb.validate.problems import Subject
 
-_POOLS: Final = ("process", "dask")
 _CARRIED: Final = ("fn", "fake", "takes", "fail", "retry", "on_error", "config")
 _LONGEST: Final = 120
 _LOOP: Final = ("resources", "on_error")
@@ -42,7 +42,7 @@ def picklable(subject: Subject) -> Iterator[Problem]:
     for loop in subject.producers:
         options = subject.workflow.options.get(loop, {})
         pool = options.get("pool")
-        if pool not in _POOLS:
+        if pool not in REMOTE_POOLS:
             continue
         inside = reach(flow.succ, [flow.index[loop]])
         names = [flow.names[v] for v, here in enumerate(inside) if here and not told[v]]

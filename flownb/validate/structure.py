@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Final
 from flownb.errors import did_you_mean
 from flownb.model.edges import END
 from flownb.model.policies import OTHERWISE
-from flownb.plan.await_sets import ArmEnds, has_blocking, reach
+from flownb.plan.await_sets import ArmEnds, has_blocking
+from flownb.plan.traversal import path_to, reach, topological
 from flownb.validate.problems import Problem, error, hint, listed, warning
 
 if TYPE_CHECKING:
@@ -114,54 +115,31 @@ def rings(succ: Sequence[Sequence[int]]) -> list[list[int]]:
     >>> rings([[1], [2], [1], [3]])
     [[1, 2], [3]]
     """
-    stuck = _not_in_order(succ)
-    if not any(stuck):
+    _, stuck = topological(succ)
+    if not stuck:
         return []  # the usual case needs no networkx
 
     import networkx as nx
 
-    graph = nx.DiGraph((v, w) for v, is_in in enumerate(stuck) if is_in for w in succ[v])
+    graph = nx.DiGraph((v, w) for v in stuck for w in succ[v])
     components = [sorted(component) for component in nx.strongly_connected_components(graph)]
     found = [_ring(succ, component) for component in sorted(components)]
     return [ring for ring in found if ring]
 
 
-def _not_in_order(succ: Sequence[Sequence[int]]) -> bytearray:
-    """Mark what a topological order never comes to: cycles and what lies behind them."""
-    waits = [0] * len(succ)
-    for targets in succ:
-        for w in targets:
-            waits[w] += 1
-    ready = [v for v, count in enumerate(waits) if not count]
-    for v in ready:
-        for w in succ[v]:
-            waits[w] -= 1
-            if not waits[w]:
-                ready.append(w)
-    return bytearray(bool(count) for count in waits)
-
-
 def _ring(succ: Sequence[Sequence[int]], component: list[int]) -> list[int]:
     """Find the shortest way from the first node of the component back to it."""
-    start, inside, came = component[0], set(component), {component[0]: -1}
+    start, inside, came = component[0], set(component), {component[0]: component[0]}
     queue = deque([start])
     while queue:
         v = queue.popleft()
         if start in succ[v]:
-            return _back(came, v)
+            return path_to(came, v)
         for w in succ[v]:
             if w in inside and w not in came:
                 came[w] = v
                 queue.append(w)
     return []
-
-
-def _back(came: dict[int, int], v: int) -> list[int]:
-    ring = []
-    while v >= 0:
-        ring.append(v)
-        v = came[v]
-    return ring[::-1]
 
 
 def awaited_with_their_arm(subject: Subject) -> Iterator[Problem]:

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from flownb.errors import GraphError
 from flownb.model.policies import AWAIT_POLICIES
 from flownb.model.workflow import Workflow
-from flownb.plan.await_sets import Flow, detached, has_blocking, may_be_awaited, reach
+from flownb.plan.await_sets import Flow, detached, has_blocking, may_be_awaited
+from flownb.plan.traversal import reach
 from tests.support.machine import slowness
 
 # -- the definition, written naively -------------------------------------------

@@ -1,4 +1,4 @@
-"""Where does a loop's event loop live? On the notebook's, or in a thread of its own.
+"""What does the host of a loop do? Those in this process: the notebook's event loop, a thread.
 
 A host starts one loop, posts to it from any thread, and reports when it has ended and
 everything it opened is closed. Nothing it does depends on the kernel being free, so a

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 VERBS: Final = frozenset(
     {"pause", "resume", "step", "stop", "apply", "offer", "writers_done", "kept"}
 )
-"""What may be asked of a loop, wherever it lives."""
+"""What may be asked of a loop, or told to it, wherever it lives."""
 CLOSE: Final = 1.0  # seconds that closing gets even when the grace of a stop is over
 MOMENT: Final = 0.5  # seconds that calls have had at least before they are left behind
 _LEAST: Final = 0.1

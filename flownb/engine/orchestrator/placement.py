@@ -10,12 +10,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from flownb.engine.links import AWAY, uses_queues
+from flownb.engine.links import uses_queues
 from flownb.engine.single_thread import has_threads
 from flownb.errors import GraphError
 from flownb.model.nodes import OwnLimit
-from flownb.plan.await_sets import Flow, reach
+from flownb.model.policies import REMOTE_POOLS
+from flownb.plan.await_sets import Flow
 from flownb.plan.compiler import compile_plan
+from flownb.plan.traversal import reach
 from flownb.validate.check import check
 
 if TYPE_CHECKING:
@@ -86,7 +88,7 @@ def server_for(plans: Sequence[LoopPlan], redis: Any) -> Server:
     pools, needed = {plan.options.pool for plan in plans}, uses_queues(plans)
     if "dask" in pools and needed and redis is None:
         raise GraphError(_NO_REDIS)
-    return open_server(redis, need_other_process=needed and bool(pools & set(AWAY)))
+    return open_server(redis, need_other_process=needed and bool(pools & set(REMOTE_POOLS)))
 
 
 def client_for(plans: Sequence[LoopPlan], cluster: Any) -> Any:
@@ -127,7 +129,7 @@ def _needs_threads(workflow: Workflow) -> Iterator[str]:
     for loop in workflow.producers:
         options = workflow.loop_options(loop)
         wanted = {
-            f"pool={options.pool!r}": options.pool in AWAY,
+            f"pool={options.pool!r}": options.pool in REMOTE_POOLS,
             "checkpoint=": options.checkpoint is not None,
             "restart='on_crash'": options.restart == "on_crash",
         }
@@ -146,7 +148,7 @@ def _limits(workflow: Workflow) -> Iterator[str]:
             if limit is not None and not isinstance(limit, OwnLimit):
                 users.setdefault(id(limit), {}).setdefault(loop, []).append(name)
     for loops in users.values():
-        away = [x for x in loops if workflow.loop_options(x).pool in AWAY]
+        away = [x for x in loops if workflow.loop_options(x).pool in REMOTE_POOLS]
         if away and len(loops) > 1:
             names = dict.fromkeys(name for found in loops.values() for name in found)
             yield (

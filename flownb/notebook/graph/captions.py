@@ -11,8 +11,9 @@ from flownb.errors import GraphError
 from flownb.model.policies import OTHERWISE, retries
 from flownb.notebook.graph.layout.layout import components
 from flownb.notebook.picture.text import seconds, shorten
-from flownb.plan.await_sets import Flow, detached, may_be_awaited, reach
-from flownb.plan.compiler import merging, topological
+from flownb.plan.await_sets import Flow, detached, may_be_awaited
+from flownb.plan.compiler import merging, ordered
+from flownb.plan.traversal import reach
 
 if TYPE_CHECKING:
     from flownb.model.edges import Edge
@@ -74,7 +75,7 @@ class Captions:
     def _who_gathers(self, flow: Flow, root: int) -> None:
         """Mark the joins whose payload is a dict, in loops that could run."""
         try:
-            order = topological(flow, root)
+            order = ordered(flow, root)
         except GraphError:
             return
         inside = reach(flow.succ, [root])

@@ -1,4 +1,4 @@
-"""Who claims the messages that a consumer will never ack, and who renews leases? The next reader.
+"""Who claims the messages that a consumer will never ack? The next reader; here leases are renewed.
 
 It claims them at once when the consumer is known to be dead, else when it has been silent for
 longer than the visibility timeout. Redis cannot claim "if it still belongs to X", so each claim
@@ -235,7 +235,7 @@ class Leased(Protocol):
 
 
 class LeaseRenewal:
-    """Renews what the readers of one manager hold, a third of the lease before it is half over."""
+    """Renews each lease of one manager's readers once a third of it is over."""
 
     def __init__(self, to: Connection, streams: Mapping[Any, Leased]) -> None:
         self._to, self._streams = to, streams

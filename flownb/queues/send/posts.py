@@ -129,7 +129,7 @@ class Posts:
         return ack_job(spec, self._keys.of(spec), spec.group_of(reader), ids)
 
     def let_go(self, queue: str, ids: Sequence[str], reader: str) -> None:
-        """These are settled."""
+        """Take settled messages out of the reader's hand."""
         if (queue, reader) in self._hands:
             self._hands[queue, reader].settled(ids)
 
