@@ -14,6 +14,7 @@ import { png, save, svgText } from "./picture_file.js";
 import { near, stage } from "./viewport.js";
 
 const MANY = 80; // boxes: above this nothing glows by itself
+const NAMES = 0.3; // the scale below which boxes have neither names nor ports
 const STEP = 10; // pixels that an arrow key moves
 const HELD = new Set(["paused", "pausing"]);
 
@@ -103,7 +104,7 @@ export function canvas(el, store) {
     const heard = scene.heard[view] ?? 0;
     for (const [id, at] of places) if (at.seq <= heard || !scene.nodes.some((node) => node.id === id)) places.delete(id);
     if (hand.busy()) return late.add(""); // the hand first, then what comes from elsewhere
-    if (!place.frame.clientWidth) return undefined; // once there is room it is drawn, at the right size
+    if (!place.room().width) return undefined; // once there is room it is drawn, at the right size
     drawn.draw(scene, places);
     place.svg.classList.toggle("flownb-many", scene.nodes.length > MANY);
     for (const id of [...chosen]) if (!drawn.boxes.has(id)) chosen.delete(id);
@@ -117,6 +118,7 @@ export function canvas(el, store) {
     place.show(bounds());
     mark();
     for (const id of drawn.boxes.keys()) late.add(id);
+    catchUp();
     stood(store.state);
     made();
     return undefined;
@@ -142,6 +144,7 @@ export function canvas(el, store) {
     place.fit();
   }
   function seen() {
+    place.svg.classList.toggle("flownb-tiny", place.isFar(NAMES));
     map?.look();
     soon();
   }
@@ -231,16 +234,21 @@ export function canvas(el, store) {
   function soon() {
     if (!frame && late.size) frame = requestAnimationFrame(write);
   }
-  /** Write with the next frame: what nobody sees is written when somebody does. */
   function write() {
     frame = 0;
     if (late.delete("")) draw();
+    else catchUp();
+  }
+  /** Write on boxes what is new; what nobody sees is written when somebody does. */
+  function catchUp() {
     const window = place.seen();
     const unseen = [];
     for (const id of late) {
       const box = drawn.boxes.get(id);
       if (!box) continue;
-      if (!near(box, window) || place.isFar()) {
+      const isSeen = near(box, window) && !place.isFar(NAMES);
+      if (isSeen) drawn.fill(id);
+      if (!isSeen || place.isFar()) {
         unseen.push(id);
         continue;
       }
@@ -475,6 +483,7 @@ export function canvas(el, store) {
   place.svg.addEventListener("pointerleave", () => { pointer = null; });
 
   function kept(how) {
+    for (const id of drawn.boxes.keys()) drawn.fill(id);
     const background = getComputedStyle(place.svg).getPropertyValue("--fnb-bg").trim() || "#fff";
     const source = svgText(place.world, bounds(), background, ".flownb-port,.flownb-port-room,.flownb-halo,.flownb-edge-room,.flownb-frame-bar,.flownb-layer-draft,[display=none]");
     const file = store.scene.name.replace(/[^\w-]+/g, "_") || "graph";
@@ -597,7 +606,7 @@ export function canvas(el, store) {
 
   el.addEventListener("keydown", typed);
   const room = new ResizeObserver(() => {
-    if (drawn.boxes.size || !place.frame.clientWidth) return;
+    if (drawn.boxes.size || !place.room().width) return;
     room.disconnect();
     draw();
   });

@@ -51,7 +51,7 @@ export function layer(world) {
   function drawNode(node, old, places) {
     const at = places.get(node.id) ?? node.position;
     const look = JSON.stringify([node.type, node.width, node.height, node.data]);
-    const kept = old?.look === look ? old : { group: old?.group ?? blank(node), look, chip: null };
+    const kept = old?.look === look ? old : { group: old?.group ?? blank(node), look, chip: null, isFull: false };
     if (kept !== old) dress(kept.group, node);
     if (!kept.group.parentNode) nodes.append(kept.group);
     kept.node = node;
@@ -63,17 +63,28 @@ export function layer(world) {
     return s("g", { class: "flownb-node", "data-id": node.id, tabindex: "-1", role: "button" });
   }
 
+  /** Draw the outline: of a large graph that is seen as a whole it is all that one sees. */
   function dress(group, { id, type, width: w, height: high, data }) {
     const look = type.replaceAll("-", "_");
-    const middle = w / 2 + (SIDE[type] ?? 0);
     const shape = outline(type, w, high);
     const inner = rim(type, w, high);
-    const wide = data.badge ? data.badge.length * 6.4 + 12 : 0;
     group.replaceChildren(
       s("title", {}, `${id}: ${data.word}`),
       s("path", { class: "flownb-halo", d: shape }),
       s("path", { class: `fnb-${look}`, d: shape }),
       ...(inner ? [s("path", { class: `fnb-${look}`, d: inner })] : []),
+    );
+  }
+
+  /** Write on a box what it says, and put its ports there, where somebody can see them. */
+  function fill(id) {
+    const one = shown.get(id);
+    if (!one || one.isFull) return;
+    one.isFull = true;
+    const { type, width: w, height: high, data } = one.node;
+    const middle = w / 2 + (SIDE[type] ?? 0);
+    const wide = data.badge ? data.badge.length * 6.4 + 12 : 0;
+    one.group.append(
       s("text", { class: "fnb-name", x: middle, y: 22 }, data.label),
       s("text", { class: "fnb-word", x: middle, y: 38 }, data.word),
       ...(wide ? [s("g", {}, s("rect", { class: "fnb-badge", x: 8, y: -8, width: wide, height: 16, rx: 8 }), s("text", { class: "fnb-badge-text", x: 8 + wide / 2, y: 3.5 }, data.badge))] : []),
@@ -211,7 +222,7 @@ export function layer(world) {
     one.chip.show(now, gauge);
   }
 
-  return { draw, move, pull, lasso, stand, warn, raise, isSeen: (id) => !folded.has(id), boxes, shown, edges, rims };
+  return { draw, move, pull, lasso, fill, stand, warn, raise, isSeen: (id) => !folded.has(id), boxes, shown, edges, rims };
 }
 
 /** Keep a map of what is drawn in step with a list: make, change, remove. */
