@@ -1,7 +1,7 @@
 // What is drawn on the canvas? Frames, edges and boxes, each made once and changed where it has changed.
 import { attr, s, text } from "./base.js";
 import { chip } from "./badges.js";
-import { curve, framed, into, outline, outOf, rim } from "./canvas_shapes.js";
+import { curve, framed, into, outline, outOf, port, rim } from "./canvas_shapes.js";
 
 const LETTER = 6.6; // pixels of an 11 pixel letter
 const SIDE = { "queue-reader": 4, queue: -4 }; // how far the middle is off the middle
@@ -89,8 +89,29 @@ export function layer(world) {
       s("text", { class: "fnb-word", x: middle, y: 38 }, data.word),
       ...(wide ? [s("g", {}, s("rect", { class: "fnb-badge", x: 8, y: -8, width: wide, height: 16, rx: 8 }), s("text", { class: "fnb-badge-text", x: 8 + wide / 2, y: 3.5 }, data.badge))] : []),
       ...(type === "producer" ? [] : [s("circle", { class: "flownb-port", cx: 0, cy: high / 2, r: 4 })]),
-      s("g", { class: "flownb-out" }, s("circle", { class: "flownb-port", cx: w, cy: high / 2, r: 5 }), s("circle", { class: "flownb-port-room", cx: w, cy: high / 2, r: 1 })),
+      ...(data.ports ?? [null]).map((one, i, all) => socket(one, one ? port(w, high, i, all.length) : [w, high / 2], high)),
     );
+  }
+
+  /** Draw where an edge can be pulled out: of an if, for one verdict. */
+  function socket(verdict, [cx, cy], high) {
+    const label = verdict && s("text", { class: "flownb-port-label", x: cx + 9, y: cy + (cy > high / 2 ? 13 : -5) }, verdict.label);
+    return s("g", { class: "flownb-out", "data-port": verdict?.id }, s("circle", { class: "flownb-port", cx, cy, r: 5 }), s("circle", { class: "flownb-port-room", cx, cy, r: 1 }), ...(label ? [label] : []));
+  }
+  const verdicts = (id) => (folded.has(id) ? [] : shown.get(id)?.node.data.ports ?? []);
+  /** Give where an edge leaves a node: at the port of its verdict, else in the middle. */
+  function leaves(id, verdict) {
+    const box = seenAt(id);
+    const all = verdicts(id);
+    const i = all.findIndex((one) => one.id === verdict);
+    if (i < 0) return outOf(box);
+    const [x, y] = port(box.width, box.height, i, all.length);
+    return [box.x + x, box.y + y];
+  }
+  /** Give the verdict of an if whose port is nearest to a point; undefined for another node. */
+  function verdictAt(id, [x, y]) {
+    const far = ({ id: verdict }) => Math.hypot(leaves(id, verdict)[0] - x, leaves(id, verdict)[1] - y);
+    return [...verdicts(id)].sort((a, b) => far(a) - far(b))[0]?.id;
   }
 
   /** Mark a box that something is wrong with; null: nothing is. */
@@ -115,13 +136,15 @@ export function layer(world) {
   }
 
   function drawEdge(edge, old) {
-    const look = JSON.stringify([edge.style, edge.label, edge.implied]);
+    const isSaid = (shown.get(edge.source)?.node.data.ports ?? []).some((one) => one.id === edge.sourceHandle);
+    const label = isSaid ? "" : edge.label; // else the port says it
+    const look = JSON.stringify([edge.style, label, edge.implied]);
     const kept = old?.look === look ? old : { group: old?.group ?? s("g", { class: "flownb-edge", "data-edge": edge.id }), look };
     if (kept !== old) {
       kept.room = s("path", { class: "flownb-edge-room" });
       kept.line = s("path", { class: `fnb-${edge.style} flownb-edge-line` });
       kept.head = s("path", { class: `fnb-${edge.style}-head` });
-      kept.label = edge.label ? s("g", { class: "flownb-edge-label" }, s("rect", { class: "fnb-chip", x: -edge.label.length * LETTER / 2 - 6, y: -9, width: edge.label.length * LETTER + 12, height: 18, rx: 9 }), s("text", { class: "fnb-chip-text", y: 4 }, edge.label)) : null;
+      kept.label = label ? s("g", { class: "flownb-edge-label" }, s("rect", { class: "fnb-chip", x: -label.length * LETTER / 2 - 6, y: -9, width: label.length * LETTER + 12, height: 18, rx: 9 }), s("text", { class: "fnb-chip-text", y: 4 }, label)) : null;
       kept.group.replaceChildren(kept.room, kept.line, kept.head, ...(kept.label ? [kept.label] : []));
       kept.group.classList.toggle("flownb-implied", Boolean(edge.implied));
     }
@@ -132,11 +155,11 @@ export function layer(world) {
   }
 
   function lead(one) {
-    const { source, target } = one.edge;
+    const { source, target, sourceHandle } = one.edge;
     const [a, b] = [seenAt(source), seenAt(target)];
     attr(one.group, "display", folded.has(source) && folded.get(source) === folded.get(target) ? "none" : null);
     if (!a || !b) return;
-    const { line, head, middle } = curve(outOf(a), into(b));
+    const { line, head, middle } = curve(leaves(source, sourceHandle), into(b));
     attr(one.room, "d", line);
     attr(one.line, "d", line);
     attr(one.head, "d", head);
@@ -222,7 +245,7 @@ export function layer(world) {
     one.chip.show(now, gauge);
   }
 
-  return { draw, move, pull, lasso, fill, stand, warn, raise, isSeen: (id) => !folded.has(id), boxes, shown, edges, rims };
+  return { draw, move, pull, lasso, leaves, verdictAt, fill, stand, warn, raise, isSeen: (id) => !folded.has(id), boxes, shown, edges, rims };
 }
 
 /** Keep a map of what is drawn in step with a list: make, change, remove. */
