@@ -18,6 +18,7 @@ _SHOW = """async ([script, style, scene, state]) => {
   const view = await import(URL.createObjectURL(new Blob([script], { type: "text/javascript" })));
   const data = { scene: JSON.parse(scene), state: JSON.parse(state), selection: {} };
   const listeners = {};
+  window.said = [];
   const fire = (name, value) => (listeners[name] ?? []).forEach((listen) => listen(value));
   window.heard = (kind, text) => {
     if (kind === "scene") data.scene = JSON.parse(text);
@@ -26,8 +27,8 @@ _SHOW = """async ([script, style, scene, state]) => {
   const model = {
     get: (name) => data[name], set: (name, value) => { data[name] = value; },
     on: (name, listen) => (listeners[name] ??= []).push(listen), off: () => {},
-    send: (command) => window.said("command", JSON.stringify(command)),
-    save_changes: () => window.said("selection", JSON.stringify(data.selection)),
+    send: (command) => said.push(["command", JSON.stringify(command)]),
+    save_changes: () => said.push(["selection", JSON.stringify(data.selection)]),
   };
   view.default.render({ model, el: document.querySelector("div") });
 }"""
@@ -41,21 +42,15 @@ class BarePage:
 
     def __init__(self, page: Any, live: Live) -> None:
         self.page, self.live, self.size = page, live, 0
-        self._inbox: list[tuple[str, Any]] = []
         self._outbox: list[tuple[str, str]] = []
         live.send = lambda content, buffers=None: self._put("message", content)
         live.observe(lambda change: self._put("scene", change["new"]), "scene")
         page.set_content(_PAGE)
-        page.expose_function("said", self._hear)
         page.evaluate(_SHOW, [live._esm, live._css, *map(json.dumps, (live.scene, live.state))])
         self.tell()
 
     def _put(self, kind: str, value: Any) -> None:
         self._outbox.append((kind, json.dumps(value)))
-
-    def _hear(self, kind: str, text: str) -> None:
-        self.size += len(text)
-        self._inbox.append((kind, json.loads(text)))
 
     def tell(self) -> None:
         """Carry what was said to the other side, until both are silent."""
@@ -63,12 +58,12 @@ class BarePage:
         while quiet < 3:  # a choice is told after 120 ms
             self.page.wait_for_timeout(60)
             quiet += 1
-            while self._inbox:
-                kind, value = self._inbox.pop(0)
+            for kind, text in self.page.evaluate("said.splice(0)"):
+                self.size += len(text)
                 if kind == "selection":
-                    self.live.selection = value
+                    self.live.selection = json.loads(text)
                 else:
-                    self.live._on_command(None, value, None)
+                    self.live._on_command(None, json.loads(text), None)
                 quiet = 0
             while self._outbox:
                 self.page.evaluate("([kind, text]) => heard(kind, text)", self._outbox.pop(0))
