@@ -185,8 +185,15 @@ export function layer(world) {
     return kept;
   }
 
+  /** Give what a loop's frame is drawn around: nodes, and frames that stand in it as a whole. */
+  function contents({ ids }) {
+    const mine = new Set(ids);
+    const whole = [...rims.values()].filter((one) => one.frame && one.ids.every((id) => mine.has(id)));
+    return [...whole.filter((one) => one.ids.length).map((one) => one.box), ...ids.map(seenAt)];
+  }
+
   function surround(one) {
-    const inside = one.ids.map((id) => (one.frame ? boxes.get(id) : seenAt(id))).filter(Boolean);
+    const inside = (one.frame ? one.ids.map((id) => boxes.get(id)) : contents(one)).filter(Boolean);
     attr(one.group, "display", inside.length ? null : "none");
     one.box = framed(inside, one.wide, one.more);
     if (one.folded) one.box = { ...one.box, width: one.wide + 28, height: FOLDED };

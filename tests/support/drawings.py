@@ -511,13 +511,13 @@ def _flowise(sketch: Sketch) -> Json:
         kinds = {"note": "stickyNote", "group": "iteration"}
         names = {"if": "conditionAgentflow", "note": "stickyNoteAgentflow"}
         kind = kinds.get(role, rng.choice(["agentFlow", "customNode"]))
-        return {"type": kind, "data": {"id": name, "name": names.get(role, "llmAgentflow"),
-                                       "label": name, "inputs": {"model": ""}, "version": 2}}  # fmt: skip
+        data = {"id": name, "label": name, "inputs": {"model": ""}, "version": 2}
+        return {"type": kind, "data": {**data, "name": names.get(role, "llmAgentflow")}}
 
     def edge(a: str, b: str) -> Json:
         handle = f"{a}-output-{rng.choice(['0', '1', '2', 'llmAgentflow'])}"
-        return {"sourceHandle": handle, "targetHandle": b, "type": "agentFlow",
-                "data": {"sourceColor": "#fff", "edgeLabel": "0", "isHumanInput": False}}  # fmt: skip
+        data = {"sourceColor": "#fff", "edgeLabel": "0", "isHumanInput": False}
+        return {"sourceHandle": handle, "targetHandle": b, "type": "agentFlow", "data": data}
 
     return _flow(sketch, node, edge)
 
@@ -582,8 +582,8 @@ def _n8n(sketch: Sketch) -> Json:
     nodes = []
     for i, name in enumerate(sketch.ids):
         kinds = {"note": "stickyNote", "if": rng.choice(["if", "switch", "filter"])}
-        made = {"name": name, "type": f"n8n-nodes-base.{kinds.get(sketch.roles[name], 'set')}",
-                "typeVersion": rng.choice([1, 2.1]), "position": [i, 2], "parameters": {}}  # fmt: skip
+        kind = f"n8n-nodes-base.{kinds.get(sketch.roles[name], 'set')}"
+        made = {"name": name, "type": kind, "typeVersion": 2.1, "position": [i, 2]}
         nodes.append({**made, **rng.choice([{}, {"id": f"uuid-{i}"}, {"disabled": True}])})
     links: dict[str, Any] = {}
     for a, b in sketch.ends:

@@ -53,7 +53,7 @@ class BarePage:
         self._outbox.append((kind, json.dumps(value)))
 
     def tell(self) -> None:
-        """Carry what was said to the other side, until both are silent."""
+        """Carry what was said to the other side, until the page is silent."""
         quiet = 0
         while quiet < 3:  # a choice is told after 120 ms
             self.page.wait_for_timeout(60)
@@ -67,7 +67,6 @@ class BarePage:
                 quiet = 0
             while self._outbox:
                 self.page.evaluate("([kind, text]) => heard(kind, text)", self._outbox.pop(0))
-                quiet = 0
 
 
 class Counter(Part):
