@@ -12,11 +12,13 @@ from functools import partial
 from json import dumps
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from flownb.arguments import known
 from flownb.engine.orchestrator.generations import running
 from flownb.errors import FlowError, GraphError, told
 from flownb.explain.explanation import explain
 from flownb.model.document.builder_code import python_code
 from flownb.model.edges import AnyOf, Edge
+from flownb.model.nodes import KINDS
 from flownb.model.policies import OTHERWISE
 from flownb.model.workflow import Workflow
 from flownb.notebook.graph.captions import Captions, edge_label
@@ -44,7 +46,7 @@ from flownb.widgets.option_form import (
 from flownb.widgets.part import Command, Part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping
+    from collections.abc import Callable, Hashable, Iterable, Mapping
 
     from flownb.engine.orchestrator.orchestrator import Orchestrator
     from flownb.explain.explanation import Explanation
@@ -76,6 +78,7 @@ class Canvas(Part):
         self._reading: tuple[Orchestrator, DagState] | None = None
         self._why: tuple[Hashable, Explanation | None] = (None, None)
         self._why_at = 0.0
+        self._edge_ids: dict[tuple[str, str], str] = {}  # those of the last scene
         self._by_name: dict[str, str] = {}  # the function that was chosen here, by node
 
     @property
@@ -175,11 +178,12 @@ class Canvas(Part):
 
     def _edges(self, facts: Captions) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
+        self._edge_ids = _edge_ids([*self._graph.edges, *self._graph.queue_links()])
         for i, edge in enumerate(facts.edges):
             label, style = edge_label(edge), facts.style[i]
             found.append(
                 {
-                    "id": str(edge),
+                    "id": self._edge_ids[edge.source, edge.target],
                     "source": edge.source,
                     "target": edge.target,
                     "style": style,
@@ -187,15 +191,12 @@ class Canvas(Part):
                     **({"sourceHandle": _handle(edge.when)} if _is_one(edge.when) else {}),
                 }
             )
-        drawn = {e["id"] for e in found}
-        pairs = [
-            *self._graph.queue_links(),
-            *(k for k in self._graph.edges if f"{k[0]} -> {k[1]}" not in drawn),
-        ]
+        drawn = {(e["source"], e["target"]) for e in found}
+        pairs = [*self._graph.queue_links(), *(k for k in self._graph.edges if k not in drawn)]
         for a, b in dict.fromkeys(pairs):
             real = (a, b) in self._graph.edges
             found.append(
-                {"id": f"{a} -> {b}", "source": a, "target": b, "style": "queued"}
+                {"id": self._edge_ids[a, b], "source": a, "target": b, "style": "queued"}
                 | ({} if real else {"implied": True})
             )
         return found
@@ -256,7 +257,8 @@ class Canvas(Part):
 
     def select(self, value: Any) -> None:
         """Take what is chosen: one node, edge or loop, for the panel; several have none."""
-        self._chosen = value if isinstance(value, dict) else {}
+        given = value.items() if isinstance(value, dict) else ()
+        self._chosen = {k: v for k, v in given if isinstance(v, str) or (k == "edge" and _ends(v))}
 
     def _detail(self, orch: Orchestrator | None) -> dict[str, Any] | None:
         """Give the form of what is chosen, and what is to be said of it."""
@@ -270,7 +272,8 @@ class Canvas(Part):
             a, b = ends
             style = dict(zip(graph.flow_edges(), Captions(graph).style, strict=True))
             words = [line_words(style.get(graph.edges[ends], "queued"))]
-            return {"edge": f"{a} -> {b}", "form": edge_form(graph, ends), "words": words}
+            named = self._edge_ids.get((a, b), f"{a} -> {b}")
+            return {"edge": named, "form": edge_form(graph, ends), "words": words}
         if node not in graph.nodes:
             return (
                 {
@@ -286,14 +289,14 @@ class Canvas(Part):
         words = (
             [clean(why.why(held.name), 600)] if why is not None and _knows(why, held.name) else []
         )
-        known = orch is not None and any(held.name in m.nodes for m in orch.metrics().values())
+        runs = orch is not None and any(held.name in m.nodes for m in orch.metrics().values())
         return {
             "node": held.name,
             "kind": held.kind.replace("_", "-"),
             "blocking": held.is_blocking if held.queue or held.kind in _FLIPS else None,
             "form": node_form(graph, held),
             "words": words,
-            "live": detail(orch, held.name) if orch is not None and known else None,
+            "live": detail(orch, held.name) if orch is not None and runs else None,
         }
 
     # -- what is asked ---------------------------------------------------------
@@ -312,7 +315,7 @@ class Canvas(Part):
         self._said.pop("refused", None)
         try:
             act(command)
-        except (FlowError, ValueError, KeyError, TypeError) as error:
+        except (FlowError, ValueError, LookupError, TypeError, AttributeError) as error:
             text = str(error) if isinstance(error, FlowError) else told(error)
             about = {k: command.get(k) for k in ("node", "edge", "loop", "option")}
             self._said["refused"] = {"text": clean(text, 600), "seq": number, **about}
@@ -354,6 +357,7 @@ class Canvas(Part):
             name = name or self._drawing.free(str(tool))
             fn = instance(found[str(tool)], name)
             kind = getattr(fn, "kind", kind)
+        known("kind of node", kind, KINDS)
         ends = _ends(command.get("between"))
         made = self._drawing.add(
             kind, fn, name=name, at=_point(command["position"]) if "position" in command else None,
@@ -411,8 +415,8 @@ class Canvas(Part):
 
     def _paste(self, command: Command) -> None:
         """Paste what was copied here; or a drawing, as text, from another kernel or tool."""
-        text, clip = command.get("text"), str(command.get("clip"))
-        if text and clip not in _clipboard:
+        text, clip = command.get("text"), command.get("clip")
+        if text and (clip is None or str(clip) not in _clipboard):
             piece = self._read(str(text), command.get("seq"))
         elif _clipboard:
             [piece] = _clipboard.values()
@@ -497,6 +501,23 @@ def _in_short(drawn: dict[str, Any]) -> dict[str, Any]:
     ]
     edges = [{k: v for k, v in edge.items() if k != "id"} for edge in drawn["edges"]]
     return {**drawn, "nodes": nodes, "edges": edges}
+
+
+def _edge_ids(pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """Name edges by their ends; names of nodes may hold an arrow, too.
+
+    >>> list(_edge_ids([("a", "b -> c"), ("a -> b", "c")]).values())
+    ['a -> b -> c', "a -> b -> c'"]
+    """
+    found: dict[tuple[str, str], str] = {}
+    taken: set[str] = set()
+    for pair in dict.fromkeys(pairs):
+        named = " -> ".join(pair)
+        while named in taken:
+            named += "'"
+        taken.add(named)
+        found[pair] = named
+    return found
 
 
 def _is_one(when: Any) -> bool:
