@@ -20,8 +20,9 @@ from starlette.responses import HTMLResponse
 from starlette.websockets import WebSocketDisconnect
 
 from flownb.errors import FlowError
-from flownb.server.encoding import dumps
+from flownb.server.schemas import dumps
 from flownb.server.services import Shared  # noqa: TC001 - FastAPI reads it
+from flownb.server.stream_routes import AGAIN_LATER, NOT_FOUND, carry, refuse
 from flownb.widgets.base import Live
 from flownb.widgets.bundle import linked, sheet
 from flownb.widgets.views import VIEW, chores, parts_of, verbs
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 router = APIRouter(tags=["page"])
 _HERE: Final = Path(__file__).parent
-_AGAIN_LATER, _NOT_FOUND, _TOO_LARGE = 1013, 4404, 100_000
+_TOO_LARGE: Final = 100_000  # characters of a command
 _LOOK_ONLY: Final = "to look at only: the address with the token, which the server printed, steers"
 _PAGE: Final = """\
 <!doctype html>
@@ -151,41 +152,26 @@ async def socket_of_view(
     socket: WebSocket, services: Shared, graph: Annotated[str, Query(max_length=200)]
 ) -> None:
     """Carry one page's view: scenes and states down, commands and selections up."""
-    await socket.accept()
     if services.streams >= services.caps.max_streams:
-        await socket.close(_AGAIN_LATER)
+        await refuse(socket, AGAIN_LATER)
         return
     try:
         orch = services.orchestrator(graph)
     except FlowError:
-        await socket.close(_NOT_FOUND)
+        await refuse(socket, NOT_FOUND)
         return
-    services.streams += 1
+    await socket.accept()
+    may_change = socket.scope.get("flownb.who") in {"token", "cookie"}
     view = PageView(orch)
     orch._live.followers.add(view)
-    try:
-        await _carry(socket, services, view)
-    finally:
-        services.streams -= 1
-        view.close()
-
-
-async def _carry(socket: WebSocket, services: Services, view: PageView) -> None:
-    may_change = socket.scope.get("flownb.who") in {"token", "cookie"}
     view.start()
-    tasks = {
-        asyncio.ensure_future(_down(socket, services, view, may_change=may_change)),
-        asyncio.ensure_future(_up(socket, view, may_change=may_change)),
-        asyncio.ensure_future(services.closing.wait()),
-    }
     try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        await carry(
+            socket, services, _down(socket, services, view, may_change=may_change),
+            _up(socket, view, may_change=may_change), services.closing.wait(),
+        )  # fmt: skip
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        with contextlib.suppress(RuntimeError, WebSocketDisconnect, TimeoutError):
-            await asyncio.wait_for(socket.close(), 1.0)
+        view.close()
 
 
 async def _down(socket: WebSocket, services: Services, view: PageView, *, may_change: bool) -> None:

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flownb import Graph
-from flownb.server.event_log import EventLog, Feed
+from flownb.server.feed import EventLog, Feed
 from flownb.server.security import Caps
 from tests.support.live import live as on_event_loop
 from tests.support.served import TOKEN, live_graph, nap, run_of, serving
