@@ -67,13 +67,14 @@ def traces_of(memory):
     return list(traces.values())
 
 
+@pytest.mark.redis
 @pytest.mark.wallclock
 @pytest.mark.parametrize("pool", ["thread", "process"])
 @live
 async def test_two_orchestrators_that_share_a_queue_share_the_traces_of_what_goes_through(
     told, pool, real_server_url
 ):
-    memory, spans = told
+    memory, _ = told
     writer = (
         Graph("field").add_producer("days", ["dry", "wet"]).add_node("check", str.strip)
         .add_queue("wet_days", key="shared").add_edge("days", "check", "wet_days")

@@ -79,15 +79,12 @@ class LoopServer:
 
     def _manager(self) -> LoopManager:
         pickled, plan = self._pickled, self._pickled.plan
-        subscribers = [
-            self._forwarder,
-            *([Guarded(_Watching(pickled.traced))] if pickled.watched else []),
-        ]
+        watching = [Guarded(_Watching(pickled.traced))] if pickled.watched else []
         server = open_server() if pickled.server is None else pickled.server
         manager = LoopManager(
             plan,
             world=RealWorld(),
-            stream=Stream(subscribers),
+            stream=Stream([self._forwarder, *watching]),
             gates=Limits(),
             queues=QueueManager(
                 server,
