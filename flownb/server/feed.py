@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from flownb.engine.orchestrator.orchestrator import Orchestrator
     from flownb.errors import Failure
     from flownb.records.events import Event, LogLine, Span
+    from flownb.records.metrics import LoopMetrics
     from flownb.records.workflow_run import WorkflowRun
 
 Record = tuple[int, str, str]  # number, kind, JSON text of the data
@@ -202,7 +203,8 @@ class LoopReader:
         self._rings = (*_RINGS, "records") if detail else _RINGS
         self._last: WeakKeyDictionary[History, dict[str, Any]] = WeakKeyDictionary()
         self._metrics_at = 0.0
-        self._metrics: Any = None
+        self._metrics: Mapping[str, LoopMetrics] = {}
+        self._behind: set[str] = set()
         self._begun = False
 
     def read(self) -> tuple[News, bool]:
@@ -245,9 +247,21 @@ class LoopReader:
         if now < self._metrics_at:
             return []
         self._metrics_at = now + METRICS_EVERY
-        found = metrics_of(orch)
+        found = orch.metrics()
         before, self._metrics = self._metrics, found
-        return [("metrics", found)] if found != before else []
+        told = [("metrics", metrics_of(orch.name, found))] if found != before else []
+        return [*told, *self._late(before, found)]
+
+    def _late(
+        self, before: Mapping[str, LoopMetrics], found: Mapping[str, LoopMetrics]
+    ) -> Iterator[tuple[str, Any]]:
+        """Tell once of a loop that falls behind."""
+        for loop, metrics in found.items():
+            ticks = metrics.missed_since(before[loop]) if loop in before else None
+            if ticks is not None and loop not in self._behind:
+                missed, of = ticks
+                yield "behind", {"graph": self._graph, "loop": loop, "missed": missed, "ticks": of}
+            (self._behind.discard if ticks is None else self._behind.add)(loop)
 
 
 def _time(record: Any) -> float:

@@ -70,7 +70,7 @@ def read_loops(graph: Running, services: Shared) -> RunningGraph:
 @router.get("/loops/{graph}/metrics", summary="Read the counters of loops and nodes")
 def read_metrics(graph: Running, services: Shared) -> MetricsOut:
     """Give the counters of each loop and node; reading them never stops a loop."""
-    return MetricsOut(**shown(metrics_of(services.orchestrator(graph))))
+    return MetricsOut(**shown(metrics_of(graph, services.orchestrator(graph).metrics())))
 
 
 @router.get("/loops/{graph}/failures", summary="Read the items that failed")

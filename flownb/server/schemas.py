@@ -28,7 +28,6 @@ from flownb.records.events import LoopState
 from flownb.records.workflow_run import RunStatus
 
 if TYPE_CHECKING:
-    from flownb.engine.orchestrator.orchestrator import Orchestrator
     from flownb.errors import Failure
     from flownb.queues.spec import QueueStats
     from flownb.records.metrics import LoopMetrics, Status
@@ -519,9 +518,9 @@ class GraphCreated(BaseModel):
     message: str
 
 
-def metrics_of(orch: Orchestrator) -> dict[str, Any]:
+def metrics_of(graph: str, metrics: Mapping[str, LoopMetrics]) -> dict[str, Any]:
     """Give the counters of each loop, and of its nodes: what `MetricsOut` holds."""
-    return {"graph": orch.name, "loops": {n: _counters(m) for n, m in orch.metrics().items()}}
+    return {"graph": graph, "loops": {name: _counters(one) for name, one in metrics.items()}}
 
 
 def _counters(found: LoopMetrics) -> dict[str, Any]:

@@ -61,7 +61,10 @@ async def follow_loops(
     last_event_id: LastId = None,
     limit: Annotated[int | None, Query(ge=0, description="end after so many events")] = None,
 ) -> Response:
-    """Follow states, log lines, failures and metrics (once a second) of loops, as they come."""
+    """Follow states, log lines, failures and metrics (once a second) of loops, as they come.
+
+    "behind" tells that a loop begins to miss its ticks.
+    """
     if graph:
         services.orchestrator(graph)
     feed = services.loop_feed(graph, detail=detail)

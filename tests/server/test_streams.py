@@ -51,6 +51,19 @@ def test_a_stream_tells_states_lines_and_metrics(live):
     assert kinds["metrics"]["loops"]["days"]["produced"] > 0
 
 
+def test_a_loop_that_falls_behind_is_told_of_once():
+    graph = Graph("late").add_producer("days", every=0.01)
+    graph.add_node("check", lambda _: time.sleep(0.03)).add_edge("days", "check")
+    orch = graph.start(control="thread")
+    with serving(orch) as client:
+        asked = {"kinds": "behind,metrics", "limit": 5}
+        with client.stream("GET", "stream", params=asked) as reply:
+            found = [data for _, kind, data in events(reply, 5) if kind == "behind"]
+    orch.stop().wait(20)
+    assert [(one["graph"], one["loop"]) for one in found] == [("late", "days")]
+    assert 1 < found[0]["missed"] < found[0]["ticks"]
+
+
 def test_kinds_and_detail_say_what_is_told(live):
     asked = {"detail": True, "kinds": "settled,span", "limit": 5}
     with live.stream("GET", "stream", params=asked) as reply:
