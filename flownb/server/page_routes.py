@@ -49,6 +49,7 @@ _PAGE: Final = """\
 <header><h1>flownb</h1><nav id="graphs" aria-label="graphs" hidden></nav>
 <span id="words" role="status"></span></header>
 <main id="view"></main>
+<section id="runs" aria-label="runs" hidden></section>
 <noscript>This page is drawn by a script; /loops says the same as JSON.</noscript>
 <script type="module" nonce="{nonce}">{script}</script>
 </body>
