@@ -123,6 +123,7 @@ def create_app(
     app = FastAPI(
         title="flownb", version=_VERSION, description=_DESCRIPTION, lifespan=lifespan,
         responses=_REFUSALS, telemetry=_QUIET, docs_url=None, redoc_url=None,
+        redirect_slashes=False,
     )  # fmt: skip
     app.state.services, app.state.token = services, token
     app.state.cookie = cookie_name(token)

@@ -14,6 +14,7 @@ from fastapi import APIRouter, Path, Query, Response
 
 from flownb.errors import GraphError, StoreError
 from flownb.model.document.schema import parse
+from flownb.notebook.picture.text import brief
 from flownb.records.workflow_run import RunStatus  # noqa: TC001 - FastAPI reads it
 from flownb.server.problem_details import Problem
 from flownb.server.run_manager import TooManyRuns
@@ -41,6 +42,7 @@ from flownb.server.schemas import (
     ToolOut,
     Visited,
     Words,
+    is_name,
     shown,
     visited_of,
 )
@@ -69,8 +71,9 @@ def keep(services: Services, given: GraphIn) -> GraphOut:
         raise Problem(409, str(wrong[0]), problems=[str(p) for p in wrong[:100]])
     if graph.name in services.graphs.given:
         raise Problem(409, f"graph {graph.name!r} is given in Python here: choose another name")
-    if "/" in graph.name:
-        raise Problem(409, f"graph {graph.name!r}: over HTTP a name has no '/'")
+    if not is_name(graph.name):
+        said = "over HTTP a name has no '/' and no control character, and at most 200 characters"
+        raise Problem(409, f"graph {brief(graph.name)!r}: {said}")
     record = services.store.graphs.save(graph.to_dict(tools=services.tools))
     return GraphOut.of(record, document=None, **_checked(graph))
 

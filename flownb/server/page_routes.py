@@ -86,9 +86,13 @@ def read_page(request: Request) -> HTMLResponse:
     return answer
 
 
-def _path(request: Request) -> str:
-    """Give the path that the browser sees, as far as it is known."""
-    return str(request.scope.get("root_path") or "") + "/"
+def _path(request: Request) -> str | None:
+    """Give the path that the browser sees. None where nobody said it: the browser knows its own.
+
+    "/" would send the token to all that lives beside us on a JupyterHub.
+    """
+    root = str(request.scope.get("root_path") or "")
+    return f"{root}/" if root else None
 
 
 class PageView(Live):
@@ -135,7 +139,7 @@ class PageView(Live):
         """Take a command or a selection of the page."""
         if isinstance(chosen := message.get("selection"), dict):
             self.selection = chosen
-        elif message.get("do") in {*self._verbs, *self._chores} and not may_change:
+        elif str(message.get("do")) in {*self._verbs, *self._chores} and not may_change:
             self._complain(PermissionError(_LOOK_ONLY))
         elif "do" in message:
             self._on_command(self, message, [])
@@ -184,8 +188,8 @@ async def _down(socket: WebSocket, services: Services, view: PageView, *, may_ch
 
 async def _up(socket: WebSocket, view: PageView, *, may_change: bool) -> None:
     with contextlib.suppress(WebSocketDisconnect, RuntimeError):
-        while True:
-            text = await socket.receive_text()
+        while (received := await socket.receive())["type"] != "websocket.disconnect":
+            text = received.get("text") or ""
             try:
                 message = json.loads(text) if len(text) <= _TOO_LARGE else None
             except (ValueError, RecursionError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
@@ -93,6 +94,17 @@ Name = Annotated[
     str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f/]+$")
 ]
 RunId = Name
+
+
+def is_name(text: str) -> bool:
+    """Whether a path can say a name: not "." and "..", which a browser takes for a way.
+
+    >>> is_name("wet days"), is_name("a/b"), is_name("..")
+    (True, False, False)
+    """
+    return re.fullmatch(r"(?!\.{1,2}$)[^\x00-\x1f\x7f/]{1,200}", text) is not None
+
+
 Words = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Cursor = Annotated[
     str,

@@ -128,13 +128,9 @@ class _EventStream(StreamingResponse):
         self.headers["X-Accel-Buffering"] = "no"  # else nginx keeps it back
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def patient(message: Any) -> None:
-            await asyncio.wait_for(send(message), self._services.caps.stall)
-
         self._services.streams += 1
         try:
-            with contextlib.suppress(TimeoutError):  # nobody takes it any more
-                await super().__call__(scope, receive, patient)
+            await super().__call__(scope, receive, send)
         finally:
             self._services.streams -= 1
 
@@ -284,5 +280,5 @@ def _messages(feed: Feed, missed: int | None, records: Iterable[Record]) -> list
 async def _until_gone(socket: WebSocket) -> None:
     """Wait until the client leaves; what it says meanwhile means nothing."""
     with contextlib.suppress(WebSocketDisconnect, RuntimeError):
-        while True:
-            await socket.receive_text()
+        while (await socket.receive())["type"] != "websocket.disconnect":
+            pass

@@ -23,7 +23,7 @@ _LONGEST: Final = 500  # characters
 class Notifier(anywidget.AnyWidget):
     """A callback for `orch.on`, and the widget that says what it was told; see `notifier`."""
 
-    notices = traitlets.List().tag(sync=True)
+    notices: Any = traitlets.List().tag(sync=True)
 
     def __init__(self) -> None:
         self._esm = (Path(__file__).parent / "notifier.js").read_text(encoding="utf-8")

@@ -189,12 +189,10 @@ def test_a_client_that_takes_nothing_is_let_go_and_a_slow_one_is_told_what_it_mi
     orch.stop().wait(20)
 
 
-LISTENERS = 200
-
-
 @pytest.mark.alone
+@pytest.mark.parametrize("listeners", [20, pytest.param(200, marks=pytest.mark.nightly)])
 @on_event_loop
-async def test_two_hundred_listeners_cost_no_loop_a_tick():
+async def test_two_hundred_listeners_cost_no_loop_a_tick(listeners):
     orchs = [live_graph(f"g{i}", every=0.05).start(control="thread") for i in range(5)]
     with serving(*orchs) as client:
         missed_before = await ticks_missed(orchs)
@@ -202,8 +200,8 @@ async def test_two_hundred_listeners_cost_no_loop_a_tick():
         async with httpx.AsyncClient(
             base_url=url, timeout=None, limits=httpx.Limits(max_connections=None)
         ) as http:
-            heard = [0] * LISTENERS
-            tasks = [asyncio.create_task(listen(http, url, heard, i)) for i in range(LISTENERS)]
+            heard = [0] * listeners
+            tasks = [asyncio.create_task(listen(http, url, heard, i)) for i in range(listeners)]
             await asyncio.sleep(3)
             missed_with = await ticks_missed(orchs)
             for task in tasks:
