@@ -18,7 +18,7 @@ from tests.support.served import TOKEN, document, live_graph, tools
 
 pytestmark = pytest.mark.wallclock
 EVERY_DAY = ("examples,fuzzing", "3", 80)  # phases, examples for each operation, at least so many
-NIGHTLY = ("examples,coverage,fuzzing", "60", 5000)
+NIGHTLY = ("examples,coverage,fuzzing", "110", 5000)
 
 
 class Counting:
