@@ -40,8 +40,8 @@ class Notifier(anywidget.AnyWidget):
         return f"Notifier({len(self.notices)} told)"
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
-        data, metadata = super()._repr_mimebundle_(**options)
-        return {**data, "text/plain": repr(self)}, metadata
+        shown: Any = super()._repr_mimebundle_(**options)
+        return {**shown[0], "text/plain": repr(self)}, shown[1]
 
 
 def notifier() -> Notifier:
