@@ -78,6 +78,10 @@ at least 1, or None
             return self.key or self.name
         return reader if self.key is None else f"{{{escaped(self.graph)}}}:{escaped(reader)}"
 
+    def is_full(self, depth: int) -> bool:
+        """Whether a queue of so many messages takes no more."""
+        return self.maxlen is not None and depth >= self.maxlen
+
     @property
     def known_groups(self) -> tuple[str, ...]:
         """The groups that must exist before the first push, so that nobody misses it."""

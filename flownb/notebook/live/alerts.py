@@ -98,12 +98,11 @@ def _slowest_detached(loop: str, rates: RunRates) -> str:
 
 
 def _missing(who: str, before: LoopMetrics, now: LoopMetrics, rates: RunRates) -> str:
-    missed, made = now.overruns - before.overruns, now.produced - before.produced
-    if missed <= made * _FAILS:
+    if (ticks := now.missed_since(before)) is None:
         return ""
     slow = rates.held_by(now.loop)
     why = f"it waits for {brief(slow)}" if slow else "an iteration takes longer"
-    return f"{who} misses {missed} of {missed + made} ticks: {why}"
+    return f"{who} misses {ticks[0]} of {ticks[1]} ticks: {why}"
 
 
 def _of_queue(spec: QueueSpec, rates: RunRates) -> Iterator[Alert]:
@@ -111,7 +110,7 @@ def _of_queue(spec: QueueSpec, rates: RunRates) -> Iterator[Alert]:
     if stats is None:
         return
     grows = rates.growth(spec.name)
-    if spec.maxlen is not None and stats.depth >= spec.maxlen:
+    if spec.is_full(stats.depth):
         waits = "who pushes waits" if spec.when_full == "block" else f"it {_FULL[spec.when_full]}"
         yield Alert("warn", f"{who} is full ({spec.maxlen:,} messages): {waits}; add a reader")
     elif grows >= _GROWS and stats.backlog >= _SOME:
