@@ -82,11 +82,12 @@ async def _other_mode(line: Exchange, spec: QueueSpec, key: str) -> list[str]:
     for group in await groups_of(line, key):
         other = (group.name == key) == (there == "competing")
         if other and not is_by_hand(group.name) and await is_read(line, key, group.name):
-            return [
+            said = (
                 f"queue {spec.name!r}, key {key!r}: it is {here} here, and read as {there} "
                 f"elsewhere: what a competing reader has done is deleted for all; give it the "
                 f"same mode= everywhere"
-            ]
+            )
+            return [said]
     return []
 
 

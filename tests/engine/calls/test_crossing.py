@@ -97,10 +97,13 @@ async def test_everything_arrives_once_in_order_and_is_counted(redis, rows, kind
 
 @live
 async def test_a_turn_takes_all_that_was_fetched(redis, rows):
-    graph = crossing("turns", range(MANY), lambda n: n, prefetch=50)
-    found, _ = await outcome(graph, redis)
-    assert found == list(range(MANY))
-    assert rows["read"] / rows["turns of", "read"] > 4
+    got = []
+    graph = Graph("turns").add_producer("count", range(MANY)).add_queue("line")
+    graph.add_queue_reader("read", queue="line", prefetch=50).add_node("work", got.append)
+    async with graph.add_edge("count", "line").add_edge("read", "work").start(redis=redis) as orch:
+        await orch.wait(timeout=60)
+    assert got == list(range(MANY))
+    assert rows["read"] / rows["turns of", "read"] > 4, rows
 
 
 @pytest.mark.parametrize("watched", [False, True], ids=["unwatched", "watched"])
