@@ -32,7 +32,7 @@ from flownb.queues.redis.streams import (
 from flownb.queues.spec import GroupStats, QueueSpec, QueueStats
 
 if TYPE_CHECKING:
-    from flownb.queues.redis.exchange import Exchange
+    from flownb.queues.redis.exchange import Command, Exchange
 
 
 class Groups:
@@ -87,7 +87,7 @@ _NO_STREAM = (b"length", 0, b"last-entry", None, b"entries-added", 0)
 
 async def queue_stats(line: Exchange, spec: QueueSpec, key: str) -> QueueStats:
     """The state of one queue; an unknown stream is an empty queue."""
-    looks = [("XINFO", "STREAM", key), ("XINFO", "GROUPS", key)]
+    looks: list[Command] = [("XINFO", "STREAM", key), ("XINFO", "GROUPS", key)]
     if spec.maxlen is not None:
         looks.append(("HGETALL", drops(key)))
     about, rows, *counts = await at_one_moment(line, looks)

@@ -256,6 +256,6 @@ def _answering(handler: Any) -> Any:
                 except ResponseError as error:
                     return error
 
-            self.current_client.read_response = answered  # type: ignore[method-assign]
+            self.current_client.read_response = answered
 
     return Handler

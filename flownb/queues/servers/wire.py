@@ -150,7 +150,7 @@ class _Line(asyncio.Protocol):
                 raise reply
         return replies
 
-    def _packed(self, commands: Sequence[Command]) -> bytes:
+    def _packed(self, commands: Sequence[Any]) -> bytes:
         try:
             return b"".join(map(self._pack, commands))
         except UnicodeEncodeError:  # a word stands for any bytes
