@@ -235,6 +235,8 @@ class Stretch:
 
     def _makes_one_row(self) -> bool:
         producer = self.nodes[0]
+        if producer.node.reader is not None:
+            return self.open
         own = producer.ctx_name or producer.instance  # it is told which item it makes
         return bool(self.open or own or producer.node.every is not None)
 
