@@ -543,7 +543,7 @@ def _without_additions(out, drawn):
     "seeds",
     [
         range(120),
-        pytest.param(range(120, 1_320), marks=[pytest.mark.nightly, pytest.mark.timeout(300)]),
+        pytest.param(range(120, 1_320), marks=[pytest.mark.nightly, pytest.mark.timeout(900)]),
     ],
 )
 def test_whatever_other_tools_write_is_counted_right_drawn_and_comes_back(seeds, tmp_path):

@@ -176,7 +176,7 @@ def attempt(given, **options) -> tuple[Graph | None, tuple[str, ...]]:
     "seeds",
     [
         range(2_000),
-        pytest.param(range(2_000, 14_000), marks=[pytest.mark.nightly, pytest.mark.timeout(600)]),
+        pytest.param(range(2_000, 14_000), marks=[pytest.mark.nightly, pytest.mark.timeout(900)]),
     ],
 )
 def test_a_strangers_file_is_a_graph_or_a_sentence_and_soon(seeds):
