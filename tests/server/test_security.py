@@ -303,6 +303,7 @@ def test_who_never_ends_what_it_asks_is_let_go_and_who_asks_on_is_not():
             assert next(stream.iter_raw())
 
 
+@pytest.mark.nightly
 def test_who_takes_no_answer_is_let_go(tmp_path):
     graph = Graph("big").add_node("big", lambda _: {"big": "x" * 20_000_000})
     caps = Caps(timeout=1.0, rate=None)
@@ -316,7 +317,7 @@ def test_who_takes_no_answer_is_let_go(tmp_path):
             slow.sendall(f"GET /runs/{run_id} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             slow.settimeout(20)
             assert slow.recv(10)
-            time.sleep(4)  # longer than a server waits
+            time.sleep(15)  # longer than a server waits, on a busy machine too
             taken = 0
             with contextlib.suppress(ConnectionResetError):
                 while more := slow.recv(1_000_000):
