@@ -30,8 +30,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from flownb.engine.calls.call import Call, CallNode
 from flownb.engine.calls.node_memory import SHORT
-from flownb.engine.calls.outcome import HeldPush, OpenCall, Routed, StartedCall
-from flownb.engine.calls.push import Label, PendingPush
+from flownb.engine.calls.outcome import OpenCall, Routed, StartedCall
+from flownb.engine.calls.push import Label, RowPush, send_rows
 from flownb.engine.calls.turn import DEAD, Turn
 from flownb.engine.prints import HERE, Spot
 from flownb.errors import FAILS
@@ -136,9 +136,7 @@ class ChainQueues:
     def begin(self) -> int:
         """Begin a turn; how many rows it may have."""
         self.messages = []
-        most = _MANY
-        if self.senders:
-            most = 1 if self.waits else self.loop.slots.free
+        most = self.loop.slots.free if self.senders and not self.waits else _MANY
         return most if self.reader is None else min(most, len(self.loop.source.buffer))
 
     @property
@@ -157,47 +155,35 @@ class ChainQueues:
         self.messages.append(message)
         return message.payload
 
-    async def push(self, pushes: list[Any], rows: int) -> list[Any]:
-        """Push what rows have left: for each push None, its error, or that it is pending."""
-        load = Load(self._runtime, len(pushes))
-        self._runtime.queues.posts.push_all(pushes, load.done)
-        until = self._runtime.now() + _SOON
+    async def push(self, pushes: list[RowPush], rows: int) -> bool:
+        """Push what rows have left; say whether Redis has all of it within a moment."""
+        runtime = self._runtime
+        send_rows(runtime, pushes, runtime.wake)
+        until = runtime.now() + _SOON
         self.loop.slots.hold(rows)
-        while load.replies is None and self._runtime.now() < until and self._runtime.error is None:
-            await self._runtime.wait(until)
+        while not all(push.is_over for push in pushes):
+            if runtime.now() >= until or runtime.error is not None:
+                break
+            await runtime.wait(until)
         self.loop.slots.give_back(rows)
-        return load.outcomes()
+        return all(push.is_over and push.error is None for push in pushes)
+
+    def push_row(self, turn: Turn, values: Sequence[Any]) -> bool:
+        """Push what a row has left, and wait in its thread until Redis has it; say whether it has.
+
+        Who takes the row out of its turn ends the wait.
+        """
+        pushes = [value for value in values if isinstance(value, RowPush)]
+        if pushes:
+            self._runtime.soon(send_rows, self._runtime, pushes, turn.answer)
+            turn.wait()
+            count = len(self.senders)
+            turn.times[-count:] = [time.monotonic_ns()] * count
+        return all(push.is_over and push.error is None for push in pushes)
 
     def received(self, number: int, message: Message, when: float) -> None:
         """Tell that the message of an item has come."""
         self._runtime.received(number, message, when)
-
-
-class Load:
-    """The pushes of one turn, which may outlast it."""
-
-    def __init__(self, runtime: Runtime, count: int) -> None:
-        self.count = count
-        self.replies: list[Exception | None] | None = None
-        self._runtime = runtime
-        self._late: list[PendingPush] = []
-
-    def done(self, replies: list[Exception | None]) -> None:
-        """Take the reply to each."""
-        self.replies = replies
-        self._runtime.context.run(self._runtime.guard, self._finish)
-        self._runtime.wake()
-
-    def _finish(self) -> None:
-        for pending, error in zip(self._late, self.replies or (), strict=False):
-            pending.end(error)
-
-    def outcomes(self) -> list[Any]:
-        """What is known of each; a push that is pending ends later."""
-        if self.replies is not None:
-            return list(self.replies)
-        self._late = [PendingPush() for _ in range(self.count)]
-        return list(self._late)
 
 
 class NotGathered(Exception):
@@ -244,7 +230,11 @@ class Stretch:
     def inline(self) -> bool:
         """Whether its rows are called where they are: a hop for each message costs too much."""
         here = self.queues.reader is not None and self.loop.runtime.private
-        return here and all(r.memory.short or r.passes for r in self.nodes[1 : self.inner])
+        return (
+            here
+            and not self.queues.waits
+            and all(r.memory.short or r.passes for r in self.nodes[1 : self.inner])
+        )
 
     def begin(self, most: int) -> Turn:
         """Make the next turn."""
@@ -253,6 +243,7 @@ class Stretch:
         self.turn = Turn(
             head, self._steps.copy(), first=loop.made, most=1 if self.alone else most,
             keeps=self.keeps or loop.runtime.stream.watched, pulls=not reads,
+            tail=self.queues.push_row if self.queues.waits else None,
         )  # fmt: skip
         return self.turn
 
@@ -300,7 +291,7 @@ class Stretch:
         def send(payload: Any) -> Any:
             row, messages = self.turn.done, self.queues.messages
             meta = label.text(self.turn.first + row, messages[row] if messages else None)
-            return runtime.queues.hold(name, payload, meta=meta)
+            return RowPush(runtime.queues.hold(name, payload, meta=meta))
 
         return send
 
@@ -361,8 +352,6 @@ class Stretch:
                 continue
             if i in routes:
                 value = Routed(value, None, routes[i][1])
-            elif i >= self.inner:
-                value = HeldPush(value)
             known[self.nodes[i].plan.index, 0] = value
         return known
 
@@ -591,15 +580,11 @@ class Chain:
             return None
         ports, rows = stretch.queues, turn.rows[first:upto]
         times = turn.times[first * stretch.width : upto * stretch.width]
-        if ports.senders:
-            places = range(stretch.inner, len(stretch.nodes))
-            sent = [(r, p) for r in range(len(rows)) for p in places]
-            sent = [(r, p) for r, p in sent if rows[r][0][p] is not DEAD]
-            if sent:
-                outcomes = await ports.push([rows[r][0][p] for r, p in sent], len(rows))
-                if any(outcomes):
-                    ends = dict(zip(sent, outcomes, strict=True))
-                    return self._go_on(stretch, first, rows, times, ends)
+        if ports.senders and not ports.waits:
+            pushes = [v for values, _ in rows for v in values[stretch.inner :] if v is not DEAD]
+            if pushes:
+                if not await ports.push(pushes, len(rows)):
+                    return self._go_on(stretch, first, rows, times)
                 _end_pushes(stretch, times, len(rows))
         messages = ports.messages[first:upto]
         for row, message in enumerate(messages):
@@ -671,18 +656,12 @@ class Chain:
                 memory.worked, memory.streak = True, 0
 
     def _go_on(
-        self, stretch: Stretch, first: int, rows: Sequence[RowState], times: list[int],
-        ends: dict[tuple[int, int], Any],
-    ) -> Item:  # fmt: skip
+        self, stretch: Stretch, first: int, rows: Sequence[RowState], times: list[int]
+    ) -> Item:
         """Let rows go on as items: some of their pushes failed, or are still pending."""
         item: Any = None
         for r, row in enumerate(rows):
-            memo = stretch.memo(row, stretch.inner)
-            for p in range(stretch.inner, len(stretch.nodes)):
-                if (r, p) in ends:
-                    end = ends[r, p]
-                    value = stretch.output(row, p) if end is None else end
-                    memo[stretch.nodes[p].plan.index, 0] = value
+            memo = stretch.memo(row, len(stretch.nodes))
             at = r * stretch.width
             item = self._enter(stretch, first + r, row, times[at : at + stretch.inner + 1], memo)
         return item  # type: ignore[no-any-return]
@@ -691,7 +670,10 @@ class Chain:
         """Let a row that ended early go on as an item: what has run is not run again."""
         done, times, values, row = at_work
         calls = len(values)
-        memo, node = stretch.memo(row, calls), stretch.nodes[calls]
+        memo = stretch.memo(row, calls)
+        if calls == len(stretch.nodes):  # but not all that it pushed is there
+            return self._enter(stretch, done, row, times, memo)
+        node = stretch.nodes[calls]
         key = node.plan.index, 0
         if len(row[0]) > calls:
             node.is_async = True

@@ -42,18 +42,6 @@ class StartedCall(Pending):
         runner.landed(token, self._coroutine, None)
 
 
-class HeldPush(Pending):
-    """A push that was checked and made ready, and not sent yet."""
-
-    def __init__(self, held: Any) -> None:
-        self._held = held
-
-    def follow(self, token: Call) -> None:
-        """Send it for the token, as it was held."""
-        runner: Any = token.at
-        runner.pushing.send(token, self._held)
-
-
 class OpenCall(Pending):
     """The call that was at work in a row when it was taken out of its turn.
 
@@ -89,8 +77,8 @@ class OpenCall(Pending):
             known = len(times) > self._reading  # not of a coroutine that it gave
             end = times[self._reading] / 1e9 - runtime.origin if known else None
             value = values[self._position]
-            if runner.pushing is not None:
-                runner.pushing.send(token, value)
+            if isinstance(value, Pending):
+                value.follow(token)
             elif self._position in self._row[1]:
                 verdict, live = self._row[1][self._position]
                 runner.landed(token, verdict, None, end, (value, live))

@@ -15,36 +15,65 @@ from flownb.engine.observe.stream import traceparent
 from flownb.errors import FAILS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from flownb.engine.calls.call import Call
     from flownb.engine.calls.call_site import CallSite
     from flownb.engine.observe.stream import Trace
+    from flownb.engine.runtime import Runtime
     from flownb.queues.spec import Message
 
 
-class PendingPush(Pending):
-    """A push that has been sent for a token that is only made now."""
+class RowPush(Pending):
+    """A push that a row has made ready: held, on its way, or over."""
 
-    __slots__ = ("_done",)
+    __slots__ = ("_done", "error", "held", "is_over", "is_sent")
 
-    def __init__(self) -> None:
+    def __init__(self, held: Any) -> None:
+        self.held = held
+        self.is_sent = self.is_over = False
+        self.error: Exception | None = None
         self._done: Callable[[Exception | None], None] | None = None
 
     def follow(self, token: Call) -> None:
-        """Let the token end when Redis has it."""
+        """Let the token end when Redis has it; send it, if the row has not."""
         runner: Any = token.at
-        token.task = self
-        self._done = functools.partial(runner.pushing.done, token)
+        if not self.is_sent:
+            self.is_sent = True
+            runner.pushing.send(token, self.held)
+        elif self.is_over:
+            runner.pushing.done(token, self.error)
+        else:
+            token.task = self
+            self._done = functools.partial(runner.pushing.done, token)
 
     def cancel(self) -> None:
-        """Do not call `on_done` any more."""
+        """Let no token end with it any more."""
         self._done = None
 
     def end(self, error: Exception | None) -> None:
         """Redis has it, or does not take it."""
+        self.is_over, self.error = True, error
         if self._done is not None:
             self._done(error)
+
+
+def send_rows(runtime: Runtime, pushes: Sequence[RowPush], on_done: Callable[[], None]) -> None:
+    """Send in one pipeline what rows have made ready, then call *on_done*."""
+    unsent = [push for push in pushes if not push.is_sent]
+
+    def done(replies: Sequence[Exception | None]) -> None:
+        for push, error in zip(unsent, replies, strict=True):
+            runtime.guard(push.end, error)
+        on_done()
+
+    for push in unsent:
+        push.is_sent = True
+    if unsent:
+        held = [push.held for push in unsent]
+        runtime.queues.posts.push_all(held, lambda replies: runtime.context.run(done, replies))
+    else:
+        on_done()
 
 
 class Label:

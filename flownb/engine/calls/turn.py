@@ -10,8 +10,10 @@ The call that runs meanwhile is noted as ever, and the worker reports its end in
 from __future__ import annotations
 
 import os
+import queue
 import threading
 import time
+from collections import deque
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -54,22 +56,25 @@ class Turn:
 
     *head* is the first call of a row, *steps* are the others, each with the position of the value
     it takes, or with a function that gathers its payload. *most*: how many rows it may have;
-    *keeps*: what each row gave is kept; *pulls*: None from the head is no item. `times` has a
+    *keeps*: what each row gave is kept; *pulls*: None from the head is no item; *tail*: what is
+    done with the values of each row, the turn ends if it gives False. `times` has a
     reading for the start of each row and one for each call that has ended, `row` what the row at
     work has given and how it was routed, `rows` the same of the rows that are done.
     """
 
     __slots__ = (
-        "_head", "_keeps", "_most", "_pulls", "_steps", "asked", "error", "first", "last",
-        "nothing", "on_end", "over", "row", "rows", "taken", "times", "width",
+        "_answers", "_head", "_keeps", "_most", "_pulls", "_steps", "_tail", "asked", "error",
+        "first", "last", "nothing", "on_end", "over", "row", "rows", "taken", "times", "width",
     )  # fmt: skip
 
     def __init__(
         self, head: Callable[[], Any], steps: list[Step], *, first: int, most: int = 1,
         keeps: bool = True, pulls: bool = True,
+        tail: Callable[[Turn, list[Any]], bool] | None = None,
     ) -> None:  # fmt: skip
-        self._head, self._steps, self._most = head, steps, most
+        self._head, self._steps, self._most, self._tail = head, steps, most, tail
         self._keeps, self._pulls = keeps, pulls
+        self._answers: queue.SimpleQueue[None] = queue.SimpleQueue()
         self.first = first  # the number of its first row
         self.width = len(steps) + 2
         self.times: list[int] = []
@@ -98,6 +103,16 @@ class Turn:
         """Begin no call any more."""
         self.taken = self.asked = True
         self._steps.clear()
+        self.answer()
+
+    def wait(self) -> None:
+        """Wait in its thread for an answer to what a row has asked for, or until it is taken."""
+        if not self.taken:
+            self._answers.get()
+
+    def answer(self) -> None:
+        """Let its thread go on; on the event loop."""
+        self._answers.put(None)
 
     def has_ended(self) -> bool:
         """Whether it is over by now."""
@@ -119,10 +134,7 @@ class Turn:
         """Call rows until the turn is over; only the thread of the turn does."""
         _here.turn, home = self, os.getpid()
         try:
-            if any(gather is not None for _, _, gather in self._steps):
-                self._wide_rows()
-            else:
-                self._straight_rows()
+            self._call_rows()
         except FAILS as error:  # it becomes the failure of the row at work
             self.error = error
         finally:
@@ -130,45 +142,11 @@ class Turn:
             if os.getpid() != home:
                 leave_copy(self.error)
 
-    def _straight_rows(self) -> None:
-        """Call rows whose every node takes the value of one other."""
-        clock, times, rows, steps = time.monotonic_ns, self.times, self.rows, self._steps
-        coroutine, head, keeps, left = CoroutineType, self._head, self._keeps, self._most
-        none, routes = None if self._pulls else EXHAUSTED, self.row[1]
-        deadline = clock() + TURN
-        while True:
-            row: RowState = ([], routes)
-            self.row = row
-            values = row[0]
-            times.append(clock())
-            value = head()
-            if value is none or value is EXHAUSTED:
-                self.nothing.append(value)
-                return
-            values.append(value)
-            if type(value) is coroutine:
-                return
-            times.append(clock())
-            for fn, source, _ in steps:
-                value = fn(values[source])
-                values.append(value)
-                if type(value) is coroutine:  # it has only begun
-                    return
-                times.append(clock())
-            if self.taken:
-                return
-            self.last = values
-            if keeps:
-                rows.append(row)
-            left -= 1
-            if self.asked or not left or times[-1] > deadline:
-                return
-
-    def _wide_rows(self) -> None:
-        """Call rows whose way is decided by what nodes give: ifs, joins."""
-        clock, times, rows, steps = time.monotonic_ns, self.times, self.rows, self._steps
-        head, keeps, left = self._head, self._keeps, self._most
+    def _call_rows(self) -> None:
+        clock, times, steps, left = time.monotonic_ns, self.times, self._steps, self._most
+        coroutine, head, tail = CoroutineType, self._head, self._tail
         none = None if self._pulls else EXHAUSTED
+        rows: Any = self.rows if self._keeps else deque(maxlen=0)
         deadline = clock() + TURN
         while True:
             row: RowState = ([], {})
@@ -180,25 +158,26 @@ class Turn:
                 self.nothing.append(value)
                 return
             values.append(value)
-            if type(value) is CoroutineType:
+            if type(value) is coroutine:
                 return
             times.append(clock())
             for fn, source, gather in steps:
-                payload = values[source] if gather is None else gather(values, routes)
-                if payload is DEAD:
+                if gather is None:
+                    value = fn(values[source])
+                elif (payload := gather(values, routes)) is DEAD:
                     values.append(DEAD)
                     times.append(times[-1])
                     continue
-                value = fn(payload)
+                else:
+                    value = fn(payload)
                 values.append(value)
-                if type(value) is CoroutineType:
+                if type(value) is coroutine:  # it has only begun
                     return
                 times.append(clock())
-            if self.taken:
+            if self.taken or (tail is not None and not tail(self, values)):
                 return
             self.last = values
-            if keeps:
-                rows.append(row)
+            rows.append(row)
             left -= 1
             if self.asked or not left or times[-1] > deadline:
                 return

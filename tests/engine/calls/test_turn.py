@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 
@@ -10,6 +11,7 @@ import pytest
 from flownb import BlockingNode, Graph, Observer
 from flownb.engine.calls import turn
 from flownb.engine.calls.turn import DEAD, Turn
+from flownb.queues.send.posts import Posts
 from tests.support.live import live, until
 
 POOLS = pytest.mark.parametrize("pool", ["thread", "asyncio"])
@@ -156,20 +158,46 @@ async def test_a_loop_beside_a_chain_that_computes_keeps_its_ticks(pool):
 @POOLS
 @live
 async def test_an_awaited_push_that_is_slow_holds_its_producer(pool, monkeypatch):
-    from flownb.engine.calls.chain import Load
+    push_all = Posts.push_all
 
-    done = Load.done
+    def late(posts, pushes, on_done):
+        event_loop = asyncio.get_running_loop()
+        push_all(posts, pushes, lambda replies: event_loop.call_later(0.2, on_done, replies))
 
-    def late(load, replies):
-        load._runtime.event_loop.call_later(0.2, done, load, replies)
-
-    monkeypatch.setattr(Load, "done", late)
+    monkeypatch.setattr(Posts, "push_all", late)
     graph = Graph("slow").add_producer("p", lambda: 1).set_loop("p", pool=pool)
     graph.add_queue("q", kind="blocking", external=True).add_edge("p", "q")
     async with graph.start() as orch:
         begun = time.monotonic()
         await orch.wait(iterations=6, timeout=30)
         assert time.monotonic() - begun > 1.0
+
+
+@pytest.mark.wallclock
+@POOLS
+@live
+async def test_an_awaited_push_that_does_not_end_is_seen_paused_and_stopped_in_time(
+    pool, monkeypatch
+):
+    push_all, held = Posts.push_all, []
+
+    def never(posts, pushes, on_done):
+        if len(held) < 30:
+            push_all(posts, pushes, on_done)
+        held.extend(pushes)
+
+    monkeypatch.setattr(Posts, "push_all", never)
+    graph = Graph("never").add_producer("p", range(100)).set_loop("p", pool=pool)
+    graph.add_queue("q", kind="blocking", external=True).add_edge("p", "q")
+    orch = graph.start()
+    await until(lambda: len(held) == 31)
+    await until(lambda: orch.metrics()["p"].done == 31)  # the first one went as an item
+    orch.pause("p")
+    await until(lambda: orch.status()["p"].state == "pausing", patience=2)
+    assert (orch.metrics()["p"].produced, orch.metrics()["p"].open) == (32, 1)
+    begun = time.monotonic()
+    await orch.stop(grace=0.5)
+    assert time.monotonic() - begun < 3
 
 
 class Counts(BlockingNode):
