@@ -28,6 +28,14 @@ if TYPE_CHECKING:
     from flownb.model.policies import Retry
 
 
+class NotCalled(Exception):
+    """What comes before the call of a node in a row has failed: it is called as any other."""
+
+
+class _Begun(Exception):
+    """A function has given a coroutine."""
+
+
 class Function(Protocol):
     """What is called in the end: the user's function, with what its signature asks for."""
 
@@ -66,7 +74,10 @@ class Attempts:
         self._cached = Cached(site, self.aside) if site.node.cache else None
 
     async def call(self, token: Call, started: Any) -> Any:
-        """Call the node for *token*; *started* is a call that turned out to be a coroutine."""
+        """Call the node for *token*.
+
+        *started* is its first attempt, made already: the coroutine that it gave, or what it raised.
+        """
         call: Any = functools.partial(self._with_cache, token, started)
         for middleware in reversed(self._runtime.middleware):
             call = functools.partial(_ask, middleware, call, self._site.node)
@@ -77,6 +88,33 @@ class Attempts:
             if not token.attempt and not token.cancelled:  # the cache, or a middleware, answered
                 self._site.answered(token, output)
         return output
+
+    def at_once(self, token: Call) -> Any:
+        """Give what the cache has, else call the function, in this thread: no other is asked.
+
+        NotCalled if it cannot be said what the cache has; the attempt of the token is 0 where
+        the function was not called.
+        """
+        assert self._cached is not None  # noqa: S101
+
+        async def called() -> Any:
+            token.attempt = 1
+            output = self._function.invoke(token)
+            if inspect.iscoroutine(output):
+                raise _Begun(output)
+            return output
+
+        try:
+            self._cached.call(token, called).send(None)
+        except StopIteration as answer:
+            return answer.value
+        except _Begun as begun:
+            return begun.args[0]
+        except FAILS as error:
+            if not token.attempt:
+                raise NotCalled from error
+            raise
+        raise NotCalled  # it waits for something
 
     async def _with_cache(self, token: Call, started: Any, data: NodeData) -> Any:
         token.payload = data.payload
@@ -96,7 +134,12 @@ class Attempts:
             sleep=functools.partial(self._backoff, token),
             reraise=True,
         )
-        return await retrying(self._attempt, token, None)
+        made = [started]
+
+        async def attempt() -> Any:
+            return await self._attempt(token, made.pop() if made else None)
+
+        return await retrying(attempt)
 
     def _which(self, error: BaseException) -> Retry | None:
         try:
@@ -122,6 +165,8 @@ class Attempts:
         self._site.span(token, "retry", start)
 
     async def _attempt(self, token: Call, started: Any) -> Any:
+        if isinstance(started, BaseException):  # its row has told of it
+            raise started
         token.attempt += 1
         token.held_back = ()  # what a failed attempt held back is not pushed
         token.start, output = self._runtime.now(), NOTHING
@@ -207,9 +252,9 @@ class Attempts:
         return output
 
     async def aside(self, call: Callable[[], tuple[Any, Any]]) -> tuple[Any, Any]:
-        """Do what may take its time in a thread; in virtual time nothing does."""
+        """Do what may take its time in a thread; in one already, and in virtual time, at once."""
         runtime = self._runtime
-        if runtime.inline:
+        if runtime.inline or not _on_event_loop():
             return call()
         future = runtime.event_loop.create_future()
         context = contextvars.copy_context()
@@ -224,6 +269,14 @@ class Attempts:
         self._function.threads.submit(self._site.name, work)
         output, error = await future
         return output, error
+
+
+def _on_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 async def _ask(middleware: Any, call_next: Any, node: Any, data: NodeData) -> Any:

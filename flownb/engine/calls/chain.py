@@ -28,9 +28,10 @@ import time
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from flownb.engine.calls.attempts import NotCalled
 from flownb.engine.calls.call import Call, CallNode
 from flownb.engine.calls.node_memory import SHORT
-from flownb.engine.calls.outcome import OpenCall, Routed, StartedCall
+from flownb.engine.calls.outcome import FailedCall, OpenCall, Routed, StartedCall
 from flownb.engine.calls.push import Label, RowPush, send_rows
 from flownb.engine.calls.turn import DEAD, Turn
 from flownb.engine.prints import HERE, Spot
@@ -96,10 +97,13 @@ class ChainNode(CallNode, Protocol):
 
     target: Any
     pushing: Any
+    attempts: Any
     instance: Any
     ctx_name: str | None
     is_async: bool
     careful: bool
+    surrounded: bool
+    """Whether something has to go on around each call, even if it ends well."""
 
     def invoke(self, token: Call) -> Any:
         """Call the user's function, with what its signature asks for."""
@@ -186,10 +190,6 @@ class ChainQueues:
         self._runtime.received(number, message, when)
 
 
-class NotGathered(Exception):
-    """What a node takes could not be put together."""
-
-
 class Stretch:
     """The nodes that rows of one loop go through.
 
@@ -213,7 +213,7 @@ class Stretch:
             for edge in runner.outs:
                 self._ins.setdefault(edge.target, []).append(edge)
         self.branches = any(r.plan.branches for r in self.nodes)
-        self.varies = self.branches or any(r.node.keep != 1 for r in self.nodes)
+        self.varies = self.branches or any(r.node.keep != 1 or r.node.cache for r in self.nodes)
         self.keeps = self.varies or bool(senders)
         self.alone = self._makes_one_row()
         self.turn: Turn
@@ -268,7 +268,21 @@ class Stretch:
             def call(payload: Any) -> Any:
                 return runner.invoke(self._token(runner, payload))
 
+        if runner.node.cache:
+            return self._cached(runner)
         return self._routing(runner, call) if runner.plan.branches else call
+
+    def _cached(self, runner: ChainNode) -> Callable[[Any], Any]:
+        position = self._at[runner.plan.index]
+
+        def ask(payload: Any) -> Any:
+            token = self._token(runner, payload)
+            output = runner.attempts.at_once(token)
+            if not token.attempt:
+                self.turn.row[1][position] = output, None
+            return output
+
+        return ask
 
     def _routing(self, runner: ChainNode, call: Callable[[Any], Any]) -> Callable[[Any], Any]:
         plan, position = runner.plan, self._at[runner.plan.index]
@@ -336,7 +350,7 @@ class Stretch:
             try:
                 return value if value is DEAD else copy.deepcopy(value)
             except FAILS as error:
-                raise NotGathered from error
+                raise NotCalled from error
 
         return copied if edge.copy else way
 
@@ -355,6 +369,10 @@ class Stretch:
             known[self.nodes[i].plan.index, 0] = value
         return known
 
+    def attempt(self, row: RowState, position: int) -> int:
+        """Give the number of the attempt that the call at that position was; 0: it was none."""
+        return int(row[1].get(position, (None, ()))[1] is not None)
+
     def output(self, row: RowState, position: int) -> Any:
         """Give what the call at that position is reported to have given."""
         values, routes = row
@@ -369,7 +387,7 @@ def _merged(ways: Sequence[Callable[..., Any]]) -> Callable[[list[Any], Routes],
     def merge(values: list[Any], routes: Routes) -> Any:
         live = [p for p in [way(values, routes) for way in ways] if p is not DEAD]
         if len(live) > 1:
-            raise NotGathered
+            raise NotCalled
         return live[0] if live else DEAD
 
     return merge
@@ -636,7 +654,8 @@ class Chain:
             if values[i] is not DEAD:
                 a, b = self._seconds(times[i]), self._seconds(times[i + 1])
                 told((a, "started", name, stretch.names[i], number, 0))
-                fields = (name, stretch.names[i], number, 0, "work", a, b, 1)
+                attempt = stretch.attempt(row, i)
+                fields = (name, stretch.names[i], number, 0, "work", a, b, attempt)
                 stream.span(fields, stretch.output(row, i))
         if end > made:
             stream.span((name, name, number, 0, "wait", made, end, 1))
@@ -678,10 +697,8 @@ class Chain:
         if len(row[0]) > calls:
             node.is_async = True
             memo[key] = StartedCall(row[0][calls])
-        elif turn.error is not None and not isinstance(turn.error, NotGathered):
-            if node.pushing is None:
-                times.append(time.monotonic_ns())
-            memo[key] = turn.error
+        elif turn.error is not None and not isinstance(turn.error, NotCalled):
+            memo[key] = FailedCall(turn.error, self._seconds(times[-1]), self._runtime.now())
         return self._enter(stretch, done, row, times, memo)
 
     def _enter(
@@ -697,9 +714,9 @@ class Chain:
             value = stretch.output(row, i) if i < len(values) else NOTHING
             if value is not DEAD and not (i >= stretch.inner and i < len(values)):
                 a, b = self._seconds(times[i]), self._seconds(times[i + 1])
-                runtime.stream.span(
-                    (runtime.name, stretch.names[i], loop.made, 0, "work", a, b, 1), value
-                )
+                attempt = stretch.attempt(row, i)
+                fields = (runtime.name, stretch.names[i], loop.made, 0, "work", a, b, attempt)
+                runtime.stream.span(fields, value)
         index = loop.source.count() if ports.reader is None else None
         item: Item = loop.begin(values[0], message=message, memo=memo, index=index)
         return item
@@ -721,10 +738,12 @@ def _can_stand_in_row(runner: ChainNode) -> bool:
     node, plan = runner.node, runner.plan
     gate = node.limit is not None and not isinstance(node.limit, OwnLimit)
     other = node.reader or node.over is not None or plan.multi or plan.losers or plan.join != "all"
-    if runner.careful or gate or other or plan.cycle >= 0 or plan.handler >= 0:
+    if plan.branches and node.cache:  # what is kept is its verdict
+        return False
+    if runner.surrounded or gate or other or plan.cycle >= 0 or plan.handler >= 0:
         return False
     if runner.pushing is not None:
-        return not runner.outs and len(plan.sources) == 1
+        return not (runner.careful or runner.outs) and len(plan.sources) == 1
     return not runner.is_async
 
 

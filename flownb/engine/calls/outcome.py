@@ -42,6 +42,19 @@ class StartedCall(Pending):
         runner.landed(token, self._coroutine, None)
 
 
+class FailedCall(Pending):
+    """A call that has raised, from second *start* to *end*: the first attempt, if more follow."""
+
+    def __init__(self, error: BaseException, start: float, end: float) -> None:
+        self._error, self._start, self._end = error, start, end
+
+    def follow(self, token: Call) -> None:
+        """Go on with the token as behind any call that failed."""
+        runner: Any = token.at
+        token.start = self._start
+        runner.landed(token, None, self._error, self._end)
+
+
 class OpenCall(Pending):
     """The call that was at work in a row when it was taken out of its turn.
 
@@ -81,7 +94,10 @@ class OpenCall(Pending):
                 value.follow(token)
             elif self._position in self._row[1]:
                 verdict, live = self._row[1][self._position]
-                runner.landed(token, verdict, None, end, (value, live))
+                if live is None:
+                    runner.answered(token, value)
+                else:
+                    runner.landed(token, verdict, None, end, (value, live))
             else:
                 runner.landed(token, value, None, end)
         elif turn.row is self._row and turn.error is not None:

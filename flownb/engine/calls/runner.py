@@ -116,8 +116,8 @@ class Runner:
         self.smooth = self.straight and not special
         plain = self.instance or self.is_async or self.node.kind == "producer" or self.ctx_name
         self.plain = not (plain or self.passes or self.node.fail)
-        policies = self.node.retry or self.node.timeout or self.node.cache
-        self.careful = bool(policies or self.runtime.middleware)
+        self.surrounded = bool(self.node.timeout or self.runtime.middleware)
+        self.careful = self.surrounded or bool(self.node.retry or self.node.cache)
         other = self.instance or self.ctx_name or self.passes or self.node.queue or self.node.reader
         self.bare = not (other or self.node.kind == "producer")
         alone = self.careful or self.gate or self.pushing or self.runtime.inline
@@ -369,11 +369,22 @@ class Runner:
             self.is_async = True
             self._spawn(token, output)
             return
+        if error is not None and self.careful:  # there may be another attempt
+            token.attempt = 1
+            self.site.span(token, "work", token.start, end=end)
+            self._spawn(token, error)
+            return
         self.ended(token, output, error, end, routed)
         self.table.pump()
 
+    def answered(self, token: Call, output: Any) -> None:
+        """Go on with what the cache had, without a call."""
+        self.site.answered(token, output)
+        self._finish(token, output, None)
+        self.table.pump()
+
     def _spawn(self, token: Call, started: Any = None) -> None:
-        """Run as a task of the loop, in a context of its own."""
+        """Run as a task of the loop, in a context of its own; *started*: see `Attempts.call`."""
         context = contextvars.copy_context()
         spot = Spot(self.runtime.write_line)
         if started is not None and self.runtime.inline and (here := HERE.get()) is not None:
@@ -382,7 +393,7 @@ class Runner:
         spot.where = token.where
         work = self._task(token, spot, started)
         token.task = self.runtime.spawn(work, context=context, name=self.name)
-        if started is not None:
+        if isinstance(started, CoroutineType):
             token.task.add_done_callback(functools.partial(_drop, started))
 
     async def _task(self, token: Call, spot: Spot, started: Any) -> None:

@@ -24,7 +24,8 @@ from flownb.errors import FAILS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Routes = dict[int, Any]  # by position: the verdict, and the edges that are live
+    # by position: the verdict, and the edges that are live; None: the cache knew it, all are
+    Routes = dict[int, Any]
     RowState = tuple[list[Any], Routes]
     Step = tuple[Callable[[Any], Any], int, Callable[[list[Any], Routes], Any] | None]
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from flownb import BlockingNode, Graph, Observer
+from flownb import BlockingNode, Graph, Observer, Retry
 from flownb.engine.calls import turn
 from flownb.engine.calls.turn import DEAD, Turn
 from flownb.queues.send.posts import Posts
@@ -190,11 +190,10 @@ async def test_an_awaited_push_that_does_not_end_is_seen_paused_and_stopped_in_t
     graph = Graph("never").add_producer("p", range(100)).set_loop("p", pool=pool)
     graph.add_queue("q", kind="blocking", external=True).add_edge("p", "q")
     orch = graph.start()
-    await until(lambda: len(held) == 31)
-    await until(lambda: orch.metrics()["p"].done == 31)  # the first one went as an item
+    await until(lambda: len(held) == 31 and orch.metrics()["p"].open == 1)
     orch.pause("p")
     await until(lambda: orch.status()["p"].state == "pausing", patience=2)
-    assert (orch.metrics()["p"].produced, orch.metrics()["p"].open) == (32, 1)
+    assert orch.metrics()["p"].open == 1
     begun = time.monotonic()
     await orch.stop(grace=0.5)
     assert time.monotonic() - begun < 3
@@ -248,6 +247,60 @@ async def test_rows_of_every_shape_give_what_items_give(pool, watched):
         assert [output for node, _, output in spans if node == "odd"] == [
             n % 2 == 1 for n in range(300)
         ]
+
+
+@pytest.mark.wallclock
+@POOLS
+@pytest.mark.parametrize("seconds", [0, 0.05], ids=["in its row", "taken out of it"])
+@live
+async def test_a_first_attempt_in_a_row_is_one_of_those_that_retry_allows(pool, seconds):
+    calls, got = [], []
+
+    def sometimes(n, ctx):
+        calls.append((n, ctx.meta["attempt"]))
+        if n % 10 == 3 and (n > 20 or ctx.meta["attempt"] < 3):
+            time.sleep(seconds)
+            raise OSError(n)
+        return n
+
+    retry = Retry(on=OSError, attempts=3, wait_initial=0.001, wait_max=0.001)
+    graph = Graph("tried").add_producer("p", range(30)).set_loop("p", pool=pool)
+    graph.add_node("a", sometimes, retry=retry).add_node("b", got.append).add_edge("p", "a", "b")
+    async with graph.start() as orch:
+        await orch.wait(timeout=60)
+        metrics, spans = orch.metrics()["p"], orch.timeline().spans
+    assert got == [n for n in range(30) if n != 23]
+    assert calls == [(n, k) for n in range(30) for k in range(1, 4 if n % 10 == 3 else 2)]
+    assert (metrics.done, metrics.failed, metrics.nodes["a"].retries) == (29, 1, 6)
+    attempts = [(s.iteration, s.attempt) for s in spans if (s.node, s.kind) == ("a", "work")]
+    assert attempts == calls
+    tried = [s.duration for s in spans if (s.node, s.kind) == ("a", "work") and s.iteration == 3]
+    assert min(tried[:2]) >= seconds
+
+
+@pytest.mark.wallclock
+@POOLS
+@live
+async def test_what_the_cache_knows_is_not_called_in_a_row_and_a_failure_is_not_kept(pool):
+    calls, got = [], []
+
+    def work(n):
+        calls.append(n)
+        if n == 3 and len(calls) < 6:
+            raise OSError(n)
+        return -n
+
+    graph = Graph(f"known in {pool}").add_producer("p", lambda: next(source))
+    graph.add_node("a", work, cache=lambda n: n).add_node("b", got.append).add_edge("p", "a", "b")
+    graph.set_loop("p", pool=pool).clear_cache()
+    source = iter([n % 5 for n in range(30)])
+    async with graph.start() as orch:
+        await orch.wait(timeout=60)
+        metrics = orch.metrics()["p"]
+    assert got == [-(n % 5) for n in range(30) if n != 3]
+    assert calls == [0, 1, 2, 3, 4, 3]
+    known = metrics.nodes["a"]
+    assert (known.calls, known.failed, known.cached, metrics.done) == (6, 1, 24, 29)
 
 
 def test_a_turn_lasts_five_milliseconds():
