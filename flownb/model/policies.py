@@ -165,14 +165,15 @@ _PER_SECOND: Final = number("starts a second", least=1e-9) | NONE
 class Limit:
     """At most `concurrency` calls at once, at most `per_second` starts a second.
 
-    One `Limit` given to several nodes is shared by them: one GPU, one rate-limited
-    service, "two machines". Waiting for it shows on the timeline.
+    One `Limit` given to several nodes is shared by them, in all graphs of this process: one GPU,
+    one rate-limited service, "two machines". Waiting for it shows on the timeline. A sync call
+    that has timed out keeps its place until it really ends.
 
     >>> Limit(concurrency=2)
     Limit(concurrency=2)
     """
 
-    __slots__ = ("concurrency", "per_second")
+    __slots__ = ("__weakref__", "concurrency", "per_second")
 
     def __init__(self, concurrency: int | None = None, per_second: float | None = None) -> None:
         if concurrency is None and per_second is None:

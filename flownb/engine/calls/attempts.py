@@ -10,7 +10,7 @@ import asyncio
 import contextvars
 import functools
 import inspect
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from flownb.engine.calls.cache import Cached
 from flownb.engine.calls.signature import ENDS
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from flownb.model.policies import Retry
 
 
+_SAME: Final = 1e-6  # seconds
+
+
 class NotCalled(Exception):
     """What comes before the call of a node in a row has failed: it is called as any other."""
 
@@ -40,6 +43,8 @@ class Function(Protocol):
     """What is called in the end: the user's function, with what its signature asks for."""
 
     is_async: bool
+    gate: Any
+    """Where its calls wait for a `Limit`."""
     passes: bool
     """Whether there is none: the payload passes on."""
 
@@ -167,6 +172,7 @@ class Attempts:
     async def _attempt(self, token: Call, started: Any) -> Any:
         if isinstance(started, BaseException):  # its row has told of it
             raise started
+        await self._enter(token)
         token.attempt += 1
         token.held_back = ()  # what a failed attempt held back is not pushed
         token.start, output = self._runtime.now(), NOTHING
@@ -176,6 +182,19 @@ class Attempts:
             if not token.cancelled:
                 self._site.span(token, "work", token.start, output)
         return output
+
+    async def _enter(self, token: Call) -> None:
+        """Wait for a place in the node's `Limit`, where a call that was given up has kept ours."""
+        gate, runtime = self._function.gate, self._runtime
+        if gate is None or token.place is not None:
+            return
+        token.asked, token.entered = runtime.now(), False
+        held = asyncio.Event()
+        token.place = gate.enter(token.iteration, runtime.event_loop, held.set)
+        if not token.place.at_once:
+            await held.wait()
+            self._site.span(token, "limited", token.asked)
+        token.entered = True
 
     async def _with_timeout(self, token: Call, started: Any) -> Any:
         limit = self._site.node.timeout
@@ -190,25 +209,33 @@ class Attempts:
             raise
         if not task.done():
             self._abandon(token, task)
-            msg = f"took longer than its timeout of {limit:g} s"
-            raise NodeTimeout(msg)
-        output, error = task.result()
+            raise NodeTimeout(_late(limit))
+        output, error, seconds = task.result()
+        if self._function.is_async and seconds > limit + _SAME:  # nobody could look meanwhile
+            self._runtime.event("timeout", self._site.name, token.iteration, False)
+            raise NodeTimeout(_late(limit))
         if error is not None:
             raise error
         return output
 
-    async def _outcome(self, token: Call, started: Any) -> tuple[Any, BaseException | None]:
-        """Give output and error: a SystemExit in a task would end the event loop it runs on."""
+    async def _outcome(self, token: Call, started: Any) -> tuple[Any, Any, float]:
+        """Give output, error, seconds: a SystemExit in a task would end the event loop."""
+        output, error, begun = None, None, self._runtime.now()
         try:
-            return await self._once(token, started), None
+            output = await self._once(token, started)
         except ENDS:
             raise
-        except FAILS as error:
-            return None, error
+        except FAILS as failure:
+            error = failure
+        return output, error, self._runtime.now() - begun
 
     def _abandon(self, token: Call, task: asyncio.Task[Any]) -> None:
         token.disown()
         task.cancel()
+        place, token.place = token.place, None
+        simulated = self._runtime.inline and not self._function.is_async
+        if place is not None and not simulated:
+            task.add_done_callback(lambda _: place.give_up())
         abandoned = not self._function.is_async and not self._runtime.inline
         if abandoned and token.in_thread:
             self._function.leave_thread()
@@ -245,7 +272,8 @@ class Attempts:
 
     async def _thread_future(self, token: Call) -> Any:
         token.in_thread = True
-        output, error = await self.aside(functools.partial(self._function.called, token))
+        call = functools.partial(self._function.called, token)
+        output, error = await self.aside(call if token.place is None else token.place.kept_by(call))
         token.in_thread = False
         if error is not None:
             raise error
@@ -277,6 +305,10 @@ def _on_event_loop() -> bool:
     except RuntimeError:
         return False
     return True
+
+
+def _late(limit: float) -> str:
+    return f"took longer than its timeout of {limit:g} s"
 
 
 async def _ask(middleware: Any, call_next: Any, node: Any, data: NodeData) -> Any:

@@ -51,8 +51,8 @@ class Call(Token, Printing):
     """One node call to come, running, or waiting at a join; one attempt or several."""
 
     __slots__ = (
-        "asked", "before", "buffer", "contexts", "entered", "granted", "held_back", "in_thread",
-        "noted", "pushes", "start", "task", "walk",
+        "asked", "before", "buffer", "contexts", "entered", "held_back", "in_thread", "noted",
+        "place", "pushes", "start", "task", "walk",
     )  # fmt: skip
 
     at: CallNode
@@ -70,8 +70,9 @@ class Call(Token, Printing):
         self.gathering: Any = None
         self.task: Any = None
         self.before: Any = None
-        self.granted: Any = None
         self.noted: Any = None
+        self.place: Any = None
+        """Its `Place` in the node's `Limit`: `entered` once it is held."""
         self.walk: CallRow | None = None
         """The row in which a thread calls it, and what follows, just now."""
         self.admitted = self.entered = self.cancelled = self.in_thread = False

@@ -325,11 +325,14 @@ class Runner:
     ) -> Any:
         """Let a simulated sync call take its time; what it pushed appears at its end."""
         pushes, token.pushes = token.pushes, ()  # the next attempt has pushes of its own
+        place, end = token.place, self.runtime.event_loop.time() + extra
         try:
             await asyncio.sleep(extra)
-        except asyncio.CancelledError:  # it timed out: what it pushed is dropped
+        except asyncio.CancelledError:  # it timed out: what it pushed is dropped, it still runs on
             for push in pushes:
                 push.close()
+            if place is not None:
+                self.runtime.event_loop.call_at(end, place.leave)
             raise
         for push in pushes:
             await push
@@ -403,7 +406,6 @@ class Runner:
             output = await self.attempts.call(token, started)
         except ENDS as gone:
             if token.cancelled:
-                self.leave_gate(token)
                 raise
             error = RuntimeError(f"node {self.name!r} cancelled itself")
             error.__cause__ = gone
@@ -509,9 +511,9 @@ class Runner:
 
     def leave_gate(self, token: Call) -> None:
         """Let the next call through the node's `Limit`."""
-        if token.entered and self.gate is not None:
-            token.entered = False
-            self.gate.leave()
+        place, token.place, token.entered = token.place, None, False
+        if place is not None:
+            place.leave()
 
 
 def _tell_of_payload(error: BaseException) -> None:

@@ -193,7 +193,8 @@ class ThreadWorkers:
         """Have a job done in some thread: at once if it is known to take time, or by `look`."""
         at, runtime = token.at, self._runtime
         if self._alone or at.memory.long or at.gate is not None:
-            runtime.threads.submit(at.name, lambda: _telling(runtime, job()))
+            made = job if token.place is None else token.place.kept_by(job)
+            runtime.threads.submit(at.name, lambda: _telling(runtime, made()))
         else:
             self.waiting.append((token, job))
 

@@ -491,16 +491,11 @@ class LoopManager:
             return
         if token.task is not None:
             token.task.cancel()
-            if not isinstance(token.task, asyncio.Task):
-                token.at.leave_gate(token)
-            elif token.entered:  # one that is cancelled before its first turn cannot leave
-                token.task.add_done_callback(lambda _: token.at.leave_gate(token))
             if token.in_thread:
                 self.runtime.event("abandoned", token.at.name, token.iteration)
-        elif token.at.gate is not None and not token.entered:
-            token.at.gate.forget(token.granted)
-        else:
+        elif token.place is None or token.entered:
             self.runtime.event("abandoned", token.at.name, token.iteration)
+        _give_up_place(token)
 
     def _cancel_all(self) -> None:
         """End every call, and close the books on every item."""
@@ -520,8 +515,7 @@ class LoopManager:
             token.disown()
             if token.task is not None:
                 token.task.cancel()
-            elif token.at.gate is not None and not token.entered:
-                token.at.gate.forget(token.granted)
+            _give_up_place(token)
         for item in cancelled:
             self.runtime.event("cancelled", self.runtime.name, item.iteration)
             self.runtime.event("settled", self.runtime.name, item.iteration)
@@ -569,17 +563,17 @@ class LoopManager:
             return
         token.asked = runtime.now()
         self.calls[token] = None
-        token.granted = lambda: runtime.context.run(runtime.guard, self._entered, token)
-        if gate.enter(token.iteration, runtime.event_loop, token.granted):
+        granted = functools.partial(runtime.context.run, runtime.guard, self._entered, token)
+        token.place = gate.enter(token.iteration, runtime.event_loop, granted)
+        if token.place.at_once:
             token.entered = True
             token.at.run(token)
 
     def _entered(self, token: Call) -> None:
         """The token's gate has opened."""
-        token.entered = True
         if token.cancelled:
-            token.at.leave_gate(token)
             return
+        token.entered = True
         _site(token).span(token, "limited", token.asked)
         token.at.run(token)
         self.pump()
@@ -631,6 +625,17 @@ class LoopManager:
             names = [r.name for r in item.runners[1:]]
             self.stream.bypassed(self.name, item.iteration, names, self.now())
         self.runtime.wake()
+
+
+def _give_up_place(token: Call) -> None:
+    """Let others have the place that a call holds or waits for, as soon as it really ends."""
+    place = token.place
+    if place is None:
+        return
+    if isinstance(token.task, asyncio.Task):
+        token.task.add_done_callback(lambda _: place.give_up())
+    else:
+        place.give_up()
 
 
 def _site(token: Call) -> CallSite:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
-from flownb.engine.calls.limits import Limits
+from flownb.engine.calls.limits import OF_PROCESS, Limits
 from flownb.engine.checkpoints.record import Beginning
 from flownb.engine.hosts.host import AsyncioHost, Host, ThreadHost
 from flownb.engine.loop.loop_manager import LoopManager
@@ -80,7 +80,7 @@ class LiveRun:
     links: Links
     begin: Callable[[], None]
     on_ended: Callable[[Host], None]
-    gates: Limits = field(default_factory=Limits)
+    gates: Limits = field(default_factory=lambda: Limits(OF_PROCESS))
     requests: Requests = field(default_factory=Requests)
     loop_runs: dict[str, LoopRun] = field(default_factory=dict)
     followers: WeakSet[Any] = field(default_factory=WeakSet)

@@ -14,7 +14,7 @@ import pickle
 import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
-from flownb.engine.calls.limits import Limits
+from flownb.engine.calls.limits import OF_PROCESS, Limits
 from flownb.engine.calls.threads import Threads
 from flownb.engine.loop.control import VERBS
 from flownb.engine.loop.loop_manager import LoopManager, drive
@@ -85,7 +85,7 @@ class LoopServer:
             plan,
             world=RealWorld(),
             stream=Stream([self._forwarder, *watching]),
-            gates=Limits(),
+            gates=Limits(OF_PROCESS),
             queues=QueueManager(
                 server,
                 graph=plan.graph,

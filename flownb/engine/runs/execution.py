@@ -15,7 +15,7 @@ from collections import Counter
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
-from flownb.engine.calls.limits import Limits
+from flownb.engine.calls.limits import OF_PROCESS, Limits
 from flownb.engine.calls.threads import Threads
 from flownb.engine.links import swimlanes
 from flownb.engine.loop.loop_manager import LoopManager
@@ -81,7 +81,7 @@ class Execution:
             plan,
             world=RealWorld(),
             stream=Stream([trail, *showing, *watching]),
-            gates=Limits(),
+            gates=Limits(OF_PROCESS),
             tools=tools,
             middleware=[m for m in using if not isinstance(m, Observer)],
             seed=seed,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flownb import Graph, Limit
+from flownb import Graph, Limit, Retry
 from flownb.model.nodes import BlockingNode, NonBlockingNode
 from tests.support.lab import boom, calls, chain, fan, times, waits
 
@@ -193,11 +193,26 @@ def test_a_failing_call_leaves_its_limit():
     assert graph.simulate(until=9).releases("p") == [1, 2, 3]
 
 
-@pytest.mark.parametrize("timeout", [1, None])
-def test_a_call_that_timed_out_leaves_its_limit(timeout):
+async def awaited(payload):
+    return payload
+
+
+@pytest.mark.parametrize(
+    ("fn", "timeout", "releases"), [(None, None, [4, 8]), (None, 1, [1, 5]), (awaited, 1, [1, 2])]
+)
+def test_a_sync_call_that_timed_out_keeps_its_place_until_it_ends(fn, timeout, releases):
     options = {"takes": 4, "timeout": timeout, "limit": Limit(concurrency=1)}
-    graph = chain(("a", None, options), source=range(2))
-    assert graph.simulate(until=99).releases("p") == ([1, 2] if timeout else [4, 8])
+    graph = chain(("a", fn, options), source=range(2))
+    assert graph.simulate(until=99).releases("p") == releases
+
+
+def test_a_retry_waits_for_the_place_that_the_attempt_before_it_keeps():
+    retry = Retry(on=TimeoutError, attempts=2, wait_initial=0.5)
+    options = {"takes": 4, "timeout": 1, "limit": Limit(concurrency=1), "retry": retry}
+    sim = chain(("a", None, options), source=["x"]).simulate(until=99)
+    assert [(s.kind, s.start, s.end) for s in sim.timeline if s.node == "a"] == [
+        ("work", 0, 1), ("retry", 1, 1.5), ("limited", 1.5, 4), ("work", 4, 5),
+    ]  # fmt: skip
 
 
 # -- class nodes ---------------------------------------------------------------
