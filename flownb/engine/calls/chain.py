@@ -11,6 +11,8 @@ A chain may begin with messages of a queue and end in pushes to one (`ChainQueue
 its messages from what was fetched, and holds back what it pushes until the end of its turn.
 Then all of it goes out in one pipeline; when Redis has it the items are done, and their messages
 are acked together. Where Redis takes longer than a moment, they go on as ordinary items.
+A push that the producer waits for goes at the end of its row: the thread waits until Redis has
+it, or until the row is taken out of its turn.
 
 In a one-shot run an `ItemChain` is a row of plain sync nodes, each behind the one before and
 nothing else. The thread that called the first calls the next ones too, folds the state between
