@@ -239,7 +239,7 @@ async def test_rows_of_every_shape_give_what_items_give(pool, watched):
     assert found["b"] == [-n for n in range(300) if n % 2 == 0]
     merged = [(n + 1 if n % 2 else -n, n) for n in range(300)]
     counted = [(n, n + 1) for n in range(300)]
-    assert found["merged"], found["counts"] == (merged, counted)
+    assert (found["merged"], found["counts"]) == (merged, counted)
     both = [{"merged": m, "counts": c} for m, c in zip(merged, counted, strict=True)]
     assert found["both"] == both
     assert (metrics.done, metrics.nodes["a"].calls, metrics.nodes["odd"].calls) == (300, 150, 300)
