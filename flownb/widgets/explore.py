@@ -137,7 +137,7 @@ class Explore(Part):
             [a.loop, a.policy, a.release, _finite(a.ceiling), ", ".join(map(brief, a.awaited))]
             for a in self.sketch.answers()
         ]
-        columns = ["loop", "awaits", "released after s", "items per second", "waits for"]
+        columns = ["loop", "await policy", "released after s", "items per second", "waits for"]
         return page(self._picture(self._shapes()), [("", table(columns, rows))])
 
 

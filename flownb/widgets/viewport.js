@@ -6,7 +6,9 @@ const EDGE = 12; // what is cut off less than this is not missed
 const LEAST = 0.05;
 const MOST = 3;
 const TALLEST = 560; // pixels; the user may drag the lower edge
-const LEGIBLE = 0.6; // a picture is not shrunk below this to fit, it scrolls
+const LOW = 360; // pixels, where other parts stand below
+const LEGIBLE = 0.82; // a picture is not shrunk below this to fit, it scrolls: letters of 11 pixels are 9
+const FAR = 0.7; // below this the names, of 13 pixels, are smaller than 9
 
 /**
  * Say at which scale and place all of a picture is shown, or as much as stays legible.
@@ -20,10 +22,10 @@ export function fitted(picture, width, height, legible = 0) {
   return { k, x: Math.max(MARGIN, (width - picture.width * k) / 2) - left * k, y: MARGIN - top * k };
 }
 
-/** Say how high the frame of a picture is that is *width* wide: as high as it needs, no more. */
-export function frameHeight(picture, width) {
+/** Say how high the frame of a picture is that is *width* wide: as high as it needs at the scale it is shown at. */
+export function frameHeight(picture, width, most = TALLEST) {
   const k = Math.min((width - 2 * MARGIN) / picture.width, 1);
-  return Math.round(Math.min(TALLEST, picture.height * Math.max(k, LEAST) + 2 * MARGIN));
+  return Math.round(Math.min(most, picture.height * Math.max(k, LEGIBLE) + 2 * MARGIN));
 }
 
 /** Zoom by a factor so that the point under the pointer stays where it is. */
@@ -71,7 +73,7 @@ export function stage(label, moved = () => {}, steady = false) {
   }
   /** Whether nobody could read what is written. */
   function isFar() {
-    return at.k < LEGIBLE * 0.75;
+    return at.k < FAR;
   }
   /** Give the part of the picture that is seen. */
   function seen() {
@@ -107,7 +109,7 @@ export function stage(label, moved = () => {}, steady = false) {
     picture = next;
     if (!frame.clientWidth) return;
     if (steady) return touched ? move(at) : fit();
-    frame.style.height = `${frameHeight(picture, frame.clientWidth)}px`;
+    frame.style.height = `${frameHeight(picture, frame.clientWidth, frame.closest(".flownb-tabbed") ? LOW : TALLEST)}px`;
     touched = false;
     move(fitted(picture, frame.clientWidth, frame.clientHeight, LEGIBLE));
   }

@@ -136,7 +136,7 @@ class WhatIf:
     def edits(self) -> list[str]:
         """Say what is different from the graph."""
         found = [
-            f"{loop} awaits: {policy}"
+            f"{loop}: await policy {policy}"
             for loop, policy in self._policies.items()
             if loop in self.graph.producers and policy != self._now(loop)
         ]

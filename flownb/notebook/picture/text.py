@@ -109,6 +109,22 @@ def shorten(text: str, room: float, size: float) -> str:
     return text[:kept].rstrip() + "…"
 
 
+def wrapped(text: str, room: float, size: float) -> list[str]:
+    """Break a text into lines of at most *room* pixels, between words where it can.
+
+    >>> wrapped("cam is held back by develop", 120, 11)
+    ['cam is held back', 'by develop']
+    """
+    found = [""]
+    for word in text.split():
+        longer = f"{found[-1]} {word}".lstrip()
+        if found[-1] and width(longer, size) > room:
+            found.append(word)
+        else:
+            found[-1] = longer
+    return found
+
+
 def number(value: float) -> str:
     """Write a coordinate: one decimal at most, no trailing zero, no minus zero.
 

@@ -22,12 +22,11 @@ def followed(graph, until=30.0, every=0.25, **control):
     bench, rates = Bench(graph), RunRates()
 
     def look():
-        plan = bench.manager.plan
         nodes, kinds = open_seconds("p", open_calls(bench.manager))
         rates.add(
             Sample(
                 bench.loop.time(), {"p": bench.metrics}, {"p": nodes}, {"p": kinds},
-                {"p": frozenset(n.name for n in plan.nodes if not n.detached)},
+                {"p": bench.manager.plan},
             )
         )  # fmt: skip
 
