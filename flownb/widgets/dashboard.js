@@ -4,6 +4,7 @@ import { ASKED, button, ENDED, GLYPHS, PATIENCE, tell } from "./controls.js";
 
 const COLUMNS = ["state", "loop", "per second", "last minute", "producer's time", "in flight", "p50 · p99", "trouble", ""];
 const QUEUE_COLUMNS = ["queue", "depth", "not delivered", "not acked", "grows"];
+const YOUNG = 15; // seconds
 const VERBS = ["start", "pause", "resume", "step", "stop"];
 
 /** Show the dashboard. @param {HTMLElement} el @param {import("./base.js").Store} store */
@@ -45,8 +46,8 @@ export function summary(states) {
   return `${loops}: ${[...counts].map(([state, n]) => `${n} ${state}`).join(", ")}`;
 }
 
-/** Give the points of a sparkline in a box, the newest at the right. */
-export function spark(ring, wide, high, seconds = 60) {
+/** Give the points of a sparkline in a box, the newest at the right; of a young run fewer seconds fill it. */
+export function spark(ring, wide, high, seconds = Math.max(YOUNG, ring.length)) {
   const top = Math.max(...ring, 1e-9);
   const x = (i) => wide - ((ring.length - 1 - i) * wide) / Math.max(1, seconds - 1);
   return ring.map((value, i) => [x(i), high - (value / top) * high]);
@@ -148,7 +149,7 @@ function rateCell() {
     takes: {
       rate: ([value, ended]) => text(words, ended ? inAll(...ended) : rate(value)),
       items: ([released]) => {
-        text(items, `${count(released)} items`);
+        text(items, `${count(released)} item${released === 1 ? "" : "s"}`);
         attr(items, "title", `${released.toLocaleString("en")} items`);
       },
     },

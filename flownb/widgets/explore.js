@@ -94,7 +94,7 @@ export function explore(el, store) {
       ...policies.map((name) => h("option", { value: name, ...(name === loop.policy ? { selected: "" } : {}) }, name)),
     );
     const facts = [
-      ["released after", changed(loop.release, duration)], ["at most", changed(loop.ceiling, perSecond)],
+      ["released after", changed(loop.release, duration)], [loop.given ? `at least, if ${loop.given}` : "at most", changed(loop.ceiling, perSecond)],
       ["waits for", loop.awaited.join(", ") || "nothing"], ["does not wait for", loop.detached.join(", ") || "nothing"],
     ];
     return h(

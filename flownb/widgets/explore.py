@@ -118,6 +118,7 @@ class Explore(Part):
             "ceiling": [_finite(first.ceiling), _finite(now.ceiling)],
             "awaited": [brief(name) for name in now.awaited[:_ARMS]],
             "detached": [brief(name) for name in now.detached[:_ARMS]],
+            "given": clean(now.given, 300),
             "arms": [[waits, clean(because, 600)] for waits, because in now.arms[:_ARMS]],
         }
 

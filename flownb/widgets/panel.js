@@ -1,7 +1,7 @@
 // What does one see of a node that was clicked? Its figures, errors, outputs and log.
 import { duration, h } from "./base.js";
 
-const FIGURES = ["state", "calls", "failed", "retries", "timeouts", "mean", "p50", "p99", "longest"];
+const FIGURES = ["last call", "calls", "failed", "retries", "timeouts", "mean", "p50", "p99", "longest"];
 
 /**
  * Make the panel of one node; `show(null)` closes it.
@@ -32,7 +32,8 @@ export function panel(close, send) {
 
 /** Show what a node has done: its figures, its last error, outputs and log. */
 export function happened(detail, opened) {
-  const waiting = (detail.messages ?? []).map(([id, deliveries, words]) => `${words}  (${id}${deliveries ? `, delivered ${deliveries} ×` : ""})`);
+  const old = (id) => duration(Math.max(0, Date.now() - Number(id.split("-")[0])) / 1000);
+  const waiting = (detail.messages ?? []).map(([id, deliveries, words]) => `${words}  ${old(id)} old${deliveries ? ", delivered" : ""}`);
   return [
     ...(detail.told ? [h("p", { role: "status" }, detail.told)] : []),
     figures(detail.figures),

@@ -192,6 +192,11 @@ def _kind_word(node: Node) -> str:
     return KIND_WORDS[node.kind]
 
 
+def _plain(name: str) -> str:
+    """Name a function; one without a name is called what it is."""
+    return "a condition" if not name or "<" in name else name
+
+
 def edge_label(edge: Edge) -> str:
     """Say for which outcomes an edge is live, "" for all.
 
@@ -200,7 +205,8 @@ def edge_label(edge: Edge) -> str:
     ['yes', 'no', "'high'", '']
     """
     if edge.condition is not None:
-        return f"if {getattr(edge.condition, '__name__', 'condition')}"
+        name = getattr(edge.condition, "__name__", "")
+        return edge.description if "<" in name and edge.description else f"if {_plain(name)}"
     if edge.when is None:
         return ""
     if edge.when is OTHERWISE:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from flownb.records.metrics import LoopMetrics, LoopStatus, Status
 
 _MUCH: Final = 0.2  # of the time
+_MOSTLY: Final = 0.5  # of the time: less holds no loop back
 _BUSY: Final = 0.9  # of a limit: it is what holds back
 _GROWS: Final = 0.5  # messages a second, and at least _SOME more of them
 _SOME: Final = 10
@@ -254,12 +255,15 @@ def _held(loop: str, causes: Causes) -> tuple[list[Alert], Cause | None]:
     late, throttled = missed > made * _FAILS, rates.split(loop)[2]
     if not late and throttled < _MUCH:
         return [], None
+    ticks = f"{missed} of {missed + made} ticks"
+    if max(rates.split(loop)) < _MOSTLY and throttled < _MUCH:  # it has time to spare
+        said = f"{who} misses {ticks}: now and then an item takes longer than every="
+        return [Alert("warn", said, loop)], None
     cause = causes.of(loop)
-    ticks = f"{missed} of {missed + made} ticks missed"
     if cause is None:
-        said = ticks if late else f"it waits {throttled:.0%} of the time to begin an item"
+        said = f"{ticks} missed" if late else f"it waits {throttled:.0%} of the time for a slot"
         return [Alert("warn", f"{who} is held back: {said}", loop)], None
-    more = f" ({ticks})" if late else ""
+    more = f" ({ticks} missed)" if late else ""
     text = f"{who} is held back by {cause}: {cause.remedy}{more}"
     return [Alert("warn", text, loop, cause.node)], cause
 
@@ -282,7 +286,11 @@ def _of_queue(spec: QueueSpec, causes: Causes) -> Iterator[Alert]:
         return
     grows, cause = rates.growth(spec.name), causes.through(spec.name)
     slow = f"its readers are held back by {cause}: {cause.remedy}"
-    if cause.node == spec.name:
+    if cause.node == spec.name and stats.groups:
+        slow = (
+            f"{brief(max(stats.groups, key=lambda g: g.backlog).group, _NAME)} is furthest behind"
+        )
+    elif cause.node == spec.name:
         slow = f"no loop here reads it: {cause.remedy}"
     if spec.maxlen is not None and stats.depth >= spec.maxlen:
         waits = "who pushes waits" if spec.when_full == "block" else f"it {_FULL[spec.when_full]}"

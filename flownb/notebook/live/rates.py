@@ -148,7 +148,8 @@ class RunRates:
 
     def failed(self, loop: str, node: str) -> int:
         """How many calls of a node have failed in the last minute."""
-        then = self.since(MINUTE, loop).loops[loop].nodes.get(node)
+        young = self.last.loops[loop].elapsed <= MINUTE  # it may have failed before the first look
+        then = None if young else self.since(MINUTE, loop).loops[loop].nodes.get(node)
         return max(0, self.last.loops[loop].nodes[node].failed - (then.failed if then else 0))
 
     def calls(self, loop: str, node: str) -> float:
