@@ -116,7 +116,7 @@ class Timeline(Tabled):
 
         >>> from flownb.records.events import Event, Span
         >>> spans = [Span("p", "a", 0, 0, "work", n, n + 0.5, n) for n in (1, 2)]
-        >>> list(Timeline.of_spans(spans, [Event(1.5, "p", "a", 0, "retry")]).failed.values())
+        >>> list(Timeline.of_spans(spans, [Event(1.5, "retry", "p", "a", 0)]).failed.values())
         ['failed']
         """
         told = [e for e in self.events if e.kind in _IN_VAIN]

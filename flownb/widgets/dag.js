@@ -88,7 +88,7 @@ export function dag(el, store) {
     const large = boxes.size > MAPPED;
     map.el.hidden = search.hidden = !large;
     if (large) map.draw(store.scene.boxes.map((box) => ({ type: box.kind, box })));
-    place.show(picture);
+    place.show(picture, store.scene.boxes.find((box) => box.kind === "producer"));
     rove(boxes.keys().next().value);
     show(store.state);
   }
@@ -166,7 +166,7 @@ export function dag(el, store) {
     }
     soon();
     move();
-    if ("waits" in changed) hold(changed.waits ?? []);
+    if ("waits" in changed || "says" in changed) hold(store.state.waits ?? []);
     if ("says" in changed) tell(says, changed.says ?? [], go);
     if ("detail" in changed) side.show(chosen ? changed.detail : null);
     if (!table.el.hidden) table.show(store.scene.boxes, store.state);

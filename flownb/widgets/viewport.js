@@ -55,6 +55,7 @@ export function stage(label, moved = () => {}, steady = false) {
   let picture = { width: 1, height: 1 };
   let at = { k: 1, x: 0, y: 0 };
   let touched = false;
+  let begin = null;
   let drag = null;
   const fingers = new Map();
 
@@ -105,13 +106,18 @@ export function stage(label, moved = () => {}, steady = false) {
     const dy = top < MARGIN ? MARGIN - top : bottom > -MARGIN ? -MARGIN - bottom : 0;
     if (dx || dy) pan(dx, dy);
   }
-  function show(next) {
-    picture = next;
+  /** Show a picture; *first* is the box that is to be seen when not all of it is. */
+  function show(next, first) {
+    [picture, begin] = [next, first];
     if (!frame.clientWidth) return;
     if (steady) return touched ? move(at) : fit();
     frame.style.height = `${frameHeight(picture, frame.clientWidth, frame.closest(".flownb-tabbed") ? LOW : TALLEST)}px`;
-    touched = false;
     move(fitted(picture, frame.clientWidth, frame.clientHeight, LEGIBLE));
+    touched = false;
+    const high = frame.clientHeight / at.k;
+    if (!begin || picture.height <= high) return;
+    const top = Math.min(Math.max(0, begin.y + (begin.height - high) / 2), picture.height - high);
+    move({ ...at, y: MARGIN - top * at.k });
   }
 
   svg.addEventListener("wheel", (event) => {
@@ -158,7 +164,7 @@ export function stage(label, moved = () => {}, steady = false) {
     moved(); // the user may have drawn it higher
     if (frame.clientWidth === width) return;
     width = frame.clientWidth;
-    if (!touched && !steady) show(picture);
+    if (!touched && !steady) show(picture, begin);
     if (!touched && steady) fit();
   });
   sizes.observe(frame);

@@ -282,14 +282,14 @@ def test_where_items_meet_at_several_limits_the_period_is_right_or_said_to_be_a_
         assert loop.at_least == ("when items meet at a limit" in capacity.bottlenecks["P"])
 
 
-def branching():
+def unsaid():
     graph = Graph("w").add_producer("days", every=0.2).add_if("wet?", bool, takes=0.0)
     graph.add_node("slow", takes=0.5).add_edge("days", "wet?")
     return graph.add_edge("wet?", "slow", when=True)
 
 
 def test_what_holds_only_if_every_item_takes_a_branch_says_so():
-    capacity = branching().explain().capacity()
+    capacity = unsaid().explain().capacity()
     assert capacity.loops["days"].given == "wet? always says yes"
     assert capacity.bottlenecks["days"].endswith(", if wet? always says yes")
     (warning,) = capacity.warnings
@@ -298,7 +298,7 @@ def test_what_holds_only_if_every_item_takes_a_branch_says_so():
 
 
 def test_what_is_known_of_an_if_needs_no_condition():
-    capacity = branching().explain().capacity(rates={"wet?": 0.5})
+    capacity = unsaid().explain().capacity(rates={"wet?": 0.5})
     assert capacity.loops["days"].given == ""
     assert "if wet?" not in capacity.text
     assert "0.5 s where it runs" in capacity.bottlenecks["days"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from flownb.errors import GraphError
 from flownb.model.policies import OTHERWISE, LoopOptions, retries
 from flownb.notebook.graph.layout.layout import components
-from flownb.notebook.picture.text import seconds, shorten
+from flownb.notebook.picture.text import seconds, shorten, took
 from flownb.plan.await_sets import Flow, detached, may_be_awaited
 from flownb.plan.compiler import merging, ordered
 from flownb.plan.traversal import reach
@@ -139,7 +139,7 @@ class Captions:
         if node.every is not None:
             words.append(f"every {seconds(node.every)} s")
         if isinstance(node.takes, (int, float)):
-            words.append(f"{seconds(node.takes)} s")
+            words.append(took(node.takes))
         return " · ".join(words)
 
     def _exception(self, node: Node) -> list[str]:

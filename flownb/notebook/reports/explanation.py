@@ -162,9 +162,9 @@ def _sum(why: Explanation, chain: Sequence[tuple[str, float]]) -> str:
 
     >>> from flownb import Graph
     >>> graph = Graph("g").add_producer("p").add_node("a", takes=1).add_node("b")
-    >>> why = graph.add_edge("p", "a", "b").explain()
+    >>> why = graph.add_edge("p", "b", "a").explain()
     >>> _sum(why, why.reading("p").chain)
-    ' = a 1 s + b ? s'
+    ' = b ? s + a 1 s'
     """
     unknown = set(why.unknown)
     parts = [f"{n} {'?' if n in unknown else seconds(t)} s" for n, t in chain if t or n in unknown]
