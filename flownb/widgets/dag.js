@@ -111,12 +111,12 @@ export function dag(el, store) {
     const start = lane.x + lane.width - wide * lane.loops.length;
     return lane.loops.map((loop, i) => {
       const right = start + wide * (i + 1) - 10;
-      const words = s("text", { class: "flownb-small flownb-loop", x: right - 52, y: lane.y + 20 });
-      const hold = small(right - 34, lane.y + 15.5);
-      const stop = small(right - 10, lane.y + 15.5);
+      const words = s("text", { class: "flownb-small flownb-loop", x: right - 66, y: lane.y + 20 });
+      const hold = small(right - 40, lane.y + 15.5);
+      const stop = small(right - 8, lane.y + 15.5);
       place.world.append(words, hold.el, stop.el);
       const name = lane.loops.length > 1 ? `${loop} ` : "";
-      return [loop, { words, hold, stop, name, room: Math.max(24, Math.floor((lane.width - lane.said - 90) / 6.4)) }];
+      return [loop, { words, hold, stop, name, room: Math.max(24, Math.floor((lane.width - lane.said - 104) / 6.4)) }];
     });
   }
 
@@ -126,8 +126,8 @@ export function dag(el, store) {
     const { left, right, top } = place.seen();
     for (const lane of store.scene.lanes) {
       const down = Math.min(Math.max(0, top - lane.y), Math.max(0, lane.height - LANE));
-      const along = Math.min(Math.max(0, left - lane.x), Math.max(0, lane.width - lane.said - 260));
-      const back = Math.max(Math.min(0, right - lane.x - lane.width), Math.min(0, lane.said + 260 + along - lane.width));
+      const along = Math.min(Math.max(0, left - lane.x), Math.max(0, lane.width - lane.said - 280));
+      const back = Math.max(Math.min(0, right - lane.x - lane.width), Math.min(0, lane.said + 280 + along - lane.width));
       attr(groups.get(lane.id)?.querySelector("text"), "transform", along || down ? `translate(${along} ${down})` : null);
       for (const loop of lane.loops) {
         const { words, hold, stop } = lanes.get(loop);
@@ -139,7 +139,7 @@ export function dag(el, store) {
   function small(x, y) {
     const icon = s("path", { transform: `translate(${x - 5.5} ${y - 5.5}) scale(0.7)` });
     const el = s("g", { class: "flownb-ask", role: "button", tabindex: "0" },
-      s("rect", { class: "flownb-ask-room", x: x - 12, y: y - 15, width: 24, height: 30 }),
+      s("rect", { class: "flownb-ask-room", x: x - 16, y: y - 16, width: 32, height: 32 }),
       s("rect", { x: x - 11, y: y - 9, width: 22, height: 18, rx: 5 }), icon);
     const control = { el, act: () => {}, icon };
     el.addEventListener("click", (event) => {

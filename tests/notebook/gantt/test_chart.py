@@ -103,14 +103,14 @@ def test_a_very_long_timeline_shows_its_beginning_and_says_so():
 
 
 def failing_fetch():
-    graph = Graph("shop").add_producer("days", range(2), every=2)
+    graph = Graph("shop").add_producer("days", range(4), every=2)
     return graph.add_node(
         "fetch", takes=0.5, fail=0.5, retry=Retry(on=Exception, attempts=4, wait_initial=0.1)
     )
 
 
 def test_attempts_in_vain_are_marked_and_those_that_went_well_are_not():
-    sim = failing_fetch().add_edge("days", "fetch").simulate(until=6, seed=3, call=False)
+    sim = failing_fetch().add_edge("days", "fetch").simulate(until=12, seed=1, call=False)
     fetch = sim.metrics["days"].nodes["fetch"]
     vain = fetch.failed + fetch.retries
     assert 0 < vain < fetch.calls
