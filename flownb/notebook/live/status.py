@@ -86,7 +86,9 @@ def _count(number: int, thing: str) -> str:
 
 
 def _summary(status: Status) -> str:
-    parts = [f"{status.graph}: {len(status.loops)} loops", f"queues on {status.server}"]
+    inside = status.server.startswith("fakeredis in ")
+    where = status.server.replace("fakeredis in", "inside", 1) if inside else f"on {status.server}"
+    parts = [f"{status.graph}: {len(status.loops)} loops", f"queues {where}"]
     if status.unapplied:
         parts.append(f"{_count(status.unapplied, 'edit')} not applied: orch.apply()")
     if status.kernel_busy:

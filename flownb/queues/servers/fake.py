@@ -47,7 +47,7 @@ class LocalServer:
 
     def describe(self) -> str:
         """What a person calls this server."""
-        return "fakeredis inside this kernel"
+        return "fakeredis in this kernel"
 
     def check(self, subject: str) -> None:
         """It is always there."""
@@ -122,7 +122,7 @@ class _LocalLink(BaseLink):
     room_poll: float | None = None
     drain_poll: float | None = None
     can_be_virtual = True
-    where = "fakeredis inside this kernel"
+    where = "fakeredis in this kernel"
 
 
 _LOOK: Final = 0.02
@@ -156,7 +156,7 @@ class LoopbackServer(LocalServer):
 
     def describe(self) -> str:
         """What a person calls this server."""
-        return "fakeredis inside this kernel, over TCP"
+        return "fakeredis in this kernel, over TCP"
 
     def left(self) -> dict[str, int]:
         """Messages that are still in each queue, by key; nobody will read them after `close`."""
@@ -197,7 +197,7 @@ class _PollingLink(BaseLink):
     room_poll: float | None = _LOOK
     drain_poll: float | None = 5 * _LOOK
     can_be_virtual = False
-    where = "fakeredis inside the kernel, over TCP"
+    where = "fakeredis in the kernel, over TCP"
 
     def __init__(self, address: tuple[str, int]) -> None:
         super().__init__(partial(Wire, {"host": address[0], "port": address[1]}), Notifiers())

@@ -30,7 +30,7 @@ def open_server(redis: Any = None, *, need_other_process: bool = False) -> Serve
     the first that answers now is taken, None always does: `redis=["redis://db", None]`.
 
     >>> open_server().describe()
-    'fakeredis inside this kernel'
+    'fakeredis in this kernel'
     >>> open_server("redis://:secret@example.org/2").describe()
     'redis://example.org:6379/2'
     """
@@ -43,7 +43,7 @@ def open_server(redis: Any = None, *, need_other_process: bool = False) -> Serve
         return RemoteServer(options)
     if need_other_process:
         raise QueueError(
-            "a loop in another process cannot reach the fakeredis inside this kernel: "
+            "a loop in another process cannot reach the fakeredis in this kernel: "
             "give redis= the URL of a running Redis, or, where no loop is on a cluster, omit it"
         )
     return LocalServer(options["server"])
