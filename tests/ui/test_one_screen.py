@@ -64,7 +64,7 @@ def test_head_sentences_and_graph_are_on_one_screen_with_one_set_of_buttons(seen
     assert box["height"] < 620
     heads = page.locator(".flownb-bar [data-do=pause]")
     assert sum(one.is_visible() for one in heads.all()) == 1
-    assert page.locator("[role=tabpanel]:visible").count() == 1
+    assert page.locator(".flownb [role=tabpanel]:visible").count() == 1
 
 
 def test_a_name_in_a_sentence_leads_to_its_node_and_the_selection_reaches_the_next_cell(
