@@ -37,7 +37,7 @@ def test_run_all_in_jupyterlab_shows_every_picture_and_no_console_error(
     _run_all(page)
     page.wait_for_selector(f"{_OUTPUT}:has-text('did you mean')")
     page.wait_for_selector(f"{_OUTPUT}:has-text(\"('storms', 'stopped')\")")
-    pictures = page.locator(f"{_OUTPUT}:not(:has(.flownb-still)) .fnb svg[role=img]")
+    pictures = page.locator(f"{_OUTPUT}:not(:has(.flownb, .flownb-still)) .fnb svg[role=img]")
     assert pictures.count() == 2  # the graph and the timeline
     assert all(picture.is_visible() for picture in pictures.all())
     assert not any(still.is_visible() for still in page.locator(f"{_OUTPUT} img").all())
