@@ -128,6 +128,7 @@ if _typing.TYPE_CHECKING:
     from flownb.server.serving import serve as serve
     from flownb.stores.base import GraphStore as GraphStore
     from flownb.stores.base import RunStore as RunStore
+    from flownb.widgets.notifier import notifier as notifier
 
 _HOMES: _typing.Final = {
     "flownb.graph": ("Graph",),
@@ -160,6 +161,7 @@ _HOMES: _typing.Final = {
     "flownb.records.timeline": ("Timeline",),
     "flownb.model.tools": ("ToolRegistry", "tools"),
     "flownb.server.serving": ("serve",),
+    "flownb.widgets.notifier": ("notifier",),
     "flownb.errors": (
         "DeadlockError",
         "Failure",

@@ -10,6 +10,7 @@ import asyncio
 import importlib
 import importlib.util
 import json
+import os
 import signal
 import sys
 import threading
@@ -25,7 +26,7 @@ import click
 from flownb.errors import FlowError, told
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from flownb.graph import Graph
     from flownb.model.tools import ToolRegistry
@@ -39,14 +40,28 @@ _COLOURS: Final = {"error": "red", "warning": "yellow", "hint": "cyan"}
 
 
 class Verbs(click.Group):
-    """The verbs of the command line; what flownb refuses is told in its own words."""
+    """The verbs of the command line; whatever goes wrong is told in a sentence.
+
+    `FLOWNB_TRACEBACK=full` in the environment shows where, too.
+    """
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a verb."""
         try:
             return super().invoke(ctx)
-        except FlowError as error:
-            raise click.ClickException(str(error)) from None
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            if os.environ.get("FLOWNB_TRACEBACK") == "full":
+                raise
+            said = str(error) if isinstance(error, FlowError) else _said(error)
+            raise click.ClickException(said) from None
+
+
+def _said(error: Exception) -> str:
+    """Say what a node raised, and which, or what the operating system refuses."""
+    where = [note.partition(";")[0] for note in getattr(error, "__notes__", ()) if "node" in note]
+    return ": ".join([*where[:1], told(error)])
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
@@ -180,7 +195,7 @@ def _imported(name: str, hint: str = "--tools") -> Any:
         if "" not in sys.path:
             sys.path.insert(0, "")  # as `python -m` has it: what lies in this folder
         return importlib.import_module(name)
-    except Exception as error:  # noqa: BLE001 - the user's own module
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's own module
         said = f"{name} cannot be imported: {told(error)}"
         raise click.BadParameter(said, param_hint=hint) from None
 
@@ -297,11 +312,13 @@ def _simulate(graph: Graph, until: float | None, seed: int, payload: Any, *, as_
                  for name, m in sim.metrics.items()}  # fmt: skip
         said = {"graph": graph.name, "digest": sim.digest, "duration": sim.duration}
         click.echo(json.dumps({**said, "loops": loops, "failures": failures}, indent=1))
-        return
-    click.echo(repr(sim))
-    for failure in failures:
-        click.echo(failure)
-    click.echo(f"digest {sim.digest}")
+    else:
+        click.echo(repr(sim))
+        for failure in failures:
+            click.echo(failure)
+        click.echo(f"digest {sim.digest}")
+    if any(m.state == "error" for m in sim.metrics.values()) or (failures and not graph.producers):
+        raise SystemExit(1)
 
 
 def _run_once(graph: Graph, state: Any, *, as_json: bool) -> None:
@@ -527,15 +544,7 @@ def _brief(value: Any) -> str:
 @click.option("--json", "as_json", is_flag=True, help="Print how it ended as JSON.")
 def resume(*, run_id: str, store: str | None, as_json: bool, **given: Any) -> None:
     """Go on with a run that crashed, failed or was cancelled; nodes that ended do not run again."""
-    from flownb.errors import FlowError
-
-    graph = load_graph(**given)
-    try:
-        done = graph.resume(run_id, store=store)
-    except FlowError:
-        raise
-    except Exception as error:  # noqa: BLE001 - what a node raised
-        raise click.ClickException(told(error)) from None
+    done = load_graph(**given).resume(run_id, store=store)
     if as_json:
         said = {"run_id": done.run_id, "status": done.status, "state": done.state}
         click.echo(json.dumps(said, indent=1, default=repr))
@@ -582,47 +591,51 @@ def _on_queues(verb: Callable[..., Any]) -> Callable[..., Any]:
     return verb
 
 
-def _asked(ask: Callable[[QueueManager], Awaitable[T]], url: str, namespace: str, given: Any) -> T:
-    """Ask a manager of the graph's queues."""
+def _asked(
+    ask: Callable[[QueueManager, Sequence[str]], Awaitable[T]],
+    *,
+    url: str,
+    namespace: str,
+    **given: Any,
+) -> T:
+    """Ask a manager of the graph's queues, which have these names."""
     from flownb.engine.links import queue_specs
     from flownb.queues.manager import QueueManager
 
     graph = load_graph(**given)
+    specs = queue_specs(graph)
 
     async def asking() -> T:
         async with QueueManager(
-            url, graph=graph.name, specs=queue_specs(graph), namespace=namespace, consumer="cli"
+            url, graph=graph.name, specs=specs, namespace=namespace, consumer="cli"
         ) as manager:
-            return await ask(manager)
+            return await ask(manager, [spec.name for spec in specs])
 
     return asyncio.run(asking())
 
 
 @queues.command("list")
 @_on_queues
-@click.option("--json", "as_json", is_flag=True)
-def list_queues(*, url: str, namespace: str, as_json: bool, **given: Any) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
+def list_queues(*, as_json: bool, **at: Any) -> None:
     """List the queues of a graph, with their figures."""
-    from flownb.engine.links import queue_specs
-
-    names = [spec.name for spec in queue_specs(load_graph(**given))]
-    _print_stats(names, url, namespace, given, as_json=as_json)
+    _print_stats(None, at, as_json=as_json)
 
 
 @queues.command()
 @click.argument("queue")
 @_on_queues
-@click.option("--json", "as_json", is_flag=True)
-def stats(*, queue: str, url: str, namespace: str, as_json: bool, **given: Any) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
+def stats(*, queue: str, as_json: bool, **at: Any) -> None:
     """Show the figures of one queue."""
-    _print_stats([queue], url, namespace, given, as_json=as_json)
+    _print_stats(queue, at, as_json=as_json)
 
 
-def _print_stats(names: list[str], url: str, namespace: str, given: Any, *, as_json: bool) -> None:
-    async def ask(manager: QueueManager) -> list[QueueStats]:
-        return [await manager.stats(name) for name in names]
+def _print_stats(queue: str | None, at: Any, *, as_json: bool) -> None:
+    async def ask(manager: QueueManager, names: Sequence[str]) -> list[QueueStats]:
+        return [await manager.stats(name) for name in (names if queue is None else [queue])]
 
-    found = _asked(ask, url, namespace, given)
+    found = _asked(ask, **at)
     if as_json:
         click.echo(json.dumps([{**asdict(s), "backlog": s.backlog} for s in found], indent=1))
         return
@@ -637,9 +650,9 @@ def _print_stats(names: list[str], url: str, namespace: str, given: Any, *, as_j
 @_on_queues
 @click.option("--count", type=click.IntRange(min=1), default=100)
 @click.option("--json", "as_json", is_flag=True)
-def dead(*, loop: str, url: str, namespace: str, count: int, as_json: bool, **given: Any) -> None:
+def dead(*, loop: str, count: int, as_json: bool, **at: Any) -> None:
     """List the dead letters of a loop, oldest first."""
-    found = _asked(lambda m: m.dead(loop, count), url, namespace, given)
+    found = _asked(lambda m, _: m.dead(loop, count), **at)
     if as_json:
         click.echo(json.dumps(list(found), indent=1, default=repr))
         return
@@ -653,15 +666,15 @@ def dead(*, loop: str, url: str, namespace: str, count: int, as_json: bool, **gi
 @click.argument("loop")
 @_on_queues
 @click.option("--id", "ids", multiple=True, metavar="ID", help="Only this one; may be given again.")
-def replay(*, loop: str, url: str, namespace: str, ids: tuple[str, ...], **given: Any) -> None:
+def replay(*, loop: str, ids: tuple[str, ...], **at: Any) -> None:
     """Push dead letters that came through a queue into it again."""
 
-    async def ask(manager: QueueManager) -> int:
+    async def ask(manager: QueueManager, _: Sequence[str]) -> int:
         letters = await manager.dead(loop, 10_000)
         chosen = [x for x in letters if x.get("queue") and (not ids or x["id"] in ids)]
         return await manager.dead_letters.replay(loop, chosen) if chosen else 0
 
-    click.echo(f"{_asked(ask, url, namespace, given)} replayed")
+    click.echo(f"{_asked(ask, **at)} replayed")
 
 
 @queues.command()
@@ -669,9 +682,9 @@ def replay(*, loop: str, url: str, namespace: str, ids: tuple[str, ...], **given
 @_on_queues
 @click.option("--count", type=click.IntRange(min=1), default=10)
 @click.option("--json", "as_json", is_flag=True)
-def peek(*, queue: str, url: str, namespace: str, count: int, as_json: bool, **given: Any) -> None:
+def peek(*, queue: str, count: int, as_json: bool, **at: Any) -> None:
     """Look at the oldest messages of a queue; they stay in it."""
-    found = _asked(lambda m: m.peek(queue, count), url, namespace, given)
+    found = _asked(lambda m, _: m.peek(queue, count), **at)
     if as_json:
         said = [{"id": one.id, "data": one.payload, "meta": one.meta} for one in found]
         click.echo(json.dumps(said, indent=1, default=repr))
@@ -684,9 +697,9 @@ def peek(*, queue: str, url: str, namespace: str, count: int, as_json: bool, **g
 @click.argument("queue")
 @click.argument("reader")
 @_on_queues
-def forget(*, queue: str, reader: str, url: str, namespace: str, **given: Any) -> None:
+def forget(*, queue: str, reader: str, **at: Any) -> None:
     """Remove a reader that is gone, with what only it had to read."""
-    dropped = _asked(lambda m: m.forget(queue, reader), url, namespace, given)
+    dropped = _asked(lambda m, _: m.forget(queue, reader), **at)
     click.echo(f"{dropped} dropped")
 
 
@@ -694,9 +707,9 @@ def forget(*, queue: str, reader: str, url: str, namespace: str, **given: Any) -
 @click.argument("queue")
 @_on_queues
 @click.confirmation_option(prompt="Drop all messages of it?")
-def clear(*, queue: str, url: str, namespace: str, **given: Any) -> None:
+def clear(*, queue: str, **at: Any) -> None:
     """Drop all messages of a queue, delivered ones too."""
-    click.echo(f"{_asked(lambda m: m.clear(queue), url, namespace, given)} dropped")
+    click.echo(f"{_asked(lambda m, _: m.clear(queue), **at)} dropped")
 
 
 # -- serve ----------------------------------------------------------------------------
@@ -705,7 +718,12 @@ def clear(*, queue: str, url: str, namespace: str, **given: Any) -> None:
 @main.command()
 @click.argument("files", nargs=-1, metavar="[FILE|MODULE:GRAPH]...")
 @click.option("--tools", metavar="MODULE", help="The module that has the functions.")
-@click.option("--store", metavar="STORE", help="Where runs and graphs are kept; else in memory.")
+@click.option(
+    "--store",
+    metavar="STORE",
+    envvar="FLOWNB_STORE",
+    help="Where runs and graphs are kept; else $FLOWNB_STORE, else in memory.",
+)
 @click.option("--redis", metavar="URL", help="Where the queues of loops are.")
 @click.option("--host", default="127.0.0.1", help="0.0.0.0 lets other machines in.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8899, help="0 is a free one.")

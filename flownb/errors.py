@@ -23,7 +23,8 @@ _SHOWN: Final = 12
 def told(error: BaseException, limit: int = 2_000) -> str:
     """Tell an error by its class and text, also one whose text is huge or cannot be had.
 
-    Passwords of addresses that were given to flownb are left out.
+    Passwords of addresses that were given to flownb are left out; what no store and no stream
+    can take, half a character or a NUL, is written as Python would.
 
     >>> told(KeyError("day")), told(AssertionError())
     ("KeyError: 'day'", 'AssertionError')
@@ -34,7 +35,7 @@ def told(error: BaseException, limit: int = 2_000) -> str:
         text = f"(its text cannot be had: str() raised {type(fault).__name__})"
     if len(text) > limit:
         text = f"{text[:limit]}… ({len(text):,} characters)"
-    text = redacted(text)
+    text = redacted(text).encode(errors="backslashreplace").decode().replace("\0", "\\x00")
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

@@ -428,6 +428,10 @@ class Graph(OneShot, Shown):
         A widget on which every gesture is an edit of this graph, at once, as a call of the
         builder would be; what runs follows with "apply". What is edited in code shows on the
         canvas, and undo covers both. "Python" gives the builder code that makes this graph.
+
+        An edge is pulled out of a port: an if has one for each verdict. F2, or a double click on a
+        name, renames a node or a group where it stands. What Ctrl+V pastes may be a piece of any
+        graph here, or the JSON of React Flow or another tool: unknown nodes become placeholders.
         """
         from flownb.widgets.views import open_canvas
 

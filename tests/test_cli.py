@@ -9,8 +9,10 @@ import signal
 import subprocess
 import sys
 from contextlib import closing
+from importlib import metadata
 from pathlib import Path
 
+import click
 import httpx
 import pytest
 from click.testing import CliRunner
@@ -181,6 +183,78 @@ def test_it_is_there_as_a_program(folder, start):
     )  # fmt: skip
     assert done.stdout == "weather: 5 nodes, 4 edges, 2 loops, nothing is wrong\n"
     assert done.stderr == ""
+
+
+def verbs(group, *before):
+    """Name every verb there is, with the group that it stands in."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from verbs(command, *before, name)
+        else:
+            yield " ".join([*before, name])
+
+
+@pytest.mark.parametrize("verb", sorted(verbs(main)))
+def test_every_verb_explains_itself_and_its_options_and_has_a_line_in_the_readme(verb):
+    said = flownb(*verb.split(), "--help")
+    assert said.startswith(f"Usage: main {verb} ")
+    command = main
+    for name in verb.split():
+        command = command.commands[name]
+    assert command.help
+    assert f"`flownb {verb}" in (ROOT / "README.md").read_text("utf-8")
+
+
+def test_the_installed_program_is_this_one():
+    (program,) = metadata.entry_points(group="console_scripts", name="flownb")
+    assert program.load() is main
+
+
+def test_a_shell_completes_its_verbs():
+    asked = {"_FLOWNB_COMPLETE": "bash_complete", "COMP_WORDS": "flownb ru", "COMP_CWORD": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", "from flownb.cli import main; main(prog_name='flownb')"],
+        capture_output=True, text=True, check=True, env={"PYTHONPATH": str(ROOT), **asked},
+    )  # fmt: skip
+    assert done.stdout.split() == ["plain,run", "plain,runs"]
+
+
+@pytest.mark.parametrize(
+    ("source", "words", "said"),
+    [
+        (
+            "graph.add_node('n', lambda _: 1 / 0)",
+            "run FILE --live",
+            "node 'n' of graph 'g' failed: Zero",
+        ),
+        ("graph.add_node('n')", "draw FILE -o nowhere/x.svg", "No such file"),
+        (
+            "graph.add_node('n').add_queue('q')",
+            "queues list FILE --redis redis://127.0.0.1:1",
+            "no usable Redis",
+        ),
+        ("graph.add_node('n').add_queue('q')", "queues list FILE --redis nonsense", "is no URL"),
+        ("graph.add_node('n')", "runs show x --store mongodb://x", "mongodb"),
+        ("graph.add_node('n')", "serve FILE --token short", "at least 8 characters"),
+        ("graph.add_node('n')", "serve FILE --host 203.0.113.9", "no server can listen"),
+        ("raise SystemExit(3)", "explain FILE", "cannot be imported: SystemExit: 3"),
+        ("raise KeyboardInterrupt", "explain FILE", "Aborted!"),
+    ],
+)
+def test_whatever_goes_wrong_is_told_in_a_sentence(folder, source, words, said):
+    (folder / "wrong.py").write_text(f"from flownb import Graph\ngraph = Graph('g')\n{source}\n")
+    done = CliRunner().invoke(main, words.replace("FILE", "wrong.py").split())
+    assert done.exit_code in {1, 2}
+    assert said in done.output
+    assert isinstance(done.exception, SystemExit)
+
+
+def test_a_simulation_that_ends_in_an_error_gives_a_script_its_exit_code(folder):
+    (folder / "wrong.py").write_text(
+        "from flownb import Graph\n"
+        "graph = Graph('g').add_node('n', lambda _: 1 / 0)\n"
+    )  # fmt: skip
+    assert "division by zero" in flownb("run", "wrong.py", code=1)
 
 
 # -- looking, and what is kept ---------------------------------------------------

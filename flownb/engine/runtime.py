@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import os
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from flownb.arguments import SECONDS, checked
+from flownb.engine.observe.stream import Trace, traceparent
 from flownb.engine.prints import HERE, Spot
 from flownb.engine.single_thread import has_threads
 from flownb.model.tools import tools as global_tools
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from flownb.engine.observe.stream import Stream
     from flownb.model.nodes import Node
+    from flownb.queues.spec import Message
 
 
 class Clock:
@@ -186,6 +189,8 @@ class Runtime:
         self.inline, self.virtual = world.inline, world.virtual
         self.private, self.until = private, until
         self.threads = None
+        life = name if world.virtual else os.urandom(8).hex()
+        self.trace = Trace(life) if stream.traced else None
         self.resources: dict[str, Any] = {}
         self.tasks: dict[asyncio.Task[Any], None] = {}
         self.error: BaseException | None = None
@@ -205,6 +210,8 @@ class Runtime:
             variable.set(value)
         HERE.set(self.spot)
         self.context = contextvars.copy_context()
+        if self.trace is not None:
+            self.stream.tell((self.now(), "began", self.name, "", -1, self.trace.life))
 
     # -- waiting ---------------------------------------------------------------
 
@@ -265,6 +272,13 @@ class Runtime:
     def event(self, kind: str, node: str = "", iteration: int = -1, data: Any = None) -> None:
         """Publish an event of this loop, now."""
         self.stream.event((self.now(), kind, self.name, node, iteration, data))
+
+    def received(self, iteration: int, message: Message, when: float) -> None:
+        """Publish that a message has become an item, and to whom it matters in which trace."""
+        name, stream = self.name, self.stream
+        if self.trace is not None and (came := traceparent(message.meta)) is not None:
+            stream.tell((when, "traced", name, name, iteration, came))
+        stream.event((when, "received", name, name, iteration, message.origin))
 
     def log(self, node: str, iteration: int, level: str, text: str) -> None:
         """Publish a log line; from any thread."""

@@ -77,7 +77,7 @@ _REDUCERS: Final = Rule(
 )
 _PART: Final = instance("give a Graph", Topology)
 _EDITED: Final = ("nodes", "edges", "options", "entry_points", "unlinked", "_parts")
-_DRAWN: Final = ("_places", "_frames")
+_DRAWN: Final = ("_places", "_frames", "drawing")
 _PREFIX: Final = instance("give a text to put before each name", str)
 
 
@@ -506,6 +506,8 @@ class Workflow(Topology):
             part.nodes.pop(old, None)
         if old in self._places:
             self._places[new] = self._places.pop(old)
+        if self.drawing is not None:
+            self.drawing = self.drawing.renamed(old, new)
         self.version += 1
         return self
 

@@ -320,12 +320,15 @@ def cycles_of(succ: Sequence[Sequence[int]]) -> list[int]:
 
     >>> cycles_of([[1], [2], [1, 3], []])
     [-1, 0, 0, -1]
+    >>> cycles_of([[0, 1], [0], [2]])  # an edge to itself makes no cycle of its own inside one
+    [0, 0, 1]
     """
     import networkx as nx
 
     graph = nx.DiGraph((v, w) for v, targets in enumerate(succ) for w in targets)
     found = [sorted(k) for k in nx.strongly_connected_components(graph) if len(k) > 1]
-    found += [[v] for v, targets in enumerate(succ) if v in targets]
+    inside = {v for cycle in found for v in cycle}
+    found += [[v] for v, targets in enumerate(succ) if v in targets and v not in inside]
     number = [-1] * len(succ)
     for i, cycle in enumerate(sorted(found)):
         for v in cycle:

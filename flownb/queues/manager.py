@@ -172,7 +172,8 @@ class QueueManager:
         and what is pushed meanwhile, up to 100, goes with the next. That batches as
         much as a timer would and adds no latency. Returns "" for a message that
         `when_full="drop_newest"` dropped. Cancelled, or when the server went away, it may
-        or may not be in the queue; a patient manager pushes it again, maybe twice.
+        or may not be in the queue; a patient manager pushes it again, maybe twice (once into a
+        queue with `maxlen`, unless it drops its oldest; "0-0" if its id was lost meanwhile).
 
         Raises QueueError for what is not JSON (with the path of the field), does not
         fit `model`, or, with `when_full="error"`, does not fit into the queue.
@@ -464,7 +465,7 @@ class QueueManager:
         for batcher in batchers:
             await batcher.aclose(reason, drain=False)
         goodbyes = [stream.leave(still=still[name]) for name, stream in self._streams.items()]
-        await self._in_time(asyncio.gather(*goodbyes))
+        await self._in_time(asyncio.gather(self.posts.leave(), *goodbyes))
         for queue, _ in self._inboxes:
             self._to.notify(data_channel(self._keys.of(self._specs[queue])))
         await self._to.aclose()

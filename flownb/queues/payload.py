@@ -11,6 +11,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+from pydantic_core import from_json, to_json
+
 from flownb.errors import QueueError
 from flownb.jsonable import (
     Refused,
@@ -21,7 +23,6 @@ from flownb.jsonable import (
     refusal,
     short_repr,
     why,
-    writer,
     written,
 )
 from flownb.queues import msgpack
@@ -64,7 +65,7 @@ def dumps(
             if model is not None:
                 checked = _checked(model, data)
                 data = written(adapter_of(model), checked, _name(model))
-            text = _encode(data if is_plain(data) else _walk.plain(data))
+            text = to_json(data if is_plain(data) else _walk.plain(data)).decode()
     except Refused as refused:
         msg = f"queue {queue!r}: {what}{refused.path}: {refused.reason}"
         raise QueueError(msg) from refused.__cause__
@@ -81,7 +82,7 @@ def read_meta(fields: dict[bytes, bytes]) -> dict[str, Any]:
     if (text := fields.get(b"meta")) is None:
         return {}
     try:
-        meta = _decoded(text.decode())
+        meta = _decoded(text)
     except (Refused, RecursionError) as error:
         raise ValueError(f"meta: {error}") from None
     if not isinstance(meta, dict):
@@ -111,7 +112,7 @@ def loads(text: bytes, *, model: type | None = None, codec: Codec = "json") -> A
     if codec == "msgpack":
         return msgpack.loads(text, model=model)
     try:
-        value = _decoded(text.decode())
+        value = _decoded(text)
         # 1e999 reads as infinity; an escape may say half of a surrogate pair.
         if not is_plain(value):
             _walk.plain(value)
@@ -157,17 +158,15 @@ def _no_constant(name: str) -> Any:
     raise Refused(f"{name} is not JSON")
 
 
-_encode: Final = writer(ascii_only=False)
 _decoder: Final = json.JSONDecoder(parse_constant=_no_constant)
 
 
-def _decoded(text: str) -> Any:
+def _decoded(text: bytes) -> Any:
+    """The value of a JSON text; `json` says best what is wrong with one that is none."""
     try:
-        value, end = _decoder.raw_decode(text)
-    except json.JSONDecodeError:
-        end = -1
-    # `decode` takes half as long again, for the white space that there may be around.
-    return value if end == len(text) else _decoder.decode(text)
+        return from_json(text, allow_inf_nan=False, cache_strings="keys")
+    except ValueError:
+        return _decoder.decode(text.decode())
 
 
 class _Payload(Walk):

@@ -78,6 +78,10 @@ at least 1, or None
             return self.key or self.name
         return reader if self.key is None else f"{{{escaped(self.graph)}}}:{escaped(reader)}"
 
+    def is_full(self, depth: int) -> bool:
+        """Whether a queue of so many messages takes no more."""
+        return self.maxlen is not None and depth >= self.maxlen
+
     @property
     def known_groups(self) -> tuple[str, ...]:
         """The groups that must exist before the first push, so that nobody misses it."""
@@ -205,7 +209,7 @@ class QueueStats:
     `backlog` never exceeds `depth` and reaches 0 when every group is done. The
     figures of each group are in `groups`; the by-hand group of a broadcast queue
     is listed there but holds nobody up. `pushed` counts since the queue began (Redis
-    7 or newer, else 0).
+    7 or newer, else 0), and so does `dropped`: what a full queue did not take, or gave up.
 
     >>> QueueStats("q", depth=3, lag=2, pending=1).backlog
     3
@@ -217,6 +221,7 @@ class QueueStats:
     pending: int = 0
     groups: tuple[GroupStats, ...] = ()
     pushed: int = 0
+    dropped: int = 0
 
     @property
     def backlog(self) -> int:

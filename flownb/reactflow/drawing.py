@@ -8,7 +8,7 @@ workflow. What is still the same there is written out untouched.
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from flownb.reactflow.places import Place, written
@@ -86,9 +86,60 @@ class Drawing:
             [(str(edge.get("source")), str(edge.get("target"))) for edge in flow["edges"]],
         )
 
+    def renamed(self, old: str, new: str) -> Drawing:
+        """Give the drawing in which a node has another name, id and label; all else stays.
+
+        >>> from flownb import Graph
+        >>> drawn = {"nodes": [{"id": "a", "style": {"color": "red"}}], "edges": []}
+        >>> graph = Graph.from_react_flow(drawn, default_type="blocking").rename_node("a", "check")
+        >>> graph.drawing.node("check")
+        {'id': 'check', 'style': {'color': 'red'}}
+        """
+        if old not in self.ids:
+            return self
+        document = flow = self.document
+        for one in self.place.way:
+            flow = flow[one]
+        before, after = self.ids[old], new
+        while any(str(node["id"]) == after for node in flow["nodes"]):
+            after += "_"  # a note or a frame has this id
+        for node in flow["nodes"]:
+            if str(node["id"]) == before and isinstance(data := node.get("data"), dict):
+                data |= {"label": new} if isinstance(data.get("label"), str) else {}
+            _point(node, ("id", "parentId", "parentNode"), before, after)
+        for edge in flow["edges"]:
+            _point(edge, ("source", "target"), before, after)
+
+        def name(known: str) -> str:
+            return new if known == old else known
+
+        edges = (
+            replace(e, source=name(e.source), target=name(e.target)) for e in self.edges.values()
+        )
+        return replace(
+            self,
+            place=Place(self.place.way, document, flow),
+            ids={name(n): after if n == old else node_id for n, node_id in self.ids.items()},
+            links=[tuple((name(a), name(b)) for a, b in pairs) for pairs in self.links],
+            nodes={  # the name of a queue that is not said is that of its node
+                name(n): replace(node, name=name(n))
+                for n, node in self.nodes.items()
+                if n != old or node.queue is None
+            },
+            edges={(edge.source, edge.target): edge for edge in edges},
+            options={name(loop): options for loop, options in self.options.items()},
+        )
+
     def __deepcopy__(self, memo: Mapping[int, Any]) -> Drawing:
         """Share what is never changed."""
         return self
+
+
+def _point(raw: dict[str, Any], keys: tuple[str, ...], before: str, after: str) -> None:
+    """Let what names a node by its id name it by another."""
+    for key in keys:
+        if raw.get(key) is not None and str(raw[key]) == before:
+            raw[key] = after
 
 
 def _facts(ids: list[str], ends: list[Pair]) -> dict[str, int]:

@@ -228,7 +228,11 @@ class _Exporter:
         flow["flownb"] = {"version": VERSION, "name": self.graph.name, **section}
 
     def _place(self, nodes: list[Any]) -> None:
-        """Give a place to each node that has none."""
+        """Give a place to each node that has none: the one of a hand, else of our layout."""
+        hand = {self._id(name): spot for name, spot in self.graph._places.items()}
+        for node in nodes:
+            if node["id"] in hand and not _placed(node):
+                node["position"] = dict(zip("xy", hand[node["id"]], strict=True))
         missing = [node for node in nodes if not _placed(node)]
         if not missing:
             return

@@ -72,7 +72,18 @@ Role = Literal["node", "note", "group"]
 _ABSENT: Final = object()
 
 
-def from_react_flow(
+def from_react_flow(cls: type[W], given: object, **options: Any) -> W:
+    """Read a drawing, and warn of what was left out; `Graph.from_react_flow` says how."""
+    graph = read_drawing(cls, given, **options)
+    said = graph.drawing.warnings
+    if said:
+        more = len(said) - _TOLD
+        told = [*said[:_TOLD], *([f"... and {more} more"] if more > 0 else [])]
+        warnings.warn("\n".join(told), stacklevel=4)
+    return graph
+
+
+def read_drawing(
     cls: type[W],
     given: object,
     *,
@@ -80,19 +91,14 @@ def from_react_flow(
     at: str | Sequence[int | str] | None = None,
     **options: Any,
 ) -> W:
-    """Read a drawing, and warn of what was left out; `Graph.from_react_flow` says how."""
+    """Read a drawing; `graph.drawing.warnings` tells what was left out."""
     for name, value in options.items():
         checked("from_react_flow()", name, value, _ARGUMENTS[name])
     caps = Caps(**{key: options.pop(key) for key in Caps.__dataclass_fields__ if key in options})
     document, stem = sound(given, caps)
     place = find(document, at)
     reader = Importer(place, registries.tools if tools is None else tools, caps, **options)
-    graph = reader.graph(cls, stem)
-    if reader.warnings:
-        more = len(reader.warnings) - _TOLD
-        told = [*reader.warnings[:_TOLD], *([f"... and {more} more"] if more > 0 else [])]
-        warnings.warn("\n".join(told), stacklevel=4)
-    return graph
+    return reader.graph(cls, stem)
 
 
 @dataclass(slots=True)

@@ -86,8 +86,10 @@ class Event(NamedTuple):
     "restarted" (after a crash; `data` is the number of the attempt, from 2), "unread" (a
     message that went to the dead letters without becoming an item; `data` is the `Failure`),
     "lost" (a queue that its server has forgotten; `data` is its name).
-    Users' observers hear two more, which nobody keeps: "started" (a call of a node; `data` is its
-    visit) and "bypassed" (a node to which no way led; told when its item has settled).
+    Users' observers hear more, which nobody keeps: "started" (a call of a node; `data` is its
+    visit) and "bypassed" (a node to which no way led; told when its item has settled); those
+    with `traces`, "began" (a life of the loop; `data` is its name) and "traced" (an item came in
+    a trace; `data` is its `traceparent`).
     """
 
     time: float

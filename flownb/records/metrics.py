@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from flownb.arguments import known
 from flownb.display import Shown
 
 if TYPE_CHECKING:
     from flownb.records.events import LoopState, NodeState
+
+_BEHIND: Final = 0.05  # of the ticks that a loop may miss
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,3 +160,16 @@ class LoopMetrics:
     def rate(self) -> float:
         """Released iterations per second since the loop started."""
         return self.released / self.elapsed if self.elapsed else 0.0
+
+    def missed_since(self, before: LoopMetrics) -> tuple[int, int] | None:
+        """Give the ticks missed, and all of them, since *before*; None unless that is too many.
+
+        A loop is behind that misses more than one, and more than 5 %.
+
+        >>> LoopMetrics("days", produced=90, overruns=10).missed_since(LoopMetrics("days"))
+        (10, 100)
+        >>> LoopMetrics("days", produced=99, overruns=1).missed_since(LoopMetrics("days"))
+        """
+        missed = self.overruns - before.overruns
+        ticks = missed + self.produced - before.produced
+        return (missed, ticks) if missed > 1 and missed > _BEHIND * ticks else None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib.metadata
 import secrets
 from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import APIRouter, FastAPI
+from starlette.responses import PlainTextResponse, Response
 
 from flownb.arguments import TEXT, checked
 from flownb.errors import ArgumentError
@@ -16,18 +18,15 @@ from flownb.model.tools import tools as global_tools
 from flownb.server import (
     graph_routes,
     loop_routes,
-    metrics_routes,
-    older_routes,
     page_routes,
     problem_details,
-    queue_routes,
-    run_routes,
     stream_routes,
 )
+from flownb.server.problem_details import Problem
 from flownb.server.run_manager import Graphs, RunManager
 from flownb.server.schemas import Health, ProblemOut
 from flownb.server.security import Caps, Guard, cookie_name
-from flownb.server.services import Services, Shared
+from flownb.server.services import Services, Shared, aside
 from flownb.stores import Store, open_store
 
 if TYPE_CHECKING:
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from flownb.engine.orchestrator.orchestrator import Orchestrator
     from flownb.graph import Graph
     from flownb.model.tools import ToolRegistry
+    from flownb.queues.spec import QueueStats
 
 _SHORTEST: Final = 8
 _VERSION: Final = importlib.metadata.version("flownb")
@@ -65,7 +65,7 @@ Every change needs the token that the server printed: `Authorization: Bearer ...
 look from another machine. Errors are `application/problem+json`.
 """
 
-home = APIRouter()
+home = APIRouter(tags=["health"])
 
 
 def create_app(
@@ -123,14 +123,15 @@ def create_app(
     app = FastAPI(
         title="flownb", version=_VERSION, description=_DESCRIPTION, lifespan=lifespan,
         responses=_REFUSALS, telemetry=_QUIET, docs_url=None, redoc_url=None,
+        redirect_slashes=False,
     )  # fmt: skip
     app.state.services, app.state.token = services, token
     app.state.cookie = cookie_name(token)
     problem_details.install(app)
     for routes in (
-        home, graph_routes.router, run_routes.router, loop_routes.router, queue_routes.router,
-        stream_routes.router, older_routes.router,
-        page_routes.router, metrics_routes.router,
+        home, graph_routes.router, graph_routes.of_tools, graph_routes.of_runs,
+        graph_routes.in_other_words,
+        loop_routes.router, loop_routes.of_queues, stream_routes.router, page_routes.router,
     ):  # fmt: skip
         app.include_router(routes)
     app.add_middleware(Guard, token=token, caps=caps, root_path=root_path)
@@ -144,7 +145,7 @@ _QUIET: Final[Any] = {
 }  # fmt: skip
 
 
-@home.get("/health", tags=["health"], summary="Whether the server works")
+@home.get("/health", summary="Whether the server works")
 def read_health(services: Shared) -> Health:
     """Say that the server works, and for whom."""
     return Health(
@@ -154,3 +155,42 @@ def read_health(services: Shared) -> Health:
         open_runs=services.runs.open_runs,
         streams=services.streams,
     )
+
+
+_PATIENCE = 2.0  # seconds for the figures of all queues of a graph
+
+
+@home.get(
+    "/metrics", response_class=PlainTextResponse, summary="Read all counters as Prometheus does"
+)
+async def read_prometheus(services: Shared) -> Response:
+    """Give the counters of loops, nodes and queues as Prometheus text."""
+    try:
+        from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+
+        from flownb.exporters.prometheus import LoopCollector
+    except ImportError:
+        raise Problem(
+            404, 'there is no prometheus_client: pip install "flownb[prometheus]"'
+        ) from None
+    queues = {name: await _stats(services, name) for name in services.running()}
+    registry = CollectorRegistry()
+    registry.register(
+        LoopCollector(lambda: services.running().values(), lambda graph: queues.get(graph, ()))
+    )
+    for name, said, value in (
+        ("flownb_server_open_runs", "One-shot runs that wait or work.", services.runs.open_runs),
+        ("flownb_server_streams", "Clients that listen.", services.streams),
+    ):
+        Gauge(name, said, registry=registry).set(value)
+    return Response(await aside(generate_latest, registry), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _stats(services: Services, graph: str) -> list[QueueStats]:
+    orch = services.orchestrator(graph)
+    found: list[QueueStats] = []
+    with contextlib.suppress(Exception):  # its Redis is away: what is not known is not told
+        async with asyncio.timeout(_PATIENCE):
+            for spec in orch._live.specs:
+                found.append(await orch.queues.stats(spec.name))  # noqa: PERF401 - some are better than none
+    return found

@@ -29,7 +29,7 @@ function follow(view) {
       const names = [...new Set((await reply.json()).loops.map((loop) => loop.graph))];
       list(names);
     } catch (error) {
-      say(shown ? "" : String(error.message));
+      if (!shown) say(String(error.message));
     }
   }
 
@@ -63,8 +63,72 @@ function follow(view) {
     words.hidden = !text;
   }
 
-  look();
-  setInterval(look, 5000);
+  const lookAtRuns = followRuns(document.getElementById("runs"), address);
+  const lookAtAll = () => Promise.all([look(), lookAtRuns()]);
+  lookAtAll();
+  setInterval(() => document.hidden || lookAtAll(), 5000);
+}
+
+/** List the last one-shot runs in an element; give what looks again. */
+function followRuns(el, address) {
+  const put = (tag, text = "", attributes = {}) => {
+    const made = Object.assign(document.createElement(tag), { textContent: text });
+    Object.entries(attributes).forEach(([name, value]) => made.setAttribute(name, value));
+    return made;
+  };
+  const head = put("tr");
+  head.append(...["graph", "status", "began", "took", "run"].map((word) => put("th", word, { scope: "col" })));
+  const [table, body, detail] = [put("table"), put("tbody"), put("pre", "", { tabindex: "0" })];
+  table.append(put("thead"), body);
+  table.tHead.append(head);
+  detail.hidden = true;
+  el.append(put("h2", "Runs"), table, detail);
+  let [chosen, seen] = ["", ""];
+
+  async function show(id) {
+    chosen = id === chosen ? "" : id;
+    detail.hidden = !chosen;
+    await fill();
+    mark();
+  }
+
+  async function fill() {
+    if (!chosen) return;
+    const asked = chosen;
+    const reply = await fetch(address(`runs/${encodeURIComponent(asked)}`));
+    const run = await reply.json();
+    const state = JSON.stringify(run.state, null, 1) ?? "";
+    const lines = [`visited: ${run.visited?.join(", ")}`, `state: ${state.slice(0, 4000)}`];
+    if (asked === chosen) detail.textContent = [run.error ?? run.detail, ...lines].filter(Boolean).join("\n");
+  }
+
+  function mark() {
+    body.querySelectorAll("button").forEach((one) => one.setAttribute("aria-expanded", one.value === chosen));
+  }
+
+  function row(run) {
+    const [line, button] = [put("tr"), put("button", run.run_id, { type: "button", value: run.run_id })];
+    const took = run.status === "pending" ? "" : `${Math.max(0, run.updated - run.created).toFixed(2)} s`;
+    const began = new Date(run.created * 1000).toLocaleTimeString();
+    const last = put("td");
+    button.onclick = () => show(run.run_id);
+    last.append(button);
+    line.append(put("td", run.graph), put("td", run.status, { class: `run-${run.status}` }), put("td", began), put("td", took), last);
+    return line;
+  }
+
+  return async () => {
+    const reply = await fetch(address("runs", { limit: 20 })).catch(() => null);
+    if (!reply?.ok) return;
+    const text = await reply.text();
+    if (text === seen) return;
+    seen = text;
+    const { runs } = JSON.parse(text);
+    el.hidden = !runs.length;
+    body.replaceChildren(...runs.map(row));
+    mark();
+    await fill();
+  };
 }
 
 /** Connect to a graph's view, again and again until `end()`. */

@@ -20,8 +20,9 @@ from starlette.responses import HTMLResponse
 from starlette.websockets import WebSocketDisconnect
 
 from flownb.errors import FlowError
-from flownb.server.encoding import dumps
+from flownb.server.schemas import dumps
 from flownb.server.services import Shared  # noqa: TC001 - FastAPI reads it
+from flownb.server.stream_routes import AGAIN_LATER, NOT_FOUND, carry, refuse
 from flownb.widgets.base import Live
 from flownb.widgets.bundle import linked, sheet
 from flownb.widgets.views import VIEW, chores, parts_of, verbs
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 router = APIRouter(tags=["page"])
 _HERE: Final = Path(__file__).parent
-_AGAIN_LATER, _NOT_FOUND, _TOO_LARGE = 1013, 4404, 100_000
+_TOO_LARGE: Final = 100_000  # characters of a command
 _LOOK_ONLY: Final = "to look at only: the address with the token, which the server printed, steers"
 _PAGE: Final = """\
 <!doctype html>
@@ -48,6 +49,7 @@ _PAGE: Final = """\
 <header><h1>flownb</h1><nav id="graphs" aria-label="graphs" hidden></nav>
 <span id="words" role="status"></span></header>
 <main id="view"></main>
+<section id="runs" aria-label="runs" hidden></section>
 <noscript>This page is drawn by a script; /loops says the same as JSON.</noscript>
 <script type="module" nonce="{nonce}">{script}</script>
 </body>
@@ -84,9 +86,13 @@ def read_page(request: Request) -> HTMLResponse:
     return answer
 
 
-def _path(request: Request) -> str:
-    """Give the path that the browser sees, as far as it is known."""
-    return str(request.scope.get("root_path") or "") + "/"
+def _path(request: Request) -> str | None:
+    """Give the path that the browser sees. None where nobody said it: the browser knows its own.
+
+    "/" would send the token to all that lives beside us on a JupyterHub.
+    """
+    root = str(request.scope.get("root_path") or "")
+    return f"{root}/" if root else None
 
 
 class PageView(Live):
@@ -133,7 +139,7 @@ class PageView(Live):
         """Take a command or a selection of the page."""
         if isinstance(chosen := message.get("selection"), dict):
             self.selection = chosen
-        elif message.get("do") in {*self._verbs, *self._chores} and not may_change:
+        elif str(message.get("do")) in {*self._verbs, *self._chores} and not may_change:
             self._complain(PermissionError(_LOOK_ONLY))
         elif "do" in message:
             self._on_command(self, message, [])
@@ -151,41 +157,26 @@ async def socket_of_view(
     socket: WebSocket, services: Shared, graph: Annotated[str, Query(max_length=200)]
 ) -> None:
     """Carry one page's view: scenes and states down, commands and selections up."""
-    await socket.accept()
     if services.streams >= services.caps.max_streams:
-        await socket.close(_AGAIN_LATER)
+        await refuse(socket, AGAIN_LATER)
         return
     try:
         orch = services.orchestrator(graph)
     except FlowError:
-        await socket.close(_NOT_FOUND)
+        await refuse(socket, NOT_FOUND)
         return
-    services.streams += 1
+    await socket.accept()
+    may_change = socket.scope.get("flownb.who") in {"token", "cookie"}
     view = PageView(orch)
     orch._live.followers.add(view)
-    try:
-        await _carry(socket, services, view)
-    finally:
-        services.streams -= 1
-        view.close()
-
-
-async def _carry(socket: WebSocket, services: Services, view: PageView) -> None:
-    may_change = socket.scope.get("flownb.who") in {"token", "cookie"}
     view.start()
-    tasks = {
-        asyncio.ensure_future(_down(socket, services, view, may_change=may_change)),
-        asyncio.ensure_future(_up(socket, view, may_change=may_change)),
-        asyncio.ensure_future(services.closing.wait()),
-    }
     try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        await carry(
+            socket, services, _down(socket, services, view, may_change=may_change),
+            _up(socket, view, may_change=may_change), services.closing.wait(),
+        )  # fmt: skip
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        with contextlib.suppress(RuntimeError, WebSocketDisconnect, TimeoutError):
-            await asyncio.wait_for(socket.close(), 1.0)
+        view.close()
 
 
 async def _down(socket: WebSocket, services: Services, view: PageView, *, may_change: bool) -> None:
@@ -197,8 +188,8 @@ async def _down(socket: WebSocket, services: Services, view: PageView, *, may_ch
 
 async def _up(socket: WebSocket, view: PageView, *, may_change: bool) -> None:
     with contextlib.suppress(WebSocketDisconnect, RuntimeError):
-        while True:
-            text = await socket.receive_text()
+        while (received := await socket.receive())["type"] != "websocket.disconnect":
+            text = received.get("text") or ""
             try:
                 message = json.loads(text) if len(text) <= _TOO_LARGE else None
             except (ValueError, RecursionError):

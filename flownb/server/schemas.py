@@ -1,20 +1,110 @@
-"""What do requests and answers look like? Pydantic models, which OpenAPI shows."""
+"""What do requests and answers look like? Pydantic models, which OpenAPI shows.
+
+Whatever a run holds is written as JSON for people, and never too much of it (`shown`): unlike in
+a store or a queue nobody builds the value again from it.
+"""
 
 from __future__ import annotations
 
+import json
+import math
+import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+)
 
+from flownb.errors import told
+from flownb.jsonable import Refused, Walk, short_repr
 from flownb.model.document.schema import GraphDoc
 from flownb.records.events import LoopState
 from flownb.records.workflow_run import RunStatus
+
+if TYPE_CHECKING:
+    from flownb.errors import Failure
+    from flownb.queues.spec import QueueStats
+    from flownb.records.metrics import LoopMetrics, Status
+    from flownb.stores.base import RunRecord, Step
+
+_MOST: Final = 100_000  # values
+
+
+def shown(value: Any) -> Any:
+    """Give a value as plain JSON types.
+
+    >>> shown({"day": (1, float("nan")), 2: {3}})
+    {'day': [1, 'nan'], '2': [3]}
+    """
+    try:
+        return _Shown().plain(value)
+    except (Refused, RuntimeError):  # too deep, too many, or changing at this very moment
+        return short_repr(value)
+
+
+def dumps(value: Any) -> str:
+    """Write JSON text: ASCII, on one line."""
+    return json.dumps(shown(value), separators=(",", ":"))
+
+
+class _Shown(Walk):
+    def __init__(self) -> None:
+        self._left = _MOST
+
+    def part(self, value: Any, depth: int) -> Any:
+        self._left -= 1
+        if self._left < 0:
+            raise Refused("too many values")
+        return super().part(value, depth)
+
+    def key(self, key: Any) -> str:
+        return _text(key) if type(key) is str else short_repr(key, 200)
+
+    def scalar(self, value: Any) -> Any:
+        if type(value) is str:
+            return _text(value)
+        if type(value) is float and not math.isfinite(value):
+            return repr(value)
+        if type(value) is int and value.bit_length() > self.int_bits:
+            return short_repr(value, 200)
+        return value
+
+    def other(self, value: Any, depth: int) -> Any:
+        if isinstance(value, Mapping):
+            return self.part(dict(value), depth)
+        if isinstance(value, (tuple, set, frozenset)):
+            return self.row(value, depth)
+        if isinstance(value, (str, float)) and type(value) not in {str, float}:
+            return self.scalar(str(value) if isinstance(value, str) else float(value))
+        return _text(short_repr(value, 2_000))
+
+
+def _text(value: str) -> str:
+    return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
+
 
 Name = Annotated[
     str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f/]+$")
 ]
 RunId = Name
+
+
+def is_name(text: str) -> bool:
+    """Whether a path can say a name: not "." and "..", which a browser takes for a way.
+
+    >>> is_name("wet days"), is_name("a/b"), is_name("..")
+    (True, False, False)
+    """
+    return re.fullmatch(r"(?!\.{1,2}$)[^\x00-\x1f\x7f/]{1,200}", text) is not None
+
+
 Words = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Cursor = Annotated[
     str,
@@ -81,7 +171,17 @@ class DocumentIn(_In):
 GraphIn = DocumentIn | DrawingIn
 
 
-class GraphOut(BaseModel):
+class _Out(BaseModel):
+    @classmethod
+    def of(cls, found: Any, **more: Any) -> Self:
+        """Read the fields that are not given from the attributes of their names."""
+        names = [name for name in cls.model_fields if name not in more and hasattr(found, name)]
+        read = {name: getattr(found, name) for name in names}
+        texts = {name: shown(value) for name, value in read.items() if isinstance(value, str)}
+        return cls(**{**read, **texts, **more})
+
+
+class GraphOut(_Out):
     """A version of a graph; `version` is None for one that was given in Python."""
 
     name: str
@@ -123,7 +223,7 @@ class RunIn(_In):
     )
 
 
-class StepOut(BaseModel):
+class StepOut(_Out):
     """One thing that happened to a node; times are seconds since 1970."""
 
     seq: int
@@ -136,8 +236,13 @@ class StepOut(BaseModel):
     output: Any = None
     error: str | None = None
 
+    @classmethod
+    def of_step(cls, step: Step) -> Self:
+        """Tell what happened to a node of a run."""
+        return cls.of(step, output=shown(step.value))
 
-class LineOut(BaseModel):
+
+class LineOut(_Out):
     """A line that a node printed or logged; `time` in seconds from the run's start."""
 
     time: float
@@ -146,7 +251,7 @@ class LineOut(BaseModel):
     text: str
 
 
-class RunHead(BaseModel):
+class RunHead(_Out):
     """A run, as lists show it; times are seconds since 1970."""
 
     run_id: str
@@ -154,7 +259,7 @@ class RunHead(BaseModel):
     status: RunStatus
     created: float
     updated: float
-    attempt: int
+    attempt: Annotated[int, BeforeValidator(lambda made: max(1, made))]
     error: str | None = None
 
 
@@ -190,7 +295,7 @@ class Visited(BaseModel):
     visited: list[str]
 
 
-class LoopOut(BaseModel):
+class LoopOut(_Out):
     """Where a loop stands; the words are those of `LoopStatus`."""
 
     graph: str
@@ -214,7 +319,7 @@ class LoopList(BaseModel):
     loops: list[LoopOut]
 
 
-class RunningGraph(BaseModel):
+class RunningGraph(_Out):
     """A graph that runs; the words are those of `Status`."""
 
     graph: str
@@ -226,6 +331,12 @@ class RunningGraph(BaseModel):
     errors: int
     done: bool = Field(default=True, description="whether what was asked is done")
 
+    @classmethod
+    def of_status(cls, status: Status, *, done: bool = True) -> Self:
+        """Say where all loops of a graph stand."""
+        loops = [LoopOut.of(loop, graph=status.graph) for loop in status.loops]
+        return cls.of(status, loops=loops, done=done)
+
 
 class MetricsOut(BaseModel):
     """The counters of the loops of a graph, by loop; the words are those of `LoopMetrics`."""
@@ -234,7 +345,7 @@ class MetricsOut(BaseModel):
     loops: dict[str, dict[str, Any]]
 
 
-class FailureOut(BaseModel):
+class FailureOut(_Out):
     """An item that failed, and why; `time` in seconds on the run's clock."""
 
     loop: str
@@ -246,6 +357,14 @@ class FailureOut(BaseModel):
     time: float
     item: Any = None
 
+    @classmethod
+    def of_failure(cls, failure: Failure) -> Self:
+        """Tell of an item that failed."""
+        return cls.of(
+            failure, error=shown(told(failure.error)), item=shown(failure.item),
+            traceback=shown(failure.traceback[-8_000:]),
+        )  # fmt: skip
+
 
 class Failures(BaseModel):
     """The last items that failed, oldest first."""
@@ -253,7 +372,7 @@ class Failures(BaseModel):
     failures: list[FailureOut]
 
 
-class GroupOut(BaseModel):
+class GroupOut(_Out):
     """What one group of readers still has to do."""
 
     group: str
@@ -261,7 +380,7 @@ class GroupOut(BaseModel):
     pending: int
 
 
-class QueueOut(BaseModel):
+class QueueOut(_Out):
     """The figures of a queue; the words are those of `QueueStats`."""
 
     graph: str
@@ -272,6 +391,11 @@ class QueueOut(BaseModel):
     backlog: int
     pushed: int
     groups: list[GroupOut]
+
+    @classmethod
+    def of_stats(cls, graph: str, stats: QueueStats) -> Self:
+        """Give the figures of a queue."""
+        return cls.of(stats, graph=graph, groups=[GroupOut.of(group) for group in stats.groups])
 
 
 class QueueList(BaseModel):
@@ -295,7 +419,7 @@ class MessageOut(BaseModel):
     id: str
 
 
-class PeekedMessage(BaseModel):
+class PeekedMessage(_Out):
     """A message that is in a queue."""
 
     id: str
@@ -337,7 +461,7 @@ class Replayed(BaseModel):
     replayed: int
 
 
-class ToolOut(BaseModel):
+class ToolOut(_Out):
     """A registered function."""
 
     name: str
@@ -404,3 +528,19 @@ class GraphCreated(BaseModel):
     graph_id: str
     version: int
     message: str
+
+
+def metrics_of(graph: str, metrics: Mapping[str, LoopMetrics]) -> dict[str, Any]:
+    """Give the counters of each loop, and of its nodes: what `MetricsOut` holds."""
+    return {"graph": graph, "loops": {name: _counters(one) for name, one in metrics.items()}}
+
+
+def _counters(found: LoopMetrics) -> dict[str, Any]:
+    of_loop = {f.name: getattr(found, f.name) for f in fields(found) if f.name != "nodes"}
+    nodes = {name: {**asdict(node), "mean": node.mean} for name, node in found.nodes.items()}
+    return {**of_loop, "rate": found.rate, "nodes": nodes}
+
+
+def visited_of(run: RunRecord) -> list[str]:
+    """Name the nodes that ran, once for each visit; a call that a crash cut off counts once."""
+    return [node for node, _ in dict.fromkeys((step.node, step.visit) for step in run.steps)]

@@ -194,6 +194,8 @@ class _Exchange:
         except _TooLarge:
             said = f"at most {self._caps.max_body:,} bytes are taken"
             await self._refuse(413, said)
+        except Stalled:
+            pass  # the server closes what ends in the middle
         except TimeoutError:
             if self._began or not self._timer.expired():
                 raise
@@ -220,7 +222,14 @@ class _Exchange:
             self._began = True
             self._timer.reschedule(None)
             message = {**message, "headers": [*message.get("headers", ()), *_EVERY_ANSWER]}
-        await self._send(message)
+        try:
+            await asyncio.wait_for(self._send(message), self._caps.stall)
+        except TimeoutError:
+            raise Stalled from None
+
+
+class Stalled(OSError):
+    """Nobody takes the answer any more; an OSError, as where a client is gone."""
 
 
 class _TooLarge(Exception):

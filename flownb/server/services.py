@@ -12,9 +12,8 @@ from starlette.requests import HTTPConnection  # noqa: TC002 - FastAPI reads it
 
 from flownb.engine.orchestrator.generations import running
 from flownb.errors import UnknownName, did_you_mean
-from flownb.server import serializers
-from flownb.server.event_log import Feed
-from flownb.server.readers import LoopReader, RunReader
+from flownb.server.feed import Feed, LoopReader, RunReader
+from flownb.server.schemas import StepOut
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -125,7 +124,7 @@ def _kept_steps(store: Store, run_id: str) -> Sequence[tuple[str, Any]]:
     """Give what a store knows of a run that is over, as news."""
     record = store.runs.load(run_id)
     at = {"run_id": run_id, "graph": record.graph}
-    steps = [("step", {**at, **serializers.step(step)}) for step in record.steps]
+    steps = [("step", {**at, **StepOut.of_step(step).model_dump()}) for step in record.steps]
     end = {"status": record.status, "error": record.error, "state": record.state}
     return [*steps, ("status", {**at, **end})]
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from flownb.errors import RunError
 from flownb.server.app import create_app
@@ -46,6 +47,31 @@ class _Uvicorn(uvicorn.Server):
         await super().shutdown(sockets)
 
 
+class _Http(H11Protocol):
+    """Lets those go who do not end in time what they begin to ask, or do not take the answer.
+
+    What is asked has a timeout of its own, see `Guard`.
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._look_again()
+
+    def _look_again(self) -> None:
+        caps = self.config.app.state.services.caps  # type: ignore[union-attr]
+        now = self.cycle, self.transport.get_write_buffer_size()
+        self.loop.call_later(caps.timeout, self._look, now)
+
+    def _look(self, before: Any) -> None:
+        if self.transport.get_protocol() is not self:
+            return  # it is a WebSocket
+        now = cycle, left = self.cycle, self.transport.get_write_buffer_size()
+        if now == before and (cycle is None or cycle.response_complete):
+            self.transport.abort()
+        elif left or not self.transport.is_closing():
+            self._look_again()
+
+
 class Server:
     """An app on a port. `url` has the token: who has it may change what runs.
 
@@ -59,7 +85,7 @@ class Server:
         config = uvicorn.Config(
             app, log_config=None, access_log=False, backlog=_BACKLOG, lifespan="on",
             timeout_graceful_shutdown=_GRACE, proxy_headers=False, server_header=False,
-            ws_max_size=1_000_000,
+            ws_max_size=1_000_000, http=_Http,
         )  # fmt: skip
         self._uvicorn = _Uvicorn(config)
         self._failed: BaseException | None = None

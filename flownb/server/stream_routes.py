@@ -21,23 +21,23 @@ from starlette.responses import Response, StreamingResponse
 from starlette.websockets import WebSocketDisconnect
 
 from flownb.errors import FlowError
+from flownb.server.graph_routes import Run  # noqa: TC001 - FastAPI reads it
 from flownb.server.problem_details import Problem
-from flownb.server.run_routes import Run  # noqa: TC001 - FastAPI reads it
 from flownb.server.schemas import RunId  # noqa: TC001 - FastAPI reads it
 from flownb.server.services import Shared, aside
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+    from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterable
 
     from starlette.types import Receive, Scope, Send
 
-    from flownb.server.event_log import Feed, Record
+    from flownb.server.feed import Feed, Record
     from flownb.server.security import Caps
     from flownb.server.services import Services
 
 router = APIRouter(tags=["streams"])
 BEAT: Final = 15.0  # seconds between two signs of life where nothing happens
-_AGAIN_LATER, _NOT_FOUND, _TOO_SLOW = 1013, 4404, 4408  # WebSocket close codes
+AGAIN_LATER, NOT_FOUND, _TOO_SLOW = 1013, 4404, 4408  # WebSocket close codes
 
 Graph = Annotated[str, Query(max_length=200, description="one graph; without it all that run")]
 Detail = Annotated[bool, Query(description="every item and every call, too")]
@@ -61,7 +61,10 @@ async def follow_loops(
     last_event_id: LastId = None,
     limit: Annotated[int | None, Query(ge=0, description="end after so many events")] = None,
 ) -> Response:
-    """Follow states, log lines, failures and metrics (once a second) of loops, as they come."""
+    """Follow states, log lines, failures and metrics (once a second) of loops, as they come.
+
+    "behind" tells that a loop begins to miss its ticks.
+    """
     if graph:
         services.orchestrator(graph)
     feed = services.loop_feed(graph, detail=detail)
@@ -125,13 +128,9 @@ class _EventStream(StreamingResponse):
         self.headers["X-Accel-Buffering"] = "no"  # else nginx keeps it back
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def patient(message: Any) -> None:
-            await asyncio.wait_for(send(message), self._services.caps.stall)
-
         self._services.streams += 1
         try:
-            with contextlib.suppress(TimeoutError):  # nobody takes it any more
-                await super().__call__(scope, receive, patient)
+            await super().__call__(scope, receive, send)
         finally:
             self._services.streams -= 1
 
@@ -195,7 +194,7 @@ async def socket_of_loops(
         if graph:
             services.orchestrator(graph)
     except FlowError:
-        await _refuse(socket, _NOT_FOUND)
+        await refuse(socket, NOT_FOUND)
         return
     feed = services.loop_feed(graph, detail=detail)
     await _serve(socket, services, feed, kinds, last_event_id)
@@ -213,13 +212,14 @@ async def socket_of_run(
     try:
         await aside(services.store.runs.load, run_id)
     except FlowError:
-        await _refuse(socket, _NOT_FOUND)
+        await refuse(socket, NOT_FOUND)
         return
     feed = services.run_feed(run_id)
     await _serve(socket, services, feed, kinds, last_event_id or _BEGINNING)
 
 
-async def _refuse(socket: WebSocket, code: int) -> None:
+async def refuse(socket: WebSocket, code: int) -> None:
+    """Say why a socket is closed: a browser hears a code only of one that was open."""
     await socket.accept()
     await socket.close(code)
 
@@ -228,20 +228,28 @@ async def _serve(
     socket: WebSocket, services: Services, feed: Feed, kinds: str, last_id: str | None
 ) -> None:
     if services.streams >= services.caps.max_streams:
-        await _refuse(socket, _AGAIN_LATER)
+        await refuse(socket, AGAIN_LATER)
         return
     wanted = frozenset(filter(None, kinds.split(",")))
     await socket.accept()
+    await carry(
+        socket, services, _send(socket, feed, wanted, last_id, services.caps), _until_gone(socket)
+    )
+
+
+async def carry(
+    socket: WebSocket, services: Services, sending: Coroutine[Any, Any, Any], *more: Any
+) -> None:
+    """Do what a socket is there for until a part of it ends; then close it."""
     services.streams += 1
-    sending = asyncio.ensure_future(_send(socket, feed, wanted, last_id, services.caps))
-    listening = asyncio.ensure_future(_until_gone(socket))
+    tasks = [asyncio.ensure_future(work) for work in (sending, *more)]
     try:
-        await asyncio.wait({sending, listening}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
         services.streams -= 1
-        for task in (sending, listening):
+        for task in tasks:
             task.cancel()
-        ended = await asyncio.gather(sending, listening, return_exceptions=True)
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
         code = _TOO_SLOW if isinstance(ended[0], TimeoutError) else 1000
         with contextlib.suppress(RuntimeError, WebSocketDisconnect, TimeoutError):
             await asyncio.wait_for(socket.close(code), 1.0)
@@ -272,5 +280,5 @@ def _messages(feed: Feed, missed: int | None, records: Iterable[Record]) -> list
 async def _until_gone(socket: WebSocket) -> None:
     """Wait until the client leaves; what it says meanwhile means nothing."""
     with contextlib.suppress(WebSocketDisconnect, RuntimeError):
-        while True:
-            await socket.receive_text()
+        while (await socket.receive())["type"] != "websocket.disconnect":
+            pass

@@ -1,9 +1,9 @@
 // How is a graph drawn by hand? Boxes and edges to move, link and set; every gesture is an edit
 // of the graph in Python, and what is drawn is what comes back from there.
 import { attr, h, inAll, rate, text } from "./base.js";
-import { canvasForm } from "./canvas_panel.js";
+import { canvasForm, nameInPlace } from "./canvas_panel.js";
 import { gestures } from "./canvas_gestures.js";
-import { around, framed } from "./canvas_shapes.js";
+import { around } from "./canvas_shapes.js";
 import { layer } from "./canvas_layer.js";
 import { ENDED, GLYPHS, button } from "./controls.js";
 import { crossed, dots } from "./edge_flow.js";
@@ -14,6 +14,7 @@ import { png, save, svgText } from "./picture_file.js";
 import { near, stage } from "./viewport.js";
 
 const MANY = 80; // boxes: above this nothing glows by itself
+const NAMES = 0.3; // the scale below which boxes have neither names nor ports
 const STEP = 10; // pixels that an arrow key moves
 const HELD = new Set(["paused", "pausing"]);
 
@@ -25,10 +26,11 @@ export function canvas(el, store) {
   const flow = dots(place.frame, place.at);
   const map = minimap(place);
   const kinds = palette(drop, aim);
+  const naming = nameInPlace(() => focusCanvas());
   const quick = quickAdd((what) => added(what), () => focusCanvas());
   const side = canvasForm({
     set: (about, option, value) => send("set", { ...about, option, value }),
-    rename: (node, name) => send("rename", { node, name }),
+    rename: (node, to) => begin("rename", { node, name: to }),
     flip: (node) => send("flip", { nodes: [node] }),
     chooseLoop: (loop) => choose([], null, false, loop),
     close: () => choose([], null),
@@ -37,6 +39,7 @@ export function canvas(el, store) {
   let chosen = new Set();
   let chosenEdge = null;
   let chosenLoop = null;
+  let chosenFrame = null; // whose name F2 would change
   let places = new Map(); // where the hand has put nodes, until Python says so too
   let pulling = null; // {from, allowed: Set | null}
   let linking = null; // the node from which the keyboard draws an edge
@@ -80,7 +83,7 @@ export function canvas(el, store) {
   const refused = h("p", { class: "flownb-refused", role: "alert", hidden: "" });
   const hint = h("p", { class: "flownb-empty", hidden: "" }, "drag a producer here, or double-click to add by name");
   const left = h("div", { class: "flownb-canvas-left" }, kinds.el, map.el);
-  place.frame.append(hint, quick.el, refused);
+  place.frame.append(hint, quick.el, naming.el, refused);
   const middle = h("div", { class: "flownb-canvas-middle", tabindex: "-1" }, place.frame);
   el.append(wide, tools, h("div", { class: "flownb-canvas-split" }, left, middle, side.el), copied, problems, waits);
 
@@ -103,7 +106,8 @@ export function canvas(el, store) {
     const heard = scene.heard[view] ?? 0;
     for (const [id, at] of places) if (at.seq <= heard || !scene.nodes.some((node) => node.id === id)) places.delete(id);
     if (hand.busy()) return late.add(""); // the hand first, then what comes from elsewhere
-    if (!place.frame.clientWidth) return undefined; // once there is room it is drawn, at the right size
+    if (!place.room().width) return undefined; // once there is room it is drawn, at the right size
+    const hasFocus = el.contains(focused()) && !focused().closest("input,select,textarea,button");
     drawn.draw(scene, places);
     place.svg.classList.toggle("flownb-many", scene.nodes.length > MANY);
     for (const id of [...chosen]) if (!drawn.boxes.has(id)) chosen.delete(id);
@@ -117,10 +121,13 @@ export function canvas(el, store) {
     place.show(bounds());
     mark();
     for (const id of drawn.boxes.keys()) late.add(id);
+    catchUp();
     stood(store.state);
     made();
+    if (hasFocus) focusCanvas(); // what had it may be gone
     return undefined;
   }
+  const focused = () => /** @type {any} */ (el.getRootNode()).activeElement ?? document.body;
 
   function name(el_, done, verb) {
     el_.disabled = !done;
@@ -142,7 +149,9 @@ export function canvas(el, store) {
     place.fit();
   }
   function seen() {
+    place.svg.classList.toggle("flownb-tiny", place.isFar(NAMES));
     map?.look();
+    naming.follow();
     soon();
   }
 
@@ -185,7 +194,7 @@ export function canvas(el, store) {
 
   function choose(ids, edge, more = false, loop = null, far = false) {
     chosen = new Set(more ? [...chosen, ...ids] : ids);
-    [chosenEdge, chosenLoop] = [edge, loop];
+    [chosenEdge, chosenLoop, chosenFrame] = [edge, loop, null];
     mark();
     const [node] = chosen;
     if (far && node && drawn.boxes.has(node)) place.reveal(drawn.boxes.get(node));
@@ -231,16 +240,21 @@ export function canvas(el, store) {
   function soon() {
     if (!frame && late.size) frame = requestAnimationFrame(write);
   }
-  /** Write with the next frame: what nobody sees is written when somebody does. */
   function write() {
     frame = 0;
     if (late.delete("")) draw();
+    else catchUp();
+  }
+  /** Write on boxes what is new; what nobody sees is written when somebody does. */
+  function catchUp() {
     const window = place.seen();
     const unseen = [];
     for (const id of late) {
       const box = drawn.boxes.get(id);
       if (!box) continue;
-      if (!near(box, window) || place.isFar()) {
+      const isSeen = near(box, window) && !place.isFar(NAMES);
+      if (isSeen) drawn.fill(id);
+      if (!isSeen || place.isFar()) {
         unseen.push(id);
         continue;
       }
@@ -358,7 +372,9 @@ export function canvas(el, store) {
       const one = drawn.rims.get(id);
       if (one.loop) choose([], null, false, one.loop);
       else choose(one.ids, null);
+      chosenFrame = one.frame ?? null;
     },
+    rename,
     fold: (id) => {
       const found = store.scene.frames.find((one) => one.id === id);
       if (found) send("set_group", { group: id, folded: !found.folded });
@@ -389,12 +405,14 @@ export function canvas(el, store) {
     over: (id) => {
       for (const [one, { group }] of drawn.shown) group.classList.toggle("flownb-aimed", one === id);
     },
-    connect: (source, target) => send("connect", { source, target }),
-    reconnect: (edge, grip, to) => {
-      const next = grip === "target" ? [edge.source, to] : [to, edge.target];
-      if (next[0] !== edge.source || next[1] !== edge.target) send("reconnect", { edge: ends(edge), source: next[0], target: next[1] });
+    connect: (source, target, when) => send("connect", { source, target, when }),
+    reconnect: (edge, grip, to, at) => {
+      const [source, target] = grip === "target" ? [edge.source, to] : [to, edge.target];
+      const when = grip === "source" ? drawn.verdictAt(to, at) : undefined;
+      const isOther = source !== edge.source || target !== edge.target || (when !== undefined && when !== edge.sourceHandle);
+      if (isOther) send("reconnect", { edge: ends(edge), source, target, when });
     },
-    nowhere: (from, at, event) => menu(event.clientX, event.clientY, { position: at, after: from }),
+    nowhere: (from, at, event, when) => menu(event.clientX, event.clientY, { position: at, after: from, when }),
     empty: (at, event) => menu(event.clientX, event.clientY, { position: at }),
     open: (id, edge) => {
       choose(id === null ? [] : [id], edge ?? null);
@@ -421,9 +439,9 @@ export function canvas(el, store) {
 
   /** Add from the menu: where it was opened, behind what was pulled. */
   function added({ kind, tool }) {
-    const { position, after } = adding ?? {};
+    const { position, after, when } = adding ?? {};
     adding = null;
-    begin("add", { kind, ...(tool ? { tool } : {}), ...(position ? { position: [position[0], position[1] - 29] } : {}), ...(after ? { after } : {}) });
+    begin("add", { kind, tool, after, when, position: position && [position[0], position[1] - 29] });
   }
   /** Add from the palette: at a place, or behind what is chosen. */
   function drop(what, event) {
@@ -459,22 +477,65 @@ export function canvas(el, store) {
     if (whole) send("ungroup", { group: whole.id });
     else if (chosen.size) send("group", { nodes: [...chosen] });
   }
+  /** Let the name be written where it stands: of a node, or of the frame that is chosen. */
+  function rename(id) {
+    const group = store.scene.frames.find((one) => one.id === chosenFrame);
+    const [node] = id === undefined && chosen.size === 1 ? chosen : [id];
+    if (group) naming.open(() => onScreen(drawn.rims.get(group.id)?.box), group.label, (label) => send("set_group", { group: group.id, label }));
+    else if (node !== undefined) {
+      place.reveal(drawn.boxes.get(node));
+      naming.open(() => onScreen(drawn.boxes.get(node)), node, (name_) => begin("rename", { node, name: name_ }));
+    }
+  }
+  function onScreen(box) {
+    const { k, x, y } = place.at();
+    return box && { x: box.x * k + x, y: box.y * k + y + 2, width: box.width * k };
+  }
+  let clip = ""; // what was copied here, as React Flow's JSON: for another kernel or tool
   function copy() {
-    if (chosen.size) send("copy", { nodes: [...chosen] });
-    return chosen.size > 0;
+    if (!chosen.size) return false;
+    const mark = Math.random().toString(36).slice(2);
+    const nodes = store.scene.nodes.filter((one) => chosen.has(one.id));
+    const edges = store.scene.edges.filter((one) => !one.implied && chosen.has(one.source) && chosen.has(one.target));
+    clip = JSON.stringify({ clip: mark, nodes, edges });
+    send("copy", { nodes: [...chosen], clip: mark });
+    return true;
+  }
+  function clipped(event) {
+    if (!clip || inField(event)) return;
+    event.clipboardData.setData("text/plain", clip);
+    claim(event);
+  }
+  let waiting = 0;
+  /** Paste what the page's clipboard holds; a browser that does not give it lets it come from Python. */
+  function pasteSoon() {
+    waiting = setTimeout(paste, 100);
+  }
+  function pasteGiven(event) {
+    if (inField(event)) return;
+    clearTimeout(waiting);
+    claim(event);
+    const given = event.clipboardData.getData("text/plain").trim();
+    if (!/^[{[]/.test(given)) return paste();
+    paste({ text: given, clip: given.match(/^\{"clip":"(\w+)"/)?.[1] });
+  }
+  function claim(event) {
+    event.preventDefault();
+    event.stopPropagation();
   }
   let pasted = 0;
-  function paste() {
+  function paste(about = {}) {
     const { left: x, top: y, right, bottom } = place.seen();
     pasted = (pasted + 1) % 8;
     const at = pointer ?? [(x + right) / 2 - 80 + 24 * pasted, (y + bottom) / 2 - 30 + 24 * pasted];
-    begin("paste", { position: at.map(Math.round) });
+    begin("paste", { ...about, position: at.map(Math.round) });
   }
   let pointer = null;
   place.svg.addEventListener("pointermove", (event) => { pointer = hand.point(event); });
   place.svg.addEventListener("pointerleave", () => { pointer = null; });
 
   function kept(how) {
+    for (const id of drawn.boxes.keys()) drawn.fill(id);
     const background = getComputedStyle(place.svg).getPropertyValue("--fnb-bg").trim() || "#fff";
     const source = svgText(place.world, bounds(), background, ".flownb-port,.flownb-port-room,.flownb-halo,.flownb-edge-room,.flownb-frame-bar,.flownb-layer-draft,[display=none]");
     const file = store.scene.name.replace(/[^\w-]+/g, "_") || "graph";
@@ -518,25 +579,25 @@ export function canvas(el, store) {
   }
   const PLAIN = {
     Delete: remove, Backspace: remove, Escape: escape, "+": () => place.zoom(1.3), "=": () => place.zoom(1.3), "-": () => place.zoom(1 / 1.3), 0: fit, f: fit,
-    t: () => chosen.size && send("flip", { nodes: [...chosen] }), g: grouped, l: link, a: addHere, "/": () => search.focus(), F2: () => side.focusName(),
+    t: () => chosen.size && send("flip", { nodes: [...chosen] }), g: grouped, l: link, a: addHere, "/": () => search.focus(), F2: () => rename(),
     Enter: enter, " ": () => side.focus(),
   };
   const WITH_CTRL = {
-    z: (event) => send(event.shiftKey ? "redo" : "undo"), y: () => send("redo"), c: copy, v: () => paste(), x: () => copy() && remove(),
+    z: (event) => send(event.shiftKey ? "redo" : "undo"), y: () => send("redo"), c: () => copy() && false, v: () => { pasteSoon(); return false; }, x: () => copy() && (remove(), false),
     a: () => choose([...drawn.boxes.keys()], null), d: () => copy() && paste(), f: () => search.focus(),
   };
 
+  const inField = (event) => event.target.closest("input,select,textarea,.flownb-quick");
   function typed(event) {
     const ctrl = event.ctrlKey || event.metaKey;
-    const inField = event.target.closest("input,select,textarea,.flownb-quick");
     const passes = event.key === "Tab" || (event.key === "Enter" && (event.shiftKey || ctrl)) || (ctrl && event.key.toLowerCase() === "s");
     if (passes) return;
     if (!ctrl && !event.altKey) event.stopPropagation(); // else JupyterLab takes it for one of its own
-    if (inField || (event.target.closest("button") && [" ", "Enter"].includes(event.key))) return;
+    if (inField(event) || (event.target.closest("button") && [" ", "Enter"].includes(event.key))) return;
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     if (event.key.startsWith("Arrow")) arrow(event);
     else if (ctrl && WITH_CTRL[key]) {
-      if (WITH_CTRL[key](event) === false) return;
+      if (WITH_CTRL[key](event) === false) return event.stopPropagation(); // the page's clipboard comes with it
     } else if (!ctrl && !event.altKey && PLAIN[key]) PLAIN[key](event);
     else return;
     event.preventDefault();
@@ -596,8 +657,11 @@ export function canvas(el, store) {
   }
 
   el.addEventListener("keydown", typed);
+  el.addEventListener("copy", clipped);
+  el.addEventListener("cut", clipped);
+  el.addEventListener("paste", pasteGiven);
   const room = new ResizeObserver(() => {
-    if (drawn.boxes.size || !place.frame.clientWidth) return;
+    if (drawn.boxes.size || !place.room().width) return;
     room.disconnect();
     draw();
   });
@@ -607,6 +671,7 @@ export function canvas(el, store) {
   store.onState(stood);
   return () => {
     cancelAnimationFrame(frame);
+    clearTimeout(waiting);
     flow.end();
     map.end();
     room.disconnect();

@@ -12,10 +12,15 @@ from functools import partial
 from json import dumps
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from flownb.arguments import known
 from flownb.engine.orchestrator.generations import running
 from flownb.errors import FlowError, GraphError, told
 from flownb.explain.explanation import explain
 from flownb.model.document.builder_code import python_code
+from flownb.model.edges import AnyOf, Edge
+from flownb.model.nodes import KINDS
+from flownb.model.policies import OTHERWISE
+from flownb.model.workflow import Workflow
 from flownb.notebook.graph.captions import Captions, edge_label
 from flownb.notebook.graph.live_state import draw_running
 from flownb.notebook.graph.scene import box_size, draw, line_words, scene
@@ -24,6 +29,7 @@ from flownb.notebook.picture.text import brief, clean, shorten
 from flownb.notebook.repr import page
 from flownb.reactflow.exporter import to_react_flow
 from flownb.reactflow.hand_places import read_labels
+from flownb.reactflow.importer import read_drawing
 from flownb.reactflow.own_tools import own_tools
 from flownb.validate.check import validate
 from flownb.widgets.canvas_document import CanvasDocument, Piece, document_of
@@ -40,12 +46,11 @@ from flownb.widgets.option_form import (
 from flownb.widgets.part import Command, Part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping
+    from collections.abc import Callable, Hashable, Iterable, Mapping
 
     from flownb.engine.orchestrator.orchestrator import Orchestrator
     from flownb.explain.explanation import Explanation
     from flownb.model.nodes import Kind
-    from flownb.model.workflow import Workflow
     from flownb.notebook.picture.shapes import Picture, Point
 
 MIME: Final = "application/vnd.flownb.flow+json"
@@ -56,7 +61,7 @@ _PROBLEMS: Final = 60
 _EXPLAIN_EVERY: Final = 0.5  # seconds: it costs more than all the rest
 _LARGE: Final = 1_500  # nodes: a larger graph is not explained while one draws
 _PAGES: Final = 20  # whose last number is remembered
-_clipboard: list[Piece] = []  # the last piece that was copied in this kernel
+_clipboard: dict[str, Piece] = {}  # the last piece that was copied in this kernel, by its mark
 
 
 class Canvas(Part):
@@ -73,6 +78,7 @@ class Canvas(Part):
         self._reading: tuple[Orchestrator, DagState] | None = None
         self._why: tuple[Hashable, Explanation | None] = (None, None)
         self._why_at = 0.0
+        self._edge_ids: dict[tuple[str, str], str] = {}  # those of the last scene
         self._by_name: dict[str, str] = {}  # the function that was chosen here, by node
 
     @property
@@ -103,12 +109,14 @@ class Canvas(Part):
     def scene(self) -> dict[str, Any]:
         """Give the graph as React Flow's nodes and edges, and what is to be said of them."""
         facts, drawing, labels = Captions(self._graph), self._drawing, read_labels(self._graph)
-        names = facts.names
+        names, ports = facts.names, self._ports()
         problems = validate(self._graph)
         return {
             "name": brief(self._graph.name),
             "heard": dict(self._heard),
-            "nodes": [self._node(facts, name, labels.get(name, "")) for name in names],
+            "nodes": [
+                self._node(facts, name, labels.get(name, ""), ports.get(name, [])) for name in names
+            ],
             "edges": self._edges(facts),
             "loops": [
                 {
@@ -128,7 +136,6 @@ class Canvas(Part):
                     "level": p.level,
                     "text": clean(p.text, 600),
                     "nodes": list(p.nodes),
-                    "edges": [f"{a} -> {b}" for a, b in p.edges],
                 }
                 for p in problems[:_PROBLEMS]
             ],
@@ -137,11 +144,23 @@ class Canvas(Part):
             "redo": drawing.undone,
         }
 
-    def _node(self, facts: Captions, name: str, label: str) -> dict[str, Any]:
+    def _ports(self) -> dict[str, list[dict[str, str]]]:
+        """Give the verdicts of each if, those without an edge too: each is a port to draw from."""
+        whens: dict[str, list[Any]] = {
+            n.name: [] for n in self._graph.nodes.values() if n.kind == "if" and n.router is None
+        }
+        for edge in self._graph.edges.values():
+            if edge.source in whens and edge.when is not None:
+                each = edge.when if isinstance(edge.when, AnyOf) else (edge.when,)
+                whens[edge.source] += [w for w in each if w not in whens[edge.source]]
+        return {name: [_port(when) for when in _verdicts(used)] for name, used in whens.items()}
+
+    def _node(
+        self, facts: Captions, name: str, label: str, ports: list[dict[str, str]]
+    ) -> dict[str, Any]:
         kind, (wide, high) = facts.kind(name), box_size(facts, name, live=True, label=label)
         x, y = self._drawing.places[name]
-        node = self._graph.nodes.get(name)
-        held = facts.holding[facts.index[name]]
+        held, badge = facts.holding[facts.index[name]], facts.badge(name)
         return {
             "id": name,
             "type": kind.replace("_", "-"),
@@ -151,35 +170,33 @@ class Canvas(Part):
             "data": {
                 "label": shorten(label or name, _ROOM, 13),
                 "word": facts.word(name),
-                "badge": facts.badge(name),
+                **({"badge": badge} if badge else {}),
                 **({"held": True} if held else {}),
-                **({"ifs": True} if kind == "if" or (node and node.router) else {}),
+                **({"ports": ports} if ports else {}),
             },
         }
 
     def _edges(self, facts: Captions) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
+        self._edge_ids = _edge_ids([*self._graph.edges, *self._graph.queue_links()])
         for i, edge in enumerate(facts.edges):
             label, style = edge_label(edge), facts.style[i]
             found.append(
                 {
-                    "id": str(edge),
+                    "id": self._edge_ids[edge.source, edge.target],
                     "source": edge.source,
                     "target": edge.target,
                     "style": style,
                     **({"label": shorten(label, 120, 11)} if label else {}),
-                    **({"sourceHandle": str(edge.when).lower()} if edge.when is not None else {}),
+                    **({"sourceHandle": _handle(edge.when)} if _is_one(edge.when) else {}),
                 }
             )
-        drawn = {e["id"] for e in found}
-        pairs = [
-            *self._graph.queue_links(),
-            *(k for k in self._graph.edges if f"{k[0]} -> {k[1]}" not in drawn),
-        ]
+        drawn = {(e["source"], e["target"]) for e in found}
+        pairs = [*self._graph.queue_links(), *(k for k in self._graph.edges if k not in drawn)]
         for a, b in dict.fromkeys(pairs):
             real = (a, b) in self._graph.edges
             found.append(
-                {"id": f"{a} -> {b}", "source": a, "target": b, "style": "queued"}
+                {"id": self._edge_ids[a, b], "source": a, "target": b, "style": "queued"}
                 | ({} if real else {"implied": True})
             )
         return found
@@ -194,7 +211,7 @@ class Canvas(Part):
         found: dict[str, Any] = {"tools": tools, "words": self._sentences(), **self._said}
         orch = self._orch()
         if orch is not None:
-            found |= as_state(self._read(orch).now(), {n: n for n in self._graph.nodes})
+            found |= as_state(self._reader(orch).now(), {n: n for n in self._graph.nodes})
             status = orch.status()
             found["run"] = {
                 "over": orch.is_over(),
@@ -209,7 +226,7 @@ class Canvas(Part):
         now = running().get(self._graph.name) or self._starts._last_start
         return now if now is not None and now.workflow is self._graph else None
 
-    def _read(self, orch: Orchestrator) -> DagState:
+    def _reader(self, orch: Orchestrator) -> DagState:
         if self._reading is None or self._reading[0] is not orch:
             self._reading = orch, DagState(orch)
         return self._reading[1]
@@ -240,7 +257,8 @@ class Canvas(Part):
 
     def select(self, value: Any) -> None:
         """Take what is chosen: one node, edge or loop, for the panel; several have none."""
-        self._chosen = value if isinstance(value, dict) else {}
+        given = value.items() if isinstance(value, dict) else ()
+        self._chosen = {k: v for k, v in given if isinstance(v, str) or (k == "edge" and _ends(v))}
 
     def _detail(self, orch: Orchestrator | None) -> dict[str, Any] | None:
         """Give the form of what is chosen, and what is to be said of it."""
@@ -254,7 +272,8 @@ class Canvas(Part):
             a, b = ends
             style = dict(zip(graph.flow_edges(), Captions(graph).style, strict=True))
             words = [line_words(style.get(graph.edges[ends], "queued"))]
-            return {"edge": f"{a} -> {b}", "form": edge_form(graph, ends), "words": words}
+            named = self._edge_ids.get((a, b), f"{a} -> {b}")
+            return {"edge": named, "form": edge_form(graph, ends), "words": words}
         if node not in graph.nodes:
             return (
                 {
@@ -270,14 +289,14 @@ class Canvas(Part):
         words = (
             [clean(why.why(held.name), 600)] if why is not None and _knows(why, held.name) else []
         )
-        known = orch is not None and any(held.name in m.nodes for m in orch.metrics().values())
+        runs = orch is not None and any(held.name in m.nodes for m in orch.metrics().values())
         return {
             "node": held.name,
             "kind": held.kind.replace("_", "-"),
             "blocking": held.is_blocking if held.queue or held.kind in _FLIPS else None,
             "form": node_form(graph, held),
             "words": words,
-            "live": detail(orch, held.name) if orch is not None and known else None,
+            "live": detail(orch, held.name) if orch is not None and runs else None,
         }
 
     # -- what is asked ---------------------------------------------------------
@@ -296,7 +315,7 @@ class Canvas(Part):
         self._said.pop("refused", None)
         try:
             act(command)
-        except (FlowError, ValueError, KeyError, TypeError) as error:
+        except (FlowError, ValueError, LookupError, TypeError, AttributeError) as error:
             text = str(error) if isinstance(error, FlowError) else told(error)
             about = {k: command.get(k) for k in ("node", "edge", "loop", "option")}
             self._said["refused"] = {"text": clean(text, 600), "seq": number, **about}
@@ -306,7 +325,7 @@ class Canvas(Part):
         return {
             "add": self._add,
             "connect": lambda c: drawing.connect(c["source"], c["target"], verdict(c.get("when"))),
-            "reconnect": lambda c: drawing.reconnect(_given(c["edge"]), c["source"], c["target"]),
+            "reconnect": self._reconnect,
             "delete": lambda c: drawing.delete(c.get("nodes", []), map(_given, c.get("edges", []))),
             "move": self._move,
             "tidy": lambda c: drawing.tidy(c.get("nodes", [])),
@@ -338,6 +357,7 @@ class Canvas(Part):
             name = name or self._drawing.free(str(tool))
             fn = instance(found[str(tool)], name)
             kind = getattr(fn, "kind", kind)
+        known("kind of node", kind, KINDS)
         ends = _ends(command.get("between"))
         made = self._drawing.add(
             kind, fn, name=name, at=_point(command["position"]) if "position" in command else None,
@@ -346,6 +366,12 @@ class Canvas(Part):
         if tool:
             self._by_name[made] = str(tool)
         self._said["made"] = {"seq": command.get("seq"), "nodes": [made]}
+
+    def _reconnect(self, command: Command) -> None:
+        ends, more = _given(command["edge"]), {}
+        if "when" in command:
+            more = {"when": verdict(command["when"])}
+        self._drawing.reconnect(ends, command["source"], command["target"], **more)
 
     def _move(self, command: Command) -> None:
         places = {str(name): _point(at) for name, at in command["nodes"].items()}
@@ -384,14 +410,35 @@ class Canvas(Part):
         self._drawing.set_group(str(command["group"]), **change)
 
     def _copy(self, command: Command) -> None:
-        _clipboard[:] = [self._drawing.piece(list(command["nodes"]))]
+        _clipboard.clear()
+        _clipboard[str(command.get("clip"))] = self._drawing.piece(list(command["nodes"]))
 
     def _paste(self, command: Command) -> None:
-        if not _clipboard:
+        """Paste what was copied here; or a drawing, as text, from another kernel or tool."""
+        text, clip = command.get("text"), command.get("clip")
+        if text and (clip is None or str(clip) not in _clipboard):
+            piece = self._read(str(text), command.get("seq"))
+        elif _clipboard:
+            [piece] = _clipboard.values()
+        else:
             msg = "nothing has been copied in this kernel: choose nodes, then Ctrl+C"
             raise GraphError(msg)
-        made = self._drawing.paste(_clipboard[0], _point(command["position"]))
+        made = self._drawing.paste(piece, _point(command["position"]))
         self._said["made"] = {"seq": command.get("seq"), "nodes": made}
+
+    def _read(self, text: str, number: Any) -> Piece:
+        """Read the text of React Flow's JSON, or that of another tool, and say what it lacks."""
+        tools = own_tools(self._graph)
+        for name, fn in callables().items():
+            if name not in tools:
+                tools.register(name, fn)
+        given = text.encode()  # a str may be the path of a file, which no page shall read
+        options = {"on_unknown": "placeholder", "on_dangling": "drop"}
+        drawn = read_drawing(Workflow, given, tools=tools, **options)
+        if drawn.drawing.warnings:
+            said = clean(". ".join(drawn.drawing.warnings[:3]), 500)
+            self._said["refused"] = {"text": f"pasted, but: {said}", "seq": number}
+        return CanvasDocument(drawn).piece(list(drawn.nodes))
 
     def _targets(self, command: Command) -> None:
         source = str(command["source"])
@@ -421,7 +468,7 @@ class Canvas(Part):
         """Draw the graph as it stands on the canvas."""
         found = scene(self._graph, live=True, places=self._drawing.places)
         orch = self._orch()
-        return draw(found) if orch is None else draw_running(found, self._read(orch).now())
+        return draw(found) if orch is None else draw_running(found, self._reader(orch).now())
 
     def still(self) -> str:
         """Give the picture as it stands on the canvas; a large one without its small words."""
@@ -454,6 +501,43 @@ def _in_short(drawn: dict[str, Any]) -> dict[str, Any]:
     ]
     edges = [{k: v for k, v in edge.items() if k != "id"} for edge in drawn["edges"]]
     return {**drawn, "nodes": nodes, "edges": edges}
+
+
+def _edge_ids(pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """Name edges by their ends; names of nodes may hold an arrow, too.
+
+    >>> list(_edge_ids([("a", "b -> c"), ("a -> b", "c")]).values())
+    ['a -> b -> c', "a -> b -> c'"]
+    """
+    found: dict[tuple[str, str], str] = {}
+    taken: set[str] = set()
+    for pair in dict.fromkeys(pairs):
+        named = " -> ".join(pair)
+        while named in taken:
+            named += "'"
+        taken.add(named)
+        found[pair] = named
+    return found
+
+
+def _is_one(when: Any) -> bool:
+    return when is not None and not isinstance(when, AnyOf)
+
+
+def _handle(when: Any) -> str:
+    """Name a verdict as `verdict` reads it."""
+    return "otherwise" if when is OTHERWISE else dumps(when)
+
+
+def _verdicts(used: list[Any]) -> list[Any]:
+    """Give the verdicts that an if may have, as far as its edges tell."""
+    if all(isinstance(when, bool) for when in used):
+        return [True, False]
+    return [*(when for when in used if when is not OTHERWISE), OTHERWISE]
+
+
+def _port(when: Any) -> dict[str, str]:
+    return {"id": _handle(when), "label": shorten(edge_label(Edge("", "", when=when)), 90, 10)}
 
 
 def _knows(why: Explanation, name: str) -> bool:

@@ -8,7 +8,7 @@ there before, whoever changed it: edits in code are steps of the same history.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from flownb.arguments import known
@@ -27,7 +27,7 @@ from flownb.model.topology import Frame, reached
 from flownb.notebook.graph.scene import scene
 from flownb.notebook.picture.shapes import Rect
 from flownb.notebook.picture.text import brief
-from flownb.reactflow.hand_places import read_places
+from flownb.reactflow.hand_places import read_labels, read_places
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,6 +46,7 @@ _NAMES: Final[Mapping[str, str]] = {
     "queue": "queue",
     "queue_reader": "reader",
 }
+_LABEL: Final = 60  # characters of a label that becomes a name
 _OTHER: Final = {"blocking": "non_blocking", "non_blocking": "blocking"}
 
 
@@ -288,10 +289,7 @@ class CanvasDocument:
 
     def free(self, name: str) -> str:
         """Give a name that no node has."""
-        taken = set(self._names())
-        return name if name not in taken else next(
-            each for n in range(2, len(taken) + 3) if (each := f"{name}_{n}") not in taken
-        )  # fmt: skip
+        return _FreeNames(self._names())(name)
 
     def node(self, name: str) -> Node:
         """Give the node of this name; an error says which was meant."""
@@ -442,19 +440,23 @@ class CanvasDocument:
             return OTHERWISE if OTHERWISE not in used else None
         return next((v for v in (True, False) if v not in used), None)
 
-    def reconnect(self, ends: tuple[str, str], a: str, b: str) -> None:
-        """Let an edge begin or end elsewhere; what it says stays."""
+    def reconnect(self, ends: tuple[str, str], a: str, b: str, **verdict: Any) -> None:
+        """Let an edge begin or end elsewhere, for another verdict (`when=`); the rest stays."""
         if ends not in self.graph.edges:
             msg = f"there is no edge {ends[0]} -> {ends[1]} any more"
             raise GraphError(msg)
         refused = self.refusal(a, b, but=ends)
         if refused:
             raise GraphError(refused)
-        old = self.graph.edges[ends]
+        if a != ends[0] and not self._decides(a):
+            verdict = {"when": None}
+        edge = replace(self.graph.edges[ends], source=a, target=b, owner=None, **verdict)
 
         def change() -> None:
+            place = list(self.graph.edges).index(ends)
             self.graph.remove_edge(*ends)
-            self._put_edge(replace(old, source=a, target=b, owner=None))
+            self._put_edge(edge)
+            self.graph.edges = _moved_to(self.graph.edges, (a, b), place)
 
         self._edit(f"reconnect {brief(a)} -> {brief(b)}", change)
 
@@ -485,24 +487,30 @@ class CanvasDocument:
     # -- pieces ----------------------------------------------------------------
 
     def piece(self, names: Sequence[str]) -> Piece:
-        """Copy some nodes, the edges between them, and where they are."""
+        """Copy some nodes, the edges between them, where they are, and the frames around them."""
         inside = [name for name in names if name in self.graph.nodes]
-        edges = [e for (a, b), e in self.graph.edges.items() if a in inside and b in inside]
+        held = set(inside)
+        edges = [e for (a, b), e in self.graph.edges.items() if a in held and b in held]
         left, top = _corner([self.places[name] for name in inside] or [(0.0, 0.0)])
         return Piece(
             tuple(self.graph.nodes[name] for name in inside),
             tuple(edges),
             {n: (self.places[n][0] - left, self.places[n][1] - top) for n in inside},
             {n: self.graph.options[n] for n in inside if n in self.graph.options},
+            tuple(f for f in self.frames.values() if held.issuperset(f.members)),
+            read_labels(self.graph),
         )
 
     def paste(self, piece: Piece, at: Point) -> list[str]:
         """Put a copied piece in, under free names, with the links between; give the names."""
         named: dict[str, str] = {}
+        free = _FreeNames(self._names())
 
         def change() -> None:
             for node in map(with_own_limit, piece.nodes):
-                named[node.name] = new = self.free(node.name)
+                label = piece.labels.get(node.name, "")
+                is_name = 0 < len(label) <= _LABEL and label.isprintable() and label[:2] != "__"
+                named[node.name] = new = free(label if is_name else node.name)
                 kept = {k: getattr(node, k) for k in _OPTIONS}
                 self._redefine(new, node.kind, node.fn, kept)
                 dx, dy = piece.places.get(node.name, (0.0, 0.0))
@@ -512,6 +520,9 @@ class CanvasDocument:
                 self._put_edge(replace(edge, source=a, target=b, owner=None))
             for loop, options in piece.options.items():
                 self.graph.set_loop(named[loop], **options)
+            for f in piece.frames:
+                members = tuple(named[m] for m in f.members)
+                self.frames[self._free_key()] = replace(f, members=members)
 
         count = len(piece.nodes)
         self._edit(f"paste {count} {'node' if count == 1 else 'nodes'}", change)
@@ -525,9 +536,7 @@ class CanvasDocument:
         if not inside:
             msg = "choose the nodes first that the group is to hold"
             raise GraphError(msg)
-        key = next(
-            k for n in range(1, len(self.frames) + 2) if (k := f"group-{n}") not in self.frames
-        )
+        key = self._free_key()
 
         def change() -> None:
             self._leave_frames(inside)
@@ -535,6 +544,10 @@ class CanvasDocument:
 
         self._edit(f"group {len(inside)} nodes", change)
         return key
+
+    def _free_key(self) -> str:
+        taken = {*self.frames, *self._names()}
+        return next(k for n in range(1, len(taken) + 2) if (k := f"group-{n}") not in taken)
 
     def ungroup(self, key: str) -> None:
         """Take a frame away; its nodes stay where they are."""
@@ -570,6 +583,24 @@ class Piece:
     edges: tuple[Edge, ...]
     places: Mapping[str, Point]
     options: Mapping[str, Mapping[str, Any]]
+    frames: tuple[Frame, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+class _FreeNames:
+    """Names that nobody has; each that is given is taken then."""
+
+    def __init__(self, taken: Iterable[str]) -> None:
+        self._taken = set(taken)
+        self._next: dict[str, int] = {}  # where the search for a number goes on
+
+    def __call__(self, name: str) -> str:
+        free, n = name, self._next.get(name, 2)
+        while free in self._taken:
+            free, n = f"{name}_{n}", n + 1
+        self._next[name] = n
+        self._taken.add(free)
+        return free
 
 
 _OPTIONS: Final = (

@@ -1,8 +1,9 @@
 // What does a hand do on the canvas? It chooses, moves, links, and opens a box around nodes.
-import { between, holds, meets, nearest, offEdge, outOf } from "./canvas_shapes.js";
+import { between, holds, into, meets, nearest, offEdge } from "./canvas_shapes.js";
 
 const STILL = 4; // pixels that a hand trembles
 const SNAP = 20; // pixels from a box that count as on it
+const NAME = 27; // pixels of a box that its name has, at the top
 const TWICE = 350; // milliseconds between two clicks
 
 /**
@@ -26,7 +27,8 @@ export function gestures(place, drawn, on) {
   function found(event) {
     const target = /** @type {Element} */ (event.target);
     const node = target.closest(".flownb-node")?.getAttribute("data-id");
-    if (node !== null && node !== undefined) return { node, out: Boolean(target.closest(".flownb-out")) };
+    const out = target.closest(".flownb-out");
+    if (node !== null && node !== undefined) return { node, out: Boolean(out), port: out?.getAttribute("data-port") ?? undefined };
     const edge = target.closest(".flownb-edge")?.getAttribute("data-edge");
     if (edge !== null && edge !== undefined) return { edge };
     const frame = target.closest(".flownb-frame-bar") && target.closest("[data-frame]")?.getAttribute("data-frame");
@@ -44,7 +46,7 @@ export function gestures(place, drawn, on) {
     }
     event.stopImmediatePropagation();
     svg.setPointerCapture(event.pointerId);
-    if (on_what.out) hand = { does: "pull", from: on_what.node, at };
+    if (on_what.out) hand = { does: "pull", from: on_what.node, port: on_what.port, at };
     else if (on_what.node !== undefined) {
       const chosen = on.press(on_what.node, more);
       hand = { does: "move", at, node: on_what.node, more, places: starts(chosen) };
@@ -62,9 +64,9 @@ export function gestures(place, drawn, on) {
   function grip(id, at) {
     const { edge } = drawn.edges.get(id);
     if (edge.implied) return null;
-    const [a, b] = [drawn.boxes.get(edge.source), drawn.boxes.get(edge.target)];
+    const b = drawn.boxes.get(edge.target);
     const reach = 34 / place.at().k;
-    const [out, end] = [outOf(a), [b.x, b.y + b.height / 2]];
+    const [out, end] = [drawn.leaves(edge.source, edge.sourceHandle), into(b)];
     const [far, near] = [Math.hypot(at[0] - out[0], at[1] - out[1]), Math.hypot(at[0] - end[0], at[1] - end[1])];
     if (Math.min(far, near) > reach) return null;
     return near <= far ? "target" : "source";
@@ -89,6 +91,7 @@ export function gestures(place, drawn, on) {
     } else if (hand.does === "edge" && hand.grip) {
       const { edge } = drawn.edges.get(hand.edge);
       if (begins) on.pulls(edge.source, edge);
+      hand.port = edge.sourceHandle;
       follow(hand.grip === "target" ? edge.source : edge.target, at, event, hand.grip === "source");
     } else if (hand.does === "lasso") drawn.lasso(between(hand.at, at));
     rim(event);
@@ -99,9 +102,9 @@ export function gestures(place, drawn, on) {
     const to = under(event, at, from, backwards);
     hand.to = to;
     on.over(to);
-    const end = to ? (backwards ? outOf(drawn.boxes.get(to)) : [drawn.boxes.get(to).x, drawn.boxes.get(to).y + drawn.boxes.get(to).height / 2]) : at;
-    if (backwards) drawn.pull(end, [box.x, box.y + box.height / 2], Boolean(to));
-    else drawn.pull(outOf(box), end, Boolean(to));
+    const end = to ? (backwards ? drawn.leaves(to, drawn.verdictAt(to, at)) : into(drawn.boxes.get(to))) : at;
+    if (backwards) drawn.pull(end, into(box), Boolean(to));
+    else drawn.pull(drawn.leaves(from, hand.port), end, Boolean(to));
   }
 
   function under(_, at, from, backwards) {
@@ -114,8 +117,7 @@ export function gestures(place, drawn, on) {
     const middle = [box.x + box.width / 2, box.y + box.height / 2];
     for (const [id, { edge, group }] of drawn.edges) {
       if (edge.implied || edge.source === node || edge.target === node || group.getAttribute("display") === "none") continue;
-      const [a, b] = [drawn.boxes.get(edge.source), drawn.boxes.get(edge.target)];
-      if (offEdge(middle, outOf(a), [b.x, b.y + b.height / 2]) < 14) return id;
+      if (offEdge(middle, drawn.leaves(edge.source, edge.sourceHandle), into(drawn.boxes.get(edge.target))) < 14) return id;
     }
     return null;
   }
@@ -151,19 +153,23 @@ export function gestures(place, drawn, on) {
     } else if (was.does === "move") {
       if (was.frame && isSecond(was.frame)) on.fold(was.frame);
       else if (was.frame) on.chooseFrame(was.frame);
-      else if (isSecond(was.node)) on.open(was.node);
+      else if (isSecond(was.node)) (isOnName(was.node, at) ? on.rename : on.open)(was.node);
       else if (!was.more) on.release(was.node);
     } else if (was.does === "pull" && was.moved) {
-      if (was.to) on.connect(was.from, was.to);
-      else on.nowhere(was.from, at, event);
+      if (was.to) on.connect(was.from, was.to, was.port);
+      else on.nowhere(was.from, at, event, was.port);
     } else if (was.does === "pull") on.release(was.from);
     else if (was.does === "edge") {
       const { edge } = drawn.edges.get(was.edge);
-      if (was.moved && was.grip && was.to) on.reconnect(edge, was.grip, was.to);
+      if (was.moved && was.grip && was.to) on.reconnect(edge, was.grip, was.to, at);
       else on.choose([], was.edge);
       if (!was.moved && isSecond(was.edge)) on.open(null, was.edge);
     }
     on.cancel();
+  }
+
+  function isOnName(id, [, y]) {
+    return y - drawn.boxes.get(id).y < NAME;
   }
 
   function isSecond(id) {

@@ -1,7 +1,7 @@
 // What is drawn on the canvas? Frames, edges and boxes, each made once and changed where it has changed.
 import { attr, s, text } from "./base.js";
 import { chip } from "./badges.js";
-import { curve, framed, into, outline, outOf, rim } from "./canvas_shapes.js";
+import { curve, framed, into, outline, outOf, port, rim } from "./canvas_shapes.js";
 
 const LETTER = 6.6; // pixels of an 11 pixel letter
 const SIDE = { "queue-reader": 4, queue: -4 }; // how far the middle is off the middle
@@ -51,7 +51,7 @@ export function layer(world) {
   function drawNode(node, old, places) {
     const at = places.get(node.id) ?? node.position;
     const look = JSON.stringify([node.type, node.width, node.height, node.data]);
-    const kept = old?.look === look ? old : { group: old?.group ?? blank(node), look, chip: null };
+    const kept = old?.look === look ? old : { group: old?.group ?? blank(node), look, chip: null, isFull: false };
     if (kept !== old) dress(kept.group, node);
     if (!kept.group.parentNode) nodes.append(kept.group);
     kept.node = node;
@@ -63,23 +63,55 @@ export function layer(world) {
     return s("g", { class: "flownb-node", "data-id": node.id, tabindex: "-1", role: "button" });
   }
 
+  /** Draw the outline: of a large graph that is seen as a whole it is all that one sees. */
   function dress(group, { id, type, width: w, height: high, data }) {
     const look = type.replaceAll("-", "_");
-    const middle = w / 2 + (SIDE[type] ?? 0);
     const shape = outline(type, w, high);
     const inner = rim(type, w, high);
-    const wide = data.badge ? data.badge.length * 6.4 + 12 : 0;
     group.replaceChildren(
       s("title", {}, `${id}: ${data.word}`),
       s("path", { class: "flownb-halo", d: shape }),
       s("path", { class: `fnb-${look}`, d: shape }),
       ...(inner ? [s("path", { class: `fnb-${look}`, d: inner })] : []),
+    );
+  }
+
+  /** Write on a box what it says, and put its ports there, where somebody can see them. */
+  function fill(id) {
+    const one = shown.get(id);
+    if (!one || one.isFull) return;
+    one.isFull = true;
+    const { type, width: w, height: high, data } = one.node;
+    const middle = w / 2 + (SIDE[type] ?? 0);
+    const wide = data.badge ? data.badge.length * 6.4 + 12 : 0;
+    one.group.append(
       s("text", { class: "fnb-name", x: middle, y: 22 }, data.label),
       s("text", { class: "fnb-word", x: middle, y: 38 }, data.word),
       ...(wide ? [s("g", {}, s("rect", { class: "fnb-badge", x: 8, y: -8, width: wide, height: 16, rx: 8 }), s("text", { class: "fnb-badge-text", x: 8 + wide / 2, y: 3.5 }, data.badge))] : []),
       ...(type === "producer" ? [] : [s("circle", { class: "flownb-port", cx: 0, cy: high / 2, r: 4 })]),
-      s("g", { class: "flownb-out" }, s("circle", { class: "flownb-port", cx: w, cy: high / 2, r: 5 }), s("circle", { class: "flownb-port-room", cx: w, cy: high / 2, r: 1 })),
+      ...(data.ports ?? [null]).map((one, i, all) => socket(one, one ? port(w, high, i, all.length) : [w, high / 2], high)),
     );
+  }
+
+  /** Draw where an edge can be pulled out: of an if, for one verdict. */
+  function socket(verdict, [cx, cy], high) {
+    const label = verdict && s("text", { class: "flownb-port-label", x: cx + 9, y: cy + (cy > high / 2 ? 13 : -5) }, verdict.label);
+    return s("g", { class: "flownb-out", "data-port": verdict?.id }, s("circle", { class: "flownb-port", cx, cy, r: 5 }), s("circle", { class: "flownb-port-room", cx, cy, r: 1 }), ...(label ? [label] : []));
+  }
+  const verdicts = (id) => (folded.has(id) ? [] : shown.get(id)?.node.data.ports ?? []);
+  /** Give where an edge leaves a node: at the port of its verdict, else in the middle. */
+  function leaves(id, verdict) {
+    const box = seenAt(id);
+    const all = verdicts(id);
+    const i = all.findIndex((one) => one.id === verdict);
+    if (i < 0) return outOf(box);
+    const [x, y] = port(box.width, box.height, i, all.length);
+    return [box.x + x, box.y + y];
+  }
+  /** Give the verdict of an if whose port is nearest to a point; undefined for another node. */
+  function verdictAt(id, [x, y]) {
+    const far = ({ id: verdict }) => Math.hypot(leaves(id, verdict)[0] - x, leaves(id, verdict)[1] - y);
+    return [...verdicts(id)].sort((a, b) => far(a) - far(b))[0]?.id;
   }
 
   /** Mark a box that something is wrong with; null: nothing is. */
@@ -104,13 +136,15 @@ export function layer(world) {
   }
 
   function drawEdge(edge, old) {
-    const look = JSON.stringify([edge.style, edge.label, edge.implied]);
+    const isSaid = (shown.get(edge.source)?.node.data.ports ?? []).some((one) => one.id === edge.sourceHandle);
+    const label = isSaid ? "" : edge.label; // else the port says it
+    const look = JSON.stringify([edge.style, label, edge.implied]);
     const kept = old?.look === look ? old : { group: old?.group ?? s("g", { class: "flownb-edge", "data-edge": edge.id }), look };
     if (kept !== old) {
       kept.room = s("path", { class: "flownb-edge-room" });
       kept.line = s("path", { class: `fnb-${edge.style} flownb-edge-line` });
       kept.head = s("path", { class: `fnb-${edge.style}-head` });
-      kept.label = edge.label ? s("g", { class: "flownb-edge-label" }, s("rect", { class: "fnb-chip", x: -edge.label.length * LETTER / 2 - 6, y: -9, width: edge.label.length * LETTER + 12, height: 18, rx: 9 }), s("text", { class: "fnb-chip-text", y: 4 }, edge.label)) : null;
+      kept.label = label ? s("g", { class: "flownb-edge-label" }, s("rect", { class: "fnb-chip", x: -label.length * LETTER / 2 - 6, y: -9, width: label.length * LETTER + 12, height: 18, rx: 9 }), s("text", { class: "fnb-chip-text", y: 4 }, label)) : null;
       kept.group.replaceChildren(kept.room, kept.line, kept.head, ...(kept.label ? [kept.label] : []));
       kept.group.classList.toggle("flownb-implied", Boolean(edge.implied));
     }
@@ -121,11 +155,11 @@ export function layer(world) {
   }
 
   function lead(one) {
-    const { source, target } = one.edge;
+    const { source, target, sourceHandle } = one.edge;
     const [a, b] = [seenAt(source), seenAt(target)];
     attr(one.group, "display", folded.has(source) && folded.get(source) === folded.get(target) ? "none" : null);
     if (!a || !b) return;
-    const { line, head, middle } = curve(outOf(a), into(b));
+    const { line, head, middle } = curve(leaves(source, sourceHandle), into(b));
     attr(one.room, "d", line);
     attr(one.line, "d", line);
     attr(one.head, "d", head);
@@ -151,8 +185,15 @@ export function layer(world) {
     return kept;
   }
 
+  /** Give what a loop's frame is drawn around: nodes, and frames that stand in it as a whole. */
+  function contents({ ids }) {
+    const mine = new Set(ids);
+    const whole = [...rims.values()].filter((one) => one.frame && one.ids.every((id) => mine.has(id)));
+    return [...whole.filter((one) => one.ids.length).map((one) => one.box), ...ids.map(seenAt)];
+  }
+
   function surround(one) {
-    const inside = one.ids.map((id) => (one.frame ? boxes.get(id) : seenAt(id))).filter(Boolean);
+    const inside = (one.frame ? one.ids.map((id) => boxes.get(id)) : contents(one)).filter(Boolean);
     attr(one.group, "display", inside.length ? null : "none");
     one.box = framed(inside, one.wide, one.more);
     if (one.folded) one.box = { ...one.box, width: one.wide + 28, height: FOLDED };
@@ -211,7 +252,7 @@ export function layer(world) {
     one.chip.show(now, gauge);
   }
 
-  return { draw, move, pull, lasso, stand, warn, raise, isSeen: (id) => !folded.has(id), boxes, shown, edges, rims };
+  return { draw, move, pull, lasso, leaves, verdictAt, fill, stand, warn, raise, isSeen: (id) => !folded.has(id), boxes, shown, edges, rims };
 }
 
 /** Keep a map of what is drawn in step with a list: make, change, remove. */

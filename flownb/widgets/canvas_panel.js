@@ -75,11 +75,49 @@ export function canvasForm(on) {
 
   return {
     el, show, focus: () => form.focus(),
-    focusName: () => {
-      name.focus();
-      name.select();
-    },
   };
+}
+
+/**
+ * Make the field in which a name is written where it stands: Enter and a click elsewhere take it,
+ * Escape does not.
+ * @param {() => void} closed called when a key has closed it
+ */
+export function nameInPlace(closed) {
+  const el = h("input", { type: "text", class: "flownb-in-place", "aria-label": "name", spellcheck: "false", hidden: "", onkeydown: typed, onblur: () => close(true) });
+  let where = null;
+  let take = null;
+
+  function typed(event) {
+    if (event.isComposing || (event.key !== "Enter" && event.key !== "Escape")) return;
+    close(event.key === "Enter");
+    closed();
+    event.preventDefault();
+  }
+  function close(isTaken) {
+    if (el.hidden) return;
+    el.hidden = true;
+    const name = el.value.trim();
+    if (isTaken && name && name !== el.defaultValue) take(name);
+  }
+  /** Write it over the box that *place* gives, in pixels of the frame. */
+  function open(place, name, then) {
+    [where, take] = [place, then];
+    el.value = name;
+    el.defaultValue = name;
+    el.hidden = false;
+    follow();
+    el.focus({ preventScroll: true });
+    el.select();
+  }
+  /** The drawing has been moved below it. */
+  function follow() {
+    const box = !el.hidden && where();
+    if (!box) return;
+    const wide = Math.max(120, box.width);
+    Object.assign(el.style, { left: `${box.x + (box.width - wide) / 2}px`, top: `${box.y}px`, width: `${wide}px` });
+  }
+  return { el, open, follow };
 }
 
 const same = (refused, about) => ["node", "loop"].some((key) => about[key] !== undefined && refused[key] === about[key]) || (about.edge && JSON.stringify(about.edge) === JSON.stringify(refused.edge));

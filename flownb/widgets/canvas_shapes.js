@@ -62,6 +62,12 @@ export function curve([x0, y0], [x3, y3]) {
   };
 }
 
+/** Give where on the right side of an if, whose tip stands out, its i-th of *many* ports is. */
+export function port(w, h, i, many) {
+  const y = (h * (2 * i + 1)) / (2 * many);
+  return [w - TIP * Math.abs((2 * y) / h - 1), y];
+}
+
 /** Where edges leave a box, and where they arrive. */
 export const outOf = (box) => [box.x + box.width, box.y + box.height / 2];
 export const into = (box) => [box.x, box.y + box.height / 2];

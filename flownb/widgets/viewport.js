@@ -53,6 +53,7 @@ export function stage(label, moved = () => {}, steady = false) {
   }, world);
   const frame = h("div", { class: "flownb-frame" }, svg);
   let picture = { width: 1, height: 1 };
+  let room = { width: 0, height: 0 }; // of the frame; asking the page for it would lay out all that is new
   let at = { k: 1, x: 0, y: 0 };
   let touched = false;
   let begin = null;
@@ -72,23 +73,23 @@ export function stage(label, moved = () => {}, steady = false) {
     attr(frame, "data-beyond", Object.keys(beyond).filter((side) => beyond[side]).join(" ") || null);
     moved();
   }
-  /** Whether nobody could read what is written. */
-  function isFar() {
-    return at.k < FAR;
+  /** Whether nobody could read what is written: small words, or what needs at least the scale *least*. */
+  function isFar(least = FAR) {
+    return at.k < least;
   }
   /** Give the part of the picture that is seen. */
   function seen() {
     const [left, top] = [-at.x / at.k, -at.y / at.k];
-    return { left, top, right: left + frame.clientWidth / at.k, bottom: top + frame.clientHeight / at.k };
+    return { left, top, right: left + room.width / at.k, bottom: top + room.height / at.k };
   }
   function fit() {
     touched = false;
-    if (!frame.clientWidth) return;
-    const whole = fitted(picture, frame.clientWidth, frame.clientHeight);
-    const spare = frame.clientHeight - picture.height * whole.k;
+    if (!room.width) return;
+    const whole = fitted(picture, room.width, room.height);
+    const spare = room.height - picture.height * whole.k;
     move(steady && spare > 0 ? { ...whole, y: spare / 2 - (picture.y ?? 0) * whole.k } : whole);
   }
-  function zoom(factor, px = frame.clientWidth / 2, py = frame.clientHeight / 2) {
+  function zoom(factor, px = room.width / 2, py = room.height / 2) {
     touched = true;
     move(zoomed(at, factor, px, py));
   }
@@ -100,8 +101,8 @@ export function stage(label, moved = () => {}, steady = false) {
   function reveal(box) {
     const left = at.x + box.x * at.k;
     const top = at.y + box.y * at.k;
-    const right = left + box.width * at.k - frame.clientWidth;
-    const bottom = top + box.height * at.k - frame.clientHeight;
+    const right = left + box.width * at.k - room.width;
+    const bottom = top + box.height * at.k - room.height;
     const dx = left < MARGIN ? MARGIN - left : right > -MARGIN ? -MARGIN - right : 0;
     const dy = top < MARGIN ? MARGIN - top : bottom > -MARGIN ? -MARGIN - bottom : 0;
     if (dx || dy) pan(dx, dy);
@@ -109,15 +110,19 @@ export function stage(label, moved = () => {}, steady = false) {
   /** Show a picture; *first* is the box that is to be seen when not all of it is. */
   function show(next, first) {
     [picture, begin] = [next, first];
-    if (!frame.clientWidth) return;
+    if (!room.width) return;
     if (steady) return touched ? move(at) : fit();
-    frame.style.height = `${frameHeight(picture, frame.clientWidth, frame.closest(".flownb-tabbed") ? LOW : TALLEST)}px`;
-    move(fitted(picture, frame.clientWidth, frame.clientHeight, LEGIBLE));
+    frame.style.height = `${frameHeight(picture, room.width, frame.closest(".flownb-tabbed") ? LOW : TALLEST)}px`;
+    measure();
     touched = false;
-    const high = frame.clientHeight / at.k;
+    move(fitted(picture, room.width, room.height, LEGIBLE));
+    const high = room.height / at.k;
     if (!begin || picture.height <= high) return;
     const top = Math.min(Math.max(0, begin.y + (begin.height - high) / 2), picture.height - high);
     move({ ...at, y: MARGIN - top * at.k });
+  }
+  function measure() {
+    room = { width: frame.clientWidth, height: frame.clientHeight };
   }
 
   svg.addEventListener("wheel", (event) => {
@@ -159,14 +164,14 @@ export function stage(label, moved = () => {}, steady = false) {
     pan((event.clientX - last.clientX) / 2, (event.clientY - last.clientY) / 2);
   }
 
-  let width = 0;
   const sizes = new ResizeObserver(() => {
+    const { width } = room;
+    measure();
     moved(); // the user may have drawn it higher
-    if (frame.clientWidth === width) return;
-    width = frame.clientWidth;
+    if (room.width === width) return;
     if (!touched && !steady) show(picture, begin);
     if (!touched && steady) fit();
   });
   sizes.observe(frame);
-  return { frame, svg, world, show, fit, zoom, pan, reveal, isFar, seen, at: () => at, end: () => sizes.disconnect() };
+  return { frame, svg, world, show, fit, zoom, pan, reveal, isFar, seen, at: () => at, room: () => room, end: () => sizes.disconnect() };
 }

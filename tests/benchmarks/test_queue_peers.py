@@ -31,6 +31,7 @@ import pytest
 from redis import Redis
 
 from tests.benchmarks.test_queues import BATCH, cost, hop, raw
+from tests.support import queue_peers
 from tests.support.machine import missing
 from tests.support.queue_peers import PEERS
 from tests.support.servers import real_server_url
@@ -61,7 +62,7 @@ def call(python: str, code: str) -> subprocess.CompletedProcess[str]:
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     command = [python, "-c", f"import queue_peers; queue_peers.{code}"]
     with subprocess.Popen(
-        command, cwd=Path(__file__).parent, env=environment, start_new_session=True,
+        command, cwd=Path(queue_peers.__file__).parent, env=environment, start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         try:

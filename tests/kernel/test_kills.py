@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 
 import psutil
@@ -126,3 +127,44 @@ def test_nothing_outlives_a_kill_five_times(kernel, _):
 @pytest.mark.parametrize("_", range(5))
 def test_nothing_outlives_a_restart_five_times(kernel, _):
     restarted(kernel)
+
+
+SERVED = """
+import asyncio, threading
+orch = Graph("served").add_producer("p", every=0.05).add_node("n").add_edge("p", "n").start()
+ports = [(await flownb.serve(orch)).port, (await flownb.serve(orch)).port]
+names = [thread.name for thread in threading.enumerate()].count("flownb server")
+"""
+ENDED = """
+server = await flownb.serve(orch)
+before = {task.get_name() for task in asyncio.all_tasks()}
+await server.stop()
+await orch.stop()
+for _ in range(100):  # a loop's thread ends a moment after its loop
+    left = [thread.name for thread in threading.enumerate() if thread.name.startswith("flownb")]
+    left += {task.get_name() for task in asyncio.all_tasks()} - before
+    if not left:
+        break
+    await asyncio.sleep(0.1)
+"""
+
+
+def answers(port):
+    with socket.socket() as made:
+        return made.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_a_server_is_replaced_by_the_next_and_gone_with_its_kernel_or_when_it_is_stopped(kernel):
+    for end in ("restart", "stop"):
+        kernel(f"import flownb\nfrom flownb import Graph\n{SERVED}")
+        first, second = eval(kernel("ports").result)
+        assert first == second
+        assert answers(first)
+        assert kernel("names").result == "1"
+        if end == "restart":
+            kernel.manager.restart_kernel(now=False)
+            kernel.client.wait_for_ready(timeout=60)
+        else:
+            kernel(ENDED)
+            assert kernel("left").result == "[]"
+        assert not answers(first)

@@ -81,6 +81,35 @@ def test_an_edit_changes_what_it_is_about_and_nothing_else():
     assert back.to_dict(tools=DRAWN) == graph.to_dict(tools=DRAWN)
 
 
+def test_a_renamed_node_keeps_what_was_drawn_of_it_and_of_its_edges():
+    drawn = {
+        "nodes": [
+            {"id": "1", "type": "producer", "data": {"label": "Days"}, "style": {"color": "red"}},
+            {"id": "2", "type": "queue", "position": {"x": 1, "y": 2}, "data": {"color": "#fff"}},
+            {"id": "3", "type": "blocking", "parentId": "1", "data": {}, "extent": "parent"},
+            {"id": "note", "type": "note", "data": {}},
+        ],
+        "edges": [{"id": "e", "source": "1", "target": "2", "animated": True}],
+    }
+    graph = Graph.from_react_flow(drawn)
+    before = graph._contents()
+    graph.rename_node("1", "days").rename_node("2", "wet").rename_node("3", "note")
+    out = graph.to_react_flow()
+    days, wet, held, _ = out["nodes"]
+    assert (days["id"], days["data"], days["style"]) == (
+        "days",
+        {"label": "days"},
+        {"color": "red"},
+    )
+    assert (wet["id"], wet["data"]["queue"], wet["data"]["color"]) == ("wet", "2", "#fff")
+    assert (held["id"], held["parentId"]) == ("note_", "days")
+    [edge] = out["edges"]
+    assert edge == {"id": "e", "source": "days", "target": "wet", "animated": True}
+    assert list(Graph.from_react_flow(out).nodes) == ["days", "wet", "note_"]
+    graph._restore(before)
+    assert [node["id"] for node in graph.to_react_flow()["nodes"]] == ["1", "2", "3", "note"]
+
+
 def test_a_node_that_goes_takes_its_edges_and_lets_out_what_it_held():
     nodes = [
         node("g", "blocking", position={"x": 100, "y": 100}),

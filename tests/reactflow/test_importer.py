@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from functools import partial
 
 import pytest
 
@@ -535,6 +536,33 @@ def _without_additions(out, drawn):
     if isinstance(drawn, list) and isinstance(out, list) and len(drawn) == len(out):
         return [_without_additions(a, b) for a, b in zip(out, drawn, strict=True)]
     return out
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize(
+    "seeds",
+    [
+        range(120),
+        pytest.param(range(120, 1_320), marks=[pytest.mark.nightly, pytest.mark.timeout(900)]),
+    ],
+)
+def test_whatever_other_tools_write_is_counted_right_drawn_and_comes_back(seeds, tmp_path):
+    import yaml
+
+    for seed in seeds:
+        drawn, facts = drawings.elsewhere(seed)
+        path = tmp_path / ("a.json" if "kind" not in drawn else "a.yml")
+        write = (
+            json.dumps if path.suffix == ".json" else partial(yaml.safe_dump, allow_unicode=True)
+        )
+        path.write_text(write(drawn), "utf-8")
+        graph = lenient(path)
+        found = graph.drawing.facts()
+        assert {key: found[key] for key in facts} == facts, seed
+        out = graph.to_react_flow()
+        assert lenient(out).to_react_flow() == out, seed
+        assert graph.draw().startswith("<svg")
+        assert all(str(problem).strip() for problem in graph.validate())
 
 
 def test_yaml_is_read_from_a_file(tmp_path):

@@ -147,10 +147,10 @@ def test_what_yaml_could_do_it_does_not(tmp_path, text, said):
 # -- strangers -------------------------------------------------------------------
 
 
-def strangers():
-    """Give 2,000 spoilt or made-up files, with how each is read."""
+def strangers(seeds):
+    """Give spoilt or made-up files, with how each is read."""
     whole = [drawings.two_loops(), *(make() for make in drawings.TOOLS.values())]
-    for seed in range(2_000):
+    for seed in seeds:
         rng = Random(seed)
         text = drawings.grown(rng) if seed % 6 == 0 else drawings.mutant(rng, rng.choice(whole))
         yield (
@@ -172,9 +172,16 @@ def attempt(given, **options) -> tuple[Graph | None, tuple[str, ...]]:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_a_strangers_file_is_a_graph_or_a_sentence_and_soon():
+@pytest.mark.parametrize(
+    "seeds",
+    [
+        range(2_000),
+        pytest.param(range(2_000, 14_000), marks=[pytest.mark.nightly, pytest.mark.timeout(900)]),
+    ],
+)
+def test_a_strangers_file_is_a_graph_or_a_sentence_and_soon(seeds):
     read = 0
-    for text, options in strangers():
+    for text, options in strangers(seeds):
         took = []
         for _ in range(3):  # whoever else works on this machine may have its turn once
             begun = time.thread_time()

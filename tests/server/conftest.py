@@ -1,4 +1,4 @@
-"""On which stores is the server tested? On a file, and on PostgreSQL."""
+"""On which stores is the server tested? On a file, and by night on PostgreSQL, too."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.served import live_graph, serving, sums
 __all__ = ["postgres_url"]
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.nightly)])
 def store(request, tmp_path):
     """Where an empty store is."""
     if request.param == "sqlite":

@@ -133,7 +133,8 @@ def test_more_runs_than_may_wait_are_refused_and_say_so(tmp_path):
         assert refused.headers["Retry-After"]
 
 
-def test_a_thousand_runs_posted_at_once_all_end(store):
+@pytest.mark.parametrize("count", [48, pytest.param(1000, marks=pytest.mark.nightly)])
+def test_a_thousand_runs_posted_at_once_all_end(store, count):
     with serving(store=store) as client:
         client.post("graphs", json={"document": document()})
         address = client.server.address
@@ -146,7 +147,7 @@ def test_a_thousand_runs_posted_at_once_all_end(store):
 
         with ThreadPoolExecutor(8) as pool:
             ids = [
-                i for some in pool.map(post, [range(k, 1000, 8) for k in range(8)]) for i in some
+                i for some in pool.map(post, [range(k, count, 8) for k in range(8)]) for i in some
             ]
         until = time.monotonic() + 90
         while client.get("health").json()["open_runs"]:
@@ -156,17 +157,24 @@ def test_a_thousand_runs_posted_at_once_all_end(store):
         assert {run["run_id"] for run in done} == set(ids)
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-def test_no_run_whose_post_was_answered_is_lost_when_the_server_is_killed(store, how):
+@pytest.mark.parametrize(
+    ("how", "count"),
+    [
+        (signal.SIGKILL, 12),
+        pytest.param(signal.SIGTERM, 60, marks=pytest.mark.nightly),
+        pytest.param(signal.SIGKILL, 60, marks=pytest.mark.nightly),
+    ],
+)
+def test_no_run_whose_post_was_answered_is_lost_when_the_server_is_killed(store, how, count):
     headers = {"Authorization": f"Bearer {TOKEN}"}
     answered = []
     with (
         server_process(store) as (process, address),
         httpx.Client(base_url=address, headers=headers, timeout=30) as client,
     ):
-        for number in range(60):
+        for number in range(count):
             answered.append(run_of(client, {"naps": 0.05}, graph="naps", wait=0)["run_id"])
-            if number == 59:
+            if number == count - 1:
                 process.send_signal(how)
         process.wait(30)
     with (
@@ -188,3 +196,25 @@ def test_older_words_mean_the_same(client):
     assert client.get(f"graph/state/{ran['run_id']}").json() == ran
     assert "double" in [tool["name"] for tool in client.get("tools").json()["tools"]]
     assert list(tools) == [tool["name"] for tool in client.get("tools").json()["tools"]]
+
+
+def test_texts_that_no_encoding_has_are_kept_and_told(store):
+    def refuse_oddly(state):
+        print("\ud83d \x00 odd")
+        raise ValueError("\x00 \udc00 odd")
+
+    from flownb import Graph
+
+    graphs = [
+        Graph("odd").add_node("odd", refuse_oddly),
+        Graph("keep").add_node("keep", lambda s: s),
+    ]
+    with serving(graphs=graphs, store=store) as client:
+        run = wait_for(client, run_of(client, {}, graph="odd")["run_id"], "failed")
+        assert "odd" in run["error"]
+        assert "odd" in client.get(f"runs/{run['run_id']}/logs").json()["lines"][0]["text"]
+        with client.stream("GET", f"runs/{run['run_id']}/stream") as stream:
+            assert "failed" in stream.read().decode()
+        odd = {"\x00": "\x00", "\u202e": "\U0001f600", "__proto__": [], "": {}}
+        assert run_of(client, odd, graph="keep")["state"] == odd
+        assert len(client.get("runs").json()["runs"]) == 2

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import subprocess
 import sys
 import textwrap
+import time
 import urllib.parse
 
 import httpx
@@ -14,8 +16,9 @@ import pytest
 import websockets.sync.client
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from flownb import Graph
 from flownb.errors import ArgumentError, RunError
 from flownb.server import Server, create_app
 from flownb.server.security import Caps, RateLimit, is_local
@@ -167,10 +170,17 @@ NASTY = st.text(max_size=60) | st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None)
-@given(NASTY, NASTY, st.binary(max_size=200), st.sampled_from(["GET", "POST", "PUT", "DELETE"]))
-def test_fuzzed_tokens_paths_and_bodies_do_no_harm(served, token, path, body, method):
-    address = served.server.address
+@pytest.mark.parametrize("examples", [15, pytest.param(300, marks=pytest.mark.nightly)])
+def test_fuzzed_tokens_paths_and_bodies_do_no_harm(served, examples):
+    @settings(max_examples=examples, deadline=None)
+    @given(NASTY, NASTY, st.binary(max_size=200), st.sampled_from(["GET", "POST", "PUT", "DELETE"]))
+    def ask_anything(token, path, body, method):
+        do_no_harm(served.server.address, token, path, body, method)
+
+    ask_anything()
+
+
+def do_no_harm(address, token, path, body, method):
     quoted = urllib.parse.quote(path.encode("utf-8", "replace"), safe="/%")
     query = urllib.parse.quote(token.encode("utf-8", "replace"))
     for where in (f"{quoted}?token={query}", f"runs/{quoted}", f"graphs/{quoted}?token={TOKEN}"):
@@ -266,3 +276,111 @@ def test_a_document_brings_no_code_and_reads_no_file(served, tmp_path):
             "nodes": [{"name": "a", "kind": "blocking", "fn": fn}]}})  # fmt: skip
         assert answer.status_code == 409
         assert "there is no tool" in json.loads(answer.text)["detail"]
+
+
+# -- hostile clients ------------------------------------------------------------
+
+
+def test_who_never_ends_what_it_asks_is_let_go_and_who_asks_on_is_not():
+    with serving(caps=Caps(timeout=0.5)) as client:
+        port = client.server.port
+        made = [socket.create_connection(("127.0.0.1", port), timeout=20) for _ in range(20)]
+        for number, slow in enumerate(made):
+            if number % 2:  # in the second request, too
+                slow.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                assert b"200 OK" in slow.recv(4000)
+            slow.sendall(b"GET /health HTTP/1.1\r\nHost: lo")
+        url = client.server.address.replace("http", "ws") + "ws?kinds=metrics"
+        with (
+            websockets.sync.client.connect(url) as listener,
+            client.stream("GET", "stream") as stream,
+        ):
+            for slow in made:
+                while slow.recv(4000):
+                    pass  # until it is closed
+                slow.close()
+            listener.ping().wait(10)
+            assert next(stream.iter_raw())
+
+
+@pytest.mark.nightly
+def test_who_takes_no_answer_is_let_go(tmp_path):
+    graph = Graph("big").add_node("big", lambda _: {"big": "x" * 20_000_000})
+    caps = Caps(timeout=1.0, rate=None)
+    with serving(graphs=[graph], store=str(tmp_path / "s.sqlite"), caps=caps) as client:
+        run_id = client.post("runs", json={"graph": "big"}).json()["run_id"]
+        while client.get("health").json()["open_runs"]:
+            time.sleep(0.05)
+        with socket.socket() as slow:
+            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            slow.connect(("127.0.0.1", client.server.port))
+            slow.sendall(f"GET /runs/{run_id} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            slow.settimeout(20)
+            assert slow.recv(10)
+            time.sleep(15)  # longer than a server waits, on a busy machine too
+            taken = 0
+            with contextlib.suppress(ConnectionResetError):
+                while more := slow.recv(1_000_000):
+                    taken += len(more)
+        assert taken < 20_000_000
+        assert client.get("health").status_code == 200
+
+
+GARBAGE = [
+    "", "null", "[]", "[" * 90_000, "x" * 200_000, b"\x00\xff",
+    '{"do": []}', '{"do": {"a": 1}}',
+    '{"do": "__init__"}', '{"do": "pause", "loop": ["days"]}', '{"do": "pause", "loop": "\\ud800"}',
+    '{"selection": 7}', '{"selection": {"dag": {"node": {}}, "timeline": "x", "logs": [1]}}',
+    '{"do": "show", "view": {}}', '{"do": "start", "loop": 1e999}',
+    '{"do": "recall_logs", "x": NaN}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("token", ["", f"&token={TOKEN}"], ids=["looks", "steers"])
+def test_garbage_on_a_socket_harms_neither_the_page_nor_the_loops(orch, token):
+    with serving(orch) as client:
+        url = client.server.address.replace("http", "ws")
+        with websockets.sync.client.connect(f"{url}view?graph=live{token}") as page:
+            for text in GARBAGE:
+                page.send(text)
+            page.send('{"do": "show", "view": "me"}')
+            for _ in range(3):
+                assert isinstance(json.loads(page.recv(20)), dict)
+        with websockets.sync.client.connect(f"{url}ws?kinds=metrics") as listener:
+            for sent in GARBAGE:
+                listener.send(sent)
+            assert "metrics" in listener.recv(20)
+        for wrong in ("view?graph=nope", "ws?graph=nope", "runs/nope/ws", "runs/%2e%2e/ws"):
+            with (
+                websockets.sync.client.connect(url + wrong) as refused,
+                pytest.raises(ConnectionClosed, match="4404"),
+            ):
+                refused.recv(20)
+        for wrong in ("view", "runs/%00/ws", "nowhere"):
+            with pytest.raises(InvalidStatus, match="403"):
+                websockets.sync.client.connect(url + wrong)
+        assert orch.status()["days"].state == "running"
+        assert client.get("health").json()["status"] == "ok"
+
+
+@pytest.mark.parametrize("name", ["a/b", "a\nb", "..", ".", "x" * 201, "\x7f"])
+def test_a_graph_that_no_path_can_name_is_not_kept(served, name):
+    refused = served.post("graphs", json={"document": document(name)})
+    assert (refused.status_code, "over HTTP a name has no" in refused.text) == (409, True)
+
+
+@pytest.mark.parametrize("name", ["wet days", "\u202e\U0001f600", "a;b=c?#%", "été", "a\\b", "..."])
+def test_a_graph_of_any_other_name_is_kept_read_run_and_listed(served, name):
+    assert served.post("graphs", json={"document": document(name)}).status_code == 201
+    path = urllib.parse.quote(name, safe="")
+    assert served.get(f"graphs/{path}").json()["name"] == name
+    ran = served.post("runs?wait=20", json={"graph": name, "state": {"value": 1}}).json()
+    assert (ran["graph"], ran["state"]) == (name, {"value": 2})
+    assert served.get("runs", params={"graph": name}).json()["runs"][0]["run_id"] == ran["run_id"]
+
+
+def test_the_cookie_of_the_page_goes_to_this_server_only(served):
+    """Beside it, on a JupyterHub, live the servers of others."""
+    page = served.get("")
+    assert "Path" not in page.headers["set-cookie"]
+    assert served.get("graphs/", follow_redirects=False).status_code == 404

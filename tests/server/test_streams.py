@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flownb import Graph
-from flownb.server.event_log import EventLog, Feed
+from flownb.server.feed import EventLog, Feed
 from flownb.server.security import Caps
 from tests.support.live import live as on_event_loop
 from tests.support.served import TOKEN, live_graph, nap, run_of, serving
@@ -49,6 +49,19 @@ def test_a_stream_tells_states_lines_and_metrics(live):
     assert {"state", "metrics"} <= set(kinds)
     assert kinds["state"]["state"] in {"pausing", "paused"}
     assert kinds["metrics"]["loops"]["days"]["produced"] > 0
+
+
+def test_a_loop_that_falls_behind_is_told_of_once():
+    graph = Graph("late").add_producer("days", every=0.01)
+    graph.add_node("check", lambda _: time.sleep(0.03)).add_edge("days", "check")
+    orch = graph.start(control="thread")
+    with serving(orch) as client:
+        asked = {"kinds": "behind,metrics", "limit": 5}
+        with client.stream("GET", "stream", params=asked) as reply:
+            found = [data for _, kind, data in events(reply, 5) if kind == "behind"]
+    orch.stop().wait(20)
+    assert [(one["graph"], one["loop"]) for one in found] == [("late", "days")]
+    assert 1 < found[0]["missed"] < found[0]["ticks"]
 
 
 def test_kinds_and_detail_say_what_is_told(live):
@@ -176,12 +189,10 @@ def test_a_client_that_takes_nothing_is_let_go_and_a_slow_one_is_told_what_it_mi
     orch.stop().wait(20)
 
 
-LISTENERS = 200
-
-
 @pytest.mark.alone
+@pytest.mark.parametrize("listeners", [20, pytest.param(200, marks=pytest.mark.nightly)])
 @on_event_loop
-async def test_two_hundred_listeners_cost_no_loop_a_tick():
+async def test_two_hundred_listeners_cost_no_loop_a_tick(listeners):
     orchs = [live_graph(f"g{i}", every=0.05).start(control="thread") for i in range(5)]
     with serving(*orchs) as client:
         missed_before = await ticks_missed(orchs)
@@ -189,8 +200,8 @@ async def test_two_hundred_listeners_cost_no_loop_a_tick():
         async with httpx.AsyncClient(
             base_url=url, timeout=None, limits=httpx.Limits(max_connections=None)
         ) as http:
-            heard = [0] * LISTENERS
-            tasks = [asyncio.create_task(listen(http, url, heard, i)) for i in range(LISTENERS)]
+            heard = [0] * listeners
+            tasks = [asyncio.create_task(listen(http, url, heard, i)) for i in range(listeners)]
             await asyncio.sleep(3)
             missed_with = await ticks_missed(orchs)
             for task in tasks:

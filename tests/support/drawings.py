@@ -403,3 +403,206 @@ def _grown_edge(rng: Random, number: int, ends: list[Any]) -> dict[str, Any]:
     if rng.random() < 0.1:
         made["data"] = {"when": rng.choice([True, "x", 3, None, {"otherwise": True}])}
     return made
+
+
+# -- what other tools write, in all their versions -----------------------------
+
+
+class Sketch:
+    """A drawing before any tool has written it: its ids and ends, and what holds or decides."""
+
+    def __init__(self, rng: Random) -> None:
+        self.rng = rng
+        count = rng.choice([0, 1, 2, 5, 8, 13, 40])
+        self.ids = [
+            f"{rng.choice(['Agent', 'llm', 'Größe', '17', 'a b'])}-{i}" for i in range(count)
+        ]
+        roles = rng.choices(["node", "if", "note"], [8, 2, 1], k=count)
+        self.roles = dict(zip(self.ids, roles, strict=True))
+        self.groups: dict[str, list[str]] = {}
+        self.ends: list[tuple[str, str]] = []
+        for _ in range(rng.choice([0, count // 2, count, 2 * count]) if count else 0):
+            ends = tuple(rng.choice(self.ids) for _ in range(2))
+            if ends not in self.ends and (ends[0] != ends[1] or rng.random() < 0.1):
+                self.ends.append(ends)  # type: ignore[arg-type]
+
+    def group(self) -> None:
+        """Put some nodes into a frame, which may stand behind them in the file."""
+        inside = [one for one in self.ids if self.rng.random() < 0.3]
+        if inside:
+            self.groups["frame-1"] = inside
+            self.ids.insert(self.rng.choice([0, len(self.ids)]), "frame-1")
+            self.roles["frame-1"] = "group"
+
+    def dangle(self) -> None:
+        """Let an edge lead to what has been deleted."""
+        if self.ids and self.rng.random() < 0.3:
+            self.ends.append((self.rng.choice(self.ids), "deleted-1"))
+
+    def parent(self, node: str) -> str | None:
+        return next((key for key, inside in self.groups.items() if node in inside), None)
+
+    def facts(self) -> dict[str, int]:
+        """Count by hand what `Drawing.facts` has to say, but for the depth."""
+        ids = set(self.ids)
+        pairs = {(a, b) for a, b in self.ends if a in ids and b in ids}
+        fed, feed = {b for _, b in pairs}, {a for a, _ in pairs}
+        part = {one: one for one in ids}
+        for a, b in pairs:
+            old, new = part[a], part[b]
+            part = {one: new if root == old else root for one, root in part.items()}
+        left = set(pairs)
+        while free := {b for _, b in left} - {a for a, _ in left}:
+            left = {(a, b) for a, b in left if b not in free}
+        return {
+            "nodes": len(ids), "edges": len(self.ends), "simple_edges": len(pairs),
+            "sources": len(feed - fed), "sinks": len(fed - feed), "isolated": len(ids - fed - feed),
+            "components": len(set(part.values())), "cyclic": int(bool(left)),
+        }  # fmt: skip
+
+
+def _place(rng: Random) -> dict[str, Any]:
+    at = {"x": rng.randint(-900, 900), "y": rng.random() * 500}
+    more = {"positionAbsolute": dict(at), "selected": False, "width": 300, "dragging": False}
+    return {"position": at, **(more if rng.random() < 0.5 else {})}
+
+
+def _flow(
+    sketch: Sketch, node: Callable[[str, str], Json], edge: Callable[[str, str], Json]
+) -> Json:
+    """Write React Flow's two lists with what a tool says of each node and edge."""
+    rng, nodes = sketch.rng, []
+    for one in sketch.ids:
+        parent = sketch.parent(one)
+        key = rng.choice(["parentId", "parentNode"])
+        held = {key: parent, "extent": "parent"} if parent else {}
+        nodes.append({"id": one, **_place(rng), **held, **node(one, sketch.roles[one])})
+    edges = [{"source": a, "target": b, **edge(a, b)} for a, b in sketch.ends]
+    for i, one in enumerate(edges):
+        if rng.random() < 0.9:
+            one["id"] = f"reactflow__edge-{i}"
+    view = {"viewport": {"x": 0.5, "y": -3, "zoom": 0.7}} if rng.random() < 0.6 else {}
+    return {"nodes": nodes, "edges": edges, **view}
+
+
+def _langflow(sketch: Sketch) -> Json:
+    rng = sketch.rng
+
+    def node(name: str, role: str) -> Json:
+        kind = "noteNode" if role == "note" else "genericNode"
+        said = {"type": "note" if role == "note" else "Prompt", "id": name, "showNode": True}
+        more = {"template": {"code": {"value": "import os\nos.abort()", "type": "code"}}}
+        return {"type": kind, "data": {**said, "node": {"display_name": name, **more}}}
+
+    def edge(a: str, b: str) -> Json:
+        handle = "{œdataTypeœ:œPromptœ,œidœ:œ" + a + "œ,œnameœ:œpromptœ,œoutput_typesœ:[œMessageœ]}"
+        return {"sourceHandle": handle, "targetHandle": handle, "animated": True,
+                "data": {"sourceHandle": {"id": a}, "targetHandle": {"id": b}}}  # fmt: skip
+
+    drawn = {"name": "A flow", "data": _flow(sketch, node, edge), "last_tested_version": "1.1.1"}
+    return rng.choice([drawn, {"flows": [drawn]}, drawn["data"]])
+
+
+def _flowise(sketch: Sketch) -> Json:
+    sketch.group()
+    rng = sketch.rng
+
+    def node(name: str, role: str) -> Json:
+        kinds = {"note": "stickyNote", "group": "iteration"}
+        names = {"if": "conditionAgentflow", "note": "stickyNoteAgentflow"}
+        kind = kinds.get(role, rng.choice(["agentFlow", "customNode"]))
+        data = {"id": name, "label": name, "inputs": {"model": ""}, "version": 2}
+        return {"type": kind, "data": {**data, "name": names.get(role, "llmAgentflow")}}
+
+    def edge(a: str, b: str) -> Json:
+        handle = f"{a}-output-{rng.choice(['0', '1', '2', 'llmAgentflow'])}"
+        data = {"sourceColor": "#fff", "edgeLabel": "0", "isHumanInput": False}
+        return {"sourceHandle": handle, "targetHandle": b, "type": "agentFlow", "data": data}
+
+    return _flow(sketch, node, edge)
+
+
+def _dify(sketch: Sketch) -> Json:
+    sketch.group()
+    rng = sketch.rng
+
+    def node(name: str, role: str) -> Json:
+        kinds = {"note": "custom-note", "group": rng.choice(["custom", "group"])}
+        names = {"if": "if-else", "note": "", "group": rng.choice(["iteration", "loop"])}
+        data = {"title": name, "type": names.get(role, "llm"), "desc": "", "selected": False}
+        return {"type": kinds.get(role, "custom"), "data": data}
+
+    def edge(a: str, b: str) -> Json:
+        handle = rng.choice(["source", "true", "false", "6f54c0b2-9d4e", "fail-branch"])
+        return {"type": "custom", "sourceHandle": handle, "targetHandle": "target", "zIndex": 0,
+                "data": {"sourceType": "llm", "targetType": "code", "isInLoop": False}}  # fmt: skip
+
+    graph = _flow(sketch, node, edge)
+    app = {"app": {"mode": "workflow", "name": "an app"}, "kind": "app", "version": "0.3.0"}
+    return rng.choice([{**app, "workflow": {"graph": graph, "features": {}}}, {"graph": graph}])
+
+
+def _ragflow(sketch: Sketch) -> Json:
+    sketch.group()
+    rng = sketch.rng
+
+    def node(name: str, role: str) -> Json:
+        kind = {"note": "noteNode", "group": "group", "if": "switchNode"}.get(role, "ragNode")
+        return {"type": kind, "data": {"label": "Generate", "name": name, "form": {"x": [None]}}}
+
+    def edge(a: str, b: str) -> Json:
+        handles = {"sourceHandle": rng.choice(["b", "Case 1", "end_cpn_ids"]), "targetHandle": "a"}
+        return {**handles, "type": "buttonEdge", "markerEnd": "logo", "style": {"stroke": "gray"}}
+
+    dsl = {"graph": _flow(sketch, node, edge), "components": {}, "history": [], "path": []}
+    return rng.choice([{"id": 3, "title": "a", "dsl": dsl}, dsl])
+
+
+def _chainforge(sketch: Sketch) -> Json:
+    sketch.dangle()
+
+    def node(name: str, role: str) -> Json:
+        kind = {"note": "comment", "if": "evaluator"}.get(role, "prompt")
+        return {"type": kind, "data": {"prompt": "{x}", "llms": [], "title": name}}
+
+    def edge(a: str, b: str) -> Json:
+        return {"sourceHandle": "prompt", "targetHandle": "x", "interactionWidth": 100,
+                "markerEnd": {"type": "arrow", "width": "22px"}}  # fmt: skip
+
+    return {
+        "flow": _flow(sketch, node, edge),
+        "cache": {"r.cache": [{"nodes": 1}]},
+        "rfInstance": 0,
+    }
+
+
+def _n8n(sketch: Sketch) -> Json:
+    sketch.dangle()
+    rng = sketch.rng
+    nodes = []
+    for i, name in enumerate(sketch.ids):
+        kinds = {"note": "stickyNote", "if": rng.choice(["if", "switch", "filter"])}
+        kind = f"n8n-nodes-base.{kinds.get(sketch.roles[name], 'set')}"
+        made = {"name": name, "type": kind, "typeVersion": 2.1, "position": [i, 2]}
+        nodes.append({**made, **rng.choice([{}, {"id": f"uuid-{i}"}, {"disabled": True}])})
+    links: dict[str, Any] = {}
+    for a, b in sketch.ends:
+        slots = links.setdefault(a, {}).setdefault(rng.choice(["main", "main", "ai_tool"]), [])
+        slots += [rng.choice([[], None]) for _ in range(rng.choice([0, 0, 1]))]
+        slots.append([{"node": b, "type": "main", "index": 0}])
+    flow = {"nodes": nodes, "connections": links, "settings": {}, "pinData": {}, "name": "mail"}
+    return rng.choice([flow, {"workflow": flow, "id": 1}])
+
+
+ELSEWHERE: dict[str, Callable[[Sketch], Json]] = {
+    "langflow": _langflow, "flowise": _flowise, "dify": _dify, "ragflow": _ragflow,
+    "chainforge": _chainforge, "n8n": _n8n,
+}  # fmt: skip
+
+
+def elsewhere(seed: int) -> tuple[Json, dict[str, int]]:
+    """Give a file as one of six tools writes it, and what is in it, counted by hand."""
+    rng = Random(seed)
+    sketch = Sketch(rng)
+    drawn = ELSEWHERE[[*ELSEWHERE][seed % len(ELSEWHERE)]](sketch)
+    return drawn, sketch.facts()

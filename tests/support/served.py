@@ -52,13 +52,13 @@ def sums(name="sums"):
     return Graph(name).add_node("double", double)
 
 
-def live_graph(name="live", every=0.02):
+def live_graph(name="live", every=0.02, mode="competing"):
     """One loop that pushes to a queue that nobody reads."""
     return (
         Graph(name)
         .add_producer("days", every=every)
         .add_node("check", lambda day: day)
-        .add_queue("wet_days", external=True)
+        .add_queue("wet_days", external=True, mode=mode)
         .add_edge("days", "check", "wet_days")
     )
 

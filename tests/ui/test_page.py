@@ -7,7 +7,7 @@ import time
 import pytest
 
 from flownb import Graph
-from tests.support.served import TOKEN, serving
+from tests.support.served import TOKEN, run_of, serving, sums
 
 pytestmark = [pytest.mark.browser, pytest.mark.wallclock]
 
@@ -95,3 +95,22 @@ def test_a_page_finds_its_graph_again_when_it_was_started_again(browser, served)
     orch.start().wait(20)
     shows(page, "dag", "running")
     page.context.close()
+
+
+def test_the_page_lists_the_last_runs_and_shows_what_came_of_one(browser, served, tmp_path):
+    orch, _ = served
+    with serving(orch, graphs=[sums()], store=str(tmp_path / "runs.sqlite")) as client:
+        page, said = opened(browser, client.server.url, width=400)
+        assert page.locator("#runs").is_hidden()
+        run = run_of(client, {"value": 21}, graph="sums")
+        page.get_by_role("button", name=run["run_id"]).click()
+        shown = page.locator("#runs pre")
+        shown.get_by_text("visited: double").wait_for()
+        assert '"value": 42' in shown.inner_text()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 400
+        failed = run_of(client, {}, graph="sums")
+        page.get_by_role("button", name=failed["run_id"]).click()
+        shown.get_by_text("KeyError").wait_for()
+        assert page.get_by_role("cell", name="failed").count() == 1
+        assert said == []
+        page.context.close()

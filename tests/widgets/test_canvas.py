@@ -264,6 +264,67 @@ def test_two_canvases_of_a_graph_edit_one_document():
     assert one.scene()["nodes"] == two.scene()["nodes"]
 
 
+def test_names_with_arrows_in_them_do_not_make_two_edges_one():
+    graph = Graph("g").add_producer("a").add_node("b -> c").add_edge("a", "b -> c")
+    graph.add_producer("a -> b").add_node("c").add_edge("a -> b", "c")
+    canvas = Canvas(graph)
+    first, second = canvas.scene()["edges"]
+    assert first["id"] != second["id"]
+    canvas.select({"edge": ["a -> b", "c"]})
+    assert canvas.state()["detail"]["edge"] == second["id"]
+
+
+def test_a_strange_command_or_choice_changes_nothing_and_is_refused():
+    graph = shop()
+    before = graph.to_dict()
+    for command in (
+        {"do": "add", "kind": "bogus"}, {"do": "add", "position": []}, {"do": "move", "nodes": [1]},
+        {"do": "add", "position": [float("nan"), 0]}, {"do": "delete", "nodes": 5},
+        {"do": "rename", "node": "check", "name": "charge"}, {"do": "rename", "node": "check"},
+        {"do": "rename", "node": "check", "name": "__end__"}, {"do": "connect", "source": "days"},
+        {"do": "connect", "source": "check", "target": "days"}, {"do": "undo"},
+        {"do": "paste", "position": [0, 0], "text": "/etc/hostname"},
+        {"do": "paste", "position": [0, 0], "text": "{"},
+    ):  # fmt: skip
+        assert ask(Canvas(graph), **command)["text"].strip(), command
+    assert graph.to_dict() == before
+    canvas = Canvas(graph)
+    for chosen in ({"node": [1]}, {"edge": 5}, {"loop": {}}, None, {"edge": ["x", "y"]}):
+        canvas.select(chosen)
+        json.dumps(canvas.state())
+
+
+def test_a_drawing_of_another_tool_is_pasted_under_its_labels_with_its_frames():
+    graph = shop()
+    flow = {
+        "nodes": [
+            {"id": "0", "type": "group", "position": {"x": 9, "y": 9}, "data": {"label": "prep"}},
+            {"id": "1", "parentId": "0", "position": {"x": 5, "y": 5}, "data": {"label": "charge"}},
+            {"id": "2", "type": "blocking", "data": {"function": "check", "label": "__end__"}},
+        ],
+        "edges": [{"source": "1", "target": "2"}, {"source": "2", "target": "gone"}],
+    }
+    canvas = done(graph, do="paste", position=[100, 50], text=json.dumps(flow))
+    assert canvas.state()["made"]["nodes"] == ["charge_2", "2"]
+    assert "gone" in canvas.state()["refused"]["text"]
+    assert graph.nodes["2"].fn is check
+    assert edges(graph)[2:] == ["charge_2 -> 2"]
+    assert [(f.label, f.members) for f in canvas.drawing.frames.values()] == [
+        ("prep", ("charge_2",))
+    ]
+    assert ask(canvas, do="undo") is None
+    assert list(graph.nodes) == ["days", "check", "charge"]
+    assert canvas.drawing.frames == {}
+
+
+def test_a_producer_that_is_deleted_while_it_runs_comes_back_with_undo():
+    graph = shop()
+    canvas = done(graph, do="delete", nodes=["days"])
+    assert [p.level for p in graph.validate()]
+    canvas.commands()["undo"]({"do": "undo", "view": "v", "seq": 2})
+    assert edges(graph) == ["days -> check", "check -> charge"]
+
+
 def test_moving_is_no_edit_that_would_have_to_be_applied():
     graph = shop()
     before = graph.version

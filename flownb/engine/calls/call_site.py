@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from flownb.engine.calls.signature import EXHAUSTED
+from flownb.engine.observe.stream import traceparent
 from flownb.records.events import NOTHING
 
 if TYPE_CHECKING:
@@ -53,6 +54,9 @@ class CallSite:
         if message is not None:
             meta |= {"message_id": message.id, "deliveries": message.deliveries}
             meta["hops"] = message.hops + 1
+        if (trace := self.runtime.trace) is not None:
+            came = None if message is None else traceparent(message.meta)
+            meta["traceparent"] = trace.parent(iteration, came)
         if self.node.kind == "producer" and not self.plan.index:
             meta["position"] = self.next_item()
         return meta

@@ -170,8 +170,7 @@ class ChainQueues:
 
     def received(self, number: int, message: Message, when: float) -> None:
         """Tell that the message of an item has come."""
-        name = self._runtime.name
-        self._runtime.stream.event((when, "received", name, name, number, message.origin))
+        self._runtime.received(number, message, when)
 
 
 class Load:
@@ -236,6 +235,8 @@ class Stretch:
 
     def _makes_one_row(self) -> bool:
         producer = self.nodes[0]
+        if producer.node.reader is not None:
+            return self.open
         own = producer.ctx_name or producer.instance  # it is told which item it makes
         return bool(self.open or own or producer.node.every is not None)
 
@@ -294,7 +295,7 @@ class Stretch:
     def _sender(self, runner: ChainNode) -> Callable[[Any], Any]:
         runtime = self.loop.runtime
         name = runner.node.queue.name if runner.node.queue is not None else ""
-        label = Label(runtime.name, runner.name)
+        label = Label(runtime.name, runner.name, runtime.trace)
 
         def send(payload: Any) -> Any:
             row, messages = self.turn.done, self.queues.messages

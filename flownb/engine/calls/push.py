@@ -11,6 +11,7 @@ import json
 from typing import TYPE_CHECKING, Any, Protocol
 
 from flownb.engine.calls.outcome import Pending
+from flownb.engine.observe.stream import traceparent
 from flownb.errors import FAILS
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from flownb.engine.calls.call import Call
     from flownb.engine.calls.call_site import CallSite
+    from flownb.engine.observe.stream import Trace
     from flownb.queues.spec import Message
 
 
@@ -48,17 +50,21 @@ class PendingPush(Pending):
 class Label:
     """Writes as JSON what `CallSite.about` says of a first call, at a tenth of the price."""
 
-    def __init__(self, loop: str, node: str) -> None:
+    def __init__(self, loop: str, node: str, trace: Trace | None = None) -> None:
         loop, node = (json.dumps(name, ensure_ascii=False) for name in (loop, node))
+        self._trace = trace
         self._who = f'{{"loop":{loop},"node":{node},"iteration":'
 
     def text(self, iteration: int, message: Message | None) -> str:
         """Say where the payload of a row comes from."""
         call = f'{self._who}{iteration},"visit":0,"attempt":1'
-        if message is None:
-            return call + "}"
-        came = f'"message_id":"{message.id}","deliveries":{message.deliveries}'
-        return f'{call},{came},"hops":{message.hops + 1}}}'
+        if message is not None:
+            call += f',"message_id":"{message.id}","deliveries":{message.deliveries}'
+            call += f',"hops":{message.hops + 1}'
+        if self._trace is not None:
+            came = None if message is None else traceparent(message.meta)
+            call += f',"traceparent":"{self._trace.parent(iteration, came)}"'
+        return call + "}"
 
 
 class Pushes(Protocol):

@@ -53,7 +53,7 @@ class QueueSource(Source):
         now, name = runtime.now(), runtime.name
         runtime.world.hopped(runtime, message.hops)
         runtime.stream.span((name, name, made, 0, "work", now, now, 1), message.payload)
-        runtime.event("received", name, made, message.origin)
+        runtime.received(made, message, now)
         return message.payload, self._arms(message.payload), message
 
     async def fill(self) -> bool:

@@ -9,6 +9,7 @@ nothing: one that raises is logged and switched off.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,7 +18,7 @@ from flownb.model.nodes import Node, NodeData
 from flownb.records.events import NOTHING, Batch, Event, Span
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 log = logging.getLogger("flownb")
 Fields = tuple[Any, ...]
@@ -36,6 +37,9 @@ class Observer:
     ...         if span.duration > 1: print(f"{span.node} took {span.duration:g} s")
     """
 
+    traces: bool = False
+    """Whether what a loop pushes names, in its meta, the trace of its item (`traceparent`)."""
+
     def on_span(self, span: Span, output: Any) -> None:
         """Called at the end of each node call and each wait."""
 
@@ -50,6 +54,8 @@ class Stream:
         self._all: list[Any] = list(subscribers)
         self.watched = any(isinstance(s, Guarded) for s in self._all)
         """Whether a user observer wants each call as it happens."""
+        self.traced = any(isinstance(s, Guarded) and s.traces for s in self._all)
+        """Whether one wants messages to name the trace of their item."""
         self._started: dict[int, set[str]] = {}  # of each open iteration, for who watches
         self._spans: list[Callable[[Span, Any], None]] = []
         self._events: list[Callable[[Event], None]] = []
@@ -137,6 +143,7 @@ class Guarded:
 
     def __init__(self, observer: Observer) -> None:
         self.observer: Observer | None = observer
+        self.traces = observer.traces
 
     def on_span(self, span: Span, output: Any) -> None:
         """Pass the span on."""
@@ -163,3 +170,34 @@ class Guarded:
 
 def _ignore(*_: Any) -> None:
     """Stand in for a hook the observer does not have."""
+
+
+class Trace:
+    """The trace of each item of one life of a loop, in the words of W3C's Trace Context.
+
+    It is the same wherever it is worked out from the same *life*: where the loop lives, and
+    where its observers are. An item that came as a message goes on in the trace that its meta
+    names (*came*).
+
+    >>> Trace("life").parent(0)
+    '00-a7ed4ca62b4112bbd287a9a193965ac4-10634eb81e066c30-01'
+    """
+
+    def __init__(self, life: str) -> None:
+        from hashlib import blake2b
+
+        self.life, self._digest = life, blake2b
+
+    def parent(self, iteration: int, came: str | None = None) -> str:
+        """Give the `traceparent` of what an item does: its trace, and its first span."""
+        made = self._digest(f"{self.life}:{iteration}".encode(), digest_size=24).hexdigest()
+        return f"00-{came[3:35] if came else made[:32]}-{made[32:]}-01"
+
+
+_TRACEPARENT: Final = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+def traceparent(meta: Mapping[str, Any]) -> str | None:
+    """Give the trace that the meta of a message names, None if it names none."""
+    found = meta.get("traceparent")
+    return found if isinstance(found, str) and _TRACEPARENT.fullmatch(found) else None

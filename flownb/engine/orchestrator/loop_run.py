@@ -249,7 +249,8 @@ class LoopRun:
         tools = global_tools if o.tools is None else o.tools
         return PickledLoop(
             plan, server, tuple(o.specs), o.namespace, tools, o.middleware,
-            watched=bool(o.watching), environ=environment(), logs=logs(),
+            watched=bool(o.watching), traced=any(one.traces for one in o.watching),
+            environ=environment(), logs=logs(),
         )  # fmt: skip
 
     # -- starting --------------------------------------------------------------

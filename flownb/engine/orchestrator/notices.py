@@ -27,7 +27,6 @@ _KINDS: Final = word("failed", "paused", "queue_full", "behind", "completed")
 _CALLBACK: Final = Rule("give a function of one notice", callable)
 _LOOK: Final = 0.2  # seconds between two looks
 _AGAIN: Final = 10.0  # seconds until the same is told once more
-_SHARE: Final = 0.05  # of the ticks that a loop may miss before it is behind
 
 
 class Notice(NamedTuple):
@@ -132,11 +131,10 @@ class Notices:
         if now is None or (before is not None and not self._is_due("behind", loop)):
             return
         self._metrics[loop] = now
-        missed = now.overruns - (before.overruns if before else 0)
-        made = now.produced - (before.produced if before else 0)
-        if before is not None and missed > 1 and missed > _SHARE * (missed + made):
+        ticks = None if before is None else now.missed_since(before)
+        if ticks is not None:
             self._told["behind", loop] = time.monotonic()
-            said = f"{loop} is behind: it missed {missed:,} of {missed + made:,} ticks"
+            said = f"{loop} is behind: it missed {ticks[0]:,} of {ticks[1]:,} ticks"
             yield Notice("behind", self._orch.name, loop, "", said)
 
     def _full(self) -> Iterator[Notice]:
@@ -146,7 +144,7 @@ class Notices:
             return
         for spec in bounded:
             depth = self._depth(spec.name) if self._is_due("queue_full", spec.name) else None
-            if depth is not None and depth >= spec.maxlen:
+            if depth is not None and spec.is_full(depth):
                 self._told["queue_full", spec.name] = time.monotonic()
                 said = f"queue {spec.name} is full ({depth:,} messages): add a reader"
                 yield Notice("queue_full", self._orch.name, "", spec.name, said)

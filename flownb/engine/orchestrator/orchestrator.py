@@ -547,8 +547,8 @@ class Orchestrator(Answers):
 
         *kind*: "failed" (an item, or a loop), "paused", "queue_full", "behind" (ticks are missed)
         or "completed". It gets a notice with `.text`, `.loop`, `.node` and, of a failed item,
-        `.data`, in a worker thread: it may take its time. Returns what ends it. "behind" and
-        "queue_full" are told again after 10 s.
+        `.data`, in a worker thread: it may take its time; `flownb.notifier()` is a ready one, for
+        the browser. Returns what ends it. "behind" and "queue_full" are told again after 10 s.
         """
         from flownb.engine.orchestrator.notices import Notices
 

@@ -46,6 +46,13 @@ class Channel(Protocol):
         """Give the next thing that is asked; EOFError when nobody can ask any more."""
 
 
+class _Watching(Observer):
+    """Stands for the observers in the notebook."""
+
+    def __init__(self, traces: bool) -> None:  # noqa: FBT001 - it has one property
+        self.traces = traces
+
+
 class LoopServer:
     """One attempt of a loop, where it lives."""
 
@@ -72,12 +79,12 @@ class LoopServer:
 
     def _manager(self) -> LoopManager:
         pickled, plan = self._pickled, self._pickled.plan
-        subscribers = [self._forwarder, *([Guarded(Observer())] if pickled.watched else [])]
+        watching = [Guarded(_Watching(pickled.traced))] if pickled.watched else []
         server = open_server() if pickled.server is None else pickled.server
         manager = LoopManager(
             plan,
             world=RealWorld(),
-            stream=Stream(subscribers),
+            stream=Stream([self._forwarder, *watching]),
             gates=Limits(),
             queues=QueueManager(
                 server,

@@ -54,6 +54,7 @@ class PickledLoop:
     tools: Any = None
     middleware: tuple[Any, ...] = ()
     watched: bool = False
+    traced: bool = False
     environ: Mapping[str, str] = field(default_factory=dict)
     logs: tuple[Logs, ...] = ()
 

@@ -93,9 +93,8 @@ class Journal:
     async def _head(
         self, status: RunStatus, *, state: Any = None, error: str | None = None
     ) -> None:
-        text = None if error is None else error.encode(errors="backslashreplace").decode()
         now = time.time()
-        self.record = replace(self.record, status=status, updated=now, state=state, error=text)
+        self.record = replace(self.record, status=status, updated=now, state=state, error=error)
         await self._aside(self.store.save, replace(self.record, steps=()))
 
     # -- what happens ----------------------------------------------------------
@@ -195,7 +194,7 @@ class Journal:
             seen = {} if token.state is None else token.state.values
             token.noted = None, None, self._changed(token.item.values, token.at.name, seen)
         output, _, changed = token.noted
-        names, text = self._names(token, live), _error_text(error)
+        names, text = self._names(token, live), told(error)
         more = {"output": output, "live": names, "error": text, "changed": changed}
         self._note(token, "continued", **more)
         self._save_later()
@@ -203,7 +202,7 @@ class Journal:
     def failed(self, token: Call, error: BaseException) -> None:
         """Note that a node failed for good, with the state that it saw."""
         seen = lenient(token.payload, max_bytes=self.store.max_bytes)
-        self._note(token, "failed", output=seen, error=_error_text(error))
+        self._note(token, "failed", output=seen, error=told(error))
         self._save_later()
 
     def _note(self, token: Call, kind: StepKind, **more: Any) -> None:
@@ -302,10 +301,6 @@ _SAVED: Any = object()
 
 def _said_of(run: WorkflowRun) -> str | None:
     return None if run.error is None else told(run.error)
-
-
-def _error_text(error: BaseException) -> str:
-    return told(error).encode(errors="backslashreplace").decode()
 
 
 # Comparing costs about 10 ms for each megabyte, at the end of every node that sees it.

@@ -251,11 +251,10 @@ def _held(loop: str, causes: Causes) -> tuple[list[Alert], Cause | None]:
     """Say that a loop is held back, by whom in the end, and what would help."""
     rates, who = causes.rates, brief(loop, _NAME)
     before, now = rates.since(WINDOW, loop).loops[loop], rates.last.loops[loop]
-    missed, made = now.overruns - before.overruns, now.produced - before.produced
-    late, throttled = missed > made * _FAILS, rates.split(loop)[2]
+    late, throttled = now.missed_since(before), rates.split(loop)[2]
     if not late and throttled < _MUCH:
         return [], None
-    ticks = f"{missed} of {missed + made} ticks"
+    ticks = "{} of {} ticks".format(*late or (0, 0))
     if max(rates.split(loop)) < _MOSTLY and throttled < _MUCH:  # it has time to spare
         said = f"{who} misses {ticks}: now and then an item takes longer than every="
         return [Alert("warn", said, loop)], None

@@ -11,6 +11,7 @@ from __future__ import annotations
 import unicodedata
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 from html import escape
 from typing import TYPE_CHECKING, Final
 
@@ -37,7 +38,8 @@ def clean(text: object, limit: int = 10_000) -> str:
     >>> clean("a\nb\x00c\ud800")
     'a bc'
     """
-    return "".join(_shown(c) for c in str(text)[:limit])
+    text = str(text)[:limit]
+    return text if text.isprintable() else "".join(map(_shown, text))
 
 
 def _shown(c: str) -> str:
@@ -77,6 +79,7 @@ def width(text: str, size: float) -> float:
     return round(whole * size, 1)
 
 
+@lru_cache(4_096)
 def _part(c: str) -> float:
     if c in _NARROW:
         return 0.38

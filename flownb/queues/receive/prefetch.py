@@ -1,14 +1,16 @@
-"""How many messages does a reader fetch at once? So many that its lease outlasts them.
+"""How many messages does a reader fetch at once? What keeps it busy for a moment.
 
-A reader that knows nothing yet fetches one, then twice as many each time, up to a hundred. How
-long it has a message in hand is measured: what it fetches takes it half its lease at most.
+A reader that knows nothing yet fetches one, then twice as many each time, up to 500. How long
+it has a message in hand is measured: what it fetches takes it a tenth of a second at most, so
+that others that read find something too, and half its lease at most.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-_MOST: Final = 100  # messages; more make no exchange cheaper
+_MOST: Final = 500  # messages; more make no exchange cheaper
+_MOMENT: Final = 0.1  # seconds; an exchange takes a hundredth of it
 _NEWS: Final = 0.2  # how much the last measurement counts
 
 
@@ -19,9 +21,9 @@ class Pace:
     >>> pace.began(0.0)
     >>> [pace.count(30) for _ in range(3)]
     [1, 2, 4]
-    >>> pace.settled(4, 20.0)
+    >>> pace.settled(4, 0.1)
     >>> pace.count(30)
-    3
+    4
     """
 
     def __init__(self) -> None:
@@ -42,7 +44,7 @@ class Pace:
 
     def count(self, lease: float) -> int:
         """How many to fetch now."""
-        fits = _MOST if not self._each else int(lease / 2 / self._each)
+        fits = _MOST if not self._each else int(min(lease / 2, _MOMENT) / self._each)
         count = max(1, min(self._next, _MOST, fits))
         self._next = min(2 * self._next, _MOST)
         return count

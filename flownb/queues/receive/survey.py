@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from flownb.liveness import is_dead, is_here, lives_in
 from flownb.queues.redis.exchange import ask, ask_all, pairs
 from flownb.queues.redis.groups import queue_stats
-from flownb.queues.redis.streams import name_of
+from flownb.queues.redis.streams import groups_of, name_of
 from flownb.queues.spec import MANUAL, QueueSpec, is_by_hand
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ async def survey(
         stats = await queue_stats(line, spec, keys.of(spec))
         for group in stats.groups:
             lines += await _group(line, keys.of(spec), spec, group, alone=alone)
+        if spec.key:
+            lines += await _other_mode(line, spec, spec.key)
     return lines
 
 
@@ -72,6 +74,21 @@ async def _group(
             f"you"
         )
     return lines
+
+
+async def _other_mode(line: Exchange, spec: QueueSpec, key: str) -> list[str]:
+    """What is said where somebody reads the key of a queue in the other mode."""
+    here, there = spec.mode, "broadcast" if spec.mode == "competing" else "competing"
+    for group in await groups_of(line, key):
+        other = (group.name == key) == (there == "competing")
+        if other and not is_by_hand(group.name) and await is_read(line, key, group.name):
+            said = (
+                f"queue {spec.name!r}, key {key!r}: it is {here} here, and read as {there} "
+                f"elsewhere: what a competing reader has done is deleted for all; give it the "
+                f"same mode= everywhere"
+            )
+            return [said]
+    return []
 
 
 async def is_cluster(line: Exchange) -> bool:

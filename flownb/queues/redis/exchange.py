@@ -80,5 +80,5 @@ def pairs(flat: Sequence[Any] | None) -> dict[bytes, Any]:
     >>> pairs([b"length", 3, b"groups", 1])
     {b'length': 3, b'groups': 1}
     """
-    flat = flat or ()
-    return dict(zip(flat[::2], flat[1::2], strict=True))
+    each = iter(flat or ())
+    return dict(zip(each, each, strict=True))

@@ -20,11 +20,19 @@ from typing import TYPE_CHECKING, Any
 
 from flownb.queues.redis.exchange import ask, at_one_moment, pairs
 from flownb.queues.redis.jobs import Push, counted
-from flownb.queues.redis.streams import Group, entries_from, group_from, order, pending
+from flownb.queues.redis.streams import (
+    Group,
+    dropped,
+    drops,
+    entries_from,
+    group_from,
+    order,
+    pending,
+)
 from flownb.queues.spec import GroupStats, QueueSpec, QueueStats
 
 if TYPE_CHECKING:
-    from flownb.queues.redis.exchange import Exchange
+    from flownb.queues.redis.exchange import Command, Exchange
 
 
 class Groups:
@@ -79,13 +87,17 @@ _NO_STREAM = (b"length", 0, b"last-entry", None, b"entries-added", 0)
 
 async def queue_stats(line: Exchange, spec: QueueSpec, key: str) -> QueueStats:
     """The state of one queue; an unknown stream is an empty queue."""
-    about, rows = await at_one_moment(line, [("XINFO", "STREAM", key), ("XINFO", "GROUPS", key)])
-    for reply in (about, rows):
+    looks: list[Command] = [("XINFO", "STREAM", key), ("XINFO", "GROUPS", key)]
+    if spec.maxlen is not None:
+        looks.append(("HGETALL", drops(key)))
+    about, rows, *counts = await at_one_moment(line, looks)
+    for reply in (*counts, about, rows):
         if isinstance(reply, Exception):
             if "no such key" not in str(reply):
                 raise reply
             about, rows = _NO_STREAM, []
     stream = pairs(about)
+    stream[b"dropped"] = sum(dropped(pairs(fields)) for fields in counts)
     groups = _with_known(spec, [group_from(row) for row in rows])
     if spec.mode == "competing":
         return _competing(spec, stream, groups)
@@ -131,6 +143,7 @@ def _stats(
         pending=worst.pending,
         groups=groups,
         pushed=stream.get(b"entries-added", 0),
+        dropped=stream[b"dropped"],
     )
 
 

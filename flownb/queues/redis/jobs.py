@@ -167,7 +167,7 @@ def left_of(job: Job, reply: Any) -> Job:
 def is_refused_for_now(reply: Any) -> bool:
     """Whether a reply says that later the server may do it, or one of many does."""
     if isinstance(reply, list):
-        return any(is_refused_for_now(one) for one in reply)
+        return any(is_refused_for_now(one) for one in reply if type(one) is not bytes)
     return isinstance(reply, Exception) and refuses_for_now(reply)
 
 

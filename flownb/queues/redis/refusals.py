@@ -10,6 +10,9 @@ from flownb.redaction import redacted, scrub
 
 # A full disk, too few replicas, a script that runs and runs.
 _FOR_NOW = ("MISCONF ", "NOREPLICAS ", "BUSY ")
+# What EXEC says of a MULTI whose commands were taken before the trouble began.
+_DISCARDED = "Transaction discarded because of: "
+_SINCE_THEN = (*_FOR_NOW, "OOM ", "READONLY ", "MASTERDOWN ", "CLUSTERDOWN ")
 
 
 def is_away(error: BaseException) -> bool:
@@ -29,8 +32,10 @@ def refuses_for_now(error: BaseException) -> bool:
     kinds = exceptions.ReadOnlyError | exceptions.OutOfMemoryError
     # a cluster that moves slots, or has lost a node
     kinds |= exceptions.ClusterDownError | exceptions.TryAgainError | exceptions.MasterDownError
-    is_asked_elsewhere = type(error) is exceptions.AskError
-    return is_asked_elsewhere or isinstance(error, kinds) or _words(error).startswith(_FOR_NOW)
+    if type(error) is exceptions.AskError or isinstance(error, kinds):
+        return True
+    words = _words(error)
+    return words.startswith(_FOR_NOW) or words.partition(_DISCARDED)[2].startswith(_SINCE_THEN)
 
 
 def located(where: str, error: BaseException) -> str:

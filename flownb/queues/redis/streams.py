@@ -77,8 +77,36 @@ def takeovers(key: str) -> str:
     >>> takeovers("flownb:{weather}:wet_days"), takeovers("rain")
     ('flownb:{weather}:wet_days~claims', '{rain}~claims')
     """
+    return _beside(key, "claims")
+
+
+def drops(key: str) -> str:
+    """The hash that counts what was dropped of this stream, because it was full.
+
+    In "all" what was counted in the MULTI that dropped it. Each manager that pushes has a field of
+    its own beside that: its last batch, how much of that is in the stream, what it dropped in all.
+    """
+    return _beside(key, "drops")
+
+
+def dropped(fields: dict[bytes, bytes]) -> int:
+    """The sum of what that hash says.
+
+    >>> dropped({b"all": b"3", b"1f6a": b"17 5 4"})
+    7
+    """
+    return sum(int(said.split()[-1]) for said in fields.values())
+
+
+def count_dropped(key: str, count: int) -> Command:
+    """What counts messages in the MULTI that drops them."""
+    return ("HINCRBY", drops(key), "all", str(count))
+
+
+def _beside(key: str, what: str) -> str:
+    """The name of a helper, in the slot of its stream."""
     tagged = key.partition("{")[2].find("}") > 0
-    return f"{key}~claims" if tagged else f"{{{key}}}~claims"
+    return f"{key}~{what}" if tagged else f"{{{key}}}~{what}"
 
 
 @dataclass(frozen=True, slots=True)

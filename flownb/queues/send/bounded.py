@@ -8,6 +8,10 @@ cannot overfill the queue.
 cannot deliver them to anybody else, and what a reader holds is never dropped. So
 when readers hold all of it, the queue goes over `maxlen` by that one message. Cut
 short, it dies as a reader does: what it took and did not drop goes to the next reader.
+
+What is dropped is counted at the server: in the MULTI that drops it, or, with `drop_newest`, in
+a mark that each batch leaves in its MULTI. So is an answer that was lost: the mark says how
+much of the batch is in the queue, and nothing of it is sent again.
 """
 
 from __future__ import annotations
@@ -15,7 +19,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import uuid4
 
 from flownb import liveness
 from flownb.errors import QueueError
@@ -24,7 +30,9 @@ from flownb.queues.redis.exchange import ask
 from flownb.queues.redis.jobs import Job, ack_job, counted, data_channel, room_channel, transact
 from flownb.queues.redis.streams import (
     Group,
+    count_dropped,
     create_groups,
+    drops,
     entries_from,
     group_is_gone,
     groups_of,
@@ -40,6 +48,21 @@ if TYPE_CHECKING:
 
 DROPPED = ""
 """What a push returns instead of an id when the message was dropped."""
+SOME_ID = "0-0"
+"""What it returns when it is in the queue, and the answer that had its id was lost."""
+
+
+class _Mark(NamedTuple):
+    """What a batch leaves in its MULTI: its number, how much of it was pushed, all drops so far."""
+
+    batch: int = 0
+    pushed: int = 0
+    dropped: int = 0
+
+    @classmethod
+    def read(cls, said: bytes | None) -> _Mark:
+        """The mark that stands at the server, if any does."""
+        return cls(*map(int, (said or b"").split()))
 
 
 class BoundedPush:
@@ -62,6 +85,7 @@ class BoundedPush:
         self._guard, self._backoff = Watch(self._link.wire()), Backoff(self._link.room_poll)
         self._dropper = ""
         """By which name it takes what it drops."""
+        self._me, self._batch = uuid4().hex, 0
         self.batcher: Batcher[Job, Any] = Batcher(self._send)
 
     @property
@@ -79,6 +103,7 @@ class BoundedPush:
         return sys.maxsize if self._spec.maxlen is None else self._spec.maxlen
 
     async def _send(self, jobs: Sequence[Job]) -> Sequence[Any]:
+        self._batch += 1
         try:
             return await self._to.repeated(
                 jobs, await self._to.retry_until_back(lambda: self._replies(jobs))
@@ -96,15 +121,13 @@ class BoundedPush:
             sent = await self._push_what_fits(jobs)
             if sent:
                 self._backoff.begin_anew()
-            if self._spec.when_full == "block":
-                if not sent:
-                    await self._backoff.wait(notifier)
-                return sent
+            elif self._spec.when_full == "block":
+                await self._backoff.wait(notifier)
+        if self._spec.when_full != "error":
+            return sent
         return [*sent, *[self._refusal() for _ in jobs[len(sent) :]]]
 
-    def _refusal(self) -> Exception | str:
-        if self._spec.when_full == "drop_newest":
-            return DROPPED
+    def _refusal(self) -> Exception:
         return QueueError(
             f"queue {self._spec.name!r} is full ({self._maxlen} messages): read faster, "
             f"raise maxlen=, or choose when_full='block'"
@@ -113,20 +136,49 @@ class BoundedPush:
     async def _push_what_fits(self, jobs: Sequence[Job]) -> list[Any]:
         from redis.exceptions import WatchError
 
+        looks = [("XLEN", self._key), ("HGET", drops(self._key), self._me)]
+        dropping, mark = self._spec.when_full == "drop_newest", _Mark()
+
         def choose(looked: list[Any]) -> Sequence[Job]:
-            if isinstance(looked[0], Exception):
-                raise looked[0]
+            nonlocal mark
+            for reply in looked:
+                if isinstance(reply, Exception):
+                    raise reply
+            mark = _Mark.read(looked[1])
+            if mark.batch == self._batch:  # it was done, and the answer was lost
+                return []
             room = max(0, self._maxlen - looked[0])
             self._room = max(0, room - len(jobs))
-            return jobs[:room]
+            fits = jobs[:room]
+            if not fits and not dropping:
+                return []
+            over = len(jobs) - len(fits) if dropping else 0
+            mark = _Mark(self._batch, len(fits), mark.dropped + over)
+            said = " ".join(map(str, mark))
+            return [*fits, Job((("HSET", drops(self._key), self._me, said),), ())]
 
         while True:
             # Else somebody pushed or acked meanwhile, so somebody got on.
             with suppress(WatchError):
-                sent = await self._guard.send([self._key], [("XLEN", self._key)], choose)
-                if sent:
+                sent = await self._guard.send([self._key], looks, choose)
+                if mark.pushed:
                     self._link.notify(data_channel(self._key))
-                return sent
+                if sent and isinstance(sent[-1], Exception):  # the whole MULTI was refused
+                    return sent[: max(1, mark.pushed)]
+                if mark.batch != self._batch:
+                    return []
+                pushed = sent[:-1] or [SOME_ID] * mark.pushed
+                return [*pushed, *[DROPPED] * (len(jobs) - mark.pushed if dropping else 0)]
+
+    async def leave(self) -> None:
+        """Add what we have dropped to the count of all, and take our mark away."""
+        from redis.exceptions import RedisError
+
+        with suppress(RedisError, OSError):
+            mark = _Mark.read(await ask(self._line, "HGET", drops(self._key), self._me))
+            gone = ("HDEL", drops(self._key), self._me)
+            commands = [count_dropped(self._key, mark.dropped), gone] if mark.dropped else [gone]
+            await self._line.exchange([("MULTI",), *commands, ("EXEC",)])
 
     async def _push_dropping(self, jobs: Sequence[Job]) -> list[Any]:
         over = await ask(self._line, "XLEN", self._key) + len(jobs) - self._maxlen
@@ -134,13 +186,20 @@ class BoundedPush:
             return await self._transact(jobs)
         self._dropper = self._dropper or liveness.begin("~dropper")
         try:
-            drops = await self._take_oldest(over)
-            return (await self._transact([*jobs, *drops]))[: len(jobs)]
+            dropping = await self._take_oldest(over)
+            replies = await self._transact([*jobs, *dropping])
         except BaseException:
-            liveness.end(self._dropper)
-            self._link.depart()
-            self._dropper = ""
+            self._give_back()
             raise
+        if any(isinstance(reply, Exception) for reply in replies[len(jobs) :]):
+            self._give_back()
+        return replies[: len(jobs)]
+
+    def _give_back(self) -> None:
+        """What was taken and not dropped goes to the next reader."""
+        liveness.end(self._dropper)
+        self._link.depart()
+        self._dropper = ""
 
     async def _transact(self, jobs: Sequence[Job]) -> list[Any]:
         return await transact(self._link.line, self._link.notify, jobs, self._to.sweep)
@@ -153,11 +212,15 @@ class BoundedPush:
         if not groups:
             return await self._cut_oldest(count)
         ids = await self._take(groups[0].name, count)
-        drops = [self._drop(groups[0], ids)]
+        first = self._drop(groups[0], ids)
+        if ids:
+            counting = count_dropped(self._key, len(ids))
+            first = replace(first, commands=(counting, *first.commands), whole=True)
+        dropping = [first]
         for group in groups[1:]:
             ahead = [entry_id for entry_id in ids if order(entry_id) > order(group.cursor)]
-            drops.append(self._drop(group, await self._take(group.name, len(ahead))))
-        return [job for job in drops if job.commands]
+            dropping.append(self._drop(group, await self._take(group.name, len(ahead))))
+        return [job for job in dropping if job.commands]
 
     async def _take(self, group: str, count: int) -> list[str]:
         from redis.exceptions import ResponseError
@@ -180,7 +243,19 @@ class BoundedPush:
 
     async def _cut_oldest(self, count: int) -> list[Job]:
         """Nobody reads this queue yet: nothing can be in anybody's hands."""
+        from redis.exceptions import WatchError
+
         oldest = ("XRANGE", self._key, "-", "+", "COUNT", str(count))
-        entries = entries_from(await ask(self._line, *oldest))
-        ids = [entry_id for entry_id, _ in entries]
-        return [Job((("XDEL", self._key, *ids),), (room_channel(self._key),))] if ids else []
+
+        def choose(looked: list[Any]) -> Sequence[Job]:
+            if isinstance(looked[0], Exception):
+                raise looked[0]
+            ids = [entry_id for entry_id, _ in entries_from(looked[0])]
+            gone = ("XDEL", self._key, *ids)
+            return [Job((count_dropped(self._key, len(ids)), gone), ())] if ids else []
+
+        keys = [self._key, drops(self._key)]  # with fakeredis an XDEL aborts no WATCH
+        with suppress(WatchError):  # somebody pushed or dropped meanwhile: it is looked at again
+            await self._guard.send(keys, [oldest], choose)
+            return []
+        return await self._cut_oldest(count)

@@ -165,6 +165,11 @@ class Posts:
         for bounded in self._bounded.values():
             await bounded.batcher.aclose(reason, drain=False)
 
+    async def leave(self) -> None:
+        """Leave what was dropped to the count of all."""
+        for bounded in self._bounded.values():
+            await bounded.leave()
+
 
 def _silent() -> None:
     """Do nothing."""

@@ -18,7 +18,13 @@ from flownb.errors import QueueError
 from flownb.queues.notify import Backoff
 from flownb.queues.redis.jobs import GONE, NOT_OURS, Job, Ownership, Push, joined, room_channel
 from flownb.queues.redis.refusals import is_away
-from flownb.queues.redis.streams import group_is_gone, held_from, order, takeovers
+from flownb.queues.redis.streams import (
+    count_dropped,
+    group_is_gone,
+    held_from,
+    order,
+    takeovers,
+)
 from flownb.queues.redis.watch import Watch
 from flownb.queues.send.batcher import Batcher
 
@@ -236,7 +242,9 @@ class _Choice:
             elif self._must_wait(transaction, room):
                 break
             else:
-                self._take(joined(self._kept(transaction, room), transaction.acks, self._next_id()))
+                kept = self._kept(transaction, room)
+                job = joined(kept, transaction.acks, self._next_id())
+                self._take(_counting(job, transaction.pushes, kept))
                 gone.add(transaction.entry)
         return self.jobs
 
@@ -277,6 +285,14 @@ class _Choice:
                 room[push.key] -= 1
             kept.append(push)
         return kept
+
+
+def _counting(job: Job, pushes: Sequence[Push], kept: Sequence[Push]) -> Job:
+    """The job, and what counts the pushes that were dropped."""
+    left = Counter(push.key for push in pushes) - Counter(push.key for push in kept)
+    return replace(
+        job, commands=(*job.commands, *(count_dropped(key, n) for key, n in left.items()))
+    )
 
 
 _Whose = tuple[str, str, str]

@@ -231,7 +231,7 @@ def _serve() -> Any:
     from fakeredis import TcpFakeServer
 
     tcp = TcpFakeServer(("127.0.0.1", 0), server_type="redis")
-    tcp.RequestHandlerClass = _handler()
+    tcp.RequestHandlerClass = _answering(tcp.RequestHandlerClass)
     # A client that is blocked, or was killed, would hold up closing for ever.
     tcp.daemon_threads, tcp.block_on_close = True, False
     serve = threading.Thread(
@@ -241,12 +241,11 @@ def _serve() -> Any:
     return tcp
 
 
-def _handler() -> Any:
+def _answering(handler: Any) -> Any:
     """Make a handler that answers an error with an error; fakeredis' own hangs up then."""
-    from fakeredis._clients._tcp_server import TCPFakeRequestHandler
     from redis.exceptions import ResponseError
 
-    class Handler(TCPFakeRequestHandler):
+    class Handler(handler):  # type: ignore[misc]
         def setup(self) -> None:
             super().setup()
             read = self.current_client.read_response
@@ -257,6 +256,6 @@ def _handler() -> Any:
                 except ResponseError as error:
                     return error
 
-            self.current_client.read_response = answered  # type: ignore[method-assign]
+            self.current_client.read_response = answered
 
     return Handler

@@ -137,7 +137,7 @@ class _Line(asyncio.Protocol):
         """Send commands, wait for a reply to each."""
         from redis.exceptions import ConnectionError as Gone
 
-        self._transport.write(b"".join(map(self._pack, map(encoded, commands))))
+        self._transport.write(self._packed(commands))
         self._wanted = len(commands)
         if len(self._replies) < self._wanted:
             if self.lost is not None:
@@ -149,6 +149,12 @@ class _Line(asyncio.Protocol):
             if isinstance(reply, Gone):  # "it is loading its data", or somebody closed us
                 raise reply
         return replies
+
+    def _packed(self, commands: Sequence[Any]) -> bytes:
+        try:
+            return b"".join(map(self._pack, commands))
+        except UnicodeEncodeError:  # a word stands for any bytes
+            return b"".join(map(self._pack, map(encoded, commands)))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep what writes."""

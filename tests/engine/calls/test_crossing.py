@@ -36,6 +36,7 @@ def rows(monkeypatch):
 
     def counting(chain, stretch, turn, rows, times):
         counted[chain.loop.name] += len(times) // stretch.width
+        counted["turns of", chain.loop.name] += 1
         publish(chain, stretch, turn, rows, times)
 
     monkeypatch.setattr(Chain, "_publish", counting)
@@ -92,6 +93,17 @@ async def test_everything_arrives_once_in_order_and_is_counted(redis, rows, kind
     hops = orch.timeline().hops
     assert all(hop.push.iteration == hop.iteration for hop in hops)
     assert len(hops) > many / 2
+
+
+@live
+async def test_a_turn_takes_all_that_was_fetched(redis, rows):
+    got = []
+    graph = Graph("turns").add_producer("count", range(MANY)).add_queue("line")
+    graph.add_queue_reader("read", queue="line", prefetch=50).add_node("work", got.append)
+    async with graph.add_edge("count", "line").add_edge("read", "work").start(redis=redis) as orch:
+        await orch.wait(timeout=60)
+    assert got == list(range(MANY))
+    assert rows["read"] / rows["turns of", "read"] > 4, rows
 
 
 @pytest.mark.parametrize("watched", [False, True], ids=["unwatched", "watched"])

@@ -245,3 +245,14 @@ def test_a_discriminator_lets_the_others_finish_and_is_reset_in_every_pass() -> 
 def test_a_discriminator_that_cancels_is_refused_in_a_cycle() -> None:
     with pytest.raises(GraphError, match=r"'sum up': join='first' .* join='first' with cancel=F"):
         first_review(cancel=True).run({})
+
+
+def test_an_edge_to_itself_inside_a_cycle_is_part_of_that_cycle():
+    graph = Graph("g").add_node("a", lambda s: {"n": s["n"] + 1}).add_node("b").add_node("end")
+    graph.add_if("enough?", lambda s: s["n"] > 4).add_edge("b", "a")
+    graph.add_edge("a", "a", condition=lambda s: s["n"] % 2 == 1)
+    graph.add_edge("a", "enough?", condition=lambda s: s["n"] % 2 == 0)
+    graph.add_edge("enough?", "b", when=False).add_edge("enough?", "end", when=True)
+    run = graph.run({"n": 0})
+    assert run.state == {"n": 6}
+    assert run.visited == [*("a", "a", "enough?", "b") * 2, "a", "a", "enough?", "end"]

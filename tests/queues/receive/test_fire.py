@@ -16,6 +16,7 @@ from flownb import liveness
 from flownb.queues import open_server
 from tests.support import fire, fire_chain
 from tests.support.queues import manager
+from tests.support.servers import RestartableServer
 
 ROOT = Path(__file__).parents[3]
 pytestmark = [pytest.mark.redis, pytest.mark.wallclock]
@@ -109,11 +110,18 @@ def test_without_a_transaction_only_doubles_can_happen(real_server_url, tmp_path
     move(real_server_url, tmp_path, kills=24, messages=1_000, transactional=False)
 
 
+@pytest.fixture(params=["valkey-server", "redis-server"])
+def each_server_url(request):
+    """The address of a server of each kind."""
+    with RestartableServer(durable=False, program=request.param) as server:
+        yield server.url
+
+
 @pytest.mark.nightly
 @pytest.mark.timeout(1200)
-def test_a_thousand_consumers_killed_lose_and_double_nothing(real_server_url, tmp_path):
+def test_a_thousand_consumers_killed_lose_and_double_nothing(each_server_url, tmp_path):
     options = {"kills": 1_000, "messages": 40_000, "seed": 1}
-    assert move(real_server_url, tmp_path, transactional=True, **options) == 0
+    assert move(each_server_url, tmp_path, transactional=True, **options) == 0
 
 
 def kill_chains(url, folder, *, kills, messages, seed=0):

@@ -40,9 +40,13 @@ def freeze(url, rounds, lease):
         assert moved_once(client, 3 * rounds) == (0, 0, 0)
 
 
-@pytest.mark.parametrize("rounds", [4, pytest.param(25, marks=nightly)])
-def test_a_reader_that_was_frozen_while_a_message_came_pushes_nothing_twice(durable, rounds):
-    freeze(durable.url, rounds, 1)
+FREEZES = [(4, 1), pytest.param(25, 2, marks=nightly), pytest.param(1, 30, marks=nightly)]
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("rounds", "lease"), FREEZES)
+def test_a_reader_that_was_frozen_while_a_message_came_pushes_nothing_twice(durable, rounds, lease):
+    freeze(durable.url, rounds, lease)
 
 
 ROUNDS = [(1, 2), pytest.param(12, 2, marks=nightly), pytest.param(1, 30, marks=nightly)]

@@ -200,3 +200,38 @@ def test_graphs_that_give_one_key_share_it_and_names_with_signs_never_meet(real_
             assert (await b.stats("q")).depth == 0
 
     asyncio.run(scenario())
+
+
+def test_a_key_that_others_read_in_the_other_mode_is_told():
+    client = fakeredis.FakeRedis()
+
+    def reading(name, mode):
+        graph = Graph(name).add_queue("rain", key="rain", mode=mode, external=True)
+        return graph.add_queue_reader("r", queue="rain").add_node("n").add_edge("r", "n")
+
+    async def scenario():
+        graphs = reading("a", "broadcast"), reading("b", "competing"), reading("c", "broadcast")
+        orchs = []
+        for graph in graphs:
+            orchs.append(graph.start(redis=client))
+            await until(lambda: has_groups(orchs))
+        told = [[line for line in lines(orch) if "the same mode=" in line] for orch in orchs]
+        assert told[0] == []
+        assert told[1][0].startswith(
+            "queue 'rain', key 'rain': it is competing here, and read as broadcast elsewhere"
+        )
+        assert told[2][0].startswith(
+            "queue 'rain', key 'rain': it is broadcast here, and read as competing elsewhere"
+        )
+        for orch in orchs:
+            await orch.stop()
+
+    async def has_groups(orchs):
+        return client.exists("rain") and sum(map(readers, client.xinfo_groups("rain"))) == len(
+            orchs
+        )
+
+    def readers(group):
+        return group["consumers"]
+
+    asyncio.run(scenario())

@@ -12,6 +12,7 @@ from redis.exceptions import OutOfMemoryError
 
 from flownb.errors import QueueUnavailable
 from flownb.queues import QueueSpec, open_server
+from flownb.queues.redis.refusals import refuses_for_now
 from flownb.queues.servers.wire import Wire
 from tests.support.live import until
 from tests.support.queues import Q, drain, manager, said
@@ -99,6 +100,19 @@ def suffer(real):
     with Redis(unix_socket_path=str(real.socket)) as client:
         yield lambda trouble: trouble(client, real.folder)
         client.flushall()
+
+
+@pytest.mark.parametrize("trouble", [full, replica, alone])
+def test_what_is_refused_at_its_exec_is_sent_again(real, suffer, trouble):
+    async def scenario():
+        wire = Wire({"path": str(real.socket)})
+        await wire.exchange([("MULTI",), ("XADD", "q", "*", "a", "b")])
+        with suffer(trouble):
+            (reply,) = await wire.exchange([("EXEC",)])
+        await wire.aclose()
+        return reply
+
+    assert refuses_for_now(asyncio.run(scenario()))
 
 
 async def away(queues):
