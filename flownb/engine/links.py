@@ -125,11 +125,11 @@ def _loops_of(workflow: Workflow, reader: str) -> list[str]:
 
 
 def swimlanes(plans: Iterable[LoopPlan]) -> tuple[Swimlane, ...]:
-    """Tell a timeline what the plans know of each node."""
+    """Tell a timeline what the plans know of each node; the root of a run once is none."""
     return tuple(
         Swimlane(p.loop, n.name, n.detached, _limit(n.node.limit), p.options.max_in_flight)
         for p in plans
-        for n in p.nodes
+        for n in (p.nodes if p.once is None else p.nodes[1:])
     )
 
 

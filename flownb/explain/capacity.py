@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import inf, isclose
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from flownb.display import Shown
 from flownb.explain.durations import MICRO
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from flownb.model.policies import Limit
     from flownb.model.workflow import Workflow
     from flownb.records.metrics import LoopMetrics
+
+
+_BRANCHES: Final = 3  # ifs that a sentence names
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,8 @@ class LoopCapacity:
     "limit", "messages" (a reader that waits for some), "full queue". `ceiling` is the
     rate if nobody else held it up; `holds` how long an item keeps its slot, `needs` how
     many slots that takes at the rate it could have without them. `at_least`: items may
-    also meet at a limit at a bad moment, so the period may be longer than that.
+    also meet at a limit at a bad moment, so the period may be longer than that. `given`: what
+    the figures hold for, where nobody knows how often ifs say what ("" if they hold always).
     """
 
     loop: str
@@ -57,6 +61,7 @@ class LoopCapacity:
     limit: str = ""
     at_most: bool = False
     at_least: bool = False
+    given: str = ""
 
     @property
     def missed(self) -> float:
@@ -255,7 +260,20 @@ def _loop(
         limit,
         study.is_bound,
         loop_rate.is_contended,
+        _given(study, found, loop_rate),
     )
+
+
+def _given(study: Study, found: Sequence[LoopRate], slowest: LoopRate) -> str:
+    """Say which branch every item takes if the figures are right: the slowest one is reckoned."""
+    if study.is_bound and study.open:
+        return "every item takes every branch"
+    if all(isclose(rate.period, slowest.period) for rate in found):
+        return ""
+    said = [(option.node, option.says) for option in slowest.slowest.choice.values()]
+    if len(said) > _BRANCHES:
+        return "every item takes the slowest branches"
+    return both([f"{node} always says {verdict}" for node, verdict in said])
 
 
 def _paced_by(
@@ -300,7 +318,11 @@ def sentence(now: LoopCapacity, found: Figures) -> str:
     if now.rate == inf:
         return f"{now.loop} goes as fast as it can: no duration and no every= is known"
     maybe = "; more, when items meet at a limit" if now.at_least else ""
-    return f"{_SAYS[now.paced_by](now, found)}{maybe}"
+    return f"{_SAYS[now.paced_by](now, found)}{maybe}{_if(now)}"
+
+
+def _if(now: LoopCapacity) -> str:
+    return f", if {now.given}" if now.given else ""
 
 
 def _release(now: LoopCapacity, _: Figures) -> str:
@@ -308,12 +330,14 @@ def _release(now: LoopCapacity, _: Figures) -> str:
     who = f"{now.loop} waits for {slow}" if slow != now.loop else f"{now.loop} itself is slow"
     chain = chain_text([name for name, _ in now.chain])
     share = f"{_s(takes)} of the {_s(now.release)}" if takes != now.release else f"all {_s(takes)}"
+    if takes > now.release:  # on average: an if leads past it
+        return f"{who}: {_s(takes)} where it runs, an iteration takes {_s(now.release)} ({chain})"
     return f"{who}: {share} of an iteration ({chain})"
 
 
 def _clock(now: LoopCapacity, _: Figures) -> str:
     done = f"done after {_s(now.release)}"
-    return f"{now.loop} waits for its own clock: every {_s(now.every or 0)}, {done}"
+    return f"{now.loop} is paced by its own clock (every {_s(now.every or 0)}), {done}"
 
 
 def _slots(now: LoopCapacity, _: Figures) -> str:
@@ -332,9 +356,11 @@ def _limit(now: LoopCapacity, found: Figures) -> str:
     )
 
 
-def _messages(now: LoopCapacity, _: Figures) -> str:
+def _messages(now: LoopCapacity, found: Figures) -> str:
+    queue = found.queues.get(now.limit)
+    most = "up to " if queue is not None and queue.worst else ""
     able = f"it could take {rate_word(now.ceiling)}"
-    return f"{now.loop} waits for messages: {rate_word(now.rate)} come, {able}"
+    return f"{now.loop} waits for messages: {most}{rate_word(now.rate)} come, {able}"
 
 
 def _full_queue(now: LoopCapacity, found: Figures) -> str:
@@ -362,7 +388,7 @@ def warnings(found: Figures) -> Iterator[str]:
         yield from _ticks(now)
         if now.paced_by == "slots":
             free = min(1 / now.release if now.release else inf, now.needs / now.holds)
-            yield f"{_slots(now, found)}: {rate_word(free)} -> {rate_word(now.rate)}"
+            yield f"{_slots(now, found)}: {rate_word(free)} -> {rate_word(now.rate)}{_if(now)}"
     for queue in found.queues.values():
         if not queue.keeps_up or (queue.presses_back and isclose(queue.utilisation, 1)):
             yield queue_warning(queue)
@@ -378,7 +404,7 @@ def _ticks(now: LoopCapacity) -> Iterator[str]:
             why = f"an item takes {_s(now.period)}"
         verb = "is" if part.numerator == 1 else "are"
         missed = f"{about}{part.numerator} of {part.denominator} ticks {verb} missed"
-        yield f"{now.loop}: every={_s(now.every or 0)[:-2]} but {why}: {missed}"
+        yield f"{now.loop}: every={_s(now.every or 0)[:-2]} but {why}: {missed}{_if(now)}"
 
 
 def queue_warning(queue: QueueCapacity) -> str:

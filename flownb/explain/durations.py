@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from flownb.records.metrics import NodeMetrics
 
 MICRO: Final = 1_000_000
+_FEW: Final = 20  # calls
+_COLD: Final = 5  # times as long as the others
 _DRAWS: Final = 200  # of a `takes=` that is drawn: enough for its mean
 
 
@@ -49,13 +51,25 @@ class Durations:
             declared, seen = _declared(node), (measured or {}).get(node.name)
             if declared is None and seen is not None:
                 found.append(node.name)
-                declared = seen.mean
+                declared = _typical(seen)
             if declared is None:
                 unknown.append(node.name)
             elif callable(node.takes):
                 drawn.append(node.name)
             us[node.name] = round(_tried(node, declared or 0.0, seen) * _share(seen) * MICRO)
         return cls(us, tuple(unknown), tuple(found), tuple(drawn))
+
+
+def _typical(seen: NodeMetrics) -> float:
+    """Give the mean of what was measured; of few calls without one that took far longer.
+
+    The first call of a run is often cold: it opens a connection, or imports a module.
+    """
+    if 1 < seen.calls < _FEW:
+        others = (seen.total - seen.longest) / (seen.calls - 1)
+        if seen.longest > _COLD * others:
+            return others
+    return seen.mean
 
 
 def _share(seen: NodeMetrics | None) -> float:

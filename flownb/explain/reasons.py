@@ -214,7 +214,7 @@ class Chains:
         return chain_text([self.names[v] for v in chain])
 
 
-def chain_text(names: Sequence[str]) -> str:
+def chain_text(names: Sequence[str], sign: str = " -> ") -> str:
     """Write names as a chain; of a long one the two ends.
 
     >>> chain_text(["days", "check", "charge"])
@@ -225,7 +225,7 @@ def chain_text(names: Sequence[str]) -> str:
     if len(names) > _SHOWN:
         more = f"... {len(names) - 2 * _ENDS:,} more ..."
         names = [*names[:_ENDS], more, *names[-_ENDS:]]
-    return " -> ".join(names)
+    return sign.join(names)
 
 
 def named(names: Sequence[str], most: int = 20) -> str:

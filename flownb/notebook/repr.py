@@ -192,10 +192,15 @@ def _(obj: Workflow) -> list[tuple[str, str]]:
         [e.source, e.target, edge_label(e), line_words(style)]
         for e, style in zip(facts.edges, facts.style, strict=True)
     ]
-    edges += [[a, b, "", line_words("queued")] for a, b in obj.queue_links()]
+    drawn = {(e.source, e.target) for e in obj.edges.values() if obj.is_queue_edge(e)}
+    links = list(dict.fromkeys([*obj.queue_links(), *sorted(drawn)]))
+    edges += [[a, b, "", line_words("queued")] for a, b in links]
+    more = len(set(links) - drawn)  # nobody has drawn them: a queue's name joins its two ends
+    parts = [count(len(nodes), "node"), count(len(obj.edges), "edge")]
+    parts += [count(more, "link") + " through queues"] * bool(more)
     return [
         (
-            f"{count(len(nodes), 'node')}, {count(len(edges), 'edge')} as tables",
+            f"{', '.join(parts)}: as tables",
             table(["node", "kind", "in short", "join"], nodes)
             + table(["from", "to", "when", "meaning"], edges),
         )

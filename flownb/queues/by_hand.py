@@ -68,6 +68,10 @@ class QueuesByHand:
         letters = await self._use(lambda m: m.dead(loop, count))
         return DeadLetters(loop, letters, partial(self._replay, loop))
 
+    async def discard(self, loop: str, letter_id: str) -> None:
+        """Throw one dead letter of a loop away: its item is not tried again."""
+        await self._use(lambda m: m.dead_letters.forget(loop, letter_id))
+
     async def _replay(self, loop: str, letters: Sequence[dict[str, Any]]) -> int:
         """Push again what came from a queue of one loop; any other item its loop must take."""
         queued, others = await self._use(partial(_sorted, letters))

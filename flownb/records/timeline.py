@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from flownb.arguments import known
@@ -29,16 +30,17 @@ if TYPE_CHECKING:
 
     from flownb.records.events import Event, Span, Swimlane
 
-_MARKED: Final = frozenset({"released", "received"})
+_IN_VAIN: Final = {"failed": "failed", "retry": "failed", "timeout": "timed out"}
+_MARKED: Final = frozenset({"released", "received", "failed", "retry", "timeout"})
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Timeline(Tabled):
     """Node calls and waits of a run; times are seconds on the run's clock.
 
-    `spans` are in the order of their start; `events` are the releases and received messages;
-    `lanes` say what the plan knows of each node; `window` is the stretch (from, to) that `of`
-    cut out, else None.
+    `spans` are in the order of their start; `events` are the releases, the received messages,
+    and what ended an attempt in vain ("failed", "retry", "timeout"); `lanes` say what the plan
+    knows of each node; `window` is the stretch (from, to) that `of` cut out, else None.
 
     >>> from flownb.records.events import Span
     >>> timeline = Timeline((Span("days", "check", 0, 0, "work", 0.5, 2.0),))
@@ -60,7 +62,8 @@ class Timeline(Tabled):
     ) -> Self:
         """Collect spans; those that start together keep the order they came in.
 
-        Of *events* the releases and the received messages are kept.
+        Of *events* those that a picture marks are kept: releases, received messages, attempts
+        that failed.
 
         >>> Timeline.of_spans([]).duration
         0.0
@@ -106,6 +109,30 @@ class Timeline(Tabled):
         """When the producers of the loops shown here went on: `.time`, `.loop`, `.iteration`."""
         loops = {loop for loop, _ in self.rows}
         return tuple(e for e in self.events if e.kind == "released" and e.loop in loops)
+
+    @property
+    def failed(self) -> dict[Span, str]:
+        """The attempts that ended in vain: "failed", or "timed out".
+
+        >>> from flownb.records.events import Event, Span
+        >>> spans = [Span("p", "a", 0, 0, "work", n, n + 0.5, n) for n in (1, 2)]
+        >>> list(Timeline.of_spans(spans, [Event(1.5, "retry", "p", "a", 0)]).failed.values())
+        ['failed']
+        """
+        told = [e for e in self.events if e.kind in _IN_VAIN]
+        calls: dict[tuple[str, str, int], list[Span]] = {}
+        for s in self.spans if told else ():
+            if s.kind == "work":
+                calls.setdefault((s.loop, s.node, s.iteration), []).append(s)
+        found: dict[Span, str] = {}
+        for e in told:  # a call that has timed out is told of first, and then as the others
+            near = [
+                (abs(s.end - e.time), found.get(s) == "failed", s.start, s)
+                for s in calls.get((e.loop, e.node, e.iteration), ())
+            ]
+            if near:
+                found.setdefault(min(near)[-1], _IN_VAIN[e.kind])
+        return found
 
     @property
     def hops(self) -> tuple[Hop, ...]:
@@ -161,7 +188,7 @@ class Timeline(Tabled):
 
         Write it with `json.dump` and open the file in ui.perfetto.dev or chrome://tracing.
         """
-        reasons = Reasons(self.spans, self.lanes, self.detached)
+        reasons = Reasons(self.spans, self.lanes, self.detached, self.failed)
         return chrome_trace(self.spans, self.rows, self.hops, self.releases, reasons)
 
     def __len__(self) -> int:
@@ -206,7 +233,9 @@ class Reasons:
         spans: Iterable[Span],
         lanes: Iterable[Swimlane] = (),
         detached: Collection[tuple[str, str]] = (),
+        failed: Mapping[Span, str] = MappingProxyType({}),
     ) -> None:
+        self._failed = failed
         self._lanes = {(lane.loop, lane.node): lane for lane in lanes}
         self._detached = detached
         self._work: dict[tuple[str, int], list[Span]] = {}
@@ -232,19 +261,21 @@ class Reasons:
             return f"waits for {self.awaited(span)}"
         if span.kind == "throttled":
             if not span.attempt:
-                return f"throttled: queue {self._full.get((span.loop, span.start))!r} is full"
-            return f"throttled: {_items(lane.slots)} in flight" if lane else "waits for a slot"
+                queue = self._full.get((span.loop, span.start), "")
+                return f"waits for room in {queue}" if queue else "waits for room in a queue"
+            return "waits for a slot" + (f": {_items(lane.slots)} in flight" if lane else "")
         if span.kind == "limited":
-            return f"limited by {lane.limit}" if lane and lane.limit else "waits for a limit"
+            return f"waits for {lane.limit if lane and lane.limit else 'a limit'}"
         if span.kind == "retry":
-            return f"next attempt in {span.duration:.6g} s"
+            return f"waits {span.duration:.6g} s for its next attempt"
         return self._works(span)
 
     def _works(self, span: Span) -> str:
         again = f", visit {span.visit}" if span.visit else ""
         again += f", attempt {span.attempt}" if span.attempt > 1 else ""
-        away = ", detached" if (span.loop, span.node) in self._detached else ""
-        return f"works{away}{again}"
+        away = ", the producer does not wait" if (span.loop, span.node) in self._detached else ""
+        bad = f", {self._failed[span]}" if span in self._failed else ""
+        return f"works{away}{again}{bad}"
 
     def awaited(self, wait: Span) -> str:
         """Name who ended last before this wait of a producer ended."""

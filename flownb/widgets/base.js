@@ -9,6 +9,9 @@
  * @property {(fn: (changed: Object<string, any>) => void) => void} onState call it with changed keys
  * @property {(command: {do: string}) => void} send ask for something in Python; it never throws
  * @property {(value: any) => void} select tell Python what is chosen, shortly after the last change
+ * @property {(node: string) => void} focus let the other parts show only what belongs to a node; "": all
+ * @property {(fn: (name: string, words: string, type: string) => void) => void} onFile call it with a file that was asked for
+ * @property {(fn: (node: string) => void) => void} onFocus call it with the node that is looked at
  */
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -176,15 +179,14 @@ export function mount({ model, el }, parts) {
   );
   const root = h("div", { class: `flownb fnb flownb-of-${names.length}` });
   const silence = h("div", { class: "flownb-silence", role: "status", hidden: "" });
-  const stores = names.map((name) => makeStore(model, name, ask));
+  const focus = (node) => stores.forEach((store) => store.focused(node));
+  const stores = names.map((name) => makeStore(model, name, ask, focus));
   const places = h("div", { class: "flownb-parts" });
-  const ends = names.map((name, i) => {
-    const place = h("section", { class: `flownb-part flownb-${name}` });
-    places.append(place);
-    return parts[name](place, stores[i]);
-  });
+  const sections = names.map((name) => h("section", { class: `flownb-part flownb-${name}` }));
+  places.append(...(names.length > 2 ? tabbed(names, sections, root) : sections));
   root.append(silence, places, error);
   el.append(root);
+  const ends = names.map((name, i) => parts[name](sections[i], stores[i]));
   const blind = followTheme(root);
   const quiet = hideStill(model.get("scene").still);
 
@@ -234,6 +236,7 @@ export function mount({ model, el }, parts) {
       told = performance.now();
       ask({ do: "here", view });
     }
+    if (message.file) stores.forEach((store) => store.filed(message.file));
     const state = model.get("state");
     const changed = message.patch ?? difference(state, message.state ?? state);
     merge(state, changed); // in place: nothing goes back, and what is saved is the last state
@@ -265,9 +268,43 @@ export function mount({ model, el }, parts) {
   };
 }
 
-function makeStore(model, part, send) {
+const TABS = { dashboard: "figures", timeline: "timeline", logs: "log" };
+
+/** Put the first part above, and of the others the one that is chosen below. */
+function tabbed(names, sections, root) {
+  const [first, ...others] = sections;
+  root.classList.add("flownb-tabbed");
+  const tabs = others.map((section, i) => {
+    const label = TABS[names[i + 1]] ?? names[i + 1];
+    attr(section, "role", "tabpanel");
+    attr(section, "aria-label", label);
+    return h("button", { type: "button", role: "tab", class: "flownb-tab", onclick: () => open(i), onkeydown: (event) => step(event, i) }, label);
+  });
+  function open(chosen) {
+    others.forEach((section, i) => {
+      section.hidden = i !== chosen;
+      attr(tabs[i], "aria-selected", String(i === chosen));
+      attr(tabs[i], "tabindex", i === chosen ? "0" : "-1");
+    });
+  }
+  function step(event, i) {
+    const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!by) return;
+    event.preventDefault();
+    event.stopPropagation(); // else the notebook takes the key
+    const next = (i + by + tabs.length) % tabs.length;
+    open(next);
+    tabs[next].focus();
+  }
+  open(0);
+  return [first, h("div", { class: "flownb-below" }, h("div", { class: "flownb-tabs", role: "tablist" }, ...tabs), ...others)];
+}
+
+function makeStore(model, part, send, focus) {
   const scenes = [];
   const states = [];
+  const focuses = [];
+  const files = [];
   let timer = 0;
   const store = {
     scene: model.get("scene")[part] ?? {},
@@ -275,6 +312,11 @@ function makeStore(model, part, send) {
     onScene: (fn) => scenes.push(fn),
     onState: (fn) => states.push(fn),
     send,
+    focus,
+    onFocus: (fn) => focuses.push(fn),
+    onFile: (fn) => files.push(fn),
+    filed: (file) => files.forEach((fn) => fn(...file)),
+    focused: (node) => focuses.forEach((fn) => fn(node)),
     select: (value) => {
       clearTimeout(timer);
       timer = setTimeout(() => {

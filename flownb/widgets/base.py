@@ -2,8 +2,9 @@
 
 Three traits, by how often they change: `scene` (on edits), `state` (changed keys only,
 at most 10 times a second, and only when something has changed), `selection` (from the
-browser). Clicks are one custom message, `{"do": "pause", "loop": "ingest"}`: it may
-arrive in any thread, so a handler only posts.
+browser; it names what is chosen for the next cell, `view.selection.get("node")`). Clicks are
+one custom message, `{"do": "pause", "loop": "ingest"}`: it may arrive in any thread, so a
+handler only posts.
 
 `state` is filled in place and never sent as a trait after the start: what has changed
 travels as a message, all of it every 5 seconds, for a page that was not there yet.
@@ -28,7 +29,7 @@ from flownb.errors import told
 from flownb.notebook.picture.text import brief
 from flownb.widgets import sending
 from flownb.widgets.bundle import script, sheet
-from flownb.widgets.snapshot import Still
+from flownb.widgets.snapshot import Still, whole_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -211,6 +212,7 @@ class Live(anywidget.AnyWidget):
             "here": self._here,
             "hide": self._hide,
             "dismiss": self._dismiss,
+            "share": self._share,
         }
         if verb in own:
             self._post(self._guarded, own[verb], command)
@@ -249,6 +251,18 @@ class Live(anywidget.AnyWidget):
     def _dismiss(self, _: Command) -> None:
         self._error = ""
 
+    def _share(self, command: Command) -> None:
+        """Send the graph as JSON, or a page of its own, as a file to keep."""
+        kind = str(command.get("how"))
+        for part in self._parts.values():
+            if (found := part.file(kind)) is not None:
+                self._send_page({"file": [f"{self._title}.{kind}", *found]})
+                return
+        if kind == "html":
+            self._send_page(
+                {"file": [f"{self._title}.html", whole_page(self.still()), "text/html"]}
+            )
+
     def _unknown(self, command: Command) -> None:
         msg = f"this view knows no command {command.get('do')!r}"
         raise ValueError(msg)
@@ -279,9 +293,15 @@ class Live(anywidget.AnyWidget):
         self._post(self._guarded, self._choose, change["new"])
 
     def _choose(self, chosen: dict[str, Any]) -> None:
-        for name, value in chosen.items():
-            if name in self._parts:
-                self._parts[name].select(value)
+        found: dict[str, Any] = {}
+        for name, part in self._parts.items():
+            if name in chosen:
+                part.select(chosen[name])
+            found |= part.chosen()
+        kept = {name: value for name, value in chosen.items() if name in self._parts}
+        if chosen != kept | found:
+            self.selection = kept | found  # with the names that a cell can use
+            return
         self.refresh()
 
     # -- being shown -----------------------------------------------------------

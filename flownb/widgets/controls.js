@@ -24,6 +24,32 @@ export const ICONS = {
   stop: "M3.5 3.5h9v9h-9z",
 };
 
+const FIRST = 3; // sentences that are seen at once
+
+/**
+ * Say what is wrong, the worst first: [level, words, loop, id of a box, its name]; a name is a link to its box.
+ * @param {HTMLElement} list @param {Array} said @param {(id: string) => void} [go]
+ */
+export function tell(list, said, go) {
+  const now = JSON.stringify(said);
+  if (list.dataset.told === now) return; // else a link would go from under the pointer
+  list.dataset.told = now;
+  const open = list.querySelector("details")?.open ?? false;
+  const items = said.map(([level, words, , id, name]) =>
+    h("li", { class: `flownb-${level}` }, h("span", { "aria-hidden": "true" }, level === "bad" ? "✕" : "▲"), h("span", {}, ...linked(words, id, name, go))),
+  );
+  const more = items.splice(items.length > FIRST + 1 ? FIRST : items.length);
+  const rest = h("details", open ? { open: "" } : {}, h("summary", {}, `and ${more.length} more`), h("ul", { class: "flownb-says" }, ...more));
+  list.replaceChildren(...items, ...(more.length ? [h("li", { class: "flownb-rest" }, rest)] : []));
+}
+
+function linked(words, id, name, go) {
+  const at = go && id && name ? words.indexOf(name) : -1;
+  if (at < 0) return [words];
+  const link = h("button", { type: "button", class: "flownb-link", title: `show ${name}`, onclick: () => go(id) }, name);
+  return [words.slice(0, at), link, words.slice(at + name.length)];
+}
+
 /**
  * Make a button with an icon; *word* stands beside it where there is room.
  * @param {string} icon @param {string} label @param {() => void} press @param {string} [word]

@@ -1,7 +1,9 @@
 // How does the graph look while it runs? Its picture, and on it what happens.
 import { attr, drawPicture, h, inAll, rate, s, text } from "./base.js";
 import { chip, spoken } from "./badges.js";
-import { ASKED, ENDED, GLYPHS, ICONS, PATIENCE, button } from "./controls.js";
+import { minimap } from "./minimap.js";
+import { png, save, svgText } from "./picture_file.js";
+import { ASKED, ENDED, GLYPHS, ICONS, PATIENCE, button, tell } from "./controls.js";
 import { crossed, dots } from "./edge_flow.js";
 import { panel } from "./panel.js";
 import { near, stage } from "./viewport.js";
@@ -9,11 +11,18 @@ import { twin } from "./text_twin.js";
 
 const HELD = new Set(["paused", "pausing"]);
 const MANY = 80; // boxes: above this nothing glows by itself
+const MAPPED = 12; // boxes: a smaller graph needs no map and no search
+const LANE = 30; // pixels of a lane's title
 
 /** Show the graph. @param {HTMLElement} el @param {import("./base.js").Store} store */
 export function dag(el, store) {
-  const place = stage("the graph", () => soon());
-  const side = panel(() => choose(null));
+  const place = stage("the graph", () => {
+    soon();
+    map?.look();
+    stick();
+  });
+  let map = null;
+  const side = panel(() => choose(null), store.send);
   const table = twin();
   const waits = h("ul", { class: "flownb-waits" });
   const title = h("strong");
@@ -22,19 +31,26 @@ export function dag(el, store) {
     ["start", "start every loop that has ended", ENDED],
     ["resume", "go on with every loop", HELD],
     ["pause", "pause every loop", new Set(["running", "starting"])],
+    ["step", "let every paused loop make one item", new Set(["paused"])],
     ["stop", "stop every loop: no new items, the others end", new Set(["running", "starting", ...HELD])],
   ].map(([verb, words, when]) => ({ el: button(verb, words, () => store.send({ do: verb }), verb), when }));
+  const says = h("ul", { class: "flownb-says", role: "status", "aria-label": "what is wrong" });
+  const search = h("input", { type: "search", class: "flownb-search", placeholder: "find: /", "aria-label": "find a node", spellcheck: "false", oninput: () => find(0), onkeydown: searching });
+  const share = h("select", { class: "flownb-share-menu", "aria-label": "share", title: "share", onchange: () => shared() },
+    ...[["", "share"], ["png", "PNG"], ["svg", "SVG"], ["json", "graph as JSON"], ["html", "HTML of its own"], ["full", "full screen"]].map(([value, words]) => h("option", { value }, words)));
   const bar = h(
-    "header", { class: "flownb-bar" }, title, sum, ...asks.map((ask) => ask.el),
+    "header", { class: "flownb-bar" }, title, sum, h("span", { class: "flownb-tools", role: "group", "aria-label": "all loops" }, ...asks.map((ask) => ask.el)), search,
     h("span", { class: "flownb-group" },
       plain("−", "zoom out", () => place.zoom(1 / 1.3)), plain("fit", "show all of it", place.fit),
       plain("+", "zoom in", () => place.zoom(1.3))),
     plain("table", "the same as a table", () => {
       table.el.hidden = !table.el.hidden;
       if (!table.el.hidden) table.show(store.scene.boxes, store.state);
-    }),
+    }), share,
   );
-  el.append(bar, h("div", { class: "flownb-dag-split" }, place.frame, side.el), waits, table.el);
+  map = minimap(place);
+  place.frame.append(map.el);
+  el.append(bar, says, h("div", { class: "flownb-dag-split" }, place.frame, side.el), waits, table.el);
 
   let groups = new Map();
   let boxes = new Map();
@@ -45,6 +61,7 @@ export function dag(el, store) {
   let chosen = null;
   const seen = new Map();
   const begun = new Map();
+  const looked = new Map(); // how many failures of a box somebody has looked at
   const late = new Set(); // boxes on which other figures are to be written
   let frame = 0;
 
@@ -68,7 +85,10 @@ export function dag(el, store) {
     for (const box of boxes.values()) dress(box);
     lanes = new Map(store.scene.lanes.flatMap(titled));
     text(title, store.scene.title);
-    place.show(picture);
+    const large = boxes.size > MAPPED;
+    map.el.hidden = search.hidden = !large;
+    if (large) map.draw(store.scene.boxes.map((box) => ({ type: box.kind, box })));
+    place.show(picture, store.scene.boxes.find((box) => box.kind === "producer"));
     rove(boxes.keys().next().value);
     show(store.state);
   }
@@ -91,18 +111,35 @@ export function dag(el, store) {
     const start = lane.x + lane.width - wide * lane.loops.length;
     return lane.loops.map((loop, i) => {
       const right = start + wide * (i + 1) - 10;
-      const words = s("text", { class: "flownb-small flownb-loop", x: right - 52, y: lane.y + 20 });
-      const hold = small(right - 34, lane.y + 15.5);
-      const stop = small(right - 10, lane.y + 15.5);
+      const words = s("text", { class: "flownb-small flownb-loop", x: right - 66, y: lane.y + 20 });
+      const hold = small(right - 40, lane.y + 15.5);
+      const stop = small(right - 8, lane.y + 15.5);
       place.world.append(words, hold.el, stop.el);
       const name = lane.loops.length > 1 ? `${loop} ` : "";
-      return [loop, { words, hold, stop, name }];
+      return [loop, { words, hold, stop, name, room: Math.max(24, Math.floor((lane.width - lane.said - 104) / 6.4)) }];
     });
+  }
+
+  /** Keep the titles of lanes in the frame, and what stands beside them: they tell which loop one sees. */
+  function stick() {
+    if (!lanes.size) return;
+    const { left, right, top } = place.seen();
+    for (const lane of store.scene.lanes) {
+      const down = Math.min(Math.max(0, top - lane.y), Math.max(0, lane.height - LANE));
+      const along = Math.min(Math.max(0, left - lane.x), Math.max(0, lane.width - lane.said - 280));
+      const back = Math.max(Math.min(0, right - lane.x - lane.width), Math.min(0, lane.said + 280 + along - lane.width));
+      attr(groups.get(lane.id)?.querySelector("text"), "transform", along || down ? `translate(${along} ${down})` : null);
+      for (const loop of lane.loops) {
+        const { words, hold, stop } = lanes.get(loop);
+        for (const one of [words, hold.el, stop.el]) attr(one, "transform", back || down ? `translate(${back} ${down})` : null);
+      }
+    }
   }
 
   function small(x, y) {
     const icon = s("path", { transform: `translate(${x - 5.5} ${y - 5.5}) scale(0.7)` });
     const el = s("g", { class: "flownb-ask", role: "button", tabindex: "0" },
+      s("rect", { class: "flownb-ask-room", x: x - 16, y: y - 16, width: 32, height: 32 }),
       s("rect", { x: x - 11, y: y - 9, width: 22, height: 18, rx: 5 }), icon);
     const control = { el, act: () => {}, icon };
     el.addEventListener("click", (event) => {
@@ -129,7 +166,8 @@ export function dag(el, store) {
     }
     soon();
     move();
-    if ("waits" in changed) hold(changed.waits ?? []);
+    if ("waits" in changed || "says" in changed) hold(store.state.waits ?? []);
+    if ("says" in changed) tell(says, changed.says ?? [], go);
     if ("detail" in changed) side.show(chosen ? changed.detail : null);
     if (!table.el.hidden) table.show(store.scene.boxes, store.state);
     const loops = Object.entries(store.state).filter(([k]) => k.startsWith("loop ")).map(([, v]) => v);
@@ -153,6 +191,8 @@ export function dag(el, store) {
 
   function node(id, now) {
     groups.get(id).classList.toggle("flownb-works", now[4] > 0);
+    groups.get(id).classList.toggle("flownb-fails", now[6] > 0);
+    if (id === chosen) looked.set(id, now[2]);
     attr(groups.get(id), "aria-label", spoken(boxes.get(id), now));
     if (place.isFar()) return;
     if (!chips.has(id)) {
@@ -160,15 +200,16 @@ export function dag(el, store) {
       chips.set(id, made);
       groups.get(id).append(made.group);
     }
-    chips.get(id).show(now, store.state[`gauge ${id}`]);
+    chips.get(id).show(now, store.state[`gauge ${id}`], looked.get(id));
   }
 
-  function loop([name, state, released, perSecond, inFlight, slots, , elapsed]) {
+  function loop([name, state, released, perSecond, inFlight, slots, , elapsed, reason]) {
     const lane = lanes.get(name);
     if (!lane) return;
     const flight = inFlight ? ` · ${inFlight}/${slots} in flight` : "";
     const done = ENDED.has(state) ? inAll(released, elapsed) : rate(perSecond);
-    text(lane.words, `${lane.name}${GLYPHS[state]} ${state} · ${done}${flight}`);
+    const why = reason && state !== "running" ? `: ${cut(reason, lane.room)}` : ` · ${done}${flight}`;
+    text(lane.words, `${lane.name}${GLYPHS[state]} ${state}${why}`);
     attr(lane.words, "data-state", state);
     ask(lane.hold, ENDED.has(state) ? "start" : HELD.has(state) ? "resume" : "pause", name);
     ask(lane.stop, "stop", name);
@@ -205,7 +246,10 @@ export function dag(el, store) {
     for (const [id, group] of groups) {
       if (boxes.has(id)) group.classList.toggle("flownb-holds", held.has(id));
     }
-    waits.replaceChildren(...found.map(([, , words]) => h("li", {}, words)));
+    const told = new Set((store.state.says ?? []).map(([, , name]) => name));
+    const left = found.filter(([name]) => !told.has(name)).map(([, , words]) => h("li", {}, words));
+    waits.replaceChildren(...left);
+    waits.hidden = !left.length && told.size > 0;
   }
 
   // -- choosing ---------------------------------------------------------------
@@ -215,7 +259,59 @@ export function dag(el, store) {
     chosen = id;
     groups.get(chosen)?.classList.add("flownb-chosen");
     if (!id) side.show(null);
+    else if (store.state[id]) {
+      looked.set(id, store.state[id][2]);
+      late.add(id);
+      soon();
+    }
     store.select(id);
+    store.focus(boxes.get(id)?.key ?? "");
+  }
+
+  /** Choose a box and bring it into the frame. */
+  function go(id) {
+    if (!boxes.has(id)) return;
+    if (id !== chosen) choose(id);
+    rove(id);
+    place.reveal(boxes.get(id));
+  }
+
+  // -- finding, and sharing -----------------------------------------------------------
+
+  let at = -1;
+  function find(step) {
+    const word = search.value.trim().toLowerCase();
+    const found = word ? [...boxes.values()].filter((box) => box.name.toLowerCase().includes(word)) : [];
+    place.svg.classList.toggle("flownb-finds", Boolean(word));
+    for (const [id, box] of boxes) groups.get(id).classList.toggle("flownb-found", found.includes(box));
+    at = found.length ? (step ? (at + step + found.length) % found.length : 0) : -1;
+    if (found.length) {
+      if (place.isFar()) place.zoom(1 / place.at().k);
+      place.reveal(found[at]);
+    }
+    return found[at];
+  }
+  function searching(event) {
+    if (event.key === "Enter") {
+      const box = find(event.shiftKey ? -1 : 1);
+      if (box) go(box.id);
+    } else if (event.key === "Escape") {
+      search.value = "";
+      find(0);
+      groups.get(chosen ?? boxes.keys().next().value)?.focus({ preventScroll: true });
+    }
+    event.stopPropagation(); // else the notebook takes the key
+  }
+  function shared() {
+    const how = share.value;
+    share.value = "";
+    if (how === "full") return el.closest(".flownb")?.requestFullscreen?.();
+    if (how === "json" || how === "html") return store.send({ do: "share", how });
+    const background = getComputedStyle(el).backgroundColor;
+    const { width, height } = store.scene.picture;
+    const source = svgText(place.world, { x: 0, y: 0, width, height }, background, ".flownb-ask,.flownb-halo,[display=none]");
+    if (how === "svg") return save(`${store.scene.title}.svg`, new Blob([source], { type: "image/svg+xml" }));
+    return png(source).then((blob) => save(`${store.scene.title}.png`, blob));
   }
 
   function rove(id) {
@@ -233,6 +329,7 @@ export function dag(el, store) {
     else if (event.key === "+") place.zoom(1.3);
     else if (event.key === "-") place.zoom(1 / 1.3);
     else if (event.key === "0") place.fit();
+    else if (event.key === "/" && !search.hidden) search.focus();
     else return;
     event.preventDefault();
     event.stopPropagation(); // else JupyterLab takes it for one of its own
@@ -241,10 +338,12 @@ export function dag(el, store) {
   draw();
   store.onScene(draw);
   store.onState(show);
+  store.onFile((name, words, type) => save(name, new Blob([words], { type })));
   return () => {
     cancelAnimationFrame(frame);
     flow?.end();
     place.end();
+    map.end();
   };
 }
 
@@ -262,6 +361,10 @@ export function neighbour(scene, box, key) {
   }[key]?.() ?? [];
   const far = (b) => Math.abs(b.x - box.x) + 2 * Math.abs(b.y - box.y);
   return found.reduce((best, b) => (best && far(best) <= far(b) ? best : b), undefined)?.id;
+}
+
+function cut(words, most) {
+  return words.length > most ? `${words.slice(0, most - 1)}…` : words;
 }
 
 /** Say how all loops stand, in a few words. */

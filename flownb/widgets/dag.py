@@ -5,32 +5,50 @@ A click on a node shows its details: its figures, last error, last outputs and l
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import json
 import time
 from collections import Counter, deque
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from flownb.errors import FlowError, told
+from flownb.model.document.encode import to_dict
 from flownb.notebook.graph.captions import Captions
-from flownb.notebook.graph.live_state import LoopNow, NodeNow, Now, Wait, draw_running, rooms
-from flownb.notebook.graph.scene import SPARE, Box, Line, draw, scene
+from flownb.notebook.graph.live_state import (
+    LoopNow,
+    NodeNow,
+    Now,
+    QueueNow,
+    Says,
+    Wait,
+    draw_running,
+    rooms,
+)
+from flownb.notebook.graph.scene import SPARE, TITLE_SIZE, Box, Line, draw, scene
+from flownb.notebook.live.alerts import Causes
 from flownb.notebook.live.rates import three_digits, two_digits
-from flownb.notebook.picture.text import brief, clean
+from flownb.notebook.picture.text import brief, clean, width
 from flownb.notebook.repr import page
-from flownb.widgets.monitor import Reading, monitor_of
+from flownb.widgets.monitor import Reading, has_event_loop, monitor_of
 from flownb.widgets.part import Part, shapes
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Mapping
+    from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping
 
     from flownb.engine.orchestrator.loop_run import LoopRun
     from flownb.engine.orchestrator.orchestrator import Orchestrator
     from flownb.errors import Failure
+    from flownb.queues.send.dead_letters import DeadLetters
     from flownb.records.events import NodeState, Span
     from flownb.records.metrics import NodeMetrics
+    from flownb.widgets.part import Command
 
 _CLOSER_EVERY: Final = 0.5  # seconds: a look at one node costs more than one at all of them
 _MOST_WAITS: Final = 5
+_MOST_SAYS: Final = 20
+_SENTENCE: Final = 600  # letters
 _LOOKS: Final = 15  # how many of the last looks decide who is waited for
 _SHARE: Final = 0.15  # of the time: a shorter wait is not worth a word
 _WORST: Final[tuple[NodeState, ...]] = ("failing", "retrying", "healthy", "idle")
@@ -49,6 +67,7 @@ class Dag(Part):
         self._chosen: str | None = None
         self._closer: dict[str, Any] | None = None
         self._closer_at = 0.0
+        self._hands = _Hands(orch)
 
     def version(self) -> Hashable:
         """Change with every edit of the graph."""
@@ -65,7 +84,12 @@ class Dag(Part):
             "boxes": [_box(box, wide[box.id]) for box in found.boxes],
             "lines": [_line(line, ids) for line in found.lines],
             "lanes": [
-                {"id": lane.id, "loops": list(lane.loops), **asdict(lane.frame)}
+                {
+                    "id": lane.id,
+                    "loops": list(lane.loops),
+                    "said": round(width(lane.title, TITLE_SIZE)) + 14,
+                    **asdict(lane.frame),
+                }
                 for lane in found.lanes
                 if lane.loops
             ],
@@ -83,7 +107,7 @@ class Dag(Part):
     def _look_closer(self, node: str) -> dict[str, Any]:
         old = time.monotonic() >= self._closer_at or self._orch.is_over()
         if self._closer is None or old:
-            self._closer = detail(self._orch, node)
+            self._closer = detail(self._orch, node) | self._hands.look(node)
             self._closer_at = time.monotonic() + _CLOSER_EVERY
         return self._closer
 
@@ -91,6 +115,38 @@ class Dag(Part):
         """Look closer at the node of that box; None: at none."""
         chosen = next((box.name for box in self._scene.boxes if box.id == value), None)
         self._chosen, self._closer = chosen, None
+
+    def commands(self) -> Mapping[str, Callable[[Command], Any]]:
+        """Let what is chosen be taken in hand: a message pushed, a failed item tried again."""
+        return {
+            "inject": lambda c: self._act(self._hands.push(self._node(), str(c.get("text")))),
+            "again": lambda _: self._act(self._hands.again(self._node())),
+            "drop": lambda _: self._act(self._hands.drop(self._node())),
+        }
+
+    def _node(self) -> str:
+        if self._chosen is None:
+            msg = "choose a node first"
+            raise FlowError(msg)
+        return self._chosen
+
+    def _act(self, action: Coroutine[Any, Any, str]) -> None:
+        self._hands.do(action)
+        self._closer = None
+
+    def chosen(self) -> dict[str, str]:
+        """Name the node that is chosen, and its queue if it is one."""
+        if self._chosen is None:
+            return {}
+        node = self._orch.workflow.nodes.get(self._chosen)
+        queue = node.queue.name if node is not None and node.queue is not None else ""
+        return {"node": self._chosen} | ({"queue": queue} if queue else {})
+
+    def file(self, kind: str) -> tuple[str, str] | None:
+        """Give the graph as JSON."""
+        if kind != "json":
+            return None
+        return json.dumps(to_dict(self._orch.workflow), indent=2), "application/json"
 
     def is_final(self) -> bool:
         """Whether the queues have told how they stand at the end."""
@@ -109,6 +165,10 @@ def as_state(now: Now, ids: Mapping[str, str]) -> dict[str, Any]:
     found |= {f"loop {i}": [name, *loop] for i, (name, loop) in enumerate(now.loops.items())}
     found["waits"] = [
         [w.loop, [ids[n] for n in w.nodes if n in ids], str(w)] for w in now.waits[:_MOST_WAITS]
+    ]
+    found["says"] = [
+        [s.level, clean(s.text, _SENTENCE), s.loop, ids.get(s.node, ""), clean(s.node, _ROOM)]
+        for s in now.says[:_MOST_SAYS]
     ]
     return found
 
@@ -131,12 +191,13 @@ class DagState:
 
     def _of(self, reading: Reading) -> Now:
         runs = [run for run in self._orch._live.loop_runs.values() if run.name in reading.spans]
-        waits = (self._wait(run, reading.spans[run.name]) for run in runs)
+        waits = (self._wait(run, reading) for run in runs)
         return Now(
             self._nodes(reading),
             {run.name: self._loop(run, reading) for run in runs},
             self._queues(reading),
             tuple(sorted(filter(None, waits), key=lambda w: -w.seconds)),
+            tuple(Says(*alert) for alert in reading.says),
         )
 
     def _nodes(self, reading: Reading) -> dict[str, NodeNow]:
@@ -147,14 +208,16 @@ class DagState:
                 found.setdefault(node, {})[loop] = known
         every = (span for spans in reading.spans.values() for span in spans)
         running = Counter(span.node for span in every if span.kind == "work")
+        waiting = self._full(reading)
         return {
             node: NodeNow(
                 min((m.state for m in of.values()), key=_WORST.index),
                 sum(m.calls for m in of.values()),
                 sum(m.failed for m in of.values()),
                 0.0 if reading.over else self._calls(node, of),
-                running[node],
+                running[node] * (node not in waiting),
                 sum(m.retries for m in of.values()),
+                sum(self._monitor.rates.failed(loop, node) for loop in of),
             )
             for node, of in found.items()
         }
@@ -166,19 +229,29 @@ class DagState:
         m, state = reading.sample.loops[run.name], reading.status[run.name].state
         rate = two_digits(self._monitor.rates.rate(run.name, state))
         slots = (m.in_flight, m.max_in_flight)
-        return LoopNow(state, m.released, rate, *slots, m.failed, m.elapsed)
+        reason = clean(reading.status[run.name].reason, _SENTENCE)
+        return LoopNow(state, m.released, rate, *slots, m.failed, m.elapsed, reason)
 
-    def _queues(self, reading: Reading) -> dict[str, tuple[int, int, int]]:
-        found = {}
+    def _queues(self, reading: Reading) -> dict[str, QueueNow]:
+        found, full = {}, self._full(reading)
+        calls = Counter(s.node for spans in reading.spans.values() for s in spans)
         for node in list(self._orch.workflow.nodes.values()):
             stats = reading.sample.queues.get(node.queue.name) if node.queue else None
             if node.queue is not None and stats is not None:
-                found[node.name] = (stats.depth, stats.pending, node.queue.maxlen or 0)
+                waiting = calls[node.name] * (node.name in full)
+                most = node.queue.maxlen or 0
+                found[node.name] = QueueNow(stats.depth, stats.pending, most, waiting)
         return found
 
-    def _wait(self, run: LoopRun, spans: list[Span]) -> Wait | None:
+    def _full(self, reading: Reading) -> set[str]:
+        """Name the queues that are full: a push to one is not at work, it waits for room."""
+        causes = Causes(reading.status, self._monitor.rates, self._orch._live.specs)
+        queues = ((n.name, n.queue) for n in list(self._orch.workflow.nodes.values()))
+        return {name for name, queue in queues if queue and causes.is_full(queue.name)}
+
+    def _wait(self, run: LoopRun, reading: Reading) -> Wait | None:
         """Say for whom a producer waits and how long for each item; None if it hardly does."""
-        name = run.name
+        name, spans = run.name, reading.spans[run.name]
         mine = {s.kind: s for s in spans if s.node == name and s.kind != "work"}
         looks = self._holders.setdefault(name, deque(maxlen=_LOOKS))
         if "wait" in mine and "throttled" not in mine:
@@ -189,8 +262,13 @@ class DagState:
             return None
         items = self._monitor.rates.rate(name)
         length = max(share / items if items else 0.0, mine[kind].duration if kind in mine else 0.0)
-        nodes = Counter(looks).most_common(1)[0][0] if kind == "wait" else ()
+        nodes = Counter(looks).most_common(1)[0][0] if kind == "wait" else self._rooms(run, reading)
         return Wait(name, nodes, length, kind)
+
+    def _rooms(self, run: LoopRun, reading: Reading) -> tuple[str, ...]:
+        """Name the full queues of a loop in which it waits for room."""
+        full = self._full(reading)
+        return tuple(n.name for n in run.manager.plan.nodes if n.name in full)
 
 
 def _holders(run: LoopRun, spans: list[Span], iteration: int) -> tuple[str, ...]:
@@ -203,7 +281,7 @@ def _holders(run: LoopRun, spans: list[Span], iteration: int) -> tuple[str, ...]
 def _box(box: Box, room: float) -> dict[str, Any]:
     kind = box.kind.replace("_", "-")
     about = {"id": box.id, "name": brief(box.name), "kind": kind, "word": box.word, "room": room}
-    return about | asdict(box.frame)
+    return about | {"key": clean(box.name, 200)} | asdict(box.frame)
 
 
 def _line(line: Line, ids: dict[str, str]) -> dict[str, Any]:
@@ -215,6 +293,86 @@ def _line(line: Line, ids: dict[str, str]) -> dict[str, Any]:
     }
 
 
+class _Hands:
+    """Looks into the queue that is chosen, and does what its panel asks for; nothing waits."""
+
+    def __init__(self, orch: Orchestrator) -> None:
+        self._orch = orch
+        self._messages: tuple[str, list[list[Any]]] = ("", [])
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._told = ""
+
+    def look(self, node: str) -> dict[str, Any]:
+        """Give the oldest messages of a queue, and what came of the last command."""
+        options = self._orch.workflow.nodes[node].queue
+        said = {"told": self._told} if self._told else {}
+        if options is None:
+            return said
+        if has_event_loop() and not self._tasks and not self._orch.is_over():
+            self._begin(self._peek(options.name))
+        queue, found = self._messages
+        return said | {"messages": found if queue == options.name else []}
+
+    def do(self, action: Coroutine[Any, Any, str]) -> None:
+        """Do it beside all else; its answer is told in the panel."""
+        self._told = ""
+        self._begin(self._tell(action))
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _tell(self, action: Coroutine[Any, Any, str]) -> None:
+        try:
+            self._told = await action
+        except Exception as error:  # noqa: BLE001 - told in the panel
+            self._told = brief(told(error), _ROOM)
+
+    async def _peek(self, queue: str) -> None:
+        with contextlib.suppress(Exception):  # the server is away: what was known stays
+            found = await self._orch.queues.peek(queue, _OUTPUTS)
+            self._messages = queue, [[m.id, m.deliveries, _said(m.payload)] for m in found]
+
+    async def push(self, node: str, text: str) -> str:
+        """Push JSON to the queue of a node, or the text itself if it is none."""
+        options = self._orch.workflow.nodes[node].queue
+        if options is None:
+            msg = f"node {node!r} is no queue"
+            raise FlowError(msg)
+        try:
+            data = json.loads(text)
+        except ValueError:
+            data = text
+        await self._orch.queues.push(options.name, data)
+        return f"pushed {brief(repr(data))}"
+
+    async def again(self, node: str) -> str:
+        """Offer the last failed item of a node to its loop once more."""
+        letters, letter = await self._letter(node)
+        count = await letters.replay(letter["id"])
+        return f"iteration {letter['iteration']} is tried again" if count else "it is gone already"
+
+    async def drop(self, node: str) -> str:
+        """Throw the last failed item of a node away."""
+        _, letter = await self._letter(node)
+        loop, letter_id = letter["loop"], letter["id"]
+        await self._orch.queues.discard(loop, letter_id)
+        return f"iteration {letter['iteration']} is dropped"
+
+    async def _letter(self, node: str) -> tuple[DeadLetters, dict[str, Any]]:
+        for loop in self._orch._live.loop_runs:
+            letters = await self._orch.queues.dead(loop, _LETTERS)
+            mine = [letter for letter in letters if letter["node"] == node]
+            if mine:
+                return letters, mine[-1]
+        msg = (
+            f"no failed item of {node!r} is kept: set_loop(..., on_error='dead_letter') keeps them"
+        )
+        raise FlowError(msg)
+
+
+_LETTERS: Final = 1_000  # of a loop: among them a failed item is looked for
 _OUTPUTS: Final = 5
 _LINES: Final = 20
 _ROOM: Final = 300  # letters of an output or a line
@@ -250,6 +408,7 @@ def _error(orch: Orchestrator, node: str) -> dict[str, Any] | None:
     return {
         "text": brief(told(error), _ROOM),
         "where": f"iteration {last.iteration} of {brief(last.loop)}, attempt {last.attempts}",
+        "kept": orch.workflow.loop_options(last.loop).on_error == "dead_letter",
         "traceback": _lines(last.traceback),
     }
 

@@ -1,11 +1,11 @@
 // Is it keeping up, and who holds it back? A row for each loop, a row for each queue.
 import { attr, count, duration, h, inAll, rate, s, text } from "./base.js";
-import { ASKED, button, ENDED, GLYPHS, PATIENCE } from "./controls.js";
+import { ASKED, button, ENDED, GLYPHS, PATIENCE, tell } from "./controls.js";
 
 const COLUMNS = ["state", "loop", "per second", "last minute", "producer's time", "in flight", "p50 · p99", "trouble", ""];
 const QUEUE_COLUMNS = ["queue", "depth", "not delivered", "not acked", "grows"];
+const YOUNG = 15; // seconds
 const VERBS = ["start", "pause", "resume", "step", "stop"];
-const FIRST = 4; // warnings that are seen at once
 
 /** Show the dashboard. @param {HTMLElement} el @param {import("./base.js").Store} store */
 export function dashboard(el, store) {
@@ -46,8 +46,8 @@ export function summary(states) {
   return `${loops}: ${[...counts].map(([state, n]) => `${n} ${state}`).join(", ")}`;
 }
 
-/** Give the points of a sparkline in a box, the newest at the right. */
-export function spark(ring, wide, high, seconds = 60) {
+/** Give the points of a sparkline in a box, the newest at the right; of a young run fewer seconds fill it. */
+export function spark(ring, wide, high, seconds = Math.max(YOUNG, ring.length)) {
   const top = Math.max(...ring, 1e-9);
   const x = (i) => wide - ((ring.length - 1 - i) * wide) / Math.max(1, seconds - 1);
   return ring.map((value, i) => [x(i), high - (value / top) * high]);
@@ -57,7 +57,7 @@ export function spark(ring, wide, high, seconds = 60) {
 export function whereTimeGoes([working, waiting, throttled], held) {
   const parts = [`works ${working}%`];
   if (waiting) parts.push(`waits ${waiting}%${held ? ` for ${held}` : ""}`);
-  if (throttled) parts.push(`throttled ${throttled}%`);
+  if (throttled) parts.push(`waits ${throttled}% for a slot`);
   return parts.join(", ");
 }
 
@@ -91,7 +91,7 @@ function header(store) {
       const states = scene.loops.map((loop) => state[`${loop.id}.state`]?.[0]).filter(Boolean);
       text(title, scene.graph);
       if (states.length) text(words, summary(states));
-      text(kernel, state.busy ? `kernel busy ${Math.round(100 * state.busy)}%` : "kernel free");
+      text(kernel, state.busy ? `the kernel is busy ${Math.round(100 * state.busy)}%` : "the kernel is free");
       kernel.classList.toggle("flownb-warned", (state.busy ?? 0) >= 0.2);
       const can = possible(states);
       all.forEach((element, i) => (element.disabled = !can[i]));
@@ -104,16 +104,6 @@ export function possible(states) {
   const some = (...wanted) => states.some((state) => wanted.includes(state));
   const going = states.some((state) => state !== "stopping" && !ENDED.has(state));
   return [some(...ENDED), some("running", "starting"), some("paused", "pausing"), some("paused"), going];
-}
-
-function tell(list, alarms) {
-  const open = list.querySelector("details")?.open ?? false;
-  const items = alarms.map(([level, words]) =>
-    h("li", { class: `flownb-${level}` }, h("span", { "aria-hidden": "true" }, level === "bad" ? "✕" : "▲"), h("span", {}, words)),
-  );
-  const more = items.splice(items.length > FIRST + 1 ? FIRST : items.length);
-  const rest = h("details", open ? { open: "" } : {}, h("summary", {}, `and ${more.length} more`), h("ul", { class: "flownb-says" }, ...more));
-  list.replaceChildren(...items, ...(more.length ? [h("li", { class: "flownb-rest" }, rest)] : []));
 }
 
 // -- a loop ----------------------------------------------------------------------
@@ -159,8 +149,8 @@ function rateCell() {
     takes: {
       rate: ([value, ended]) => text(words, ended ? inAll(...ended) : rate(value)),
       items: ([released]) => {
-        text(items, `${count(released)} in all`);
-        attr(items, "title", `${released.toLocaleString("en")} iterations`);
+        text(items, `${count(released)} item${released === 1 ? "" : "s"}`);
+        attr(items, "title", `${released.toLocaleString("en")} items`);
       },
     },
   };

@@ -50,4 +50,5 @@ class Dashboard(Part):
         return page(None, [("", self._board(self._monitor.look()).html())])
 
     def _board(self, reading: Reading) -> DashboardFigures:
-        return DashboardFigures(reading.status, self._monitor.rates, self._live.specs)
+        rates, specs = self._monitor.rates, self._live.specs
+        return DashboardFigures(reading.status, rates, specs, reading.says)

@@ -94,11 +94,11 @@ export function explore(el, store) {
       ...policies.map((name) => h("option", { value: name, ...(name === loop.policy ? { selected: "" } : {}) }, name)),
     );
     const facts = [
-      ["released after", changed(loop.release, duration)], ["at most", changed(loop.ceiling, perSecond)],
-      ["waits for", loop.awaited.join(", ") || "nothing"], ["detached", loop.detached.join(", ") || "nothing"],
+      ["released after", changed(loop.release, duration)], [loop.given ? `at least, if ${loop.given}` : "at most", changed(loop.ceiling, perSecond)],
+      ["waits for", loop.awaited.join(", ") || "nothing"], ["does not wait for", loop.detached.join(", ") || "nothing"],
     ];
     return h(
-      "section", {}, h("h3", {}, loop.loop, h("label", {}, " awaits ", choice)),
+      "section", {}, h("h3", {}, loop.loop, h("label", {}, " await policy ", choice)),
       h("table", { class: "flownb-figures" }, ...facts.map(([name, value]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, value)))),
       h("ul", {}, ...loop.arms.map(([waits, because]) => h("li", { class: `flownb-arm-${waits.replace(" ", "-")}` }, because))),
     );
@@ -159,7 +159,7 @@ function makeKnobs(store, close) {
     text(name, next.name);
     text(why, next.why);
     flip.hidden = !next.may_flip;
-    text(flip, next.kind === "blocking" ? "make it go on" : "make it wait");
+    text(flip, next.kind === "blocking" ? "make it non-blocking" : "make it blocking");
     if (dragging) return; // the hand is ahead of the answer
     slider.value = toSlider(next.takes ?? 0, longest);
     if (document.activeElement !== number) number.value = next.takes ?? "";

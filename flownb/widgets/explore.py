@@ -118,6 +118,7 @@ class Explore(Part):
             "ceiling": [_finite(first.ceiling), _finite(now.ceiling)],
             "awaited": [brief(name) for name in now.awaited[:_ARMS]],
             "detached": [brief(name) for name in now.detached[:_ARMS]],
+            "given": clean(now.given, 300),
             "arms": [[waits, clean(because, 600)] for waits, because in now.arms[:_ARMS]],
         }
 
@@ -137,7 +138,7 @@ class Explore(Part):
             [a.loop, a.policy, a.release, _finite(a.ceiling), ", ".join(map(brief, a.awaited))]
             for a in self.sketch.answers()
         ]
-        columns = ["loop", "awaits", "released after s", "items per second", "waits for"]
+        columns = ["loop", "await policy", "released after s", "items per second", "waits for"]
         return page(self._picture(self._shapes()), [("", table(columns, rows))])
 
 

@@ -54,6 +54,11 @@ export function logs(el, store) {
   redraw();
   store.onScene(redraw);
   store.onState(hear);
+  store.onFocus((node) => {
+    if (filter.node === node) return;
+    [filter.node, filter.loop] = [node, ""];
+    again();
+  });
   store.send({ do: "recall_logs" });
   return () => clearTimeout(timer);
 }

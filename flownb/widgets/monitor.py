@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from weakref import WeakValueDictionary
 
 from flownb.engine.observe.history import open_calls, open_seconds
+from flownb.notebook.live.alerts import Alert, alerts
 from flownb.notebook.live.rates import RunRates, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from flownb.engine.orchestrator.orchestrator import Orchestrator
-    from flownb.plan.loop_plan import LoopPlan
     from flownb.queues.spec import QueueStats
     from flownb.records.events import Span
     from flownb.records.metrics import Status
@@ -31,12 +31,13 @@ _monitors: WeakValueDictionary[int, Monitor] = WeakValueDictionary()
 
 
 class Reading(NamedTuple):
-    """What one look found; `spans` are the open calls of each loop."""
+    """What one look found; `spans` are the open calls of each loop, `says` what is wrong."""
 
     status: Status
     sample: Sample
     spans: Mapping[str, list[Span]]
     over: bool
+    says: list[Alert]
 
 
 class Monitor:
@@ -71,12 +72,14 @@ class Monitor:
             {run.name: run.metrics() for run in runs},
             {name: nodes for name, (nodes, _) in seconds.items()},
             {name: kinds for name, (_, kinds) in seconds.items()},
-            {run.name: _awaited(run.manager.plan) for run in runs},
+            {run.name: run.manager.plan for run in runs},
             dict(self._queues),
             self._orch._live.heartbeat.busy,
         )
         self.rates.add(sample)
-        return Reading(self._orch.status(), sample, spans, over)
+        status = self._orch.status()
+        says = alerts(status, self.rates, self._orch._live.specs)
+        return Reading(status, sample, spans, over, says)
 
     def is_final(self) -> bool:
         """Whether a run that is over has told all: its queues are read once more at the end."""
@@ -98,7 +101,7 @@ class Monitor:
         elif self._next_queues:
             return
         asking = self._asking is not None and not self._asking.done()
-        if asking or now < self._next_queues or not self._orch._live.specs or not _has_event_loop():
+        if asking or now < self._next_queues or not self._orch._live.specs or not has_event_loop():
             return
         self._next_queues = now + _QUEUES
         self._asking = asyncio.get_running_loop().create_task(self._ask())
@@ -120,11 +123,8 @@ def monitor_of(orch: Orchestrator) -> Monitor:
     return found
 
 
-def _awaited(plan: LoopPlan) -> frozenset[str]:
-    return frozenset(n.name for n in plan.nodes if not n.detached)
-
-
-def _has_event_loop() -> bool:
+def has_event_loop() -> bool:
+    """Whether an event loop runs in this thread."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:

@@ -38,6 +38,14 @@ class Part:
     def select(self, value: Any) -> None:
         """Take what the user has chosen in the browser; `state()` is asked right after."""
 
+    def chosen(self) -> dict[str, str]:
+        """Name what is chosen, as `selection` tells it: {"node": "check"}, or more."""
+        return {}
+
+    def file(self, kind: str) -> tuple[str, str] | None:  # noqa: ARG002 - most parts have none
+        """Give the text and the mime type of a file of that kind ("json"), if it has one."""
+        return None
+
     def commands(self) -> Mapping[str, Callable[[Command], Any]]:
         """Name the part's own commands, beside those that every live view has."""
         return {}

@@ -50,11 +50,11 @@ export function painter(canvas) {
   function bar(span, row, x, y, wide, high, context) {
     const works = span.kind === "work" || span.kind === "block";
     if (wide < THIN) {
-      const look = works ? (row.away ? "thin-away" : "thin-work") : "thin-wait";
+      const look = !works ? "thin-wait" : context.bad(span) ? "thin-bad" : row.away ? "thin-away" : "thin-work";
       return fill(colour(looks[look][0]), x, y, Math.max(LINE, wide), high);
     }
     if (!works) return waiting(span, x, y, wide, high, context);
-    const look = `${row.away ? "away" : "work"}-${span.kind === "work" && span.iteration % 2 ? "odd" : "even"}`;
+    const look = context.bad(span) ? "bad" : row.away ? "away" : "work";
     fill(colour(looks[look][0]), x, y, wide, high);
     outline(look, x, y, wide, high);
     const said = span.kind === "block" ? `${span.iteration} ×` : String(span.iteration);
@@ -63,10 +63,9 @@ export function painter(canvas) {
   function waiting(span, x, y, wide, high, { rows, reel }) {
     fill(hatch, x, y, wide, high);
     outline("waiting", x, y, wide, high);
-    if (wide < 44) return;
     const said = what(span, rows, reel);
-    const short = span.kind === "wait" ? said.replace("waits ", "") : span.kind;
-    const fits = [said, short].find((text) => ink.measureText(text).width <= wide - 14);
+    const item = String(span.iteration);
+    const fits = [`${item} ${said}`, `${item} ${said.split(":")[0].replace("waits ", "")}`, item].find((text) => ink.measureText(text).width <= wide - 14);
     if (!fits) return;
     const room = ink.measureText(fits).width + 6;
     fill(colour("--fnb-bg"), x + (wide - room) / 2, y + 1.5, room, high - 3);
@@ -128,13 +127,14 @@ export function painter(canvas) {
     row: (row, spans, x, context) => {
       const boxes = [];
       const marks = [];
+      context.bad = (span) => span.kind === "work" && !span.open && context.reel.failed.has(`${span.row}/${span.iteration}`);
       for (const span of spans) {
         const left = Math.max(-2, x(span.start));
         const wide = Math.min(x(span.end), canvas.parentElement.clientWidth + 2) - left;
         const y = row.y + span.line * (context.bar + 1);
         bar(span, row, left, y, wide, context.bar, context);
         boxes.push({ span, x: left, wide: Math.max(LINE, wide), y });
-        if (span.kind === "work" && !span.open && context.reel.failed.has(`${span.row}/${span.iteration}`)) marks.push([left + wide, y]);
+        if (context.bad(span)) marks.push([left + wide, y]);
       }
       marks.forEach(([at, y]) => failed(at, y, context.bar));
       return boxes;

@@ -25,6 +25,11 @@ _PAGE: Final = (
 )
 
 
+def whole_page(html: str) -> str:
+    """Give HTML as a page that stands alone."""
+    return _PAGE.replace("{}", html)
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Snapshot:
     """What a view showed at one moment; it needs no kernel and no network.
@@ -49,7 +54,7 @@ class Snapshot:
 
     def save(self, path: str | Path) -> Path:
         """Write it as a page of its own, in UTF-8; give the path."""
-        Path(path).write_text(_PAGE.format(self.html), encoding="utf-8")
+        Path(path).write_text(whole_page(self.html), encoding="utf-8")
         return Path(path)
 
 

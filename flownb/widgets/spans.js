@@ -146,8 +146,8 @@ export function second(value, step) {
 export function what(span, rows, reel) {
   const row = rows.find((r) => r.id === span.row);
   if (span.kind === "block") return `${span.iteration} calls`;
-  if (span.kind === "work") return (row?.away ? "works, detached" : "works") + (span.open ? ", not ended yet" : "") + (reel.failed.has(`${span.row}/${span.iteration}`) ? ", failed" : "");
-  if (span.kind === "throttled") return "throttled: all items in flight are taken";
+  if (span.kind === "work") return (row?.away ? "works, the producer does not wait" : "works") + (span.open ? ", not ended yet" : "") + (reel.failed.has(`${span.row}/${span.iteration}`) ? ", failed" : "");
+  if (span.kind === "throttled") return "waits for a slot: max_in_flight items are in flight";
   if (span.kind === "limited") return "waits for a limit";
   if (span.kind === "retry") return "waits for its next attempt";
   const others = rows.filter((r) => r.loop === row?.loop && !r.away && r.id !== span.row);

@@ -54,11 +54,13 @@ export function timeline(el, store) {
   // -- where everything stands -------------------------------------------------------
 
   let arranged = 0;
+  let focus = ""; // the node that is looked at; its rows are shown alone
   function arrange() {
     let y = 0;
     let loop = null;
     arranged = 0;
-    rows = store.scene.rows.map((row) => {
+    const wanted = store.scene.rows.filter((row) => row.node === focus);
+    rows = (wanted.length ? wanted : store.scene.rows).map((row) => {
       if (row.loop !== loop) y += HEAD + (loop === null ? 0 : GAP);
       loop = row.loop;
       const deep = reel.depth(row.id);
@@ -183,6 +185,10 @@ export function timeline(el, store) {
   page.buttons(view);
   store.onScene(redraw);
   store.onState(hear);
+  store.onFocus((node) => {
+    focus = node;
+    arrange();
+  });
   store.send({ do: "recall_timeline" });
   return () => {
     watch.disconnect();
@@ -267,7 +273,7 @@ function label(name, y, high, words) {
 }
 
 function legend() {
-  const keys = [["work", "works"], ["away", "works, nobody waits"], ["wait", "waits"], ["failed", "failed"], ["hop", "message"]];
+  const keys = [["work", "works"], ["away", "works, the producer does not wait"], ["wait", "waits"], ["failed", "failed"], ["hop", "message"]];
   return keys.map(([kind, words]) => h("span", {}, h("i", { class: `flownb-key flownb-key-${kind}`, "aria-hidden": "true" }), words));
 }
 

@@ -32,8 +32,8 @@ _STILL: Final = 10.0  # seconds that the picture that stays shows,
 _STILL_SPANS: Final = 250  # and how many spans: it is sent again now and then
 _NAME: Final = 200
 _LOOKS: Final = (
-    "work-even", "work-odd", "away-even", "away-odd", "thin-work", "thin-away", "thin-wait",
-    "waiting", "hatch", "bar-number", "away-number", "grid", "axis", "tick", "hop",
+    "work", "away", "bad", "thin-work", "thin-away", "thin-wait", "thin-bad", "waiting",
+    "hatch", "bar-number", "away-number", "grid", "axis", "tick", "hop",
 )  # fmt: skip
 
 

@@ -6,7 +6,9 @@ const EDGE = 12; // what is cut off less than this is not missed
 const LEAST = 0.05;
 const MOST = 3;
 const TALLEST = 560; // pixels; the user may drag the lower edge
-const LEGIBLE = 0.6; // a picture is not shrunk below this to fit, it scrolls
+const LOW = 360; // pixels, where other parts stand below
+const LEGIBLE = 0.82; // a picture is not shrunk below this to fit, it scrolls: letters of 11 pixels are 9
+const FAR = 0.7; // below this the names, of 13 pixels, are smaller than 9
 
 /**
  * Say at which scale and place all of a picture is shown, or as much as stays legible.
@@ -20,10 +22,10 @@ export function fitted(picture, width, height, legible = 0) {
   return { k, x: Math.max(MARGIN, (width - picture.width * k) / 2) - left * k, y: MARGIN - top * k };
 }
 
-/** Say how high the frame of a picture is that is *width* wide: as high as it needs, no more. */
-export function frameHeight(picture, width) {
+/** Say how high the frame of a picture is that is *width* wide: as high as it needs at the scale it is shown at. */
+export function frameHeight(picture, width, most = TALLEST) {
   const k = Math.min((width - 2 * MARGIN) / picture.width, 1);
-  return Math.round(Math.min(TALLEST, picture.height * Math.max(k, LEAST) + 2 * MARGIN));
+  return Math.round(Math.min(most, picture.height * Math.max(k, LEGIBLE) + 2 * MARGIN));
 }
 
 /** Zoom by a factor so that the point under the pointer stays where it is. */
@@ -54,6 +56,7 @@ export function stage(label, moved = () => {}, steady = false) {
   let room = { width: 0, height: 0 }; // of the frame; asking the page for it would lay out all that is new
   let at = { k: 1, x: 0, y: 0 };
   let touched = false;
+  let begin = null;
   let drag = null;
   const fingers = new Map();
 
@@ -71,7 +74,7 @@ export function stage(label, moved = () => {}, steady = false) {
     moved();
   }
   /** Whether nobody could read what is written: small words, or what needs at least the scale *least*. */
-  function isFar(least = LEGIBLE * 0.75) {
+  function isFar(least = FAR) {
     return at.k < least;
   }
   /** Give the part of the picture that is seen. */
@@ -104,14 +107,19 @@ export function stage(label, moved = () => {}, steady = false) {
     const dy = top < MARGIN ? MARGIN - top : bottom > -MARGIN ? -MARGIN - bottom : 0;
     if (dx || dy) pan(dx, dy);
   }
-  function show(next) {
-    picture = next;
+  /** Show a picture; *first* is the box that is to be seen when not all of it is. */
+  function show(next, first) {
+    [picture, begin] = [next, first];
     if (!room.width) return;
     if (steady) return touched ? move(at) : fit();
-    frame.style.height = `${frameHeight(picture, room.width)}px`;
+    frame.style.height = `${frameHeight(picture, room.width, frame.closest(".flownb-tabbed") ? LOW : TALLEST)}px`;
     measure();
     touched = false;
     move(fitted(picture, room.width, room.height, LEGIBLE));
+    const high = room.height / at.k;
+    if (!begin || picture.height <= high) return;
+    const top = Math.min(Math.max(0, begin.y + (begin.height - high) / 2), picture.height - high);
+    move({ ...at, y: MARGIN - top * at.k });
   }
   function measure() {
     room = { width: frame.clientWidth, height: frame.clientHeight };
@@ -161,7 +169,7 @@ export function stage(label, moved = () => {}, steady = false) {
     measure();
     moved(); // the user may have drawn it higher
     if (room.width === width) return;
-    if (!touched && !steady) show(picture);
+    if (!touched && !steady) show(picture, begin);
     if (!touched && steady) fit();
   });
   sizes.observe(frame);

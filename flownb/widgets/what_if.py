@@ -35,7 +35,10 @@ _MOST: Final = 400  # nodes: a larger graph is not simulated while one drags
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What follows for one loop: seconds until the release, items a second, who is awaited."""
+    """What follows for one loop: seconds until the release, items a second, who is awaited.
+
+    `given`: what the rate holds for, see `LoopCapacity.given`.
+    """
 
     loop: str
     policy: AwaitPolicy
@@ -44,6 +47,7 @@ class Answered:
     awaited: tuple[str, ...]
     detached: tuple[str, ...]
     arms: tuple[tuple[str, str], ...]
+    given: str = ""
 
 
 class WhatIf:
@@ -136,7 +140,7 @@ class WhatIf:
     def edits(self) -> list[str]:
         """Say what is different from the graph."""
         found = [
-            f"{loop} awaits: {policy}"
+            f"{loop}: await policy {policy}"
             for loop, policy in self._policies.items()
             if loop in self.graph.producers and policy != self._now(loop)
         ]
@@ -169,6 +173,7 @@ class WhatIf:
                 self._why.await_set(loop),
                 self._why.detached(loop),
                 tuple((arm.waits, arm.because) for arm in self._why.arms[loop]),
+                capacity.loops[loop].given,
             )
             for loop in self._why.loops
         ]

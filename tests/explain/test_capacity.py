@@ -9,6 +9,7 @@ import pytest
 
 from flownb import Graph, Limit, Retry
 from flownb.errors import RunError
+from flownb.records.metrics import LoopMetrics, NodeMetrics
 from tests.support.capacities import GRAPHS, build, with_queue
 
 UNTIL = 240.0
@@ -68,14 +69,14 @@ BOTTLENECKS = {
     "a chain": ("release", "P waits for b: 0.2 s of the 0.3 s of an iteration (P -> a -> b)"),
     "a diamond": ("release", "P waits for b: 0.4 s of the 0.55 s of an iteration"),
     "a chain and a slow producer": ("release", "P itself is slow: 0.25 s of the 0.35 s"),
-    "a clock with room": ("clock", "P waits for its own clock: every 0.1 s, done after 0.03 s"),
+    "a clock with room": ("clock", "P is paced by its own clock (every 0.1 s), done after 0.03 s"),
     "a clock that misses ticks": ("release", "P waits for a: all 0.3 s of an iteration (P -> a)"),
     "too few slots": ("slots", "10 slots are needed at full speed, and max_in_flight is 4"),
     "one slot": ("slots", "max_in_flight is 1"),
     "a limit on one node": ("limit", "the limit of x: Limit(concurrency=1) is always busy"),
     "a limit shared by two loops": ("limit", "the limit of a and b: Limit(concurrency=1)"),
     "so many starts a second": ("limit", "the limit of x: Limit(per_second=4) is always busy"),
-    "a queue with a slow reader": ("clock", "P waits for its own clock"),
+    "a queue with a slow reader": ("clock", "P is paced by its own clock"),
     "a full queue": ("full queue", "P waits for room in queue q: R takes 2/s of it"),
     "policy all": ("release", "P waits for audit: all 0.7 s of an iteration"),
 }
@@ -279,3 +280,38 @@ def test_where_items_meet_at_several_limits_the_period_is_right_or_said_to_be_a_
         assert seen >= loop.period * 0.98, seed
         assert loop.at_least or seen == pytest.approx(loop.period, rel=0.02), seed
         assert loop.at_least == ("when items meet at a limit" in capacity.bottlenecks["P"])
+
+
+def unsaid():
+    graph = Graph("w").add_producer("days", every=0.2).add_if("wet?", bool, takes=0.0)
+    graph.add_node("slow", takes=0.5).add_edge("days", "wet?")
+    return graph.add_edge("wet?", "slow", when=True)
+
+
+def test_what_holds_only_if_every_item_takes_a_branch_says_so():
+    capacity = unsaid().explain().capacity()
+    assert capacity.loops["days"].given == "wet? always says yes"
+    assert capacity.bottlenecks["days"].endswith(", if wet? always says yes")
+    (warning,) = capacity.warnings
+    assert warning.endswith("2 of 3 ticks are missed, if wet? always says yes")
+    assert "at least 1.67/s" in capacity.text
+
+
+def test_what_is_known_of_an_if_needs_no_condition():
+    capacity = unsaid().explain().capacity(rates={"wet?": 0.5})
+    assert capacity.loops["days"].given == ""
+    assert "if wet?" not in capacity.text
+    assert "0.5 s where it runs" in capacity.bottlenecks["days"]
+
+
+def test_a_cold_first_call_is_not_what_a_node_takes():
+    graph = Graph("w").add_producer("p").add_node("a").add_node("b").add_edge("p", "a", "b")
+    nodes = {
+        "a": NodeMetrics("a", calls=4, total=0.303, longest=0.3),
+        "b": NodeMetrics("b", calls=4, total=0.08, longest=0.03),
+    }
+    why = graph.explain(measured={"p": LoopMetrics("p", nodes=nodes)})
+    assert why.reading("p").chain == (("p", 0.0), ("a", 0.001), ("b", 0.02))
+    often = {"a": NodeMetrics("a", calls=40, total=40.0, longest=20.0)}
+    why = graph.explain(measured={"p": LoopMetrics("p", nodes=often)})
+    assert dict(why.reading("p").chain)["a"] == 1.0

@@ -129,7 +129,7 @@ def test_unknown_durations_are_counted_and_named():
     why = graph.add_edge("P", "a", "b").explain()
     assert why.unknown == ("a",)
     assert "1 of 3 durations are unknown and count 0 (a)" in why.text
-    assert "after 1 s: P 0 -> a ? -> b 1" in why.text
+    assert "after 1 s = a ? s + b 1 s" in why.text
 
 
 def test_calls_that_a_cache_answered_make_the_measured_mean_shorter():

@@ -79,7 +79,7 @@ def test_a_cell_run_five_times_leaves_one_generation_and_nothing_else(kernel, po
     first = kernel("who()").result
     for _ in range(4):
         ran = kernel(cell)
-        assert ran.out == "live: stopping the generation that runs, the new one follows\n"
+        assert ran.out == "live: the previous run is stopped before the new one starts\n"
     kernel("await orch.wait(iterations=3, timeout=30);")
     kernel("from flownb.engine.orchestrator import generations")
     assert kernel("generations.running() == {'live': orch}").result == "True"

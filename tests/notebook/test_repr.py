@@ -53,10 +53,10 @@ def test_a_front_end_may_ask_for_one_type_or_refuse_one():
 def test_the_table_under_the_picture_says_the_same():
     root = ET.fromstring(shown()._repr_html_())
     summary = root.find("details/summary")
-    assert summary.text == "7 nodes, 6 edges as tables"
+    assert summary.text == "7 nodes, 5 edges, 1 link through queues: as tables"
     rows = [[c.text for c in row] for row in root.findall("details/table[2]/tbody/tr")]
-    assert ["wet?", "wet_days", "yes", "the producer waits"] in rows
-    assert ["wet_days", "storms", None, "through a queue, asynchronously"] in rows
+    assert ["wet?", "wet_days", "yes", "the producer waits for this"] in rows
+    assert ["wet_days", "storms", None, "through a queue"] in rows
 
 
 def test_an_empty_graph_says_how_to_begin():

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { chipWords, fullness, spoken } from "../../flownb/widgets/badges.js";
+import { chipWords, fullness, shownState, spoken } from "../../flownb/widgets/badges.js";
 import { neighbour, summary } from "../../flownb/widgets/dag.js";
 import { along, crossed } from "../../flownb/widgets/edge_flow.js";
 import { fitted, frameHeight, near, zoomed } from "../../flownb/widgets/viewport.js";
 import { rows } from "../../flownb/widgets/text_twin.js";
 
-const box = (id, x, y) => ({ id, name: id, kind: "blocking", word: "waits", x, y, width: 80, height: 50 });
+const box = (id, x, y) => ({ id, name: id, kind: "blocking", word: "blocking", x, y, width: 80, height: 50 });
 
 test("a chip says calls, rate and failures, of a queue its depth", () => {
   assert.equal(chipWords(["healthy", 1234, 0, 9.8, 0]), "1.23k · 9.8/s");
@@ -18,7 +18,7 @@ test("a chip says calls, rate and failures, of a queue its depth", () => {
 test("a node is spoken in full", () => {
   assert.equal(
     spoken(box("check", 0, 0), ["failing", 3, 1, 2.5, 1]),
-    "check, blocking, waits, failing, 3 calls, 2.5/s, 1 failed, 1 running",
+    "check, blocking, failing, 3 calls, 2.5/s, 1 failed, 1 running",
   );
 });
 
@@ -28,6 +28,24 @@ test("a chip says what there is room for, its failures always", () => {
   assert.equal(chipWords(now, undefined, 160), "1.23k · 10.3/s · 25 ✕");
   assert.equal(chipWords(now, undefined, 20), "1.23k · 25 ✕");
   assert.equal(chipWords(["healthy", 7, 0, 2, 0], undefined, 20), "7");
+});
+
+test("what has failed in the last minute is not healthy, and its count stays until it was looked at", () => {
+  const now = ["healthy", 57, 6, 3.4, 0, 0, 2];
+  assert.equal(shownState(now), "failing");
+  assert.equal(shownState(["healthy", 57, 6, 3.4, 0, 0, 0]), "healthy");
+  assert.equal(chipWords(now), "57 · 3.4/s · 6 failed");
+  assert.equal(chipWords(now, undefined, Infinity, 6), "57 · 3.4/s");
+  assert.equal(chipWords(now, undefined, Infinity, 5), "57 · 3.4/s · 6 failed");
+});
+
+test("pushes that wait for room are told, they are not at work", () => {
+  assert.equal(chipWords(["healthy", 3, 0, 1, 0], [40, 2, 40, 4]), "40/40 deep · 4 wait");
+});
+
+test("a frame is as high as its picture is at the scale at which it is shown", () => {
+  assert.equal(frameHeight({ width: 1368, height: 300 }, 700), Math.round(300 * 0.82 + 16));
+  assert.equal(frameHeight({ width: 600, height: 5000 }, 700, 360), 360);
 });
 
 test("what is near the window is written, what is far from it is not", () => {

@@ -78,7 +78,7 @@ test("each kind has its words", () => {
   const [call] = reel.visible(1, 0, 1);
   const [away, block] = reel.visible(2, 0, 1);
   assert.equal(what(call, ROWS, reel), "works, failed");
-  assert.equal(what(away, ROWS, reel), "works, detached");
+  assert.equal(what(away, ROWS, reel), "works, the producer does not wait");
   assert.equal(said(block, ROWS, reel), "audit: 37 calls, 0.000 to 0.009 s (9 ms)");
 });
 

@@ -371,7 +371,7 @@ def test_problems_and_verdicts_are_told_while_one_draws():
         "days waits for charge: days -> check -> charge, charge is blocking"
     ]
     canvas.select({"edge": ["days", "check"]})
-    assert canvas.state()["detail"]["words"] == ["the producer waits"]
+    assert canvas.state()["detail"]["words"] == ["the producer waits for this"]
     canvas.select({"loop": "days"})
     assert canvas.state()["detail"]["form"][0]["name"] == "pool"
 

@@ -83,7 +83,7 @@ async def test_a_throttled_producer_says_so():
         await until(lambda: part.state()["waits"])
         words = part.state()["waits"][0][2]
         orch.cancel()
-    assert words.startswith("days is throttled: every slot is taken")
+    assert words.startswith("days waits for a slot")
 
 
 @pytest.mark.wallclock
@@ -198,6 +198,30 @@ def test_whatever_nodes_are_called_the_scene_is_json_and_holds_no_control_charac
     finally:
         orch._own.stop()  # it was never started, so it captures no prints that it could free
         orch._live.server.close()
+
+
+def test_a_still_says_what_is_wrong_in_full_and_colours_what_fails():
+    from flownb.notebook.graph.live_state import LoopNow, NodeNow, Now, QueueNow, Says, draw_running
+    from flownb.notebook.graph.scene import scene
+
+    graph = (
+        Graph("g").add_producer("probe").add_node("read").add_queue("q").add_edge("probe", "read")
+    )
+    why = "node 'read' failed: " + "the probe does not answer " * 8
+    now = Now(
+        {"read": NodeNow("healthy", 9, 2, lately=2), "q": NodeNow("healthy", 3)},
+        {"probe": LoopNow("paused", 3, 0.0, reason=why)},
+        {"q": QueueNow(4, 1, 4, 2)},
+        says=(Says("bad", f"probe is paused: {why}", "probe", "read"),),
+    )
+    picture = draw_running(scene(graph.add_edge("read", "q"), live=True), now)
+    parts = [part for group in picture.groups for part in group.parts]
+    words = " ".join(part.text for part in parts if hasattr(part, "text"))
+    assert f"probe is paused: {why.strip()}" in words  # in lines, not cut
+    assert "✕ 9 · 2 failed" in words
+    assert "4/4 deep · 2 wait" in words
+    assert sum(part.look == "held" for part in parts) == 1
+    assert sum(part.look == "level" for part in parts) == 1
 
 
 @pytest.mark.parametrize("name", NASTY)

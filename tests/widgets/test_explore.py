@@ -47,7 +47,7 @@ def test_dragging_a_duration_and_switching_a_policy_change_the_answer():
     assert sketch.answers()[0].release == 1.5
     sketch.await_policy("none", "days")
     assert sketch.answers()[0].release == 0.5
-    assert sketch.edits == ["days awaits: none", "charge takes 4 s"]
+    assert sketch.edits == ["days: await policy none", "charge takes 4 s"]
     sketch.reset()
     assert sketch.edits == []
     assert sketch.answers()[0].release == 3.5

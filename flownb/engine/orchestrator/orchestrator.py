@@ -143,7 +143,7 @@ class Orchestrator(Answers):
             self._launch()
             return
         if not all(loop_run.has_ended for loop_run in before._live.loop_runs.values()):
-            print(f"{self.name}: stopping the generation that runs, the new one follows")  # noqa: T201
+            print(f"{self.name}: the previous run is stopped before the new one starts")  # noqa: T201
             _tell(before._live, "replaced by a newer start of this graph")
             _tell(self._live, "starts when the run that it replaces has ended")
         before._live.requests.add(before.is_over, lambda: None).add_done_callback(

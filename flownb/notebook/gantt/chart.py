@@ -17,9 +17,9 @@ from flownb.notebook.gantt.rows import (
     Rows,
     Scale,
     axis,
-    look,
     names_width,
     room_for_numbers,
+    runs_once,
     waiting,
 )
 from flownb.notebook.picture.shapes import Group, Mark, Picture, Rect, Writing, arrow, round_box
@@ -75,15 +75,17 @@ def laid(
 ) -> Rows:
     """Lay out the rows of a timeline under *y*; *title* stands for the name of its loop."""
     first = shown(timeline, most)
-    room = room_for_numbers(first)
+    room, failed = room_for_numbers(first), timeline.failed
     rows = Rows(
         scale,
-        Reasons(timeline.spans, timeline.lanes, timeline.detached),
+        Reasons(timeline.spans, timeline.lanes, timeline.detached, failed),
         timeline.detached,
         room,
         y,
         high,
         title,
+        failed=failed,
+        once=runs_once(timeline),
     )
     rows.add(first)
     return rows
@@ -91,7 +93,8 @@ def laid(
 
 def note(left: int, total: int) -> str:
     """Name the unit, and how much is not there."""
-    return f"seconds; {left:,} of {total:,} spans are not drawn" if left else "seconds"
+    more = f"; the last {left:,} of {total:,} spans are not drawn: .of(since=, until=) shows them"
+    return f"seconds{more * bool(left)}"
 
 
 def legend(
@@ -115,7 +118,9 @@ def _keys(timelines: Sequence[Timeline], *, released: bool) -> Iterator[tuple[st
     if False in away:
         yield "work", "works"
     if True in away:
-        yield "away", "works, nobody waits"
+        yield "away", "works, the producer does not wait"
+    if any(t.failed for t in timelines):
+        yield "bad", "failed or timed out"
     if any(s.kind != "work" for s, _ in spans):
         yield "wait", "waits"
     if any(t.hops for t in timelines):
@@ -132,7 +137,7 @@ def _sample(kind: str, box: Rect) -> tuple[Mark | Writing, ...]:
         return arrow(((box.x, y), (box.right, y)), "hop", size=7)
     if kind == "release":
         return (Mark(((x, box.y - 1), (x, box.bottom + 1)), "release"),)
-    return (Mark(round_box(box, 3), look(0, away=kind == "away"), closed=True),)
+    return (Mark(round_box(box, 3), kind, closed=True),)
 
 
 def described(timeline: Timeline) -> str:
@@ -151,7 +156,7 @@ def described(timeline: Timeline) -> str:
 
 def rows_of(timeline: Timeline) -> list[list[Any]]:
     """Give the rows of the table that says what the chart shows."""
-    why = Reasons(timeline.spans, timeline.lanes, timeline.detached)
+    why = Reasons(timeline.spans, timeline.lanes, timeline.detached, timeline.failed)
     return [
         [s.loop, s.node, s.iteration, why.of(s), s.start, s.end]
         for s in timeline.spans[:_TABLE_ROWS]

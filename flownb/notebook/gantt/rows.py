@@ -21,7 +21,7 @@ from flownb.notebook.picture.text import brief, seconds, shorten, width
 from flownb.records.events import lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from flownb.records.events import Hop, Span
     from flownb.records.timeline import Reasons, Timeline
@@ -31,12 +31,14 @@ SLIM: Final = 14.0
 _LINE: Final = 2.0  # pixels wide: what takes no time is a line
 _THIN: Final = 4.0  # pixels: below, outline and hatching would cover everything
 LOOKS: Final = {
-    "away-even": Look("#8fcdf24d", "#4a90bd", 1.25, (4, 2.5)),
-    "away-odd": Look("#8fcdf21a", "#4a90bd", 1.25, (4, 2.5)),
+    "work": Look("#8fcdf2", "#1d628c", 1),
+    "away": Look("#8fcdf233", "#4a90bd", 1.25, (4, 2.5)),
+    "bad": Look("#f2b48f", "#b34700", 1.75),
     "away-number": Look("fg", size=10),
     "thin-work": Look("#56a5d8"),
     "thin-away": Look("#a9d6f0"),
     "thin-wait": Look("#9e9e9e"),
+    "thin-bad": Look("#d55e00"),
     "chip-line": Look("bg"),
     "chip-reason": Look("fg", size=10),
     "hop": Look(stroke="queue", width=1.25),
@@ -49,12 +51,14 @@ LOOKS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A span in its place, with the words that say what it is."""
+    """A span in its place, with the words that say what it is; `bad`: it failed."""
 
     span: Span
     frame: Rect
     said: str
     away: bool
+    bad: bool = False
+    once: bool = False
 
     @property
     def tip(self) -> str:
@@ -62,14 +66,15 @@ class Bar:
         s = self.span
         when = f"{seconds(s.start)} to {seconds(s.end)} s"
         long = f" ({seconds(s.duration)} s)" if s.duration else ""
-        return f"{brief(s.node)}, iteration {s.iteration}: {brief(self.said, 200)}, {when}{long}"
+        which = "" if self.once else f", iteration {s.iteration}"
+        return f"{brief(s.node)}{which}: {brief(self.said, 200)}, {when}{long}"
 
     @property
-    def short(self) -> str:
-        """Fewer words: "for check", "throttled", "limited", "retry"."""
-        if self.span.kind == "wait":
-            return self.said.removeprefix("waits ")
-        return self.span.kind
+    def words(self) -> tuple[str, ...]:
+        """What a waiting bar says, in full and in fewer words: whose wait it is, and for what."""
+        item, said = str(self.span.iteration), self.said
+        least = said.partition(":")[0].removeprefix("waits ")
+        return (f"{item} {said}", f"{item} {least}", item)
 
 
 def frame(left: float, right: float, y: float, high: float) -> Rect:
@@ -81,22 +86,30 @@ def draw(bar: Bar, room: float) -> Group:
     """Draw a bar; its number stands in it if *room* pixels are there."""
     waits = bar.span.kind != "work"
     if bar.frame.width < _THIN and bar.span.duration:
-        thin = "wait" if waits else "away" if bar.away else "work"
+        thin = "wait" if waits else "bad" if bar.bad else "away" if bar.away else "work"
         box = Mark(_outline(bar.frame), f"thin-{thin}", closed=True)
         return Group((box,), tip=bar.tip)
     if waits:
         return Group((*waiting(bar.frame), *_reason(bar)), tip=bar.tip)
-    shape = Mark(_outline(bar.frame), look(bar.span.iteration, away=bar.away), closed=True)
-    if room > bar.frame.width:
+    shape = Mark(_outline(bar.frame), "bad" if bar.bad else look(away=bar.away), closed=True)
+    words = _number(bar)
+    if not words or max(room, width(words, 10) + 4) > bar.frame.width:
         return Group((shape,), tip=bar.tip)
-    style = "away-number" if bar.away else "bar-number"
-    number = Writing(bar.frame.middle[0], _base(bar), str(bar.span.iteration), style)
+    style = "away-number" if bar.away and not bar.bad else "bar-number"
+    number = Writing(bar.frame.middle[0], _base(bar), words, style)
     return Group((shape, number), tip=bar.tip)
 
 
-def look(iteration: int, *, away: bool) -> str:
-    """Name the look of a working bar: neighbours in time differ."""
-    return f"{'away' if away else 'work'}-{'odd' if iteration % 2 else 'even'}"
+def _number(bar: Bar) -> str:
+    """Give what stands in a working bar: its item, or its visit where there is but one item."""
+    s = bar.span
+    number = (str(s.visit) if s.visit else "") if bar.once else str(s.iteration)
+    return f"✕ {number}".rstrip() if bar.bad else number
+
+
+def look(*, away: bool) -> str:
+    """Name the look of a working bar."""
+    return "away" if away else "work"
 
 
 def _base(bar: Bar) -> float:
@@ -116,7 +129,8 @@ def waiting(box: Rect) -> tuple[Mark, Mark]:
 def _reason(bar: Bar) -> tuple[Mark | Writing, ...]:
     """Write for whom it waits into the bar, where that fits."""
     room = bar.frame.width - 14
-    words = next((w for w in (bar.said, bar.short) if width(w, 10) <= room), "")
+    every = (bar.said,) if bar.once else bar.words
+    words = next((w for w in every if width(w, 10) <= room), "")
     if not words:
         return ()
     x, wide = bar.frame.middle[0], width(words, 10) + 6
@@ -173,6 +187,8 @@ class Rows:
     high: float = BAR
     title: str = ""  # stands for the name of the loop, where there is but one
     groups: list[Group] = field(default_factory=list)
+    failed: Mapping[Span, str] = field(default_factory=dict)
+    once: frozenset[str] = frozenset()  # the loops that are one run, and have no producer
     frames: dict[Span, Rect] = field(default_factory=dict)
     tops: dict[str, float] = field(default_factory=dict)
     ends: dict[str, float] = field(default_factory=dict)
@@ -192,7 +208,7 @@ class Rows:
     def _head(self, loop: str) -> None:
         self.bottom += _SPACE * bool(self.tops)
         style, size = ("pane-name", 14) if self.title else ("lane-title", 12)
-        words = shorten(self.title or loop_words(loop), NAMES, size)
+        words = shorten(self.title or loop_words(loop, self.once), NAMES, size)
         place = Writing(self.scale.left - 10, self.bottom + 14, words, style, "end")
         self.groups.append(Group((place,), tip=self.title or loop))
         self.tops[loop] = self.bottom
@@ -208,7 +224,9 @@ class Rows:
                 left, right = self.scale.x(span.start), self.scale.x(span.end)
                 box = self.frames[span] = frame(left, right, y + line * (self.high + 2), self.high)
                 away = (loop, node) in self.away
-                self.groups.append(draw(Bar(span, box, self.why.of(span), away), self.room))
+                bad, once = span in self.failed, loop in self.once
+                bar = Bar(span, box, self.why.of(span), away, bad, once)
+                self.groups.append(draw(bar, self.room))
         self.bottom += min(max(taken) + 1, _DEEP) * (self.high + 2) - 2 + _SPACE
 
     def _hops(self, timeline: Timeline) -> Iterator[tuple[Hop, Rect, Rect]]:
@@ -241,13 +259,20 @@ def room_for_numbers(timeline: Timeline) -> float:
 def names_width(timelines: Sequence[Timeline]) -> float:
     """Give the pixels that the widest name of a node or loop needs."""
     rows = {row for t in timelines for row in t.rows}
-    names = {name for loop, node in rows for name in (loop_words(loop), node)}
+    once = frozenset[str]().union(*(runs_once(t) for t in timelines))
+    names = {name for loop, node in rows for name in (loop_words(loop, once), node)}
     return max((width(shorten(name, NAMES, 12), 12) for name in names), default=0.0)
 
 
-def loop_words(loop: str) -> str:
-    """Call a loop by its name."""
-    return f"loop {loop}"
+def loop_words(loop: str, once: Collection[str] = ()) -> str:
+    """Call a loop by its name, or a run; those are *once*."""
+    return f"run of {loop}" if loop in once else f"loop {loop}"
+
+
+def runs_once(timeline: Timeline) -> frozenset[str]:
+    """Name what has no producer: a run of a graph, whose one item is all there is."""
+    known = {(lane.loop, lane.node) for lane in timeline.lanes}
+    return frozenset(loop for loop, _ in known if (loop, loop) not in known)
 
 
 WIDTH: Final = 680.0  # of the time axis

@@ -25,7 +25,7 @@ from flownb.notebook.picture.shapes import (
     arrow,
     round_box,
 )
-from flownb.notebook.picture.text import brief, seconds, width
+from flownb.notebook.picture.text import brief, seconds, stretch, width
 
 if TYPE_CHECKING:
     from flownb.explain.explanation import Explanation
@@ -98,7 +98,7 @@ def _times(chain: tuple[tuple[str, float], ...]) -> dict[str, str]:
     """Say from when to when each node of a chain runs, in seconds of the iteration."""
     ends = list(accumulate(takes for _, takes in chain))
     return {
-        name: f"{seconds(end - takes)}..{seconds(end)} s"
+        name: stretch(end - takes, end)
         for (name, takes), end in zip(chain, ends, strict=True)
         if takes
     }

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from flownb.errors import GraphError
-from flownb.model.policies import OTHERWISE, retries
+from flownb.model.policies import OTHERWISE, LoopOptions, retries
 from flownb.notebook.graph.layout.layout import components
-from flownb.notebook.picture.text import seconds, shorten
+from flownb.notebook.picture.text import seconds, shorten, took
 from flownb.plan.await_sets import Flow, detached, may_be_awaited
 from flownb.plan.compiler import merging, ordered
 from flownb.plan.traversal import reach
@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     from flownb.model.policies import AwaitPolicy
     from flownb.model.workflow import Workflow
 
-AWAITED, DETACHED, IDLE = "awaited", "detached", "idle"
+AWAITED, DETACHED, IDLE, NEXT = "awaited", "detached", "idle", "next"
+_USUAL: Final = LoopOptions()
 KIND_WORDS: Final = {
     "producer": "producer",
-    "blocking": "waits",
-    "non_blocking": "goes on",
+    "blocking": "blocking",
+    "non_blocking": "non-blocking",
     "if": "if",
     "queue": "queue",
     "queue_reader": "reads",
@@ -51,7 +52,7 @@ class Captions:
         self.entering = [0] * len(self.names)
         for _, b in self.pairs:
             self.entering[b] += 1
-        self.style = [IDLE if self.loops else AWAITED for _ in self.edges]
+        self.style = [IDLE if self.loops else NEXT for _ in self.edges]
         self.holding = bytearray(len(self.names))
         self.driven = bytearray(len(self.names))
         self.gathers = bytearray(len(self.names))
@@ -112,8 +113,11 @@ class Captions:
         return "no loop: no producer leads here" if self.loops else ""
 
     def _loop_title(self, loop: str) -> str:
-        pool = self.workflow.loop_options(loop).pool
-        return f"loop {shorten(loop, 200, 12)} · {pool} · awaits: {self.policy_of(loop)}"
+        """Name a loop, and its pool and await policy where they are not those of every loop."""
+        pool, policy = self.workflow.loop_options(loop).pool, self.policy_of(loop)
+        words = [f"loop {shorten(loop, 200, 12)}", pool * (pool != _USUAL.pool)]
+        words.append(f"await policy {policy}" * (policy != _USUAL.await_policy))
+        return " · ".join(filter(None, words))
 
     def kind(self, name: str) -> str:
         """Give the kind of a node; "unknown" for an edge end that nobody added."""
@@ -129,11 +133,13 @@ class Captions:
         node = self.workflow.nodes.get(name)
         if node is None:
             return KIND_WORDS["unknown"]
-        words = [_kind_word(node), *self._exception(node)]
+        words = [", ".join([_kind_word(node), *self._exception(node)])]
+        if not self.loops and node.kind in {"blocking", "non_blocking"}:
+            words = []  # what runs once has no producer that could wait
         if node.every is not None:
             words.append(f"every {seconds(node.every)} s")
         if isinstance(node.takes, (int, float)):
-            words.append(f"{seconds(node.takes)} s")
+            words.append(took(node.takes))
         return " · ".join(words)
 
     def _exception(self, node: Node) -> list[str]:
@@ -141,8 +147,8 @@ class Captions:
             return []
         held = self.holding[self.index[node.name]]
         if node.is_blocking and not held:
-            return ["detached"]
-        return ["awaited"] if node.is_non_blocking and held else []
+            return ["not awaited here"]
+        return ["awaited here"] if node.is_non_blocking and held else []
 
     def badge(self, name: str) -> str:
         """Say how a node joins several in-edges; "dict": its payload is one of all of them."""
@@ -182,8 +188,13 @@ def _kind_word(node: Node) -> str:
         return f"reads {node.reader.queue}"
     if node.queue:
         name = "" if node.queue.name == node.name else f" {node.queue.name}"
-        return f"queue{name}" + (" · waits" if node.queue.blocking else "")
+        return f"queue{name}" + (", blocking" if node.queue.blocking else "")
     return KIND_WORDS[node.kind]
+
+
+def _plain(name: str) -> str:
+    """Name a function; one without a name is called what it is."""
+    return "a condition" if not name or "<" in name else name
 
 
 def edge_label(edge: Edge) -> str:
@@ -194,7 +205,8 @@ def edge_label(edge: Edge) -> str:
     ['yes', 'no', "'high'", '']
     """
     if edge.condition is not None:
-        return f"if {getattr(edge.condition, '__name__', 'condition')}"
+        name = getattr(edge.condition, "__name__", "")
+        return edge.description if "<" in name and edge.description else f"if {_plain(name)}"
     if edge.when is None:
         return ""
     if edge.when is OTHERWISE:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import log10
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from flownb.notebook.graph.scene import draw
 from flownb.notebook.live.status import state_word
 from flownb.notebook.picture.shapes import Group, Look, Mark, Picture, Rect, Writing, round_box
-from flownb.notebook.picture.text import brief, seconds, width
+from flownb.notebook.picture.text import brief, clean, seconds, width, wrapped
 from flownb.records.events import ENDED
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ NODE_GLYPH: Final[Mapping[NodeState, str]] = {
 }
 _CHIP: Final = 18.0  # pixels: how high a badge is,
 _BETWEEN: Final = 4.0  # what stays free between two,
+_LANE: Final = 48  # letters of a reason beside a lane: the sentence below has all of it
+_SENTENCES: Final = 4
+_SENTENCE: Final = 600  # letters
 _FREE: Final = 200.0  # and how far one may stand out where it has no neighbour
 _LOOKS: Final = {
     "live": Look("bg", "frame", 1),
@@ -36,11 +40,15 @@ _LOOKS: Final = {
     "live-retrying": Look("#c77c00", size=11, bold=True),
     "live-failing": Look("#d55e00", size=11, bold=True),
     "held": Look("none", "#d55e00", 2.5),
+    "level": Look("#8a3f6b"),
 }
 
 
 class NodeNow(NamedTuple):
-    """How a node stands, in all its loops together; `rate` in calls per second."""
+    """How a node stands, in all its loops together; `rate` in calls per second.
+
+    `lately`: how many calls have failed in the last minute.
+    """
 
     state: NodeState
     calls: int = 0
@@ -48,6 +56,12 @@ class NodeNow(NamedTuple):
     rate: float = 0.0
     running: int = 0
     retries: int = 0
+    lately: int = 0
+
+    @property
+    def shown(self) -> NodeState:
+        """How it is shown: what has failed lately is not healthy, whatever the last call did."""
+        return "failing" if self.lately else self.state
 
 
 class LoopNow(NamedTuple):
@@ -60,6 +74,25 @@ class LoopNow(NamedTuple):
     slots: int = 0
     failed: int = 0
     elapsed: float = 0.0
+    reason: str = ""
+
+
+class Says(NamedTuple):
+    """A sentence about what is wrong; `node` is the one to look at, "" if it is of none."""
+
+    level: str
+    text: str
+    loop: str = ""
+    node: str = ""
+
+
+class QueueNow(NamedTuple):
+    """How a queue stands: messages in it, not acked, at most (0: any), and how many pushes wait."""
+
+    depth: int
+    pending: int
+    maxlen: int = 0
+    waiting: int = 0
 
 
 class Wait(NamedTuple):
@@ -73,19 +106,27 @@ class Wait(NamedTuple):
     def __str__(self) -> str:
         length = f"{seconds(float(f'{self.seconds:.2g}'))} s"
         if self.kind == "throttled":
-            return f"{brief(self.loop)} is throttled: every slot is taken, {length}"
+            what = " and ".join(f"room in {brief(name)}" for name in self.nodes) or "a slot"
+            return f"{brief(self.loop)} waits for {what}, {length}"
         names = " and ".join(brief(name) for name in self.nodes) or "its await set"
         return f"{brief(self.loop)} waits for {names}, {length}"
 
 
 @dataclass(frozen=True, slots=True)
 class Now:
-    """How a graph stands at one moment; queues are (depth, pending, greatest length or 0)."""
+    """How a graph stands at one moment, who waits, and what is wrong (the worst first)."""
 
     nodes: Mapping[str, NodeNow] = field(default_factory=dict)
     loops: Mapping[str, LoopNow] = field(default_factory=dict)
-    queues: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
+    queues: Mapping[str, QueueNow] = field(default_factory=dict)
     waits: tuple[Wait, ...] = ()
+    says: tuple[Says, ...] = ()
+
+    @property
+    def words(self) -> list[str]:
+        """What is wrong, then who waits and is not told of yet."""
+        told = {says.loop for says in self.says}
+        return [s.text for s in self.says] + [str(w) for w in self.waits if w.loop not in told]
 
 
 def draw_running(scene: Scene, now: Now) -> Picture:
@@ -93,17 +134,20 @@ def draw_running(scene: Scene, now: Now) -> Picture:
     base = draw(scene)
     held = {name for wait in now.waits for name in wait.nodes}
     groups = [*base.groups]
-    groups += [_halo(box) for box in scene.boxes if box.name in held]
+    failing = {name for name, node in now.nodes.items() if node.lately}
+    groups += [_halo(box) for box in scene.boxes if box.name in held | failing]
+    groups += [_level(box, now.queues[box.name]) for box in scene.boxes if box.name in now.queues]
     wide = rooms(scene.boxes)
     groups += [_chip(box, now, wide[box.id]) for box in scene.boxes if box.name in now.nodes]
     groups += [_status(lane, now) for lane in scene.lanes if lane.loops]
-    waits = [str(wait) for wait in now.waits]
+    said_ = [clean(words, _SENTENCE) for words in now.words]
     high = base.height
-    for i, words in enumerate(waits[:4]):
-        high = base.height + 20 * (i + 1)
+    lines = [line for words in said_[:_SENTENCES] for line in wrapped(words, base.width, 11)]
+    for words in lines:
+        high += 18
         groups.append(Group((Writing(2, high - 6, words, "live-failing", "start"),)))
-    broad = max([base.width, *(width(words, 11) for words in waits[:4])])
-    said = ". ".join([base.description, *waits, *_said(now)])
+    broad = max([base.width, *(width(words, 11) for words in lines)])
+    said = ". ".join([base.description, *said_, *_said(now)])
     return replace(
         base, groups=tuple(groups), description=said, width=broad, height=high, looks=_LOOKS
     )
@@ -111,7 +155,7 @@ def draw_running(scene: Scene, now: Now) -> Picture:
 
 def _said(now: Now) -> list[str]:
     return [
-        f"{brief(name)}: {node.state}, {node.calls:,} calls, {node.failed:,} failed"
+        f"{brief(name)}: {node.shown}, {node.calls:,} calls, {node.failed:,} failed"
         for name, node in list(now.nodes.items())[:200]
     ]
 
@@ -150,21 +194,41 @@ def _chip(box: Box, now: Now, room: float) -> Group:
     wide = width(words, 11) + 28
     x, y = box.frame.middle[0] - wide / 2, box.frame.bottom
     shape = Mark(round_box(Rect(x, y - 9, wide, 18), 9), "live", closed=True)
-    glyph = Writing(x + 12, y + 4, NODE_GLYPH[node.state], f"live-{node.state}")
+    glyph = Writing(x + 12, y + 4, NODE_GLYPH[node.shown], f"live-{node.shown}")
     return Group(
         (shape, glyph, Writing(x + 21, y + 4, words, "live-text", "start")),
-        tip=f"{brief(box.name)}: {node.state}",
+        tip=f"{brief(box.name)}: {node.shown}",
     )
 
 
-def _chip_words(node: NodeNow, queue: tuple[int, int, int] | None) -> list[str]:
+def _chip_words(node: NodeNow, queue: QueueNow | None) -> list[str]:
     """Say how a node stands: in full, and shorter and shorter."""
-    many = short(node.calls) if queue is None else f"{short(queue[0])} deep"
+    many = short(node.calls) if queue is None else _deep(queue)
     rate = f" · {short(node.rate)}/s" if node.rate else ""
     failed = short(node.failed) if node.failed else ""
     if not failed:
         return [many + rate, many]
     return [f"{many}{rate} · {failed} failed", f"{many}{rate} · {failed} ✕", f"{many} · {failed} ✕"]
+
+
+def _deep(queue: QueueNow) -> str:
+    most = f"/{short(queue.maxlen)}" if queue.maxlen else ""
+    waits = f" · {short(queue.waiting)} wait" if queue.waiting else ""
+    return f"{short(queue.depth)}{most} deep{waits}"
+
+
+def fullness(queue: QueueNow) -> float:
+    """Say how full a queue looks: of its greatest length if it has one, else on a log scale."""
+    if queue.maxlen:
+        return min(1.0, queue.depth / queue.maxlen)
+    return min(1.0, log10(1 + queue.depth) / 4)  # 10,000 messages fill it
+
+
+def _level(box: Box, queue: QueueNow) -> Group:
+    """Draw how full a queue is into the foot of its box, beneath the words."""
+    f, share = box.frame, fullness(queue)
+    bar = Rect(f.x + 8, f.bottom - 14, (f.width - 24) * share, 4)
+    return Group((Mark(round_box(bar, min(2, bar.width / 2)), "level", closed=True),) * (share > 0))
 
 
 def _halo(box: Box) -> Group:
@@ -191,6 +255,8 @@ def _of_loop(name: str, now: Now, among: int) -> str:
     if loop is None:
         return ""
     called = f"{brief(name, 20)} " if among > 1 else ""
+    if loop.reason and loop.state not in ENDED | {"running"}:
+        return f"{called}{state_word(loop.state)}: {brief(loop.reason, _LANE)}"
     flight = f" · {loop.in_flight}/{loop.slots} in flight" if loop.in_flight else ""
     return f"{called}{state_word(loop.state)} · {_pace(loop)}{flight}"
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from flownb.notebook.graph.captions import AWAITED, DETACHED, IDLE, Captions, edge_label
+from flownb.notebook.graph.captions import AWAITED, DETACHED, IDLE, NEXT, Captions, edge_label
 from flownb.notebook.graph.layout.given_places import lay_given
 from flownb.notebook.graph.layout.swimlanes import Link, lay_swimlanes
 from flownb.notebook.picture.shapes import (
@@ -40,16 +40,17 @@ NAME_SIZE: Final = 13.0
 WORD_SIZE: Final = 11.0
 TITLE_SIZE: Final = 12.0
 QUEUED: Final = "queued"
-SPARE: Final = 224.0  # pixels beside a title: state, rate, in flight, and two buttons
+SPARE: Final = 244.0  # pixels beside a title: state, rate, in flight, and two buttons
 _HEIGHT: Final = (48.0, 58.0)  # still, live: a badge covers the lower edge
 _WIDTH: Final = (84.0, 104.0)  # at least; a badge is as wide as the room between its neighbours
-_ROOM: Final = (180.0, 190.0)  # for the name, for the words under it
+_ROOM: Final = (180.0, 230.0)  # for the name, for the words under it
 _SIDE: Final = {"if": 22.0, "queue": 20.0, "queue_reader": 20.0, "producer": 20.0}
 _LINE_WORDS: Final = {
-    AWAITED: "the producer waits",
-    DETACHED: "detached: the producer does not wait",
+    AWAITED: "the producer waits for this",
+    DETACHED: "the producer does not wait",
     IDLE: "belongs to no loop",
-    QUEUED: "through a queue, asynchronously",
+    NEXT: "runs next",
+    QUEUED: "through a queue",
 }
 
 
@@ -240,7 +241,7 @@ def _queue_lines(facts: Captions, links: list[Link], paths: tuple[Path, ...]) ->
                 path,
                 "",
                 None,
-                f"{brief(a)} -> {brief(b)}: {brief(queue)}, asynchronous",
+                f"{brief(a)} -> {brief(b)}: through {brief(queue)}",
             )
         )
     return lines
@@ -250,12 +251,6 @@ def _said(line: Line) -> str:
     return _LINE_WORDS[line.style] + (f", when {line.label}" if line.label else "")
 
 
-_LEGEND: Final = {
-    "awaited": "awaited",
-    "detached": "detached",
-    "idle": "in no loop",
-    "queued": "queue: asynchronous",
-}
 _SAMPLE: Final = 34.0
 _LEFT: Final = 2.0
 _WORDS: Final = 24.0  # below the top of a box
@@ -310,8 +305,8 @@ def _draw_box(box: Box) -> Group:
     inner = rim(box.kind, box.frame)
     if inner:
         parts.append(Mark(inner, box.kind))
-    parts.append(Writing(x, y - 2, box.label, "name"))
-    parts.append(Writing(x, y + WORD_SIZE + 3, box.word, "word"))
+    parts.append(Writing(x, y - 2 if box.word else y + 5, box.label, "name"))
+    parts += [Writing(x, y + WORD_SIZE + 3, box.word, "word")] * bool(box.word)
     return Group(tuple(parts), box.id, box.tip)
 
 
@@ -327,8 +322,9 @@ def _legend(scene: Scene, wide: float, high: float) -> tuple[list[Group], float,
     """Explain the lines that occur, in as many rows as the width asks for."""
     groups: list[Group] = []
     x, y = _LEFT, high + 20
-    for style in scene.styles:
-        text = _LEGEND[style]
+    told = [style for style in scene.styles if style != NEXT]  # the only line there is
+    for style in told:
+        text = _LINE_WORDS[style]
         room = _SAMPLE + 8 + width(text, WORD_SIZE)
         if x > _LEFT and x + room > wide:
             x, y = _LEFT, y + 18

@@ -18,23 +18,31 @@ from flownb.records.events import ENDED
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from flownb.notebook.live.alerts import Alert
     from flownb.notebook.live.rates import RunRates
     from flownb.queues.spec import QueueSpec
     from flownb.records.metrics import LoopMetrics, LoopStatus, Status
 
 LOOP_COLUMNS: Final = (
-    "loop", "state", "per second", "iterations", "failed", "retries", "in flight", "working",
-    "waiting", "throttled", "held by", "p50 s", "p99 s",
+    "loop", "state", "per second", "items", "failed", "retries", "in flight", "works", "waits",
+    "for", "waits for a slot", "p50 s", "p99 s",
 )  # fmt: skip
-QUEUE_COLUMNS: Final = ("queue", "depth", "lag", "pending", "grows per second")
+QUEUE_COLUMNS: Final = ("queue", "depth", "not delivered", "not acked", "grows per second")
 _NAME: Final = 200  # characters of a name that travel
 
 
 class DashboardFigures:
     """Says how a run is doing, from its status and its rates."""
 
-    def __init__(self, status: Status, rates: RunRates, specs: Sequence[QueueSpec] = ()) -> None:
+    def __init__(
+        self,
+        status: Status,
+        rates: RunRates,
+        specs: Sequence[QueueSpec] = (),
+        says: Sequence[Alert] | None = None,
+    ) -> None:
         self.status, self.rates, self.specs = status, rates, specs
+        self.says = alerts(status, rates, specs) if says is None else says
         self.loops = [s for s in status.loops if s.loop in rates.last.loops]
 
     # -- for a live view -------------------------------------------------------
@@ -66,8 +74,7 @@ class DashboardFigures:
             found |= self._of_loop(f"l{i}", s)
         for i, spec in enumerate(self.specs):
             found |= self._of_queue(f"q{i}", spec)
-        words = alerts(self.status, self.rates, self.specs)
-        found["says"] = [[a.level, clean(a.text, 3 * _NAME), a.loop] for a in words]
+        found["says"] = [[a.level, clean(a.text, 3 * _NAME), a.loop] for a in self.says]
         found["busy"] = round(self.rates.busy(), 2)
         found["unapplied"] = self.status.unapplied
         return found
@@ -114,8 +121,7 @@ class DashboardFigures:
 
     def html(self) -> str:
         """Write the same as tables, and what is wrong as a list."""
-        words = alerts(self.status, self.rates, self.specs)
-        wrong = "".join(f"<li>{xml(a.text)}</li>" for a in words)
+        wrong = "".join(f"<li>{xml(a.text)}</li>" for a in self.says)
         queues = [self._queue_row(spec) for spec in self.specs]
         parts = [
             table(LOOP_COLUMNS, [self._loop_row(s) for s in self.loops]),
@@ -135,8 +141,8 @@ class DashboardFigures:
         return [
             brief(s.loop), state_word(s.state), said, m.released, m.failed,
             sum(n.retries for n in m.nodes.values()), f"{m.in_flight} of {m.max_in_flight}",
-            *(f"{share:.0%}" for share in shares), brief(self.rates.held_by(s.loop)),
-            seconds(three_digits(m.p50)), seconds(three_digits(m.p99)),
+            *(f"{share:.0%}" for share in shares[:2]), brief(self.rates.held_by(s.loop)),
+            f"{shares[2]:.0%}", seconds(three_digits(m.p50)), seconds(three_digits(m.p99)),
         ]  # fmt: skip
 
     def _queue_row(self, spec: QueueSpec) -> list[Any]:

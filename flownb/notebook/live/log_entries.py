@@ -64,7 +64,7 @@ def _of_event(event: Event) -> Entry | None:
         state, reason = event.data
         return Entry(*at, _STATE, state_word(state) + (f": {_text(reason)}" if reason else ""))
     if event.kind == "retry":
-        return Entry(*at, "warning", f"is tried again: {_text(event.data)}")
+        return Entry(*at, "warning", f"retried: {_text(event.data)}")
     if event.kind == "timeout":
         left = ", its thread was left behind" if event.data else ""
         return Entry(*at, "warning", f"timed out{left}")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, overload
 from flownb.records.events import ENDED
 
 if TYPE_CHECKING:
+    from flownb.plan.loop_plan import LoopPlan
     from flownb.queues.spec import QueueStats
     from flownb.records.events import LoopState
     from flownb.records.metrics import LoopMetrics
@@ -31,15 +32,14 @@ class Sample:
     """What has been counted up to second *time*.
 
     `nodes` and `kinds` are, for each loop, the seconds of calls and of the producer's
-    waits that have not ended yet, see `open_seconds`; `awaited` are the nodes that its
-    producer may wait for.
+    waits that have not ended yet, see `open_seconds`; `plans` are what the loops follow.
     """
 
     time: float
     loops: Mapping[str, LoopMetrics]
     nodes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     kinds: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    awaited: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    plans: Mapping[str, LoopPlan] = field(default_factory=dict)
     queues: Mapping[str, QueueStats] = field(default_factory=dict)
     busy: float = 0.0
 
@@ -51,6 +51,11 @@ class Sample:
             m.waiting + extra.get("wait", 0.0),
             m.throttled + extra.get("throttled", 0.0),
         )
+
+    def awaited(self, loop: str) -> list[str]:
+        """Name the nodes that the producer may wait for."""
+        plan = self.plans.get(loop)
+        return [] if plan is None else [n.name for n in plan.nodes[1:] if not n.detached]
 
     def worked(self, loop: str, node: str) -> float:
         """Give the seconds for which a node worked, all its calls together."""
@@ -131,6 +136,22 @@ class RunRates:
             return _per(items, seconds)
         return whole_rate(now.loops[loop].released, now.loops[loop].elapsed)
 
+    def each(self, loop: str, node: str) -> float:
+        """Seconds that a call of a node takes, in the last seconds; of those under way, so far."""
+        before, now = self.since(WINDOW, loop), self.last
+        known = now.loops[loop].nodes.get(node)
+        then = before.loops[loop].nodes.get(node)
+        calls = (known.calls if known else 0) - (then.calls if then else 0)
+        if calls and known is not None:
+            return _per(known.total - (then.total if then else 0.0), calls)
+        return max(known.mean if known else 0.0, now.nodes.get(loop, {}).get(node, 0.0))
+
+    def failed(self, loop: str, node: str) -> int:
+        """How many calls of a node have failed in the last minute."""
+        young = self.last.loops[loop].elapsed <= MINUTE  # it may have failed before the first look
+        then = None if young else self.since(MINUTE, loop).loops[loop].nodes.get(node)
+        return max(0, self.last.loops[loop].nodes[node].failed - (then.failed if then else 0))
+
     def calls(self, loop: str, node: str) -> float:
         """Calls of a node per second, over the last seconds."""
         before, now = self.since(WINDOW, loop), self.last
@@ -161,9 +182,7 @@ class RunRates:
         if waiting < _SHOWS:
             return ""
         works = {
-            node: now.worked(loop, node) - before.worked(loop, node)
-            for node in sorted(now.awaited.get(loop, ()))
-            if node != loop
+            node: now.worked(loop, node) - before.worked(loop, node) for node in now.awaited(loop)
         }
         return max(works, key=lambda n: works[n]) if any(works.values()) else ""
 

@@ -62,7 +62,7 @@ def _last_error(s: LoopStatus) -> str:
 
 def status_tables(status: Status) -> list[tuple[str, str]]:
     """Give the table of the loops, and what else there is to know."""
-    columns = ["loop", "state", "where", "iterations", "per second", "failed", "in flight", "note"]
+    columns = ["loop", "state", "where", "items", "per second", "failed", "in flight", "note"]
     rows = [_row(s) for s in status.loops]
     return [(_summary(status), table(columns, rows))]
 
@@ -86,11 +86,13 @@ def _count(number: int, thing: str) -> str:
 
 
 def _summary(status: Status) -> str:
-    parts = [f"{status.graph}: {len(status.loops)} loops", f"queues on {status.server}"]
+    inside = status.server.startswith("fakeredis in ")
+    where = status.server.replace("fakeredis in", "inside", 1) if inside else f"on {status.server}"
+    parts = [f"{status.graph}: {len(status.loops)} loops", f"queues {where}"]
     if status.unapplied:
         parts.append(f"{_count(status.unapplied, 'edit')} not applied: orch.apply()")
     if status.kernel_busy:
-        parts.append(f"kernel busy {status.kernel_busy:.1f} s")
+        parts.append(f"the kernel was busy for {status.kernel_busy:.1f} s")
     return " · ".join(parts)
 
 
@@ -99,12 +101,12 @@ def simulation_tables(sim: Simulation) -> list[tuple[str, str]]:
     loops = [
         "loop",
         "state",
-        "iterations",
+        "items",
         "done",
         "failed",
-        "waiting s",
-        "throttled s",
-        "overruns",
+        "waits s",
+        "waits for a slot s",
+        "ticks missed",
     ]
     nodes = ["loop", "node", "calls", "failed", "retries", "mean s", "longest s"]
     found = sim.metrics.values()

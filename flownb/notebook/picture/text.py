@@ -25,6 +25,8 @@ _ENOUGH = 500  # letters: no room is wider
 _EXACT: Final = 6  # digits of seconds that are exact,
 _ROUND: Final = 3  # of those that were measured,
 _LONG: Final = 100.0  # and from how many on these have one decimal
+_SHORT: Final = 0.1  # seconds: a shorter time is told in ms,
+_TINY: Final = 0.01  # and one below this with decimals
 _OFF: Final = 1e-3  # microseconds: less is how floats are
 _DIGITS: ContextVar[int] = ContextVar("flownb digits", default=_EXACT)
 _BROAD = frozenset("mwMW@%—…")
@@ -112,6 +114,22 @@ def shorten(text: str, room: float, size: float) -> str:
     return text[:kept].rstrip() + "…"
 
 
+def wrapped(text: str, room: float, size: float) -> list[str]:
+    """Break a text into lines of at most *room* pixels, between words where it can.
+
+    >>> wrapped("cam is held back by develop", 120, 11)
+    ['cam is held back by', 'develop']
+    """
+    found = [""]
+    for word in text.split():
+        longer = f"{found[-1]} {word}".lstrip()
+        if found[-1] and width(longer, size) > room:
+            found.append(word)
+        else:
+            found[-1] = longer
+    return found
+
+
 def number(value: float) -> str:
     """Write a coordinate: one decimal at most, no trailing zero, no minus zero.
 
@@ -133,6 +151,39 @@ def seconds(value: float) -> str:
     """
     digits = _DIGITS.get()
     return f"{value:.{digits}g}" if digits >= _EXACT or abs(value) < _LONG else f"{value:.1f}"
+
+
+def took(value: float) -> str:
+    """Write how long something takes, with its unit: what was measured in ms where it is short.
+
+    >>> took(0.0527), took(2.0)
+    ('0.0527 s', '2 s')
+    >>> with rounded():
+    ...     took(0.0527), took(0.000228), took(0.2034)
+    ('53 ms', '0.23 ms', '0.2 s')
+    """
+    if _DIGITS.get() >= _EXACT or not value:
+        return f"{seconds(value)} s"
+    small = value < _SHORT
+    return f"{float(f'{value * (1000 if small else 1):.2g}'):g} {'ms' if small else 's'}"
+
+
+def stretch(start: float, end: float) -> str:
+    """Write from when to when something runs, in one unit.
+
+    >>> stretch(0.1, 0.3)
+    '0.1..0.3 s'
+    >>> with rounded():
+    ...     stretch(0.0, 0.0527), stretch(0.0527, 0.171)
+    ('0..53 ms', '0.053..0.171 s')
+    """
+    if _DIGITS.get() >= _EXACT:
+        return f"{seconds(start)}..{seconds(end)} s"
+    times, unit, digits = (1000, "ms", 0) if end < _SHORT else (1, "s", 3)
+    first, last = (
+        f"{round(x * times, digits or (2 if end < _TINY else 0)):g}" for x in (start, end)
+    )
+    return f"{first}..{last} {unit}"
 
 
 @contextmanager

@@ -92,10 +92,11 @@ def _loop(now: LoopCapacity) -> list[Any]:
     missed = percent(now.missed) if now.every else None
     flight = f"{now.in_flight:.3g} of {now.max_in_flight}" if now.holds else None
     paced = _PACED[now.paced_by] if now.rate < inf else "nothing that is known"
-    most = "at most " if now.at_most else ""
-    bound = "at least " if now.at_least and not now.at_most else most
+    most = "at most " if now.at_most or now.given else ""
+    least = "at least " if now.given and not now.at_least else ""
+    bound = "at least " if now.at_least and not most else most
     return [
-        now.loop, rate_word(now.rate), f"{bound}{now.period:.4g} s",
+        now.loop, f"{least}{rate_word(now.rate)}", f"{bound}{now.period:.4g} s",
         f"{most}{seconds(now.release)} s", paced, flight, missed,
     ]  # fmt: skip
 

@@ -84,8 +84,9 @@ def _facts(why: Explanation, capacity: Capacity, loop: str) -> Iterator[tuple[st
     yield "waits for", named(why.await_set(loop), _NAMES)
     yield "detached", named(why.detached(loop), _NAMES)
     yield "released", _release(why, loop)
-    rate = rate_word(capacity.loops[loop].rate)
-    yield "rate", f"{rate}: {capacity.bottlenecks[loop]}"
+    now = capacity.loops[loop]
+    least = "at least " if now.given and not now.at_least else ""
+    yield "rate", f"{least}{rate_word(now.rate)}: {capacity.bottlenecks[loop]}"
     advice = capacity.advice.get(loop, ())
     freed = {name for change in advice for name in change.frees}
     yield from (("hint", str(h)) for h in why.hints(loop) if not freed.intersection(h.nodes))
@@ -153,19 +154,27 @@ def _answered(answer: Answer) -> list[Any]:
 def _release(why: Explanation, loop: str) -> str:
     """Write the release and the chain that takes so long."""
     reading = why.reading(loop)
-    return f"after {_after(reading)}: {_links(why, reading.chain)}"
+    return f"after {_after(reading)}{_sum(why, reading.chain)}"
 
 
-def _links(why: Explanation, chain: Sequence[tuple[str, float]]) -> str:
-    """Write a chain with its seconds; "?" where nobody knows."""
+def _sum(why: Explanation, chain: Sequence[tuple[str, float]]) -> str:
+    """Write a chain as the sum that it is; "?" where nobody knows, what takes no time is not told.
+
+    >>> from flownb import Graph
+    >>> graph = Graph("g").add_producer("p").add_node("a", takes=1).add_node("b")
+    >>> why = graph.add_edge("p", "b", "a").explain()
+    >>> _sum(why, why.reading("p").chain)
+    ' = b ? s + a 1 s'
+    """
     unknown = set(why.unknown)
-    return chain_text([f"{n} {'?' if n in unknown else seconds(t)}" for n, t in chain])
+    parts = [f"{n} {'?' if n in unknown else seconds(t)} s" for n, t in chain if t or n in unknown]
+    return f" = {chain_text(parts, ' + ')}" if parts else ""
 
 
 def _once(why: Explanation, span: Makespan) -> Iterator[tuple[str, str]]:
     """Give what is to be said of a graph that runs once: (word, text) each."""
     least = "at most " if span.at_most else ""
-    yield "done", f"after {least}{seconds(span.seconds)} s: {_links(why, span.chain)}"
+    yield "done", f"after {least}{seconds(span.seconds)} s{_sum(why, span.chain)}"
     if span.seconds:
         mean = f"{span.work / span.seconds:.3g} nodes at work on average"
         yield "work", f"{seconds(span.work)} s in all, so {mean}"

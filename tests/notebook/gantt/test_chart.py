@@ -6,6 +6,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from flownb import Graph, Retry
 from flownb.notebook.gantt import chart
 from flownb.notebook.gantt import rows as gantt_bars
 from flownb.notebook.picture.shapes import Mark, Rect, Writing
@@ -45,8 +46,7 @@ def test_working_is_solid_and_waiting_is_hatched():
     drawn = looks(chart.draw(timeline(3)))
     assert drawn.count("waiting") == 3 + 1  # one stands in the legend
     assert drawn.count("hatch") == 3 + 1
-    assert drawn.count("work-even") == 2 * 3 + 1
-    assert drawn.count("work-odd") == 3
+    assert drawn.count("work") == 3 * 3 + 1
 
 
 def test_calls_that_overlap_stand_under_each_other():
@@ -93,10 +93,53 @@ def test_a_very_long_timeline_shows_its_beginning_and_says_so():
     picture = chart.draw(timeline(1000))
     assert len(picture.groups) < 1600
     texts = [p.text for g in picture.groups for p in g.parts if isinstance(p, Writing)]
-    assert "seconds; 2,500 of 4,000 spans are not drawn" in texts
+    assert (
+        "seconds; the last 2,500 of 4,000 spans are not drawn: .of(since=, until=) shows them"
+        in texts
+    )
     html = chart.twin(timeline(1000))
     assert html.count("<tr>") == 201
     assert "and 3,800 more" in html
+
+
+def failing_fetch():
+    graph = Graph("shop").add_producer("days", range(4), every=2)
+    return graph.add_node(
+        "fetch", takes=0.5, fail=0.5, retry=Retry(on=Exception, attempts=4, wait_initial=0.1)
+    )
+
+
+def test_attempts_in_vain_are_marked_and_those_that_went_well_are_not():
+    sim = failing_fetch().add_edge("days", "fetch").simulate(until=12, seed=1, call=False)
+    fetch = sim.metrics["days"].nodes["fetch"]
+    vain = fetch.failed + fetch.retries
+    assert 0 < vain < fetch.calls
+    assert [*sim.timeline.failed.values()] == ["failed"] * vain
+    assert all(s.node == "fetch" and s.kind == "work" for s in sim.timeline.failed)
+    picture = chart.draw(sim.timeline)
+    assert looks(picture).count("bad") == vain + 1  # one stands in the legend
+    assert sum(", failed, " in g.tip for g in picture.groups) == vain
+
+
+def test_an_attempt_that_timed_out_says_so():
+    graph = Graph("slow").add_producer("days", range(1)).add_node("fetch", takes=3, timeout=1)
+    sim = graph.add_edge("days", "fetch").simulate(until=5, call=False)
+    ((span, why),) = sim.timeline.failed.items()
+    assert (span.end, why) == (1.0, "timed out")
+
+
+def test_a_run_without_a_producer_is_no_loop_and_its_bars_have_no_number():
+    sim = Graph("once").add_node("a", takes=1).add_node("b", takes=2).add_edge("a", "b").simulate()
+    picture = chart.draw(sim.timeline)
+    words = [p.text for g in picture.groups for p in g.parts if isinstance(p, Writing)]
+    assert "run of once" in words
+    assert "bar-number" not in looks(picture)
+    assert not any("iteration" in g.tip for g in picture.groups)
+
+
+def test_a_waiting_bar_says_which_item_waits():
+    words = [p.text for g in chart.draw(timeline()).groups for p in g.parts if hasattr(p, "text")]
+    assert "0 waits for check" in words
 
 
 def test_the_table_says_what_the_chart_says():

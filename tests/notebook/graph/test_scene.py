@@ -43,7 +43,7 @@ def test_each_loop_is_drawn_under_its_own_policy():
     assert found["days", "check"] == "detached"
     assert found["storms", "rank"] == "awaited"
     titles = [lane.title for lane in scene(flow).lanes]
-    assert titles == ["loop days · thread · awaits: none", "loop storms · process · awaits: path"]
+    assert titles == ["loop days · await policy none", "loop storms · process"]
 
 
 def test_a_queue_is_a_boundary_between_two_lanes():
@@ -70,12 +70,12 @@ def test_kinds_differ_in_shape_and_in_word():
     words = {b.name: b.word for b in picture.boxes}
     assert words == {
         "days": "producer · every 0.1 s",
-        "check": "waits · 0.05 s",
-        "audit": "goes on · 0.2 s",
+        "check": "blocking · 0.05 s",
+        "audit": "non-blocking · 0.2 s",
         "wet?": "if",
-        "wet_days": "queue · awaited",
+        "wet_days": "queue, awaited here",
         "storms": "reads wet_days",
-        "rank": "waits",
+        "rank": "blocking",
     }
     kinds = {b.kind: tuple(map(len, b.outline)) for b in picture.boxes if b.kind != "blocking"}
     assert len(set(kinds.values())) >= len(kinds) - 2
@@ -83,8 +83,8 @@ def test_kinds_differ_in_shape_and_in_word():
 
 
 def test_a_second_word_says_where_the_arm_overrules_the_node():
-    assert box(scene(worked()), "b").word == "goes on · awaited · 2 s"
-    assert box(scene(worked(), await_policy="node"), "c").word == "waits · detached · 3 s"
+    assert box(scene(worked()), "b").word == "non-blocking, awaited here · 2 s"
+    assert box(scene(worked(), await_policy="node"), "c").word == "blocking, not awaited here · 3 s"
 
 
 def test_an_edge_end_that_nobody_added_is_shown_as_such():
@@ -96,7 +96,7 @@ def test_an_edge_end_that_nobody_added_is_shown_as_such():
 def test_what_no_loop_reaches_stands_apart():
     picture = scene(weather().add_node("orphan"))
     assert picture.lanes[-1].title == "no loop: no producer leads here"
-    assert box(picture, "orphan").word == "waits"
+    assert box(picture, "orphan").word == "blocking"
 
 
 def test_a_graph_without_producers_has_no_lane_title_and_may_have_cycles():
@@ -104,7 +104,7 @@ def test_a_graph_without_producers_has_no_lane_title_and_may_have_cycles():
     flow.add_edge("plan", "good?", "plan").add_edge("good?", "answer", when=True)
     picture = scene(flow)
     assert [lane.title for lane in picture.lanes] == [""]
-    assert set(styles(picture).values()) == {"awaited"}
+    assert set(styles(picture).values()) == {"next"}
 
 
 def test_labels_name_the_outcome():
@@ -151,9 +151,9 @@ def test_no_boxes_overlap(make):
 
 def test_the_description_tells_every_edge_in_words():
     said = scene(weather()).description
-    assert "days to audit: detached: the producer does not wait." in said
-    assert "wet? to wet_days: the producer waits, when yes." in said
-    assert "wet_days to storms: through a queue, asynchronously." in said
+    assert "days to audit: the producer does not wait." in said
+    assert "wet? to wet_days: the producer waits for this, when yes." in said
+    assert "wet_days to storms: through a queue." in said
 
 
 def test_an_empty_graph_is_an_empty_scene():

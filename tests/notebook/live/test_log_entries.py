@@ -52,7 +52,7 @@ def test_events_that_a_person_waits_for_are_entries_others_are_not():
     ]
     assert [(e.level, e.text) for e in of_events(events)] == [
         ("state", "▶ running"),
-        ("warning", "is tried again: ValueError: no"),
+        ("warning", "retried: ValueError: no"),
         ("warning", "timed out, its thread was left behind"),
         ("state", "‖ paused: check failed"),
         ("state", "edits applied: new items follow the graph as it is now"),

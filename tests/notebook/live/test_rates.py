@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flownb import Graph, Limit
 from flownb.engine.observe.history import open_calls, open_seconds
 from flownb.notebook.live.alerts import alerts
 from flownb.notebook.live.dashboard import DashboardFigures
 from flownb.notebook.live.rates import RunRates, Sample
+from flownb.plan.compiler import compile_plan
 from flownb.queues.spec import GroupStats, QueueSpec, QueueStats
 from flownb.records.metrics import LoopMetrics, LoopStatus, NodeMetrics, Status
 from tests.support.lab import Bench, chain, fan
@@ -22,12 +25,11 @@ def followed(graph, until=30.0, every=0.25, **control):
     bench, rates = Bench(graph), RunRates()
 
     def look():
-        plan = bench.manager.plan
         nodes, kinds = open_seconds("p", open_calls(bench.manager))
         rates.add(
             Sample(
                 bench.loop.time(), {"p": bench.metrics}, {"p": nodes}, {"p": kinds},
-                {"p": frozenset(n.name for n in plan.nodes if not n.detached)},
+                {"p": bench.manager.plan},
             )
         )  # fmt: skip
 
@@ -136,13 +138,13 @@ def test_a_queue_that_grows_asks_for_a_reader():
     rates = rates_of(*(queued(12 * s, at=s) for s in range(8)))
     assert rates.growth("wet_days") == 12
     said = words(rates, specs=[QueueSpec("wet_days")])
-    assert said == ["wet_days grows 12/s, 84 wait: add a reader"]
+    assert said == ["wet_days grows 12/s, 84 wait; no loop here reads it: add a queue reader"]
 
 
 def test_a_broadcast_queue_that_grows_names_who_is_behind():
     rates = rates_of(*(queued(9 * s, at=s, rank=1, store=9 * s) for s in range(8)))
     said = words(rates, specs=[QueueSpec("wet_days", "broadcast")])
-    assert said == ["wet_days grows 9/s, 63 wait: store is furthest behind"]
+    assert said == ["wet_days grows 9/s, 63 wait; store is furthest behind"]
 
 
 def test_a_short_burst_or_a_queue_that_shrinks_is_no_alarm():
@@ -153,19 +155,20 @@ def test_a_short_burst_or_a_queue_that_shrinks_is_no_alarm():
 
 def test_a_full_queue_says_what_a_push_does():
     rates = rates_of(queued(10, at=0), queued(10, at=6))
+    unread = "no loop here reads it: add a queue reader"
     assert words(rates, specs=[QueueSpec("wet_days", maxlen=10)]) == [
-        "wet_days is full (10 messages): who pushes waits; add a reader"
+        f"wet_days is full (10 messages), who pushes waits; {unread}"
     ]
     assert words(rates, specs=[QueueSpec("wet_days", maxlen=10, when_full="drop_oldest")]) == [
-        "wet_days is full (10 messages): it drops the oldest; add a reader"
+        f"wet_days is full (10 messages), it drops the oldest; {unread}"
     ]
 
 
 def test_missed_ticks_say_whom_the_loop_waits_for():
     rates, _ = followed(chain(("a", None, {"takes": 0.35}), every=0.1), until=20.5)
     (said,) = words(rates)
-    assert said.startswith("p misses ")
-    assert said.endswith(" ticks: it waits for a")
+    assert said.startswith("p is held back by a, 0.35 s an item: make a faster, or let p not wait")
+    assert said.endswith(" ticks missed)")
 
 
 def test_a_throttled_loop_names_the_slow_detached_node():
@@ -176,7 +179,85 @@ def test_a_throttled_loop_names_the_slow_detached_node():
     rates, _ = followed(graph)
     (said,) = words(rates)
     assert said == (
-        "p is throttled 100% of the time: all 3 items in flight are taken, heavy works longest"
+        "p is held back by heavy, 2 s an item: all 3 slots are taken:"
+        " make heavy faster, or raise max_in_flight=3"
+    )
+
+
+def photos():
+    return (
+        Graph("photos").add_producer("cam", every=0.1).add_node("crop")
+        .add_queue("shots", maxlen=4).add_edge("cam", "crop", "shots")
+        .add_queue_reader("lab", queue="shots").add_node("develop").add_queue("prints", maxlen=2)
+        .add_edge("lab", "develop", "prints")
+        .add_queue_reader("desk", queue="prints").add_node("frame").add_edge("desk", "frame")
+    )  # fmt: skip
+
+
+def backed_up(graph, slow, depths, *, takes=1.0):
+    """Rates of a graph in which one node works and whoever is before it waits."""
+    plans = {loop: compile_plan(graph, loop) for loop in graph.producers}
+    loops = list(plans)
+    at = loops.index(next(x for x, plan in plans.items() if slow in [n.name for n in plan.nodes]))
+
+    def metrics(loop, s):
+        works = round(s / takes)
+        nodes = {
+            n.name: NodeMetrics(n.name, "healthy", works, total=s if n.name == slow else 0.0)
+            for n in plans[loop].nodes
+        }
+        before = loops.index(loop) < at
+        seconds = {"throttled": float(s)} if before else {"waiting": float(s)}
+        missed = 9 * s if loop == "cam" else 0
+        more = {"produced": works, "released": works, "overruns": missed, "elapsed": float(s)}
+        return LoopMetrics(loop, "running", nodes=nodes, **more, **seconds)
+
+    stats = {q: QueueStats(q, depth, depth, 0, ()) for q, depth in depths.items()}
+    samples = (
+        Sample(s, {loop: metrics(loop, s) for loop in loops}, plans=plans, queues=stats)
+        for s in range(8)
+    )
+    states = Status("g", tuple(LoopStatus(loop, "running", "thread") for loop in loops))
+    return rates_of(*samples), states
+
+
+SHOTS, PRINTS = QueueSpec("shots", maxlen=4), QueueSpec("prints", maxlen=2)
+
+
+def test_overload_names_who_holds_everything_back_and_the_remedy():
+    rates, states = backed_up(photos(), "develop", {"shots": 4, "prints": 0})
+    (said,) = alerts(states, rates, [SHOTS, PRINTS])
+    assert said.text == (
+        "cam is held back by develop, 1 s an item, through the full queue shots:"
+        " add a reader of shots or make develop faster (45 of 50 ticks missed)"
+    )
+    assert (said.loop, said.node) == ("cam", "develop")
+
+
+def test_the_root_is_found_through_several_full_queues():
+    rates, states = backed_up(photos(), "frame", {"shots": 4, "prints": 2})
+    said = [a for a in alerts(states, rates, [SHOTS, PRINTS]) if a.loop == "cam"]
+    assert said[0].text.startswith(
+        "cam is held back by frame, 1 s an item, through the full queues prints and shots:"
+        " add a reader of prints or make frame faster"
+    )
+
+
+def test_a_limit_that_is_always_busy_is_the_root():
+    graph = photos()
+    graph.nodes["develop"] = replace(graph.nodes["develop"], limit=Limit(concurrency=1))
+    rates, states = backed_up(graph, "develop", {"shots": 4, "prints": 0})
+    (said,) = words(rates, states, [SHOTS, PRINTS])
+    assert "develop, 1 s an item, under Limit(concurrency=1), through the full queue shots" in said
+    assert "widen the limit of develop" in said
+
+
+def test_a_reader_that_is_paused_is_the_root():
+    rates, states = backed_up(photos(), "develop", {"shots": 4, "prints": 0})
+    loops = [replace(s, state="paused") if s.loop == "lab" else s for s in states.loops]
+    (said,) = words(rates, replace(states, loops=tuple(loops)), [SHOTS, PRINTS])
+    assert said.startswith(
+        "cam is held back by lab, which is paused, through the full queue shots: resume lab"
     )
 
 

@@ -41,7 +41,7 @@ def test_the_text_says_it_all():
         "  goes on     P does not wait for e: neither e nor anything behind it is blocking",
         "  waits for   a, b, c, d",
         "  detached    e, f",
-        "  released    after 10 s: P 0 -> a 1 -> b 2 -> c 3 -> d 4",
+        "  released    after 10 s = a 1 s + b 2 s + c 3 s + d 4 s",
         (
             "  rate        0.1/s: P waits for d: 4 s of the 10 s of an iteration"
             " (P -> a -> b -> c -> d)"
@@ -70,7 +70,7 @@ def test_the_picture_follows_the_policy():
     graph = Graph("worked").include(worked())
     svg = graph.explain(policy="none").svg()
     assert 'class="fnb-halo"' not in svg
-    assert "awaits: none" in svg
+    assert "await policy none" in svg
     assert 'class="fnb-critical"' not in svg
 
 
