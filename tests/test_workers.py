@@ -69,6 +69,7 @@ def ran(folder, *options, **files):
     return done, [json.loads(line) for line in (folder / "spans").read_text().splitlines()]
 
 
+@pytest.mark.nightly
 @pytest.mark.wallclock
 def test_a_test_that_measures_and_a_second_try_run_while_no_other_does(tmp_path):
     pytest.importorskip("xdist")
@@ -88,6 +89,7 @@ def test_a_test_that_measures_and_a_second_try_run_while_no_other_does(tmp_path)
             assert [s for s in others if s[1] < ended and s[2] > begun] == []
 
 
+@pytest.mark.nightly
 @pytest.mark.wallclock
 def test_a_worker_that_crashes_is_red_and_holds_nobody_up(tmp_path):
     pytest.importorskip("xdist")

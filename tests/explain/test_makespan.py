@@ -41,7 +41,7 @@ def test_the_critical_chain_is_named_and_takes_as_long():
 
 def test_it_is_told_in_words_and_in_the_picture():
     why = traced().explain()
-    assert "after 12.25 s: fetch_a 2 -> trim_a 7 -> align 3 -> report 0.25" in why.text
+    assert "after 12.25 s = fetch_a 2 s + trim_a 7 s + align 3 s + report 0.25 s" in why.text
     assert "28.25 s in all, so 2.31 nodes at work on average" in why.text
     assert "It runs once and is done after 12.25 s." in why.svg()
     assert "critical chain" in why.svg()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from flownb import Graph
 from flownb.engine.calls import chain, node_memory
+from flownb.engine.calls.push import RowPush
 from flownb.engine.loop import settlement
 from flownb.queues import connection
 from flownb.queues.receive import reader
@@ -43,12 +44,19 @@ class Chains:
             3  # a life sees forty messages: the first twenty would take no chain
         )
         if fuse.point == "while pushes outlast their turn":
-            chain._SOON = 0
+            chain._PATIENCE = 0.0
         self.around_rows()
         self.around_pushes()
         self.around_acks()
         fuse.around(reader.StreamReader, "_opened", after="after the read")
-        fuse.before(chain.Chain, "_go_on", "while pushes outlast their turn")
+        follow = RowPush.follow
+
+        def followed(push, token):
+            if push.is_sent and not push.is_over:
+                fuse.reached("while pushes outlast their turn")
+            return follow(push, token)
+
+        RowPush.follow = followed
 
     def worked(self, loop):
         """A node was called."""
@@ -73,18 +81,20 @@ class Chains:
         chain.Stretch.begin, chain.Chain._settle = begun, settled
 
     def around_pushes(self):
-        original = chain.ChainQueues.push
+        original = chain.send_rows
 
-        async def push(ports, pushes, rows):
+        def send(runtime, pushes, on_done):
+            def done():
+                self.pushing = False
+                on_done()
+
             self.pushing = True
-            outcomes = await original(ports, pushes, rows)
-            self.pushing = False
-            return outcomes
+            original(runtime, pushes, done)
 
         def in_rows(_, __, jobs):
             return self.pushing and bool(said(jobs, "XADD"))
 
-        chain.ChainQueues.push = push
+        chain.send_rows = send
         points = {"during": "in the push", "after": "after the push"}
         self.fuse.around(connection, "transact", **points, when=in_rows)
 

@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = [pytest.mark.browser, pytest.mark.wallclock, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.wallclock,
+    pytest.mark.nightly,
+    pytest.mark.timeout(300),
+]
 
 GRAPH = """
 from flownb import Graph

@@ -71,6 +71,7 @@ def highest(found):
     return sorted(found)[int(0.99 * len(found))]
 
 
+@pytest.mark.nightly
 @live
 async def test_a_view_of_twenty_loops_of_twenty_a_second_costs_the_kernel_less_than_10_ms():
     async with many().start() as orch:

@@ -70,8 +70,8 @@ def check(found):
     }
 
 
-def test_loops_on_a_cluster_are_steered_and_seen_and_ten_killed_workers_lose_nothing():
-    check(found_on_dask("10"))
+def test_loops_on_a_cluster_are_steered_and_seen_and_killed_workers_lose_nothing():
+    check(found_on_dask("3"))
 
 
 @pytest.mark.nightly

@@ -550,7 +550,7 @@ async def test_a_failure_that_is_kept_keeps_no_other_rows_alive():
         names.append(frame.f_code.co_name)
         assert all(len(x) < 100 for x in frame.f_locals.values() if isinstance(x, list))
         frame = frame.f_back
-    assert "_straight_rows" in names
+    assert "_call_rows" in names
 
 
 @live

@@ -115,7 +115,7 @@ STORIES = {
     few_slots: ("audit", "8 slots are needed at full speed, and max_in_flight is 3"),
     slow_reader: ("r", "P waits for room in queue q: R takes 7.69/s of it"),
     own_clock: ("a", "P waits for a: all 0.13 s of an iteration (P -> a)"),
-    one_in_four: ("b", "P waits for b: 0.36 s of the 0.14 s of an iteration"),
+    one_in_four: ("b", "P waits for b: 0.36 s where it runs, an iteration takes 0.14 s"),
     every_second_try: ("a", "P waits for a: "),
     one_after_the_other: ("b", "P waits for b: 0.09 s of the 0.14 s of an iteration"),
 }

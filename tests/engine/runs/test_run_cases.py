@@ -68,13 +68,15 @@ def test_the_time_of_the_first_attempt_stays_and_later_ones_have_their_own() -> 
     assert [(attempt, round(at, 6)) for attempt, at in starts] == [(1, 0), (2, 0.01), (3, 0.03)]
 
 
-def test_a_sync_sleep_inside_an_async_node_defeats_its_timeout_and_is_a_success() -> None:
+def test_a_sync_sleep_inside_an_async_node_is_longer_than_its_timeout_all_the_same() -> None:
     async def rude(_):
         time.sleep(0.05)  # noqa: ASYNC251 - the very thing that is tried
         return {"done": True}
 
-    run = Graph("g").add_node("a", rude, timeout=0.01).run({})
-    assert (run.status, run.state) == ("completed", {"done": True})
+    graph = Graph("g").add_node("a", rude, timeout=0.01)
+    with pytest.raises(NodeTimeout):
+        graph.run({})
+    assert (graph.last_run.status, graph.last_run.state) == ("failed", {})
 
 
 def test_what_comes_after_a_timeout_changes_neither_state_nor_shared_lists() -> None:
