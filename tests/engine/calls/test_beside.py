@@ -19,6 +19,7 @@ from flownb.errors import CodeFailed, QueueError, RunError, StoreError
 from flownb.queues.payload import loads
 from flownb.queues.redis.streams import Keys
 from flownb.stores import open_store
+from tests.support.live import until
 
 BAD = "bad"
 
@@ -217,6 +218,8 @@ def in_pool(pool, make, read=2):
             await orch.wait(loop="p", timeout=30)
             if "r" in made.nodes:
                 await orch.wait(read, loop="r", timeout=30)
+                # What was released may still be on its way to the end of its item.
+                await until(lambda: (r := orch.metrics()["r"]).done + r.failed >= read)
             return orch.failures(), orch.metrics()
 
     return asyncio.run(scenario())
