@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.metadata
 import secrets
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import APIRouter, FastAPI
@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from flownb.queues.spec import QueueStats
 
 _SHORTEST: Final = 8
-_VERSION: Final = importlib.metadata.version("flownb")
+# Where flownb is only on the path its metadata is not there; an import of it would go round.
+_VERSION: Final[str] = sys.modules["flownb"].__version__
 _PROBLEM: Final[dict[str, Any]] = {
     "model": ProblemOut,
     "content": {problem_details.MEDIA_TYPE: {}},
