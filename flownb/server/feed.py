@@ -16,7 +16,6 @@ import asyncio
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
@@ -122,7 +121,6 @@ class Feed:
         self._read, self._interval = read, interval
         self._listeners = 0
         self._task: asyncio.Task[None] | None = None
-        self._idle_since: float | None = None
 
     @property
     def is_idle(self) -> bool:

@@ -187,10 +187,6 @@ class ChainQueues:
             turn.times[-count:] = [time.monotonic_ns()] * count
         return all(push.is_over and push.error is None for push in pushes)
 
-    def received(self, number: int, message: Message, when: float) -> None:
-        """Tell that the message of an item has come."""
-        self._runtime.received(number, message, when)
-
 
 class Stretch:
     """The nodes that rows of one loop go through.
@@ -609,7 +605,7 @@ class Chain:
         messages = ports.messages[first:upto]
         for row, message in enumerate(messages):
             when = self._seconds(times[row * stretch.width])
-            ports.received(self.loop.made + row, message, when)
+            self._runtime.received(self.loop.made + row, message, when)
         values = rows[-1][0] if rows else turn.last
         self._learn(stretch, times[-stretch.width :], upto - first, values)
         if stretch.open:
@@ -710,7 +706,7 @@ class Chain:
         loop, ports, runtime = self.loop, stretch.queues, self._runtime
         message = ports.messages[number] if ports.messages else None
         if message is not None:
-            ports.received(loop.made, message, self._seconds(times[0]))
+            runtime.received(loop.made, message, self._seconds(times[0]))
         values = row[0]
         for i in range(min(len(times) - 1, len(stretch.nodes))):
             value = stretch.output(row, i) if i < len(values) else NOTHING
