@@ -298,3 +298,11 @@ class Runtime:
 
 def _never(_: float | None = None) -> bool:
     return False
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """Give the event loop that runs here, as in a notebook; None in a script."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

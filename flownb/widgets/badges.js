@@ -10,9 +10,9 @@ const LETTER = 6.3; // pixels of an 11 pixel letter, on the wide side
  * @param {Array} [queue] [depth, pending, greatest length or 0, pushes that wait for room]
  * @param {number} [room] pixels @param {number} [looked] how many failures somebody has looked at
  */
-export function chipWords([, calls, all_failed, perSecond], queue, room = Infinity, looked = 0) {
+export function chipWords([, calls, failures, perSecond], queue, room = Infinity, looked = 0) {
   const [depth, , maxlen, waiting] = queue ?? [];
-  const failed = all_failed > looked ? all_failed : 0;
+  const failed = failures > looked ? failures : 0;
   const many = queue ? `${count(depth)}${maxlen ? `/${count(maxlen)}` : ""} deep` : count(calls);
   const all = [many, ...(waiting ? [`${count(waiting)} wait`] : perSecond ? [rate(perSecond)] : [])].join(" · ");
   const ways = failed

@@ -13,6 +13,7 @@ from collections import Counter, deque
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from flownb.engine.runtime import running_loop
 from flownb.errors import FlowError, told
 from flownb.model.document.encode import to_dict
 from flownb.notebook.graph.captions import Captions
@@ -31,7 +32,7 @@ from flownb.notebook.live.alerts import Causes
 from flownb.notebook.live.rates import three_digits, two_digits
 from flownb.notebook.picture.text import brief, clean, width
 from flownb.notebook.repr import page
-from flownb.widgets.monitor import Reading, has_event_loop, monitor_of
+from flownb.widgets.monitor import Reading, monitor_of
 from flownb.widgets.part import Part, shapes
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Dag(Part):
         self._chosen: str | None = None
         self._closer: dict[str, Any] | None = None
         self._closer_at = 0.0
-        self._hands = _Hands(orch)
+        self._actions = _PanelActions(orch)
 
     def version(self) -> Hashable:
         """Change with every edit of the graph."""
@@ -107,7 +108,7 @@ class Dag(Part):
     def _look_closer(self, node: str) -> dict[str, Any]:
         old = time.monotonic() >= self._closer_at or self._orch.is_over()
         if self._closer is None or old:
-            self._closer = detail(self._orch, node) | self._hands.look(node)
+            self._closer = detail(self._orch, node) | self._actions.look(node)
             self._closer_at = time.monotonic() + _CLOSER_EVERY
         return self._closer
 
@@ -119,9 +120,9 @@ class Dag(Part):
     def commands(self) -> Mapping[str, Callable[[Command], Any]]:
         """Let what is chosen be taken in hand: a message pushed, a failed item tried again."""
         return {
-            "inject": lambda c: self._act(self._hands.push(self._node(), str(c.get("text")))),
-            "again": lambda _: self._act(self._hands.again(self._node())),
-            "drop": lambda _: self._act(self._hands.drop(self._node())),
+            "inject": lambda c: self._act(self._actions.push(self._node(), str(c.get("text")))),
+            "again": lambda _: self._act(self._actions.again(self._node())),
+            "drop": lambda _: self._act(self._actions.drop(self._node())),
         }
 
     def _node(self) -> str:
@@ -131,7 +132,7 @@ class Dag(Part):
         return self._chosen
 
     def _act(self, action: Coroutine[Any, Any, str]) -> None:
-        self._hands.do(action)
+        self._actions.do(action)
         self._closer = None
 
     def chosen(self) -> dict[str, str]:
@@ -181,6 +182,7 @@ class DagState:
         self._holders: dict[str, deque[tuple[str, ...]]] = {}
         self._reading: Reading | None = None
         self._now = Now()
+        self._full = frozenset[str]()  # the queues into which a push waits for room
 
     def now(self) -> Now:
         """Say how it stands at the last reading."""
@@ -190,6 +192,7 @@ class DagState:
         return self._now
 
     def _of(self, reading: Reading) -> Now:
+        self._full = self._full_queues(reading)
         runs = [run for run in self._orch._live.loop_runs.values() if run.name in reading.spans]
         waits = (self._wait(run, reading) for run in runs)
         return Now(
@@ -208,14 +211,13 @@ class DagState:
                 found.setdefault(node, {})[loop] = known
         every = (span for spans in reading.spans.values() for span in spans)
         running = Counter(span.node for span in every if span.kind == "work")
-        waiting = self._full(reading)
         return {
             node: NodeNow(
                 min((m.state for m in of.values()), key=_WORST.index),
                 sum(m.calls for m in of.values()),
                 sum(m.failed for m in of.values()),
                 0.0 if reading.over else self._calls(node, of),
-                running[node] * (node not in waiting),
+                running[node] * (node not in self._full),
                 sum(m.retries for m in of.values()),
                 sum(self._monitor.rates.failed(loop, node) for loop in of),
             )
@@ -233,21 +235,21 @@ class DagState:
         return LoopNow(state, m.released, rate, *slots, m.failed, m.elapsed, reason)
 
     def _queues(self, reading: Reading) -> dict[str, QueueNow]:
-        found, full = {}, self._full(reading)
+        found = {}
         calls = Counter(s.node for spans in reading.spans.values() for s in spans)
         for node in list(self._orch.workflow.nodes.values()):
             stats = reading.sample.queues.get(node.queue.name) if node.queue else None
             if node.queue is not None and stats is not None:
-                waiting = calls[node.name] * (node.name in full)
+                waiting = calls[node.name] * (node.name in self._full)
                 most = node.queue.maxlen or 0
                 found[node.name] = QueueNow(stats.depth, stats.pending, most, waiting)
         return found
 
-    def _full(self, reading: Reading) -> set[str]:
+    def _full_queues(self, reading: Reading) -> frozenset[str]:
         """Name the queues that are full: a push to one is not at work, it waits for room."""
         causes = Causes(reading.status, self._monitor.rates, self._orch._live.specs)
         queues = ((n.name, n.queue) for n in list(self._orch.workflow.nodes.values()))
-        return {name for name, queue in queues if queue and causes.is_full(queue.name)}
+        return frozenset(name for name, queue in queues if queue and causes.is_full(queue.name))
 
     def _wait(self, run: LoopRun, reading: Reading) -> Wait | None:
         """Say for whom a producer waits and how long for each item; None if it hardly does."""
@@ -262,13 +264,12 @@ class DagState:
             return None
         items = self._monitor.rates.rate(name)
         length = max(share / items if items else 0.0, mine[kind].duration if kind in mine else 0.0)
-        nodes = Counter(looks).most_common(1)[0][0] if kind == "wait" else self._rooms(run, reading)
+        nodes = Counter(looks).most_common(1)[0][0] if kind == "wait" else self._rooms(run)
         return Wait(name, nodes, length, kind)
 
-    def _rooms(self, run: LoopRun, reading: Reading) -> tuple[str, ...]:
+    def _rooms(self, run: LoopRun) -> tuple[str, ...]:
         """Name the full queues of a loop in which it waits for room."""
-        full = self._full(reading)
-        return tuple(n.name for n in run.manager.plan.nodes if n.name in full)
+        return tuple(n.name for n in run.manager.plan.nodes if n.name in self._full)
 
 
 def _holders(run: LoopRun, spans: list[Span], iteration: int) -> tuple[str, ...]:
@@ -293,7 +294,7 @@ def _line(line: Line, ids: dict[str, str]) -> dict[str, Any]:
     }
 
 
-class _Hands:
+class _PanelActions:
     """Looks into the queue that is chosen, and does what its panel asks for; nothing waits."""
 
     def __init__(self, orch: Orchestrator) -> None:
@@ -308,7 +309,7 @@ class _Hands:
         said = {"told": self._told} if self._told else {}
         if options is None:
             return said
-        if has_event_loop() and not self._tasks and not self._orch.is_over():
+        if running_loop() is not None and not self._tasks and not self._orch.is_over():
             self._begin(self._peek(options.name))
         queue, found = self._messages
         return said | {"messages": found if queue == options.name else []}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from weakref import WeakValueDictionary
 
 from flownb.engine.observe.history import open_calls, open_seconds
+from flownb.engine.runtime import running_loop
 from flownb.notebook.live.alerts import Alert, alerts
 from flownb.notebook.live.rates import RunRates, Sample
 
@@ -101,7 +102,12 @@ class Monitor:
         elif self._next_queues:
             return
         asking = self._asking is not None and not self._asking.done()
-        if asking or now < self._next_queues or not self._orch._live.specs or not has_event_loop():
+        if (
+            asking
+            or now < self._next_queues
+            or not self._orch._live.specs
+            or running_loop() is None
+        ):
             return
         self._next_queues = now + _QUEUES
         self._asking = asyncio.get_running_loop().create_task(self._ask())
@@ -121,12 +127,3 @@ def monitor_of(orch: Orchestrator) -> Monitor:
     if found is None:
         found = _monitors[id(orch)] = Monitor(orch)
     return found
-
-
-def has_event_loop() -> bool:
-    """Whether an event loop runs in this thread."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

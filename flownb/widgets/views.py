@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
 
 from flownb.engine.orchestrator.generations import running
+from flownb.engine.runtime import running_loop
 from flownb.widgets.base import Live
 from flownb.widgets.canvas import Canvas
 from flownb.widgets.dag import Dag
@@ -68,7 +68,7 @@ def snapshot(orch: Orchestrator) -> Snapshot:
 
 def open_explorer(graph: Workflow) -> Live:
     """Make an explorer of a graph; it does not tick, it answers."""
-    live = Live([Explore(graph)], home=_event_loop(), over=lambda: True, title=graph.name)
+    live = Live([Explore(graph)], home=running_loop(), over=lambda: True, title=graph.name)
     _replace(live, graph.name, "explore")
     return live
 
@@ -76,7 +76,7 @@ def open_explorer(graph: Workflow) -> Live:
 def open_canvas(graph: Workflow) -> Live:
     """Make a canvas of a graph: it follows what is edited in code, and what runs."""
     live = Live(
-        [Canvas(graph)], home=_event_loop(), title=graph.name,
+        [Canvas(graph)], home=running_loop(), title=graph.name,
         verbs={name: partial(_ask_what_runs, graph, name) for name in _VERBS},
     )  # fmt: skip
     _replace(live, graph.name, "canvas")
@@ -87,13 +87,6 @@ def _ask_what_runs(graph: Workflow, verb: str, command: Command) -> None:
     orch = running().get(graph.name)
     if orch is not None and orch.workflow is graph:
         _ask(getattr(orch, verb), command)
-
-
-def _event_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
 
 
 def verbs(orch: Orchestrator) -> dict[str, Callable[[Command], Any]]:

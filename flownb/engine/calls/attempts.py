@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from flownb.engine.calls.cache import Cached
 from flownb.engine.calls.signature import ENDS
 from flownb.engine.calls.threads import outcome_here
+from flownb.engine.runtime import running_loop
 from flownb.errors import FAILS, NodeTimeout, beside, told
 from flownb.model.nodes import NodeData
 from flownb.model.policies import retries
@@ -282,7 +283,7 @@ class Attempts:
     async def aside(self, call: Callable[[], tuple[Any, Any]]) -> tuple[Any, Any]:
         """Do what may take its time in a thread; in one already, and in virtual time, at once."""
         runtime = self._runtime
-        if runtime.inline or not _on_event_loop():
+        if runtime.inline or running_loop() is None:
             return call()
         future = runtime.event_loop.create_future()
         context = contextvars.copy_context()
@@ -297,14 +298,6 @@ class Attempts:
         self._function.threads.submit(self._site.name, work)
         output, error = await future
         return output, error
-
-
-def _on_event_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 def _late(limit: float) -> str:

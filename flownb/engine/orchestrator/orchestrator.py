@@ -34,9 +34,10 @@ from flownb.engine.orchestrator.placement import (
     placed,
     server_for,
 )
-from flownb.engine.orchestrator.requests import EventLoopThread, Heartbeat, Request, running_loop
+from flownb.engine.orchestrator.requests import EventLoopThread, Heartbeat, Request
 from flownb.engine.orchestrator.waiting import Waiting
 from flownb.engine.prints import capture, release
+from flownb.engine.runtime import running_loop
 from flownb.engine.single_thread import SINGLE, has_threads
 from flownb.errors import GraphError, LoopStopped, QueueError, RunError
 from flownb.model.nodes import check_called

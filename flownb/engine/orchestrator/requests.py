@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from flownb.arguments import TIMEOUT, checked
 from flownb.engine.prints import renew
+from flownb.engine.runtime import running_loop
 from flownb.errors import RunError
 from flownb.tracebacks import folded, folding
 
@@ -169,14 +170,6 @@ class EventLoopThread:
         """End it, from any thread."""
         if not self.event_loop.is_closed():
             self.event_loop.call_soon_threadsafe(self.event_loop.stop)
-
-
-def running_loop() -> asyncio.AbstractEventLoop | None:
-    """Give the event loop that runs here, as in a notebook; None in a script."""
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
 
 
 BEAT: Final = 0.05

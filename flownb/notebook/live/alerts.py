@@ -114,9 +114,9 @@ class Causes:
         """Whether who pushes to a queue waits for room: a place that has just become free, too."""
         spec = next((s for s in self.specs if s.name == queue), None)
         stats = self.rates.last.queues.get(queue)
-        if spec is None or stats is None or spec.maxlen is None or spec.when_full != "block":
+        if spec is None or stats is None or not stats.depth or spec.when_full != "block":
             return False
-        return stats.depth >= max(1, spec.maxlen - 1)
+        return spec.is_full(stats.depth + 1)
 
     def _pushes(self, plan: LoopPlan, node: str, queue: str) -> bool:
         found = next((n.node.queue for n in plan.nodes if n.name == node), None)
@@ -129,10 +129,9 @@ class Causes:
         return f"{seconds(float(f'{self.rates.each(loop, node):.2g}'))} s an item"
 
     def _node(self, loop: str, node: str, behind: tuple[str, ...]) -> Cause:
+        if (limited := self._limited(loop, node)) is not None:
+            return limited
         who, long = brief(node, _NAME), self._takes(loop, node)
-        limit = self._busy_limit(loop, node)
-        if limit is not None:
-            return Cause(loop, node, f"{who}, {long}, under {limit!r}", f"widen the limit of {who}")
         if behind:
             reader = brief(behind[-1], _NAME)
             return Cause(
@@ -150,15 +149,21 @@ class Causes:
         return Cause(loop, loop, f"{who} itself, {self._takes(loop, loop)}", f"make {who} faster")
 
     def _slots(self, loop: str, node: str) -> Cause | None:
-        most = self.rates.last.loops[loop].max_in_flight
         if not node:
             return None
+        if (limited := self._limited(loop, node)) is not None:
+            return limited
+        most = self.rates.last.loops[loop].max_in_flight
         who, long = brief(node, _NAME), self._takes(loop, node)
-        limit = self._busy_limit(loop, node)
-        if limit is not None:
-            return Cause(loop, node, f"{who}, {long}, under {limit!r}", f"widen the limit of {who}")
         words = f"{who}, {long}: all {most} slots are taken"
         return Cause(loop, node, words, f"make {who} faster, or raise max_in_flight={most}")
+
+    def _limited(self, loop: str, node: str) -> Cause | None:
+        limit = self._busy_limit(loop, node)
+        if limit is None:
+            return None
+        who, long = brief(node, _NAME), self._takes(loop, node)
+        return Cause(loop, node, f"{who}, {long}, under {limit!r}", f"widen the limit of {who}")
 
     def _busy_limit(self, loop: str, node: str) -> Limit | None:
         """Give the limit of a node if it lets no more through, all nodes that share it together."""
@@ -291,7 +296,7 @@ def _of_queue(spec: QueueSpec, causes: Causes) -> Iterator[Alert]:
         )
     elif cause.node == spec.name:
         slow = f"no loop here reads it: {cause.remedy}"
-    if spec.maxlen is not None and stats.depth >= spec.maxlen:
+    if spec.maxlen is not None and spec.is_full(stats.depth):
         waits = "who pushes waits" if spec.when_full == "block" else f"it {_FULL[spec.when_full]}"
         text = f"{who} is full ({spec.maxlen:,} messages), {waits}; {slow}"
         yield Alert("warn", text, cause.loop, cause.node)
