@@ -311,3 +311,17 @@ def test_the_reference_of_the_book_has_every_public_name():
     shown = re.findall(r"^.. auto\w+:: [\w.]+?\.?(\w+)$", text, re.MULTILINE)
     assert sorted(set(PUBLIC) - set(shown)) == []
     assert len(shown) == len(set(shown))
+
+
+def test_the_pages_of_the_book_name_only_what_is_there():
+    from flownb.engine.orchestrator.orchestrator import Orchestrator
+    from flownb.queues.by_hand import QueuesByHand
+
+    root = Path(__file__).parents[1]
+    owners = {"graph": Graph, "orch": Orchestrator, "orch.queues": QueuesByHand}
+    named = set()
+    for page in [root / "README.md", *sorted((root / "notebooks/pages").glob("*.md"))]:
+        named |= set(re.findall(r"\b(graph|orch\.queues|orch)\.(\w+)", page.read_text("utf-8")))
+    known = [(who, what) for who, what in named if what not in {"last_run", "svg", "queues"}]
+    assert len(known) > 20
+    assert [f"{who}.{what}" for who, what in known if not hasattr(owners[who], what)] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 import os
 import shutil
 import subprocess
@@ -12,12 +13,12 @@ import time
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).parents[2]
 STRICT = bool(os.environ.get("FLOWNB_STRICT"))  # see tests/benchmarks/conftest.py
@@ -74,6 +75,24 @@ def run_python(code: str, *, env: dict[str, str] | None = None) -> str:
     assert done.returncode == 0, done.stderr
     assert not done.stderr, done.stderr
     return done.stdout
+
+
+def times_longer(work: Callable[[Any], object], small: Any, large: Any) -> float:
+    """How many times longer *work* takes for *large* than for *small*, by the processor.
+
+    The best of some tries of the small one is compared: whoever else works here is no measure.
+    """
+
+    def seconds(of: Any) -> float:
+        gc.collect()
+        gc.freeze()  # else it pays for looking through all that other tests have left
+        started = time.process_time()
+        work(of)
+        took = time.process_time() - started
+        gc.unfreeze()
+        return took
+
+    return min(seconds(large) for _ in range(2)) / min(seconds(small) for _ in range(5))
 
 
 def slowness() -> float:
