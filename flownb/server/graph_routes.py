@@ -72,7 +72,7 @@ def keep(services: Services, given: GraphIn) -> GraphOut:
     if graph.name in services.graphs.given:
         raise Problem(409, f"graph {graph.name!r} is given in Python here: choose another name")
     if not is_name(graph.name):
-        said = "over HTTP a name has no '/' and no control character, and at most 200 characters"
+        said = "over HTTP a name is not '..', has no control character and at most 200 characters"
         raise Problem(409, f"graph {brief(graph.name)!r}: {said}")
     record = services.store.graphs.save(graph.to_dict(tools=services.tools))
     return GraphOut.of(record, document=None, **_checked(graph))
@@ -123,7 +123,7 @@ def list_graphs(
     return GraphList(graphs=[g for g in found if g.name.startswith(prefix)][:limit])
 
 
-@router.get("/graphs/{name}", summary="Read a graph")
+@router.get("/graphs/{name:name}", summary="Read a graph")
 def read_graph(
     name: GraphName,
     services: Shared,
@@ -136,7 +136,7 @@ def read_graph(
     return GraphOut.of(record, document=dict(record.document))
 
 
-@router.get("/graphs/{name}/versions", summary="List the versions of a graph")
+@router.get("/graphs/{name:name}/versions", summary="List the versions of a graph")
 def list_versions(name: GraphName, services: Shared) -> GraphList:
     """List all versions that are kept, newest first."""
     found = services.store.graphs.list(name=name)
@@ -247,14 +247,14 @@ def _behind(services: Services, asked: Any, last: str, most: int) -> list[RunRec
             return rest[:most]
 
 
-@of_runs.get("/runs/{run_id}", summary="Read a run")
+@of_runs.get("/runs/{run_id:name}", summary="Read a run")
 async def read_run(run_id: Run, services: Shared, wait: Wait = 0.0) -> RunOut:
     """Give the state of a run so far, at last the final one; its nodes and its error."""
     await services.runs.wait(run_id, services.patience(wait))
     return await read(services, run_id)
 
 
-@of_runs.get("/runs/{run_id}/logs", summary="Read what happened in a run")
+@of_runs.get("/runs/{run_id:name}/logs", summary="Read what happened in a run")
 def read_logs(
     run_id: Run,
     services: Shared,
@@ -275,14 +275,14 @@ def read_logs(
     )
 
 
-@of_runs.get("/runs/{run_id}/visited", summary="Name the nodes that ran")
+@of_runs.get("/runs/{run_id:name}/visited", summary="Name the nodes that ran")
 def read_visited(run_id: Run, services: Shared) -> Visited:
     """Name the nodes that ran, once for each visit, in the order of their starts."""
     record = services.store.runs.load(run_id)
     return Visited(run_id=run_id, visited=visited_of(record))
 
 
-@of_runs.post("/runs/{run_id}/cancel", summary="Cancel a run")
+@of_runs.post("/runs/{run_id:name}/cancel", summary="Cancel a run")
 async def cancel_run(run_id: Run, services: Shared, wait: Wait = 5.0) -> RunOut:
     """End a run that waits or works; what it did is kept, and `resume` goes on from there.
 
@@ -299,7 +299,7 @@ async def cancel_run(run_id: Run, services: Shared, wait: Wait = 5.0) -> RunOut:
     return await read(services, run_id)
 
 
-@of_runs.post("/runs/{run_id}/resume", status_code=202, summary="Resume a run")
+@of_runs.post("/runs/{run_id:name}/resume", status_code=202, summary="Resume a run")
 async def resume_run(run_id: Run, services: Shared, wait: Wait = 0.0) -> RunOut:
     """Go on with a run that failed or was cancelled; nodes that ended do not run again."""
     record = await aside(services.store.runs.load, run_id)
@@ -328,7 +328,7 @@ async def run(given: GraphRunIn, services: Shared) -> GraphStateOut:
     return await _state(services, run_id)
 
 
-@in_other_words.get("/state/{run_id}", summary="As GET /runs/{run_id}")
+@in_other_words.get("/state/{run_id:name}", summary="As GET /runs/{run_id}")
 async def state(run_id: Run, services: Shared) -> GraphStateOut:
     """Give the state of a run, the nodes that it visited, and its log."""
     return await _state(services, run_id)

@@ -61,19 +61,19 @@ def list_loops(
     return LoopList(loops=[loop for loop in found if state in {None, loop.state}])
 
 
-@router.get("/loops/{graph}", summary="Read where the loops of a graph stand")
+@router.get("/loops/{graph:name}", summary="Read where the loops of a graph stand")
 def read_loops(graph: Running, services: Shared) -> RunningGraph:
     """Say where each loop of a graph stands."""
     return RunningGraph.of_status(services.orchestrator(graph).status())
 
 
-@router.get("/loops/{graph}/metrics", summary="Read the counters of loops and nodes")
+@router.get("/loops/{graph:name}/metrics", summary="Read the counters of loops and nodes")
 def read_metrics(graph: Running, services: Shared) -> MetricsOut:
     """Give the counters of each loop and node; reading them never stops a loop."""
     return MetricsOut(**shown(metrics_of(graph, services.orchestrator(graph).metrics())))
 
 
-@router.get("/loops/{graph}/failures", summary="Read the items that failed")
+@router.get("/loops/{graph:name}/failures", summary="Read the items that failed")
 def read_failures(
     graph: Running,
     services: Shared,
@@ -85,7 +85,7 @@ def read_failures(
     return Failures(failures=[FailureOut.of_failure(one) for one in found])
 
 
-@router.get("/loops/{graph}/logs", summary="Read what nodes printed")
+@router.get("/loops/{graph:name}/logs", summary="Read what nodes printed")
 def read_lines(
     graph: Running,
     services: Shared,
@@ -102,7 +102,7 @@ Wait = Annotated[Seconds, Query(description="seconds to wait until it is done")]
 Grace = Annotated[Seconds, Query(description="seconds that what works has to end")]
 
 
-@router.post("/loops/{graph}/stop", summary="Stop loops")
+@router.post("/loops/{graph:name}/stop", summary="Stop loops")
 async def stop_loops(
     graph: Running, services: Shared, loop: LoopName = None, grace: Grace = 10.0, wait: Wait = 1.0
 ) -> RunningGraph:
@@ -119,7 +119,7 @@ def _verb(verb: str, summary: str, said: str) -> None:
         return await _asked(services, graph, verb, loop, wait)
 
     router.add_api_route(
-        f"/loops/{{graph}}/{verb}", ask, methods=["POST"], summary=summary, description=said,
+        f"/loops/{{graph:name}}/{verb}", ask, methods=["POST"], summary=summary, description=said,
         operation_id=f"{verb}_loops",
     )  # fmt: skip
 
@@ -178,14 +178,16 @@ async def list_queues(
     )
 
 
-@of_queues.get("/queues/{graph}/{queue}", summary="Read the figures of a queue")
+@of_queues.get("/queues/{graph:name}/{queue:name}", summary="Read the figures of a queue")
 async def read_queue(graph: Running, queue: QueueName, services: Shared) -> QueueOut:
     """Give depth, lag and pending of a queue, for each group too."""
     orch = services.orchestrator(graph)
     return QueueOut.of_stats(graph, await orch.queues.stats(_known(orch, queue)))
 
 
-@of_queues.post("/queues/{graph}/{queue}/messages", status_code=201, summary="Push a message")
+@of_queues.post(
+    "/queues/{graph:name}/{queue:name}/messages", status_code=201, summary="Push a message"
+)
 async def push_message(
     graph: Running, queue: QueueName, given: MessageIn, services: Shared
 ) -> MessageOut:
@@ -199,7 +201,7 @@ async def push_message(
         raise Problem(429, said, headers={"Retry-After": "10"}) from None
 
 
-@of_queues.get("/queues/{graph}/{queue}/messages", summary="Look at messages")
+@of_queues.get("/queues/{graph:name}/{queue:name}/messages", summary="Look at messages")
 async def peek_messages(
     graph: Running,
     queue: QueueName,
@@ -216,14 +218,16 @@ async def peek_messages(
     )
 
 
-@of_queues.delete("/queues/{graph}/{queue}/messages", summary="Clear a queue")
+@of_queues.delete("/queues/{graph:name}/{queue:name}/messages", summary="Clear a queue")
 async def clear_queue(graph: Running, queue: QueueName, services: Shared) -> Dropped:
     """Drop all messages of a queue, delivered ones too."""
     orch = services.orchestrator(graph)
     return Dropped(dropped=await orch.queues.clear(_known(orch, queue)))
 
 
-@of_queues.delete("/queues/{graph}/{queue}/readers/{reader}", summary="Forget a reader")
+@of_queues.delete(
+    "/queues/{graph:name}/{queue:name}/readers/{reader:name}", summary="Forget a reader"
+)
 async def forget_reader(
     graph: Running, queue: QueueName, reader: ReaderName, services: Shared
 ) -> Dropped:
@@ -240,7 +244,7 @@ def _loop(orch: Orchestrator, loop: str) -> str:
     return loop
 
 
-@of_queues.get("/loops/{graph}/{loop}/dead", summary="Read the dead letters of a loop")
+@of_queues.get("/loops/{graph:name}/{loop:name}/dead", summary="Read the dead letters of a loop")
 async def read_dead(
     graph: Running,
     loop: LoopPath,
@@ -253,7 +257,7 @@ async def read_dead(
     return DeadLetterList(letters=[shown(dict(letter)) for letter in letters])
 
 
-@of_queues.post("/loops/{graph}/{loop}/dead/replay", summary="Offer dead letters again")
+@of_queues.post("/loops/{graph:name}/{loop:name}/dead/replay", summary="Offer dead letters again")
 async def replay_dead(
     graph: Running, loop: LoopPath, given: ReplayIn, services: Shared
 ) -> Replayed:

@@ -91,7 +91,7 @@ def _text(value: str) -> str:
 
 
 Name = Annotated[
-    str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f/]+$")
+    str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")
 ]
 RunId = Name
 
@@ -100,9 +100,9 @@ def is_name(text: str) -> bool:
     """Whether a path can say a name: not "." and "..", which a browser takes for a way.
 
     >>> is_name("wet days"), is_name("a/b"), is_name("..")
-    (True, False, False)
+    (True, True, False)
     """
-    return re.fullmatch(r"(?!\.{1,2}$)[^\x00-\x1f\x7f/]{1,200}", text) is not None
+    return re.fullmatch(r"(?!\.{1,2}$)[^\x00-\x1f\x7f]{1,200}", text) is not None
 
 
 Words = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]

@@ -23,6 +23,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from flownb.redaction import hide
 from flownb.server import problem_details
+from flownb.server.path_names import quoted_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,6 +107,8 @@ class Guard:
         """Pass a request on, or refuse it."""
         if self._root_path and not scope.get("root_path"):
             scope["root_path"] = self._root_path
+        if scope["type"] in {"http", "websocket"}:
+            scope["path"] = quoted_path(scope)
         if scope["type"] == "http":
             await self._http(scope, receive, send)
         elif scope["type"] == "websocket":
@@ -185,6 +188,9 @@ class _Exchange:
         self._receive, self._send = receive, send
         self._size = 0
         self._began = False
+        self._is_head = scope["method"] == "HEAD"
+        if self._is_head:  # the server's own scope still says so
+            self._scope = {**scope, "method": "GET"}
         self._timer: asyncio.Timeout
 
     async def run(self) -> None:
@@ -226,10 +232,13 @@ class _Exchange:
             await asyncio.wait_for(self._send(message), self._caps.stall)
         except TimeoutError:
             raise Stalled from None
+        if self._is_head:  # nothing more is wanted, of a stream neither
+            await self._send({"type": "http.response.body", "body": b""})
+            raise Stalled
 
 
 class Stalled(OSError):
-    """Nobody takes the answer any more; an OSError, as where a client is gone."""
+    """Nobody takes more of the answer; an OSError, as where a client is gone."""
 
 
 class _TooLarge(Exception):

@@ -12,6 +12,7 @@ from starlette.requests import HTTPConnection  # noqa: TC002 - FastAPI reads it
 
 from flownb.engine.orchestrator.generations import running
 from flownb.errors import UnknownName, did_you_mean
+from flownb.server import path_names  # noqa: F401 - "{graph:name}" in routes
 from flownb.server.feed import Feed, LoopReader, RunReader
 from flownb.server.schemas import StepOut
 

@@ -72,7 +72,7 @@ async def follow_loops(
 
 
 @router.get(
-    "/runs/{run_id}/stream", responses=_ANSWER, response_class=Response, summary="Follow a run"
+    "/runs/{run_id:name}/stream", responses=_ANSWER, response_class=Response, summary="Follow a run"
 )
 async def follow_run(
     request: Request,
@@ -200,7 +200,7 @@ async def socket_of_loops(
     await _serve(socket, services, feed, kinds, last_event_id)
 
 
-@router.websocket("/runs/{run_id}/ws")
+@router.websocket("/runs/{run_id:name}/ws")
 async def socket_of_run(
     socket: WebSocket,
     run_id: RunId,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from urllib.parse import quote
 
 import pytest
 
@@ -122,3 +123,33 @@ def test_without_a_name_all_that_runs_is_served(orch):
     with serving() as client:
         assert client.get("health").json()["graphs"] == ["live"]
         assert orch.name == "live"
+
+
+@pytest.mark.parametrize("name", ["a/b", "100%", "a%2Fb", "é b", "a%25"])
+def test_whatever_is_in_a_name_it_is_one_part_of_the_path(name):
+    graph = (
+        Graph(name)
+        .add_producer(name, every=0.05)
+        .add_queue(f"{name}q")
+        .add_edge(name, f"{name}q")
+        .add_queue_reader(f"{name}r", queue=f"{name}q")
+        .add_node("n", print)
+        .add_edge(f"{name}r", "n")
+    )
+    orch = graph.start(control="thread")
+    with serving(orch) as client:
+        quoted = quote(name, safe="")
+        assert client.get(f"loops/{quoted}").json()["graph"] == name
+        assert client.get(f"queues/{quoted}/{quoted}q").json()["queue"] == f"{name}q"
+        assert client.get(f"loops/{quoted}/{quoted}r/dead").json()["letters"] == []
+        assert name in client.get(f"loops/{quote(name + 'x', safe='')}").json()["detail"]
+    orch.stop(grace=1).wait(20)
+
+
+def test_head_answers_as_get_does_without_the_body(live):
+    for path in ("health", "loops/live", "queues/live/nothing", "stream", ""):
+        head = live.head(path)
+        with live.stream("GET", path) as get:
+            assert head.status_code == get.status_code
+            assert head.headers["content-type"] == get.headers["content-type"]
+        assert head.content == b""

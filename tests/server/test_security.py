@@ -366,13 +366,15 @@ def test_garbage_on_a_socket_harms_neither_the_page_nor_the_loops(orch, token):
         assert client.get("health").json()["status"] == "ok"
 
 
-@pytest.mark.parametrize("name", ["a/b", "a\nb", "..", ".", "x" * 201, "\x7f"])
+@pytest.mark.parametrize("name", ["a\nb", "..", ".", "x" * 201, "\x7f"])
 def test_a_graph_that_no_path_can_name_is_not_kept(served, name):
     refused = served.post("graphs", json={"document": document(name)})
-    assert (refused.status_code, "over HTTP a name has no" in refused.text) == (409, True)
+    assert (refused.status_code, "over HTTP a name is not" in refused.text) == (409, True)
 
 
-@pytest.mark.parametrize("name", ["wet days", "\u202e\U0001f600", "a;b=c?#%", "été", "a\\b", "..."])
+@pytest.mark.parametrize(
+    "name", ["wet days", "a/b", "\u202e\U0001f600", "a;b=c?#%", "été", "a\\b", "..."]
+)
 def test_a_graph_of_any_other_name_is_kept_read_run_and_listed(served, name):
     assert served.post("graphs", json={"document": document(name)}).status_code == 201
     path = urllib.parse.quote(name, safe="")
