@@ -2,8 +2,8 @@
 
 The tests of a file stay together, and what takes long begins first. While it runs a test,
 a worker shares one lock with the others. A test with the marker `alone` holds it for
-itself: it waits until they have ended theirs, and they wait for it. So does the second try
-of any test: then it fails by a fault of its own.
+itself: it waits until they have ended theirs, and they wait for it. So does the last try of
+any test that gets more than one: then it fails by a fault of its own.
 """
 
 from __future__ import annotations
@@ -99,12 +99,17 @@ class Worker:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        if getattr(item, "execution_count", 1) > 1:
+        if _is_last_try(item):
             self._hold(fcntl.LOCK_EX)
 
 
 def _measures(item: pytest.Item) -> bool:
     return item.get_closest_marker("alone") is not None
+
+
+def _is_last_try(item: pytest.Item) -> bool:
+    flaky = item.get_closest_marker("flaky")
+    return flaky is not None and getattr(item, "execution_count", 1) > flaky.kwargs["reruns"]
 
 
 def _turn(name: str) -> int:
