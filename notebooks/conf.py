@@ -7,6 +7,7 @@ from sphinx.domains.python import PyXRefRole
 
 import flownb
 import flownb.server  # before autodoc looks: it imports anew what it finds first
+from flownb.notebook.picture.shapes import INKS
 
 project = "flownb"
 author = copyright = "the flownb contributors"  # noqa: A001 - Sphinx's name
@@ -22,9 +23,15 @@ exclude_patterns = ["_build", "**.ipynb_checkpoints"]
 
 html_theme = "furo"
 html_title = "flownb"
+# Our pictures and tables ask JupyterLab's variables for their colours: here the theme has them.
+_light, _dark = (
+    {ink[0].removeprefix("--"): ink[shade] for ink in INKS.values() if ink[0]} for shade in (1, 2)
+)
 html_theme_options = {
     "source_repository": "",
     "top_of_page_buttons": [],
+    "light_css_variables": _light,
+    "dark_css_variables": _dark,
 }
 
 # The notebooks are shown as they were saved: their outputs are what the tests compare. Of a view
