@@ -84,6 +84,8 @@ class _Graph(click.ParamType):  # type: ignore[type-arg]
             return Path(value)
         if ":" in value:
             return value
+        if Path(value).exists():
+            self.fail(f"{value!r} is no file", param, ctx)
         return self.fail(f"file {value!r} does not exist; a module's is module:graph", param, ctx)
 
 
@@ -118,7 +120,11 @@ def load_graph(
 
     Or take it from a module of the user's: "module:graph", or a .py file with one graph in it.
     """
-    if isinstance(file, str) or file.suffix == ".py":
+    of_drawings = {
+        "--at": at, "--default-type": default_type, "--placeholders": placeholders, "--drop": drop,
+    }  # fmt: skip
+    if _is_python(file):
+        _refuse({"--tools": tools, **of_drawings}, f"{file} is Python")
         return _of_module(str(file))
     from flownb.graph import Graph
     from flownb.reactflow.source_text import Caps, sound
@@ -126,6 +132,7 @@ def load_graph(
     registry = load_tools(tools) if tools else None
     document, _ = sound(file, Caps())
     if isinstance(document, dict) and type(document.get("flownb")) is int:
+        _refuse(of_drawings, f"{file} is what to_dict() gave")
         return Graph.from_dict(document, tools=registry)
     with warnings.catch_warnings(record=True) as left_out:
         warnings.simplefilter("always")
@@ -137,6 +144,15 @@ def load_graph(
     for warning in left_out:
         click.echo(str(warning.message), err=True)
     return graph
+
+
+def _is_python(file: Path | str) -> bool:
+    return isinstance(file, str) or file.suffix == ".py"
+
+
+def _refuse(options: dict[str, Any], why: str) -> None:
+    if given := [word for word, value in options.items() if value]:
+        raise click.UsageError(f"{', '.join(given)}: only for a drawing, and {why}")
 
 
 def _of_module(name: str) -> Graph:
@@ -741,7 +757,8 @@ def serve(
     except ImportError as error:
         needs = 'pip install "flownb[server]"'
         raise click.ClickException(f"the server needs {error.name}: {needs}") from None
-    found = [load_graph(_GRAPH.convert(file, None, None), tools=tools) for file in files]
+    paths = [_GRAPH.convert(file, None, None) for file in files]
+    found = [load_graph(path, tools=None if _is_python(path) else tools) for path in paths]
     registry = load_tools(tools) if tools else None
     started = [
         graph.start(redis=redis, control="thread", tools=registry)

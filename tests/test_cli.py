@@ -53,6 +53,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "weather_tools.py").write_text(TOOLS)
     (tmp_path / "weather.json").write_text(json.dumps({"nodes": NODES, "edges": EDGES}))
+    (tmp_path / "ours.json").write_text(json.dumps(Graph("ours").add_node("n").to_dict()))
     return tmp_path
 
 
@@ -151,6 +152,9 @@ def test_loops_run_live_for_as_long_as_is_said(folder):
         (("run", "weather.json", "--tools", "json:dumps"), "has no ToolRegistry"),
         (("run", "weather.json", "--tools", "weather_tools.py", "--state", "{"), "is no JSON"),
         (("run", "weather.json", "--until", "0"), "until"),
+        (("run", "."), "'.' is no file"),
+        (("run", "os:path", "--tools", "x", "--drop"), "--tools, --drop: only for a drawing"),
+        (("run", "ours.json", "--placeholders"), "--placeholders: only for a drawing"),
     ],
 )
 def test_a_wrong_call_is_told_in_one_sentence(folder, words, text):
