@@ -124,7 +124,7 @@ def load_graph(
         "--at": at, "--default-type": default_type, "--placeholders": placeholders, "--drop": drop,
     }  # fmt: skip
     if _is_python(file):
-        _refuse({"--tools": tools, **of_drawings}, f"{file} is Python")
+        _refuse({"--tools": tools, **of_drawings}, f"for a drawing, and {file} is Python")
         return _of_module(str(file))
     from flownb.graph import Graph
     from flownb.reactflow.source_text import Caps, sound
@@ -132,7 +132,7 @@ def load_graph(
     registry = load_tools(tools) if tools else None
     document, _ = sound(file, Caps())
     if isinstance(document, dict) and type(document.get("flownb")) is int:
-        _refuse(of_drawings, f"{file} is what to_dict() gave")
+        _refuse(of_drawings, f"for a drawing, and {file} is what to_dict() gave")
         return Graph.from_dict(document, tools=registry)
     with warnings.catch_warnings(record=True) as left_out:
         warnings.simplefilter("always")
@@ -150,9 +150,9 @@ def _is_python(file: Path | str) -> bool:
     return isinstance(file, str) or file.suffix == ".py"
 
 
-def _refuse(options: dict[str, Any], why: str) -> None:
+def _refuse(options: dict[str, Any], only: str) -> None:
     if given := [word for word, value in options.items() if value]:
-        raise click.UsageError(f"{', '.join(given)}: only for a drawing, and {why}")
+        raise click.UsageError(f"{', '.join(given)}: only {only}")
 
 
 def _of_module(name: str) -> Graph:
@@ -294,19 +294,30 @@ def _print_problems(problems: list[Problem]) -> None:
 @click.option("--live", is_flag=True, help="Run in real time, not in virtual time.")
 @click.option("--seed", type=int, default=0, help="Decides all random numbers of a simulation.")
 @click.option("--state", metavar="JSON", help="What a graph without a producer begins with.")
+@click.option("--redis", metavar="URL", help="Where the queues are, with --live.")
+@click.option("--store", metavar="STORE", help="Where a one-shot run is kept, with --live.")
 @click.option("--json", "as_json", is_flag=True, help="Print what came out as JSON.")
 def run(
-    *, until: float | None, live: bool, seed: int, state: str | None, as_json: bool, **given: Any
-) -> None:
-    """Run a drawing: exactly, in virtual time, or with --live.
+    *, until: float | None, live: bool, seed: int, state: str | None, redis: str | None,
+    store: str | None, as_json: bool, **given: Any,
+) -> None:  # fmt: skip
+    """Run a graph: exactly, in virtual time, or with --live.
 
-    The digest is that of graph.simulate() in a notebook.
+    The digest is that of graph.simulate() in a notebook. The exit code is 1 if a loop or a run
+    ended with an error.
     """
     graph, payload = load_graph(**given), _state(state)
+    if live:
+        _refuse({"--seed": seed}, "in virtual time, without --live")
+    else:
+        _refuse({"--redis": redis, "--store": store}, "with --live")
+    if graph.producers:
+        _refuse({"--state": state, "--store": store}, "for a graph without a producer")
     if live and graph.producers:
-        asyncio.run(_live(graph, until, as_json=as_json))
+        asyncio.run(_live(graph, until, redis, as_json=as_json))
     elif live:
-        _run_once(graph, payload, as_json=as_json)
+        _refuse({"--until": until}, "for loops")
+        _run_once(graph, payload, redis, store, as_json=as_json)
     else:
         _simulate(graph, until, seed, payload, as_json=as_json)
 
@@ -337,8 +348,10 @@ def _simulate(graph: Graph, until: float | None, seed: int, payload: Any, *, as_
         raise SystemExit(1)
 
 
-def _run_once(graph: Graph, state: Any, *, as_json: bool) -> None:
-    done = graph.run({} if state is None else state)
+def _run_once(
+    graph: Graph, state: Any, redis: str | None, store: str | None, *, as_json: bool
+) -> None:
+    done = graph.run({} if state is None else state, redis=redis, store=store)
     if as_json:
         said = {"graph": graph.name, "status": done.status, "run_id": done.run_id}
         click.echo(json.dumps({**said, "state": done.state}, indent=1, default=repr))
@@ -346,9 +359,9 @@ def _run_once(graph: Graph, state: Any, *, as_json: bool) -> None:
         click.echo(repr(done))
 
 
-async def _live(graph: Graph, until: float | None, *, as_json: bool) -> None:
+async def _live(graph: Graph, until: float | None, redis: str | None, *, as_json: bool) -> None:
     """Run the loops until they are done, or an interrupt; say once a second where they are."""
-    orch = graph.start()
+    orch = graph.start(redis=redis)
     status = orch.status()
     with suppress(asyncio.CancelledError):  # Ctrl-C
         left = float("inf") if until is None else until
@@ -365,10 +378,12 @@ async def _live(graph: Graph, until: float | None, *, as_json: bool) -> None:
         loops = {one.loop: {"state": one.state, "done": one.done, "failed": one.failed}
                  for one in status.loops}  # fmt: skip
         click.echo(json.dumps({"graph": graph.name, "loops": loops}, indent=1))
-        return
-    for failure in orch.failures():
-        click.echo(repr(failure))
-    click.echo(repr(status))
+    else:
+        for failure in orch.failures():
+            click.echo(repr(failure))
+        click.echo(repr(status))
+    if any(one.state == "error" for one in status.loops):
+        raise SystemExit(1)
 
 
 # -- look --------------------------------------------------------------------------
@@ -404,6 +419,8 @@ def explain(*, policy: Any, as_svg: bool, as_json: bool, **given: Any) -> None:
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.svg")
 def draw(*, output: Path | None, **given: Any) -> None:
     """Draw a graph as SVG, into a file or to the terminal."""
+    if output is not None and output.suffix != ".svg":
+        raise click.BadParameter(f"{output}: it is drawn as .svg", param_hint="--output")
     picture = load_graph(**given).draw()
     if output is None:
         click.echo(picture)
@@ -468,7 +485,7 @@ def demo(*, seconds: float, as_json: bool) -> None:
     )
     if not as_json:
         click.echo(graph.explain().text)
-    asyncio.run(_live(graph, seconds, as_json=as_json))
+    asyncio.run(_live(graph, seconds, None, as_json=as_json))
 
 
 # -- runs that are kept --------------------------------------------------------------

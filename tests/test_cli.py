@@ -54,6 +54,9 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "weather_tools.py").write_text(TOOLS)
     (tmp_path / "weather.json").write_text(json.dumps({"nodes": NODES, "edges": EDGES}))
     (tmp_path / "ours.json").write_text(json.dumps(Graph("ours").add_node("n").to_dict()))
+    (tmp_path / "empty.py").write_text(
+        "from flownb import Graph\ngraph = Graph('empty').add_producer('p', [])"
+    )
     return tmp_path
 
 
@@ -131,6 +134,31 @@ def test_a_graph_without_a_producer_runs_once(folder):
 
 
 @pytest.mark.wallclock
+def test_a_run_that_is_kept_is_listed(folder):
+    flownb("run", "ours.json", "--live", "--store", "runs.sqlite")
+    assert "completed" in flownb("runs", "list", "--store", "runs.sqlite")
+
+
+@pytest.mark.wallclock
+def test_a_loop_that_ends_with_an_error_gives_exit_code_1(folder):
+    (folder / "dies.py").write_text(
+        "from flownb import Graph\n"
+        "def source():\n    yield 1\n    raise ValueError('dead')\n"
+        "graph = Graph('dies').add_producer('p', source).set_loop('p', on_error='stop')"
+    )
+    assert "dead" in flownb("run", "dies.py", "--live", code=1)
+
+
+@pytest.mark.wallclock
+@pytest.mark.redis
+def test_loops_run_live_on_a_server(folder, real_server_url):
+    said = flownb(
+        "run", "weather.json", "--tools", "weather_tools.py", "--live", "--redis", real_server_url
+    )
+    assert "storms completed 2" in said
+
+
+@pytest.mark.wallclock
 def test_loops_run_live_until_they_are_done(folder):
     said = flownb("run", "weather.json", "--tools", "weather_tools.py", "--live")
     last = said.splitlines()[-1]
@@ -153,6 +181,11 @@ def test_loops_run_live_for_as_long_as_is_said(folder):
         (("run", "weather.json", "--tools", "weather_tools.py", "--state", "{"), "is no JSON"),
         (("run", "weather.json", "--until", "0"), "until"),
         (("run", "."), "'.' is no file"),
+        (("run", "ours.json", "--store", "runs.sqlite"), "--store: only with --live"),
+        (("run", "ours.json", "--live", "--seed", "1"), "--seed: only in virtual time"),
+        (("run", "ours.json", "--live", "--until", "1"), "--until: only for loops"),
+        (("run", "empty.py:graph", "--state", "{}"), "--state: only for a graph without"),
+        (("draw", "ours.json", "-o", "ours.png"), "it is drawn as .svg"),
         (("run", "os:path", "--tools", "x", "--drop"), "--tools, --drop: only for a drawing"),
         (("run", "ours.json", "--placeholders"), "--placeholders: only for a drawing"),
     ],
