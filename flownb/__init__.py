@@ -61,8 +61,7 @@ Four ways through it, file by file, with what belongs to two of them:
 
 Where something is added:
 
-    an await policy  model/policies, plan/await_sets, plan/compiler, explain/schedule,
-                     explain/reasons
+    an await policy  model/policies, plan/await_sets, explain/reasons
     a pool           model/policies, engine/hosts/host, engine/orchestrator/loop_run,
                      engine/links
     a store          stores/base, stores/__init__, address

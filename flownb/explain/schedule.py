@@ -5,19 +5,22 @@ and one is live; a join="each" runs once for each live token, and of it the last
 counts. Linear in nodes and edges, without recursion; `play` gives the same where
 a join does not wait for all, nodes share a `Limit`, or a start rule holds nodes back.
 
-The release follows from a schedule by the formula of each await policy: the producer is
-released when the last *awaited* node has ended, or at its own end when none is awaited.
+The release follows from a schedule by the rule of the await policy (`plan.await_sets`): the
+producer is released when the last *awaited* node has ended, or at its own end when none is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from flownb.plan.await_sets import RULES
 
 if TYPE_CHECKING:
     from flownb.explain.choices import Choice
     from flownb.model.policies import AwaitPolicy
+    from flownb.plan.await_sets import AwaitRule
     from flownb.plan.loop_plan import LoopPlan, PlanEdge
 
 NEVER = -1
@@ -97,30 +100,6 @@ def schedule(plan: LoopPlan, lasts: Sequence[int], choice: Choice) -> Schedule:
     return Schedule(plan, choice, lasts, end, runs, because)
 
 
-def carried(
-    it: Schedule, starts: Callable[[PlanEdge], bool], stops: Callable[[int], bool]
-) -> list[int]:
-    """Give the end of the last run that came through an arm of *starts*, -1 where none did.
-
-    Nothing is carried on behind a node of *stops*.
-    """
-    nodes, lasts = it.plan.nodes, it.lasts
-    first, ends = [NEVER] * len(nodes), [NEVER] * len(nodes)
-    for v in range(len(nodes)):
-        if v:
-            if first[v] < 0:
-                continue
-            at_once = nodes[v].multi and not it.played
-            ends[v] = first[v] + lasts[v] if at_once else it.end[v]
-            if stops(v):
-                continue
-        came = ends[v] if v else it.end[0]
-        for edge in it.live(v):
-            if v or starts(edge):
-                first[edge.target] = max(first[edge.target], came)
-    return ends
-
-
 @dataclass(frozen=True, slots=True)
 class Release:
     """The release of one item: microseconds, the awaited nodes, the chain that took so long.
@@ -135,7 +114,7 @@ class Release:
 
 def release(it: Schedule, policy: AwaitPolicy) -> Release:
     """Say when the producer of this item is released under *policy*."""
-    ends = _AWAITED[policy](it)
+    ends = _awaited_ends(it, policy)
     ends[0] = NEVER
     last = max(range(len(ends)), key=lambda v: (ends[v], -v))
     if ends[last] <= it.end[0]:
@@ -144,49 +123,36 @@ def release(it: Schedule, policy: AwaitPolicy) -> Release:
     return Release(max(it.end[0], ends[last]), awaited, tuple(it.chain(last)))
 
 
-def _none(it: Schedule) -> list[int]:
-    return [NEVER] * len(it.end)
+def _awaited_ends(it: Schedule, policy: AwaitPolicy) -> list[int]:
+    """Give the end of the last run of each node that is awaited, -1 where none is."""
+    rule, has_b = RULES[policy], [n.has_b for n in it.plan.nodes]
+    if not rule.if_ran:
+        return _followed(it, rule, has_b)
+    while_one_may_run = _followed(it, RULES["blocking"], has_b)
+    return [*map(max, while_one_may_run, _followed(it, rule, _has_b_that_ran(it)))]
 
 
-def _all(it: Schedule) -> list[int]:
-    return list(it.end)
+def _followed(it: Schedule, rule: AwaitRule, has_b: Sequence[bool]) -> list[int]:
+    nodes, lasts = it.plan.nodes, it.lasts
+    reached, ends = [NEVER] * len(nodes), [NEVER] * len(nodes)
+    for v, node in enumerate(nodes):
+        awaited = reached[v] >= 0
+        if awaited:
+            at_once = node.multi and not it.played
+            ends[v] = reached[v] + lasts[v] if at_once else it.end[v]
+        goes_on = awaited and rule.goes_on(node.node.is_non_blocking)
+        end = ends[v] if awaited else it.end[v]
+        for edge in it.live(v):
+            if goes_on or rule.starts(not v, has_b[edge.target]):
+                reached[edge.target] = max(reached[edge.target], end)
+    return ends
 
 
-def _blocking(it: Schedule) -> list[int]:
-    nodes = it.plan.nodes
-    return [end if nodes[v].has_b else NEVER for v, end in enumerate(it.end)]
-
-
-def _path(it: Schedule) -> list[int]:
-    return carried(it, lambda edge: it.plan.nodes[edge.target].has_b, lambda _: False)
-
-
-def _node(it: Schedule) -> list[int]:
-    nodes = it.plan.nodes
-    return carried(it, lambda _: True, lambda v: nodes[v].node.is_non_blocking)
-
-
-def _path_live(it: Schedule) -> list[int]:
-    holds = _holds_blocking(it)
-    through = carried(it, lambda edge: bool(holds[edge.target]), lambda _: False)
-    return list(map(max, _blocking(it), through))
-
-
-def _holds_blocking(it: Schedule) -> bytearray:
+def _has_b_that_ran(it: Schedule) -> list[bool]:
     """Mark the nodes that ran with a blocking node that ran, themselves or behind them."""
     nodes = it.plan.nodes
-    holds = bytearray(len(nodes))
+    found = [False] * len(nodes)
     for v in range(len(nodes) - 1, -1, -1):
         if it.runs[v]:
-            holds[v] = nodes[v].node.is_blocking or any(holds[e.target] for e in it.live(v))
-    return holds
-
-
-_AWAITED: Final[dict[AwaitPolicy, Callable[[Schedule], list[int]]]] = {
-    "none": _none,
-    "node": _node,
-    "blocking": _blocking,
-    "path_live": _path_live,
-    "path": _path,
-    "all": _all,
-}
+            found[v] = nodes[v].node.is_blocking or any(found[e.target] for e in it.live(v))
+    return found

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from flownb.errors import GraphError
 from flownb.model.policies import OTHERWISE
-from flownb.plan.await_sets import Flow, detached, has_blocking, may_be_awaited
+from flownb.plan.await_sets import RULES, Flow, detached, has_blocking, may_be_awaited
 from flownb.plan.loop_plan import LoopPlan, PlanEdge, PlanNode
 from flownb.plan.traversal import reach, topological
 
@@ -188,20 +188,10 @@ class _Compiler:
         )
 
     def _mask(self, edge: Edge, source: int, target: int) -> tuple[bool, int]:
-        arm = source == self.root
-        match self.policy:
-            case "none":
-                return False, 0
-            case "all":
-                return False, 1
-            case "blocking":
-                return False, self.has_b[target]
-            case "path":
-                return True, int(arm and self.has_b[target])
-            case "node":
-                return not self.flow.non_blocking[source], int(arm)
-            case "path_live":
-                return True, 1 << self.arm_number[id(edge)] if arm else 0
+        rule, non_blocking = RULES[self.policy], bool(self.flow.non_blocking[source])
+        force = rule.starts(source == self.root, bool(self.has_b[target]))
+        bit = self.arm_number[id(edge)] if force and rule.if_ran else 0
+        return rule.goes_on(non_blocking), force << bit
 
 
 def ordered(flow: Flow, root: int) -> list[int]:
