@@ -51,7 +51,7 @@ Four ways through it, file by file, with what belongs to two of them:
                 queues/send/batcher, queues/redis/jobs, queues/redis/exchange,
                 queues/receive/reader, queues/receive/inbox, engine/loop/queue_source
     (its ack    engine/loop/settlement, queues/send/posts, queues/send/batcher, queues/redis/jobs)
-    a run's     graph, oneshot, plan/one_shot, engine/runs/resume, engine/runs/console,
+    a run's     graph, oneshot, plan/compiler, engine/runs/resume, engine/runs/console,
                 engine/runs/execution, engine/loop/loop_manager, flow/run_values,
                 engine/runs/journal, records/workflow_run
     a click's   widgets/base.js, widgets/base, widgets/views, engine/orchestrator/orchestrator,

@@ -28,8 +28,7 @@ from flownb.model.nodes import BaseNode
 from flownb.model.policies import Retry, retries
 from flownb.model.tools import alike
 from flownb.model.workflow import Workflow
-from flownb.plan.compiler import compile_plan
-from flownb.plan.one_shot import compile_once
+from flownb.plan.compiler import compile_once, compile_plan
 from tests.support.cases import graph_of, random_case
 
 HERE = Path(__file__).parent

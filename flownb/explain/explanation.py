@@ -26,8 +26,7 @@ from flownb.explain.study import Answer, Comparison, Reading, Study, answer, mea
 from flownb.model.policies import AWAIT_POLICIES
 from flownb.model.workflow import Workflow
 from flownb.plan.await_sets import ArmEnds
-from flownb.plan.compiler import compile_plan
-from flownb.plan.one_shot import compile_once
+from flownb.plan.compiler import compile_once, compile_plan
 from flownb.validate.structure import hints_of
 
 if TYPE_CHECKING:

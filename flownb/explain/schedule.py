@@ -2,8 +2,13 @@
 
 An item starts at 0 with its producer. A node starts when all its in-edges are settled
 and one is live; a join="each" runs once for each live token, and of it the last run
-counts. Linear in nodes and edges, without recursion; `play` gives the same where
-a join does not wait for all, nodes share a `Limit`, or a start rule holds nodes back.
+counts. `schedule` follows this, linear in nodes and edges, without recursion.
+
+Where a join does not wait for all, nodes share a `Limit`, or a start rule holds nodes back,
+`play` lets an `Item` flow on integer time, as the engine will. Ends come in the order of time; at
+one instant, first come, first served. A node that was open when it lost (at work, or a join at
+which something waited) has an end, but no run: until then it was awaited as its run would have
+been.
 
 The release follows from a schedule by the rule of the await policy (`plan.await_sets`): the
 producer is released when the last *awaited* node has ended, or at its own end when none is.
@@ -11,17 +16,25 @@ producer is released when the last *awaited* node has ended, or at its own end w
 
 from __future__ import annotations
 
+import heapq
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from flownb.explain.durations import MICRO
+from flownb.flow.item import Item
+from flownb.flow.scheduler import NodeRunner, Scheduler
+from flownb.flow.token import Token
 from flownb.plan.await_sets import RULES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from flownb.explain.choices import Choice
-    from flownb.model.policies import AwaitPolicy
+    from flownb.model.policies import AwaitPolicy, Limit
     from flownb.plan.await_sets import AwaitRule
-    from flownb.plan.loop_plan import LoopPlan, PlanEdge
+    from flownb.plan.loop_plan import LoopPlan, PlanEdge, PlanNode
 
 NEVER = -1
 
@@ -156,3 +169,175 @@ def _has_b_that_ran(it: Schedule) -> list[bool]:
         if it.runs[v]:
             found[v] = nodes[v].node.is_blocking or any(found[e.target] for e in it.live(v))
     return found
+
+
+def needs_play(plan: LoopPlan) -> bool:
+    """Whether more than the inputs of a node decides when it starts."""
+    held = Counter(id(n.node.limit) for n in plan.nodes if n.node.limit is not None)
+    many = any(n.multi and n.node.limit is not None for n in plan.nodes)
+    early = any(n.join not in ("all", "each") for n in plan.nodes)
+    ordered = plan.options.start_rule != "dataflow" or plan.max_concurrency is not None
+    return early or ordered or many or any(count > 1 for count in held.values())
+
+
+def play(plan: LoopPlan, lasts: Sequence[int], choice: Choice) -> Schedule:
+    """Follow one item through its loop."""
+    return _Play(plan, lasts, choice).run()
+
+
+class _Gate:
+    """A `Limit`, for the calls of one item."""
+
+    def __init__(self, limit: Limit) -> None:
+        self.room = limit.concurrency or 1 << 30
+        self.gap = round(MICRO / limit.per_second) if limit.per_second else 0
+        self.next_start = 0
+        self.waiting: deque[_Call] = deque()
+
+
+class _Seat(NodeRunner):
+    """One node, as its item knows it."""
+
+    passes = straight = smooth = crewed = False
+
+    def __init__(self, plan: PlanNode, gates: dict[int, _Gate]) -> None:
+        self.plan, self.name, self.node, self.outs = plan, plan.name, plan.node, plan.outs
+        self.counts = len(plan.sources) > 1 and plan.join != "each"
+        limit = plan.node.limit
+        self.gate = None if limit is None else gates.setdefault(id(limit), _Gate(limit))
+
+
+class _Call(Token):
+    """One call of a node, to come or under way; `entered`: it holds a place in its `Limit`."""
+
+    __slots__ = ("entered",)
+    at: _Seat
+
+    def __init__(self, item: Any, at: _Seat, payload: Any, mask: int, visit: int = 0) -> None:
+        super().__init__(item, at, payload, mask, visit)
+        self.entered = False
+
+
+class _Play(Scheduler):
+    """One item under way; `cause` is the node whose end is being followed."""
+
+    hooks = resumed = error = None
+    watched = False
+
+    def __init__(self, plan: LoopPlan, lasts: Sequence[int], choice: Choice) -> None:
+        self.plan, self.lasts, self.choice = plan, lasts, choice
+        size, gates = len(plan.nodes), dict[int, _Gate]()
+        self.end, self.because, self.runs = [NEVER] * size, [NEVER] * size, [0] * size
+        self.seats = [_Seat(node, gates) for node in plan.nodes]
+        self.ready: deque[_Call] = deque()
+        self.waiting = self.ready
+        self.due: list[tuple[int, int, _Call]] = []
+        self.time = self.count = 0
+        self.cause = NEVER
+        self.ending: Token | None = None
+        self.reached: set[int] = set()
+        self.item = Item(self, self.seats, 0, None)
+
+    def run(self) -> Schedule:
+        self.time = self.lasts[0]
+        self._ran(0)
+        self.item.launch(self._live(0))
+        while self.ready or self.due:
+            if self.ready:
+                self._start(self.ready.popleft())
+            else:
+                self.time, _, call = heapq.heappop(self.due)
+                self._ended(call)
+        return Schedule(
+            self.plan, self.choice, self.lasts, self.end, self.runs, self.because,
+            frozenset(self._late()), played=True,
+        )  # fmt: skip
+
+    def _ran(self, v: int) -> None:
+        self.cause = v
+        self.end[v] = self.time
+        self.runs[v] += 1
+
+    def _live(self, v: int) -> list[PlanEdge]:
+        return list(live_edges(self.plan, self.choice, v))
+
+    def _late(self) -> list[tuple[int, int]]:
+        """Give the edges along which something came too late."""
+        edges = [e for v, runs in enumerate(self.runs) if runs for e in self._live(v)]
+        return [(e.source, e.target) for e in edges if not self._came(e)]
+
+    def _came(self, edge: PlanEdge) -> bool:
+        if not self.seats[edge.target].counts:
+            return edge.target in self.reached
+        join = self.item.joins.get(edge.target)
+        return join is not None and self.seats[edge.source].name in join.live
+
+    # -- one call --------------------------------------------------------------
+
+    def _start(self, call: _Call) -> None:
+        if call.cancelled:
+            return
+        if call.at.gate is None:
+            self._begin(call)
+        else:
+            call.at.gate.waiting.append(call)
+            self._admit(call.at.gate)
+
+    def _admit(self, gate: _Gate) -> None:
+        while gate.waiting and gate.room:
+            call = gate.waiting.popleft()
+            start = max(self.time, gate.next_start)
+            gate.room, gate.next_start = gate.room - 1, start + gate.gap
+            call.entered = True
+            self._begin(call, start - self.time)
+
+    def _begin(self, call: _Call, later: int = 0) -> None:
+        v = call.at.plan.index
+        self.because[v] = self.cause
+        self.count += 1
+        if later + self.lasts[v] or call.entered:
+            heapq.heappush(self.due, (self.time + later + self.lasts[v], self.count, call))
+        else:
+            self._ended(call)
+
+    def _ended(self, call: _Call) -> None:
+        if call.cancelled:
+            return
+        self.ending = call
+        self._ran(call.at.plan.index)
+        self._leave(call)
+        self.item.ended(call, None, self._live(call.at.plan.index))
+
+    def _leave(self, call: _Call) -> None:
+        if call.entered and call.at.gate is not None:
+            call.entered = False
+            call.at.gate.room += 1
+            self._admit(call.at.gate)
+
+    # -- what the item asks for ------------------------------------------------
+
+    def token(self, item: Any, at: Any, payload: Any, mask: int, visit: int = 0) -> _Call:
+        self.reached.add(at.plan.index)
+        return _Call(item, at, payload, mask, visit)
+
+    def _nothing(self, *_: Any) -> None:
+        """Do nothing: in a play nobody is released, and nothing fails."""
+
+    released = settled = unthrottled = failed = failure = skipped = crash = _nothing
+
+    def now(self) -> float:
+        return self.time
+
+    def may_release(self, _: Any) -> bool:
+        return True
+
+    def abandon(self, token: _Call) -> None:
+        """Give up a call that was open until now, and will not have run."""
+        if token is self.ending:
+            return
+        v = token.at.plan.index
+        token.cancelled = True
+        self.end[v], self.because[v] = self.time, self.cause
+        if token.at.gate is not None and token in token.at.gate.waiting:
+            token.at.gate.waiting.remove(token)
+        self._leave(token)

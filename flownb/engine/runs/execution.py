@@ -24,7 +24,7 @@ from flownb.engine.observe.stream import Guarded, Observer, Stream
 from flownb.engine.runs.run_queues import RunQueue, RunQueues
 from flownb.engine.runtime import RealWorld
 from flownb.errors import CodeFailed, IterationLimit, NodeFailed, noted
-from flownb.plan.one_shot import without_root
+from flownb.plan.compiler import without_root
 from flownb.records.events import Event
 from flownb.records.workflow_run import Trail, WorkflowRun
 
