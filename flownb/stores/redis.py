@@ -1,4 +1,4 @@
-"""How are runs, graphs and checkpoints kept in Redis? A hash for each run's head, a stream for its steps.
+"""How are runs, graphs and checkpoints kept in Redis? A run has a hash, and a stream of its steps.
 
 A stream takes only entries whose id is above the last one, and the id is the number of the
 step: so two processes can never both go on with a run.
