@@ -12,7 +12,7 @@ from flownb.errors import RunError
 from flownb.records.metrics import LoopMetrics, NodeMetrics
 from tests.support.capacities import GRAPHS, build, with_queue
 
-UNTIL = 240.0
+UNTIL = 120.0
 
 
 def measured_period(sim, loop):

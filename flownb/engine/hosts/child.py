@@ -67,7 +67,7 @@ def main(
     _unblock_interrupts()
     _end_with(lifeline)
     # Nodes may start processes of their own; multiprocessing forbids it to daemons.
-    multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]  # noqa: SLF001
+    multiprocessing.current_process().daemon = False
     multiprocessing.set_start_method(method, force=True)
     if method != "fork":
         send_by_value()

@@ -31,8 +31,9 @@ from flownb.engine.observe.stream import Stream
 from flownb.engine.orchestrator.requests import Requests
 from flownb.engine.remote.loop_proxy import LoopProxy
 from flownb.engine.remote.pickling import PickledLoop, environment
-from flownb.engine.runtime import RealWorld
+from flownb.engine.runtime import World
 from flownb.errors import GraphError, NodeFailed, RunError, StoreError, told
+from flownb.model.policies import Retry
 from flownb.model.tools import tools as global_tools
 from flownb.queues.manager import QueueManager
 from flownb.records.events import ENDED, Batch, Event, LogLine
@@ -224,7 +225,7 @@ class LoopRun:
         o = self._live
         return LoopManager(
             plan,
-            world=RealWorld(),
+            world=World(),
             stream=Stream([self.meter, self.history, self.outputs, *self._watching]),
             gates=o.gates,
             queues=QueueManager(
@@ -526,8 +527,7 @@ class LoopRun:
 
 LIMIT: Final = 5
 WINDOW: Final = 60.0
-_FIRST: Final = 0.1
-_LONGEST: Final = 5.0
+_BACKOFF: Final = Retry(on=Exception, wait_initial=0.1, wait_max=5.0)
 
 
 class Supervisor:
@@ -555,7 +555,7 @@ class Supervisor:
         """Note a crash; give the seconds until the next attempt."""
         self._crashes.append(self._now())
         self.attempt += 1
-        return float(min(_LONGEST, _FIRST * 2 ** (len(self._crashes) - 1)))
+        return _BACKOFF.wait(len(self._crashes))
 
     def _recent(self) -> deque[float]:
         while self._crashes and self._crashes[0] < self._now() - WINDOW:
