@@ -30,7 +30,7 @@ down only, in this order:
     queues/receive/          How does a message get out?
     queues/send/             How does a message get in?
     queues/servers/          Where does the server come from?
-    queues/redis/            How is it said to Redis?
+    queues/redis/            How are commands sent to Redis?
     stores/                  Where are runs, graphs and checkpoints kept?
     explain/                 Who waits for whom, and can it keep up?
     validate/                Which mistakes does a workflow have?

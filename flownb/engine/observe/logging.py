@@ -1,4 +1,4 @@
-"""What of the notebook's `logging` holds for a loop? What was set up in a cell, everywhere.
+"""Which set-up of `logging` does a loop have? That of the notebook, also in another process.
 
 A handler holds on to the stream that stood in `sys.stderr` when it was made: its lines
 would land in some cell. And a child process begins with a `logging` that nobody has set up.

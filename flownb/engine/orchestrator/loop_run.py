@@ -168,7 +168,7 @@ class LoopRun:
         self._live = live
         self._wanted, self.removed, self._steps = plan, False, 0
         self.next: Next | None = None
-        self.remark = ""  # what the orchestrator has to say of it
+        self.remark = ""  # a sentence of the orchestrator for its status
         names = [n.name for n in plan.nodes]
         self.meter, self.history = Meter(plan.loop, names), History()
         self.outputs = Outputs({n.name: n.node.keep for n in plan.nodes})
@@ -283,7 +283,7 @@ class LoopRun:
             self._launched = True
             self._claiming = self.checkpoint_writer is not None
         if self.checkpoint_writer is None:
-            self.host.start(self._live.origin)  # what it was told meanwhile, it obeys
+            self.host.start(self._live.origin)  # commands that came meanwhile are carried out
             return
         name = f"flownb claim {self.name}"
         threading.Thread(
@@ -481,7 +481,7 @@ class LoopRun:
         return known or trouble or self._cut_off() or self.remark or self._waits_for_writers()
 
     def _waits_for_writers(self) -> str:
-        """Say that who feeds it was stopped, so it waits until they start again."""
+        """Say that the loops that feed it were stopped: it waits until they start again."""
         if self.state != "running" or self.manager.plan.reads is None:
             return ""
         loop_runs = self._live.loop_runs
@@ -494,7 +494,7 @@ class LoopRun:
         return f"waits for more: {', '.join(stopped)} {was} stopped"
 
     def _cut_off(self) -> str:
-        """Say that it has completed because who fed it has failed."""
+        """Say that it has completed because the loops that fed it have failed."""
         if self.state != "completed" or not self._failed_writers:
             return ""
         return f"{', '.join(self._failed_writers)}, which fed it, ended in state error"

@@ -660,7 +660,7 @@ class Orchestrator(Viewed):
                 self._live.loop_runs[reader].writers_done(self._failed_among(reader))
 
     def _failed_among(self, reader: str) -> list[str]:
-        """Name who fed a reader and ended in state error."""
+        """Name the loops that fed a reader and ended in state error."""
         loop_runs = self._live.loop_runs
         feeders = sorted(self._live.links.feeders(loop_runs)[reader] & loop_runs.keys())
         return [name for name in feeders if loop_runs[name].state == "error"]
@@ -714,7 +714,7 @@ def _tell(live: LiveRun, text: str) -> None:
 
 
 def _check_event_loop(graph: str, control: Control, kernel: Any) -> None:
-    """Raise what says how to start a graph where no thread can have an event loop."""
+    """Raise GraphError or RunError where an event loop is needed and no thread can be started."""
     if control == "thread":
         msg = f"graph {graph!r}: control='thread' needs a thread, and none can be started here"
         raise GraphError(msg)

@@ -1,4 +1,4 @@
-"""What time is it? The event loop's time; in a simulation, virtual time.
+"""How does time pass in a simulation? On a `VirtualLoop`, which jumps to the next timer.
 
 Everything time-like goes through the event loop: `loop.time()`, `call_later`,
 `asyncio.sleep`. A `VirtualLoop` is an asyncio event loop whose time jumps to the
@@ -88,7 +88,7 @@ class VirtualLoop(base_events.BaseEventLoop):
         self._last_turns = _LAST_TURNS
 
     def abort(self, end: Callable[[], Any]) -> None:
-        """Call *end* soon and let nobody sleep any more; from any thread."""
+        """Call *end* soon, and let no node sleep any more; from any thread."""
         self.aborted = True
         self._run_once = self._last_turn  # type: ignore[method-assign]
         if not self.is_closed():

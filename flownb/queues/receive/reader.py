@@ -1,4 +1,4 @@
-"""What does a reading loop get, in which order, and what happens to garbage?
+"""Which messages does a reading loop get, in which order, and what of those it cannot read?
 
 First what another consumer was given and will never ack, one message at a time, then
 what is new. What cannot be decoded, or was delivered too often, goes to the dead letters
