@@ -30,7 +30,7 @@ down only, in this order:
     queues/receive/          How does a message get out?
     queues/send/             How does a message get in?
     queues/servers/          Where does the server come from?
-    queues/redis/            How is it said to Redis?
+    queues/redis/            How are commands sent to Redis?
     stores/                  Where are runs, graphs and checkpoints kept?
     explain/                 Who waits for whom, and can it keep up?
     validate/                Which mistakes does a workflow have?
@@ -51,7 +51,7 @@ Four ways through it, file by file, with what belongs to two of them:
                 queues/send/batcher, queues/redis/jobs, queues/redis/exchange,
                 queues/receive/reader, queues/receive/inbox, engine/loop/queue_source
     (its ack    engine/loop/settlement, queues/send/posts, queues/send/batcher, queues/redis/jobs)
-    a run's     graph, oneshot, plan/one_shot, engine/runs/resume, engine/runs/console,
+    a run's     graph, oneshot, plan/compiler, engine/runs/resume, engine/runs/console,
                 engine/runs/execution, engine/loop/loop_manager, flow/run_values,
                 engine/runs/journal, records/workflow_run
     a click's   widgets/base.js, widgets/base, widgets/views, engine/orchestrator/orchestrator,
@@ -61,8 +61,7 @@ Four ways through it, file by file, with what belongs to two of them:
 
 Where something is added:
 
-    an await policy  model/policies, plan/await_sets, plan/compiler, explain/schedule,
-                     explain/reasons
+    an await policy  model/policies, plan/await_sets, explain/reasons
     a pool           model/policies, engine/hosts/host, engine/orchestrator/loop_run,
                      engine/links
     a store          stores/base, stores/__init__, address

@@ -1,4 +1,4 @@
-"""What can go wrong, and what the user should do about it?
+"""What can go wrong, and what should the user do about it?
 
 Every error of flownb is a `FlowError`. Its text names the node and the loop and
 says what to do; the same names are attributes, so that code can act on them.

@@ -1,4 +1,4 @@
-"""Whose consumer is certainly dead?
+"""Which consumers of a queue are certainly dead? Their names say in which process they live.
 
 A consumer's name says where it lives: machine, process, the moment that process began,
 a number. So whoever reads the same group sees at once that a process was killed, or

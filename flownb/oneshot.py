@@ -350,7 +350,7 @@ class OneShot(Workflow):
 
     def _plan_once(self, options: Mapping[str, Any]) -> LoopPlan:
         """Check and compile the graph for a run; remembered until it is edited."""
-        from flownb.plan.one_shot import compile_once
+        from flownb.plan.compiler import compile_once
         from flownb.validate.check import check
 
         extensions = list(map(id, self._using))
@@ -418,7 +418,7 @@ def _options(
     on_error: RunOnError = "stop",
 ) -> dict[str, Any]:
     from flownb.arguments import all_checked
-    from flownb.plan.one_shot import RUN
+    from flownb.plan.compiler import RUN
 
     given = {
         "start_rule": start_rule, "max_concurrency": max_concurrency,

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "flownb"
 ROOMS = sorted(path.parent for path in PACKAGE.rglob("__init__.py") if path.parent != PACKAGE)
 # A name that stands for the same thing in two rooms.
-MIRRORED = {"address", "base", "one_shot", "explanation", "capacity", "dashboard", "timeline"}
+MIRRORED = {"base", "explanation", "capacity", "dashboard", "timeline"}
 
 
 def name_of(room: Path) -> str:

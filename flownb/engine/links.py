@@ -1,4 +1,4 @@
-"""Which loops feed which? Who is done when, over the queues of one graph."""
+"""Which loops feed which over the queues of a graph, and which readers get nothing more?"""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import contextlib
 import contextvars
 import os
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from flownb.arguments import SECONDS, checked
 from flownb.engine.observe.stream import Trace, traceparent
@@ -54,23 +54,34 @@ class Clock:
         await asyncio.sleep(checked("clock.sleep()", "seconds", seconds, SECONDS))
 
 
-class World(Protocol):
-    """What differs between a live loop and a simulated one."""
+class World:
+    """What differs between a live loop and a simulated one; this is the real world.
 
-    inline: bool
-    """Whether calls are made on the event loop: in virtual time, and where there are no threads."""
-    virtual: bool
+    Calls take as long as they take, and nothing has to be watched.
+    """
+
+    virtual = False
     """Whether time is virtual."""
-    cache: Any
+    cache: Any = None
     """The results of nodes with `cache=`; None: those of this process."""
 
-    def calls(self, node: Node) -> bool:
+    def __init__(self) -> None:
+        self.inline = not has_threads()
+        """Whether calls are made on the event loop: in virtual time, and without threads."""
+
+    def calls(self, node: Node) -> bool:  # noqa: ARG002
         """Whether the function of a node is called."""
+        return True
 
     def extra(
-        self, runtime: Runtime, node: Node, output: Any, error: BaseException | None = None
+        self,
+        runtime: Runtime,  # noqa: ARG002
+        node: Node,  # noqa: ARG002
+        output: Any,  # noqa: ARG002
+        error: BaseException | None = None,  # noqa: ARG002
     ) -> float:
         """Seconds that the call that just gave *output* still has to last."""
+        return 0.0
 
     def may_fail(self, runtime: Runtime, node: Node, iteration: int) -> None:
         """Fail here if the node's `fail=` says so."""
@@ -96,57 +107,7 @@ class World(Protocol):
         """Name a node that changed a payload that others get too."""
 
     def sleep(self, seconds: float) -> None:
-        """Let the node that runs now take longer."""
-
-
-class RealWorld:
-    """The real world: calls take as long as they take, and nothing has to be watched."""
-
-    virtual = False
-    cache = None
-
-    def __init__(self) -> None:
-        self.inline = not has_threads()
-
-    def calls(self, node: Node) -> bool:  # noqa: ARG002
-        """Every node is called."""
-        return True
-
-    def extra(
-        self,
-        runtime: Runtime,  # noqa: ARG002
-        node: Node,  # noqa: ARG002
-        output: Any,  # noqa: ARG002
-        error: BaseException | None = None,  # noqa: ARG002
-    ) -> float:
-        """A call takes no time but its own."""
-        return 0.0
-
-    def may_fail(self, runtime: Runtime, node: Node, iteration: int) -> None:
-        """Nothing fails but what fails."""
-
-    def called(self, runtime: Runtime, now: float, nodes: int) -> None:
-        """Nothing to watch: real time passes by itself."""
-
-    def progress(self) -> None:
-        """Nothing to watch."""
-
-    def tick_failed(self, runtime: Runtime, times: int) -> None:
-        """Nothing to watch: a live loop may try for ever."""
-
-    def hopped(self, runtime: Runtime, hops: int) -> None:
-        """Nothing to watch."""
-
-    def watched(self, runtime: Runtime, node: str, iteration: int, payload: Any) -> Any:
-        """Nothing to compare with later."""
-
-    def check_unchanged(
-        self, runtime: Runtime, node: str, iteration: int, payload: Any, before: Any
-    ) -> None:
-        """Nothing to compare."""
-
-    def sleep(self, seconds: float) -> None:
-        """Sleep in the node's own thread."""
+        """Let the node that runs now take longer, in its own thread."""
         time.sleep(seconds)
 
 

@@ -14,7 +14,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any, Final
 
 from flownb.errors import GraphError, did_you_mean
-from flownb.model.edges import says
+from flownb.model.edges import chosen, says
 from flownb.model.policies import OTHERWISE
 
 if TYPE_CHECKING:
@@ -107,16 +107,13 @@ def _key(edge: PlanEdge) -> tuple[int, int]:
 
 def _live(node: PlanNode, verdict: Any, truth: Mapping[tuple[int, int], bool]) -> list[PlanEdge]:
     """Choose edges as the engine does: by verdict and condition, else OTHERWISE."""
-    live = [
-        e
-        for e in node.outs
-        if e.when is not OTHERWISE
-        and truth.get(_key(e), True)
-        and (e.when is None or (verdict is not OTHERWISE and says(verdict, e.when)))
-    ]
-    if not any(e.when is not None or e.condition is not None for e in live):
-        live += [e for e in node.outs if e.when is OTHERWISE]
-    return live
+
+    def fits(edge: PlanEdge) -> bool:
+        if not truth.get(_key(edge), True):
+            return False
+        return edge.when is None or (verdict is not OTHERWISE and says(verdict, edge.when))
+
+    return chosen(node.outs, fits)
 
 
 def _says(

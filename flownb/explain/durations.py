@@ -1,4 +1,4 @@
-"""How long does each node take, and who says so?
+"""How long does each node take? As `takes=` declares, else as a run has measured.
 
 What `takes=` declares comes first, then what a run has measured. Attempts that fail and
 the waits between them count as often as a run has measured, or as `fail=` says. What

@@ -21,13 +21,12 @@ from flownb.explain.advice import Search
 from flownb.explain.capacity import Capacity, figures, sentence, warnings
 from flownb.explain.choices import check_verdicts
 from flownb.explain.durations import MICRO, Durations
-from flownb.explain.reasons import Arm, Why
+from flownb.explain.reasons import Arm, why
 from flownb.explain.study import Answer, Comparison, Reading, Study, answer, measured_shares, read
 from flownb.model.policies import AWAIT_POLICIES
 from flownb.model.workflow import Workflow
 from flownb.plan.await_sets import ArmEnds
-from flownb.plan.compiler import compile_plan
-from flownb.plan.one_shot import compile_once
+from flownb.plan.compiler import compile_once, compile_plan
 from flownb.validate.structure import hints_of
 
 if TYPE_CHECKING:
@@ -88,8 +87,8 @@ class Explanation(Shown):
         """The arms of each loop: whether the producer waits there, and why."""
         found = {}
         for loop, study in self._studies.items():
-            why = Why(study.plan)
-            found[loop] = tuple(why.arm(v) for v in why.chains.arms)
+            reasons = why(study.plan)
+            found[loop] = tuple(reasons.arm(v) for v in reasons.chains.arms)
         return found
 
     @property
@@ -123,7 +122,7 @@ class Explanation(Shown):
             self._study(loop)
         if not found:
             return f"no producer leads to {node}, so nobody waits for it"
-        return "; ".join(Why(study.plan).node(number) for study, number in found)
+        return "; ".join(why(study.plan).node(number) for study, number in found)
 
     def release(
         self,

@@ -2,23 +2,39 @@
 
 An item starts at 0 with its producer. A node starts when all its in-edges are settled
 and one is live; a join="each" runs once for each live token, and of it the last run
-counts. Linear in nodes and edges, without recursion; `play` gives the same where
-a join does not wait for all, nodes share a `Limit`, or a start rule holds nodes back.
+counts. `schedule` follows this, linear in nodes and edges, without recursion.
 
-The release follows from a schedule by the formula of each await policy: the producer is
-released when the last *awaited* node has ended, or at its own end when none is awaited.
+Where a join does not wait for all, nodes share a `Limit`, or a start rule holds nodes back,
+`play` lets an `Item` flow on integer time, as the engine will. Ends come in the order of time; at
+one instant, first come, first served. A node that was open when it lost (at work, or a join at
+which something waited) has an end, but no run: until then it was awaited as its run would have
+been.
+
+The release follows from a schedule by the rule of the await policy (`plan.await_sets`): the
+producer is released when the last *awaited* node has ended, or at its own end when none is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import heapq
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any
+
+from flownb.explain.durations import MICRO
+from flownb.flow.item import Item
+from flownb.flow.scheduler import NodeRunner, Scheduler
+from flownb.flow.token import Token
+from flownb.plan.await_sets import RULES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from flownb.explain.choices import Choice
-    from flownb.model.policies import AwaitPolicy
-    from flownb.plan.loop_plan import LoopPlan, PlanEdge
+    from flownb.model.policies import AwaitPolicy, Limit
+    from flownb.plan.await_sets import AwaitRule
+    from flownb.plan.loop_plan import LoopPlan, PlanEdge, PlanNode
 
 NEVER = -1
 
@@ -97,30 +113,6 @@ def schedule(plan: LoopPlan, lasts: Sequence[int], choice: Choice) -> Schedule:
     return Schedule(plan, choice, lasts, end, runs, because)
 
 
-def carried(
-    it: Schedule, starts: Callable[[PlanEdge], bool], stops: Callable[[int], bool]
-) -> list[int]:
-    """Give the end of the last run that came through an arm of *starts*, -1 where none did.
-
-    Nothing is carried on behind a node of *stops*.
-    """
-    nodes, lasts = it.plan.nodes, it.lasts
-    first, ends = [NEVER] * len(nodes), [NEVER] * len(nodes)
-    for v in range(len(nodes)):
-        if v:
-            if first[v] < 0:
-                continue
-            at_once = nodes[v].multi and not it.played
-            ends[v] = first[v] + lasts[v] if at_once else it.end[v]
-            if stops(v):
-                continue
-        came = ends[v] if v else it.end[0]
-        for edge in it.live(v):
-            if v or starts(edge):
-                first[edge.target] = max(first[edge.target], came)
-    return ends
-
-
 @dataclass(frozen=True, slots=True)
 class Release:
     """The release of one item: microseconds, the awaited nodes, the chain that took so long.
@@ -135,7 +127,7 @@ class Release:
 
 def release(it: Schedule, policy: AwaitPolicy) -> Release:
     """Say when the producer of this item is released under *policy*."""
-    ends = _AWAITED[policy](it)
+    ends = _awaited_ends(it, policy)
     ends[0] = NEVER
     last = max(range(len(ends)), key=lambda v: (ends[v], -v))
     if ends[last] <= it.end[0]:
@@ -144,49 +136,208 @@ def release(it: Schedule, policy: AwaitPolicy) -> Release:
     return Release(max(it.end[0], ends[last]), awaited, tuple(it.chain(last)))
 
 
-def _none(it: Schedule) -> list[int]:
-    return [NEVER] * len(it.end)
+def _awaited_ends(it: Schedule, policy: AwaitPolicy) -> list[int]:
+    """Give the end of the last run of each node that is awaited, -1 where none is."""
+    rule, has_b = RULES[policy], [n.has_b for n in it.plan.nodes]
+    if not rule.if_ran:
+        return _followed(it, rule, has_b)
+    while_one_may_run = _followed(it, RULES["blocking"], has_b)
+    return [*map(max, while_one_may_run, _followed(it, rule, _has_b_that_ran(it)))]
 
 
-def _all(it: Schedule) -> list[int]:
-    return list(it.end)
+def _followed(it: Schedule, rule: AwaitRule, has_b: Sequence[bool]) -> list[int]:
+    nodes, lasts = it.plan.nodes, it.lasts
+    reached, ends = [NEVER] * len(nodes), [NEVER] * len(nodes)
+    for v, node in enumerate(nodes):
+        awaited = reached[v] >= 0
+        if awaited:
+            at_once = node.multi and not it.played
+            ends[v] = reached[v] + lasts[v] if at_once else it.end[v]
+        goes_on = awaited and rule.goes_on(node.node.is_non_blocking)
+        end = ends[v] if awaited else it.end[v]
+        for edge in it.live(v):
+            if goes_on or rule.starts(not v, has_b[edge.target]):
+                reached[edge.target] = max(reached[edge.target], end)
+    return ends
 
 
-def _blocking(it: Schedule) -> list[int]:
-    nodes = it.plan.nodes
-    return [end if nodes[v].has_b else NEVER for v, end in enumerate(it.end)]
-
-
-def _path(it: Schedule) -> list[int]:
-    return carried(it, lambda edge: it.plan.nodes[edge.target].has_b, lambda _: False)
-
-
-def _node(it: Schedule) -> list[int]:
-    nodes = it.plan.nodes
-    return carried(it, lambda _: True, lambda v: nodes[v].node.is_non_blocking)
-
-
-def _path_live(it: Schedule) -> list[int]:
-    holds = _holds_blocking(it)
-    through = carried(it, lambda edge: bool(holds[edge.target]), lambda _: False)
-    return list(map(max, _blocking(it), through))
-
-
-def _holds_blocking(it: Schedule) -> bytearray:
+def _has_b_that_ran(it: Schedule) -> list[bool]:
     """Mark the nodes that ran with a blocking node that ran, themselves or behind them."""
     nodes = it.plan.nodes
-    holds = bytearray(len(nodes))
+    found = [False] * len(nodes)
     for v in range(len(nodes) - 1, -1, -1):
         if it.runs[v]:
-            holds[v] = nodes[v].node.is_blocking or any(holds[e.target] for e in it.live(v))
-    return holds
+            found[v] = nodes[v].node.is_blocking or any(found[e.target] for e in it.live(v))
+    return found
 
 
-_AWAITED: Final[dict[AwaitPolicy, Callable[[Schedule], list[int]]]] = {
-    "none": _none,
-    "node": _node,
-    "blocking": _blocking,
-    "path_live": _path_live,
-    "path": _path,
-    "all": _all,
-}
+def needs_play(plan: LoopPlan) -> bool:
+    """Whether more than the inputs of a node decides when it starts."""
+    held = Counter(id(n.node.limit) for n in plan.nodes if n.node.limit is not None)
+    many = any(n.multi and n.node.limit is not None for n in plan.nodes)
+    early = any(n.join not in ("all", "each") for n in plan.nodes)
+    ordered = plan.options.start_rule != "dataflow" or plan.max_concurrency is not None
+    return early or ordered or many or any(count > 1 for count in held.values())
+
+
+def play(plan: LoopPlan, lasts: Sequence[int], choice: Choice) -> Schedule:
+    """Follow one item through its loop."""
+    return _Play(plan, lasts, choice).run()
+
+
+class _Gate:
+    """A `Limit`, for the calls of one item."""
+
+    def __init__(self, limit: Limit) -> None:
+        self.room = limit.concurrency or 1 << 30
+        self.gap = round(MICRO / limit.per_second) if limit.per_second else 0
+        self.next_start = 0
+        self.waiting: deque[_Call] = deque()
+
+
+class _Seat(NodeRunner):
+    """One node, as its item knows it."""
+
+    passes = straight = smooth = crewed = False
+
+    def __init__(self, plan: PlanNode, gates: dict[int, _Gate]) -> None:
+        self.plan, self.name, self.node, self.outs = plan, plan.name, plan.node, plan.outs
+        self.counts = len(plan.sources) > 1 and plan.join != "each"
+        limit = plan.node.limit
+        self.gate = None if limit is None else gates.setdefault(id(limit), _Gate(limit))
+
+
+class _Call(Token):
+    """One call of a node, to come or under way; `entered`: it holds a place in its `Limit`."""
+
+    __slots__ = ("entered",)
+    at: _Seat
+
+    def __init__(self, item: Any, at: _Seat, payload: Any, mask: int, visit: int = 0) -> None:
+        super().__init__(item, at, payload, mask, visit)
+        self.entered = False
+
+
+class _Play(Scheduler):
+    """One item under way; `cause` is the node whose end is being followed."""
+
+    hooks = resumed = error = None
+    watched = False
+
+    def __init__(self, plan: LoopPlan, lasts: Sequence[int], choice: Choice) -> None:
+        self.plan, self.lasts, self.choice = plan, lasts, choice
+        size, gates = len(plan.nodes), dict[int, _Gate]()
+        self.end, self.because, self.runs = [NEVER] * size, [NEVER] * size, [0] * size
+        self.seats = [_Seat(node, gates) for node in plan.nodes]
+        self.ready: deque[_Call] = deque()
+        self.waiting = self.ready
+        self.due: list[tuple[int, int, _Call]] = []
+        self.time = self.count = 0
+        self.cause = NEVER
+        self.ending: Token | None = None
+        self.reached: set[int] = set()
+        self.item = Item(self, self.seats, 0, None)
+
+    def run(self) -> Schedule:
+        self.time = self.lasts[0]
+        self._ran(0)
+        self.item.launch(self._live(0))
+        while self.ready or self.due:
+            if self.ready:
+                self._start(self.ready.popleft())
+            else:
+                self.time, _, call = heapq.heappop(self.due)
+                self._ended(call)
+        return Schedule(
+            self.plan, self.choice, self.lasts, self.end, self.runs, self.because,
+            frozenset(self._late()), played=True,
+        )  # fmt: skip
+
+    def _ran(self, v: int) -> None:
+        self.cause = v
+        self.end[v] = self.time
+        self.runs[v] += 1
+
+    def _live(self, v: int) -> list[PlanEdge]:
+        return list(live_edges(self.plan, self.choice, v))
+
+    def _late(self) -> list[tuple[int, int]]:
+        """Give the edges along which something came too late."""
+        edges = [e for v, runs in enumerate(self.runs) if runs for e in self._live(v)]
+        return [(e.source, e.target) for e in edges if not self._came(e)]
+
+    def _came(self, edge: PlanEdge) -> bool:
+        if not self.seats[edge.target].counts:
+            return edge.target in self.reached
+        join = self.item.joins.get(edge.target)
+        return join is not None and self.seats[edge.source].name in join.live
+
+    # -- one call --------------------------------------------------------------
+
+    def _start(self, call: _Call) -> None:
+        if call.cancelled:
+            return
+        if call.at.gate is None:
+            self._begin(call)
+        else:
+            call.at.gate.waiting.append(call)
+            self._admit(call.at.gate)
+
+    def _admit(self, gate: _Gate) -> None:
+        while gate.waiting and gate.room:
+            call = gate.waiting.popleft()
+            start = max(self.time, gate.next_start)
+            gate.room, gate.next_start = gate.room - 1, start + gate.gap
+            call.entered = True
+            self._begin(call, start - self.time)
+
+    def _begin(self, call: _Call, later: int = 0) -> None:
+        v = call.at.plan.index
+        self.because[v] = self.cause
+        self.count += 1
+        if later + self.lasts[v] or call.entered:
+            heapq.heappush(self.due, (self.time + later + self.lasts[v], self.count, call))
+        else:
+            self._ended(call)
+
+    def _ended(self, call: _Call) -> None:
+        if call.cancelled:
+            return
+        self.ending = call
+        self._ran(call.at.plan.index)
+        self._leave(call)
+        self.item.ended(call, None, self._live(call.at.plan.index))
+
+    def _leave(self, call: _Call) -> None:
+        if call.entered and call.at.gate is not None:
+            call.entered = False
+            call.at.gate.room += 1
+            self._admit(call.at.gate)
+
+    # -- what the item asks for ------------------------------------------------
+
+    def token(self, item: Any, at: Any, payload: Any, mask: int, visit: int = 0) -> _Call:
+        self.reached.add(at.plan.index)
+        return _Call(item, at, payload, mask, visit)
+
+    def _nothing(self, *_: Any) -> None:
+        """Do nothing: in a play nobody is released, and nothing fails."""
+
+    released = settled = unthrottled = failed = failure = skipped = crash = _nothing
+
+    def now(self) -> float:
+        return self.time
+
+    def may_release(self, _: Any) -> bool:
+        return True
+
+    def abandon(self, token: _Call) -> None:
+        """Give up a call that was open until now, and will not have run."""
+        if token is self.ending:
+            return
+        v = token.at.plan.index
+        token.cancelled = True
+        self.end[v], self.because[v] = self.time, self.cause
+        if token.at.gate is not None and token in token.at.gate.waiting:
+            token.at.gate.waiting.remove(token)
+        self._leave(token)

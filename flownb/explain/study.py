@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from flownb.display import Shown
 from flownb.explain.choices import MOST, choices, options
 from flownb.explain.durations import MICRO
-from flownb.explain.play import needs_play, play
-from flownb.explain.schedule import Release, Schedule, lasts_of, release, schedule
+from flownb.explain.schedule import Release, Schedule, lasts_of, needs_play, play, release, schedule
 
 if TYPE_CHECKING:
     from flownb.explain.choices import Option, Verdicts

@@ -1,8 +1,8 @@
-"""How does what loops say come into the log of a program? As records with their place.
+"""How do log lines, failures and states of loops reach `logging`? As records, with their node.
 
 Each line that a node prints or logs, each item that fails and each change of a loop's state
 becomes a record of the standard library's `logging`, or an event of structlog, with `loop`,
-`node` and `iteration` as fields of their own. Payloads are not told.
+`node` and `iteration` as fields of their own. Payloads are left out.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What becomes of a one-shot run when one of its nodes has failed? As the node says, or the run.
+"""What does a one-shot run do when a node has failed? What `on_error` of the node or run says.
 
 "stop" ends the run; "continue" goes on along the plain edges with what the node got, and of
 calls over a list with what the others gave; the name of a node goes on there; anything else

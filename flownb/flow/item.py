@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class LiveArms:
-    """Tells for "path_live": an arm is awaited once a B ran in it, or while one may come."""
+    """Tells which arms "path_live" awaits: those in which a blocking node ran, or still may."""
 
     __slots__ = ("_hopeful", "_open", "_proven")
 
@@ -48,7 +48,7 @@ class LiveArms:
         self._proven = 0
 
     def ran(self, mask: int, node: PlanNode) -> None:
-        """A B that ran proves its arms; one that was bypassed, or lost, does not."""
+        """Note that a node ran: a blocking one proves its arms; one bypassed, or lost, does not."""
         if node.node.is_blocking:
             self._proven |= mask
 

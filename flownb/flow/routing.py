@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from flownb.arguments import at_once
 from flownb.errors import FAILS, beside, did_you_mean
 from flownb.jsonable import short_repr
-from flownb.model.edges import AnyOf, says
+from flownb.model.edges import AnyOf, chosen, says
 from flownb.model.policies import OTHERWISE
 
 if TYPE_CHECKING:
@@ -52,10 +52,7 @@ def route(plan: PlanNode, payload: Any, output: Any) -> tuple[Any, Collection[Pl
 
 
 def _live(plan: PlanNode, verdict: Any, payload: Any) -> list[PlanEdge]:
-    live = [e for e in plan.outs if _is_live(plan, e, verdict, payload)]
-    if not any(e.when is not None or e.condition is not None for e in live):
-        live += [e for e in plan.outs if e.when is OTHERWISE]
-    return live
+    return chosen(plan.outs, lambda e: _is_live(plan, e, verdict, payload))
 
 
 def _routed(plan: PlanNode, payload: Any, answer: Any) -> list[PlanEdge]:

@@ -1,4 +1,4 @@
-"""What can a node do that comes as data, and has no function yet?
+"""What does a node call that came as data? A `Condition`, or a `Placeholder` for a function.
 
 A `Condition` compares one field of the payload with a value: an if that somebody drew. A
 `Placeholder` stands where the function is still missing.

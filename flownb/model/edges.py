@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeVar
+
+from flownb.model.policies import OTHERWISE
 
 START: Final = "__start__"  # the names of the entry and of the end of a run, as LangGraph's
 END: Final = "__end__"
@@ -36,6 +38,21 @@ class Edge:
         return f"{self.source} -> {self.target}"
 
 
+class Conditional(Protocol):
+    """An edge as the builder or the plan has it."""
+
+    @property
+    def when(self) -> Any:
+        """For which verdict it is live; None: for any."""
+
+    @property
+    def condition(self) -> Callable[..., Any] | None:
+        """What must hold of the source's output."""
+
+
+Out = TypeVar("Out", bound=Conditional)
+
+
 class AnyOf(tuple[Any, ...]):
     """The `when=` of an edge that several answers of a router lead to.
 
@@ -58,3 +75,15 @@ def says(verdict: Any, when: Any) -> bool:
     if type(when) is AnyOf and type(verdict) is not AnyOf:
         return any(bool(verdict == one) for one in when)
     return bool(verdict == when)
+
+
+def chosen(outs: Iterable[Out], fits: Callable[[Out], bool]) -> list[Out]:
+    """Choose among the edges out of a node: those that fit, by verdict and condition.
+
+    Those with `when=OTHERWISE` are taken, too, if none of these is conditional.
+    """
+    outs = list(outs)
+    live = [e for e in outs if e.when is not OTHERWISE and fits(e)]
+    if not any(e.when is not None or e.condition is not None for e in live):
+        live += [e for e in outs if e.when is OTHERWISE]
+    return live

@@ -291,14 +291,14 @@ class Node:
 
     @property
     def is_blocking(self) -> bool:
-        """Whether it is a B: a producer waits for it (a mid-graph reader is one)."""
+        """Whether a producer waits for it: a blocking node, or a reader in mid-graph."""
         return self.kind in {"blocking", "queue_reader"} or (
             self.queue is not None and self.queue.blocking
         )
 
     @property
     def is_non_blocking(self) -> bool:
-        """Whether it is an N: behind it, policy "node" detaches everything."""
+        """Whether it is non-blocking: await policy "node" detaches everything behind it."""
         return self.kind == "non_blocking" or (self.queue is not None and not self.queue.blocking)
 
 

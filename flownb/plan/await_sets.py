@@ -1,15 +1,17 @@
-"""Who waits for whom? The await policies, over the flow edges of a graph.
+"""What does each await policy mean, and whom may a producer wait for? Over the flow edges.
 
-For an iteration the producer is released when every *awaited* node has ended. This
-module says, before anything runs, which nodes may be awaited under each policy and
-which are *detached*: from them no node that may be awaited can be reached, so they
-never delay the producer. Every function is linear in nodes and edges and iterative:
-a chain of 100,000 nodes is an ordinary input.
+For an iteration the producer is released when every *awaited* node has ended. `RULES` says for
+each policy along which edges the producer starts to wait, and behind which nodes it goes on
+to wait: the plan, the engine and `explain` all follow it.
+
+`may_be_awaited` says, before anything runs, which nodes may be awaited, and `detached` from which
+nodes none of those can be reached: they never delay the producer. Every function is linear in
+nodes and edges and iterative: a chain of 100,000 nodes is an ordinary input.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
@@ -23,6 +25,63 @@ if TYPE_CHECKING:
     from flownb.model.workflow import Workflow
 
 _GIVES: Final = {"producer": "makes", "queue_reader": "reads"}
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitRule:
+    """What an await policy says of an edge that is live.
+
+    The producer waits for the node behind it if `starts(arm, has_b)`, where *arm* is whether the
+    edge leaves the producer, and *has_b* whether the node, or one behind it, is blocking; or if
+    it waits for the node before it, and `goes_on(non_blocking)` holds for that one. `if_ran`: what
+    follows an arm counts only once a blocking node has run in that arm, or while one still may.
+    `means` says all that in words.
+    """
+
+    means: str
+    starts: Callable[[bool, bool], bool]
+    goes_on: Callable[[bool], bool]
+    if_ran: bool = False
+
+    @property
+    def whole_arms(self) -> bool:
+        """Whether it awaits what is in an arm for the sake of the arm."""
+        return self.goes_on(True)
+
+
+RULES: Final[Mapping[AwaitPolicy, AwaitRule]] = {
+    "none": AwaitRule(
+        "waits for nothing",
+        starts=lambda *_: False,
+        goes_on=lambda _: False,
+    ),
+    "node": AwaitRule(
+        "a node decides: behind a non-blocking one nothing is awaited",
+        starts=lambda arm, _: arm,
+        goes_on=lambda non_blocking: not non_blocking,
+    ),
+    "blocking": AwaitRule(
+        "every blocking node downstream is awaited, and what leads to it",
+        starts=lambda _, has_b: has_b,
+        goes_on=lambda _: False,
+    ),
+    "path_live": AwaitRule(
+        "an arm in which a blocking node runs is awaited whole",
+        starts=lambda arm, has_b: arm and has_b,
+        goes_on=lambda _: True,
+        if_ran=True,
+    ),
+    "path": AwaitRule(
+        "an arm with a blocking node anywhere is awaited whole",
+        starts=lambda arm, has_b: arm and has_b,
+        goes_on=lambda _: True,
+    ),
+    "all": AwaitRule(
+        "waits for everything",
+        starts=lambda *_: True,
+        goes_on=lambda _: False,
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,18 +141,11 @@ def may_be_awaited(
     producer itself is not marked.
     """
     _check(policy)
-    arms = flow.succ[root]
-    if policy == "none" or not arms:
-        return bytearray(len(flow.names))
-    if policy == "all":
-        return reach(flow.succ, arms)
-    if policy == "node":
-        return reach(flow.succ, arms, stop=flow.non_blocking)
-    has_b = has_blocking(flow) if has_b is None else has_b
-    behind = reach(flow.succ, [a for a in arms if has_b[a]])
-    if policy == "blocking":
-        return bytearray(map(int.__and__, behind, has_b))
-    return behind
+    rule, has_b = RULES[policy], has_blocking(flow) if has_b is None else has_b
+    behind = predecessors(flow.succ, [root])
+    starts = [w for v in behind for w in flow.succ[v] if rule.starts(v == root, bool(has_b[w]))]
+    ends_at = (not rule.goes_on(False), not rule.goes_on(True))
+    return reach(flow.succ, starts, stop=[ends_at[n] for n in flow.non_blocking])
 
 
 def detached(flow: Flow, root: int, awaited: bytearray) -> bytearray:
@@ -142,8 +194,8 @@ class ArmEnds:
         self.flow = flow = flow or Flow.of(workflow)
         self.policy = workflow.options.get(loop, {}).get("await_policy", "path")
         self._has_b = has_b = has_blocking(flow) if has_b is None else has_b
-        whole = self.policy in {"path", "path_live"}
-        self._arms = [a for a in flow.succ[flow.number(loop)] if has_b[a]] if whole else []
+        arms = flow.succ[flow.number(loop)] if RULES[self.policy].whole_arms else []
+        self._arms = [a for a in arms if has_b[a]]
         self._from_arm = predecessors(flow.succ, self._arms)
         self.names = tuple(flow.names[v] for v in sorted(self._from_arm) if not has_b[v])
 

@@ -34,7 +34,9 @@ def reach(
     return seen
 
 
-def predecessors(neighbours: Sequence[Sequence[int]], starts: Iterable[int]) -> dict[int, int]:
+def predecessors(
+    neighbours: Sequence[Sequence[int]] | Mapping[int, Sequence[int]], starts: Iterable[int]
+) -> dict[int, int]:
     """Give for each node the one before it on a shortest way from a start, itself for a start.
 
     >>> predecessors([[1, 2], [3], [3], []], [0])

@@ -16,9 +16,11 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from itertools import count
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from flownb.errors import QueueError
+from flownb.model.policies import Retry
 from flownb.queues.notify import ended
 from flownb.queues.redis.exchange import ask
 from flownb.queues.redis.jobs import (
@@ -257,7 +259,7 @@ def _filled(jobs: Sequence[Any], undone: Sequence[bool], answers: Sequence[Any])
     return replies
 
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5  # seconds between two questions
+_BACKOFF: Final = Retry(on=Exception, wait_initial=0.02, wait_max=0.5)  # between two questions
 
 
 class Availability:
@@ -310,12 +312,11 @@ class Availability:
             raise QueueError(self._closed) from None
 
     async def _probe(self) -> None:
-        begun, pause = time.monotonic(), _FIRST_PAUSE
-        self._since = begun
+        self._since = time.monotonic()
         self._reason = ""
-        while True:
+        for tried in count(1):
             # Jitter: a hundred loops shall not knock at the same moment.
-            await asyncio.sleep(pause * random.uniform(0.5, 1))
+            await asyncio.sleep(_BACKOFF.wait(tried) * random.uniform(0.5, 1))
             try:
                 await self._ask()
                 break
@@ -325,7 +326,6 @@ class Availability:
                 if not self._reason:
                     self._reason = located(self._where, error)
                     self._on_absence(self._reason)
-            pause = min(2 * pause, _LONGEST_PAUSE)
         self._since = None
         if self._reason:
             self._on_absence("")

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
+from flownb.model.policies import Retry
+
 
 class Notifier:
     """Wakes one waiter in its own event loop, from any thread."""
@@ -43,9 +45,6 @@ class Notifier:
         self._notified.clear()
 
 
-_FIRST_LOOK = 0.001  # seconds
-
-
 class Backoff:
     """How long to wait where others may be unable to notify us: ever longer.
 
@@ -53,19 +52,19 @@ class Backoff:
     """
 
     def __init__(self, longest: float | None) -> None:
-        self._longest, self._next = longest, _FIRST_LOOK
+        self._waits = (
+            None if longest is None else Retry(on=Exception, wait_initial=0.001, wait_max=longest)
+        )
+        self._looks = 0
 
     async def wait(self, notifier: Notifier) -> None:
         """Until we are notified, or it is time to look."""
-        if self._longest is None:
-            await notifier.wait(None)
-            return
-        await notifier.wait(min(self._next, self._longest))
-        self._next = min(2 * self._next, self._longest)
+        self._looks += 1
+        await notifier.wait(None if self._waits is None else self._waits.wait(self._looks))
 
     def begin_anew(self) -> None:
         """Look soon again: somebody has got on."""
-        self._next = _FIRST_LOOK
+        self._looks = 0
 
 
 class Notifiers:

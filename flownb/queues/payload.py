@@ -1,4 +1,4 @@
-"""What may cross a queue, and where exactly is the thing that may not?
+"""Which payloads may cross a queue? JSON values; an error gives the path to any other.
 
 JSON and nothing else: a queue can be on a shared Redis, and whoever unpickles
 from a shared place runs other people's code. What JSON would silently change or

@@ -101,8 +101,7 @@ def _open(place: str, address: Address, max_bytes: int) -> Store:
 
 
 def _redis(place: str, where: str, max_bytes: int) -> Store:
-    from flownb.stores.loops import RedisLoops
-    from flownb.stores.redis import RedisGraphs, RedisRuns, RedisServer
+    from flownb.stores.redis import RedisGraphs, RedisLoops, RedisRuns, RedisServer
 
     server = RedisServer(redis_options(place), where)
     runs, graphs = RedisRuns(server, max_bytes=max_bytes), RedisGraphs(server, max_bytes=max_bytes)
@@ -111,8 +110,7 @@ def _redis(place: str, where: str, max_bytes: int) -> Store:
 
 def _sql(place: str, address: Address, max_bytes: int) -> Store:
     from flownb.stores.database_server import DatabaseServer
-    from flownb.stores.loops import SqlLoops
-    from flownb.stores.sql import Database, SqlGraphs, SqlRuns
+    from flownb.stores.sql import Database, SqlGraphs, SqlLoops, SqlRuns
     from flownb.stores.sqlite import SqliteFile
 
     quick = address.scheme == "sqlite"

@@ -6,6 +6,10 @@ anybody, and is then exactly where the first one was. A loop never ends, so of a
 the last record is kept, replaced again and again. Memory, SQLite, PostgreSQL and Redis are
 built in; whatever has these methods is a store, too.
 
+Each save of a loop's record has a number, and is refused unless the one before is there. So of
+two processes that go on with one loop the second to save is refused, and the record is never a
+mixture.
+
 All stores check and write a record in the same way before they keep it, and raise the same
 errors when they cannot.
 """

@@ -1,4 +1,4 @@
-"""How are runs and loops kept without any file? In this process, as text, like everywhere else.
+"""How are runs, graphs and checkpoints kept without a file? In this process, as text, as elsewhere.
 
 What is kept is written and read as by the other stores, so that nobody can change it
 behind the store's back, and what this one takes the others take too.

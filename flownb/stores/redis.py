@@ -1,4 +1,4 @@
-"""How are runs and graphs kept in Redis? A hash for each run's head, a stream for its steps.
+"""How are runs, graphs and checkpoints kept in Redis? A run has a hash, and a stream of its steps.
 
 A stream takes only entries whose id is above the last one, and the id is the number of the
 step: so two processes can never both go on with a run.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import contextlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
@@ -18,11 +19,14 @@ from flownb.redaction import redacted, scrub
 from flownb.stores.base import (
     PARTS,
     GraphRecord,
+    LoopRecord,
     RunRecord,
     Step,
     check_asked,
     graph_name,
     light,
+    light_loop,
+    loop_taken,
     now,
     taken_over,
     unknown_graph,
@@ -251,3 +255,74 @@ def _head(text: Any) -> dict[str, Any]:
 def _step(fields: dict[str, Any]) -> Step:
     live = fields["live"]
     return Step(**{**fields, "live": None if live is None else tuple(live)})
+
+
+class RedisLoops:
+    """Checkpoints of loops in Redis: a key for each, and a set of their names."""
+
+    def __init__(self, server: RedisServer, *, max_bytes: int = MAX_BYTES) -> None:
+        self._server, self.max_bytes = server, max_bytes
+        self._names = f"{server.prefix}:loops"
+
+    def save(self, record: LoopRecord) -> None:
+        """Replace the record whose number is one lower."""
+        from redis.exceptions import WatchError
+
+        name = _loop_name(record.graph, record.loop)
+        with self._server.client() as client, client.pipeline(transaction=True) as pipe:
+            pipe.watch(self._key(name))
+            kept = _loop_of(pipe.get(self._key(name)))
+            if (kept.number if kept else 0) != record.number - 1:
+                if kept == record:  # it arrived although the connection broke before the answer
+                    return
+                raise loop_taken(record)
+            pipe.multi()
+            pipe.set(self._key(name), json.dumps(asdict(record)))
+            pipe.sadd(self._names, name)
+            try:
+                pipe.execute()
+            except WatchError:
+                raise loop_taken(record) from None
+
+    def find(self, graph: str, loop: str) -> LoopRecord | None:
+        """Give what is kept of a loop, None if nothing is."""
+        with self._server.client() as client:
+            return _loop_of(client.get(self._key(_loop_name(graph, loop))))
+
+    def list(self, *, graph: str | None = None) -> builtins.list[LoopRecord]:
+        """Give the records by graph and loop, without what may be large."""
+        with self._server.client() as client:
+            names = sorted(name.decode() for name in client.smembers(self._names))
+            found = [_loop_of(client.get(self._key(name))) for name in names]
+        kept = [light_loop(r) for r in found if r is not None and graph in {None, r.graph}]
+        return sorted(kept, key=lambda r: (r.graph, r.loop))
+
+    def delete(self, graph: str, loop: str | None = None) -> bool:
+        """Forget a loop, or all loops of a graph; say whether there was one."""
+        names = [
+            _loop_name(r.graph, r.loop) for r in self.list(graph=graph) if loop in {None, r.loop}
+        ]
+        with self._server.client() as client, client.pipeline(transaction=True) as pipe:
+            for name in names:
+                pipe.srem(self._names, name)
+                pipe.delete(self._key(name))
+            return bool(names) and any(pipe.execute())
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._server.close()
+
+    def _key(self, name: str) -> str:
+        return f"{self._server.prefix}:loop:{name}"
+
+
+def _loop_name(graph: str, loop: str) -> str:
+    """Name a loop so that no two are taken for one, whatever they are called."""
+    return json.dumps([graph, loop])
+
+
+def _loop_of(text: Any) -> LoopRecord | None:
+    try:
+        return None if text is None else LoopRecord(**json.loads(text))
+    except (TypeError, ValueError) as error:
+        raise StoreError(f"a checkpoint that cannot be read: {error}") from None

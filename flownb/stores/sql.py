@@ -1,4 +1,4 @@
-"""How are runs and graphs kept in a database? A few tables, the same SQL for all.
+"""How are runs, graphs and checkpoints kept in a database? A few tables, the same SQL for all.
 
 SQLite is reached through Python's own module, every other database through SQLAlchemy:
 both take `:name` for a value, and nothing below is special to one of them.
@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from flownb.errors import StoreError
 from flownb.stores.base import (
     PARTS,
     GraphRecord,
+    LoopRecord,
     RunRecord,
     Step,
     check_asked,
     graph_name,
+    loop_taken,
     now,
     taken_over,
     unknown_graph,
@@ -76,6 +79,14 @@ _FILTERS: Final = {
     "since": "created >= :since", "until": "created < :until",
 }  # fmt: skip
 _TRIES: Final = 10
+_LOOP: Final = tuple(f.name for f in fields(LoopRecord))
+_LOOP_COLUMNS: Final = ", ".join(_LOOP)
+_LOOP_HEAD: Final = ", ".join(_LOOP[:-2])
+_LOOP_FIRST: Final = f"""INSERT INTO flownb_loops ({_LOOP_COLUMNS})
+    VALUES ({", ".join(f":{name}" for name in _LOOP)})"""  # noqa: S608 - constants
+_LOOP_NEXT: Final = f"""UPDATE flownb_loops SET {", ".join(f"{n} = :{n}" for n in _LOOP[2:])}
+    WHERE graph = :graph AND loop = :loop AND number = :number - 1"""  # noqa: S608 - constants
+_OF_LOOP: Final = "WHERE graph = :graph AND loop = :loop"
 
 
 class Taken(Exception):
@@ -250,6 +261,54 @@ class SqlGraphs:
             f"ORDER BY version DESC {limit}"
         )
         return again(lambda: self._database.rows(sql, {"name": name}))
+
+
+class SqlLoops:
+    """Checkpoints of loops in a database."""
+
+    def __init__(self, database: Database, *, max_bytes: int = MAX_BYTES) -> None:
+        self._database, self.max_bytes = database, max_bytes
+
+    def save(self, record: LoopRecord) -> None:
+        """Replace the record whose number is one lower."""
+        statement = _LOOP_FIRST if record.number == 1 else _LOOP_NEXT
+        try:
+            changed = self._write(statement, asdict(record))
+        except Taken:
+            changed = 0
+        if not changed and not self._is_there(record):
+            raise loop_taken(record)
+
+    def _write(self, statement: str, params: Params) -> int:
+        return again(lambda: self._database.write((statement, params)))
+
+    def _is_there(self, record: LoopRecord) -> bool:
+        """Whether it arrived although the connection broke before that was answered."""
+        return self.find(record.graph, record.loop) == record
+
+    def find(self, graph: str, loop: str) -> LoopRecord | None:
+        """Give what is kept of a loop, None if nothing is."""
+        sql = f"SELECT {_LOOP_COLUMNS} FROM flownb_loops {_OF_LOOP}"  # noqa: S608 - constants
+        found = self._rows(sql, graph=graph, loop=loop)
+        return LoopRecord(*found[0]) if found else None
+
+    def list(self, *, graph: str | None = None) -> builtins.list[LoopRecord]:
+        """Give the records by graph and loop, without what may be large."""
+        rows = self._rows(f"SELECT {_LOOP_HEAD} FROM flownb_loops ORDER BY graph, loop")  # noqa: S608
+        return [r for r in (LoopRecord(*row) for row in rows) if graph in {None, r.graph}]
+
+    def delete(self, graph: str, loop: str | None = None) -> bool:
+        """Forget a loop, or all loops of a graph; say whether there was one."""
+        where = "WHERE graph = :graph" if loop is None else _OF_LOOP
+        sql = f"DELETE FROM flownb_loops {where}"  # noqa: S608 - constants
+        return bool(self._write(sql, {"graph": graph, "loop": loop}))
+
+    def _rows(self, sql: str, **params: str) -> builtins.list[Any]:
+        return again(lambda: self._database.rows(sql, params))
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._database.close()
 
 
 def again(ask: Callable[[], T]) -> T:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from flownb.errors import did_you_mean
 from flownb.model.policies import ON_ERROR
-from flownb.plan.compiler import cycles_of
-from flownb.plan.one_shot import unreached
+from flownb.plan.compiler import cycles_of, unreached
 from flownb.validate.problems import Problem, error, listed
 from flownb.validate.structure import rings
 

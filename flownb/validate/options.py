@@ -1,4 +1,4 @@
-"""Do the options and the signatures fit? Those of the loops the graph, of functions their calls.
+"""Do the options of loops fit the graph, and do functions take what they are called with?
 
 Each value by itself is checked where it is given (`flownb/arguments.py`). A node function takes
 the payload, a producer's takes nothing; either may have a parameter for the context, found by

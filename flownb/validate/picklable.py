@@ -1,4 +1,4 @@
-"""Can a loop move to another process, and if not, which value does not travel?
+"""Can a loop be pickled for another process, and if not, which value cannot?
 
 A process or Dask loop travels as one cloudpickle of its plan. What a function
 captured travels with it: an open file, a lock or a client does not.

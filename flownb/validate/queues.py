@@ -1,4 +1,4 @@
-"""Does what goes into a queue come out, and can loops lock each other?"""
+"""Has every queue a writer and a reader that agree, and can full queues deadlock loops?"""
 
 from __future__ import annotations
 

@@ -7,7 +7,6 @@ like it.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
@@ -16,7 +15,7 @@ from flownb.errors import did_you_mean
 from flownb.model.edges import END
 from flownb.model.policies import OTHERWISE
 from flownb.plan.await_sets import ArmEnds, has_blocking
-from flownb.plan.traversal import path_to, reach, topological
+from flownb.plan.traversal import path_to, predecessors, reach, topological
 from flownb.validate.problems import Problem, error, hint, listed, warning
 
 if TYPE_CHECKING:
@@ -128,18 +127,11 @@ def rings(succ: Sequence[Sequence[int]]) -> list[list[int]]:
 
 
 def _ring(succ: Sequence[Sequence[int]], component: list[int]) -> list[int]:
-    """Find the shortest way from the first node of the component back to it."""
-    start, inside, came = component[0], set(component), {component[0]: component[0]}
-    queue = deque([start])
-    while queue:
-        v = queue.popleft()
-        if start in succ[v]:
-            return path_to(came, v)
-        for w in succ[v]:
-            if w in inside and w not in came:
-                came[w] = v
-                queue.append(w)
-    return []
+    """Find the shortest way from the first node of the component back to it; [] if none is."""
+    start, inside = component[0], set(component)
+    came = predecessors({v: [w for w in succ[v] if w in inside] for v in component}, [start])
+    last = next((v for v in came if start in succ[v]), None)
+    return [] if last is None else path_to(came, last)
 
 
 def awaited_with_their_arm(subject: Subject) -> Iterator[Problem]:

@@ -15,6 +15,7 @@ import pytest
 from flownb import Graph, Limit, NonBlockingNode
 from tests.explain.test_capacity import changed, measured_period
 from tests.explain.test_releases import worked
+from tests.support.batches import batches
 from tests.support.capacities import build
 
 
@@ -66,7 +67,7 @@ def random_graph(seed):
     return graph, {name: float(yes) for name, yes in said.items()}
 
 
-@pytest.mark.parametrize("first", range(0, 120, 10))
+@pytest.mark.parametrize("first", batches(40, 120, 10))
 def test_each_advice_gives_the_rate_that_it_promises(first):
     for seed in range(first, first + 10):
         graph, rates = random_graph(seed)
@@ -74,14 +75,14 @@ def test_each_advice_gives_the_rate_that_it_promises(first):
             other = done(random_graph(seed)[0], change)
             loop = other.explain().capacity(rates=rates).loops["P"]
             assert loop.rate == pytest.approx(change.after), (seed, change)
-            seen = measured_period(other.simulate(until=400), "P")
+            seen = measured_period(other.simulate(until=200), "P")
             if loop.at_least:
                 assert seen >= 0.98 / change.after, (seed, change)
             else:
                 assert seen == pytest.approx(1 / change.after, rel=0.025), (seed, str(change))
 
 
-@pytest.mark.parametrize("first", range(0, 120, 20))
+@pytest.mark.parametrize("first", batches(40, 120, 20))
 def test_what_is_declared_blocking_is_let_be_where_the_await_policy_alone_helps(first):
     for seed in range(first, first + 20):
         graph, rates = random_graph(seed)

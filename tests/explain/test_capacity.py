@@ -12,7 +12,8 @@ from flownb.errors import RunError
 from flownb.records.metrics import LoopMetrics, NodeMetrics
 from tests.support.capacities import GRAPHS, build, with_queue
 
-UNTIL = 240.0
+UNTIL = 120.0
+LONGER = {"detached behind the awaited": 240.0}
 
 
 def measured_period(sim, loop):
@@ -25,7 +26,7 @@ def measured_period(sim, loop):
 @pytest.mark.parametrize("story", GRAPHS)
 def test_the_period_is_predicted_within_one_per_cent(story):
     graph = GRAPHS[story]()
-    capacity, sim = graph.explain().capacity(), graph.simulate(until=UNTIL)
+    capacity, sim = graph.explain().capacity(), graph.simulate(until=LONGER.get(story, UNTIL))
     for loop in graph.producers:
         predicted = capacity.loops[loop].period
         assert predicted == pytest.approx(measured_period(sim, loop), rel=0.01), loop
@@ -207,7 +208,8 @@ def flaky(p, **options):
 def test_attempts_that_fail_and_the_waits_between_them_count():
     graph = flaky(0.4)
     predicted = graph.explain().capacity().loops["P"].period
-    assert measured_period(graph.simulate(until=2000), "P") == pytest.approx(predicted, rel=0.02)
+    mean = 800 / len(graph.simulate(until=800).releases("P"))
+    assert mean == pytest.approx(predicted, rel=0.02)
     assert predicted > 0.1 / 0.6
 
 

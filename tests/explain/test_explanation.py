@@ -163,14 +163,14 @@ def test_the_text_is_the_same_every_time_and_has_no_internals():
 
 def test_a_long_chain_is_explained_in_time_and_in_few_words():
     graph, before = Graph("long").add_producer("P"), "P"
-    for i in range(20_000):
+    for i in range(8_000):
         graph.add_node(f"n{i}", takes=0.001).add_edge(before, f"n{i}")
         before = f"n{i}"
     start = time.process_time()
     text = graph.explain().text
-    assert time.process_time() - start < 5 * slowness()
+    assert time.process_time() - start < 2 * slowness()
     assert len(text) < 4000
-    assert "and 19,988 more" in text
+    assert "and 7,988 more" in text
 
 
 def test_wide_graphs_and_many_ifs_are_bounded_not_enumerated():

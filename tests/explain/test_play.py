@@ -9,6 +9,7 @@ import pytest
 from flownb import Graph, Limit
 from flownb.explain.study import Study
 from flownb.model.policies import AWAIT_POLICIES
+from tests.support.batches import batches
 from tests.support.oracle_rules import RULES
 
 
@@ -47,7 +48,7 @@ def ends_of(timeline):
     return {s.node: round(s.end * 1e6) for s in timeline if s.kind == "work"}
 
 
-@pytest.mark.parametrize("first", range(0, 90, 15))
+@pytest.mark.parametrize("first", batches(45, 90, 15))
 def test_every_release_and_every_end_is_as_simulated(first):
     for seed in range(first, first + 15):
         graph, verdicts = held_back(seed)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from random import Random
-
 import pytest
 
 from flownb import Graph
 from flownb.errors import GraphError
 from flownb.model.policies import AWAIT_POLICIES
+from tests.support.batches import batches
 from tests.support.cases import ITERATIONS, graph_of, random_case, rules_case
 from tests.support.oracle_rules import RULES
 
@@ -94,7 +93,7 @@ def one_verdict_each(case):
     )
 
 
-@pytest.mark.parametrize("first", range(0, 120, 15))
+@pytest.mark.parametrize("first", batches(60, 120, 15))
 def test_with_all_joins_and_start_rules_every_release_equals_the_simulated_one(first):
     """Of a join="each" under a start rule a bound is told, and it is one."""
     for seed in range(first, first + 15):
@@ -198,27 +197,3 @@ def test_two_nodes_with_one_limit_wait_for_each_other():
     graph.add_node("a", takes=1, limit=gpu).add_node("b", takes=1, limit=gpu)
     graph.add_node("y", takes=2).add_edge("P", "a").add_edge("P", "b", "y")
     assert graph.explain().release("P") == graph.simulate().releases("P")[0] == 4
-
-
-def random_early(seed):
-    """A graph with joins that do not wait for all."""
-    rng = Random(seed)
-    graph, names = Graph("early").add_producer("P", [0]), ["P"]
-    for i in range(rng.randint(4, 14)):
-        ins = rng.sample(names, min(len(names), rng.choice([1, 1, 2, 3])))
-        join = rng.choice(["all", "first", 1, 2]) if len(ins) > 1 else "all"
-        kind = rng.choice(["blocking", "non_blocking"])
-        graph.add_node(f"n{i}", kind=kind, takes=rng.choice([0, 1, 3]) + rng.random(), join=join)
-        for name in ins:
-            graph.add_edge(name, f"n{i}")
-        names.append(f"n{i}")
-    return graph
-
-
-@pytest.mark.parametrize("seed", range(40))
-def test_joins_that_run_early_release_as_simulated(seed):
-    graph = random_early(seed)
-    why = graph.explain()
-    for policy in AWAIT_POLICIES:
-        release = graph.simulate(policy=policy, iterations=1).releases("P")[0]
-        assert why.release("P", policy) == release

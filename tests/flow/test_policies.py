@@ -15,6 +15,7 @@ from random import Random
 import pytest
 
 from flownb import Graph
+from tests.support.batches import batches
 from tests.support.cases import (
     ITERATIONS,
     add_loop,
@@ -110,21 +111,15 @@ def check_batch(number):
             assert all(first[a] <= first[b] for a, b in pairwise(chain)), f"seed {seed}: {first}"
 
 
-@pytest.mark.parametrize("number", range(4))
-def test_every_span_and_release_of_a_random_graph_is_as_the_oracle_says(number):
-    check_batch(number)
-
-
-@pytest.mark.nightly
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("number", range(4, 210))
-def test_every_span_and_release_of_twenty_thousand_more_graphs_is_as_the_oracle_says(number):
+@pytest.mark.parametrize("number", batches(2, 210, 1))
+def test_every_span_and_release_of_a_random_graph_is_as_the_oracle_says(number):
     check_batch(number)
 
 
 def test_two_oracles_written_in_different_ways_agree_where_both_know_the_answer():
     """A test of the tests: by visits in the order of sources, and by events in that of time."""
-    for seed in range(1000):
+    for seed in range(300):
         case = random_case(seed)
         walk, play = Walk(case), Play(case)
         assert spans_of(walk) == spans_of(play), f"seed {seed}"
@@ -193,7 +188,7 @@ def changed_after(case, second, rng):
 
 def test_two_runs_alike_up_to_the_earlier_release_have_the_same_release():
     changed = 0
-    for seed in range(150):
+    for seed in range(60):
         case, rng = random_case(seed, most=20), Random(seed)
         walk = Walk(case)
         graph, expected = Graph("twins"), {}
@@ -206,4 +201,4 @@ def test_two_runs_alike_up_to_the_earlier_release_have_the_same_release():
         sim = graph.simulate(iterations=1)
         got = {p: sim.releases(f"{p}/P")[0] for p in POLICIES}
         assert got == expected, f"seed {seed}"
-    assert changed > 200
+    assert changed > 80

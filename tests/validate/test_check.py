@@ -551,23 +551,24 @@ def test_of_many_hints_the_first_are_given_in_time():
             before = f"b{i}"
         return graph
 
-    large = made(20_000)
+    large = made(5_000)
     assert len(validate(large)) == 20
-    assert times_longer(validate, made(2_000), large) < 25
+    assert times_longer(validate, made(500), large) < 25
 
 
-def test_a_chain_of_100_000_nodes_is_validated_in_linear_time():
+@pytest.mark.parametrize("size", [20_000, pytest.param(100_000, marks=pytest.mark.nightly)])
+def test_a_long_chain_is_validated_in_linear_time(size):
     def chain(nodes):
         graph = Workflow("g").add_producer("n0")
         for i in range(1, nodes + 1):
             graph.add_node(f"n{i}", lambda x: x).add_edge(f"n{i - 1}", f"n{i}")
         return graph
 
-    graph = chain(100_000)
+    graph = chain(size)
     assert validate(graph) == ()
-    assert times_longer(validate, chain(10_000), graph) < 25
-    (problem,) = validate(graph.add_edge("n100000", "n1"))
-    assert len(problem.nodes) == 100_000
+    assert times_longer(validate, chain(size // 10), graph) < 25
+    (problem,) = validate(graph.add_edge(f"n{size}", "n1"))
+    assert len(problem.nodes) == size
     assert len(str(problem)) < 500
 
 

@@ -16,6 +16,7 @@ from flownb import liveness
 from flownb.engine.checkpoints.record import Beginning, Snapshot, loop_shape, read
 from flownb.engine.observe import meter as counters
 from flownb.errors import GraphError, LoopTaken, RunError
+from flownb.model.policies import Retry
 from flownb.plan.loop_plan import differences
 from flownb.records.events import ENDED
 from flownb.stores import LoopRecord, LoopStore, opened
@@ -27,8 +28,7 @@ if TYPE_CHECKING:
     from flownb.model.workflow import Workflow
     from flownb.plan.loop_plan import LoopPlan
 
-_FIRST_WAIT: Final = 0.2
-_LONGEST_WAIT: Final = 5.0
+_BACKOFF: Final = Retry(on=Exception, wait_initial=0.2, wait_max=5.0)
 
 
 def check_kept(workflow: Workflow, plans: Iterable[LoopPlan], *, fresh: bool) -> None:
@@ -154,11 +154,11 @@ class CheckpointWriter:
     # -- in the writer's own thread --------------------------------------------
 
     def _work(self) -> None:
-        wait = 0.0
-        while self._await(wait):
+        failed = 0  # times in a row
+        while self._await(_BACKOFF.wait(failed) if failed else 0.0):
             with self._some:
                 job, self._next = self._next, None
-            wait = self._keep(*job, wait) if job is not None else 0.0
+            failed = 0 if job is None or self._keep(*job) else failed + 1
         self._leave()
 
     def _leave(self) -> None:
@@ -173,8 +173,8 @@ class CheckpointWriter:
             self._some.wait_for(lambda: self._over or self._next is not None)
             return self._next is not None and not (wait and self._over)
 
-    def _keep(self, snapshot: Snapshot, attempt: int, counts: str, wait: float) -> float:
-        """Write a checkpoint; give the seconds until it may be tried again, 0 if it is there."""
+    def _keep(self, snapshot: Snapshot, attempt: int, counts: str) -> bool:
+        """Write a checkpoint; False if it is to be tried again."""
         record = LoopRecord(
             self.graph, self.name, 0, "", 0.0, snapshot.status, snapshot.position,
             snapshot.content, counts,
@@ -183,18 +183,17 @@ class CheckpointWriter:
             self._save(record)
         except LoopTaken as taken:
             self._on_kept(snapshot.number, attempt, str(taken))
-            return 0.0
+            return True
         except Exception as error:  # noqa: BLE001 - a store of the user's may raise anything
-            return self._failed(error, snapshot, attempt, counts, wait)
+            self._failed(error, snapshot, attempt, counts)
+            return False
         if self.trouble:
             self._say("warning", "its checkpoint is kept again")
             self.trouble = ""
         self._on_kept(snapshot.number, attempt, "")
-        return 0.0
+        return True
 
-    def _failed(
-        self, error: Exception, snapshot: Snapshot, attempt: int, counts: str, wait: float
-    ) -> float:
+    def _failed(self, error: Exception, snapshot: Snapshot, attempt: int, counts: str) -> None:
         if not self.trouble:
             self.since = time.monotonic()
             self._say("warning", f"its checkpoint cannot be kept: {error}: trying again")
@@ -202,7 +201,6 @@ class CheckpointWriter:
         with self._some:
             if self._next is None:
                 self._next = snapshot, attempt, counts
-        return min(_LONGEST_WAIT, 2 * wait or _FIRST_WAIT)
 
     def _save(self, record: LoopRecord) -> None:
         mine = replace(record, owner=self._owner, saved=time.time())

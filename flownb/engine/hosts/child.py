@@ -1,4 +1,4 @@
-"""What is the life of a child process that runs one loop? Short, when the kernel has died.
+"""What does a child process do that runs one loop? It ends, too, when the kernel has died.
 
 It ignores the interrupts of the kernel's process group, and it ends when nobody holds the
 other end of its pipes any more: a thread sees the end of the command pipe, and where a
@@ -67,7 +67,7 @@ def main(
     _unblock_interrupts()
     _end_with(lifeline)
     # Nodes may start processes of their own; multiprocessing forbids it to daemons.
-    multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]  # noqa: SLF001
+    multiprocessing.current_process().daemon = False
     multiprocessing.set_start_method(method, force=True)
     if method != "fork":
         send_by_value()

@@ -70,7 +70,7 @@ class WorkerChannel:
     def _send(self, what: str, message: Any = None) -> None:
         try:
             self._up.put(pickle.dumps((self.uid, what, message)), timeout=SILENCE)
-        except Exception as error:  # the worker is being closed: what it lacks first, nobody knows
+        except Exception as error:  # the worker is being closed: any part of it may be gone
             raise OSError(told(error)) from error
 
     def may_run(self) -> bool:

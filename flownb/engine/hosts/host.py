@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+from abc import ABC, abstractmethod
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -62,7 +63,7 @@ class LoopHandle(Protocol):
         """See to it that the loop is in a final state."""
 
 
-class Host:
+class Host(ABC):
     """What all hosts share; `ended` is done when nothing of the loop is left."""
 
     pool = ""
@@ -73,9 +74,9 @@ class Host:
         self.manager, self._on_end = manager, on_end
         self.ended: Future[None] = Future()
 
+    @abstractmethod
     def start(self, origin: float) -> None:
         """Start the loop; *origin* is the monotonic second at which the run began."""
-        raise NotImplementedError
 
     def refuse(self, error: BaseException) -> None:
         """The loop cannot even be started."""

@@ -118,7 +118,7 @@ class ProcessHost(Host):
             self._finish()
 
     def _end_by_force(self) -> None:
-        """End a child that was asked to stop and did not, or leave it to the one who starts it."""
+        """Kill a child that does not stop; leave one that still starts to the host's thread."""
         self._forced = True
         if self._confirmed:
             self.manager.abandoned.append("its process, which did not obey")

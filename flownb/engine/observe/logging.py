@@ -1,4 +1,4 @@
-"""What of the notebook's `logging` holds for a loop? What was set up in a cell, everywhere.
+"""Which set-up of `logging` does a loop have? That of the notebook, also in another process.
 
 A handler holds on to the stream that stood in `sys.stderr` when it was made: its lines
 would land in some cell. And a child process begins with a `logging` that nobody has set up.
@@ -33,7 +33,7 @@ class Logs(NamedTuple):
 
 def turn(before: Any, after: Any) -> None:
     """Have all handlers that write to one stream write to another."""
-    for handler in [reference() for reference in logging._handlerList.copy()]:  # type: ignore[attr-defined]  # noqa: SLF001
+    for handler in [handler for _, logger in _loggers() for handler in logger.handlers]:
         if type(handler) is logging.StreamHandler and handler.stream is before:
             handler.stream = after  # setStream would flush, and wait for the kernel
 

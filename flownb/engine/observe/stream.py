@@ -56,7 +56,7 @@ class Stream:
         """Whether a user observer wants each call as it happens."""
         self.traced = any(isinstance(s, Guarded) and s.traces for s in self._all)
         """Whether one wants messages to name the trace of their item."""
-        self._started: dict[int, set[str]] = {}  # of each open iteration, for who watches
+        self._started: dict[int, set[str]] = {}  # by open iteration: the nodes that have started
         self._spans: list[Callable[[Span, Any], None]] = []
         self._events: list[Callable[[Event], None]] = []
         self._find_hooks()
@@ -83,7 +83,7 @@ class Stream:
             hook(event)
 
     def batch(self, batch: Batch) -> None:
-        """Publish many short iterations; who has no `on_batch` gets the spans one by one."""
+        """Publish many short iterations; without `on_batch` a subscriber gets spans one by one."""
         for subscriber in self._all:
             take = getattr(subscriber, "on_batch", None)
             if take is not None:
@@ -93,13 +93,13 @@ class Stream:
                     subscriber.on_span(span, NOTHING)
 
     def publish(self, hook: str, record: Any) -> None:
-        """Publish what is rare, to those who have that hook."""
+        """Publish a rare record, to the subscribers that have that hook."""
         for subscriber in self._all:
             take = getattr(subscriber, hook, None)
             if take is not None:
                 take(record)
 
-    # -- what users' observers hear, and nobody else keeps ---------------------
+    # -- events that only users' observers get ----------------------------------
 
     def started(self, fields: Fields) -> None:
         """Tell that a call of a node starts."""

@@ -1,4 +1,4 @@
-"""What becomes of messages that a run leaves behind, or finds? A line each in its log."""
+"""Which messages does a run find on its server, or leave there? Its log has a line for each."""
 
 from __future__ import annotations
 

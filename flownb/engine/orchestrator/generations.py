@@ -31,7 +31,7 @@ _lock = threading.Lock()
 def register(run: Generation) -> Any:
     """Make it the generation of its name; give the one before, or None."""
     with _lock:
-        if not _running:  # once, and not for who only imports
+        if not _running:  # once, and not at import
             atexit.unregister(_tell_of_end)
             atexit.register(_tell_of_end)
         before = _running.get(run.name)
@@ -87,7 +87,7 @@ def stop_all(*, grace: float = 10.0) -> Request[dict[str, Status]]:
 def _tell_of_end() -> None:
     """Say which loops the end of a script ends in the middle of their work."""
     if "IPython" in sys.modules and sys.modules["IPython"].get_ipython() is not None:
-        return  # a kernel that ends was told to
+        return  # whoever ends a kernel means it
     for name, run in running().items():
         loops = [loop.loop for loop in run.status().loops if loop.state not in ENDED]
         if loops:

@@ -31,8 +31,9 @@ from flownb.engine.observe.stream import Stream
 from flownb.engine.orchestrator.requests import Requests
 from flownb.engine.remote.loop_proxy import LoopProxy
 from flownb.engine.remote.pickling import PickledLoop, environment
-from flownb.engine.runtime import RealWorld
+from flownb.engine.runtime import World
 from flownb.errors import GraphError, NodeFailed, RunError, StoreError, told
+from flownb.model.policies import Retry
 from flownb.model.tools import tools as global_tools
 from flownb.queues.manager import QueueManager
 from flownb.records.events import ENDED, Batch, Event, LogLine
@@ -167,7 +168,7 @@ class LoopRun:
         self._live = live
         self._wanted, self.removed, self._steps = plan, False, 0
         self.next: Next | None = None
-        self.remark = ""  # what the orchestrator has to say of it
+        self.remark = ""  # a sentence of the orchestrator for its status
         names = [n.name for n in plan.nodes]
         self.meter, self.history = Meter(plan.loop, names), History()
         self.outputs = Outputs({n.name: n.node.keep for n in plan.nodes})
@@ -224,7 +225,7 @@ class LoopRun:
         o = self._live
         return LoopManager(
             plan,
-            world=RealWorld(),
+            world=World(),
             stream=Stream([self.meter, self.history, self.outputs, *self._watching]),
             gates=o.gates,
             queues=QueueManager(
@@ -282,7 +283,7 @@ class LoopRun:
             self._launched = True
             self._claiming = self.checkpoint_writer is not None
         if self.checkpoint_writer is None:
-            self.host.start(self._live.origin)  # what it was told meanwhile, it obeys
+            self.host.start(self._live.origin)  # commands that came meanwhile are carried out
             return
         name = f"flownb claim {self.name}"
         threading.Thread(
@@ -480,7 +481,7 @@ class LoopRun:
         return known or trouble or self._cut_off() or self.remark or self._waits_for_writers()
 
     def _waits_for_writers(self) -> str:
-        """Say that who feeds it was stopped, so it waits until they start again."""
+        """Say that the loops that feed it were stopped: it waits until they start again."""
         if self.state != "running" or self.manager.plan.reads is None:
             return ""
         loop_runs = self._live.loop_runs
@@ -493,7 +494,7 @@ class LoopRun:
         return f"waits for more: {', '.join(stopped)} {was} stopped"
 
     def _cut_off(self) -> str:
-        """Say that it has completed because who fed it has failed."""
+        """Say that it has completed because the loops that fed it have failed."""
         if self.state != "completed" or not self._failed_writers:
             return ""
         return f"{', '.join(self._failed_writers)}, which fed it, ended in state error"
@@ -526,8 +527,7 @@ class LoopRun:
 
 LIMIT: Final = 5
 WINDOW: Final = 60.0
-_FIRST: Final = 0.1
-_LONGEST: Final = 5.0
+_BACKOFF: Final = Retry(on=Exception, wait_initial=0.1, wait_max=5.0)
 
 
 class Supervisor:
@@ -555,7 +555,7 @@ class Supervisor:
         """Note a crash; give the seconds until the next attempt."""
         self._crashes.append(self._now())
         self.attempt += 1
-        return float(min(_LONGEST, _FIRST * 2 ** (len(self._crashes) - 1)))
+        return _BACKOFF.wait(len(self._crashes))
 
     def _recent(self) -> deque[float]:
         while self._crashes and self._crashes[0] < self._now() - WINDOW:

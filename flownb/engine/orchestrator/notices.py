@@ -1,4 +1,4 @@
-"""Who is told when something needs a person? Callbacks given to `orch.on`.
+"""Which callbacks are called when a run needs a person? Those given to `orch.on`.
 
 A worker thread looks at the run a few times a second and calls them: no loop waits for a
 callback, and a callback may take its time. It ends with the run.
@@ -26,7 +26,7 @@ NoticeKind: TypeAlias = Literal["failed", "paused", "queue_full", "behind", "com
 _KINDS: Final = word("failed", "paused", "queue_full", "behind", "completed")
 _CALLBACK: Final = Rule("give a function of one notice", callable)
 _LOOK: Final = 0.2  # seconds between two looks
-_AGAIN: Final = 10.0  # seconds until the same is told once more
+_AGAIN: Final = 10.0  # seconds until the same notice is given once more
 
 
 class Notice(NamedTuple):

@@ -13,11 +13,11 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from flownb.arguments import FLAG, NONE, SECONDS, TIMEOUT, checked, known, whole
+from flownb.arguments import FLAG, NONE, SECONDS, TIMEOUT, Named, checked, known, newest, whole
+from flownb.display import Viewed
 from flownb.engine.checkpoints.writer import check_kept
-from flownb.engine.links import Links, pushes_no_more, queue_specs, uses_queues
+from flownb.engine.links import Links, pushes_no_more, queue_specs, swimlanes, uses_queues
 from flownb.engine.observe.stream import Guarded, Observer
-from flownb.engine.orchestrator.answers import Answers
 from flownb.engine.orchestrator.backlog import found, left
 from flownb.engine.orchestrator.generations import (
     last_ended,
@@ -45,6 +45,8 @@ from flownb.queues.by_hand import QueuesByHand
 from flownb.queues.manager import QueueManager
 from flownb.queues.redis.streams import Keys
 from flownb.records.events import ENDED
+from flownb.records.metrics import Status
+from flownb.records.timeline import Timeline
 from flownb.tracebacks import folded
 from flownb.validate.check import check
 
@@ -53,18 +55,20 @@ if TYPE_CHECKING:
 
     from flownb.engine.hosts.host import Host
     from flownb.engine.orchestrator.notices import Notice, NoticeKind, Notices
+    from flownb.errors import Failure
+    from flownb.explain.explanation import Explanation
     from flownb.model.policies import Control
     from flownb.model.workflow import Source, Workflow
     from flownb.plan.loop_plan import LoopPlan
     from flownb.queues.spec import QueueStats
-    from flownb.records.events import LoopState
-    from flownb.records.metrics import Status
+    from flownb.records.events import LogLine, LoopState
+    from flownb.records.metrics import LoopMetrics
 
 _MOMENT: Final = 0.5  # seconds in which the backlog of a queue is counted
 _ITERATIONS: Final = whole("items") | NONE
 
 
-class Orchestrator(Answers):
+class Orchestrator(Viewed):
     """A running graph. Made by `graph.start()`, which returns at once.
 
     Asking (`start`, `pause`, `resume`, `step`, `stop`, `cancel`, `apply`, `swap`) acts at
@@ -508,6 +512,77 @@ class Orchestrator(Answers):
         on_kernel = any(t.host.pool == "asyncio" for t in self._addressed(loop))
         return self._live.kernel_loop if on_kernel else self._live.home
 
+    # -- answering: from what the loops have reported, so that no answer stops one -----
+
+    def status(self) -> Status:
+        """Say where each loop stands."""
+        return self._status()
+
+    def _status(self, *, timed_out: bool = False) -> Status:
+        loops = tuple(t.status() for t in self._live.loop_runs.values())
+        unapplied = self.workflow.version - self._version
+        busy = self._live.heartbeat.busy
+        return Status(self.name, loops, timed_out, busy, unapplied, self._live.server.describe())
+
+    def metrics(self) -> dict[str, LoopMetrics]:
+        """Give the counters of each loop; reading them never stops a loop."""
+        return Named(
+            {name: loop_run.metrics() for name, loop_run in self._live.loop_runs.items()}, "loop"
+        )
+
+    def logs(
+        self, *, loop: str | None = None, node: str | None = None, last: int | None = None
+    ) -> list[LogLine]:
+        """Give the last lines that nodes printed or logged, oldest first.
+
+        All of them, or those of one *loop* or *node*, and of these the *last* so many.
+        """
+        if node is not None:
+            known("node", node, self._nodes())
+        lines = [
+            x for t in self._addressed(loop) for x in list(t.history.logs) if node in {None, x.node}
+        ]
+        return newest(sorted(lines, key=lambda x: x.time), last, "logs()")
+
+    def failures(self, loop: str | None = None, *, last: int | None = None) -> list[Failure]:
+        """Give the items that failed, oldest first, of one *loop* or all; each keeps 100.
+
+        *last*: only so many.
+        """
+        found = [f for t in self._addressed(loop) for f in list(t.history.failures)]
+        return newest(sorted(found, key=lambda f: f.time), last, "failures()")
+
+    def outputs(self, node: str, last: int | None = None) -> list[Any]:
+        """Give the last outputs of a node, oldest first; its `keep=` says how many are kept.
+
+        A node in several loops has its own in each: those of one loop follow the other's.
+        """
+        known("node", node, self._nodes())
+        found = [t.outputs.kept for t in self._live.loop_runs.values()]
+        return newest((x for kept in found for x in list(kept.get(node, ()))), last, "outputs()")
+
+    def explain(self) -> Explanation:
+        """Say who waits for whom, and put what was measured so far beside what is predicted."""
+        from flownb.explain.explanation import explain
+
+        return explain(self.workflow, measured=self.metrics())
+
+    def timeline(self, loop: str | None = None) -> Timeline:
+        """Give the last node calls and waits of each loop."""
+        loop_runs = self._addressed(loop)
+        spans = [s for t in loop_runs for s in t.history.spans()]
+        events = [e for t in loop_runs for e in list(t.history.events)]
+        return Timeline.of_spans(spans, events, swimlanes(t.manager.plan for t in loop_runs))
+
+    def _addressed(self, loop: str | None) -> list[LoopRun]:
+        if loop is None:
+            return list(self._live.loop_runs.values())
+        return [self._live.loop_runs[known("loop", loop, self._live.loop_runs)]]
+
+    def _nodes(self) -> list[str]:
+        """Name the nodes of all loops."""
+        return list(dict.fromkeys(n for t in self._live.loop_runs.values() for n in t.outputs.kept))
+
     # -- waiting ---------------------------------------------------------------
 
     @folded
@@ -585,7 +660,7 @@ class Orchestrator(Answers):
                 self._live.loop_runs[reader].writers_done(self._failed_among(reader))
 
     def _failed_among(self, reader: str) -> list[str]:
-        """Name who fed a reader and ended in state error."""
+        """Name the loops that fed a reader and ended in state error."""
         loop_runs = self._live.loop_runs
         feeders = sorted(self._live.links.feeders(loop_runs)[reader] & loop_runs.keys())
         return [name for name in feeders if loop_runs[name].state == "error"]
@@ -639,7 +714,7 @@ def _tell(live: LiveRun, text: str) -> None:
 
 
 def _check_event_loop(graph: str, control: Control, kernel: Any) -> None:
-    """Raise what says how to start a graph where no thread can have an event loop."""
+    """Raise GraphError or RunError where an event loop is needed and no thread can be started."""
     if control == "thread":
         msg = f"graph {graph!r}: control='thread' needs a thread, and none can be started here"
         raise GraphError(msg)

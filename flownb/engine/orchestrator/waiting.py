@@ -29,7 +29,10 @@ _ANSWER: Final = 1.0
 
 
 class Forsaken:
-    """The readers that get nothing more: who fed them was stopped or failed, nothing is left."""
+    """The readers that get nothing more.
+
+    The loops that fed them were stopped or failed, and their queues are empty.
+    """
 
     def __init__(
         self, loop_runs: Mapping[str, LoopRun], links: Links,

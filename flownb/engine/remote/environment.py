@@ -11,12 +11,12 @@ that runs a loop takes up what a cell defines, with `apply()`, but no module a s
 from __future__ import annotations
 
 import builtins
-import functools
 import os
 import sys
-import sysconfig
 import time
-from typing import Any, Final
+from typing import Any
+
+from flownb.tracebacks import is_own
 
 
 class Shown:
@@ -47,9 +47,6 @@ def prepare_builtins() -> None:
         builtins.display, builtins.input = display, _ask  # type: ignore[attr-defined]
 
 
-_OTHERS: Final = {"__main__", "flownb"}  # the first travels, the other is in the fork server
-
-
 class Imports:
     """The modules that a process may have imported, and since when."""
 
@@ -71,16 +68,9 @@ class Imports:
 def _written(name: str) -> float:
     """Give the second in which the file of a module was written; 0 for one that is installed."""
     file = getattr(sys.modules.get(name), "__file__", None)
-    if not isinstance(file, str) or name.split(".", maxsplit=1)[0] in _OTHERS:
-        return 0.0
-    if file.startswith(_installed()):
+    if not isinstance(file, str) or name == "__main__" or not is_own(name):  # `__main__` travels
         return 0.0
     try:
         return os.stat(file).st_mtime  # noqa: PTH116 - thousands of them
     except OSError:
         return 0.0
-
-
-@functools.cache
-def _installed() -> tuple[str, ...]:
-    return tuple(os.path.join(path, "") for path in sysconfig.get_paths().values())  # noqa: PTH118

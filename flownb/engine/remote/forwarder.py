@@ -81,7 +81,7 @@ class Forwarder:
         self._note(("span", tuple(span), shown), shown)
 
     def on_status(self, event: Event) -> None:
-        """Note what a node does, if an observer in the notebook wants to hear it."""
+        """Note what a node does, if an observer in the notebook wants it."""
         if self._watched:
             self._note(("status", tuple(event)), None)
 
@@ -139,7 +139,7 @@ class Forwarder:
         outputs = self._packed_outputs(now=bool(last) or asked)  # never older than the events
         records += [] if self.loop is None or last else self._look()
         if outputs:
-            records.insert(0, ("outputs", outputs))  # an event may wake who looks at them
+            records.insert(0, ("outputs", outputs))  # an event may wake a caller that reads them
         if not records and not last:
             return True
         if self.loop is not None:
@@ -268,7 +268,7 @@ class Backlog:
     def take(self) -> list[tuple[Any, ...]]:
         """Give everything, the oldest first, and keep nothing.
 
-        The counters stand before what was counted: who is told of an event may look at them.
+        The counters stand before what was counted: a caller that an event wakes may read them.
         """
         with self._lock:
             if self._taken == self._noted and not (self._records or self._checkpoint):
@@ -291,7 +291,7 @@ class Backlog:
 
 
 def _spans_or_events(record: tuple[Any, ...]) -> int:
-    """Say of how many a record tells: a node's status is neither."""
+    """Count the spans or events of a record; the status of a node is neither."""
     if record[0] == "status":
         return 0
     return record[1].iterations * len(record[1].nodes) if record[0] == "batch" else 1

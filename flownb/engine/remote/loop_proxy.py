@@ -48,7 +48,7 @@ class LoopProxy:
         self._origin: float | None = None
         self._plans = {plan.version: plan}
         self._last: tuple[Any, ...] | None = None
-        self._noted = 0  # spans and events of which it has told
+        self._noted = 0  # spans and events that it has reported
         self.open_calls: dict[tuple[Any, ...], Span] = {}
         self._takes: Final[dict[str, Callable[..., None]]] = {
             "span": self._span,

@@ -23,7 +23,7 @@ from flownb.engine.prints import HERE
 from flownb.engine.remote import pickling
 from flownb.engine.remote.forwarder import Forwarder
 from flownb.engine.remote.pickling import PickledLoop, Shared, load_plan, pack_error
-from flownb.engine.runtime import RealWorld
+from flownb.engine.runtime import World
 from flownb.queues.manager import QueueManager
 from flownb.queues.servers.opening import open_server
 
@@ -83,7 +83,7 @@ class LoopServer:
         server = open_server() if pickled.server is None else pickled.server
         manager = LoopManager(
             plan,
-            world=RealWorld(),
+            world=World(),
             stream=Stream([self._forwarder, *watching]),
             gates=Limits(OF_PROCESS),
             queues=QueueManager(

@@ -22,9 +22,9 @@ from flownb.engine.loop.loop_manager import LoopManager
 from flownb.engine.observe.meter import Meter
 from flownb.engine.observe.stream import Guarded, Observer, Stream
 from flownb.engine.runs.run_queues import RunQueue, RunQueues
-from flownb.engine.runtime import RealWorld
+from flownb.engine.runtime import World
 from flownb.errors import CodeFailed, IterationLimit, NodeFailed, noted
-from flownb.plan.one_shot import without_root
+from flownb.plan.compiler import without_root
 from flownb.records.events import Event
 from flownb.records.workflow_run import Trail, WorkflowRun
 
@@ -79,7 +79,7 @@ class Execution:
         showing = [] if on_event is None else [(_Calls if calls else _Lines)(on_event)]
         self.manager = LoopManager(
             plan,
-            world=RealWorld(),
+            world=World(),
             stream=Stream([trail, *showing, *watching]),
             gates=Limits(OF_PROCESS),
             tools=tools,

@@ -16,7 +16,7 @@ from flownb.engine.runs.run_queues import RunQueue
 from flownb.errors import RunError
 from flownb.model.tools import checked_tools
 from flownb.model.workflow import Workflow
-from flownb.plan.one_shot import compile_once
+from flownb.plan.compiler import compile_once
 from flownb.records.events import NOTHING
 
 if TYPE_CHECKING:

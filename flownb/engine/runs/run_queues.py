@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from flownb.engine.links import queue_specs
 from flownb.errors import RunError
-from flownb.plan.one_shot import without_root
+from flownb.plan.compiler import without_root
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What does a simulation keep of what happens, and how does it keep up?
+"""What does a simulation record? Its last spans and events, the digest of all, the meters.
 
 Nobody looks at a simulation before its end. So what its loops publish is taken down as
 it comes, in bare tuples, and gone through in large bites: the digest, the history and the

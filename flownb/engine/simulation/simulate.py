@@ -45,9 +45,8 @@ from flownb.engine.simulation.watchdog import end, join
 from flownb.engine.single_thread import has_threads, nested
 from flownb.errors import DeadlockError, GraphError
 from flownb.model.policies import AWAIT_POLICIES
-from flownb.plan.compiler import compile_plan
+from flownb.plan.compiler import RUN, compile_once, compile_plan
 from flownb.plan.loop_plan import LoopPlan, without_checkpoint
-from flownb.plan.one_shot import RUN, compile_once
 from flownb.records.timeline import Timeline
 from flownb.records.workflow_run import deep_copied
 

@@ -19,6 +19,7 @@ from flownb.arguments import MOST_SECONDS
 from flownb.engine.calls.cache import Cache
 from flownb.engine.calls.signature import EXHAUSTED
 from flownb.engine.prints import HERE, who
+from flownb.engine.runtime import World
 from flownb.engine.simulation.virtual_loop import EPOCH, MICRO
 from flownb.equality import unchanged
 from flownb.errors import FAILS, InjectedFailure, LivelockError, SimulationError, beside, told
@@ -36,12 +37,14 @@ HOPS_AT_ONE_INSTANT: Final = 1_000
 FAILED_TICKS: Final = 1_000
 
 
-class SimulatedWorld:
+class SimulatedWorld(World):
     """The world of one simulation: every call is inline, lengths are declared or slept."""
 
-    inline = virtual = True
+    virtual = True
 
     def __init__(self, seed: int = 0, *, call: bool = True, check_mutation: bool = False) -> None:
+        super().__init__()
+        self.inline = True
         self._check_mutation = check_mutation
         self._seed = seed
         self._call = call

@@ -1,4 +1,4 @@
-"""What time is it? The event loop's time; in a simulation, virtual time.
+"""How does time pass in a simulation? On a `VirtualLoop`, which jumps to the next timer.
 
 Everything time-like goes through the event loop: `loop.time()`, `call_later`,
 `asyncio.sleep`. A `VirtualLoop` is an asyncio event loop whose time jumps to the
@@ -31,13 +31,13 @@ _LAST_TURNS: Final = 100_000
 class Turn:
     """What is to be called, now or later: asyncio's handles cost twice as much."""
 
-    __slots__ = ("_args", "_callback", "_cancelled", "_context", "_loop", "_us")
+    __slots__ = ("_args", "_callback", "_context", "_loop", "_us", "is_cancelled")
 
     def __init__(self, loop: VirtualLoop, us: int, callback: Any, args: Any, context: Any) -> None:
         self._loop, self._us = loop, us
         self._callback, self._args = callback, args
         self._context = copy_context() if context is None else context
-        self._cancelled = False
+        self.is_cancelled = False
 
     def when(self) -> float:
         """Give the virtual second at which it is due."""
@@ -45,12 +45,12 @@ class Turn:
 
     def cancelled(self) -> bool:
         """Whether it will not be called any more."""
-        return self._cancelled
+        return self.is_cancelled
 
     def cancel(self) -> None:
         """See to it that it is not called; what it holds is let go."""
-        if not self._cancelled:
-            self._cancelled = True
+        if not self.is_cancelled:
+            self.is_cancelled = True
             self._callback = self._args = None
             self._loop.turn_cancelled()
 
@@ -88,7 +88,7 @@ class VirtualLoop(base_events.BaseEventLoop):
         self._last_turns = _LAST_TURNS
 
     def abort(self, end: Callable[[], Any]) -> None:
-        """Call *end* soon and let nobody sleep any more; from any thread."""
+        """Call *end* soon, and let no node sleep any more; from any thread."""
         self.aborted = True
         self._run_once = self._last_turn  # type: ignore[method-assign]
         if not self.is_closed():
@@ -178,7 +178,7 @@ class VirtualLoop(base_events.BaseEventLoop):
         False: others are ready, or time cannot go on, so that the task must really wait.
         """
         timers = self._timers
-        while timers and timers[0][2]._cancelled:  # noqa: SLF001
+        while timers and timers[0][2].is_cancelled:
             heapq.heappop(timers)
         if self._ready or not timers or self.aborted or self._stopping:  # type: ignore[attr-defined]
             return False
@@ -189,7 +189,7 @@ class VirtualLoop(base_events.BaseEventLoop):
         while timers and timers[0][0] <= us:
             fire.append(heapq.heappop(timers)[2])
         for turn in fire:
-            if not turn._cancelled:  # noqa: SLF001
+            if not turn.is_cancelled:
                 turn.run()
         return True
 
@@ -200,7 +200,7 @@ class VirtualLoop(base_events.BaseEventLoop):
     def _run_once(self) -> None:
         """Take one turn: move the time if nothing is ready, then call what is."""
         ready, timers = self._ready, self._timers  # type: ignore[attr-defined]
-        while timers and timers[0][2]._cancelled:  # noqa: SLF001
+        while timers and timers[0][2].is_cancelled:
             heapq.heappop(timers)
         if not ready and not self._stopping:  # type: ignore[attr-defined]
             if timers:
@@ -211,14 +211,14 @@ class VirtualLoop(base_events.BaseEventLoop):
             ready.append(heapq.heappop(timers)[2])
         for _ in range(len(ready)):
             turn = ready.popleft()
-            if not turn._cancelled:  # noqa: SLF001
+            if not turn.is_cancelled:
                 turn.run()
 
     def turn_cancelled(self) -> None:
         """Forget cancelled timers when they are most of all: far ones would pile up."""
         self._cancelled += 1
         if self._cancelled > len(self._timers) // 2 + 50:
-            self._timers = [t for t in self._timers if not t[2]._cancelled]  # noqa: SLF001
+            self._timers = [t for t in self._timers if not t[2].is_cancelled]
             heapq.heapify(self._timers)
             self._cancelled = 0
 

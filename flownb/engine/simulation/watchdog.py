@@ -1,4 +1,4 @@
-"""Which node of a simulation does not come back, and how is it ended at an interrupt?
+"""Which node of a simulation does not return, and how does an interrupt end it?
 
 Virtual time stands still while a node computes. So the caller's thread looks now and then at
 the simulation's: one call that has used 5 s of the processor is named, and an interrupt raises

@@ -14,22 +14,14 @@ from flownb.explain.reasons import chain_text, named
 from flownb.notebook.picture.table import table, text_table
 from flownb.notebook.picture.text import brief, clean, seconds
 from flownb.notebook.reports import capacity as foreseen
+from flownb.plan.await_sets import RULES
 
 if TYPE_CHECKING:
     from flownb.explain.capacity import Capacity
     from flownb.explain.explanation import Explanation, Makespan
     from flownb.explain.study import Answer, Reading
-    from flownb.model.policies import AwaitPolicy
     from flownb.plan.loop_plan import PlanNode
 
-_MEANS: Final[dict[AwaitPolicy, str]] = {
-    "none": "waits for nothing",
-    "node": "a node decides: behind a non-blocking one nothing is awaited",
-    "blocking": "every blocking node downstream is awaited, and what leads to it",
-    "path_live": "an arm in which a blocking node runs is awaited whole",
-    "path": "an arm with a blocking node anywhere is awaited whole",
-    "all": "waits for everything",
-}
 _ARMS: Final = 20
 _NAMES: Final = 12
 _MOST: Final = 100
@@ -41,7 +33,10 @@ def whole_text(why: Explanation) -> str:
     capacity = why.capacity()
     lines = [_title(why), *(f"! {warning}" for warning in capacity.warnings)]
     for loop in why.loops[:_ARMS]:
-        lines += ["", f"loop {loop} (await policy {why.policy(loop)}: {_MEANS[why.policy(loop)]})"]
+        lines += [
+            "",
+            f"loop {loop} (await policy {why.policy(loop)}: {RULES[why.policy(loop)].means})",
+        ]
         lines += [f"  {line}" for line in _loop_lines(why, capacity, loop)]
     if (span := why.makespan) is not None:
         lines += [f"{mark:10}  {line}" for mark, line in _once(why, span)]

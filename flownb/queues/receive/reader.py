@@ -1,4 +1,4 @@
-"""What does a reading loop get, in which order, and what happens to garbage?
+"""Which messages does a reading loop get, in which order, and what of those it cannot read?
 
 First what another consumer was given and will never ack, one message at a time, then
 what is new. What cannot be decoded, or was delivered too often, goes to the dead letters
@@ -13,13 +13,12 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from flownb import liveness
 from flownb.errors import QueueError
 from flownb.queues.payload import read_fields, read_meta
 from flownb.queues.receive.claims import Claims, lease_time
-from flownb.queues.receive.prefetch import Pace
 from flownb.queues.redis.exchange import ask
 from flownb.queues.redis.jobs import (
     NOT_OURS,
@@ -379,3 +378,49 @@ def _as_it_came(fields: dict[bytes, bytes]) -> tuple[Any, bool]:
     except ValueError:
         text = fields.get(b"data", repr(fields).encode()).decode(errors="backslashreplace")
         return text[:_LONGEST_TEXT], True
+
+
+_MOST: Final = 500  # messages; more make no exchange cheaper
+_MOMENT: Final = 0.1  # seconds; an exchange takes a hundredth of it
+_NEWS: Final = 0.2  # how much the last measurement counts
+
+
+class Pace:
+    """How many messages a reader fetches at once: what keeps it busy for a moment.
+
+    A reader that knows nothing yet fetches one, then twice as many each time, up to 500. How long
+    it works on a message is measured: what it fetches takes it a tenth of a second at most, so
+    that other readers find something too, and half its lease at most. Times are seconds, `now`
+    is a clock's.
+
+    >>> pace = Pace()
+    >>> pace.began(0.0)
+    >>> [pace.count(30) for _ in range(3)]
+    [1, 2, 4]
+    >>> pace.settled(4, 0.1)
+    >>> pace.count(30)
+    4
+    """
+
+    def __init__(self) -> None:
+        self._next, self._each = 1, 0.0
+        self._since: float | None = None
+
+    def began(self, now: float) -> None:
+        """Messages came into an empty hand."""
+        self._since = now
+
+    def settled(self, count: int, now: float) -> None:
+        """So many are out of it."""
+        if self._since is None or not count:
+            return
+        each = (now - self._since) / count
+        self._each = each if not self._each else self._each + _NEWS * (each - self._each)
+        self._since = now
+
+    def count(self, lease: float) -> int:
+        """How many to fetch now."""
+        fits = _MOST if not self._each else int(min(lease / 2, _MOMENT) / self._each)
+        count = max(1, min(self._next, _MOST, fits))
+        self._next = min(2 * self._next, _MOST)
+        return count

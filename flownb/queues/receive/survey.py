@@ -1,4 +1,4 @@
-"""What does a start find on its server? What waits there, who reads there, what nobody reads."""
+"""What does a start find on its server? Messages that wait, readers, queues without a reader."""
 
 from __future__ import annotations
 

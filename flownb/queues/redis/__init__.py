@@ -1,1 +1,1 @@
-"""How is it said to Redis? Keys, commands, jobs, replies."""
+"""How are commands sent to Redis? Keys, jobs, exchanges, replies."""

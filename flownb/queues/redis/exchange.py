@@ -1,4 +1,4 @@
-"""How is something said to Redis? As an exchange: commands go out together, a reply for each.
+"""What is an exchange with Redis? Commands go out together, and each has a reply.
 
 Replies are as RESP2 gives them (bytes, numbers, lists, None), whatever the server is; an error
 is no exception here but the reply of its command.

@@ -1,4 +1,4 @@
-"""What is one job at Redis? A push, an ack or a transaction: its commands, and what it notifies.
+"""What is one job at Redis? A push, an ack or a transaction: its commands, whom it notifies.
 
 An ack in a competing queue: one reader deletes the entry, and acks it. Not in a MULTI, which
 Redis refuses when it is full, and acks are what gives it its memory back; what is cut off in

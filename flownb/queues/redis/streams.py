@@ -1,4 +1,4 @@
-"""How is a queue written down in Redis? As a stream with a consumer group for each reading loop.
+"""How is a queue kept in Redis? As a stream with a consumer group for each reading loop.
 
 A dead letter is an entry of the stream `<loop>.dead`. What all parts need of Redis' commands is
 here; those of one job are in `jobs`, `bounded` and `dead_letters`.

@@ -1,4 +1,4 @@
-"""Where do the items end that nobody could deal with, and how do they come back?
+"""Where are failed items kept, and how do they come back? In the dead letters of their loop.
 
 Each loop has a stream of dead letters, `<loop>.dead`. A letter is written in the MULTI
 that acks its message, and leaves the stream in the MULTI that pushes its item again. A loop

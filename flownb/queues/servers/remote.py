@@ -9,8 +9,8 @@ from flownb.address import client_options
 from flownb.errors import QueueError
 from flownb.queues.notify import Notifiers
 from flownb.queues.redis.refusals import clear_errors
-from flownb.queues.servers.cluster import NodeWires
 from flownb.queues.servers.link import BaseLink
+from flownb.queues.servers.wire import NodeWires
 
 if TYPE_CHECKING:
     from flownb.queues.servers.link import Link

@@ -62,7 +62,7 @@ def test_the_digest_tells_of_the_smallest_difference():
 
 
 def test_the_order_in_which_equal_things_happen_is_the_same_too():
-    for seed in range(20):
+    for seed in range(8):
         graph = graph_of(random_case(seed, most=20))
         first, second = (list(graph.simulate(iterations=2).timeline) for _ in range(2))
         assert first == second

@@ -16,7 +16,7 @@ def races() -> Graph:
         Graph("races")
         .add_producer("p", [1])
         .add_node("hare", lambda _: "hare", takes=lambda rng: rng.uniform(1, 2))
-        .add_node("tortoise", lambda _: "tortoise", takes=lambda rng: rng.uniform(1.9, 3))
+        .add_node("tortoise", lambda _: "tortoise", takes=lambda rng: rng.uniform(1.6, 3))
         .add_node("wins", join="first")
         .add_edge("p", "hare", "wins")
         .add_edge("p", "tortoise", "wins")
