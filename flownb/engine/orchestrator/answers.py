@@ -5,6 +5,7 @@ Nothing is asked of a loop: what it has reported is read, so an answer never sto
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from flownb.arguments import Named, known, newest
@@ -14,6 +15,8 @@ from flownb.records.metrics import Status
 from flownb.records.timeline import Timeline
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from flownb.engine.orchestrator.loop_run import LiveRun, LoopRun
     from flownb.errors import Failure
     from flownb.explain.explanation import Explanation
@@ -34,8 +37,11 @@ class Answers(Viewed):
         """Say where each loop stands."""
         return self._status()
 
-    def _status(self, *, timed_out: bool = False) -> Status:
-        loops = tuple(t.status() for t in self._live.loop_runs.values())
+    def _status(
+        self, *, timed_out: bool = False, counted: Mapping[str, LoopMetrics] = MappingProxyType({})
+    ) -> Status:
+        """Give the status; of the loops *counted* has, as those counters say."""
+        loops = tuple(run.status(counted.get(name)) for name, run in self._live.loop_runs.items())
         unapplied = self.workflow.version - self._version
         busy = self._live.heartbeat.busy
         return Status(self.name, loops, timed_out, busy, unapplied, self._live.server.describe())
