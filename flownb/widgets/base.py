@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,7 +33,7 @@ from flownb.widgets.bundle import script, sheet
 from flownb.widgets.snapshot import Still, whole_page
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
     from flownb.widgets.part import Command, Part
 
@@ -75,10 +76,12 @@ class Live(anywidget.AnyWidget):
         self._verbs, self._chores, self._title = verbs, chores, title
         self._versions: dict[str, Hashable] = {}
         self._pages: dict[str, float] = {}  # when each last sent something; "" is yet to come
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._looking: Iterator[None] = iter(())
+        self._took = 0.0  # seconds of processor time, by the present look
         self._whole_at, self._error, self._ticking = 0.0, "", False
         self._eager_until = 0.0
-        self._still = Still(self.still, self.data)
+        self._still = Still(self._stills, self.data)
         super().__init__(scene=self._scenes(), state=self._found())
         self.on_msg(self._on_command)
         self.observe(self._chosen, "selection")
@@ -91,21 +94,37 @@ class Live(anywidget.AnyWidget):
         return scenes | {"still": self._still.id}
 
     def _found(self) -> dict[str, Any]:
-        found: dict[str, Any] = {
-            f"{name}/{key}": value
-            for name, part in self._parts.items()
-            for key, value in part.state().items()
-        }
+        found: dict[str, Any] = {}
+        for _ in self._find(found):
+            pass
+        return found
+
+    def _find(self, found: dict[str, Any]) -> Iterator[None]:
+        """Fill in the state of each part; between two of them others may have the event loop."""
+        for part in self._parts.values():
+            part.look()
+        for name, part in self._parts.items():
+            yield
+            found |= {f"{name}/{key}": value for key, value in part.state().items()}
+        yield
         found |= {"error": self._error} if self._error else {}
-        return found | ({"follows": True} if self._ticking else {})
+        found |= {"follows": True} if self._ticking else {}
 
     def refresh(self) -> None:
         """Send what has changed since it was last sent."""
+        self._looking = iter(())  # what a look in turns has found so far is older
+        for _ in self._look():
+            pass
+
+    def _look(self) -> Iterator[None]:
+        """Do the same part by part."""
         if any(part.version() != self._versions[name] for name, part in self._parts.items()):
             self.scene = self._scenes()
             self._still.hasten()
             sending.shared.spend(_size(self.scene))
-        found = self._found()
+            yield
+        found: dict[str, Any] = {}
+        yield from self._find(found)
         patch = {k: v for k, v in found.items() if self.state.get(k, _NOWHERE) != v}
         patch |= dict.fromkeys(self.state.keys() - found.keys())
         self.state.clear()
@@ -122,7 +141,13 @@ class Live(anywidget.AnyWidget):
 
     def still(self) -> str:
         """Give the present picture of every part as HTML that needs no kernel."""
-        return "".join(part.still() for part in self._parts.values())
+        return "".join(self._stills())
+
+    def _stills(self) -> Iterator[str]:
+        for part in self._parts.values():
+            part.look()
+        for part in self._parts.values():
+            yield part.still()
 
     def data(self) -> dict[str, Any]:
         """Give what else stays in the notebook, by mime type."""
@@ -156,24 +181,38 @@ class Live(anywidget.AnyWidget):
             self._home.call_soon_threadsafe(step, *args)
 
     def _tick(self) -> None:
+        """Begin a look."""
         if self._timer is not None:
             self._timer.cancel()
-        if not self._ticking:
-            return
-        start, over = time.thread_time(), self._over()
+        if self._ticking:
+            self._looking, self._took = self._steps(), 0.0
+            self._step()
+
+    def _step(self) -> None:
+        """Do the next part of a look; the one after it has a turn of its own."""
+        begin, more, pause = time.thread_time(), False, _PATIENCE
         try:
-            if over or self._is_watched():
-                self.refresh()
-            if over and all(part.is_final() for part in self._parts.values()):
-                self._ticking = False
-                self.refresh()  # no more news will come
-            self._still.refresh(repr(self), last=not self._ticking)
-            pause = self._pause_after(time.thread_time() - start)
+            more = next(self._looking, _NOWHERE) is not _NOWHERE
+            while more and self._over():  # at once: there may be no other turn
+                more = next(self._looking, _NOWHERE) is not _NOWHERE
+            self._took += time.thread_time() - begin
+            pause = self._pause_after(self._took)
         except Exception as error:  # noqa: BLE001 - a view must not hurt what it shows
             self._complain(error)
-            self._ticking, pause = not over, _PATIENCE
+            self._ticking = not self._over()
         if self._ticking and self._home is not None:
-            self._timer = self._home.call_later(pause, self._tick)
+            later = self._home.call_soon if more else partial(self._home.call_later, pause)
+            self._timer = later(self._step if more else self._tick)
+
+    def _steps(self) -> Iterator[None]:
+        over = self._over()
+        if over or self._is_watched():
+            yield from self._look()
+            yield
+        if over and all(part.is_final() for part in self._parts.values()):
+            self._ticking = False
+            yield from self._look()  # no more news will come
+        yield from self._still.refresh(repr(self), last=not self._ticking)
 
     def _pause_after(self, took: float) -> float:
         """Give the seconds until the next look; this one *took* so much processor time.

@@ -32,7 +32,7 @@ from flownb.notebook.live.alerts import Causes
 from flownb.notebook.live.rates import three_digits, two_digits
 from flownb.notebook.picture.text import brief, clean, width
 from flownb.notebook.repr import page
-from flownb.widgets.monitor import Reading, monitor_of
+from flownb.widgets.monitor import Noted, Reading, monitor_of
 from flownb.widgets.part import Part, shapes
 
 if TYPE_CHECKING:
@@ -41,9 +41,10 @@ if TYPE_CHECKING:
     from flownb.engine.orchestrator.loop_run import LoopRun
     from flownb.engine.orchestrator.orchestrator import Orchestrator
     from flownb.errors import Failure
+    from flownb.notebook.live.rates import RunRates
     from flownb.queues.send.dead_letters import DeadLetters
     from flownb.records.events import NodeState, Span
-    from flownb.records.metrics import NodeMetrics
+    from flownb.records.metrics import LoopMetrics, NodeMetrics
     from flownb.widgets.part import Command
 
 _CLOSER_EVERY: Final = 0.5  # seconds: a look at one node costs more than one at all of them
@@ -63,8 +64,7 @@ class Dag(Part):
     def __init__(self, orch: Orchestrator) -> None:
         self._orch = orch
         self._scene = scene(orch.workflow, live=True)
-        self._monitor = monitor_of(orch)
-        self._reading = DagState(orch)
+        self._standing, self._noted = DagState(orch), Noted(orch)
         self._chosen: str | None = None
         self._closer: dict[str, Any] | None = None
         self._closer_at = 0.0
@@ -96,19 +96,25 @@ class Dag(Part):
             ],
         }
 
+    def look(self) -> None:
+        """Take the reading that `state()` or `still()` tells of."""
+        self._noted.note()
+
     def state(self) -> dict[str, Any]:
         """Give every node and queue by the id of its box, every loop by its number, the waits."""
         ids = {box.name: box.id for box in self._scene.boxes}
-        found = as_state(self._reading.now(), ids)
-        found["over"] = self._orch.is_over()
+        reading = self._noted.take()
+        found = as_state(self._standing.at(reading), ids)
+        found["over"] = reading.over
         if self._chosen is not None:
-            found["detail"] = self._look_closer(self._chosen)
+            found["detail"] = self._look_closer(self._chosen, reading)
         return found
 
-    def _look_closer(self, node: str) -> dict[str, Any]:
-        old = time.monotonic() >= self._closer_at or self._orch.is_over()
+    def _look_closer(self, node: str, reading: Reading) -> dict[str, Any]:
+        old = time.monotonic() >= self._closer_at or reading.over
         if self._closer is None or old:
-            self._closer = detail(self._orch, node) | self._actions.look(node)
+            counted = reading.rates.last.loops
+            self._closer = detail(self._orch, node, counted) | self._actions.look(node)
             self._closer_at = time.monotonic() + _CLOSER_EVERY
         return self._closer
 
@@ -151,12 +157,12 @@ class Dag(Part):
 
     def is_final(self) -> bool:
         """Whether the queues have told how they stand at the end."""
-        return self._monitor.is_final()
+        return self._noted.monitor.is_final()
 
     def still(self) -> str:
         """Give the picture of the graph as it stands."""
         found = scene(self._orch.workflow, live=True)
-        return page(draw_running(found, self._reading.now()), [])
+        return page(draw_running(found, self._standing.at(self._noted.take())), [])
 
 
 def as_state(now: Now, ids: Mapping[str, str]) -> dict[str, Any]:
@@ -186,7 +192,10 @@ class DagState:
 
     def now(self) -> Now:
         """Say how it stands at the last reading."""
-        reading = self._monitor.look()
+        return self.at(self._monitor.look())
+
+    def at(self, reading: Reading) -> Now:
+        """Say how it stood at that reading."""
         if reading is not self._reading:
             self._reading, self._now = reading, self._of(reading)
         return self._now
@@ -206,30 +215,25 @@ class DagState:
     def _nodes(self, reading: Reading) -> dict[str, NodeNow]:
         """Count what each node did and does, in all loops it belongs to."""
         found: dict[str, dict[str, NodeMetrics]] = {}
-        for loop, metrics in reading.sample.loops.items():
+        for loop, metrics in reading.rates.last.loops.items():
             for node, known in metrics.nodes.items():
                 found.setdefault(node, {})[loop] = known
-        every = (span for spans in reading.spans.values() for span in spans)
-        running = Counter(span.node for span in every if span.kind == "work")
         return {
             node: NodeNow(
                 min((m.state for m in of.values()), key=_WORST.index),
                 sum(m.calls for m in of.values()),
                 sum(m.failed for m in of.values()),
-                0.0 if reading.over else self._calls(node, of),
-                running[node] * (node not in self._full),
+                0.0 if reading.over else _calls(node, of, reading.rates),
+                sum(m.running for m in of.values()) * (node not in self._full),
                 sum(m.retries for m in of.values()),
-                sum(self._monitor.rates.failed(loop, node) for loop in of),
+                sum(reading.rates.failed(loop, node) for loop in of),
             )
             for node, of in found.items()
         }
 
-    def _calls(self, node: str, loops: Iterable[str]) -> float:
-        return two_digits(sum(self._monitor.rates.calls(loop, node) for loop in loops))
-
     def _loop(self, run: LoopRun, reading: Reading) -> LoopNow:
-        m, state = reading.sample.loops[run.name], reading.status[run.name].state
-        rate = two_digits(self._monitor.rates.rate(run.name, state))
+        m, state = reading.rates.last.loops[run.name], reading.status[run.name].state
+        rate = two_digits(reading.rates.rate(run.name, state))
         slots = (m.in_flight, m.max_in_flight)
         reason = clean(reading.status[run.name].reason, _SENTENCE)
         return LoopNow(state, m.released, rate, *slots, m.failed, m.elapsed, reason)
@@ -238,7 +242,7 @@ class DagState:
         found = {}
         calls = Counter(s.node for spans in reading.spans.values() for s in spans)
         for node in list(self._orch.workflow.nodes.values()):
-            stats = reading.sample.queues.get(node.queue.name) if node.queue else None
+            stats = reading.rates.last.queues.get(node.queue.name) if node.queue else None
             if node.queue is not None and stats is not None:
                 waiting = calls[node.name] * (node.name in self._full)
                 most = node.queue.maxlen or 0
@@ -247,7 +251,7 @@ class DagState:
 
     def _full_queues(self, reading: Reading) -> frozenset[str]:
         """Name the queues that are full: a push to one is not at work, it waits for room."""
-        causes = Causes(reading.status, self._monitor.rates, self._orch._live.specs)
+        causes = Causes(reading.status, reading.rates, self._orch._live.specs)
         queues = ((n.name, n.queue) for n in list(self._orch.workflow.nodes.values()))
         return frozenset(name for name, queue in queues if queue and causes.is_full(queue.name))
 
@@ -258,11 +262,11 @@ class DagState:
         looks = self._holders.setdefault(name, deque(maxlen=_LOOKS))
         if "wait" in mine and "throttled" not in mine:
             looks.append(_holders(run, spans, mine["wait"].iteration))
-        _, waiting, throttled = self._monitor.rates.split(name)
+        _, waiting, throttled = reading.rates.split(name)
         kind, share = ("throttled", throttled) if throttled > waiting else ("wait", waiting)
         if run.state != "running" or share < _SHARE or (kind == "wait" and not looks):
             return None
-        items = self._monitor.rates.rate(name)
+        items = reading.rates.rate(name)
         length = max(share / items if items else 0.0, mine[kind].duration if kind in mine else 0.0)
         nodes = Counter(looks).most_common(1)[0][0] if kind == "wait" else self._rooms(run)
         return Wait(name, nodes, length, kind)
@@ -270,6 +274,10 @@ class DagState:
     def _rooms(self, run: LoopRun) -> tuple[str, ...]:
         """Name the full queues of a loop in which it waits for room."""
         return tuple(n.name for n in run.manager.plan.nodes if n.name in self._full)
+
+
+def _calls(node: str, loops: Iterable[str], rates: RunRates) -> float:
+    return two_digits(sum(rates.calls(loop, node) for loop in loops))
 
 
 def _holders(run: LoopRun, spans: list[Span], iteration: int) -> tuple[str, ...]:
@@ -380,9 +388,12 @@ _ROOM: Final = 300  # letters of an output or a line
 _TRACE: Final = 4_000  # the last letters of a traceback
 
 
-def detail(orch: Orchestrator, node: str) -> dict[str, Any]:
-    """Give all that is known of a node, as JSON."""
-    known = {loop: m.nodes[node] for loop, m in orch.metrics().items() if node in m.nodes}
+def detail(
+    orch: Orchestrator, node: str, counted: Mapping[str, LoopMetrics] | None = None
+) -> dict[str, Any]:
+    """Give all that is known of a node, as JSON; its figures as *counted*, or those of now."""
+    loops = orch.metrics() if counted is None else counted
+    known = {loop: m.nodes[node] for loop, m in loops.items() if node in m.nodes}
     return {
         "name": brief(node),
         "about": clean(Captions(orch.workflow).tip(node), 500),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from flownb.notebook.live.dashboard import DashboardFigures
 from flownb.notebook.repr import page
-from flownb.widgets.monitor import Reading, monitor_of
+from flownb.widgets.monitor import Noted, Reading
 from flownb.widgets.part import Part
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ class Dashboard(Part):
     name: ClassVar[str] = "dashboard"
 
     def __init__(self, orch: Orchestrator) -> None:
-        self._live, self._monitor = orch._live, monitor_of(orch)
+        self._live, self._noted = orch._live, Noted(orch)
         self._reading: Reading | None = None
         self._figures: dict[str, Any] = {}
 
@@ -31,11 +31,15 @@ class Dashboard(Part):
 
     def scene(self) -> dict[str, Any]:
         """Name the loops and queues."""
-        return self._board(self._monitor.look()).frame()
+        return self._board(self._noted.take()).frame()
+
+    def look(self) -> None:
+        """Take the reading that `state()` or `still()` tells of."""
+        self._noted.note()
 
     def state(self) -> dict[str, Any]:
         """Give states and figures: those of the last reading."""
-        reading = self._monitor.look()
+        reading = self._noted.take()
         if reading is not self._reading:
             self._reading, board = reading, self._board(reading)
             self._figures = board.states() | board.figures()
@@ -43,12 +47,11 @@ class Dashboard(Part):
 
     def is_final(self) -> bool:
         """Whether the queues have told how they stand at the end."""
-        return self._monitor.is_final()
+        return self._noted.monitor.is_final()
 
     def still(self) -> str:
         """Give the figures as tables."""
-        return page(None, [("", self._board(self._monitor.look()).html())])
+        return page(None, [("", self._board(self._noted.take()).html())])
 
     def _board(self, reading: Reading) -> DashboardFigures:
-        rates, specs = self._monitor.rates, self._live.specs
-        return DashboardFigures(reading.status, rates, specs, reading.says)
+        return DashboardFigures(reading.status, reading.rates, self._live.specs, reading.says)

@@ -35,7 +35,7 @@ class Reading(NamedTuple):
     """What one look found; `spans` are the open calls of each loop, `says` what is wrong."""
 
     status: Status
-    sample: Sample
+    rates: RunRates
     spans: Mapping[str, list[Span]]
     over: bool
     says: list[Alert]
@@ -46,7 +46,7 @@ class Monitor:
 
     def __init__(self, orch: Orchestrator) -> None:
         self._orch = orch
-        self.rates = RunRates()
+        self._rates = RunRates()
         self._queues: dict[str, QueueStats] = {}
         self._asking: asyncio.Task[None] | None = None
         self._next = self._next_queues = 0.0
@@ -65,22 +65,24 @@ class Monitor:
 
     def _take(self, *, over: bool) -> Reading:
         self._look_at_queues(over=over)
-        runs = list(self._orch._live.loop_runs.values())
+        runs, counted = list(self._orch._live.loop_runs.values()), self._orch.metrics()
+        runs = [run for run in runs if run.name in counted]
         spans = {run.name: open_calls(run.manager) for run in runs}
         seconds = {name: open_seconds(name, calls) for name, calls in spans.items()}
         sample = Sample(
             time.monotonic(),
-            {run.name: run.metrics() for run in runs},
+            counted,
             {name: nodes for name, (nodes, _) in seconds.items()},
             {name: kinds for name, (_, kinds) in seconds.items()},
             {run.name: run.manager.plan for run in runs},
             dict(self._queues),
             self._orch._live.heartbeat.busy,
         )
-        self.rates.add(sample)
-        status = self._orch.status()
-        says = alerts(status, self.rates, self._orch._live.specs)
-        return Reading(status, sample, spans, over, says)
+        self._rates.add(sample)
+        rates = self._rates.copy()
+        status = self._orch._status(counted=counted)
+        says = alerts(status, rates, self._orch._live.specs)
+        return Reading(status, rates, spans, over, says)
 
     def is_final(self) -> bool:
         """Whether a run that is over has told all: its queues are read once more at the end."""
@@ -119,6 +121,23 @@ class Monitor:
             except Exception:  # noqa: BLE001 - the server is away: the figures are no longer known
                 self._queues.pop(spec.name, None)
         self._next = 0.0
+
+
+class Noted:
+    """The reading that a part tells of: one that it has noted, else that of now."""
+
+    def __init__(self, orch: Orchestrator) -> None:
+        self.monitor = monitor_of(orch)
+        self._reading: Reading | None = None
+
+    def note(self) -> None:
+        """Note the reading of now for the next `take()`."""
+        self._reading = self.monitor.look()
+
+    def take(self) -> Reading:
+        """Give what was noted, once."""
+        reading, self._reading = self._reading or self.monitor.look(), None
+        return reading
 
 
 def monitor_of(orch: Orchestrator) -> Monitor:

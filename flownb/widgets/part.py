@@ -18,7 +18,8 @@ Command = dict[str, Any]
 class Part:
     """One thing in a view: subclass it, name it after its JavaScript module.
 
-    All methods are called on the event loop of the view, at most 10 times a second.
+    All methods are called on the event loop of the view, at most 10 times a second, `state()`
+    of each part in a turn of its own.
     """
 
     name: ClassVar[str]
@@ -30,6 +31,9 @@ class Part:
     def scene(self) -> dict[str, Any]:
         """Say what is drawn: JSON, sent at the start and on edits."""
         return {}
+
+    def look(self) -> None:
+        """Note how what runs stands; in one turn for all parts, so they tell of one moment."""
 
     def state(self) -> dict[str, Any]:
         """Say how everything stands now: small JSON values by key; only changed ones are sent."""

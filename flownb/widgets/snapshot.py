@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from flownb.notebook.picture.text import xml
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
 _PAGE: Final = (
     '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>flownb</title></head>'
@@ -69,7 +69,9 @@ _CSS: Final = (  # a reopened notebook has no model for the widget: its error li
 class Still:
     """The output that stays, and when it is drawn again."""
 
-    def __init__(self, draw: Callable[[], str], data: Callable[[], dict[str, Any]] = dict) -> None:
+    def __init__(
+        self, draw: Callable[[], Iterable[str]], data: Callable[[], dict[str, Any]] = dict
+    ) -> None:
         self.id = uuid.uuid4().hex
         self._draw, self._data = draw, data
         self._shown: tuple[str, dict[str, Any]] = ("", {})
@@ -78,21 +80,27 @@ class Still:
     def show(self, widget: Any, text: str) -> None:
         """Put the still and the widget under the cell."""
         data, metadata = widget
-        self._publish(text, update=False)
+        for _ in self._publish(text, update=False):
+            pass
         _publish({**data, "text/plain": text, "text/html": ""}, metadata)
 
-    def refresh(self, text: str = "", *, last: bool) -> None:
-        """Draw it again if it was shown, is old, and has changed."""
+    def refresh(self, text: str = "", *, last: bool) -> Iterator[None]:
+        """Draw it again, part by part, if it was shown, is old, and has changed."""
         if self._shown[0] and (last or time.monotonic() >= self._next):
-            self._publish(text, update=True)
+            yield from self._publish(text, update=True)
 
     def hasten(self) -> None:
         """Let it be drawn again soon: something has been edited."""
         self._next = min(self._next, time.monotonic() + _SOON)
 
-    def _publish(self, text: str, *, update: bool) -> None:
+    def _publish(self, text: str, *, update: bool) -> Iterator[None]:
         self._next = time.monotonic() + _OFTEN
-        drawn, data = now = self._draw(), self._data()
+        drawn = ""
+        for part in self._draw():
+            drawn += part
+            yield
+        data = self._data()
+        now = drawn, data
         if now == self._shown:
             return
         self._shown = now

@@ -63,6 +63,8 @@ def snapshot(orch: Orchestrator) -> Snapshot:
     parts = parts_of(orch, "view")
     for part in parts:
         part.scene()
+    for part in parts:
+        part.look()
     return Snapshot(repr(orch), "".join(part.still() for part in parts))
 
 

@@ -112,6 +112,54 @@ async def test_a_view_sends_at_most_ten_messages_a_second_and_none_when_nothing_
     assert len(sent) == quiet
 
 
+@live
+async def test_each_part_looks_in_a_turn_of_its_own_at_what_all_noted_in_one(monkeypatch):
+    turns, seen = [0], []
+
+    class Slow(Counter):
+        def look(self):
+            seen.append(("look", self.name, turns[0]))
+
+        def state(self):
+            seen.append(("state", self.name, turns[0]))
+            return super().state()
+
+    names = ("dag", "dashboard", "logs")
+    parts = [type(name, (Slow,), {"name": name})() for name in names]
+    home = asyncio.get_running_loop()
+    view = Live(parts, home=home)
+    seen.clear()
+
+    def turn():
+        turns[0] += 1
+        if len(seen) < 6:
+            home.call_soon(turn)
+
+    turn()
+    view.start()
+    await until(lambda: len(seen) == 6)
+    view.close()
+    looked, told = seen[:3], seen[3:]
+    assert [kind for kind, *_ in seen] == ["look"] * 3 + ["state"] * 3
+    assert len({turn for *_, turn in looked}) == 1
+    assert len({turn for *_, turn in (looked[0], *told)}) == 4
+
+
+def test_a_look_that_a_refresh_overtakes_sends_nothing_older(view, part):
+    view._home, view._ticking = asyncio.new_event_loop(), True
+    view._pages["x"] = time.monotonic()
+    view._tick()  # it has noted, and found nothing yet
+    view._step()
+    part.values["a"] = 5
+    view.refresh()
+    sent = noted(view)
+    view._step()
+    view._home.close()
+    view._ticking = False
+    assert sent == []
+    assert view.state["dag/a"] == 5
+
+
 @pytest.mark.wallclock
 @live
 async def test_views_with_much_to_tell_tell_it_less_often(monkeypatch):
@@ -158,7 +206,7 @@ async def test_a_page_that_has_gone_without_a_word_is_sent_nothing_more(monkeypa
     part = Counter()
     view = Live([part], home=asyncio.get_running_loop())
     stills = []
-    view._still.refresh = lambda *_, **__: stills.append(part.values["a"])
+    view._still.refresh = lambda *_, **__: stills.append(part.values["a"]) or iter(())
     view._on_command(view, {"do": "show", "view": "reloaded"}, [])
     sent = noted(view)
     await until(lambda: "reloaded" in view._pages)
@@ -219,10 +267,10 @@ async def test_a_part_that_raises_is_told_and_asked_again(monkeypatch):
 @pytest.mark.wallclock
 @live
 async def test_a_click_is_shown_at_once_also_after_a_look_that_took_long(monkeypatch):
-    looks, refresh = [0.25], Live.refresh
+    looks, step = [0.25], Live._step
 
     def hiccup(view):
-        refresh(view)
+        step(view)
         if looks:
             time.sleep(looks.pop())  # other threads had the processor
 
@@ -230,7 +278,7 @@ async def test_a_click_is_shown_at_once_also_after_a_look_that_took_long(monkeyp
         view = orch.dashboard()
         view.start()
         await until(lambda: view.state.get("dashboard/l0.state") == ["running", ""])
-        monkeypatch.setattr(Live, "refresh", hiccup)
+        monkeypatch.setattr(Live, "_step", hiccup)
         await until(lambda: not looks)
         view._on_command(view, {"do": "pause"}, [])
         await until(lambda: orch.status()["days"].state == "paused")

@@ -49,20 +49,20 @@ async def lags(seconds):
 
 
 class Wire:
-    """Takes what a view sends, as text, as a comm would; and how long it took to find it."""
+    """Takes what a view sends, as text, as a comm would; and how long each of its turns took."""
 
     def __init__(self, view):
         self.messages, self.bytes, self.work = 0, 0, []
-        view.send, self._refresh, view.refresh = self.send, view.refresh, self.refresh
+        view.send, self._take, view._step = self.send, view._step, self.step
         view.observe(lambda change: self.send(change["new"]), "scene")
 
     def send(self, content, buffers=None):
         self.messages += 1
         self.bytes += len(json.dumps(content))
 
-    def refresh(self):
+    def step(self):
         begin = time.thread_time()
-        self._refresh()
+        self._take()
         self.work.append(time.thread_time() - begin)
 
 

@@ -96,12 +96,23 @@ class Histogram:
 
     def quantile(self, q: float) -> float:
         """Give the duration that a share *q* of all did not exceed; 0 when there is none."""
-        need = q * self.count
-        for bucket, times in sorted(self.buckets.copy().items()):
-            need -= times
-            if need <= 0:
-                return min(2 ** (bucket / _FINE), self.longest) if bucket > _ZERO else 0.0
-        return self.longest
+        return self.quantiles(q)[0]
+
+    def quantiles(self, *shares: float) -> list[float]:
+        """Give the same for several shares, the smallest first, at the price of one."""
+        buckets, found, seen = iter(sorted(self.buckets.copy().items())), [], 0
+        bucket: int | None = _ZERO
+        for q in shares:
+            while bucket is not None and (seen == 0 or seen < q * self.count):
+                bucket, times = next(buckets, (None, 0))
+                seen += times
+            found.append(self._length(bucket))
+        return found
+
+    def _length(self, bucket: int | None) -> float:
+        if bucket is None:
+            return self.longest
+        return min(2 ** (bucket / _FINE), self.longest) if bucket > _ZERO else 0.0
 
 
 _OF_NODE: Final = ("failed", "retries", "timeouts", "abandoned", "backoff", "cached")
@@ -134,9 +145,10 @@ class NodeMeter:
     def snapshot(self, running: int = 0) -> NodeMetrics:
         """Freeze what is known now; *running*: so many calls are at work."""
         t = self.times
+        p50, p99 = t.quantiles(0.5, 0.99)
         return NodeMetrics(
             self.name, self.state, t.count, self.failed, self.retries, self.timeouts,
-            self.abandoned, running, total=t.total, p50=t.quantile(0.5), p99=t.quantile(0.99),
+            self.abandoned, running, total=t.total, p50=p50, p99=p99,
             longest=t.longest, backoff=self.backoff, cached=self.cached,
         )  # fmt: skip
 
@@ -293,6 +305,7 @@ class Meter:
         at_work, nodes = running or {}, self.nodes.copy()
         in_flight, peak, size = slots
         c, s = self.counts, self.seconds
+        p50, p99 = self.items.quantiles(0.5, 0.99)
         failed, dropped, cancelled = c["item_failed"], c["dropped"], c["cancelled"]
         return LoopMetrics(
             self.loop, self.state, c["produced"], c["released"], c["settled"] - failed - cancelled,
@@ -302,7 +315,7 @@ class Meter:
             missed=self.missed, unread=c["unread"], unsent=self.unsent,
             working=s["work"], waiting=s["wait"], throttled=s["throttled"],
             elapsed=(now if self.ended is None else self.ended) - self.started,
-            p50=self.items.quantile(0.5), p99=self.items.quantile(0.99),
+            p50=p50, p99=p99,
             nodes=Named({n: m.snapshot(at_work.get(n, 0)) for n, m in nodes.items()}, "node"),
         )  # fmt: skip
 

@@ -465,9 +465,9 @@ class LoopRun:
         """Seconds since the run began, also for a loop that waits for its next attempt."""
         return float(self.manager.now()) or time.monotonic() - self._live.origin
 
-    def status(self) -> LoopStatus:
-        """Say where the loop stands."""
-        m = self.metrics()
+    def status(self, counted: LoopMetrics | None = None) -> LoopStatus:
+        """Say where the loop stands, by the counters *counted*, or those of now."""
+        m = self.metrics() if counted is None else counted
         return LoopStatus(
             self.name, self.state, self.host.pool, self._reason(), m.released,
             m.done, m.failed, m.failed_ticks, m.in_flight, m.rate, self._last_error(),

@@ -11,6 +11,7 @@ import asyncio
 import threading
 import time
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from flownb.arguments import FLAG, NONE, SECONDS, TIMEOUT, Named, checked, known, newest, whole
@@ -51,7 +52,7 @@ from flownb.tracebacks import folded
 from flownb.validate.check import check
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from flownb.engine.hosts.host import Host
     from flownb.engine.orchestrator.notices import Notice, NoticeKind, Notices
@@ -518,8 +519,11 @@ class Orchestrator(Viewed):
         """Say where each loop stands."""
         return self._status()
 
-    def _status(self, *, timed_out: bool = False) -> Status:
-        loops = tuple(t.status() for t in self._live.loop_runs.values())
+    def _status(
+        self, *, timed_out: bool = False, counted: Mapping[str, LoopMetrics] = MappingProxyType({})
+    ) -> Status:
+        """Give the status; of the loops *counted* has, as those counters say."""
+        loops = tuple(run.status(counted.get(name)) for name, run in self._live.loop_runs.items())
         unapplied = self.workflow.version - self._version
         busy = self._live.heartbeat.busy
         return Status(self.name, loops, timed_out, busy, unapplied, self._live.server.describe())

@@ -66,7 +66,7 @@ def pieces(records: Iterable[Span | Batch], rows: Rows) -> Iterator[Piece]:
         if isinstance(record, Span):
             yield _piece(record, rows)
         elif record.iterations <= _FEW:
-            yield from (_piece(span, rows) for span in record.spans())
+            yield from _calls(record, rows)
         else:
             yield from _blocks(record, rows)
 
@@ -74,6 +74,15 @@ def pieces(records: Iterable[Span | Batch], rows: Rows) -> Iterator[Piece]:
 def _piece(span: Span, rows: Rows) -> Piece:
     kind = KINDS.index(span.kind)
     return Piece(rows[span.loop, span.node], span.iteration, span.start, span.end, kind)
+
+
+def _calls(batch: Batch, rows: Rows) -> Iterator[Piece]:
+    numbers = [rows[batch.loop, node] for node in batch.nodes]
+    for i in range(batch.iterations):
+        at = i * batch.width
+        times = [(t - batch.origin) / 1e9 for t in batch.times[at : at + batch.width]]
+        for row, start, end in zip(numbers, times, times[1:], strict=False):
+            yield Piece(row, batch.first + i, start, end, 0)
 
 
 def _blocks(batch: Batch, rows: Rows) -> Iterator[Piece]:
@@ -91,7 +100,7 @@ def portion(found: Sequence[Piece], most: int) -> dict[str, Any]:
     """
     kept, close = list(found), _CLOSE
     while len(kept) > most and close < 1:
-        kept, close = _merged(found, close), close * _WIDER
+        kept, close = _merged(kept, close), close * _WIDER
     left, kept = max(0, len(kept) - most), kept[-most:]
     base = round(min((p.start for p in kept), default=0.0), 3)
     numbers = [n for piece in kept for n in piece.numbers(base)]

@@ -7,6 +7,7 @@ items a second, where the producer's time goes, and who holds it back.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -88,6 +89,12 @@ class RunRates:
         if not self._seconds or sample.time - self._seconds[-1].time >= 1 - 1e-6:
             self._seconds.append(sample)
 
+    def copy(self) -> RunRates:
+        """Give the same samples, to which none will be added."""
+        found = RunRates()
+        found._samples, found._seconds = self._samples.copy(), self._seconds.copy()
+        return found
+
     @property
     def last(self) -> Sample:
         """The sample of now."""
@@ -104,10 +111,17 @@ class RunRates:
         return found
 
     def _look_back(self, seconds: float, loop: str) -> Sample:
-        every = (*self._seconds, *self._samples)
-        known = [s for s in every if not loop or self._counts(s, loop)] or [self.last]
-        old = [s for s in known if s.time <= self.last.time - seconds + 1e-6]
-        return max(old, key=_time) if old else min(known, key=_time)
+        then = self.last.time - seconds + 1e-6
+        young = self._samples[0].time > then
+        rings = (self._seconds, self._samples) if young else (self._samples,)
+        found = [s for ring in rings if (s := self._first(ring, then, loop)) is not None]
+        return min(found, key=_time, default=self.last)
+
+    def _first(self, ring: deque[Sample], then: float, loop: str) -> Sample | None:
+        """Give the last sample at second *then*, or the next one that knows the loop."""
+        start = max(0, bisect_right(ring, then, key=_time) - 1)
+        later = islice(ring, start, None)
+        return next((s for s in later if not loop or self._counts(s, loop)), None)
 
     def _counts(self, sample: Sample, loop: str) -> bool:
         """Whether a sample knows the loop as it runs now: one that starts anew counts from 0."""
