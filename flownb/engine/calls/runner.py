@@ -28,6 +28,7 @@ from flownb.engine.calls.signature import (
     LastFailure,
     begun_anew,
     bound,
+    calls_nobody,
     context_parameter,
     is_generator,
     puller,
@@ -112,6 +113,8 @@ class Runner:
         self.attach(table)
         self.waits = plan.detached or self.gate is not None  # maybe, before it starts
         self.passes = self.target is None
+        source = self.node.kind == "producer" and not plan.index
+        self.calls_nobody = self.passes or (source and calls_nobody(self.called_fn))
         special = self.passes or self.node.over or self.node.queue or self.node.reader
         self.smooth = self.straight and not special
         plain = self.instance or self.is_async or self.node.kind == "producer" or self.ctx_name
@@ -224,7 +227,7 @@ class Runner:
         elif self.is_async or self.careful:
             self._spawn(token)
         elif (
-            self.passes
+            self.calls_nobody
             or runtime.inline
             or (self.memory.short and runtime.private and not self.ctx_name)
         ):
