@@ -13,6 +13,7 @@ import inspect
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from flownb.engine.calls.cache import Cached
+from flownb.engine.calls.outcome import NotCalled
 from flownb.engine.calls.signature import ENDS
 from flownb.engine.calls.threads import outcome_here
 from flownb.engine.runtime import running_loop
@@ -30,10 +31,6 @@ if TYPE_CHECKING:
 
 
 _SAME: Final = 1e-6  # seconds
-
-
-class NotCalled(Exception):
-    """What comes before the call of a node in a row has failed: it is called as any other."""
 
 
 class _Begun(Exception):

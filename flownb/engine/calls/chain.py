@@ -30,16 +30,21 @@ import time
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from flownb.engine.calls.attempts import NotCalled
 from flownb.engine.calls.call import Call, CallNode
 from flownb.engine.calls.node_memory import SHORT
-from flownb.engine.calls.outcome import FailedCall, OpenCall, Routed, StartedCall
+from flownb.engine.calls.outcome import (
+    FailedCall,
+    NotCalled,
+    OpenCall,
+    Routed,
+    StartedCall,
+    is_of_call,
+)
 from flownb.engine.calls.push import Label, RowPush, send_rows
 from flownb.engine.calls.turn import DEAD, Turn
 from flownb.engine.prints import HERE, Spot
 from flownb.errors import FAILS
 from flownb.flow.routing import route
-from flownb.model.nodes import OwnLimit
 from flownb.records.events import NOTHING, Batch
 
 if TYPE_CHECKING:
@@ -267,8 +272,24 @@ class Stretch:
                 return runner.invoke(self._token(runner, payload))
 
         if runner.node.cache:
-            return self._cached(runner)
-        return self._routing(runner, call) if runner.plan.branches else call
+            call = self._cached(runner)
+        elif runner.plan.branches:
+            call = self._routing(runner, call)
+        return call if runner.gate is None else self._limited(runner, call)
+
+    def _limited(self, runner: ChainNode, call: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        gate, event_loop = runner.gate, self.loop.runtime.event_loop
+
+        def enter(payload: Any) -> Any:
+            place = gate.enter_now(event_loop)
+            if place is None:  # the row is not held up: its item waits as any other
+                raise NotCalled
+            try:
+                return call(payload)  # if it gives a coroutine, that waits for a place of its own
+            finally:
+                place.leave()
+
+        return enter
 
     def _cached(self, runner: ChainNode) -> Callable[[Any], Any]:
         position = self._at[runner.plan.index]
@@ -695,7 +716,7 @@ class Chain:
         if len(row[0]) > calls:
             node.is_async = True
             memo[key] = StartedCall(row[0][calls])
-        elif turn.error is not None and not isinstance(turn.error, NotCalled):
+        elif is_of_call(turn.error):
             memo[key] = FailedCall(turn.error, self._seconds(times[-1]), self._runtime.now())
         return self._enter(stretch, done, row, times, memo)
 
@@ -734,14 +755,14 @@ def _end_pushes(stretch: Stretch, times: list[int], rows: int) -> None:
 def _can_stand_in_row(runner: ChainNode) -> bool:
     """Whether what a node gives decides all that comes of its call."""
     node, plan = runner.node, runner.plan
-    gate = node.limit is not None and not isinstance(node.limit, OwnLimit)
     other = node.reader or node.over is not None or plan.multi or plan.losers or plan.join != "all"
     if plan.branches and node.cache:  # what is kept is its verdict
         return False
-    if runner.surrounded or gate or other or plan.cycle >= 0 or plan.handler >= 0:
+    if runner.surrounded or other or plan.cycle >= 0 or plan.handler >= 0:
         return False
     if runner.pushing is not None:
-        return not (runner.careful or runner.outs) and len(plan.sources) == 1
+        alone = runner.careful or runner.gate or runner.outs
+        return not alone and len(plan.sources) == 1
     return not runner.is_async
 
 

@@ -7,11 +7,18 @@ called already what became of that: a value, an error, or one of these.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 if TYPE_CHECKING:
     from flownb.engine.calls.call import Call
     from flownb.engine.calls.turn import RowState, Turn
+
+
+class NotCalled(Exception):
+    """A row cannot make a call: what comes before it failed, or has to be waited for.
+
+    The node is called as any other.
+    """
 
 
 class Routed(NamedTuple):
@@ -100,8 +107,13 @@ class OpenCall(Pending):
                     runner.landed(token, verdict, None, end, (value, live))
             else:
                 runner.landed(token, value, None, end)
-        elif turn.row is self._row and turn.error is not None:
+        elif turn.row is self._row and is_of_call(turn.error):
             runner.landed(token, None, turn.error)
         elif not token.cancelled:
             runner.table.open.pop(token, None)
             runner.begin_anew(token)
+
+
+def is_of_call(error: BaseException | None) -> TypeGuard[BaseException]:
+    """Whether a call was made, and has raised that."""
+    return error is not None and not isinstance(error, NotCalled)

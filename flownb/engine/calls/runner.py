@@ -352,7 +352,7 @@ class Runner:
 
     def begin_anew(self, token: Call) -> None:
         """Call the node after all: in its row it had not begun."""
-        self.run(token)
+        token.item.loop.ready.append(token)
         self.table.pump()
 
     def landed(
