@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from flownb.engine.calls.call import Call
     from flownb.engine.calls.limits import Limits
     from flownb.engine.calls.node_memory import Memory
+    from flownb.engine.calls.outcome import OpenCall
     from flownb.engine.calls.push import Pushes
     from flownb.engine.calls.source_thread import SourceThread
     from flownb.engine.calls.tasks import TaskWorkers
@@ -119,8 +120,8 @@ class Runner:
         self.smooth = self.straight and not special
         plain = self.instance or self.is_async or self.node.kind == "producer" or self.ctx_name
         self.plain = not (plain or self.passes or self.node.fail)
-        self.surrounded = bool(self.node.timeout or self.runtime.middleware)
-        self.careful = self.surrounded or bool(self.node.retry or self.node.cache)
+        policies = self.node.timeout or self.node.retry or self.node.cache
+        self.careful = bool(policies or self.runtime.middleware)
         other = self.instance or self.ctx_name or self.passes or self.node.queue or self.node.reader
         self.bare = not (other or self.node.kind == "producer")
         alone = self.careful or self.gate or self.pushing or self.runtime.inline
@@ -349,6 +350,10 @@ class Runner:
         context.run(HERE.set, Spot(self.runtime.write_line))
         outcome = context.run(outcome_here, functools.partial(self.called, token))
         return functools.partial(self.landed, token, *outcome, self.runtime.now())
+
+    def attend(self, token: Call, call: OpenCall) -> None:
+        """Wait for a call that a row has begun, as long as the node may take."""
+        self._spawn(token, call)
 
     def begin_anew(self, token: Call) -> None:
         """Call the node after all: in its row it had not begun."""
