@@ -126,6 +126,10 @@ class Item:
         """Say under what an outcome that is known already is kept in `memo`."""
         return token.at.plan.index, token.visit
 
+    def knows(self, token: Token) -> bool:
+        """Whether the outcome of a call is known already, or it has begun: it is not made."""
+        return self.memo is not None and self.key(token) in self.memo
+
     def _know(self, key: Any, outcome: Any) -> None:
         """Let a call to come end with that, without being made."""
         self.memo = self.memo or {}

@@ -13,6 +13,7 @@ import inspect
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from flownb.engine.calls.cache import Cached
+from flownb.engine.calls.outcome import NotCalled, OpenCall
 from flownb.engine.calls.signature import ENDS
 from flownb.engine.calls.threads import outcome_here
 from flownb.engine.runtime import running_loop
@@ -30,10 +31,6 @@ if TYPE_CHECKING:
 
 
 _SAME: Final = 1e-6  # seconds
-
-
-class NotCalled(Exception):
-    """What comes before the call of a node in a row has failed: it is called as any other."""
 
 
 class _Begun(Exception):
@@ -82,7 +79,8 @@ class Attempts:
     async def call(self, token: Call, started: Any) -> Any:
         """Call the node for *token*.
 
-        *started* is its first attempt, made already: the coroutine that it gave, or what it raised.
+        *started* is its first attempt, made already: the coroutine that it gave, what it raised, or
+        the `OpenCall` that a row has begun.
         """
         call: Any = functools.partial(self._with_cache, token, started)
         for middleware in reversed(self._runtime.middleware):
@@ -176,7 +174,8 @@ class Attempts:
         await self._enter(token)
         token.attempt += 1
         token.held_back = ()  # what a failed attempt held back is not pushed
-        token.start, output = self._runtime.now(), NOTHING
+        begun = isinstance(started, OpenCall)
+        token.start, output = started.start if begun else self._runtime.now(), NOTHING
         try:
             output = await self._with_timeout(token, started)
         finally:
@@ -204,17 +203,21 @@ class Attempts:
         task = self._runtime.spawn(self._outcome(token, started), name=self._site.name)
         try:
             # not asyncio.timeout: the node could swallow its cancellation
-            await asyncio.wait((task,), timeout=limit)
+            gone = self._runtime.now() - token.start
+            await asyncio.wait((task,), timeout=max(limit - gone, 0.0))
         except asyncio.CancelledError:
             task.cancel()
+            if isinstance(started, OpenCall):
+                started.leave()
             raise
         if not task.done():
-            self._abandon(token, task)
-            raise NodeTimeout(_late(limit))
+            self._abandon(token, task, started)
+            raise NodeTimeout(late(limit))
         output, error, seconds = task.result()
-        if self._function.is_async and seconds > limit + _SAME:  # nobody could look meanwhile
+        seen = not (self._function.is_async or isinstance(started, OpenCall))
+        if seconds > limit + _SAME and not seen:  # nobody could look meanwhile
             self._runtime.event("timeout", self._site.name, token.iteration, False)
-            raise NodeTimeout(_late(limit))
+            raise NodeTimeout(late(limit))
         if error is not None:
             raise error
         return output
@@ -222,6 +225,8 @@ class Attempts:
     async def _outcome(self, token: Call, started: Any) -> tuple[Any, Any, float]:
         """Give output, error, seconds: a SystemExit in a task would end the event loop."""
         output, error, begun = None, None, self._runtime.now()
+        if isinstance(started, OpenCall):
+            begun = started.start
         try:
             output = await self._once(token, started)
         except ENDS:
@@ -230,7 +235,7 @@ class Attempts:
             error = failure
         return output, error, self._runtime.now() - begun
 
-    def _abandon(self, token: Call, task: asyncio.Task[Any]) -> None:
+    def _abandon(self, token: Call, task: asyncio.Task[Any], started: Any) -> None:
         token.disown()
         task.cancel()
         place, token.place = token.place, None
@@ -238,11 +243,15 @@ class Attempts:
         if place is not None and not simulated:
             task.add_done_callback(lambda _: place.give_up())
         abandoned = not self._function.is_async and not self._runtime.inline
-        if abandoned and token.in_thread:
+        if isinstance(started, OpenCall):
+            started.leave()
+        elif abandoned and token.in_thread:
             self._function.leave_thread()
         self._runtime.event("timeout", self._site.name, token.iteration, abandoned)
 
     async def _once(self, token: Call, started: Any) -> Any:
+        if isinstance(started, OpenCall):
+            return await self._begun(token, started)
         if self._function.is_async or started is not None:
             work = self._function.invoke(token) if started is None else started
             return await self._lasting(token, work)
@@ -253,6 +262,15 @@ class Attempts:
             extra = self._function.extra(token, output, error)
             return await self._function.stretched(token, extra, output, error)
         output = await self._thread_future(token)
+        return await self._lasting(token, output) if inspect.iscoroutine(output) else output
+
+    async def _begun(self, token: Call, call: OpenCall) -> Any:
+        """Wait for the call that a row has begun; if it had not after all, make it."""
+        token.in_thread = True
+        output, error = await call.outcome() or (await self._thread_future(token), None)
+        token.in_thread = False
+        if error is not None:
+            raise error
         return await self._lasting(token, output) if inspect.iscoroutine(output) else output
 
     async def _lasting(self, token: Call, work: Any) -> Any:
@@ -300,7 +318,8 @@ class Attempts:
         return output, error
 
 
-def _late(limit: float) -> str:
+def late(limit: float) -> str:
+    """Say that a call took too long."""
     return f"took longer than its timeout of {limit:g} s"
 
 

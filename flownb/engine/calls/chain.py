@@ -30,16 +30,22 @@ import time
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from flownb.engine.calls.attempts import NotCalled
+from flownb.engine.calls.attempts import late
 from flownb.engine.calls.call import Call, CallNode
 from flownb.engine.calls.node_memory import SHORT
-from flownb.engine.calls.outcome import FailedCall, OpenCall, Routed, StartedCall
+from flownb.engine.calls.outcome import (
+    FailedCall,
+    NotCalled,
+    OpenCall,
+    Routed,
+    StartedCall,
+    is_of_call,
+)
 from flownb.engine.calls.push import Label, RowPush, send_rows
 from flownb.engine.calls.turn import DEAD, Turn
 from flownb.engine.prints import HERE, Spot
-from flownb.errors import FAILS
+from flownb.errors import FAILS, NodeTimeout
 from flownb.flow.routing import route
-from flownb.model.nodes import OwnLimit
 from flownb.records.events import NOTHING, Batch
 
 if TYPE_CHECKING:
@@ -104,8 +110,6 @@ class ChainNode(CallNode, Protocol):
     ctx_name: str | None
     is_async: bool
     careful: bool
-    surrounded: bool
-    """Whether something has to go on around each call, even if it ends well."""
 
     def invoke(self, token: Call) -> Any:
         """Call the user's function, with what its signature asks for."""
@@ -213,6 +217,7 @@ class Stretch:
         self.branches = any(r.plan.branches for r in self.nodes)
         self.varies = self.branches or any(r.node.keep != 1 or r.node.cache for r in self.nodes)
         self.keeps = self.varies or bool(senders)
+        self.patience = min([_PATIENCE, *(r.node.timeout for r in self.nodes if r.node.timeout)])
         self.alone = self._makes_one_row()
         self.turn: Turn
         self._steps = [self._step(r) for r in self.nodes[1:]]
@@ -245,9 +250,8 @@ class Stretch:
         )  # fmt: skip
         return self.turn
 
-    def where(self) -> tuple[str, int]:
+    def where(self, turn: Turn) -> tuple[str, int]:
         """Say which node of which item is at work, for what it prints."""
-        turn = self.turn
         rows, called = divmod(len(turn.times), self.width)
         return self.names[max(0, called - 1)], turn.first + rows
 
@@ -267,8 +271,43 @@ class Stretch:
                 return runner.invoke(self._token(runner, payload))
 
         if runner.node.cache:
-            return self._cached(runner)
-        return self._routing(runner, call) if runner.plan.branches else call
+            call = self._cached(runner)
+        elif runner.plan.branches:
+            call = self._routing(runner, call)
+        elif runner.node.timeout is not None:
+            call = self._in_time(runner, call, runner.node.timeout)
+        return call if runner.gate is None else self._limited(runner, call)
+
+    def _in_time(
+        self, runner: ChainNode, call: Callable[[Any], Any], limit: float
+    ) -> Callable[[Any], Any]:
+        runtime, clock, longest = self.loop.runtime, time.monotonic_ns, int(limit * 1e9)
+
+        def called(payload: Any) -> Any:
+            turn, end = self.turn, clock() + longest
+            try:
+                return call(payload)
+            finally:
+                if clock() > end and not turn.taken:  # else who took it looks at the clock
+                    number = turn.first + turn.done
+                    runtime.soon(runtime.event, "timeout", runner.name, number, False)
+                    raise NodeTimeout(late(limit))
+
+        return called
+
+    def _limited(self, runner: ChainNode, call: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        gate, event_loop = runner.gate, self.loop.runtime.event_loop
+
+        def enter(payload: Any) -> Any:
+            place = gate.enter_now(event_loop)
+            if place is None:  # the row is not held up: its item waits as any other
+                raise NotCalled
+            try:
+                return call(payload)  # if it gives a coroutine, that waits for a place of its own
+            finally:
+                place.leave()
+
+        return enter
 
     def _cached(self, runner: ChainNode) -> Callable[[Any], Any]:
         position = self._at[runner.plan.index]
@@ -429,11 +468,12 @@ class Chain:
 
         A loser of a join may be given up while it works: it never keeps the source's thread.
         """
-        runners = self.loop.runners
+        runners, leaves = self.loop.runners, self.loop.source.calls_nobody
         losers = {index for runner in runners for index in runner.plan.losers}
         return [
             r for r in runners
-            if not r.plan.index or (_can_stand_in_row(r) and r.plan.index not in losers)
+            if not r.plan.index
+            or (_can_stand_in_row(r, leaves=leaves) and r.plan.index not in losers)
         ]  # fmt: skip
 
     def _surely_awaited(self) -> set[int]:
@@ -499,7 +539,7 @@ class Chain:
             if not loop.source.reading:  # else it waits for the next message soon
                 await asyncio.sleep(0)
         else:
-            loop.source.thread.begin(turn, stretch.where)
+            loop.source.thread.begin(turn, functools.partial(stretch.where, turn))
             if not await self._watch(stretch, turn):
                 return
             loop.source.thread.turn = None
@@ -518,7 +558,7 @@ class Chain:
     def _call_here(self, stretch: Stretch, turn: Turn) -> None:
         """Call rows of short nodes behind a queue, of which there is hardly ever more than one."""
         spot = self._runtime.spot
-        spot.where = stretch.where
+        spot.where = functools.partial(stretch.where, turn)
         try:
             turn.work()
         finally:
@@ -528,14 +568,14 @@ class Chain:
     async def _watch(self, stretch: Stretch, turn: Turn) -> bool:
         """Wait until a turn is over; False if it goes on without its rows."""
         loop, runtime, ports = self.loop, self._runtime, stretch.queues
-        look = runtime.now() + _PATIENCE
+        look = runtime.now() + stretch.patience
         while not turn.over:
             await runtime.wait(look)
             if turn.has_ended():
                 break
             turn.asked = turn.asked or loop.source.interrupted
             at_work, now = turn.at_work(), runtime.now()
-            due = _PATIENCE + (self._seconds(at_work.times[0]) if at_work.times else now)
+            due = stretch.patience + (self._seconds(at_work.times[0]) if at_work.times else now)
             if now >= due:
                 if at_work.values:
                     await self._take(stretch, turn)
@@ -545,7 +585,7 @@ class Chain:
             if turn.asked and not at_work.values and ports.reader is None:
                 await self._take(stretch, turn)
                 return False
-            look = due if due > now else now + _PATIENCE
+            look = due if due > now else now + stretch.patience
         return True
 
     async def _take(self, stretch: Stretch, turn: Turn) -> None:
@@ -560,7 +600,8 @@ class Chain:
             if calls < len(stretch.nodes):
                 node = stretch.nodes[calls]
                 start, reading = self._seconds(times[-1]), done * stretch.width + calls + 1
-                memo[node.plan.index, 0] = OpenCall(turn, row, calls, reading, start)
+                leave = functools.partial(source.thread.leave_to, turn)
+                memo[node.plan.index, 0] = OpenCall(turn, row, calls, reading, start, leave=leave)
                 source.thread.label(node.name)
                 node.memory.timed(_PATIENCE)
             last = self._enter(stretch, done, row, times, memo)
@@ -695,7 +736,7 @@ class Chain:
         if len(row[0]) > calls:
             node.is_async = True
             memo[key] = StartedCall(row[0][calls])
-        elif turn.error is not None and not isinstance(turn.error, NotCalled):
+        elif is_of_call(turn.error):
             memo[key] = FailedCall(turn.error, self._seconds(times[-1]), self._runtime.now())
         return self._enter(stretch, done, row, times, memo)
 
@@ -731,17 +772,22 @@ def _end_pushes(stretch: Stretch, times: list[int], rows: int) -> None:
         times[at - count : at] = [now] * count
 
 
-def _can_stand_in_row(runner: ChainNode) -> bool:
-    """Whether what a node gives decides all that comes of its call."""
+def _can_stand_in_row(runner: ChainNode, *, leaves: bool) -> bool:
+    """Whether what a node gives decides all that comes of its call.
+
+    *leaves*: the thread may be left to a call that is given up.
+    """
     node, plan = runner.node, runner.plan
-    gate = node.limit is not None and not isinstance(node.limit, OwnLimit)
     other = node.reader or node.over is not None or plan.multi or plan.losers or plan.join != "all"
     if plan.branches and node.cache:  # what is kept is its verdict
         return False
-    if runner.surrounded or gate or other or plan.cycle >= 0 or plan.handler >= 0:
+    if runner.runtime.middleware or other or plan.cycle >= 0 or plan.handler >= 0:
+        return False
+    if node.timeout and (not leaves or node.cache or runner.gate or plan.branches):
         return False
     if runner.pushing is not None:
-        return not (runner.careful or runner.outs) and len(plan.sources) == 1
+        alone = runner.careful or runner.gate or runner.outs
+        return not alone and len(plan.sources) == 1
     return not runner.is_async
 
 

@@ -93,16 +93,27 @@ class SharedLimit:
         """Give a place: held at once, or when it is our turn."""
         place = Place(self, whose, event_loop, granted)
         with self._lock:
-            now = event_loop.time()
-            if not self._turns and not self._is_full and now >= self.next_start:
-                self._start(place, now)
-                place.at_once = True
-            else:
+            if not self._started(place):
                 waiting = self._waiting.setdefault(whose, [])
                 heapq.heappush(waiting, (iteration, next(self._order), place))
                 self._turns.append(whose)
                 self._arrange()
         return place
+
+    def enter_now(self, whose: Whose, event_loop: Any) -> Place | None:
+        """Give a place that is held; None where it would have to be waited for."""
+        place = Place(self, whose, event_loop, _nobody_waits)
+        with self._lock:
+            return place if self._started(place) else None
+
+    def _started(self, place: Place) -> bool:
+        """Let a call start if none waits and there is room for it."""
+        now = place.event_loop.time()
+        if self._turns or self._is_full or now < self.next_start:
+            return False
+        self._start(place, now)
+        place.at_once = True
+        return True
 
     def leave(self, place: Place) -> None:
         """End a call, or its wait; the loop whose turn it is goes next."""
@@ -161,6 +172,10 @@ def _post(loop: Any, when: float, granted: Callable[[], None]) -> None:
     )
 
 
+def _nobody_waits() -> None:
+    """Tell nobody: the place was held from the first moment."""
+
+
 class LimitHandle:
     """A limit, seen from one loop."""
 
@@ -172,6 +187,10 @@ class LimitHandle:
     def enter(self, iteration: int, event_loop: Any, granted: Callable[[], None]) -> Place:
         """Give a place; *granted* is called on *event_loop* if it is not held at once."""
         return self._limit.enter(self._whose, iteration, event_loop, granted)
+
+    def enter_now(self, event_loop: Any) -> Place | None:
+        """Give a place that is held; None where it would have to be waited for."""
+        return self._limit.enter_now(self._whose, event_loop)
 
 
 OF_PROCESS: Final[MutableMapping[Limit, SharedLimit]] = WeakKeyDictionary()

@@ -7,11 +7,20 @@ called already what became of that: a value, an error, or one of these.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard, cast
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from flownb.engine.calls.call import Call
     from flownb.engine.calls.turn import RowState, Turn
+
+
+class NotCalled(Exception):
+    """A row cannot make a call: what comes before it failed, or has to be waited for.
+
+    The node is called as any other.
+    """
 
 
 class Routed(NamedTuple):
@@ -58,24 +67,46 @@ class FailedCall(Pending):
 class OpenCall(Pending):
     """The call that was at work in a row when it was taken out of its turn.
 
-    *position*: its place in the row; *reading*: that of its end in the readings of the turn.
+    *position*: its place in the row; *reading*: that of its end in the readings of the turn;
+    *start*: the second of its start; *leave*: leaves the thread to it, when it is given up.
     """
 
     def __init__(
-        self, turn: Turn, row: RowState, position: int, reading: int, start: float
-    ) -> None:
+        self, turn: Turn, row: RowState, position: int, reading: int, start: float, *,
+        leave: Callable[[], None],
+    ) -> None:  # fmt: skip
         self._turn, self._row, self._position = turn, row, position
-        self._reading, self._start = reading, start
+        self._reading, self.start, self.leave = reading, start, leave
         self._token: Call | None = None
+        self._outcome: Any = None
         turn.on_end.append(self.end)
 
     def follow(self, token: Call) -> None:
-        """Let the token end when the worker's call does."""
-        self._token = token
+        """Let the token end when the worker's call does, or its time is up."""
+        self._token, runner = token, cast("Any", token.at)
+        if runner.node.timeout is not None:
+            self._outcome = runner.runtime.event_loop.create_future()
+            runner.attend(token, self)
         if self._turn.over:
             self.end()
         else:
-            token.start = self._start
+            token.start = self.start
+
+    async def outcome(self) -> tuple[Any, BaseException | None] | None:
+        """Wait for output and error of the call; None if it had not begun."""
+        found: tuple[Any, BaseException | None] | None = await self._outcome
+        return found
+
+    def _has_ended(self) -> None:
+        """Give the outcome to who waits for it."""
+        values, turn = self._row[0], self._turn
+        outcome: tuple[Any, BaseException | None] | None = None
+        if len(values) > self._position:
+            outcome = values[self._position], None
+        elif turn.row is self._row and is_of_call(turn.error):
+            outcome = None, turn.error
+        if not self._outcome.done():
+            self._outcome.set_result(outcome)
 
     def end(self) -> None:
         """Go on with what the call gave; if it had not begun, the token begins it."""
@@ -83,6 +114,9 @@ class OpenCall(Pending):
         if token is None:
             return
         self._token = None
+        if self._outcome is not None:
+            self._has_ended()
+            return
         runner: Any = token.at
         values, runtime = self._row[0], runner.runtime
         if len(values) > self._position:
@@ -100,8 +134,13 @@ class OpenCall(Pending):
                     runner.landed(token, verdict, None, end, (value, live))
             else:
                 runner.landed(token, value, None, end)
-        elif turn.row is self._row and turn.error is not None:
+        elif turn.row is self._row and is_of_call(turn.error):
             runner.landed(token, None, turn.error)
         elif not token.cancelled:
             runner.table.open.pop(token, None)
             runner.begin_anew(token)
+
+
+def is_of_call(error: BaseException | None) -> TypeGuard[BaseException]:
+    """Whether a call was made, and has raised that."""
+    return error is not None and not isinstance(error, NotCalled)

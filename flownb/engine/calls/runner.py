@@ -28,6 +28,7 @@ from flownb.engine.calls.signature import (
     LastFailure,
     begun_anew,
     bound,
+    calls_nobody,
     context_parameter,
     is_generator,
     puller,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from flownb.engine.calls.call import Call
     from flownb.engine.calls.limits import Limits
     from flownb.engine.calls.node_memory import Memory
+    from flownb.engine.calls.outcome import OpenCall
     from flownb.engine.calls.push import Pushes
     from flownb.engine.calls.source_thread import SourceThread
     from flownb.engine.calls.tasks import TaskWorkers
@@ -112,12 +114,14 @@ class Runner:
         self.attach(table)
         self.waits = plan.detached or self.gate is not None  # maybe, before it starts
         self.passes = self.target is None
+        source = self.node.kind == "producer" and not plan.index
+        self.calls_nobody = self.passes or (source and calls_nobody(self.called_fn))
         special = self.passes or self.node.over or self.node.queue or self.node.reader
         self.smooth = self.straight and not special
         plain = self.instance or self.is_async or self.node.kind == "producer" or self.ctx_name
         self.plain = not (plain or self.passes or self.node.fail)
-        self.surrounded = bool(self.node.timeout or self.runtime.middleware)
-        self.careful = self.surrounded or bool(self.node.retry or self.node.cache)
+        policies = self.node.timeout or self.node.retry or self.node.cache
+        self.careful = bool(policies or self.runtime.middleware)
         other = self.instance or self.ctx_name or self.passes or self.node.queue or self.node.reader
         self.bare = not (other or self.node.kind == "producer")
         alone = self.careful or self.gate or self.pushing or self.runtime.inline
@@ -224,7 +228,7 @@ class Runner:
         elif self.is_async or self.careful:
             self._spawn(token)
         elif (
-            self.passes
+            self.calls_nobody
             or runtime.inline
             or (self.memory.short and runtime.private and not self.ctx_name)
         ):
@@ -347,9 +351,13 @@ class Runner:
         outcome = context.run(outcome_here, functools.partial(self.called, token))
         return functools.partial(self.landed, token, *outcome, self.runtime.now())
 
+    def attend(self, token: Call, call: OpenCall) -> None:
+        """Wait for a call that a row has begun, as long as the node may take."""
+        self._spawn(token, call)
+
     def begin_anew(self, token: Call) -> None:
         """Call the node after all: in its row it had not begun."""
-        self.run(token)
+        token.item.loop.ready.append(token)
         self.table.pump()
 
     def landed(

@@ -104,6 +104,19 @@ def puller(source: Any) -> Puller:
     raise TypeError(msg)
 
 
+# To read one of these, or to count where there is none, runs no code of the user's.
+_PLAIN: Final = (type(None), range, list, tuple, str, bytes, dict)
+
+
+def calls_nobody(source: Any) -> bool:
+    """Whether the next item of a producer's source comes without a call of the user's code.
+
+    >>> calls_nobody([1, 2]), calls_nobody(n for n in [1, 2])
+    (True, False)
+    """
+    return type(source) in _PLAIN
+
+
 def can_be_replayed(source: Any) -> bool:
     """Whether a producer's source, begun anew, gives the same items again.
 

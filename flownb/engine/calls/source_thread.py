@@ -56,9 +56,9 @@ class SourceThread:
     def begin(self, turn: Turn, where: Callable[[], tuple[str, int]]) -> None:
         """Have the rows of a turn called; *where* says what is at work."""
         self.turn = turn
-        context = self._runtime.context.copy()
-        context.run(HERE.set, self._spot)
-        self._thread.submit(where()[0], functools.partial(self._work, turn, context, where))
+        context, spot = self._runtime.context.copy(), self._spot
+        context.run(HERE.set, spot)
+        self._thread.submit(where()[0], functools.partial(self._work, turn, context, spot, where))
 
     def label(self, node: str) -> None:
         """Say what the thread does now, for who asks what was abandoned."""
@@ -66,11 +66,11 @@ class SourceThread:
         if thread is not None and thread in self._runtime.threads.running:
             self._runtime.threads.running[thread] = node
 
-    def _work(self, turn: Turn, context: Any, where: Any) -> Callable[[], None]:
-        self._spot.where = where
+    def _work(self, turn: Turn, context: Any, spot: Spot, where: Any) -> Callable[[], None]:
+        spot.where = where
         context.run(turn.work)
-        self._spot.end()
-        self._spot.where = None
+        spot.end()
+        spot.where = None
         return functools.partial(self._report, turn)
 
     def _report(self, turn: Turn) -> None:
@@ -126,6 +126,14 @@ class SourceThread:
         """Leave the thread to a call that was given up: another one is made beside it."""
         self._thread.end()
         self._thread = self._runtime.threads.own(self._runtime.name)
+        self._spot = Spot(self._runtime.write_line)
+        self._context.run(HERE.set, self._spot)
+
+    def leave_to(self, turn: Turn) -> None:
+        """Leave the thread to a turn whose call was given up."""
+        if self.turn is turn and not turn.over:
+            self.turn = None
+            self.renew()
 
     def call(self, work: Callable[[], Any], report: Callable[[Any], None]) -> None:
         """Do something with the source, then report what that gave on the event loop."""

@@ -558,7 +558,7 @@ class LoopManager:
         if token.at.plan.detached and not item.slot and not self.in_flight.may_start(token):
             return
         gate = token.at.gate
-        if gate is None:
+        if gate is None or token.item.knows(token):
             token.at.run(token)
             return
         token.asked = runtime.now()

@@ -233,7 +233,7 @@ class PullSource(Source):
         keeping = self.loop.checkpointer
         if keeping is not None:
             keeping.before(self.pulled)
-        if not self.can_head_rows:
+        if not self.can_head_rows or (self.calls_nobody and not self.is_away):
             token = self.token()
             self.runner.run(token)
         elif await self._fetch():

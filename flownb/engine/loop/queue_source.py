@@ -37,6 +37,11 @@ class QueueSource(Source):
         if self._reading is not None:
             self._reading.cancel()
 
+    @property
+    def calls_nobody(self) -> bool:
+        """Whether what it gives comes without a call of the user's: messages do."""
+        return True
+
     async def due(self) -> bool:
         """Wait for the turn of the next item; False when something else has to be looked at."""
         if await self._is_held_back():

@@ -158,6 +158,11 @@ class Source:
         return True
 
     @property
+    def calls_nobody(self) -> bool:
+        """Whether what it gives comes without a call of the user's: from any thread."""
+        return self.runner.calls_nobody
+
+    @property
     def is_away(self) -> bool:
         """Whether a call is under way, or has ended, whose item nobody has taken yet."""
         return self._thread is not None and self._thread.turn is not None

@@ -108,3 +108,20 @@ async def test_an_iterator_that_is_still_at_work_is_not_read_by_a_second_loop(po
     assert "has been at work for" in again.status()["p"].reason
     tap.inbox.put("dropped")
     await again.stop()
+
+
+@POOLS
+@live
+async def test_a_source_that_is_no_code_of_the_user_s_is_read_without_a_thread(pool):
+    threads, got = [], []
+
+    async def node(x):
+        threads.extend(t.name for t in threading.enumerate() if t.name.endswith("of p"))
+        got.append(x)
+
+    graph = Graph("g").add_producer("p", range(100)).set_loop("p", pool=pool)
+    orch = graph.add_node("n", node, keep=None).add_edge("p", "n").start()
+    await orch.wait(timeout=20)
+    assert got == list(range(100))
+    assert not threads
+    await orch.stop()

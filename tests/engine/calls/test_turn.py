@@ -305,3 +305,74 @@ async def test_what_the_cache_knows_is_not_called_in_a_row_and_a_failure_is_not_
 
 def test_a_turn_lasts_five_milliseconds():
     assert turn.TURN == 5_000_000
+
+
+@pytest.mark.wallclock
+@POOLS
+@pytest.mark.parametrize("limit", [0.015, 0.1], ids=["before its row is taken", "after that"])
+@live
+async def test_a_call_in_a_row_that_takes_too_long_has_timed_out_and_the_next_items_go_on(
+    pool, limit
+):
+    may_end, tries, got = threading.Event(), [], []
+
+    def node(n):
+        tries.append(n)
+        if n == 5 and tries.count(5) == 1:
+            may_end.wait(20)
+        return n
+
+    graph = Graph("late").add_producer("p", range(300)).set_loop("p", pool=pool)
+    graph.add_node("n", node, timeout=limit, retry=Retry(Exception, 5, 0.001))
+    graph.add_node("m", got.append).add_edge("p", "n", "m")
+    orch = graph.start()
+    await orch.wait(timeout=20)
+    metrics = orch.metrics()["p"]
+    assert not may_end.is_set(), "it still blocks"
+    assert got == list(range(300))
+    assert metrics.done == 300
+    assert metrics.nodes["n"].timeouts >= 1
+    assert metrics.nodes["n"].abandoned >= 1
+    assert tries.count(5) >= 2
+    may_end.set()
+    await orch.stop()
+
+
+@pytest.mark.wallclock
+@POOLS
+@live
+async def test_a_call_in_a_row_that_ended_after_its_timeout_has_timed_out(pool):
+    def node(n):
+        time.sleep(0.003 if n == 5 else 0)
+        return n
+
+    graph = Graph("late").add_producer("p", range(10)).set_loop("p", pool=pool)
+    graph.add_node("n", node, timeout=0.002, keep=None).add_edge("p", "n")
+    async with graph.start() as orch:
+        await orch.wait(timeout=20)
+        (failure,) = [f for f in orch.failures() if f.iteration == 5]
+        assert "took longer than its timeout of 0.002 s" in str(failure.error)
+        assert orch.metrics()["p"].nodes["n"].timeouts >= 1
+
+
+@pytest.mark.wallclock
+@POOLS
+@live
+async def test_a_generator_s_thread_is_never_left_to_a_node_that_has_timed_out(pool):
+    threads = set()
+
+    def items():
+        for n in range(20):
+            threads.add(threading.get_ident())
+            yield n
+
+    def node(n):
+        time.sleep(0.05 if n in {3, 7} else 0)
+        return n
+
+    graph = Graph("late").add_producer("p", items).set_loop("p", pool=pool)
+    graph.add_node("n", node, timeout=0.02, keep=None).add_edge("p", "n")
+    async with graph.start() as orch:
+        await orch.wait(timeout=20)
+        assert {3, 7} <= {f.iteration for f in orch.failures()}
+    assert len(threads) == 1
