@@ -11,11 +11,11 @@ import asyncio
 import functools
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable
-from types import FunctionType
-from typing import Any, Final, NamedTuple
+from types import AsyncGeneratorType, FunctionType, GeneratorType
+from typing import Any, Final, NamedTuple, NoReturn
 
 from flownb.arguments import is_async
-from flownb.errors import FAILS
+from flownb.errors import FAILS, RunError
 
 _CONTEXTS: Final = ("Context", "SyncContext")
 
@@ -210,16 +210,20 @@ def _counter() -> Callable[[], int]:
 
 
 def until_stop(fn: Callable[..., Any]) -> Callable[..., Any]:
-    """Let *fn* give EXHAUSTED where it raises StopIteration (StopAsyncIteration if async)."""
+    """Let *fn* give EXHAUSTED where it raises StopIteration (StopAsyncIteration if async).
+
+    A generator that it gives would be one item, which nobody means: that raises RunError.
+    """
     return _ended_async(fn) if is_async(fn) else _ended(fn)
 
 
 def _ended(fn: Callable[..., Any]) -> Callable[..., Any]:
     def pull(*data: Any, **given: Any) -> Any:
         try:
-            return fn(*data, **given)
+            item = fn(*data, **given)
         except StopIteration:
             return EXHAUSTED
+        return item if type(item) not in _GENERATORS else _refuse()
 
     return pull
 
@@ -227,11 +231,23 @@ def _ended(fn: Callable[..., Any]) -> Callable[..., Any]:
 def _ended_async(fn: Callable[..., Any]) -> Callable[..., Any]:
     async def pull(*data: Any, **given: Any) -> Any:
         try:
-            return await fn(*data, **given)
+            item = await fn(*data, **given)
         except StopAsyncIteration:
             return EXHAUSTED
+        return item if type(item) not in _GENERATORS else _refuse()
 
     return pull
+
+
+_GENERATORS: Final = frozenset({GeneratorType, AsyncGeneratorType})
+
+
+def _refuse() -> NoReturn:
+    msg = (
+        "the source is a function that gives a generator: give the function that yields, or the "
+        "generator; then each of what it yields is an item"
+    )
+    raise RunError(msg)
 
 
 def _next_async(iterator: Any) -> Callable[[], Any]:

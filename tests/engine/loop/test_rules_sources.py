@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from flownb import Graph, Retry
-from flownb.errors import GraphError
+from flownb.errors import GraphError, NodeFailed
 from tests.support.lab import Bench, boom, chain
 
 
@@ -174,3 +174,28 @@ def test_a_condition_that_fails_behind_a_generator_is_an_item_of_it():
     graph = Graph("g").add_producer("p", [1]).add_node("a").add_edge("p", "a", condition=boom)
     sim = graph.simulate()
     assert (sim.metrics["p"].state, sim.metrics["p"].failed) == ("completed", 1)
+
+
+def yields():
+    yield 1
+
+
+async def yields_async():
+    yield 1
+
+
+async def gives_a_generator():
+    return yields()
+
+
+@pytest.mark.parametrize("source", [lambda: yields(), lambda: yields_async(), gives_a_generator])
+def test_a_function_that_gives_a_generator_is_told_to_be_no_source(source):
+    graph = chain("n", source=source, every=1)
+    graph.set_loop("p", on_error="stop")
+    sim = graph.simulate(until=3)
+    assert (sim.metrics["p"].state, sim.outputs("n")) == ("error", [])
+    assert "give the function that yields" in str(sim.failures()[0])
+    orch = graph.start(control="thread")
+    with pytest.raises(NodeFailed, match="give the function that yields"):
+        orch.wait(timeout=20).wait()
+    assert orch.outputs("n") == []
