@@ -45,7 +45,7 @@ from flownb.arguments import (
     word,
 )
 from flownb.equality import equal
-from flownb.errors import ArgumentError, GraphError, RunError, beside
+from flownb.errors import ArgumentError, GraphError, RunError, beside, did_you_mean
 from flownb.jsonable import short_repr
 from flownb.model.conditions import Condition, Placeholder
 from flownb.model.policies import Codec, Limit, Retry, WhenFull
@@ -149,7 +149,11 @@ class BaseNode:
     def __init__(self, name: str | None = None, /, **settings: Any) -> None:
         if name is not None:
             self.name = checked(f"{type(self).__name__}()", "name", name, TEXT)
-        self.config = self.Config(**settings)
+        try:
+            self.config = self.Config(**settings)
+        except ValidationError as error:
+            who = f"{type(self).__name__}({self.name!r})"
+            raise ArgumentError(*_wrong_settings(who, self.Config, error)) from None
 
     def setup(self, ctx: Any) -> Any:
         """Open what the node needs, on the loop's own event loop; may be async."""
@@ -165,6 +169,20 @@ class BaseNode:
         config = getattr(self, "config", ())
         settings = "".join(f", {k}={v!r}" for k, v in config)
         return f"{type(self).__name__}({self.name!r}{settings})"
+
+
+def _wrong_settings(who: str, config: type[NodeConfig], error: ValidationError) -> list[str]:
+    """Say in a sentence each what is wrong with the settings of a class node."""
+    said = []
+    for wrong in error.errors(include_url=False, include_context=False, include_input=False):
+        place = ".".join(map(str, wrong["loc"]))
+        if wrong["type"] == "extra_forbidden":
+            said.append(
+                f"{who}: there is no setting {place!r}{did_you_mean(place, config.model_fields)}"
+            )
+        else:
+            said.append(f"{who}: {place}: {wrong['msg'][:1].lower()}{wrong['msg'][1:]}")
+    return said
 
 
 class ProducerNode(BaseNode):

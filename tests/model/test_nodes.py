@@ -8,6 +8,7 @@ import itertools
 import pytest
 from pydantic import ValidationError
 
+from flownb.errors import ArgumentError
 from flownb.model.nodes import (
     BaseNode,
     BlockingNode,
@@ -32,10 +33,12 @@ class HTTPGet(BlockingNode):
 
 def test_a_config_is_checked_when_the_node_is_made():
     assert HTTPGet(url="x").config.tries == 3
-    with pytest.raises(ValidationError, match="url"):
+    with pytest.raises(ArgumentError, match=r"HTTPGet\('httpget'\): url: field required"):
         HTTPGet()
-    with pytest.raises(ValidationError, match="extra"):
-        HTTPGet(url="x", retries=3)
+    with pytest.raises(ArgumentError, match="there is no setting 'trise': did you mean \"tries\""):
+        HTTPGet(url="x", trise=3)
+    with pytest.raises(ArgumentError, match="tries: input should be a valid integer"):
+        HTTPGet(url="x", tries="many")
 
 
 def test_a_config_cannot_be_changed_afterwards():
