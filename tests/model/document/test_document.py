@@ -499,7 +499,10 @@ def test_item_numbers_to_fail_and_all_outputs_to_keep_are_written():
         (node(retry={"on": "os.error"}), "node 'a', retry: there is no tool 'os.error'"),
         (node(retry={"on": "print"}), "node 'a', retry: there is no tool 'print'"),
         (node(**{"class": {"name": "check"}}), "node 'a': the tool 'check' is no node class"),
-        (node(**{"class": {"name": "Scale", "settings": {"z": 1}}}), "node 'a': Scale('a'): there is no setting 'z'"),
+        (
+            node(**{"class": {"name": "Scale", "settings": {"z": 1}}}),
+            "node 'a': Scale('a'): there is no setting 'z'",
+        ),
         (node(**{"class": {"name": "Scale"}}, fn="check"), "node 'a': fn and class both say"),
         (node(range=[1, 2]), "node 'a', nodes[0].range: list should have at least 3 items"),
         (node(range=[1, 2, 1]), "node 'a': a blocking node has no range"),
