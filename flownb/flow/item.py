@@ -93,7 +93,7 @@ class Item:
         self.popped: list[tuple[str, str]] = []
         self.held_back: list[Any] = []
         self.waits = 0  # how many awaited tokens are open, unless `arms` knows better
-        self.arms = LiveArms() if loop.plan.policy == "path_live" else None
+        self.arms = LiveArms() if loop.plan.rule.if_ran else None
         self.joins: dict[int, Join] = {}
         self.visits: dict[int, int] = {}
         self.errors: list[tuple[Token, BaseException]] = []

@@ -5,8 +5,8 @@ topological order) and decides all that can be decided before the run: who may b
 awaited, what is detached, the payload shape at joins, where an if must be asked.
 
 A token carries a *mask*. Along an edge it becomes `(mask if keep else 0) | force`;
-at joins masks are united. Under every policy but "path_live" the mask is one bit,
-"awaited"; under "path_live" it has one bit for each arm of the producer.
+at joins masks are united. The mask is one bit, "awaited"; under "path_live" it has one bit for
+each arm of the producer. `await_sets.RULES` says along which edges it starts and goes on.
 
 `shape_of` is the fingerprint of a plan, and `differences` says how two differ: a run can only be
 resumed if its nodes and edges are the same. Functions may differ: mending the one that failed
@@ -18,12 +18,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from flownb.plan.await_sets import RULES
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from flownb.model.nodes import Node
     from flownb.model.policies import AwaitPolicy, Join, LoopOptions
     from flownb.model.state_schema import Schema
+    from flownb.plan.await_sets import AwaitRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +128,11 @@ class LoopPlan:
     version: int = 0
     max_concurrency: int | None = None
     once: Once | None = None
+
+    @property
+    def rule(self) -> AwaitRule:
+        """What its await policy says."""
+        return RULES[self.policy]
 
     @property
     def writes(self) -> tuple[str, ...]:

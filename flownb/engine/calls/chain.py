@@ -438,7 +438,7 @@ class Chain:
 
     def _surely_awaited(self) -> set[int]:
         """Give the nodes for which the producer waits whenever they are called."""
-        if self.loop.plan.policy == "path_live":
+        if self.loop.plan.rule.if_ran:
             return set()
         sure: dict[int, bool] = {}
         for runner in self.loop.runners:
