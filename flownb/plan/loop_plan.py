@@ -18,15 +18,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from flownb.plan.await_sets import RULES
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from flownb.model.nodes import Node
     from flownb.model.policies import AwaitPolicy, Join, LoopOptions
     from flownb.model.state_schema import Schema
-    from flownb.plan.await_sets import AwaitRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +125,6 @@ class LoopPlan:
     version: int = 0
     max_concurrency: int | None = None
     once: Once | None = None
-
-    @property
-    def rule(self) -> AwaitRule:
-        """What its await policy says."""
-        return RULES[self.policy]
 
     @property
     def writes(self) -> tuple[str, ...]:

@@ -40,6 +40,7 @@ from flownb.engine.prints import HERE, Spot
 from flownb.errors import FAILS
 from flownb.flow.routing import route
 from flownb.model.nodes import OwnLimit
+from flownb.plan.await_sets import RULES
 from flownb.records.events import NOTHING, Batch
 
 if TYPE_CHECKING:
@@ -438,7 +439,7 @@ class Chain:
 
     def _surely_awaited(self) -> set[int]:
         """Give the nodes for which the producer waits whenever they are called."""
-        if self.loop.plan.rule.if_ran:
+        if RULES[self.loop.plan.policy].if_ran:
             return set()
         sure: dict[int, bool] = {}
         for runner in self.loop.runners:
