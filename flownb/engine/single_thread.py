@@ -78,7 +78,10 @@ def run_nested(work: Coroutine[Any, Any, _T]) -> _T:
 
 
 class _SleepingLoop(base_events.BaseEventLoop):
-    """An event loop in real time that sees nothing of the outside world: it sleeps or works."""
+    """An event loop in real time that sees nothing of the outside world: it sleeps or works.
+
+    `BaseEventLoop` leaves these three names to its subclasses; none of them is public.
+    """
 
     def __init__(self) -> None:
         super().__init__()

@@ -148,16 +148,17 @@ def _awaited_ends(it: Schedule, policy: AwaitPolicy) -> list[int]:
 def _followed(it: Schedule, rule: AwaitRule, has_b: Sequence[bool]) -> list[int]:
     nodes, lasts = it.plan.nodes, it.lasts
     reached, ends = [NEVER] * len(nodes), [NEVER] * len(nodes)
+    (first, later), goes_on = rule.table
     for v, node in enumerate(nodes):
-        awaited = reached[v] >= 0
-        if awaited:
-            at_once = node.multi and not it.played
-            ends[v] = reached[v] + lasts[v] if at_once else it.end[v]
-        goes_on = awaited and rule.goes_on(node.node.is_non_blocking)
-        end = ends[v] if awaited else it.end[v]
-        for edge in it.live(v):
-            if goes_on or rule.starts(not v, has_b[edge.target]):
-                reached[edge.target] = max(reached[edge.target], end)
+        here, on, end = later if v else first, False, it.end[v]
+        if reached[v] >= 0:
+            if node.multi and not it.played:
+                end = reached[v] + lasts[v]
+            ends[v], on = end, goes_on[node.node.is_non_blocking]
+        if on or any(here):
+            for edge in it.live(v):
+                if on or here[has_b[edge.target]]:
+                    reached[edge.target] = max(reached[edge.target], end)
     return ends
 
 

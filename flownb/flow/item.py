@@ -26,6 +26,7 @@ from flownb.flow.routing import route
 from flownb.flow.run_values import Values
 from flownb.flow.start_order import order_of
 from flownb.flow.token import Join
+from flownb.plan.await_sets import RULES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -93,7 +94,7 @@ class Item:
         self.popped: list[tuple[str, str]] = []
         self.held_back: list[Any] = []
         self.waits = 0  # how many awaited tokens are open, unless `arms` knows better
-        self.arms = LiveArms() if loop.plan.policy == "path_live" else None
+        self.arms = LiveArms() if RULES[loop.plan.policy].if_ran else None
         self.joins: dict[int, Join] = {}
         self.visits: dict[int, int] = {}
         self.errors: list[tuple[Token, BaseException]] = []

@@ -44,6 +44,12 @@ class AwaitRule:
     if_ran: bool = False
 
     @property
+    def table(self) -> tuple[tuple[tuple[bool, bool], ...], tuple[bool, bool]]:
+        """What `starts` says of arms, and of other edges, by *has_b*; what `goes_on` says."""
+        starts = [(self.starts(arm, False), self.starts(arm, True)) for arm in (True, False)]
+        return tuple(starts), (self.goes_on(False), self.goes_on(True))
+
+    @property
     def whole_arms(self) -> bool:
         """Whether it awaits what is in an arm for the sake of the arm."""
         return self.goes_on(True)
@@ -141,11 +147,16 @@ def may_be_awaited(
     producer itself is not marked.
     """
     _check(policy)
-    rule, has_b = RULES[policy], has_blocking(flow) if has_b is None else has_b
-    behind = predecessors(flow.succ, [root])
-    starts = [w for v in behind for w in flow.succ[v] if rule.starts(v == root, bool(has_b[w]))]
-    ends_at = (not rule.goes_on(False), not rule.goes_on(True))
-    return reach(flow.succ, starts, stop=[ends_at[n] for n in flow.non_blocking])
+    rule, arms = RULES[policy], flow.succ[root]
+    (first, later), on = rule.table
+    if has_b is None:
+        asks = first[0] != first[1] or later[0] != later[1]
+        has_b = has_blocking(flow) if asks else bytearray(len(flow.names))
+    starts = [v for v in arms if first[has_b[v]]]
+    if any(later):
+        inside = reach(flow.succ, arms)
+        starts += [v for v, is_inside in enumerate(inside) if is_inside and later[has_b[v]]]
+    return reach(flow.succ, starts, stop=() if all(on) else [not on[n] for n in flow.non_blocking])
 
 
 def detached(flow: Flow, root: int, awaited: bytearray) -> bytearray:

@@ -5,8 +5,8 @@ topological order) and decides all that can be decided before the run: who may b
 awaited, what is detached, the payload shape at joins, where an if must be asked.
 
 A token carries a *mask*. Along an edge it becomes `(mask if keep else 0) | force`;
-at joins masks are united. Under every policy but "path_live" the mask is one bit,
-"awaited"; under "path_live" it has one bit for each arm of the producer.
+at joins masks are united. The mask is one bit, "awaited"; under "path_live" it has one bit for
+each arm of the producer. `await_sets.RULES` says along which edges it starts and goes on.
 
 `shape_of` is the fingerprint of a plan, and `differences` says how two differ: a run can only be
 resumed if its nodes and edges are the same. Functions may differ: mending the one that failed

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from flownb.errors import did_you_mean
 from flownb.model.edges import END
 from flownb.model.policies import OTHERWISE
-from flownb.plan.await_sets import ArmEnds, has_blocking
+from flownb.plan.await_sets import RULES, ArmEnds, has_blocking
 from flownb.plan.traversal import path_to, predecessors, reach, topological
 from flownb.validate.problems import Problem, error, hint, listed, warning
 
@@ -144,7 +144,7 @@ def awaited_with_their_arm(subject: Subject) -> Iterator[Problem]:
 def hints_of(ends: ArmEnds) -> Iterator[Problem]:
     """Say of one loop which nodes these are, why, and what is the smallest change."""
     loop = ends.loop
-    has = "in which a blocking node runs" if ends.policy == "path_live" else "with a blocking node"
+    has = "in which a blocking node runs" if RULES[ends.policy].if_ran else "with a blocking node"
     for name in ends.firsts()[:_HINTS]:
         chain, blocking = ends.proof(name)
         where = "in" if blocking in chain else "beside"

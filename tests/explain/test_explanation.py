@@ -9,6 +9,7 @@ import pytest
 from flownb import Graph
 from flownb.errors import GraphError
 from flownb.model.policies import AWAIT_POLICIES
+from flownb.plan.await_sets import RULES
 from tests.explain.test_releases import branching, worked
 from tests.support.machine import slowness
 
@@ -187,3 +188,12 @@ def test_wide_graphs_and_many_ifs_are_bounded_not_enumerated():
 
 def test_a_graph_without_anything_to_begin_with_says_that_nobody_waits():
     assert str(Graph("g").explain()) == "g: no producer, so nobody waits for anybody"
+
+
+@pytest.mark.parametrize("policy", AWAIT_POLICIES)
+def test_every_policy_has_a_rule_and_a_reason_for_each_node(policy):
+    why = shop().explain(policy=policy)
+    assert RULES[policy].means in why.text
+    for node in ("check", "charge", "mail", "log"):
+        verb = "waits" if node in why.await_set("days") else "does not wait"
+        assert why.why(node).startswith(f"days {verb} for {node}: ")

@@ -70,7 +70,7 @@ def of_deciding(why, loop, said):
     return {k: v for k, v in said.items() if (k[0] if isinstance(k, tuple) else k) in deciding}
 
 
-@pytest.mark.parametrize("first", range(0, len(PLAIN), 20))
+@pytest.mark.parametrize("first", batches(80, len(PLAIN), 20))
 def test_on_random_graphs_every_release_equals_the_simulated_one(first):
     for seed in PLAIN[first : first + 20]:
         case = random_case(seed)

@@ -46,6 +46,7 @@ from flownb.engine.calls.turn import DEAD, Turn
 from flownb.engine.prints import HERE, Spot
 from flownb.errors import FAILS, NodeTimeout
 from flownb.flow.routing import route
+from flownb.plan.await_sets import RULES
 from flownb.records.events import NOTHING, Batch
 
 if TYPE_CHECKING:
@@ -478,7 +479,7 @@ class Chain:
 
     def _surely_awaited(self) -> set[int]:
         """Give the nodes for which the producer waits whenever they are called."""
-        if self.loop.plan.policy == "path_live":
+        if RULES[self.loop.plan.policy].if_ran:
             return set()
         sure: dict[int, bool] = {}
         for runner in self.loop.runners:

@@ -5,7 +5,8 @@ Everything time-like goes through the event loop: `loop.time()`, `call_later`,
 next timer whenever nothing is ready, so a simulation runs the same engine as a live
 run. Time is kept in whole microseconds, equal times fire first come, first served.
 It has no selector and no sockets: it never sees the outside world. (So it takes turns
-in its own way, half the price of asyncio's, which has to look outside.)
+in its own way, half the price of asyncio's, which has to look outside. asyncio has no public way
+to do so: `_ready`, `_stopping`, `_check_closed` and `_run_once` are those of `BaseEventLoop`.)
 """
 
 from __future__ import annotations
