@@ -158,3 +158,27 @@ def test_the_description_tells_every_edge_in_words():
 
 def test_an_empty_graph_is_an_empty_scene():
     assert repr(scene(Workflow("w"))) == "Scene('w': 0 boxes, 0 lines, 0 lanes, 0 x 0 px)"
+
+
+def test_a_folded_loop_is_one_box_that_stands_for_all_its_nodes_and_keeps_its_queues():
+    whole, part = scene(weather()), scene(weather(), folded=["days"])
+    head = box(part, "days")
+    assert (head.kind, head.id) == ("folded", box(whole, "days").id)
+    others = {b.name for b in part.boxes} - {"days"}
+    assert set(head.nodes) | others == {b.name for b in whole.boxes}
+    assert head.word == f"{len(head.nodes)} nodes"
+    assert all(part.homes[name] == head.id for name in head.nodes)
+    assert part.lanes[0].loops == whole.lanes[0].loops
+    queued = [(line.source, line.target) for line in part.lines if line.style == "queued"]
+    assert queued
+    assert {source for source, _ in queued} == {"days"}
+    inside = {(a, b) for a, b in styles(part) if {a, b} <= others}
+    assert inside | set(queued) == set(styles(part))
+
+
+def test_loops_that_share_a_node_are_folded_together_or_not_at_all():
+    flow = Workflow("w").add_producer("p").add_producer("q").add_node("a")
+    flow.add_edge("p", "a").add_edge("q", "a")
+    assert len(scene(flow, folded=["p"]).boxes) == 3
+    (head,) = scene(flow, folded=["p", "q"]).boxes
+    assert head.nodes == ("p", "q", "a")
