@@ -59,6 +59,7 @@ export function dag(el, store) {
   let chips = new Map();
   let lanes = new Map();
   let heads = new Map(); // the titles of lanes, by id
+  let turned = ""; // the loop that was last folded or unfolded: it stays in sight
   let ends = new Map();
   let flow = null;
   let chosen = null;
@@ -95,6 +96,9 @@ export function dag(el, store) {
     map.el.hidden = search.hidden = !large;
     if (large) map.draw(store.scene.boxes.map((box) => ({ type: box.kind, box })));
     place.show(picture, store.scene.boxes.find((box) => box.kind === "producer"));
+    const lane = store.scene.lanes.find(({ loops }) => loops.includes(turned));
+    turned = "";
+    if (lane) place.reveal({ ...lane, width: 1 }); // where it begins
     rove(boxes.keys().next().value);
     if (search.value) find(0);
     show(store.state);
@@ -131,7 +135,10 @@ export function dag(el, store) {
   /** Make the title of a lane a button that folds its loops into one box, or unfolds them. */
   function foldable(lane) {
     const words = groups.get(lane.id).querySelector("text");
-    const act = () => store.send({ do: "fold", loops: lane.loops });
+    const act = () => {
+      turned = lane.loops[0];
+      store.send({ do: "fold", loops: lane.loops });
+    };
     const head = s("g", { class: "flownb-fold", role: "button", tabindex: "0", "aria-expanded": String(!lane.folded), "aria-label": `${lane.folded ? "unfold" : "fold"} ${words.textContent}` },
       s("title", {}, lane.folded ? "unfold: show its nodes" : "fold into one box"),
       s("rect", { class: "flownb-ask-room", x: lane.x + 4, y: lane.y + 2, width: lane.said, height: 26 }), words);

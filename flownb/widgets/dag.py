@@ -30,7 +30,6 @@ from flownb.notebook.graph.live_state import (
     worst,
 )
 from flownb.notebook.graph.scene import SPARE, TITLE_SIZE, Box, Line, draw, scene
-from flownb.notebook.live.alerts import Causes
 from flownb.notebook.live.rates import three_digits, two_digits
 from flownb.notebook.picture.text import brief, clean, width
 from flownb.notebook.repr import page
@@ -204,7 +203,6 @@ class DagState:
         self._holders: dict[str, deque[tuple[str, ...]]] = {}
         self._reading: Reading | None = None
         self._now = Now()
-        self._full = frozenset[str]()  # the queues into which a push waits for room
 
     def now(self) -> Now:
         """Say how it stands at the last reading."""
@@ -217,7 +215,6 @@ class DagState:
         return self._now
 
     def _of(self, reading: Reading) -> Now:
-        self._full = self._full_queues(reading)
         runs = [run for run in self._orch._live.loop_runs.values() if run.name in reading.spans]
         waits = (self._wait(run, reading) for run in runs)
         return Now(
@@ -240,7 +237,7 @@ class DagState:
                 sum(m.calls for m in of.values()),
                 sum(m.failed for m in of.values()),
                 0.0 if reading.over else _calls(node, of, reading.rates),
-                sum(m.running for m in of.values()) * (node not in self._full),
+                sum(m.running for m in of.values()) * (node not in reading.full),
                 sum(m.retries for m in of.values()),
                 sum(reading.rates.failed(loop, node) for loop in of),
             )
@@ -260,16 +257,10 @@ class DagState:
         for node in list(self._orch.workflow.nodes.values()):
             stats = reading.rates.last.queues.get(node.queue.name) if node.queue else None
             if node.queue is not None and stats is not None:
-                waiting = calls[node.name] * (node.name in self._full)
+                waiting = calls[node.name] * (node.name in reading.full)
                 most = node.queue.maxlen or 0
                 found[node.name] = QueueNow(stats.depth, stats.pending, most, waiting)
         return found
-
-    def _full_queues(self, reading: Reading) -> frozenset[str]:
-        """Name the queues that are full: a push to one is not at work, it waits for room."""
-        causes = Causes(reading.status, reading.rates, self._orch._live.specs)
-        queues = ((n.name, n.queue) for n in list(self._orch.workflow.nodes.values()))
-        return frozenset(name for name, queue in queues if queue and causes.is_full(queue.name))
 
     def _wait(self, run: LoopRun, reading: Reading) -> Wait | None:
         """Say for whom a producer waits and how long for each item; None if it hardly does."""
@@ -284,12 +275,13 @@ class DagState:
             return None
         items = reading.rates.rate(name)
         length = max(share / items if items else 0.0, mine[kind].duration if kind in mine else 0.0)
-        nodes = Counter(looks).most_common(1)[0][0] if kind == "wait" else self._rooms(run)
+        nodes = Counter(looks).most_common(1)[0][0] if kind == "wait" else _rooms(run, reading)
         return Wait(name, nodes, length, kind)
 
-    def _rooms(self, run: LoopRun) -> tuple[str, ...]:
-        """Name the full queues of a loop in which it waits for room."""
-        return tuple(n.name for n in run.manager.plan.nodes if n.name in self._full)
+
+def _rooms(run: LoopRun, reading: Reading) -> tuple[str, ...]:
+    """Name the full queues of a loop in which it waits for room."""
+    return tuple(n.name for n in run.manager.plan.nodes if n.name in reading.full)
 
 
 def _calls(node: str, loops: Iterable[str], rates: RunRates) -> float:

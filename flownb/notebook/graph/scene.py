@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from flownb.notebook.graph.captions import AWAITED, DETACHED, IDLE, NEXT, Captions, edge_label
 from flownb.notebook.graph.layout.given_places import lay_given
-from flownb.notebook.graph.layout.swimlanes import Link, lay_swimlanes
+from flownb.notebook.graph.layout.swimlanes import HEAD, PAD, Link, lay_swimlanes
 from flownb.notebook.picture.shapes import (
     Group,
     Mark,
@@ -29,7 +29,7 @@ from flownb.notebook.picture.shapes import (
 from flownb.notebook.picture.text import brief, shorten, width
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from flownb.model.policies import AwaitPolicy
     from flownb.model.workflow import Workflow
@@ -44,6 +44,8 @@ SPARE: Final = 244.0  # pixels beside a title: state, rate, in flight, and two b
 _HEIGHT: Final = (48.0, 58.0)  # still, live: a badge covers the lower edge
 _WIDTH: Final = (84.0, 104.0)  # at least; a badge is as wide as the room between its neighbours
 _ROOM: Final = (180.0, 230.0)  # for the name, for the words under it
+_BESIDE: Final = 3  # folded loops in a row,
+_BETWEEN: Final = 14.0  # and pixels between two
 _TOLD: Final = 20  # nodes that the tip of a folded loop names
 _SIDE: Final = {"if": 22.0, "queue": 20.0, "queue_reader": 20.0, "producer": 20.0}
 _LINE_WORDS: Final = {
@@ -177,10 +179,12 @@ def scene(
         ],
         [Link(fold.place[n.source], fold.place[n.target], n.bundle) for n in links],
     )
-    if places is None:
+    if fold.is_whole:
+        placed = lay_given(_grid(parts[0], max(parts[4])), *parts)
+    elif places is None:
         placed = lay_swimlanes(*parts)
     else:
-        placed = lay_given([places[name] for name in facts.names], *parts)
+        placed = lay_given([places[facts.names[i]] for i in fold.kept], *parts)
     return Scene(
         workflow.name,
         tuple(fold.box(i, frame) for i, frame in zip(fold.kept, placed.boxes, strict=True)),
@@ -192,6 +196,13 @@ def scene(
         placed.width,
         placed.height,
     )
+
+
+def _grid(sizes: Sequence[tuple[float, float]], head: float) -> list[Point]:
+    """Place folded loops beside each other, as their titles are wide."""
+    wide, high = max(head, *(w for w, _ in sizes)) + 2 * PAD, max(h for _, h in sizes) + 2 * PAD
+    step = wide + _BETWEEN, high + HEAD + _BETWEEN
+    return [(i % _BESIDE * step[0], i // _BESIDE * step[1]) for i in range(len(sizes))]
 
 
 def box_size(facts: Captions, name: str, *, live: bool, label: str = "") -> tuple[float, float]:
@@ -222,6 +233,11 @@ class _Fold:
         at = {i: place for place, i in enumerate(self.kept)}
         self.place = [at[heads.get(facts.lane[i], i)] for i in every]
         self.edges = [i for i, (a, _) in enumerate(facts.pairs) if facts.lane[a] not in self._shut]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is drawn but folded loops."""
+        return bool(self._shut) and all(self.facts.lane[i] in self._shut for i in self.kept)
 
     def crossing(self, links: list[Link]) -> list[Link]:
         """Leave out the links that stay inside one box."""

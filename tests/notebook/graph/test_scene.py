@@ -182,3 +182,16 @@ def test_loops_that_share_a_node_are_folded_together_or_not_at_all():
     assert len(scene(flow, folded=["p"]).boxes) == 3
     (head,) = scene(flow, folded=["p", "q"]).boxes
     assert head.nodes == ("p", "q", "a")
+
+
+def test_folded_loops_stand_beside_each_other_and_none_covers_another():
+    flow = Workflow("w")
+    for i in range(7):
+        flow.add_producer(f"p{i}").add_node(f"a{i}").add_edge(f"p{i}", f"a{i}")
+    picture = scene(flow, live=True, folded=[f"p{i}" for i in range(7)])
+    lanes = [lane.frame for lane in picture.lanes]
+    assert len({lane.y for lane in lanes}) == 3
+    for a, b in combinations(lanes, 2):
+        assert a.right < b.x or b.right < a.x or a.bottom < b.y or b.bottom < a.y
+    for lane, inner in zip(lanes, picture.boxes, strict=True):
+        assert lane.x < inner.frame.x < inner.frame.right < lane.right
