@@ -93,7 +93,8 @@ export function dag(el, store) {
     text(fold, store.scene.lanes.every((lane) => lane.folded) ? "unfold" : "fold");
     text(title, store.scene.title);
     const large = boxes.size > MAPPED;
-    map.el.hidden = search.hidden = !large;
+    map.el.hidden = !large;
+    search.hidden = store.scene.boxes.reduce((sum, box) => sum + (box.nodes?.length ?? 1), 0) <= MAPPED;
     if (large) map.draw(store.scene.boxes.map((box) => ({ type: box.kind, box })));
     place.show(picture, store.scene.boxes.find((box) => box.kind === "producer"));
     const lane = store.scene.lanes.find(({ loops }) => loops.includes(turned));
