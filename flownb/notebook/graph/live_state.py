@@ -179,7 +179,12 @@ def draw_running(scene: Scene, now: Now) -> Picture:
     broad = max([base.width, *(width(words, 11) for words in lines)])
     said = ". ".join([base.description, *said_, *_said(now)])
     return replace(
-        base, groups=tuple(groups), description=said, width=broad, height=high, looks=_LOOKS
+        base,
+        groups=tuple(groups),
+        description=said,
+        width=broad,
+        height=high,
+        looks={**base.looks, **_LOOKS},
     )
 
 

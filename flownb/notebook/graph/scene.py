@@ -16,6 +16,7 @@ from flownb.notebook.graph.layout.given_places import lay_given
 from flownb.notebook.graph.layout.swimlanes import HEAD, PAD, Link, lay_swimlanes
 from flownb.notebook.picture.shapes import (
     Group,
+    Look,
     Mark,
     Path,
     Picture,
@@ -44,6 +45,7 @@ SPARE: Final = 244.0  # pixels beside a title: state, rate, in flight, and two b
 _HEIGHT: Final = (48.0, 58.0)  # still, live: a badge covers the lower edge
 _WIDTH: Final = (84.0, 104.0)  # at least; a badge is as wide as the room between its neighbours
 _ROOM: Final = (180.0, 230.0)  # for the name, for the words under it
+LOOKS: Final = {"folded": Look("#d9d9d9", "#4d4d4d", 1.75)}
 _BESIDE: Final = 3  # folded loops in a row,
 _BETWEEN: Final = 14.0  # and pixels between two
 _TOLD: Final = 20  # nodes that the tip of a folded loop names
@@ -352,6 +354,7 @@ def draw(scene: Scene) -> Picture:
         wide,
         high,
         tuple(groups + legend),
+        looks=LOOKS if any(box.nodes for box in scene.boxes) else {},
     )
 
 

@@ -100,7 +100,6 @@ LOOKS: Final[dict[str, Look]] = {
     "if": Look("#f7f0a0", "#757000", 1.75),
     "queue": Look("#e8c1d6", "#8a3f6b", 1.75),
     "queue_reader": Look("#e8c1d6", "#8a3f6b", 1.75),
-    "folded": Look("#d9d9d9", "#4d4d4d", 1.75),
     "unknown": Look("#f6c9ad", "#a34400", 1.75, (2, 3)),
     "name": Look(_DARK_TEXT, size=13, bold=True),
     "word": Look("#333", size=11),

@@ -8,7 +8,8 @@ import pytest
 
 from flownb.model.policies import OTHERWISE
 from flownb.model.workflow import Workflow
-from flownb.notebook.graph.scene import scene
+from flownb.notebook.graph.scene import draw, scene
+from flownb.notebook.picture.svg import svg
 from tests.support.samples import NASTY, nasty, weather, worked
 
 
@@ -195,3 +196,9 @@ def test_folded_loops_stand_beside_each_other_and_none_covers_another():
         assert a.right < b.x or b.right < a.x or a.bottom < b.y or b.bottom < a.y
     for lane, inner in zip(lanes, picture.boxes, strict=True):
         assert lane.x < inner.frame.x < inner.frame.right < lane.right
+
+
+def test_the_look_of_a_folded_loop_is_in_its_picture_and_in_no_other():
+    whole, part = svg(draw(scene(weather()))), svg(draw(scene(weather(), folded=["days"])))
+    assert ".fnb-folded" in part
+    assert ".fnb-folded" not in whole
