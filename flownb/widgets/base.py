@@ -230,7 +230,7 @@ class Live(anywidget.AnyWidget):
 
     def pause(self) -> None:
         """Follow no more: nobody looks."""
-        self._ticking = False
+        self._ticking, self._looking = False, iter(())
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

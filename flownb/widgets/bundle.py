@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from flownb.notebook.gantt import rows
-from flownb.notebook.graph import awaited
+from flownb.notebook.graph import awaited, scene
 from flownb.notebook.picture.svg import style
 from flownb.notebook.picture.table import STYLE
 
@@ -62,5 +62,5 @@ def sheet() -> str:
     other parts would take away that of a view which stands above it.
     """
     own = [HERE / "base.css", *sorted(set(HERE.glob("*.css")) - {HERE / "base.css"})]
-    pictures = style("widget", {**awaited.LOOKS, **rows.LOOKS})
+    pictures = style("widget", {**scene.LOOKS, **awaited.LOOKS, **rows.LOOKS})
     return "\n".join([pictures, STYLE, *(path.read_text(encoding="utf-8") for path in own)])

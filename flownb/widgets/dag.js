@@ -36,6 +36,7 @@ export function dag(el, store) {
   ].map(([verb, words, when]) => ({ el: button(verb, words, () => store.send({ do: verb }), verb), when }));
   const says = h("ul", { class: "flownb-says", role: "status", "aria-label": "what is wrong" });
   const search = h("input", { type: "search", class: "flownb-search", placeholder: "find: /", "aria-label": "find a node", spellcheck: "false", oninput: () => find(0), onkeydown: searching });
+  const fold = plain("fold", "fold every loop into one box, or unfold them all", () => store.send({ do: "fold" }));
   const share = h("select", { class: "flownb-share-menu", "aria-label": "share", title: "share", onchange: () => shared() },
     ...[["", "share"], ["png", "PNG"], ["svg", "SVG"], ["json", "graph as JSON"], ["html", "HTML of its own"], ["full", "full screen"]].map(([value, words]) => h("option", { value }, words)));
   const bar = h(
@@ -43,6 +44,7 @@ export function dag(el, store) {
     h("span", { class: "flownb-group" },
       plain("−", "zoom out", () => place.zoom(1 / 1.3)), plain("fit", "show all of it", place.fit),
       plain("+", "zoom in", () => place.zoom(1.3))),
+    fold,
     plain("table", "the same as a table", () => {
       table.el.hidden = !table.el.hidden;
       if (!table.el.hidden) table.show(store.scene.boxes, store.state);
@@ -56,6 +58,8 @@ export function dag(el, store) {
   let boxes = new Map();
   let chips = new Map();
   let lanes = new Map();
+  let heads = new Map(); // the titles of lanes, by id
+  let turned = ""; // the loop that was last folded or unfolded: it stays in sight
   let ends = new Map();
   let flow = null;
   let chosen = null;
@@ -83,13 +87,21 @@ export function dag(el, store) {
     }
     chips = new Map();
     for (const box of boxes.values()) dress(box);
+    heads = new Map();
     lanes = new Map(store.scene.lanes.flatMap(titled));
+    fold.hidden = store.scene.lanes.length < 2;
+    text(fold, store.scene.lanes.every((lane) => lane.folded) ? "unfold" : "fold");
     text(title, store.scene.title);
     const large = boxes.size > MAPPED;
-    map.el.hidden = search.hidden = !large;
+    map.el.hidden = !large;
+    search.hidden = store.scene.boxes.reduce((sum, box) => sum + (box.nodes?.length ?? 1), 0) <= MAPPED;
     if (large) map.draw(store.scene.boxes.map((box) => ({ type: box.kind, box })));
     place.show(picture, store.scene.boxes.find((box) => box.kind === "producer"));
+    const lane = store.scene.lanes.find(({ loops }) => loops.includes(turned));
+    turned = "";
+    if (lane) place.reveal({ ...lane, width: 1 }); // where it begins
     rove(boxes.keys().next().value);
+    if (search.value) find(0);
     show(store.state);
   }
 
@@ -109,6 +121,7 @@ export function dag(el, store) {
   function titled(lane) {
     const wide = store.scene.spare;
     const start = lane.x + lane.width - wide * lane.loops.length;
+    heads.set(lane.id, foldable(lane));
     return lane.loops.map((loop, i) => {
       const right = start + wide * (i + 1) - 10;
       const words = s("text", { class: "flownb-small flownb-loop", x: right - 66, y: lane.y + 20 });
@@ -120,6 +133,28 @@ export function dag(el, store) {
     });
   }
 
+  /** Make the title of a lane a button that folds its loops into one box, or unfolds them. */
+  function foldable(lane) {
+    const words = groups.get(lane.id).querySelector("text");
+    const act = () => {
+      turned = lane.loops[0];
+      store.send({ do: "fold", loops: lane.loops });
+    };
+    const head = s("g", { class: "flownb-fold", role: "button", tabindex: "0", "aria-expanded": String(!lane.folded), "aria-label": `${lane.folded ? "unfold" : "fold"} ${words.textContent}` },
+      s("title", {}, lane.folded ? "unfold: show its nodes" : "fold into one box"),
+      s("rect", { class: "flownb-ask-room", x: lane.x + 4, y: lane.y + 2, width: lane.said, height: 26 }), words);
+    words.textContent = `${lane.folded ? "▸" : "▾"} ${words.textContent}`;
+    head.addEventListener("click", act);
+    head.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" && event.key !== " ") return;
+      event.preventDefault();
+      event.stopPropagation();
+      act();
+    });
+    place.world.append(head);
+    return head;
+  }
+
   /** Keep the titles of lanes in the frame, and what stands beside them: they tell which loop one sees. */
   function stick() {
     if (!lanes.size) return;
@@ -128,7 +163,7 @@ export function dag(el, store) {
       const down = Math.min(Math.max(0, top - lane.y), Math.max(0, lane.height - LANE));
       const along = Math.min(Math.max(0, left - lane.x), Math.max(0, lane.width - lane.said - 280));
       const back = Math.max(Math.min(0, right - lane.x - lane.width), Math.min(0, lane.said + 280 + along - lane.width));
-      attr(groups.get(lane.id)?.querySelector("text"), "transform", along || down ? `translate(${along} ${down})` : null);
+      attr(heads.get(lane.id), "transform", along || down ? `translate(${along} ${down})` : null);
       for (const loop of lane.loops) {
         const { words, hold, stop } = lanes.get(loop);
         for (const one of [words, hold.el, stop.el]) attr(one, "transform", back || down ? `translate(${back} ${down})` : null);
@@ -281,7 +316,7 @@ export function dag(el, store) {
   let at = -1;
   function find(step) {
     const word = search.value.trim().toLowerCase();
-    const found = word ? [...boxes.values()].filter((box) => box.name.toLowerCase().includes(word)) : [];
+    const found = word ? [...boxes.values()].filter((box) => [box.name, ...(box.nodes ?? [])].some((name) => name.toLowerCase().includes(word))) : [];
     place.svg.classList.toggle("flownb-finds", Boolean(word));
     for (const [id, box] of boxes) groups.get(id).classList.toggle("flownb-found", found.includes(box));
     at = found.length ? (step ? (at + step + found.length) % found.length : 0) : -1;
@@ -294,7 +329,9 @@ export function dag(el, store) {
   function searching(event) {
     if (event.key === "Enter") {
       const box = find(event.shiftKey ? -1 : 1);
-      if (box) go(box.id);
+      if (box?.nodes && !box.name.toLowerCase().includes(search.value.trim().toLowerCase())) {
+        store.send({ do: "fold", loops: store.scene.lanes.find((lane) => lane.loops.includes(box.key)).loops });
+      } else if (box) go(box.id);
     } else if (event.key === "Escape") {
       search.value = "";
       find(0);
@@ -309,7 +346,7 @@ export function dag(el, store) {
     if (how === "json" || how === "html") return store.send({ do: "share", how });
     const background = getComputedStyle(el).backgroundColor;
     const { width, height } = store.scene.picture;
-    const source = svgText(place.world, { x: 0, y: 0, width, height }, background, ".flownb-ask,.flownb-halo,[display=none]");
+    const source = svgText(place.world, { x: 0, y: 0, width, height }, background, ".flownb-ask,.flownb-ask-room,.flownb-halo,[display=none]");
     if (how === "svg") return save(`${store.scene.title}.svg`, new Blob([source], { type: "image/svg+xml" }));
     return png(source).then((blob) => save(`${store.scene.title}.png`, blob));
   }

@@ -25,10 +25,11 @@ from flownb.notebook.graph.live_state import (
     Says,
     Wait,
     draw_running,
+    gathered,
     rooms,
+    worst,
 )
 from flownb.notebook.graph.scene import SPARE, TITLE_SIZE, Box, Line, draw, scene
-from flownb.notebook.live.alerts import Causes
 from flownb.notebook.live.rates import three_digits, two_digits
 from flownb.notebook.picture.text import brief, clean, width
 from flownb.notebook.repr import page
@@ -41,9 +42,10 @@ if TYPE_CHECKING:
     from flownb.engine.orchestrator.loop_run import LoopRun
     from flownb.engine.orchestrator.orchestrator import Orchestrator
     from flownb.errors import Failure
+    from flownb.notebook.graph.scene import Scene
     from flownb.notebook.live.rates import RunRates
     from flownb.queues.send.dead_letters import DeadLetters
-    from flownb.records.events import NodeState, Span
+    from flownb.records.events import Span
     from flownb.records.metrics import LoopMetrics, NodeMetrics
     from flownb.widgets.part import Command
 
@@ -53,7 +55,8 @@ _MOST_SAYS: Final = 20
 _SENTENCE: Final = 600  # letters
 _LOOKS: Final = 15  # how many of the last looks decide who is waited for
 _SHARE: Final = 0.15  # of the time: a shorter wait is not worth a word
-_WORST: Final[tuple[NodeState, ...]] = ("failing", "retrying", "healthy", "idle")
+_LARGE: Final = 150  # boxes: with more of them loops are folded at first,
+_SEVERAL: Final = 4  # if there are so many at least
 
 
 class Dag(Part):
@@ -63,7 +66,9 @@ class Dag(Part):
 
     def __init__(self, orch: Orchestrator) -> None:
         self._orch = orch
-        self._scene = scene(orch.workflow, live=True)
+        many = len(orch.workflow.nodes) > _LARGE and len(orch.workflow.producers) >= _SEVERAL
+        self._folded = frozenset(orch.workflow.producers if many else ())
+        self._scene = self._drawn()
         self._standing, self._noted = DagState(orch), Noted(orch)
         self._chosen: str | None = None
         self._closer: dict[str, Any] | None = None
@@ -71,12 +76,15 @@ class Dag(Part):
         self._actions = _PanelActions(orch)
 
     def version(self) -> Hashable:
-        """Change with every edit of the graph."""
-        return self._orch.workflow.version
+        """Change with every edit of the graph, and when a loop is folded."""
+        return self._orch.workflow.version, self._folded
+
+    def _drawn(self) -> Scene:
+        return scene(self._orch.workflow, live=True, folded=self._folded)
 
     def scene(self) -> dict[str, Any]:
         """Give the picture, and what its shapes stand for."""
-        self._scene = found = scene(self._orch.workflow, live=True)
+        self._scene = found = self._drawn()
         ids, wide = {box.name: box.id for box in found.boxes}, rooms(found.boxes)
         return {
             "title": brief(self._orch.name),
@@ -88,7 +96,8 @@ class Dag(Part):
                 {
                     "id": lane.id,
                     "loops": list(lane.loops),
-                    "said": round(width(lane.title, TITLE_SIZE)) + 14,
+                    "said": round(width(lane.title, TITLE_SIZE)) + 28,
+                    "folded": self._folded.issuperset(lane.loops),
                     **asdict(lane.frame),
                 }
                 for lane in found.lanes
@@ -102,9 +111,9 @@ class Dag(Part):
 
     def state(self) -> dict[str, Any]:
         """Give every node and queue by the id of its box, every loop by its number, the waits."""
-        ids = {box.name: box.id for box in self._scene.boxes}
         reading = self._noted.take()
-        found = as_state(self._standing.at(reading), ids)
+        now = gathered(self._standing.at(reading), self._scene.boxes)
+        found = as_state(now, self._scene.homes)
         found["over"] = reading.over
         if self._chosen is not None:
             found["detail"] = self._look_closer(self._chosen, reading)
@@ -124,12 +133,19 @@ class Dag(Part):
         self._chosen, self._closer = chosen, None
 
     def commands(self) -> Mapping[str, Callable[[Command], Any]]:
-        """Let what is chosen be taken in hand: a message pushed, a failed item tried again."""
+        """Let loops be folded, and what is chosen be taken in hand: push, try again."""
         return {
+            "fold": self._fold,
             "inject": lambda c: self._act(self._actions.push(self._node(), str(c.get("text")))),
             "again": lambda _: self._act(self._actions.again(self._node())),
             "drop": lambda _: self._act(self._actions.drop(self._node())),
         }
+
+    def _fold(self, command: Command) -> None:
+        """Fold the loops that are named, or unfold them; without names all of them."""
+        known = frozenset(self._orch.workflow.producers)
+        asked = known & frozenset(command.get("loops") or known)
+        self._folded = self._folded - asked if asked <= self._folded else self._folded | asked
 
     def _node(self) -> str:
         if self._chosen is None:
@@ -161,8 +177,7 @@ class Dag(Part):
 
     def still(self) -> str:
         """Give the picture of the graph as it stands."""
-        found = scene(self._orch.workflow, live=True)
-        return page(draw_running(found, self._standing.at(self._noted.take())), [])
+        return page(draw_running(self._drawn(), self._standing.at(self._noted.take())), [])
 
 
 def as_state(now: Now, ids: Mapping[str, str]) -> dict[str, Any]:
@@ -188,7 +203,6 @@ class DagState:
         self._holders: dict[str, deque[tuple[str, ...]]] = {}
         self._reading: Reading | None = None
         self._now = Now()
-        self._full = frozenset[str]()  # the queues into which a push waits for room
 
     def now(self) -> Now:
         """Say how it stands at the last reading."""
@@ -201,7 +215,6 @@ class DagState:
         return self._now
 
     def _of(self, reading: Reading) -> Now:
-        self._full = self._full_queues(reading)
         runs = [run for run in self._orch._live.loop_runs.values() if run.name in reading.spans]
         waits = (self._wait(run, reading) for run in runs)
         return Now(
@@ -220,11 +233,11 @@ class DagState:
                 found.setdefault(node, {})[loop] = known
         return {
             node: NodeNow(
-                min((m.state for m in of.values()), key=_WORST.index),
+                worst(m.state for m in of.values()),
                 sum(m.calls for m in of.values()),
                 sum(m.failed for m in of.values()),
                 0.0 if reading.over else _calls(node, of, reading.rates),
-                sum(m.running for m in of.values()) * (node not in self._full),
+                sum(m.running for m in of.values()) * (node not in reading.full),
                 sum(m.retries for m in of.values()),
                 sum(reading.rates.failed(loop, node) for loop in of),
             )
@@ -244,16 +257,10 @@ class DagState:
         for node in list(self._orch.workflow.nodes.values()):
             stats = reading.rates.last.queues.get(node.queue.name) if node.queue else None
             if node.queue is not None and stats is not None:
-                waiting = calls[node.name] * (node.name in self._full)
+                waiting = calls[node.name] * (node.name in reading.full)
                 most = node.queue.maxlen or 0
                 found[node.name] = QueueNow(stats.depth, stats.pending, most, waiting)
         return found
-
-    def _full_queues(self, reading: Reading) -> frozenset[str]:
-        """Name the queues that are full: a push to one is not at work, it waits for room."""
-        causes = Causes(reading.status, reading.rates, self._orch._live.specs)
-        queues = ((n.name, n.queue) for n in list(self._orch.workflow.nodes.values()))
-        return frozenset(name for name, queue in queues if queue and causes.is_full(queue.name))
 
     def _wait(self, run: LoopRun, reading: Reading) -> Wait | None:
         """Say for whom a producer waits and how long for each item; None if it hardly does."""
@@ -268,12 +275,13 @@ class DagState:
             return None
         items = reading.rates.rate(name)
         length = max(share / items if items else 0.0, mine[kind].duration if kind in mine else 0.0)
-        nodes = Counter(looks).most_common(1)[0][0] if kind == "wait" else self._rooms(run)
+        nodes = Counter(looks).most_common(1)[0][0] if kind == "wait" else _rooms(run, reading)
         return Wait(name, nodes, length, kind)
 
-    def _rooms(self, run: LoopRun) -> tuple[str, ...]:
-        """Name the full queues of a loop in which it waits for room."""
-        return tuple(n.name for n in run.manager.plan.nodes if n.name in self._full)
+
+def _rooms(run: LoopRun, reading: Reading) -> tuple[str, ...]:
+    """Name the full queues of a loop in which it waits for room."""
+    return tuple(n.name for n in run.manager.plan.nodes if n.name in reading.full)
 
 
 def _calls(node: str, loops: Iterable[str], rates: RunRates) -> float:
@@ -290,7 +298,8 @@ def _holders(run: LoopRun, spans: list[Span], iteration: int) -> tuple[str, ...]
 def _box(box: Box, room: float) -> dict[str, Any]:
     kind = box.kind.replace("_", "-")
     about = {"id": box.id, "name": brief(box.name), "kind": kind, "word": box.word, "room": room}
-    return about | {"key": clean(box.name, 200)} | asdict(box.frame)
+    inside = {"nodes": [clean(name, 200) for name in box.nodes]} if box.nodes else {}
+    return about | {"key": clean(box.name, 200)} | inside | asdict(box.frame)
 
 
 def _line(line: Line, ids: dict[str, str]) -> dict[str, Any]:

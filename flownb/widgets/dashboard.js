@@ -54,10 +54,10 @@ export function spark(ring, wide, high, seconds = Math.max(YOUNG, ring.length)) 
 }
 
 /** Say where a producer's time goes: "works 10%, waits 85% for check". */
-export function whereTimeGoes([working, waiting, throttled], held) {
+export function whereTimeGoes([working, waiting, throttled], held, room = "") {
   const parts = [`works ${working}%`];
   if (waiting) parts.push(`waits ${waiting}%${held ? ` for ${held}` : ""}`);
-  if (throttled) parts.push(`waits ${throttled}% for a slot`);
+  if (throttled) parts.push(`waits ${throttled}% for ${room ? `room in ${room}` : "a slot"}`);
   return parts.join(", ");
 }
 
@@ -182,10 +182,10 @@ function splitCell() {
   const bars = ["work", "wait", "throttled"].map((kind) => h("span", { class: `flownb-share flownb-share-${kind}` }));
   const words = h("span", { class: "flownb-dim flownb-clip" });
   const bar = h("div", { class: "flownb-split", "aria-hidden": "true" }, ...bars);
-  let [shares, held] = [[0, 0, 0], ""];
+  let [shares, held, room] = [[0, 0, 0], "", ""];
   const show = () => {
     bars.forEach((element, i) => (element.style.width = `${shares[i]}%`));
-    text(words, whereTimeGoes(shares, held));
+    text(words, whereTimeGoes(shares, held, room));
     attr(words, "title", words.textContent);
   };
   return {
@@ -193,6 +193,7 @@ function splitCell() {
     takes: {
       split: (value) => ((shares = value), show()),
       held: (value) => ((held = value), show()),
+      room: (value) => ((room = value), show()),
     },
   };
 }

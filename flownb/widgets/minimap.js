@@ -20,6 +20,8 @@ export function minimap(place) {
     all = around(nodes.map(({ box }) => box));
     const k = Math.min((WIDE - 12) / all.width, (HIGH - 12) / all.height, 0.2);
     scale = { k, x: (WIDE - all.width * k) / 2 - all.x * k, y: (HIGH - all.height * k) / 2 - all.y * k };
+    attr(svg, "height", Math.min(HIGH, Math.max(16, all.height * k + 12)).toFixed(0)); // a long row needs a strip only
+    scale.y += (Number(svg.getAttribute("height")) - HIGH) / 2;
     const paths = new Map();
     for (const { type, box } of nodes) {
       const [x, y, w, high] = [box.x * k + scale.x, box.y * k + scale.y, Math.max(2, box.width * k), Math.max(2, box.height * k)];

@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 
 from flownb.engine.observe.history import open_calls, open_seconds
 from flownb.engine.runtime import running_loop
-from flownb.notebook.live.alerts import Alert, alerts
+from flownb.notebook.live.alerts import Alert, Causes, alerts
 from flownb.notebook.live.rates import RunRates, Sample
 
 if TYPE_CHECKING:
@@ -32,13 +32,17 @@ _monitors: WeakValueDictionary[int, Monitor] = WeakValueDictionary()
 
 
 class Reading(NamedTuple):
-    """What one look found; `spans` are the open calls of each loop, `says` what is wrong."""
+    """What one look found; `spans` are the open calls of each loop, `says` what is wrong.
+
+    `full` names the nodes whose queue is full: a push of theirs waits for room.
+    """
 
     status: Status
     rates: RunRates
     spans: Mapping[str, list[Span]]
     over: bool
     says: list[Alert]
+    full: frozenset[str] = frozenset()
 
 
 class Monitor:
@@ -82,7 +86,10 @@ class Monitor:
         rates = self._rates.copy()
         status = self._orch._status(counted=counted)
         says = alerts(status, rates, self._orch._live.specs)
-        return Reading(status, rates, spans, over, says)
+        causes = Causes(status, rates, self._orch._live.specs)
+        queues = ((n.name, n.queue) for n in list(self._orch.workflow.nodes.values()))
+        full = frozenset(name for name, queue in queues if queue and causes.is_full(queue.name))
+        return Reading(status, rates, spans, over, says, full)
 
     def is_final(self) -> bool:
         """Whether a run that is over has told all: its queues are read once more at the end."""

@@ -147,12 +147,19 @@ export function what(span, rows, reel) {
   const row = rows.find((r) => r.id === span.row);
   if (span.kind === "block") return `${span.iteration} calls`;
   if (span.kind === "work") return (row?.away ? "works, the producer does not wait" : "works") + (span.open ? ", not ended yet" : "") + (reel.failed.has(`${span.row}/${span.iteration}`) ? ", failed" : "");
+  if (span.kind === "room") return `waits for room in ${roomOf(span, row, rows, reel)}`;
   if (span.kind === "throttled") return "waits for a slot: max_in_flight items are in flight";
   if (span.kind === "limited") return "waits for a limit";
   if (span.kind === "retry") return "waits for its next attempt";
   const others = rows.filter((r) => r.loop === row?.loop && !r.away && r.id !== span.row);
   const names = reel.awaited(span, others.map((r) => r.id)).map((id) => others.find((r) => r.id === id).node);
   return names.length ? `waits for ${names.join(" and ")}` : "waits for its await set";
+}
+
+/** Name the queue in which there is no room: the row's own, or that of its loop which waits as long. */
+function roomOf(span, row, rows, reel) {
+  const same = (r) => r.id !== span.row && r.loop === row?.loop && reel.visible(r.id, span.start, span.start).some((s) => s.kind === "room" && Math.abs(s.start - span.start) < EPS);
+  return (row?.node === row?.loop ? rows.find(same)?.node : row?.node) ?? "a queue";
 }
 
 /** Say all of a span in one line. */

@@ -4,6 +4,8 @@ import { painter } from "./shapes.js";
 import { place, Reel, said, second, ticks, what } from "./spans.js";
 
 const SPANS = [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600]; // seconds in view
+const LEAST = 0.005; // seconds in view
+const PULLED = 6; // pixels: a narrower box was a click
 const HEAD = 22; // pixels of a loop's name
 const BAR = 15;
 const GAP = 5;
@@ -144,6 +146,7 @@ export function timeline(el, store) {
   function act(what, value) {
     if (what === "follow") view.follow = value ?? !view.follow;
     if (what === "zoom") zoom(value.steps, value.share ?? 1);
+    if (what === "span") span(value);
     if (what === "move") move(value * view.wide);
     if (what === "rows") page.table(tableRows());
     if (what === "hover") return hover(value);
@@ -158,6 +161,13 @@ export function timeline(el, store) {
     const i = SPANS.findIndex((wide) => wide >= view.wide);
     view.wide = SPANS[Math.min(SPANS.length - 1, Math.max(0, i + steps))];
     view.to = at + view.wide * (1 - share);
+  }
+  /** Show what is between two places, as shares of the width. */
+  function span([left, right]) {
+    const [from] = windowNow();
+    view.to = from + view.wide * right;
+    view.wide = Math.max(LEAST, view.wide * (right - left));
+    view.follow = false;
   }
   function move(seconds) {
     const end = clock();
@@ -210,7 +220,8 @@ function build(view, act) {
   const names = h("div", { class: "flownb-names" });
   const canvas = h("canvas", { class: "flownb-chart", role: "img", tabindex: "0", "aria-label": "timeline" });
   const tip = h("div", { class: "flownb-tip", role: "tooltip", hidden: "" });
-  const area = h("div", { class: "flownb-area" }, canvas, tip);
+  const box = h("div", { class: "flownb-box", hidden: "" });
+  const area = h("div", { class: "flownb-area" }, canvas, box, tip);
   const scroll = h("div", { class: "flownb-scroll" }, names, area);
   const axis = h("div", { class: "flownb-axis", "aria-hidden": "true" });
   const body = h("tbody");
@@ -219,7 +230,7 @@ function build(view, act) {
   const twin = h("details", { ontoggle: () => act("rows") }, h("summary", {}, "as a table"), h("div", { class: "flownb-twin" }, table));
   const keys = h("p", { class: "flownb-legend flownb-dim" }, ...legend());
   const element = h("div", {}, bar, scroll, axis, keys, twin);
-  listen(canvas, tip, view, act);
+  listen(canvas, tip, box, view, act);
   let tabled = 0;
   let labels = [];
   return {
@@ -245,7 +256,7 @@ function build(view, act) {
       const late = now.follow ? "" : `, ${duration(Math.max(0, now.now - to))} ago`;
       const silent = (performance.now() - now.at) / 1000;
       const quiet = now.runs && silent > 2 ? `; no news for ${duration(Math.round(silent))}` : "";
-      const left = reel.left ? `; ${reel.left.toLocaleString("en")} spans are not drawn` : "";
+      const left = reel.left ? `; ${reel.left.toLocaleString("en")} earlier spans of busy moments are not drawn` : "";
       text(words, `${second(Math.max(0, from), 0.1)} to ${second(Math.min(to, now.now), 0.1)} s${late}${left}${quiet}`);
       attr(canvas, "aria-label", `timeline of ${rows.length} nodes, ${duration(now.wide)} wide`);
       if (twin.open && performance.now() - tabled > 2000) {
@@ -274,14 +285,16 @@ function label(name, y, high, words) {
 
 function legend() {
   const keys = [["work", "works"], ["away", "works, the producer does not wait"], ["wait", "waits"], ["failed", "failed"], ["hop", "message"]];
-  return keys.map(([kind, words]) => h("span", {}, h("i", { class: `flownb-key flownb-key-${kind}`, "aria-hidden": "true" }), words));
+  const found = keys.map(([kind, words]) => h("span", {}, h("i", { class: `flownb-key flownb-key-${kind}`, "aria-hidden": "true" }), words));
+  return [...found, h("span", {}, "zoom: Ctrl + wheel, or Shift + drag over a part")];
 }
 
-function listen(canvas, tip, view, act) {
+function listen(canvas, tip, box, view, act) {
   let drag = null;
+  let begun = null; // where a box was begun, in pixels
   const at = (event) => {
-    const box = canvas.getBoundingClientRect();
-    return { x: event.clientX - box.left, y: event.clientY - box.top, wide: box.width };
+    const { left, top, width } = canvas.getBoundingClientRect();
+    return { x: event.clientX - left, y: event.clientY - top, wide: width };
   };
   canvas.addEventListener("wheel", (event) => {
     if (!event.ctrlKey && !event.shiftKey && Math.abs(event.deltaX) <= Math.abs(event.deltaY)) return; // the page scrolls
@@ -291,17 +304,29 @@ function listen(canvas, tip, view, act) {
     else act("move", (event.deltaX || event.deltaY) / wide);
   }, { passive: false });
   canvas.addEventListener("pointerdown", (event) => {
-    drag = event.clientX;
+    if (event.shiftKey) begun = at(event).x;
+    else drag = event.clientX;
     canvas.setPointerCapture(event.pointerId);
   });
-  canvas.addEventListener("pointerup", () => (drag = null));
+  canvas.addEventListener("pointerup", (event) => {
+    const { x, wide } = at(event);
+    const found = begun === null ? [0, 0] : [Math.min(begun, x), Math.max(begun, x)].map((place) => Math.min(wide, Math.max(0, place)));
+    [drag, begun, box.hidden] = [null, null, true];
+    if (found[1] - found[0] > PULLED) act("span", found.map((place) => place / wide));
+  });
+  canvas.addEventListener("pointercancel", () => ([drag, begun, box.hidden] = [null, null, true]));
   canvas.addEventListener("pointermove", (event) => {
     const here = at(event);
     if (drag !== null) {
       act("move", (drag - event.clientX) / here.wide);
       drag = event.clientX;
     }
-    const words = drag === null ? act("hover", here) : "";
+    if (begun !== null) {
+      box.hidden = false;
+      box.style.left = `${Math.min(begun, here.x)}px`;
+      box.style.width = `${Math.abs(here.x - begun)}px`;
+    }
+    const words = drag === null && begun === null ? act("hover", here) : "";
     tip.hidden = !words;
     if (!words) return;
     text(tip, words);

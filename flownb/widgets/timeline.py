@@ -8,20 +8,21 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from flownb.engine.observe.history import newer, open_calls
 from flownb.notebook.gantt import chart
 from flownb.notebook.gantt.rows import LOOKS as BARS
-from flownb.notebook.gantt.span_feed import KINDS, UNIT, Rows, pieces, portion
+from flownb.notebook.gantt.span_feed import KINDS, ROOM, UNIT, Rows, pieces, portion
 from flownb.notebook.picture.shapes import INKS, LOOKS
 from flownb.notebook.picture.text import clean, rounded
 from flownb.notebook.repr import page
+from flownb.widgets.monitor import Noted
 from flownb.widgets.part import Part
 from flownb.widgets.sending import Feed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 
     from flownb.engine.orchestrator.loop_run import LoopRun
     from flownb.engine.orchestrator.orchestrator import Orchestrator
     from flownb.errors import Failure
-    from flownb.records.events import Event
+    from flownb.records.events import Event, Span
     from flownb.widgets.part import Command
 
 _EVERY: Final = 0.2  # seconds between two portions
@@ -43,7 +44,7 @@ class TimelineView(Part):
     name: ClassVar[str] = "timeline"
 
     def __init__(self, orch: Orchestrator) -> None:
-        self._orch, self._live = orch, orch._live
+        self._orch, self._live, self._noted = orch, orch._live, Noted(orch)
         self._feed, self._rows = Feed(), Rows()
         self._last: dict[LoopRun, Any] = {}
         self._last_failure: dict[LoopRun, Failure | None] = {}
@@ -94,6 +95,10 @@ class TimelineView(Part):
         ]
 
     # -- what is new -----------------------------------------------------------
+
+    def look(self) -> None:
+        """Take the reading that says which queues are full."""
+        self._noted.note()
 
     def state(self) -> dict[str, Any]:
         """Give the clock, what is under way, and the spans that have ended since the last time."""
@@ -154,8 +159,9 @@ class TimelineView(Part):
     def _open(self) -> list[list[float]]:
         """Give [row, iteration, start, kind] of what is under way for some time already."""
         found = [s for t in self._live.loop_runs.values() for s in open_calls(t.manager, 50)]
+        full = self._noted.take().full
         return [
-            [self._rows[s.loop, s.node], s.iteration, round(s.start, 4), KINDS.index(s.kind)]
+            [self._rows[s.loop, s.node], s.iteration, round(s.start, 4), _kind(s, full)]
             for s in found
             if s.duration > _EVERY / 2
         ]
@@ -171,6 +177,12 @@ class TimelineView(Part):
         with rounded():
             folded = [("as a table", chart.twin(part))] if len(part) else []
             return page(chart.draw(part), folded)
+
+
+def _kind(span: Span, full: Collection[str]) -> int:
+    """Say what an open call is: a push to a full queue waits for room."""
+    waits = span.node in full and span.kind == "work"
+    return ROOM if waits else KINDS.index(span.kind)
 
 
 def _look(look: Any) -> list[Any]:

@@ -22,6 +22,7 @@ test("a young loop fills the sparkline from the right", () => {
 test("the producer's time is said in words", () => {
   assert.equal(whereTimeGoes([10, 0, 0], ""), "works 10%");
   assert.equal(whereTimeGoes([1, 85, 0], "check"), "works 1%, waits 85% for check");
+  assert.equal(whereTimeGoes([0, 0, 75], "", "shots"), "works 0%, waits 75% for room in shots");
   assert.equal(whereTimeGoes([1, 5, 90], ""), "works 1%, waits 5%, waits 90% for a slot");
 });
 

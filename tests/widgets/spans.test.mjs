@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { place, Reel, said, second, ticks, what } from "../../flownb/widgets/spans.js";
 
-const KINDS = ["work", "wait", "throttled", "limited", "retry", "block"];
+const KINDS = ["work", "wait", "throttled", "limited", "retry", "block", "room"];
 const ROWS = [
   { id: 0, loop: "days", node: "days", away: false },
   { id: 1, loop: "days", node: "check", away: false },
@@ -104,4 +104,13 @@ test("ticks stand at round seconds and are written as short as they can be", () 
     const found = ticks(100, 100 + wide, 8).at;
     assert.ok(found.length >= 2 && found.length <= 10, `${wide}: ${found.length}`);
   }
+});
+
+test("a wait for room in a queue is not one for a slot, and names the queue in both rows", () => {
+  const rows = [{ id: 0, loop: "cam", node: "cam", away: false }, { id: 1, loop: "cam", node: "shots", away: true }];
+  const reel = filled([0, 4, 10, 90, "room"], [1, 4, 10, 90, "room"], [0, 2, 0, 5, "throttled"]);
+  const of = (row, kind) => reel.visible(row, 0, 1).find((span) => span.kind === kind);
+  assert.equal(what(of(1, "room"), rows, reel), "waits for room in shots");
+  assert.equal(what(of(0, "room"), rows, reel), "waits for room in shots");
+  assert.match(what(of(0, "throttled"), rows, reel), /^waits for a slot/);
 });

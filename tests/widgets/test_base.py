@@ -335,5 +335,4 @@ async def test_nothing_is_left_of_a_closed_view():
     gone = weakref.ref(view)
     del view
     await orch.stop()
-    gc.collect()
-    assert gone() is None
+    await until(lambda: gc.collect() >= 0 and gone() is None)  # one may run in another thread

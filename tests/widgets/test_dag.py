@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from itertools import pairwise
 
 import pytest
 
@@ -180,6 +181,53 @@ async def test_an_ended_run_has_no_rates_any_more():
     assert state["over"]
     assert state["loop 0"][2:4] == [50, None]
     assert {row[3] for row in named(part, state).values()} == {0}
+
+
+@live
+async def test_a_folded_loop_tells_of_all_its_items_and_can_be_unfolded():
+    graph = one([1, 2, 3], lambda n: 1 / (n - 2))
+    graph.add_queue("wet").add_edge("check", "wet").add_queue_reader("storms", queue="wet")
+    async with graph.start() as orch:
+        view = orch.dag()
+        part = view._parts["dag"]
+        await orch.wait(timeout=30)
+        view._on_command(None, {"do": "fold", "loops": ["days"]}, [])
+        await until(lambda: len(view.scene["dag"]["boxes"]) == 2)
+        head = view.scene["dag"]["boxes"][0]
+        assert (head["kind"], head["nodes"]) == ("folded", ["days", "check", "wet"])
+        assert [lane["folded"] for lane in view.scene["dag"]["lanes"]] == [True, False]
+        _, items, failed, *_, lately = view.state[f"dag/{head['id']}"]
+        assert (items, failed, lately) == (3, 1, 1)
+        assert "3 nodes" in view.still()
+        part.select(head["id"])
+        assert part.chosen() == {"node": "days"}
+        view._on_command(None, {"do": "fold"}, [])
+        await until(lambda: all(lane["folded"] for lane in view.scene["dag"]["lanes"]))
+        view._on_command(None, {"do": "fold"}, [])
+        await until(lambda: len(view.scene["dag"]["boxes"]) == 4)
+        view.close()
+
+
+def test_a_large_graph_of_many_loops_is_folded_at_first():
+    from flownb.engine.orchestrator.orchestrator import Orchestrator
+
+    def boxes(loops, nodes):
+        graph = Graph("large")
+        for i in range(loops):
+            names = [f"p{i}", *(f"n{i}_{k}" for k in range(nodes))]
+            graph.add_producer(names[0])
+            for before, name in pairwise(names):
+                graph.add_node(name).add_edge(before, name)
+        orch = Orchestrator(graph)
+        try:
+            return len(Dag(orch).scene()["boxes"])
+        finally:
+            orch._own.stop()  # it was never started
+            orch._live.server.close()
+
+    assert boxes(31, 5) == 31
+    assert boxes(20, 5) == 120  # all of it can still be read
+    assert boxes(1, 200) == 201  # one box would tell nothing
 
 
 def test_whatever_nodes_are_called_the_scene_is_json_and_holds_no_control_characters():

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from flownb import Graph
 from flownb.notebook.gantt.span_feed import KINDS, UNIT
 from flownb.widgets import sending, timeline
 from flownb.widgets.sending import Feed
@@ -95,6 +96,31 @@ async def test_a_call_that_has_not_ended_is_shown_as_open_and_failures_are_marke
         assert page.look()["open"] == []
         assert part.state()["now"][1] is False
         assert [(page.names[row], i) for row, i, _ in page.failed] == [("check", 0)]
+
+
+@live
+async def test_a_push_to_a_full_queue_waits_for_room_and_is_not_at_work():
+    graph = Graph("full").add_producer("cam", range(100)).add_queue("shots", maxlen=2)
+    graph.add_edge("cam", "shots").add_queue_reader("take", queue="shots")
+    graph.add_node("develop", lambda _: time.sleep(0.3)).add_edge("take", "develop")
+    async with graph.start() as orch:
+        view = orch.view()
+        page = Page(view._parts["timeline"])
+
+        def waits():
+            view._parts["timeline"]._next = 0.0
+            view.refresh()
+            rows = view.state["timeline/open"]
+            return [KINDS[k] for row, *_, k in rows if page.names[row] == "shots"] == ["room"]
+
+        await until(waits)
+        row = next(
+            k for k, one in enumerate(view.scene["dashboard"]["loops"]) if one["name"] == "cam"
+        )
+        await until(lambda: view.refresh() or view.state[f"dashboard/l{row}.room"] == "shots")
+        await until(lambda: page.look() and page.of("shots", "room"))
+        assert page.of("shots", "throttled") == []
+        view.close()
 
 
 @live

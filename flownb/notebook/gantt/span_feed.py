@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 UNIT: Final = 1e-5  # seconds
-KINDS: Final = ("work", "wait", "throttled", "limited", "retry", "block")
+KINDS: Final = ("work", "wait", "throttled", "limited", "retry", "block", "room")
 _BLOCK: Final = KINDS.index("block")
+ROOM: Final = KINDS.index("room")  # a wait for room in a full queue, not for a slot
 _FEW: Final = 3  # rows of a batch that are still shown one by one
 _CLOSE: Final = 0.01  # seconds: shorter calls that are closer may become one block
 _WIDER: Final = 4
@@ -72,7 +73,8 @@ def pieces(records: Iterable[Span | Batch], rows: Rows) -> Iterator[Piece]:
 
 
 def _piece(span: Span, rows: Rows) -> Piece:
-    kind = KINDS.index(span.kind)
+    waits = span.kind == "throttled" and not span.attempt
+    kind = ROOM if waits else KINDS.index(span.kind)
     return Piece(rows[span.loop, span.node], span.iteration, span.start, span.end, kind)
 
 

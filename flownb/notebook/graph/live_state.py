@@ -5,7 +5,7 @@ The live view draws the same badges at the same places, and keeps them moving.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import log10
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -129,13 +129,43 @@ class Now:
         return [s.text for s in self.says] + [str(w) for w in self.waits if w.loop not in told]
 
 
+_WORST: Final[tuple[NodeState, ...]] = ("failing", "retrying", "healthy", "idle")
+
+
+def worst(states: Iterable[NodeState]) -> NodeState:
+    """Say how several stand together."""
+    return min(states, key=_WORST.index)
+
+
+def gathered(now: Now, boxes: Sequence[Box]) -> Now:
+    """Say the same of a picture in which loops are folded: their box tells of all items."""
+    nodes, queues = {**now.nodes}, {**now.queues}
+    for box in boxes:
+        inside = [now.nodes[name] for name in box.nodes if name in now.nodes]
+        for name in box.nodes:
+            nodes.pop(name, None)
+            queues.pop(name, None)
+        if inside:
+            loops = [now.loops[name] for name in box.nodes if name in now.loops]
+            nodes[box.name] = NodeNow(
+                worst(n.state for n in inside),
+                sum(x.released for x in loops),
+                sum(x.failed for x in loops),
+                sum(x.rate or 0.0 for x in loops),
+                sum(n.running for n in inside),
+                sum(n.retries for n in inside),
+                sum(n.lately for n in inside),
+            )
+    return replace(now, nodes=nodes, queues=queues)
+
+
 def draw_running(scene: Scene, now: Now) -> Picture:
     """Draw a scene with how everything stands; it was laid out with `live=True`."""
-    base = draw(scene)
-    held = {name for wait in now.waits for name in wait.nodes}
+    base, homes, now = draw(scene), scene.homes, gathered(now, scene.boxes)
+    held = {homes[name] for wait in now.waits for name in wait.nodes if name in homes}
     groups = [*base.groups]
-    failing = {name for name, node in now.nodes.items() if node.lately}
-    groups += [_halo(box) for box in scene.boxes if box.name in held | failing]
+    failing = {homes[name] for name, node in now.nodes.items() if node.lately}
+    groups += [_halo(box) for box in scene.boxes if box.id in held | failing]
     groups += [_level(box, now.queues[box.name]) for box in scene.boxes if box.name in now.queues]
     wide = rooms(scene.boxes)
     groups += [_chip(box, now, wide[box.id]) for box in scene.boxes if box.name in now.nodes]
@@ -149,7 +179,12 @@ def draw_running(scene: Scene, now: Now) -> Picture:
     broad = max([base.width, *(width(words, 11) for words in lines)])
     said = ". ".join([base.description, *said_, *_said(now)])
     return replace(
-        base, groups=tuple(groups), description=said, width=broad, height=high, looks=_LOOKS
+        base,
+        groups=tuple(groups),
+        description=said,
+        width=broad,
+        height=high,
+        looks={**base.looks, **_LOOKS},
     )
 
 

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Final
 
 from flownb.notebook.graph.captions import AWAITED, DETACHED, IDLE, NEXT, Captions, edge_label
 from flownb.notebook.graph.layout.given_places import lay_given
-from flownb.notebook.graph.layout.swimlanes import Link, lay_swimlanes
+from flownb.notebook.graph.layout.swimlanes import HEAD, PAD, Link, lay_swimlanes
 from flownb.notebook.picture.shapes import (
     Group,
+    Look,
     Mark,
     Path,
     Picture,
@@ -29,7 +30,7 @@ from flownb.notebook.picture.shapes import (
 from flownb.notebook.picture.text import brief, shorten, width
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from flownb.model.policies import AwaitPolicy
     from flownb.model.workflow import Workflow
@@ -44,6 +45,10 @@ SPARE: Final = 244.0  # pixels beside a title: state, rate, in flight, and two b
 _HEIGHT: Final = (48.0, 58.0)  # still, live: a badge covers the lower edge
 _WIDTH: Final = (84.0, 104.0)  # at least; a badge is as wide as the room between its neighbours
 _ROOM: Final = (180.0, 230.0)  # for the name, for the words under it
+LOOKS: Final = {"folded": Look("#d9d9d9", "#4d4d4d", 1.75)}
+_BESIDE: Final = 3  # folded loops in a row,
+_BETWEEN: Final = 14.0  # and pixels between two
+_TOLD: Final = 20  # nodes that the tip of a folded loop names
 _SIDE: Final = {"if": 22.0, "queue": 20.0, "queue_reader": 20.0, "producer": 20.0}
 _LINE_WORDS: Final = {
     AWAITED: "the producer waits for this",
@@ -56,7 +61,10 @@ _LINE_WORDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A node: `name` in full, `label` as it fits, `word` what it is to its producer."""
+    """A node: `name` in full, `label` as it fits, `word` what it is to its producer.
+
+    Of a folded loop, which is one box, `nodes` names all that it stands for.
+    """
 
     id: str
     name: str
@@ -68,6 +76,7 @@ class Box:
     held: bool
     frame: Rect
     outline: Path
+    nodes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +119,12 @@ class Scene:
         return f"Scene({self.name!r}: {shapes}, {self.width:.0f} x {self.height:.0f} px)"
 
     @property
+    def homes(self) -> dict[str, str]:
+        """The id of the box in which each node is."""
+        inside = {name: box.id for box in self.boxes for name in box.nodes}
+        return inside | {box.name: box.id for box in self.boxes}
+
+    @property
     def styles(self) -> tuple[str, ...]:
         """The kinds of line that occur, in the order of the legend."""
         used = {line.style for line in self.lines}
@@ -138,39 +153,44 @@ def scene(
     await_policy: AwaitPolicy | None = None,
     live: bool = False,
     places: Mapping[str, Point] | None = None,
+    folded: Collection[str] = (),
 ) -> Scene:
     """Place everything of a workflow; *await_policy* shows it under another policy.
 
     *live* leaves room for how everything stands: in each box, beside each loop's title.
-    *places* says where each box stands, where somebody has moved them.
+    *places* says where each box stands, where somebody has moved them. Of *folded* loops each
+    is one box; those that share nodes are folded together.
 
     >>> from flownb.model.workflow import Workflow
     >>> scene(Workflow("w").add_producer("p").add_node("a").add_edge("p", "a"))
     Scene('w': 2 boxes, 1 lines, 1 lanes, 252 x 100 px)
     """
     facts = Captions(workflow, await_policy)
-    labels = [shorten(edge_label(e), 120, WORD_SIZE) for e in facts.edges]
+    fold = _Fold(facts, folded)
+    labels = [shorten(edge_label(facts.edges[i]), 120, WORD_SIZE) for i in fold.edges]
     titles = [facts.lane_title(i) for i in range(len(facts.lane_loops))]
-    links = _links(facts)
+    links = fold.crossing(_links(facts))
     parts = (
-        [box_size(facts, name, live=live) for name in facts.names],
-        facts.pairs,
+        [fold.size(i, live=live) for i in fold.kept],
+        [(fold.place[a], fold.place[b]) for a, b in (facts.pairs[i] for i in fold.edges)],
         [width(text, WORD_SIZE) + 14 if text else 0.0 for text in labels],
-        facts.lane,
+        [facts.lane[i] for i in fold.kept],
         [
             width(title, TITLE_SIZE) + SPARE * live * len(loops) if title else 0.0
             for title, loops in zip(titles, facts.lane_loops, strict=True)
         ],
-        links,
+        [Link(fold.place[n.source], fold.place[n.target], n.bundle) for n in links],
     )
-    if places is None:
+    if fold.is_whole:
+        placed = lay_given(_grid(parts[0], max(parts[4])), *parts)
+    elif places is None:
         placed = lay_swimlanes(*parts)
     else:
-        placed = lay_given([places[name] for name in facts.names], *parts)
+        placed = lay_given([places[facts.names[i]] for i in fold.kept], *parts)
     return Scene(
         workflow.name,
-        tuple(_box(facts, i, placed.boxes[i]) for i in range(len(facts.names))),
-        (*_flow_lines(facts, placed, labels), *_queue_lines(facts, links, placed.links)),
+        tuple(fold.box(i, frame) for i, frame in zip(fold.kept, placed.boxes, strict=True)),
+        (*_flow_lines(fold, placed, labels), *_queue_lines(fold, links, placed.links)),
         tuple(
             Swimlane(f"l{i}", title, tuple(facts.lane_loops[i]), placed.lanes[i])
             for i, title in enumerate(titles)
@@ -178,6 +198,13 @@ def scene(
         placed.width,
         placed.height,
     )
+
+
+def _grid(sizes: Sequence[tuple[float, float]], head: float) -> list[Point]:
+    """Place folded loops beside each other, as their titles are wide."""
+    wide, high = max(head, *(w for w, _ in sizes)) + 2 * PAD, max(h for _, h in sizes) + 2 * PAD
+    step = wide + _BETWEEN, high + HEAD + _BETWEEN
+    return [(i % _BESIDE * step[0], i // _BESIDE * step[1]) for i in range(len(sizes))]
 
 
 def box_size(facts: Captions, name: str, *, live: bool, label: str = "") -> tuple[float, float]:
@@ -188,6 +215,58 @@ def box_size(facts: Captions, name: str, *, live: bool, label: str = "") -> tupl
     return float(round(max(_WIDTH[live], text + 2 * _SIDE.get(facts.kind(name), 14.0)))), _HEIGHT[
         live
     ]
+
+
+class _Fold:
+    """What is drawn of a workflow when some of its loops are one box each.
+
+    `kept` and `edges` are the nodes and edges that are drawn, by number, `place` says for every
+    node which of the kept ones is its box.
+    """
+
+    def __init__(self, facts: Captions, folded: Collection[str]) -> None:
+        self.facts = facts
+        loops = [set(loops) for loops in facts.lane_loops]
+        self._shut = {i for i, names in enumerate(loops) if names and names <= set(folded)}
+        heads = {i: facts.index[facts.lane_loops[i][0]] for i in self._shut}
+        every = range(len(facts.names))
+        drawn = {i for i in every if facts.lane[i] not in heads} | set(heads.values())
+        self.kept = sorted(drawn)
+        at = {i: place for place, i in enumerate(self.kept)}
+        self.place = [at[heads.get(facts.lane[i], i)] for i in every]
+        self.edges = [i for i, (a, _) in enumerate(facts.pairs) if facts.lane[a] not in self._shut]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is drawn but folded loops."""
+        return bool(self._shut) and all(self.facts.lane[i] in self._shut for i in self.kept)
+
+    def crossing(self, links: list[Link]) -> list[Link]:
+        """Leave out the links that stay inside one box."""
+        return [n for n in links if self.place[n.source] != self.place[n.target]]
+
+    def inside(self, i: int) -> tuple[str, ...]:
+        """Name the nodes that a box stands for; none for that of a node."""
+        facts, lane = self.facts, self.facts.lane[i]
+        if lane not in self._shut:
+            return ()
+        return tuple(n for n, at in zip(facts.names, facts.lane, strict=True) if at == lane)
+
+    def size(self, i: int, *, live: bool) -> tuple[float, float]:
+        """Say how large a box is."""
+        if self.inside(i):
+            return _WIDTH[live] + 40, _HEIGHT[live]
+        return box_size(self.facts, self.facts.names[i], live=live)
+
+    def box(self, i: int, frame: Rect) -> Box:
+        """Draw the box of a node, or of a folded loop."""
+        nodes, name = self.inside(i), self.facts.names[i]
+        if not nodes:
+            return _box(self.facts, i, frame)
+        label = shorten(" + ".join(self.facts.lane_loops[self.facts.lane[i]]), 116, NAME_SIZE)
+        tip = f"folded: {', '.join(map(brief, nodes[:_TOLD]))}{', …' * (len(nodes) > _TOLD)}"
+        word, shape = f"{len(nodes)} node{'s' * (len(nodes) > 1)}", outline("folded", frame)
+        return Box(f"n{i}", name, "folded", label, word, "", tip, False, frame, shape, nodes)
 
 
 def _texts(facts: Captions, name: str) -> tuple[str, str]:
@@ -213,21 +292,21 @@ def _links(facts: Captions) -> list[Link]:
     return [Link(facts.index[a], facts.index[b], number[queues[a]]) for a, b in pairs]
 
 
-def _flow_lines(facts: Captions, placed: Swimlanes, labels: list[str]) -> list[Line]:
+def _flow_lines(fold: _Fold, placed: Swimlanes, labels: list[str]) -> list[Line]:
     lines = []
-    for i, edge in enumerate(facts.edges):
-        style = facts.style[i]
+    for at, i in enumerate(fold.edges):
+        edge, style = fold.facts.edges[i], fold.facts.style[i]
         tip = f"{brief(edge.source)} -> {brief(edge.target)}: {_LINE_WORDS[style]}" + (
-            f", when {labels[i]}" if labels[i] else ""
+            f", when {labels[at]}" if labels[at] else ""
         )
         tip += ", deep-copied" * edge.copy + f". {edge.description}" * bool(edge.description)
-        path, spot = placed.routes[i], placed.labels[i]
-        lines.append(Line(f"e{i}", edge.source, edge.target, style, path, labels[i], spot, tip))
+        path, spot = placed.routes[at], placed.labels[at]
+        lines.append(Line(f"e{i}", edge.source, edge.target, style, path, labels[at], spot, tip))
     return lines
 
 
-def _queue_lines(facts: Captions, links: list[Link], paths: tuple[Path, ...]) -> list[Line]:
-    lines = []
+def _queue_lines(fold: _Fold, links: list[Link], paths: tuple[Path, ...]) -> list[Line]:
+    lines, facts = [], fold.facts
     for i, (link, path) in enumerate(zip(links, paths, strict=True)):
         a, b = facts.names[link.source], facts.names[link.target]
         node = facts.workflow.nodes[a]
@@ -235,8 +314,8 @@ def _queue_lines(facts: Captions, links: list[Link], paths: tuple[Path, ...]) ->
         lines.append(
             Line(
                 f"q{i}",
-                a,
-                b,
+                facts.names[fold.kept[fold.place[link.source]]],
+                facts.names[fold.kept[fold.place[link.target]]],
                 QUEUED,
                 path,
                 "",
@@ -275,6 +354,7 @@ def draw(scene: Scene) -> Picture:
         wide,
         high,
         tuple(groups + legend),
+        looks=LOOKS if any(box.nodes for box in scene.boxes) else {},
     )
 
 

@@ -110,6 +110,12 @@ class Causes:
         words = f"{brief(slow, _NAME)}, which takes {self._rate(slow)} of it"
         return Cause(slow, slow, words, f"add a reader of {who}")
 
+    def room(self, loop: str) -> str:
+        """Name the full queue in which a loop waits for room; "" if it waits for none."""
+        plan = self.rates.last.plans.get(loop)
+        written = [] if plan is None else _written(plan)
+        return next((queue for queue in written if self.is_full(queue)), "")
+
     def is_full(self, queue: str) -> bool:
         """Whether who pushes to a queue waits for room: a place that has just become free, too."""
         spec = next((s for s in self.specs if s.name == queue), None)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from flownb.notebook.live.alerts import alerts
+from flownb.notebook.live.alerts import Causes, alerts
 from flownb.notebook.live.rates import three_digits, two_digits
 from flownb.notebook.live.status import state_word
 from flownb.notebook.picture.table import table
@@ -43,6 +43,7 @@ class DashboardFigures:
     ) -> None:
         self.status, self.rates, self.specs = status, rates, specs
         self.says = alerts(status, rates, specs) if says is None else says
+        self._causes = Causes(status, rates, specs)
         self.loops = [s for s in status.loops if s.loop in rates.last.loops]
 
     # -- for a live view -------------------------------------------------------
@@ -88,6 +89,7 @@ class DashboardFigures:
             f"{key}.ring": [two_digits(r) for r in self.rates.ring(s.loop)],
             f"{key}.split": [round(100 * share) for share in shares],
             f"{key}.held": clean(self.rates.held_by(s.loop), _NAME),
+            f"{key}.room": clean(self._causes.room(s.loop), _NAME) * (shares[2] > 0),
             f"{key}.items": [m.released, m.done, m.failed, m.dropped, m.overruns],
             f"{key}.retries": sum(n.retries for n in m.nodes.values()),
             f"{key}.slots": [m.in_flight, m.max_in_flight],

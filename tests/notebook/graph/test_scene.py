@@ -8,7 +8,8 @@ import pytest
 
 from flownb.model.policies import OTHERWISE
 from flownb.model.workflow import Workflow
-from flownb.notebook.graph.scene import scene
+from flownb.notebook.graph.scene import draw, scene
+from flownb.notebook.picture.svg import svg
 from tests.support.samples import NASTY, nasty, weather, worked
 
 
@@ -158,3 +159,46 @@ def test_the_description_tells_every_edge_in_words():
 
 def test_an_empty_graph_is_an_empty_scene():
     assert repr(scene(Workflow("w"))) == "Scene('w': 0 boxes, 0 lines, 0 lanes, 0 x 0 px)"
+
+
+def test_a_folded_loop_is_one_box_that_stands_for_all_its_nodes_and_keeps_its_queues():
+    whole, part = scene(weather()), scene(weather(), folded=["days"])
+    head = box(part, "days")
+    assert (head.kind, head.id) == ("folded", box(whole, "days").id)
+    others = {b.name for b in part.boxes} - {"days"}
+    assert set(head.nodes) | others == {b.name for b in whole.boxes}
+    assert head.word == f"{len(head.nodes)} nodes"
+    assert all(part.homes[name] == head.id for name in head.nodes)
+    assert part.lanes[0].loops == whole.lanes[0].loops
+    queued = [(line.source, line.target) for line in part.lines if line.style == "queued"]
+    assert queued
+    assert {source for source, _ in queued} == {"days"}
+    inside = {(a, b) for a, b in styles(part) if {a, b} <= others}
+    assert inside | set(queued) == set(styles(part))
+
+
+def test_loops_that_share_a_node_are_folded_together_or_not_at_all():
+    flow = Workflow("w").add_producer("p").add_producer("q").add_node("a")
+    flow.add_edge("p", "a").add_edge("q", "a")
+    assert len(scene(flow, folded=["p"]).boxes) == 3
+    (head,) = scene(flow, folded=["p", "q"]).boxes
+    assert head.nodes == ("p", "q", "a")
+
+
+def test_folded_loops_stand_beside_each_other_and_none_covers_another():
+    flow = Workflow("w")
+    for i in range(7):
+        flow.add_producer(f"p{i}").add_node(f"a{i}").add_edge(f"p{i}", f"a{i}")
+    picture = scene(flow, live=True, folded=[f"p{i}" for i in range(7)])
+    lanes = [lane.frame for lane in picture.lanes]
+    assert len({lane.y for lane in lanes}) == 3
+    for a, b in combinations(lanes, 2):
+        assert a.right < b.x or b.right < a.x or a.bottom < b.y or b.bottom < a.y
+    for lane, inner in zip(lanes, picture.boxes, strict=True):
+        assert lane.x < inner.frame.x < inner.frame.right < lane.right
+
+
+def test_the_look_of_a_folded_loop_is_in_its_picture_and_in_no_other():
+    whole, part = svg(draw(scene(weather()))), svg(draw(scene(weather(), folded=["days"])))
+    assert ".fnb-folded" in part
+    assert ".fnb-folded" not in whole
