@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import threading
 import time
 
 from flownb import Graph
@@ -49,3 +50,18 @@ def until_in_script(true, what="", patience=30.0):
     while not true():
         assert time.monotonic() < end, f"waited {patience} s in vain: {what}"
         time.sleep(0.005)
+
+
+_may_end = threading.Event()
+
+
+def blocked():
+    """Stand for a call that never comes back: it does when the test lets it go."""
+    _may_end.wait(60)
+
+
+def let_go():
+    """End what is `blocked` in this process."""
+    _may_end.set()
+    time.sleep(0.05)
+    _may_end.clear()

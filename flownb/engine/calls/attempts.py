@@ -203,8 +203,7 @@ class Attempts:
         task = self._runtime.spawn(self._outcome(token, started), name=self._site.name)
         try:
             # not asyncio.timeout: the node could swallow its cancellation
-            gone = self._runtime.now() - token.start
-            await asyncio.wait((task,), timeout=max(limit - gone, 0.0))
+            await asyncio.wait((task,), timeout=self._left(token, started, limit))
         except asyncio.CancelledError:
             task.cancel()
             if isinstance(started, OpenCall):
@@ -233,7 +232,14 @@ class Attempts:
             raise
         except FAILS as failure:
             error = failure
-        return output, error, self._runtime.now() - begun
+        known = isinstance(started, OpenCall) and started.ended is not None
+        return output, error, (started.ended if known else self._runtime.now()) - begun
+
+    def _left(self, token: Call, started: Any, limit: float) -> float:
+        """Seconds that a call may still take; one that a row began may have ended by now."""
+        if isinstance(started, OpenCall) and started.ended is None:
+            return max(limit - (self._runtime.now() - token.start), 0.0)
+        return limit
 
     def _abandon(self, token: Call, task: asyncio.Task[Any], started: Any) -> None:
         token.disown()

@@ -79,6 +79,7 @@ class OpenCall(Pending):
         self._reading, self.start, self.leave = reading, start, leave
         self._token: Call | None = None
         self._outcome: Any = None
+        self._end: float | None = None
         turn.on_end.append(self.end)
 
     def follow(self, token: Call) -> None:
@@ -92,19 +93,28 @@ class OpenCall(Pending):
         else:
             token.start = self.start
 
+    @property
+    def ended(self) -> float | None:
+        """The second of its end, as its thread has read it; what it gave may not be here yet."""
+        times, at = self._turn.times, self._reading
+        if self._end is None and len(times) > at:  # of a coroutine that it gave there is none
+            self._end = self.start + (times[at] - times[at - 1]) / 1e9
+        return self._end
+
     async def outcome(self) -> tuple[Any, BaseException | None] | None:
         """Wait for output and error of the call; None if it had not begun."""
         found: tuple[Any, BaseException | None] | None = await self._outcome
         return found
 
-    def _has_ended(self) -> None:
+    def _has_ended(self, token: Call) -> None:
         """Give the outcome to who waits for it."""
         values, turn = self._row[0], self._turn
+        self._end = self.ended  # its readings are let go of soon
         outcome: tuple[Any, BaseException | None] | None = None
         if len(values) > self._position:
             outcome = values[self._position], None
         elif turn.row is self._row and is_of_call(turn.error):
-            outcome = None, turn.error
+            outcome, self._end = (None, turn.error), cast("Any", token.at).runtime.now()
         if not self._outcome.done():
             self._outcome.set_result(outcome)
 
@@ -115,7 +125,7 @@ class OpenCall(Pending):
             return
         self._token = None
         if self._outcome is not None:
-            self._has_ended()
+            self._has_ended(token)
             return
         runner: Any = token.at
         values, runtime = self._row[0], runner.runtime

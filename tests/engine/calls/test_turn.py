@@ -376,3 +376,24 @@ async def test_a_generator_s_thread_is_never_left_to_a_node_that_has_timed_out(p
         await orch.wait(timeout=20)
         assert {3, 7} <= {f.iteration for f in orch.failures()}
     assert len(threads) == 1
+
+
+@pytest.mark.wallclock
+@live
+async def test_a_call_in_a_row_that_ends_in_time_has_not_timed_out_where_nobody_could_look():
+    begun = threading.Event()
+
+    def node(n):
+        begun.set()
+        time.sleep(0.08)
+        return n
+
+    graph = Graph("late").add_producer("p", [1]).set_loop("p", pool="asyncio")
+    graph.add_node("n", node, timeout=0.3, keep=None).add_edge("p", "n")
+    async with graph.start() as orch:
+        await until(begun.is_set)
+        await asyncio.sleep(0.04)  # it is taken out of its row
+        time.sleep(0.5)  # noqa: ASYNC251 - a cell that computes
+        await orch.wait(timeout=20)
+        assert orch.outputs("n") == [1]
+        assert orch.metrics()["p"].nodes["n"].timeouts == 0
