@@ -221,6 +221,8 @@ class Stretch:
         self.patience = min([_PATIENCE, *(r.node.timeout for r in self.nodes if r.node.timeout)])
         self.alone = self._makes_one_row()
         self.turn: Turn
+        self.call: Call | None = None
+        """What the call in its thread was told of its place, if it has a context."""
         self._steps = [self._step(r) for r in self.nodes[1:]]
 
     def _makes_one_row(self) -> bool:
@@ -269,7 +271,8 @@ class Stretch:
         if runner.ctx_name or runner.instance is not None:
 
             def call(payload: Any) -> Any:
-                return runner.invoke(self._token(runner, payload))
+                self.call = self._token(runner, payload)
+                return runner.invoke(self.call)
 
         if runner.node.cache:
             call = self._cached(runner)
@@ -602,7 +605,10 @@ class Chain:
                 node = stretch.nodes[calls]
                 start, reading = self._seconds(times[-1]), done * stretch.width + calls + 1
                 leave = functools.partial(source.thread.leave_to, turn)
-                memo[node.plan.index, 0] = OpenCall(turn, row, calls, reading, start, leave=leave)
+                call = stretch.call if stretch.call and stretch.call.at is node else None
+                memo[node.plan.index, 0] = OpenCall(
+                    turn, row, calls, reading, start, leave=leave, call=call
+                )
                 source.thread.label(node.name)
                 node.memory.timed(_PATIENCE)
             last = self._enter(stretch, done, row, times, memo)

@@ -68,15 +68,16 @@ class OpenCall(Pending):
     """The call that was at work in a row when it was taken out of its turn.
 
     *position*: its place in the row; *reading*: that of its end in the readings of the turn;
-    *start*: the second of its start; *leave*: leaves the thread to it, when it is given up.
+    *start*: the second of its start; *leave*: leaves the thread to it, when it is given up;
+    *call*: what the thread has told of its place, whose contexts end with the token's.
     """
 
     def __init__(
         self, turn: Turn, row: RowState, position: int, reading: int, start: float, *,
-        leave: Callable[[], None],
+        leave: Callable[[], None], call: Call | None,
     ) -> None:  # fmt: skip
         self._turn, self._row, self._position = turn, row, position
-        self._reading, self.start, self.leave = reading, start, leave
+        self._reading, self.start, self.leave, self._call = reading, start, leave, call
         self._token: Call | None = None
         self._outcome: Any = None
         self._end: float | None = None
@@ -85,6 +86,8 @@ class OpenCall(Pending):
     def follow(self, token: Call) -> None:
         """Let the token end when the worker's call does, or its time is up."""
         self._token, runner = token, cast("Any", token.at)
+        if self._call is not None:
+            token.contexts = self._call.contexts
         if runner.node.timeout is not None:
             self._outcome = runner.runtime.event_loop.create_future()
             runner.attend(token, self)
