@@ -31,7 +31,7 @@ from flownb.engine.observe.stream import Stream
 from flownb.engine.orchestrator.requests import Requests
 from flownb.engine.remote.loop_proxy import LoopProxy
 from flownb.engine.remote.pickling import PickledLoop, environment
-from flownb.engine.runtime import World
+from flownb.engine.runtime import World, running_loop
 from flownb.errors import GraphError, NodeFailed, RunError, StoreError, told
 from flownb.model.policies import Retry
 from flownb.model.tools import tools as global_tools
@@ -103,7 +103,11 @@ class _Changes:
     def on_event(self, event: Event) -> None:
         """Look at the requests again."""
         if event.kind == "released" and self._requests.counting:
-            self._requests.look()
+            here = running_loop()
+            if here is None:
+                self._requests.look()
+            else:  # when all is told that happens with it: an item may have settled, too
+                here.call_soon(self._requests.look)
         if event.kind in {"state", "applied", "stepped"}:
             self._requests.look()
 

@@ -523,3 +523,15 @@ async def test_the_queues_of_a_run_say_what_they_are_for():
     async with one([1]).start() as orch:
         verbs = "await push, pop, ack, peek, stats, dead, forget or clear"
         assert repr(orch.queues) == f"Queues('live': {verbs})"
+
+
+@POOLS
+@live
+async def test_an_item_that_was_waited_for_has_settled_where_nothing_of_it_is_detached(pool):
+    async def position(ctx):
+        return ctx.position
+
+    async with one(position, every=0.005, pool=pool).start() as orch:
+        for count in range(1, 40):
+            await orch.wait(iterations=count, timeout=30)
+            assert orch.metrics()["days"].done >= count
