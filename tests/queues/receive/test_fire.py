@@ -99,9 +99,7 @@ def move(url, folder, *, kills, messages, transactional, seed=0):
 
 
 @pytest.mark.timeout(120)
-def test_consumers_killed_at_twelve_points_lose_and_double_nothing(
-    real_server_url, tmp_path
-):
+def test_consumers_killed_at_twelve_points_lose_and_double_nothing(real_server_url, tmp_path):
     assert move(real_server_url, tmp_path, kills=48, messages=2_000, transactional=True) == 0
 
 
