@@ -57,7 +57,8 @@ def in_a_pool(n):
         return [p.x for p in pool.map(point, [n, 1], chunksize=1)]
 
 def fails(n):
-    raise ValueError(n)  # just here
+    if n % 2 == 0:  # ten failures in a row would pause the loop
+        raise ValueError(n)  # just here
 
 def changed(n):
     return [Point(n).twice(), pickle.loads(pickle.dumps(Point(n))).twice()]
