@@ -179,6 +179,7 @@ def test_reopened_without_its_kernel_it_shows_the_last_picture_and_no_error(
     assert page.evaluate("window.alerted") == 0
 
 
+@pytest.mark.nightly  # by day test_quickstart asks it of more pictures
 def test_a_clone_that_is_not_trusted_shows_the_last_picture(
     page: Any, lab: Callable[..., str], saved: Path, tmp_path: Path
 ) -> None:

@@ -71,7 +71,7 @@ def check(found):
 
 
 def test_loops_on_a_cluster_are_steered_and_seen_and_killed_workers_lose_nothing():
-    check(found_on_dask("3"))
+    check(found_on_dask("1"))
 
 
 @pytest.mark.nightly
