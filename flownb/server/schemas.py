@@ -90,19 +90,22 @@ def _text(value: str) -> str:
     return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
 
 
-Name = Annotated[
-    str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")
-]
+_MOST_LETTERS: Final = 200
+_PLAIN: Final = r"[^\x00-\x1f\x7f]"
+_NAME: Final = rf"^{_PLAIN}*[^\x00-\x1f\x7f\s]{_PLAIN}*$"  # and not of blanks alone
+Name = Annotated[str, StringConstraints(min_length=1, max_length=_MOST_LETTERS, pattern=_NAME)]
 RunId = Name
 
 
 def is_name(text: str) -> bool:
     """Whether a path can say a name: not "." and "..", which a browser takes for a way.
 
-    >>> is_name("wet days"), is_name("a/b"), is_name("..")
-    (True, True, False)
+    >>> is_name("wet days"), is_name("a/b"), is_name(".."), is_name(" ")
+    (True, True, False, False)
     """
-    return re.fullmatch(r"(?!\.{1,2}$)[^\x00-\x1f\x7f]{1,200}", text) is not None
+    return (
+        text not in {".", ".."} and len(text) <= _MOST_LETTERS and bool(re.fullmatch(_NAME, text))
+    )
 
 
 Words = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]

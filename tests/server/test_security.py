@@ -173,6 +173,11 @@ NASTY = st.text(max_size=60) | st.sampled_from(
 )
 
 
+def test_a_name_of_blanks_alone_is_no_fault_of_the_server(served):
+    for path in ("runs/%C2%85", "runs/%20", "graphs/%E3%80%80"):
+        assert served.get(path).status_code == 422
+
+
 @pytest.mark.parametrize("examples", [15, pytest.param(300, marks=pytest.mark.nightly)])
 def test_fuzzed_tokens_paths_and_bodies_do_no_harm(served, examples):
     @settings(max_examples=examples, deadline=None)
