@@ -17,7 +17,7 @@ from flownb.flow.routing import route
 from flownb.queues.spec import Message
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from flownb.engine.calls.node_memory import Memories
     from flownb.engine.calls.runner import Runner
@@ -172,10 +172,6 @@ class Source:
         """Whether something else has to be looked at before the next item."""
         control = self.loop.control
         return control.at_rest or control.next_plan is not None or bool(self.again)
-
-    def head(self) -> Callable[[], Any]:
-        """Give what is called for an item, in the thread."""
-        raise NotImplementedError
 
     def enter_call(self) -> None:
         """Enter the call under way into the books, since it takes its time."""
