@@ -114,9 +114,8 @@ class World:
 class Runtime:
     """What the parts of one loop share.
 
-    *private*: the loop has its event loop for itself. *until*: the second at which a
-    simulation ends. *given*: the context variables that nodes see, those of this moment if it is
-    not said.
+    *until*: the second at which a simulation ends. *given*: the context variables that nodes
+    see, those of this moment if it is not said.
     """
 
     event_loop: asyncio.AbstractEventLoop
@@ -139,7 +138,6 @@ class Runtime:
         queues: Any = None,
         tools: Any = None,
         middleware: Sequence[Any] = (),
-        private: bool = False,
         until: float | None = None,
         given: contextvars.Context | None = None,
     ) -> None:
@@ -148,7 +146,7 @@ class Runtime:
         self.queues, self.middleware = queues, tuple(middleware)
         self.tools = global_tools if tools is None else tools
         self.inline, self.virtual = world.inline, world.virtual
-        self.private, self.until = private, until
+        self.until = until
         self.threads = None
         life = name if world.virtual else os.urandom(8).hex()
         self.trace = Trace(life) if stream.traced else None

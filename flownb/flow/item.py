@@ -119,7 +119,7 @@ class Item:
     def in_rows(self) -> bool:
         """Whether a thread may call several nodes in one go: nothing asks for a report of each."""
         hooks = self.loop.hooks
-        plain = self.values is not None and self.order is None and not self.memo
+        plain = self.order is None and self.arms is None and not (self.memo or self.lost)
         rows = plain and self.replay is None and (hooks is None or hooks.in_rows)
         return rows and not self.loop.watched
 
@@ -160,7 +160,7 @@ class Item:
         """Take what a node gave, and choose the edges behind it; None means all of them."""
         if self.values is None:
             if token.at.plan.branches:
-                return route(token.at.plan, token.payload, output)
+                return self.route(token.at.plan, token.payload, output)
             return output, None
         token.returned, seen = output, token.state
         passed, live = output, None
@@ -169,6 +169,10 @@ class Item:
         if self.loop.hooks is not None:
             self.loop.hooks.note(token, live, seen)
         return passed, live
+
+    def route(self, plan: PlanNode, payload: Any, output: Any) -> tuple[Any, Collection[PlanEdge]]:
+        """Choose the edges behind a node of a loop that got *payload*, in whatever thread."""
+        return route(plan, payload, output)
 
     def ended(self, token: Token, output: Any, live: Collection[PlanEdge] | None) -> None:
         """Go on behind a node that ended well; *live* None means all edges are."""

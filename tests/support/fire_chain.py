@@ -8,8 +8,8 @@ rows went through its chain.
 
 from __future__ import annotations
 
+from flownb.engine.calls import chain
 from flownb import Graph
-from flownb.engine.calls import chain, node_memory
 from flownb.engine.calls.push import RowPush
 from flownb.engine.loop import settlement
 from flownb.queues import connection
@@ -40,9 +40,6 @@ class Chains:
         self.inside = set()  # loops that are in their chain
         self.pushing = False
         self.ids = set()  # messages that went through rows
-        node_memory.PROBATION = (
-            3  # a life sees forty messages: the first twenty would take no chain
-        )
         if fuse.point == "while pushes outlast their turn":
             chain._PATIENCE = 0.0
         self.around_rows()

@@ -40,6 +40,9 @@ class CallRow(Protocol):
     def row(self) -> Sequence[Any]:
         """Its nodes."""
 
+    def look(self) -> None:
+        """See what has ended, on the event loop: the node at work takes its time."""
+
     def so_far(self) -> Any:
         """Give what has ended of it by now, as a row of its own; from any thread."""
 

@@ -23,16 +23,16 @@ saved before the next call, by the same thread.
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import functools
+import math
+import threading
 import time
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from flownb.engine.calls.attempts import late
 from flownb.engine.calls.call import Call, CallNode
-from flownb.engine.calls.node_memory import SHORT
 from flownb.engine.calls.outcome import (
     FailedCall,
     NotCalled,
@@ -52,6 +52,7 @@ from flownb.records.events import NOTHING, Batch
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
+    from flownb.engine.calls.call_site import CallSite
     from flownb.engine.calls.node_memory import Memory
     from flownb.engine.calls.turn import AtWork, Routes, RowState, Step
     from flownb.engine.runtime import Runtime
@@ -231,16 +232,6 @@ class Stretch:
             return self.open
         own = producer.ctx_name or producer.instance  # it is told which item it makes
         return bool(self.open or own or producer.node.every is not None)
-
-    @property
-    def inline(self) -> bool:
-        """Whether its rows are called where they are: a hop for each message costs too much."""
-        here = self.queues.reader is not None and self.loop.runtime.private
-        return (
-            here
-            and not self.queues.waits
-            and all(r.memory.short or r.passes for r in self.nodes[1 : self.inner])
-        )
 
     def begin(self, most: int) -> Turn:
         """Make the next turn."""
@@ -538,15 +529,10 @@ class Chain:
         if not await ports.open() or not ports.ready or not loop.source.rows_allowed:
             return
         turn, self._settled = stretch.begin(ports.begin()), 0
-        if stretch.inline:
-            self._call_here(stretch, turn)
-            if not loop.source.reading:  # else it waits for the next message soon
-                await asyncio.sleep(0)
-        else:
-            loop.source.thread.begin(turn, functools.partial(stretch.where, turn))
-            if not await self._watch(stretch, turn):
-                return
-            loop.source.thread.turn = None
+        loop.source.thread.begin(turn, functools.partial(stretch.where, turn))
+        if not await self._watch(stretch, turn):
+            return
+        loop.source.thread.turn = None
         last = await self._settle(stretch, turn, turn.done)
         at_work = turn.at_work()
         if turn.nothing or (at_work.times and not at_work.values):
@@ -558,16 +544,6 @@ class Chain:
         turn.forget()
         if last is not None:
             await loop.until_released(last)
-
-    def _call_here(self, stretch: Stretch, turn: Turn) -> None:
-        """Call rows of short nodes behind a queue, of which there is hardly ever more than one."""
-        spot = self._runtime.spot
-        spot.where = functools.partial(stretch.where, turn)
-        try:
-            turn.work()
-        finally:
-            spot.where = None
-            spot.end()
 
     async def _watch(self, stretch: Stretch, turn: Turn) -> bool:
         """Wait until a turn is over; False if it goes on without its rows."""
@@ -655,7 +631,7 @@ class Chain:
             when = self._seconds(times[row * stretch.width])
             self._runtime.received(self.loop.made + row, message, when)
         values = rows[-1][0] if rows else turn.last
-        self._learn(stretch, times[-stretch.width :], upto - first, values)
+        self._learn(stretch, times[-stretch.width :], values)
         if stretch.open:
             only = turn.rows[first] if turn.rows else (turn.last, {})
             return self._enter(stretch, first, only, times, stretch.memo(only, stretch.inner))
@@ -711,14 +687,12 @@ class Chain:
         if stream.watched:
             stream.bypassed(name, number, stretch.names, over)
 
-    def _learn(self, stretch: Stretch, times: list[int], rows: int, values: Sequence[Any]) -> None:
-        """Let the nodes know how long they took in the last of so many rows."""
+    def _learn(self, stretch: Stretch, times: list[int], values: Sequence[Any]) -> None:
+        """Let the nodes know how long they took in the last row."""
         for runner, start, end, value in zip(stretch.nodes, times, times[1:], values, strict=False):
             if value is not DEAD:
-                memory = runner.memory
-                memory.ran(rows - 1)
-                memory.timed((end - start) / 1e9)
-                memory.worked, memory.streak = True, 0
+                runner.memory.timed((end - start) / 1e9)
+                runner.memory.succeeded()
 
     def _go_on(
         self, stretch: Stretch, first: int, rows: Sequence[RowState], times: list[int]
@@ -813,8 +787,8 @@ def _pass(payload: Any) -> Any:
 
 
 _ITEM_TURN: Final = 5_000_000  # nanoseconds
-_SHORT: Final = int(SHORT * 1e9)
 _LONGEST: Final = 1000  # nodes
+_LOOK: Final = int(_PATIENCE * 1e9)  # nanoseconds
 
 
 class RowNode(Protocol):
@@ -834,31 +808,42 @@ class RowNode(Protocol):
     gate: Any
     memory: Memory
     runtime: Runtime
+    site: CallSite
     target: Any
-    row: Row
-    """What follows it in one go, when that is known."""
 
-    def landed(self, token: Call, output: Any, error: BaseException | None) -> None:
+    def landed(
+        self, token: Call, output: Any, error: BaseException | None, end: float | None, routed: Any
+    ) -> None:
         """Go on with the outcome of its call."""
+
+    def routed(self, token: Call, payload: Any, output: Any, error: BaseException | None) -> Any:
+        """Choose the edges behind it."""
 
 
 Row = tuple[RowNode, ...]
 
 
-def row_from(first: RowNode, runners: Sequence[RowNode]) -> Row:
-    """Give the nodes that one thread may call back to back, beginning with *first*."""
+def row_from(first: RowNode, runners: Sequence[RowNode], mask: int) -> Row:
+    """Give the nodes that one thread may call back to back, beginning with *first*.
+
+    Who waits for the first one, as *mask* says, waits for all of them.
+    """
     row, runner = [first], first
-    while len(row) < _LONGEST and (following := _following(runner, runners)) is not None:
+    while len(row) < _LONGEST and (following := _following(runner, runners, mask)) is not None:
         row.append(following)
         runner = following
     return tuple(row)
 
 
-def _following(runner: RowNode, runners: Sequence[RowNode]) -> RowNode | None:
+def _following(runner: RowNode, runners: Sequence[RowNode], mask: int) -> RowNode | None:
     plan, outs = runner.plan, runner.outs
     if len(outs) != 1 or plan.branches or plan.handler >= 0 or outs[0].copy or outs[0].back:
         return None
     following = runners[outs[0].target]
+    if ((mask if outs[0].keep else 0) | outs[0].force) != mask:
+        return None
+    if following.plan.detached and not plan.detached:  # it may have to wait for a slot
+        return None
     return following if not following.counts and fits(following) else None
 
 
@@ -887,17 +872,27 @@ class ItemChain:
         self.error: BaseException | None = None
         self.over = False  # the run has ended meanwhile
         self.payload = token.payload
+        self._entered = 0  # how many nodes are in the books
+        self._outcome: Any = None
+        self._thread: Any = None
 
     def in_thread(self) -> Callable[[], None]:
         """Call the row; give what reports it to the event loop."""
         self.token.walk = self
+        self._thread = threading.current_thread()
         runtime = self.row[0].runtime
         context, spot = runtime.context.copy(), Spot(runtime.write_line)
         spot.where = self._where
         context.run(HERE.set, spot)
         context.run(self._walk)
+        self._outcome = context.run(self._outcome_of, self.row[self.at])
         context.run(spot.end)
         return self._landed
+
+    def _outcome_of(self, last: RowNode) -> Any:
+        """Give what the node has given that the row ended with, and which edges are live."""
+        output = self.outputs[self.at] if len(self.outputs) > self.at else None
+        return last.routed(self.token, self.payload, output, self.error)
 
     def _where(self) -> tuple[str, int]:
         return self.row[self.at].name, self.token.iteration
@@ -905,7 +900,8 @@ class ItemChain:
     def _walk(self) -> None:
         token, clock, last = self.token, time.monotonic_ns, len(self.row) - 1
         item, steps, times, outputs = token.item, self.steps, self.times, self.outputs
-        stateful, schema = item.values.states is not None, item.values.schema
+        stateful = item.values is not None and item.values.states is not None
+        schema: Any = item.values.schema if stateful else None
         values = self.values = token.state.values if stateful else {}
         hooks = self._hooks
         times.append(clock())
@@ -946,20 +942,49 @@ class ItemChain:
         token, row, count = self.token, self.row[: self.at + 1], self.at
         if token.cancelled or self.over:
             return
-        runtime, last = row[0].runtime, row[-1]
+        last = row[-1]
         token.walk = None
         if count:
             self.enter()
-            last.row = last.row or self.row[count:]
-            token.start = self.times[count] / 1e9 - runtime.origin
-        output = self.outputs[count] if len(self.outputs) > count else None
-        row[0].memory.long = self.times[-1] - self.times[0] > _SHORT
-        last.landed(token, output, self.error)
+            token.start = self._seconds(self.times[count])
+        output, error, routed = self._outcome
+        end = None
+        if len(self.times) > count + 1:
+            end = self._seconds(self.times[-1])
+            last.memory.timed((self.times[-1] - self.times[-2]) / 1e9)
+        last.landed(token, output, error, end, routed)
 
     def enter(self) -> None:
-        """Enter the nodes before `at` into the books."""
-        self.row[0].runtime.stream.batch(self.batch())
-        self.token.item.walked(self.token, self)
+        """Enter the nodes before `at` into the books, but for those that are."""
+        token, times = self.token, self.times
+        if token.item.values is not None:
+            self.row[0].runtime.stream.batch(self.batch())
+        for i in range(self._entered, self.at):
+            runner, start, end = self.row[i], times[i], times[i + 1]
+            runner.memory.timed((end - start) / 1e9)
+            runner.memory.succeeded()
+            if token.item.values is None:
+                at = self._seconds(start), self.outputs[i], self._seconds(end)
+                runner.site.span(token, "work", *at)
+        self._entered = self.at
+        token.item.walked(token, self)
+
+    def look(self) -> None:
+        """See what has ended, on the event loop: the node at work takes its time."""
+        token, runtime = self.token, self.row[0].runtime
+        part = self.so_far()
+        begun = part.times[0] if part.times else math.inf
+        if token.cancelled or self.over or time.monotonic_ns() - begun < _LOOK:
+            return
+        if self._thread in runtime.threads.running:
+            runtime.threads.running[self._thread] = part.row[part.at].name
+        if token.item.values is None and part.at > self._entered:
+            part.enter()
+            self._entered = part.at
+            token.start = self._seconds(part.times[-1])
+
+    def _seconds(self, reading: int) -> float:
+        return reading / 1e9 - self.row[0].runtime.origin
 
     def batch(self) -> Batch:
         """Give the calls of the nodes before `at`."""
@@ -971,16 +996,19 @@ class ItemChain:
     def so_far(self) -> ItemChain:
         """Give what has ended of it by now, as a row of its own; from any thread."""
         made = ItemChain(self.row, self.token, self._hooks)
+        made._entered = self._entered
         made.at, made.values, steps = self.ended
         made.steps = self.steps[:steps]
         made.outputs, made.times = self.outputs[: made.at], self.times[: made.at + 1]
+        if made.at and self.token.item.values is None:
+            made.payload = made.outputs[-1]
         return made
 
     def leave(self) -> None:
         """Enter what has ended by now into the books: nobody waits for the rest."""
         self.over, self.token.walk = True, None
         part = self.so_far()
-        if part.at:
+        if part.at > self._entered:
             part.enter()
 
 

@@ -1,9 +1,7 @@
 """What does a node keep from item to item, and from generation to generation?
 
-Its `ctx.state`, its random numbers, how often it failed in a row, and whether it is
-*short*: 20 measured runs in a row stayed under 0.5 ms. One longer run sends a node
-back to a thread, for 20 runs if that is rare, else for twice as many as the last time.
-(Not for good, as first designed: on a shared machine any call is once preempted.)
+Its `ctx.state`, its random numbers, how often it failed in a row, and whether its last call took
+its time (`long`): then the next one has a thread of its own.
 """
 
 from __future__ import annotations
@@ -11,9 +9,7 @@ from __future__ import annotations
 from random import Random
 from typing import Any, Final
 
-SHORT: Final = 0.0005
-PROBATION: Final = 20
-RARE: Final = 50  # one longer run in as many times its probation is bad luck
+SHORT: Final = 0.0005  # seconds
 
 
 class Memories:
@@ -51,9 +47,7 @@ class Memory:
         self.used = False  # whether anybody has asked for `state` or `rng`
         self.streak = 0
         self.worked = False
-        self.short = False
-        self.long = False  # its last run was longer than that
-        self._seen, self._needed, self._runs = 0, PROBATION, 0
+        self.long = False  # its last run was longer than `SHORT`
 
     @property
     def rng(self) -> Random:
@@ -83,26 +77,12 @@ class Memory:
 
     def renewed(self) -> None:
         """Forget what was learned of another function under the same name; keep `state`."""
-        self.streak, self.worked, self.short, self.long = 0, False, False, False
-        self._seen, self._needed, self._runs = 0, PROBATION, 0
+        self.streak, self.worked, self.long = 0, False, False
 
     def timed(self, seconds: float) -> None:
-        """Learn from a measured run whether the node is short."""
+        """Learn from a call how long the next one may take."""
         self.long = seconds > SHORT
-        if self.long:
-            self._was_long()
-        elif self.short:
-            self._runs += 1
-        else:
-            self._seen += 1
-            self.short = self._seen >= self._needed
 
-    def ran(self, times: int) -> None:
-        """Count runs in rows, of which only the last is measured."""
-        self._runs += times
-
-    def _was_long(self) -> None:
-        if self.short:
-            rare = self._runs > RARE * self._needed
-            self._needed = PROBATION if rare else self._needed * 2
-        self._seen, self._runs, self.short = 0, 0, False
+    def succeeded(self) -> None:
+        """Note that a call ended well."""
+        self.streak, self.worked = 0, True

@@ -1,8 +1,8 @@
 """How is one node called? By its `Runner`, the only place where user functions are called.
 
 A call is middleware( cache( retry( timeout( function )))). A runner knows one node of one loop
-and picks the cheapest honest way: a *short* sync node inline, another in a thread, an async one
-in a shared task, one with policies in a task of its own; in virtual time everything inline.
+and picks the cheapest honest way: a sync node in a thread, with those behind it, an async one in
+a shared task, one with policies in a task of its own; in virtual time everything inline.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class Runner:
         self.target: Any = None
         self.last_failure = LastFailure()  # of a producer with policies
         self.close: Callable[[], None] | None = None  # ends the generator of a source
-        self.row: Row = ()  # with which it is called in one go
+        self.rows: dict[int, Row] = {}  # by mask: with which it is called in one go
         self.runtime = table.runtime
         if same is None:
             self.target = self._target()
@@ -126,6 +126,7 @@ class Runner:
         self.bare = not (other or self.node.kind == "producer")
         alone = self.careful or self.gate or self.pushing or self.runtime.inline
         self.crewed = self.is_async and not alone
+        self.conditional = not self.runtime.inline and any(e.condition for e in self.outs)
 
     def attach(self, table: CallTable) -> None:
         """Make the calls from now on for that loop or run."""
@@ -227,19 +228,26 @@ class Runner:
             self.pushing.post(token)
         elif self.is_async or self.careful:
             self._spawn(token)
-        elif (
-            self.calls_nobody
-            or runtime.inline
-            or (self.memory.short and runtime.private and not self.ctx_name)
-        ):
+        elif self.calls_nobody or runtime.inline:
             self._inline(token)
-        elif self.decides and token.item.in_rows and token.gathering is None:
-            runners = token.item.runners
-            self.row = self.row or (row_from(self, runners) if fits(self) else (self,))
-            job = ItemChain(self.row, token, table.hooks).in_thread if len(self.row) > 1 else None
-            table.threads.call(token, job or functools.partial(self._in_thread, token))
+        elif len(row := self._row(token)) > 1:
+            table.threads.call(token, ItemChain(row, token, table.hooks).in_thread)
         else:
             table.threads.call(token, functools.partial(self._in_thread, token))
+
+    def _row(self, token: Call) -> Row:
+        """Give the nodes that the thread which calls this one calls, too."""
+        if token.gathering is not None or not token.item.in_rows:
+            return ()
+        row = self.rows.get(token.mask)
+        if row is None:
+            row = row_from(self, token.item.runners, token.mask) if fits(self) else ()
+            self.rows[token.mask] = row
+        if token.item.values is None:  # a node that takes its time is seen to be at work
+            for at, runner in enumerate(row):
+                if runner.memory.long:
+                    return row[:at]
+        return row
 
     def begins(self, token: Call) -> bool:
         """Enter a call into the books; False: it must wait, or its outcome was known."""
@@ -349,7 +357,46 @@ class Runner:
         context = self.runtime.context.copy()
         context.run(HERE.set, Spot(self.runtime.write_line))
         outcome = context.run(outcome_here, functools.partial(self.called, token))
-        return functools.partial(self.landed, token, *outcome, self.runtime.now())
+        end = self.runtime.now()
+        output, error, routed = context.run(self.routed, token, token.payload, *outcome)
+        return functools.partial(self.landed, token, output, error, end, routed)
+
+    def routed(
+        self, token: Call, payload: Any, output: Any, error: BaseException | None
+    ) -> tuple[Any, BaseException | None, tuple[Any, Any] | None]:
+        """Choose the edges behind the node, in the thread that has called it for *payload*.
+
+        Give output, error, and what goes on along which edges; None where that is not a loop's
+        branch.
+        """
+        unknown = error is not None or type(output) is CoroutineType
+        if unknown or not self.plan.branches or token.item.values is not None:
+            return output, error, None
+        try:
+            return output, None, token.item.route(self.plan, payload, output)
+        except FAILS as failure:  # a condition is the user's, too
+            return None, failure, None
+
+    def _route_aside(self, token: Call, output: Any) -> None:
+        """Ask the conditions behind a node in a thread: it was not called in one."""
+
+        def ask() -> Callable[[], None]:
+            context = self.runtime.context.copy()
+            spot = Spot(self.runtime.write_line)
+            spot.where = token.where
+            context.run(HERE.set, spot)
+            _, error, routed = context.run(self.routed, token, token.payload, output, None)
+            context.run(spot.end)
+            return functools.partial(self._decided, token, error, routed)
+
+        self.table.threads.call(token, ask)
+        self.table.pump()
+
+    def _decided(
+        self, token: Call, error: BaseException | None, routed: tuple[Any, Any] | None
+    ) -> None:
+        self._finish(token, *((None, error) if routed is None else (routed[0], None, routed[1])))
+        self.table.pump()
 
     def attend(self, token: Call, call: OpenCall) -> None:
         """Wait for a call that a row has begun, as long as the node may take."""
@@ -496,26 +543,34 @@ class Runner:
         if token.cancelled:
             return
         if error is None and live is None and self.decides:
+            if self.conditional and token.item.values is None:
+                self._route_aside(token, output)
+                return
             try:
                 output, live = token.item.onward(token, output)
             except FAILS as failure:  # a condition is the user's too
                 error = failure
-        if error is not None and self.instance is not None:
-            _tell_of_payload(error)
-        if error is not None and self.runtime.resources:
-            _tell_of_thread(error, self.runtime.name)
+        if error is not None:
+            self._explain(error)
         self.table.open.pop(token, None)
         if token.before is not None:
             self.runtime.world.check_unchanged(
                 self.runtime, self.name, token.iteration, token.payload, token.before
             )
         if error is None:
-            self.memory.streak, self.memory.worked = 0, True
+            self.memory.succeeded()
             if token.held_back:
                 token.item.held_back += token.held_back
             token.item.ended(token, output, live)
         else:
             token.item.failed(token, error)
+
+    def _explain(self, error: BaseException) -> None:
+        """Say what to do about an error that many meet."""
+        if self.instance is not None:
+            _tell_of_payload(error)
+        if self.runtime.resources:
+            _tell_of_thread(error, self.runtime.name)
 
     def leave_gate(self, token: Call) -> None:
         """Let the next call through the node's `Limit`."""

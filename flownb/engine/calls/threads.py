@@ -172,6 +172,7 @@ class SharedThread:
 
 
 _PATIENCE: Final = 0.001  # seconds
+_LOOK: Final = 0.02  # seconds
 _ON: Final = 4  # jobs that a thread must get done in that time
 _MORE: Final = 4  # threads that are sent when it does not
 
@@ -187,7 +188,8 @@ class ThreadWorkers:
         self._lot = 0  # those that were sent since the others turned out to be held up
         self._more = _MORE
         self._taken = self._before = 0
-        self._reported = self._timed = False
+        self._reported = self._timed = self._looks = False
+        self._busy: dict[Call, None] = {}
 
     def call(self, token: Call, job: Job) -> None:
         """Have a job done in some thread: at once if it is known to take time, or by `look`."""
@@ -216,11 +218,27 @@ class ThreadWorkers:
 
     def _send(self) -> None:
         self._at_work += 1
+        self._look_later()
         self._runtime.threads.submit("", functools.partial(self._work, self._lot))
+
+    def _look_later(self) -> None:
+        if not self._looks:
+            self._looks = True
+            self._runtime.event_loop.call_later(_LOOK, self._runtime.guard, self._look_at_rows)
+
+    def _look_at_rows(self) -> None:
+        """See what has ended of rows whose thread does not come back soon."""
+        self._looks = False
+        for token in list(self._busy):
+            if token.walk is not None:
+                token.walk.look()
+        if self._busy:
+            self._look_later()
 
     def _check(self) -> None:
         """Send more, and each time twice as many, if those at work do not get on."""
         self._timed = False
+        self._land()
         if self.waiting and self._taken - self._before < _ON * self._at_work:
             self._lot, self._at_work = self._lot + 1, 0
             for _ in range(min(self._more, len(self.waiting))):
@@ -230,6 +248,7 @@ class ThreadWorkers:
 
     def _work(self, lot: int) -> Callable[[], None]:
         """Do one job after the other; give what reports that there are none left."""
+        since = self._runtime.now()
         while self.waiting:
             try:
                 token, job = self.waiting.popleft()
@@ -240,9 +259,12 @@ class ThreadWorkers:
             self._taken += 1
             self._runtime.threads.label(token.at.name)
             token.start = self._runtime.now()
+            self._busy[token] = None
             self._landed.append(job())
-            if self.waiting and not self._reported:  # else it is reported at the end
-                self._reported = True
+            del self._busy[token]
+            late = self._runtime.now() - since > _PATIENCE
+            if late and self.waiting and not self._reported:  # else it is reported at the end
+                self._reported, since = True, self._runtime.now()
                 self._runtime.soon(self._land)
         return _telling(self._runtime, functools.partial(self._left, lot))
 

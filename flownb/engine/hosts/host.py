@@ -165,13 +165,9 @@ class AsyncioHost(_Local):
 
 
 class ThreadHost(_Local):
-    """A private event loop in a daemon thread; short sync nodes are called right there."""
+    """A private event loop in a daemon thread."""
 
     pool = "thread"
-
-    def __init__(self, manager: LoopManager, on_end: Callable[[Host], None]) -> None:
-        super().__init__(manager, on_end)
-        manager.runtime.private = not manager.plan.options.thread_sensitive
 
     def command(self, verb: str, *args: Any) -> None:
         """Have a verb carried out; a loop whose event loop is held is left behind at a stop."""

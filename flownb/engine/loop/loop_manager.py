@@ -80,7 +80,6 @@ class LoopManager:
         tools: Any = None,
         middleware: Sequence[Any] = (),
         seed: int | None = None,
-        private: bool = False,
         most: int | None = None,
         until: float | None = None,
         entry: Any = None,
@@ -93,7 +92,7 @@ class LoopManager:
         self.hooks, self.resumed = hooks, resumed
         self.runtime = Runtime(
             plan.loop, world=world, stream=stream, queues=queues, tools=tools,
-            middleware=middleware, private=private, until=until, given=given,
+            middleware=middleware, until=until, given=given,
         )  # fmt: skip
         self.graph = plan.graph
         self._idle = idle
@@ -105,9 +104,7 @@ class LoopManager:
         self.task_workers = TaskWorkers(self.runtime, self.ready, self.pump)
         self.waiting = self.task_workers.waiting
         # of a run that is kept each node is reported by itself: see `ThreadWorkers`
-        self.thread_workers = ThreadWorkers(
-            self.runtime, alone=plan.once is None or hooks is not None
-        )
+        self.thread_workers = ThreadWorkers(self.runtime, alone=hooks is not None)
         self.made = 0
         self.life = Lifecycle(
             lambda state, reason: self.runtime.event("state", data=(state, reason))
@@ -489,6 +486,8 @@ class LoopManager:
             return
         if self.calls.pop(token, self) is self or self.thread_workers.holds(token):
             return
+        if token.walk is not None:
+            token.walk.leave()
         if token.task is not None:
             token.task.cancel()
             if token.in_thread:
@@ -545,7 +544,7 @@ class LoopManager:
                     self._start(token)
                 else:
                     runner.run(token)
-                if runtime.private and runtime.event_loop.time() - since > TURN:
+                if not runtime.inline and runtime.event_loop.time() - since > TURN:
                     runtime.soon(self.pump)
                     return
             self.task_workers.look()

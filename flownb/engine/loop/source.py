@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from flownb.errors import Failure
     from flownb.flow.item import Item
     from flownb.model.nodes import Node
+    from flownb.plan.loop_plan import PlanNode
 
 SAME: Final = 1e-6
 
@@ -62,6 +63,7 @@ class ProducerCall:
 
     memo = None
     message = None
+    values = None
     in_rows = False
     held_back: Final[list[Any]] = []  # a producer's pushes are not held back
 
@@ -71,11 +73,15 @@ class ProducerCall:
         self.made: Made | None = None
 
     def onward(self, token: Call, output: Any) -> tuple[Any, Any]:
+        """Choose the arms of an item."""
+        return self.route(token.at.plan, token.payload, output)
+
+    def route(self, plan: PlanNode, payload: Any, output: Any) -> tuple[Any, Any]:
         """Choose the arms of an item by their conditions; no item, no arms."""
         if output is None or output is EXHAUSTED:
             return output, ()
         try:
-            return route(token.at.plan, token.payload, output)
+            return route(plan, payload, output)
         except FAILS as error:  # the item is made, and fails: `Item.launch` sees to that
             return output, error
 

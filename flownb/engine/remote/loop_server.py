@@ -96,7 +96,6 @@ class LoopServer:
             ),
             tools=pickled.tools,
             middleware=pickled.middleware,
-            private=not plan.options.thread_sensitive,
         )
         most = 1 if plan.options.thread_sensitive else None
         manager.runtime.threads = Threads(manager.name, self._fault, most)

@@ -99,7 +99,6 @@ class _HelperThread(threading.Thread):
         self.error: BaseException | None = None
         self._task: asyncio.Task[Any] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        execution.manager.runtime.private = True
 
     def run(self) -> None:
         """Run it to its end, whatever that is."""

@@ -100,14 +100,37 @@ def source(graph, many):
     graph.add_node("after", same).add_edge("p", "after")
 
 
-SHAPES = [row, limited, timed, joined, decided, detached, awaiting, behind_async, source]
-# In a thread pool a short node behind an async one is still called on the event loop.
-CASES = [
-    (pool, shape)
-    for pool in ("thread", "asyncio", "process")
-    for shape in SHAPES
-    if shape is not behind_async or pool == "asyncio"
+def condition_behind_async(graph, many):
+    node = blocks_at(many)
+    graph.add_node("n", same_async).add_node("after", same).add_edge("p", "n")
+    graph.add_edge("n", "after", condition=lambda x: node(x) >= 0)
+
+
+def at_each(graph, many):
+    graph.add_node("a", same).add_node("b", same_async).add_node("n", blocks_at(many), join="each")
+    graph.add_edge("p", "a").add_edge("p", "b").add_edge(["a", "b"], "n")
+
+
+def row_behind_async(graph, many):
+    graph.add_node("before", same_async).add_node("m", same).add_node("n", blocks_at(many))
+    graph.add_node("after", same).add_edge("p", "before", "m", "n", "after")
+
+
+SHAPES = [
+    row,
+    limited,
+    timed,
+    joined,
+    decided,
+    detached,
+    awaiting,
+    behind_async,
+    row_behind_async,
+    condition_behind_async,
+    at_each,
+    source,
 ]
+CASES = [(pool, shape) for pool in ("thread", "asyncio", "process") for shape in SHAPES]
 
 
 async def figures(pool, shape, many):
@@ -149,9 +172,10 @@ async def judge(pool, shape, many):
 
 
 @pytest.mark.parametrize("pool", ["thread", "asyncio"])
+@pytest.mark.parametrize("shape", [timed, row_behind_async])
 @live
-async def test_a_call_that_blocks_after_short_ones_holds_up_nothing_but_itself(pool):
-    await judge(pool, timed, 500)
+async def test_a_call_that_blocks_after_short_ones_holds_up_nothing_but_itself(pool, shape):
+    await judge(pool, shape, 500)
 
 
 @pytest.mark.nightly
