@@ -118,8 +118,9 @@ class Item:
     @property
     def in_rows(self) -> bool:
         """Whether a thread may call several nodes in one go: nothing asks for a report of each."""
-        hooks = self.loop.hooks
-        plain = self.order is None and self.arms is None and not (self.memo or self.lost)
+        plain, hooks = self.order is None and not self.memo, self.loop.hooks
+        if self.values is None:
+            return plain
         rows = plain and self.replay is None and (hooks is None or hooks.in_rows)
         return rows and not self.loop.watched
 
@@ -133,8 +134,11 @@ class Item:
 
     def _know(self, key: Any, outcome: Any) -> None:
         """Let a call to come end with that, without being made."""
-        self.memo = self.memo or {}
-        self.memo[key] = outcome
+        self.remember({key: outcome})
+
+    def remember(self, memo: dict[Any, Any]) -> None:
+        """Let calls to come end with these outcomes, by `key`, without being made."""
+        self.memo = {**(self.memo or {}), **memo}
 
     def failed_sources(self, plan: PlanNode) -> tuple[str, ...]:
         """Name the nodes before this one that failed while the run went on."""

@@ -8,8 +8,8 @@ rows went through its chain.
 
 from __future__ import annotations
 
-from flownb.engine.calls import chain
 from flownb import Graph
+from flownb.engine.calls import chain
 from flownb.engine.calls.push import RowPush
 from flownb.engine.loop import settlement
 from flownb.queues import connection

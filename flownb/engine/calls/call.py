@@ -33,18 +33,15 @@ class CallNode(NodeRunner, Protocol):
 class CallRow(Protocol):
     """The row in which a thread calls a node, and what follows."""
 
-    ended: tuple[int, dict[str, Any], int]
-    """How many nodes have ended, the state behind them, in how many steps they made it."""
-
     @property
-    def row(self) -> Sequence[Any]:
-        """Its nodes."""
+    def node_at_work(self) -> str:
+        """The name of the node that is called just now."""
+
+    due: float
+    """The second of the run at which somebody is to look at it."""
 
     def look(self) -> None:
-        """See what has ended, on the event loop: the node at work takes its time."""
-
-    def so_far(self) -> Any:
-        """Give what has ended of it by now, as a row of its own; from any thread."""
+        """See to it that the item goes on, on the event loop: the row takes its time."""
 
     def leave(self) -> None:
         """Enter what has ended by now into the books: nobody waits for the rest."""
@@ -94,8 +91,7 @@ class Call(Token, Printing):
     @property
     def node_at_work(self) -> str:
         """The name of the node that is called just now."""
-        walk = self.walk
-        return self.at.name if walk is None else walk.row[walk.ended[0]].name
+        return self.at.name if self.walk is None else self.walk.node_at_work
 
     def where(self) -> tuple[str, int]:
         """Say where a print of this call belongs."""

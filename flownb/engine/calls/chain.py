@@ -23,38 +23,32 @@ saved before the next call, by the same thread.
 
 from __future__ import annotations
 
-import copy
 import functools
 import math
-import threading
 import time
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from flownb.engine.calls.attempts import late
-from flownb.engine.calls.call import Call, CallNode
 from flownb.engine.calls.outcome import (
-    FailedCall,
-    NotCalled,
     OpenCall,
-    Routed,
     StartedCall,
     is_of_call,
 )
-from flownb.engine.calls.push import Label, RowPush, send_rows
+from flownb.engine.calls.push import RowPush, send_rows
+from flownb.engine.calls.steps import PATIENCE, Steps, can_stand_in_row
 from flownb.engine.calls.turn import DEAD, Turn
 from flownb.engine.prints import HERE, Spot
-from flownb.errors import FAILS, NodeTimeout
-from flownb.flow.routing import route
+from flownb.errors import FAILS
 from flownb.plan.await_sets import RULES
 from flownb.records.events import NOTHING, Batch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-    from flownb.engine.calls.call_site import CallSite
+    from flownb.engine.calls.call import Call
     from flownb.engine.calls.node_memory import Memory
-    from flownb.engine.calls.turn import AtWork, Routes, RowState, Step
+    from flownb.engine.calls.steps import ChainNode
+    from flownb.engine.calls.turn import AtWork, RowState
     from flownb.engine.runtime import Runtime
     from flownb.flow.item import Item
     from flownb.flow.scheduler import RunHooks
@@ -65,7 +59,6 @@ if TYPE_CHECKING:
 
 _SOON: Final = 0.05  # seconds
 _MANY: Final = 1 << 40  # rows: the clock ends the turn of a chain without queues
-_PATIENCE: Final = 0.02  # seconds that a row gets
 
 
 class Rows(Protocol):
@@ -100,34 +93,6 @@ class Rows(Protocol):
     @property
     def slots(self) -> Any:
         """What they take while they are in flight."""
-
-
-class ChainNode(CallNode, Protocol):
-    """A node of a loop whose items go in rows, as its runner knows it."""
-
-    target: Any
-    pushing: Any
-    attempts: Any
-    instance: Any
-    ctx_name: str | None
-    is_async: bool
-    careful: bool
-
-    def invoke(self, token: Call) -> Any:
-        """Call the user's function, with what its signature asks for."""
-
-
-class RowItem:
-    """Stands where an item would, for a call in a row."""
-
-    memo = None
-
-    def __init__(self, iteration: int, message: Any, index: int | None) -> None:
-        self.iteration, self.message, self.index = iteration, message, index
-
-    def failed_sources(self, plan: PlanNode) -> tuple[str, ...]:  # noqa: ARG002
-        """Name nobody: in a row nothing runs behind a node that failed."""
-        return ()
 
 
 class ChainQueues:
@@ -194,7 +159,7 @@ class ChainQueues:
         return all(push.is_over and push.error is None for push in pushes)
 
 
-class Stretch:
+class Stretch(Steps):
     """The nodes that rows of one loop go through.
 
     `nodes` are the source, those behind it, then those that push; *open*: the item has others
@@ -204,27 +169,13 @@ class Stretch:
     def __init__(
         self, loop: Rows, inner: Sequence[ChainNode], senders: Sequence[ChainNode]
     ) -> None:
+        super().__init__(loop.runners, inner, senders)
         self.loop = loop
-        self.nodes = (*inner, *senders)
-        self.inner = len(inner)
         self.open = len(self.nodes) < len(loop.runners)
         self.queues = ChainQueues(loop, senders)
-        self.names = tuple(r.name for r in self.nodes)
-        self.width = len(self.nodes) + 1
-        self._at = {r.plan.index: i for i, r in enumerate(self.nodes)}
-        self._ins: dict[int, list[PlanEdge]] = {}
-        for runner in loop.runners:
-            for edge in runner.outs:
-                self._ins.setdefault(edge.target, []).append(edge)
-        self.branches = any(r.plan.branches for r in self.nodes)
         self.varies = self.branches or any(r.node.keep != 1 or r.node.cache for r in self.nodes)
         self.keeps = self.varies or bool(senders)
-        self.patience = min([_PATIENCE, *(r.node.timeout for r in self.nodes if r.node.timeout)])
         self.alone = self._makes_one_row()
-        self.turn: Turn
-        self.call: Call | None = None
-        """What the call in its thread was told of its place, if it has a context."""
-        self._steps = [self._step(r) for r in self.nodes[1:]]
 
     def _makes_one_row(self) -> bool:
         producer = self.nodes[0]
@@ -237,202 +188,13 @@ class Stretch:
         """Make the next turn."""
         loop, reads = self.loop, self.queues.reader is not None
         head = self.queues.pull if reads else loop.source.head()
-        self.turn = Turn(
-            head, self._steps.copy(), first=loop.made, most=1 if self.alone else most,
+        turn = Turn(
+            head, self.copy(), first=loop.made, most=1 if self.alone else most,
             keeps=self.keeps or loop.runtime.stream.watched, pulls=not reads,
             tail=self.queues.push_row if self.queues.waits else None,
         )  # fmt: skip
-        return self.turn
-
-    def where(self, turn: Turn) -> tuple[str, int]:
-        """Say which node of which item is at work, for what it prints."""
-        rows, called = divmod(len(turn.times), self.width)
-        return self.names[max(0, called - 1)], turn.first + rows
-
-    # -- how a row goes --------------------------------------------------------
-
-    def _step(self, runner: ChainNode) -> Step:
-        edges = self._ins[runner.plan.index]
-        return self._call(runner), self._at[edges[0].source], self._gatherer(runner, edges)
-
-    def _call(self, runner: ChainNode) -> Callable[[Any], Any]:
-        if runner.pushing is not None:
-            return self._sender(runner)
-        call = runner.target or _pass
-        if runner.ctx_name or runner.instance is not None:
-
-            def call(payload: Any) -> Any:
-                self.call = self._token(runner, payload)
-                return runner.invoke(self.call)
-
-        if runner.node.cache:
-            call = self._cached(runner)
-        elif runner.plan.branches:
-            call = self._routing(runner, call)
-        elif runner.node.timeout is not None:
-            call = self._in_time(runner, call, runner.node.timeout)
-        return call if runner.gate is None else self._limited(runner, call)
-
-    def _in_time(
-        self, runner: ChainNode, call: Callable[[Any], Any], limit: float
-    ) -> Callable[[Any], Any]:
-        runtime, clock, longest = self.loop.runtime, time.monotonic_ns, int(limit * 1e9)
-
-        def called(payload: Any) -> Any:
-            turn, end = self.turn, clock() + longest
-            try:
-                return call(payload)
-            finally:
-                if clock() > end and not turn.taken:  # else who took it looks at the clock
-                    number = turn.first + turn.done
-                    runtime.soon(runtime.event, "timeout", runner.name, number, False)
-                    raise NodeTimeout(late(limit))
-
-        return called
-
-    def _limited(self, runner: ChainNode, call: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        gate, event_loop = runner.gate, self.loop.runtime.event_loop
-
-        def enter(payload: Any) -> Any:
-            place = gate.enter_now(event_loop)
-            if place is None:  # the row is not held up: its item waits as any other
-                raise NotCalled
-            try:
-                return call(payload)  # if it gives a coroutine, that waits for a place of its own
-            finally:
-                place.leave()
-
-        return enter
-
-    def _cached(self, runner: ChainNode) -> Callable[[Any], Any]:
-        position = self._at[runner.plan.index]
-
-        def ask(payload: Any) -> Any:
-            token = self._token(runner, payload)
-            output = runner.attempts.at_once(token)
-            if not token.attempt:
-                self.turn.row[1][position] = output, None
-            return output
-
-        return ask
-
-    def _routing(self, runner: ChainNode, call: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        plan, position = runner.plan, self._at[runner.plan.index]
-
-        def decide(payload: Any) -> Any:
-            verdict = call(payload)
-            if type(verdict) is CoroutineType:
-                return verdict
-            output, live = route(plan, payload, verdict)
-            self.turn.row[1][position] = verdict, live
-            return output
-
-        return decide
-
-    def _sender(self, runner: ChainNode) -> Callable[[Any], Any]:
-        runtime = self.loop.runtime
-        name = runner.node.queue.name if runner.node.queue is not None else ""
-        label = Label(runtime.name, runner.name, runtime.trace)
-
-        def send(payload: Any) -> Any:
-            row, messages = self.turn.done, self.queues.messages
-            meta = label.text(self.turn.first + row, messages[row] if messages else None)
-            return RowPush(runtime.queues.hold(name, payload, meta=meta))
-
-        return send
-
-    def _token(self, runner: ChainNode, payload: Any) -> Call:
-        """Make what a call in a row is told of its place."""
-        turn, messages, loop = self.turn, self.queues.messages, self.loop
-        row = turn.done
-        index = None if messages else loop.source.pulled + row
-        message = messages[row] if messages else None
-        return Call(RowItem(turn.first + row, message, index), runner, payload, 0)
-
-    def _gatherer(
-        self, runner: ChainNode, edges: Sequence[PlanEdge]
-    ) -> Callable[[list[Any], Routes], Any] | None:
-        """Give what puts a node's payload together; None: it is the value of its one source."""
-        ways = [self._way(edge) for edge in edges]
-        if len(edges) == 1:
-            plain = not (edges[0].copy or self._branches(edges[0]))
-            return None if plain and not self._maybe_dead(edges[0].source) else ways[0]
-        names = [self.loop.runners[e.source].name for e in edges]
-        if runner.plan.merges:
-            return _merged(ways)
-        return _joined(names, ways)
-
-    def _branches(self, edge: PlanEdge) -> bool:
-        return bool(self.loop.runners[edge.source].plan.branches)
-
-    def _maybe_dead(self, source: int) -> bool:
-        return self.branches and source > 0
-
-    def _way(self, edge: PlanEdge) -> Callable[[list[Any], Routes], Any]:
-        position, branches = self._at[edge.source], self._branches(edge)
-
-        def way(values: list[Any], routes: Routes) -> Any:
-            value = values[position]
-            if value is DEAD or (branches and edge not in routes[position][1]):
-                return DEAD
-            return value
-
-        def copied(values: list[Any], routes: Routes) -> Any:
-            value = way(values, routes)
-            try:
-                return value if value is DEAD else copy.deepcopy(value)
-            except FAILS as error:
-                raise NotCalled from error
-
-        return copied if edge.copy else way
-
-    # -- what a row has given ----------------------------------------------------
-
-    def memo(self, row: RowState, calls: int) -> dict[Any, Any]:
-        """Say of the first so many calls of a row, but for that of its source, how they ended."""
-        values, routes = row
-        known: dict[Any, Any] = {}
-        for i in range(1, calls):
-            value: Any = values[i]
-            if value is DEAD:
-                continue
-            if i in routes:
-                value = Routed(value, None, routes[i][1])
-            known[self.nodes[i].plan.index, 0] = value
-        return known
-
-    def attempt(self, row: RowState, position: int) -> int:
-        """Give the number of the attempt that the call at that position was; 0: it was none."""
-        return int(row[1].get(position, (None, ()))[1] is not None)
-
-    def output(self, row: RowState, position: int) -> Any:
-        """Give what the call at that position is reported to have given."""
-        values, routes = row
-        if position in routes:
-            return routes[position][0]
-        if position >= self.inner:
-            return values[self._at[self._ins[self.nodes[position].plan.index][0].source]]
-        return values[position]
-
-
-def _merged(ways: Sequence[Callable[..., Any]]) -> Callable[[list[Any], Routes], Any]:
-    def merge(values: list[Any], routes: Routes) -> Any:
-        live = [p for p in [way(values, routes) for way in ways] if p is not DEAD]
-        if len(live) > 1:
-            raise NotCalled
-        return live[0] if live else DEAD
-
-    return merge
-
-
-def _joined(
-    names: Sequence[str], ways: Sequence[Callable[..., Any]]
-) -> Callable[[list[Any], Routes], Any]:
-    def join(values: list[Any], routes: Routes) -> Any:
-        found = zip(names, [way(values, routes) for way in ways], strict=True)
-        return {name: payload for name, payload in found if payload is not DEAD} or DEAD
-
-    return join
+        turn.messages, turn.index = self.queues.messages, loop.source.pulled
+        return turn
 
 
 class Chain:
@@ -468,7 +230,7 @@ class Chain:
         return [
             r for r in runners
             if not r.plan.index
-            or (_can_stand_in_row(r, leaves=leaves) and r.plan.index not in losers)
+            or (can_stand_in_row(r, leaves=leaves) and r.plan.index not in losers)
         ]  # fmt: skip
 
     def _surely_awaited(self) -> set[int]:
@@ -581,12 +343,12 @@ class Chain:
                 node = stretch.nodes[calls]
                 start, reading = self._seconds(times[-1]), done * stretch.width + calls + 1
                 leave = functools.partial(source.thread.leave_to, turn)
-                call = stretch.call if stretch.call and stretch.call.at is node else None
+                call = turn.call if turn.call and turn.call.at is node else None
                 memo[node.plan.index, 0] = OpenCall(
                     turn, row, calls, reading, start, leave=leave, call=call
                 )
                 source.thread.label(node.name)
-                node.memory.timed(_PATIENCE)
+                node.memory.timed(PATIENCE)
             last = self._enter(stretch, done, row, times, memo)
         elif times:
             source.enter_call()
@@ -718,7 +480,8 @@ class Chain:
             node.is_async = True
             memo[key] = StartedCall(row[0][calls])
         elif is_of_call(turn.error):
-            memo[key] = FailedCall(turn.error, self._seconds(times[-1]), self._runtime.now())
+            start, now = self._seconds(times[-1]), self._runtime.now()
+            memo[key] = stretch.broken(row, calls, start, now, turn.error)
         return self._enter(stretch, done, row, times, memo)
 
     def _enter(
@@ -753,25 +516,6 @@ def _end_pushes(stretch: Stretch, times: list[int], rows: int) -> None:
         times[at - count : at] = [now] * count
 
 
-def _can_stand_in_row(runner: ChainNode, *, leaves: bool) -> bool:
-    """Whether what a node gives decides all that comes of its call.
-
-    *leaves*: the thread may be left to a call that is given up.
-    """
-    node, plan = runner.node, runner.plan
-    other = node.reader or node.over is not None or plan.multi or plan.losers or plan.join != "all"
-    if plan.branches and node.cache:  # what is kept is its verdict
-        return False
-    if runner.runtime.middleware or other or plan.cycle >= 0 or plan.handler >= 0:
-        return False
-    if node.timeout and (not leaves or node.cache or runner.gate or plan.branches):
-        return False
-    if runner.pushing is not None:
-        alone = runner.careful or runner.gate or runner.outs
-        return not alone and len(plan.sources) == 1
-    return not runner.is_async
-
-
 def _crosses_easily(loop: Rows) -> bool:
     """Whether no queue is crossed, or nothing but an ack of what is done hangs on it."""
     reader = loop.runners[0].node.reader
@@ -781,14 +525,8 @@ def _crosses_easily(loop: Rows) -> bool:
     return acks and loop.checkpointer is None
 
 
-def _pass(payload: Any) -> Any:
-    """Stand for a node without a function."""
-    return payload
-
-
 _ITEM_TURN: Final = 5_000_000  # nanoseconds
 _LONGEST: Final = 1000  # nodes
-_LOOK: Final = int(_PATIENCE * 1e9)  # nanoseconds
 
 
 class RowNode(Protocol):
@@ -808,42 +546,31 @@ class RowNode(Protocol):
     gate: Any
     memory: Memory
     runtime: Runtime
-    site: CallSite
     target: Any
 
     def landed(
-        self, token: Call, output: Any, error: BaseException | None, end: float | None, routed: Any
+        self, token: Call, output: Any, error: BaseException | None, end: float | None
     ) -> None:
         """Go on with the outcome of its call."""
-
-    def routed(self, token: Call, payload: Any, output: Any, error: BaseException | None) -> Any:
-        """Choose the edges behind it."""
 
 
 Row = tuple[RowNode, ...]
 
 
-def row_from(first: RowNode, runners: Sequence[RowNode], mask: int) -> Row:
-    """Give the nodes that one thread may call back to back, beginning with *first*.
-
-    Who waits for the first one, as *mask* says, waits for all of them.
-    """
+def row_from(first: RowNode, runners: Sequence[RowNode]) -> Row:
+    """Give the nodes that one thread may call back to back, beginning with *first*."""
     row, runner = [first], first
-    while len(row) < _LONGEST and (following := _following(runner, runners, mask)) is not None:
+    while len(row) < _LONGEST and (following := _following(runner, runners)) is not None:
         row.append(following)
         runner = following
     return tuple(row)
 
 
-def _following(runner: RowNode, runners: Sequence[RowNode], mask: int) -> RowNode | None:
+def _following(runner: RowNode, runners: Sequence[RowNode]) -> RowNode | None:
     plan, outs = runner.plan, runner.outs
     if len(outs) != 1 or plan.branches or plan.handler >= 0 or outs[0].copy or outs[0].back:
         return None
     following = runners[outs[0].target]
-    if ((mask if outs[0].keep else 0) | outs[0].force) != mask:
-        return None
-    if following.plan.detached and not plan.detached:  # it may have to wait for a slot
-        return None
     return following if not following.counts and fits(following) else None
 
 
@@ -871,28 +598,27 @@ class ItemChain:
         self.times: list[int] = []
         self.error: BaseException | None = None
         self.over = False  # the run has ended meanwhile
+        self.due = math.inf
         self.payload = token.payload
-        self._entered = 0  # how many nodes are in the books
-        self._outcome: Any = None
-        self._thread: Any = None
 
     def in_thread(self) -> Callable[[], None]:
         """Call the row; give what reports it to the event loop."""
         self.token.walk = self
-        self._thread = threading.current_thread()
         runtime = self.row[0].runtime
         context, spot = runtime.context.copy(), Spot(runtime.write_line)
         spot.where = self._where
         context.run(HERE.set, spot)
         context.run(self._walk)
-        self._outcome = context.run(self._outcome_of, self.row[self.at])
         context.run(spot.end)
         return self._landed
 
-    def _outcome_of(self, last: RowNode) -> Any:
-        """Give what the node has given that the row ended with, and which edges are live."""
-        output = self.outputs[self.at] if len(self.outputs) > self.at else None
-        return last.routed(self.token, self.payload, output, self.error)
+    @property
+    def node_at_work(self) -> str:
+        """The name of the node that is called just now."""
+        return self.row[self.ended[0]].name
+
+    def look(self) -> None:
+        """Let it be: who wants to know asks `so_far`."""
 
     def _where(self) -> tuple[str, int]:
         return self.row[self.at].name, self.token.iteration
@@ -900,8 +626,7 @@ class ItemChain:
     def _walk(self) -> None:
         token, clock, last = self.token, time.monotonic_ns, len(self.row) - 1
         item, steps, times, outputs = token.item, self.steps, self.times, self.outputs
-        stateful = item.values is not None and item.values.states is not None
-        schema: Any = item.values.schema if stateful else None
+        stateful, schema = item.values.states is not None, item.values.schema
         values = self.values = token.state.values if stateful else {}
         hooks = self._hooks
         times.append(clock())
@@ -947,41 +672,21 @@ class ItemChain:
         if count:
             self.enter()
             token.start = self._seconds(self.times[count])
-        output, error, routed = self._outcome
+        output = self.outputs[count] if len(self.outputs) > count else None
         end = None
         if len(self.times) > count + 1:
             end = self._seconds(self.times[-1])
             last.memory.timed((self.times[-1] - self.times[-2]) / 1e9)
-        last.landed(token, output, error, end, routed)
+        last.landed(token, output, self.error, end)
 
     def enter(self) -> None:
-        """Enter the nodes before `at` into the books, but for those that are."""
+        """Enter the nodes before `at` into the books."""
         token, times = self.token, self.times
-        if token.item.values is not None:
-            self.row[0].runtime.stream.batch(self.batch())
-        for i in range(self._entered, self.at):
-            runner, start, end = self.row[i], times[i], times[i + 1]
+        self.row[0].runtime.stream.batch(self.batch())
+        for runner, start, end in zip(self.row[: self.at], times, times[1:], strict=False):
             runner.memory.timed((end - start) / 1e9)
             runner.memory.succeeded()
-            if token.item.values is None:
-                at = self._seconds(start), self.outputs[i], self._seconds(end)
-                runner.site.span(token, "work", *at)
-        self._entered = self.at
         token.item.walked(token, self)
-
-    def look(self) -> None:
-        """See what has ended, on the event loop: the node at work takes its time."""
-        token, runtime = self.token, self.row[0].runtime
-        part = self.so_far()
-        begun = part.times[0] if part.times else math.inf
-        if token.cancelled or self.over or time.monotonic_ns() - begun < _LOOK:
-            return
-        if self._thread in runtime.threads.running:
-            runtime.threads.running[self._thread] = part.row[part.at].name
-        if token.item.values is None and part.at > self._entered:
-            part.enter()
-            self._entered = part.at
-            token.start = self._seconds(part.times[-1])
 
     def _seconds(self, reading: int) -> float:
         return reading / 1e9 - self.row[0].runtime.origin
@@ -996,19 +701,16 @@ class ItemChain:
     def so_far(self) -> ItemChain:
         """Give what has ended of it by now, as a row of its own; from any thread."""
         made = ItemChain(self.row, self.token, self._hooks)
-        made._entered = self._entered
         made.at, made.values, steps = self.ended
         made.steps = self.steps[:steps]
         made.outputs, made.times = self.outputs[: made.at], self.times[: made.at + 1]
-        if made.at and self.token.item.values is None:
-            made.payload = made.outputs[-1]
         return made
 
     def leave(self) -> None:
         """Enter what has ended by now into the books: nobody waits for the rest."""
         self.over, self.token.walk = True, None
         part = self.so_far()
-        if part.at > self._entered:
+        if part.at:
             part.enter()
 
 

@@ -51,6 +51,32 @@ class StartedCall(Pending):
         runner.landed(token, self._coroutine, None)
 
 
+class EndedCall(Pending):
+    """A call that has ended in a row, from second *start* to *end*.
+
+    *routed*: what goes on, and along which edges, or why that cannot be said; *known*: the cache
+    had it.
+    """
+
+    __slots__ = ("_end", "_known", "_output", "_routed", "_start")
+
+    def __init__(
+        self, output: Any, routed: tuple[Any, Any] | BaseException | None, start: float,
+        end: float, *, known: bool = False,
+    ) -> None:  # fmt: skip
+        self._output, self._routed = output, routed
+        self._start, self._end, self._known = start, end, known
+
+    def follow(self, token: Call) -> None:
+        """Let the token end as it did."""
+        runner: Any = token.at
+        token.start = self._start
+        if self._known:
+            runner.answered(token, self._output)
+        else:
+            runner.landed(token, self._output, None, self._end, self._routed)
+
+
 class FailedCall(Pending):
     """A call that has raised, from second *start* to *end*: the first attempt, if more follow."""
 
@@ -147,6 +173,9 @@ class OpenCall(Pending):
                     runner.landed(token, verdict, None, end, (value, live))
             else:
                 runner.landed(token, value, None, end)
+        elif self._position in self._row[1]:  # it has ended, but not what was to choose its edges
+            verdict, failure = self._row[1][self._position]
+            runner.landed(token, verdict, None, None, failure)
         elif turn.row is self._row and is_of_call(turn.error):
             runner.landed(token, None, turn.error)
         elif not token.cancelled:

@@ -36,6 +36,7 @@ from flownb.engine.calls.signature import (
     until_stop,
 )
 from flownb.engine.calls.threads import outcome_here
+from flownb.engine.calls.token_row import Followers, TokenRow
 from flownb.engine.prints import HERE, Spot
 from flownb.errors import FAILS, SimulationError, beside
 from flownb.flow.routing import Popped, straight
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from flownb.engine.calls.outcome import OpenCall
     from flownb.engine.calls.push import Pushes
     from flownb.engine.calls.source_thread import SourceThread
+    from flownb.engine.calls.steps import Steps
     from flownb.engine.calls.tasks import TaskWorkers
     from flownb.engine.calls.threads import ThreadWorkers
     from flownb.engine.runtime import Runtime
@@ -105,7 +107,7 @@ class Runner:
         self.target: Any = None
         self.last_failure = LastFailure()  # of a producer with policies
         self.close: Callable[[], None] | None = None  # ends the generator of a source
-        self.rows: dict[int, Row] = {}  # by mask: with which it is called in one go
+        self.row: Row = ()  # with which it is called in one go
         self.runtime = table.runtime
         if same is None:
             self.target = self._target()
@@ -126,6 +128,10 @@ class Runner:
         self.bare = not (other or self.node.kind == "producer")
         alone = self.careful or self.gate or self.pushing or self.runtime.inline
         self.crewed = self.is_async and not alone
+        waits = self.node.cache or self.gate or self.pushing or self.node.reader
+        apart = self.passes or self.runtime.middleware or self.node.kind == "producer"
+        self.heads_row = not (waits or apart or self.runtime.inline or loop.once is not None)
+        self.followers = Followers(self, loop)
         self.conditional = not self.runtime.inline and any(e.condition for e in self.outs)
 
     def attach(self, table: CallTable) -> None:
@@ -226,28 +232,26 @@ class Runner:
             return
         if self.pushing is not None and not (self.careful or runtime.inline):
             self.pushing.post(token)
+        elif (steps := self._steps(token)) is not None:
+            table.threads.call(token, TokenRow(steps, token).in_thread, steps.patience)
         elif self.is_async or self.careful:
             self._spawn(token)
         elif self.calls_nobody or runtime.inline:
             self._inline(token)
-        elif len(row := self._row(token)) > 1:
-            table.threads.call(token, ItemChain(row, token, table.hooks).in_thread)
+        elif token.item.values is not None and token.item.in_rows and token.gathering is None:
+            runners = token.item.runners
+            self.row = self.row or (row_from(self, runners) if fits(self) else (self,))
+            job = ItemChain(self.row, token, table.hooks).in_thread if len(self.row) > 1 else None
+            table.threads.call(token, job or functools.partial(self._in_thread, token))
         else:
             table.threads.call(token, functools.partial(self._in_thread, token))
 
-    def _row(self, token: Call) -> Row:
-        """Give the nodes that the thread which calls this one calls, too."""
-        if token.gathering is not None or not token.item.in_rows:
-            return ()
-        row = self.rows.get(token.mask)
-        if row is None:
-            row = row_from(self, token.item.runners, token.mask) if fits(self) else ()
-            self.rows[token.mask] = row
-        if token.item.values is None:  # a node that takes its time is seen to be at work
-            for at, runner in enumerate(row):
-                if runner.memory.long:
-                    return row[:at]
-        return row
+    def _steps(self, token: Call) -> Steps | None:
+        """Give the row that the thread of this call goes on to; None: it is called alone."""
+        if not self.heads_row or self.is_async or not token.item.in_rows:
+            return None
+        steps = self.followers.steps(token.item.runners)
+        return steps if self.careful or len(steps.nodes) > 1 else None
 
     def begins(self, token: Call) -> bool:
         """Enter a call into the books; False: it must wait, or its outcome was known."""
@@ -363,11 +367,11 @@ class Runner:
 
     def routed(
         self, token: Call, payload: Any, output: Any, error: BaseException | None
-    ) -> tuple[Any, BaseException | None, tuple[Any, Any] | None]:
+    ) -> tuple[Any, BaseException | None, tuple[Any, Any] | BaseException | None]:
         """Choose the edges behind the node, in the thread that has called it for *payload*.
 
-        Give output, error, and what goes on along which edges; None where that is not a loop's
-        branch.
+        Give output, error, and what goes on along which edges, or why that cannot be said; None
+        where that is not a loop's branch.
         """
         unknown = error is not None or type(output) is CoroutineType
         if unknown or not self.plan.branches or token.item.values is not None:
@@ -375,7 +379,7 @@ class Runner:
         try:
             return output, None, token.item.route(self.plan, payload, output)
         except FAILS as failure:  # a condition is the user's, too
-            return None, failure, None
+            return output, None, failure
 
     def _route_aside(self, token: Call, output: Any) -> None:
         """Ask the conditions behind a node in a thread: it was not called in one."""
@@ -385,17 +389,19 @@ class Runner:
             spot = Spot(self.runtime.write_line)
             spot.where = token.where
             context.run(HERE.set, spot)
-            _, error, routed = context.run(self.routed, token, token.payload, output, None)
+            *_, routed = context.run(self.routed, token, token.payload, output, None)
             context.run(spot.end)
-            return functools.partial(self._decided, token, error, routed)
+            return functools.partial(self._decided, token, routed)
 
         self.table.threads.call(token, ask)
         self.table.pump()
 
-    def _decided(
-        self, token: Call, error: BaseException | None, routed: tuple[Any, Any] | None
-    ) -> None:
-        self._finish(token, *((None, error) if routed is None else (routed[0], None, routed[1])))
+    def _decided(self, token: Call, routed: Any) -> None:
+        """Go on along the edges that were chosen in a thread."""
+        if isinstance(routed, BaseException):
+            self._finish(token, None, routed)
+        else:
+            self._finish(token, routed[0], None, routed[1])
         self.table.pump()
 
     def attend(self, token: Call, call: OpenCall) -> None:
@@ -413,11 +419,11 @@ class Runner:
         output: Any,
         error: BaseException | None,
         end: float | None = None,
-        routed: tuple[Any, Any] | None = None,
+        routed: tuple[Any, Any] | BaseException | None = None,
     ) -> None:
         """Go on with the outcome of a call that ended elsewhere: in a thread, or at its time.
 
-        *routed*: what goes on, and along which edges, if that was decided there.
+        *routed*: what goes on, and along which edges, if that was decided there; or why not.
         """
         if token.cancelled:
             self.leave_gate(token)
@@ -526,12 +532,16 @@ class Runner:
         output: Any,
         error: Any,
         end: float | None = None,
-        routed: tuple[Any, Any] | None = None,
+        routed: tuple[Any, Any] | BaseException | None = None,
     ) -> None:
         """Record a call that has ended, now or at *end*, and let its item go on."""
         token.attempt = token.attempt or 1
         self.site.span(token, "work", token.start, output if error is None else NOTHING, end)
-        output, live = (output, None) if routed is None else routed
+        live = None
+        if isinstance(routed, BaseException):
+            error = routed
+        elif routed is not None:
+            output, live = routed
         self._finish(token, output, error, live)
 
     def _finish(

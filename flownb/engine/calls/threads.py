@@ -191,12 +191,17 @@ class ThreadWorkers:
         self._reported = self._timed = self._looks = False
         self._busy: dict[Call, None] = {}
 
-    def call(self, token: Call, job: Job) -> None:
-        """Have a job done in some thread: at once if it is known to take time, or by `look`."""
+    def call(self, token: Call, job: Job, patience: float = _LOOK) -> None:
+        """Have a job done in some thread: at once if it is known to take time, or by `look`.
+
+        After *patience* seconds its row is looked at, if it is one.
+        """
         at, runtime = token.at, self._runtime
+        if patience < _LOOK or not self._looks:
+            self._look_in(patience)
         if self._alone or at.memory.long or at.gate is not None:
             made = job if token.place is None else token.place.kept_by(job)
-            runtime.threads.submit(at.name, lambda: _telling(runtime, made()))
+            runtime.threads.submit(at.name, lambda: _telling(runtime, self._done(token, made)))
         else:
             self.waiting.append((token, job))
 
@@ -218,22 +223,29 @@ class ThreadWorkers:
 
     def _send(self) -> None:
         self._at_work += 1
-        self._look_later()
         self._runtime.threads.submit("", functools.partial(self._work, self._lot))
 
-    def _look_later(self) -> None:
-        if not self._looks:
-            self._looks = True
-            self._runtime.event_loop.call_later(_LOOK, self._runtime.guard, self._look_at_rows)
+    def _done(self, token: Call, job: Job) -> Callable[[], None]:
+        """Do a job, in its thread."""
+        self._busy[token] = None
+        try:
+            return job()
+        finally:
+            del self._busy[token]
+
+    def _look_in(self, seconds: float) -> None:
+        self._looks = True
+        self._runtime.event_loop.call_later(seconds, self._runtime.guard, self._look_at_rows)
 
     def _look_at_rows(self) -> None:
-        """See what has ended of rows whose thread does not come back soon."""
-        self._looks = False
-        for token in list(self._busy):
-            if token.walk is not None:
-                token.walk.look()
-        if self._busy:
-            self._look_later()
+        """See to the rows whose thread does not come back soon."""
+        self._looks, now, soonest = False, self._runtime.now(), math.inf
+        for row in [token.walk for token in list(self._busy)]:
+            if row is not None and row.due <= now:
+                row.look()
+            soonest = min(soonest, math.inf if row is None else row.due)
+        if self._busy or self.waiting:
+            self._look_in(min(_LOOK, max(soonest - now, 0.001)))
 
     def _check(self) -> None:
         """Send more, and each time twice as many, if those at work do not get on."""
@@ -259,9 +271,7 @@ class ThreadWorkers:
             self._taken += 1
             self._runtime.threads.label(token.at.name)
             token.start = self._runtime.now()
-            self._busy[token] = None
-            self._landed.append(job())
-            del self._busy[token]
+            self._landed.append(self._done(token, job))
             late = self._runtime.now() - since > _PATIENCE
             if late and self.waiting and not self._reported:  # else it is reported at the end
                 self._reported, since = True, self._runtime.now()

@@ -22,7 +22,7 @@ from flownb.engine.calls.threads import leave_copy
 from flownb.errors import FAILS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     # by position: the verdict, and the edges that are live; None: the cache knew it, all are
     Routes = dict[int, Any]
@@ -64,8 +64,9 @@ class Turn:
     """
 
     __slots__ = (
-        "_answers", "_head", "_keeps", "_most", "_pulls", "_steps", "_tail", "asked", "error",
-        "first", "last", "nothing", "on_end", "over", "row", "rows", "taken", "times", "width",
+        "_answers", "_head", "_keeps", "_most", "_pulls", "_steps", "_tail", "asked", "call",
+        "error", "first", "index", "last", "messages", "nothing", "on_end", "over", "row", "rows",
+        "taken", "times", "token", "width",
     )  # fmt: skip
 
     def __init__(
@@ -77,6 +78,10 @@ class Turn:
         self._keeps, self._pulls = keeps, pulls
         self._answers: queue.SimpleQueue[None] = queue.SimpleQueue()
         self.first = first  # the number of its first row
+        self.index = 0  # that of its first item in the source
+        self.messages: Sequence[Any] = ()  # those that its rows have begun with
+        self.token: Any = None  # the call that it begins with, if a token does
+        self.call: Any = None  # what the call at work was told of its place, if it has a context
         self.width = len(steps) + 2
         self.times: list[int] = []
         self.rows: list[RowState] = []
@@ -182,6 +187,12 @@ class Turn:
             left -= 1
             if self.asked or not left or times[-1] > deadline:
                 return
+
+
+def current() -> Turn:
+    """Give the turn that this thread is at work on."""
+    turn: Turn = _here.turn
+    return turn
 
 
 def _end_in_copy() -> None:

@@ -111,7 +111,7 @@ class Execution:
 
     def _rows(self) -> list[ItemChain]:
         """Give what the rows of nodes at work have done by now."""
-        walks = [token.walk for token in list(self.manager.calls)]
+        walks: list[Any] = [token.walk for token in list(self.manager.calls)]
         return [row for walk in walks if walk is not None and (row := walk.so_far()).at]
 
     def _state_now(self) -> Any:
