@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from flownb.explain.durations import MICRO
 from flownb.flow.item import Item
+from flownb.flow.limiter import Limiter
 from flownb.flow.scheduler import NodeRunner, Scheduler
 from flownb.flow.token import Token
 from flownb.plan.await_sets import RULES
@@ -186,14 +187,10 @@ def play(plan: LoopPlan, lasts: Sequence[int], choice: Choice) -> Schedule:
     return _Play(plan, lasts, choice).run()
 
 
-class _Gate:
-    """A `Limit`, for the calls of one item."""
-
-    def __init__(self, limit: Limit) -> None:
-        self.room = limit.concurrency or 1 << 30
-        self.gap = round(MICRO / limit.per_second) if limit.per_second else 0
-        self.next_start = 0
-        self.waiting: deque[_Call] = deque()
+def _limiter(limit: Limit) -> Limiter[_Call]:
+    """Give what a `Limit` decides, in microseconds."""
+    gap = round(MICRO / limit.per_second) if limit.per_second else None
+    return Limiter(limit.concurrency, gap)
 
 
 class _Seat(NodeRunner):
@@ -201,11 +198,13 @@ class _Seat(NodeRunner):
 
     passes = straight = smooth = crewed = False
 
-    def __init__(self, plan: PlanNode, gates: dict[int, _Gate]) -> None:
+    def __init__(self, plan: PlanNode, limiters: dict[int, Limiter[_Call]]) -> None:
         self.plan, self.name, self.node, self.outs = plan, plan.name, plan.node, plan.outs
         self.counts = len(plan.sources) > 1 and plan.join != "each"
         limit = plan.node.limit
-        self.gate = None if limit is None else gates.setdefault(id(limit), _Gate(limit))
+        self.limiter = None
+        if limit is not None:
+            self.limiter = limiters.setdefault(id(limit), _limiter(limit))
 
 
 class _Call(Token):
@@ -227,9 +226,9 @@ class _Play(Scheduler):
 
     def __init__(self, plan: LoopPlan, lasts: Sequence[int], choice: Choice) -> None:
         self.plan, self.lasts, self.choice = plan, lasts, choice
-        size, gates = len(plan.nodes), dict[int, _Gate]()
+        size, limiters = len(plan.nodes), dict[int, Limiter[_Call]]()
         self.end, self.because, self.runs = [NEVER] * size, [NEVER] * size, [0] * size
-        self.seats = [_Seat(node, gates) for node in plan.nodes]
+        self.seats = [_Seat(node, limiters) for node in plan.nodes]
         self.ready: deque[_Call] = deque()
         self.waiting = self.ready
         self.due: list[tuple[int, int, _Call]] = []
@@ -278,19 +277,17 @@ class _Play(Scheduler):
     def _start(self, call: _Call) -> None:
         if call.cancelled:
             return
-        if call.at.gate is None:
+        if call.at.limiter is None:
             self._begin(call)
         else:
-            call.at.gate.waiting.append(call)
-            self._admit(call.at.gate)
+            call.at.limiter.wait(call, None, 0)
+            self._admit(call.at.limiter)
 
-    def _admit(self, gate: _Gate) -> None:
-        while gate.waiting and gate.room:
-            call = gate.waiting.popleft()
-            start = max(self.time, gate.next_start)
-            gate.room, gate.next_start = gate.room - 1, start + gate.gap
+    def _admit(self, limiter: Limiter[_Call]) -> None:
+        while limiter.first is not None and not limiter.is_full:
+            call, start = limiter.start_next(self.time)
             call.entered = True
-            self._begin(call, start - self.time)
+            self._begin(call, int(start) - self.time)
 
     def _begin(self, call: _Call, later: int = 0) -> None:
         v = call.at.plan.index
@@ -310,10 +307,10 @@ class _Play(Scheduler):
         self.item.ended(call, None, self._live(call.at.plan.index))
 
     def _leave(self, call: _Call) -> None:
-        if call.entered and call.at.gate is not None:
+        if call.entered and call.at.limiter is not None:
             call.entered = False
-            call.at.gate.room += 1
-            self._admit(call.at.gate)
+            call.at.limiter.end()
+            self._admit(call.at.limiter)
 
     # -- what the item asks for ------------------------------------------------
 
@@ -339,6 +336,6 @@ class _Play(Scheduler):
         v = token.at.plan.index
         token.cancelled = True
         self.end[v], self.because[v] = self.time, self.cause
-        if token.at.gate is not None and token in token.at.gate.waiting:
-            token.at.gate.waiting.remove(token)
+        if token.at.limiter is not None:
+            token.at.limiter.forget(token, None)
         self._leave(token)
