@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ from flownb.explain.durations import MICRO
 from flownb.flow.item import Item
 from flownb.flow.limiter import Limiter
 from flownb.flow.scheduler import NodeRunner, Scheduler
-from flownb.flow.token import Token
+from flownb.flow.token import Token, join_runs
 from flownb.plan.await_sets import RULES
 
 if TYPE_CHECKING:
@@ -60,10 +60,10 @@ class Schedule:
     late: frozenset[tuple[int, int]] = frozenset()
     played: bool = False
 
-    def live(self, v: int) -> Iterator[PlanEdge]:
+    def live(self, v: int) -> Sequence[PlanEdge]:
         """Give the edges out of a node that ran along which something came in time."""
-        live = live_edges(self.plan, self.choice, v) if self.runs[v] else iter(())
-        return (e for e in live if (v, e.target) not in self.late) if self.late else live
+        live = live_edges(self.plan, self.choice, v) if self.runs[v] else ()
+        return [e for e in live if (v, e.target) not in self.late] if self.late else live
 
     @property
     def settled(self) -> int:
@@ -81,11 +81,11 @@ class Schedule:
         return found[::-1]
 
 
-def live_edges(plan: LoopPlan, choice: Choice, v: int) -> Iterator[PlanEdge]:
+def live_edges(plan: LoopPlan, choice: Choice, v: int) -> Sequence[PlanEdge]:
     """Give the edges out of node *v* that are live under this choice."""
     option = choice.get(v)
     outs = plan.nodes[v].outs
-    return iter(outs) if option is None else (e for e in outs if e.target in option.targets)
+    return outs if option is None else [e for e in outs if e.target in option.targets]
 
 
 def lasts_of(plan: LoopPlan, us: Mapping[str, int]) -> list[int]:
@@ -96,19 +96,20 @@ def lasts_of(plan: LoopPlan, us: Mapping[str, int]) -> list[int]:
 def schedule(plan: LoopPlan, lasts: Sequence[int], choice: Choice) -> Schedule:
     """Follow one item through its loop."""
     size = len(plan.nodes)
-    start, runs = [0] * size, [0] * size
+    start, runs, live_ins = [0] * size, [0] * size, [0] * size
     end, because = [NEVER] * size, [NEVER] * size
-    runs[0] = 1
+    live_ins[0] = 1
     for v, node in enumerate(plan.nodes):
         settled = start[v]
-        if runs[v]:
+        if live_ins[v]:
+            runs[v] = live_ins[v] if node.multi else int(join_runs(None, live_ins[v], 0) is True)
             settled = end[v] = start[v] + lasts[v]
         live = {e.target for e in live_edges(plan, choice, v)} if runs[v] else ()
         for edge in node.outs:
             w = edge.target
             multi, alive = plan.nodes[w].multi, w in live
             if alive:
-                runs[w] = runs[w] + runs[v] if multi else 1
+                live_ins[w] += runs[v]
             if (alive or not multi) and (because[w] < 0 or settled > start[w]):
                 start[w], because[w] = settled, v
     return Schedule(plan, choice, lasts, end, runs, because)
@@ -149,17 +150,20 @@ def _awaited_ends(it: Schedule, policy: AwaitPolicy) -> list[int]:
 def _followed(it: Schedule, rule: AwaitRule, has_b: Sequence[bool]) -> list[int]:
     nodes, lasts = it.plan.nodes, it.lasts
     reached, ends = [NEVER] * len(nodes), [NEVER] * len(nodes)
-    (first, later), goes_on = rule.table
+    (here, later), goes_on = rule.table
+    begins = any(here)
     for v, node in enumerate(nodes):
-        here, on, end = later if v else first, False, it.end[v]
+        on, end = False, it.end[v]
         if reached[v] >= 0:
             if node.multi and not it.played:
                 end = reached[v] + lasts[v]
             ends[v], on = end, goes_on[node.node.is_non_blocking]
-        if on or any(here):
+        if on or begins:
             for edge in it.live(v):
-                if on or here[has_b[edge.target]]:
-                    reached[edge.target] = max(reached[edge.target], end)
+                w = edge.target
+                if end > reached[w] and (on or here[has_b[w]]):
+                    reached[w] = end
+        here, begins = later, any(later) if v == 0 else begins
     return ends
 
 

@@ -51,9 +51,7 @@ def test_nobody_overtakes_those_who_wait():
 
 
 def test_those_who_wait_take_turns_and_each_sends_its_lowest():
-    limiter = waiting(
-        ("a9", "a", 9), ("a8", "a", 8), ("b1", "b", 1), ("a7", "a", 7), ("b0", "b", 0)
-    )
+    calls = [("a9", "a", 9), ("a8", "a", 8), ("b1", "b", 1), ("a7", "a", 7), ("b0", "b", 0)]
     assert served(waiting(*calls)) == ["a7", "a8", "b0", "a9", "b1"]
 
 
