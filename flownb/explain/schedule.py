@@ -140,14 +140,14 @@ def release(it: Schedule, policy: AwaitPolicy) -> Release:
 
 def _awaited_ends(it: Schedule, policy: AwaitPolicy) -> list[int]:
     """Give the end of the last run of each node that is awaited, -1 where none is."""
-    rule, has_b = RULES[policy], [n.has_b for n in it.plan.nodes]
+    rule, has_blocking = RULES[policy], [n.has_blocking for n in it.plan.nodes]
     if not rule.if_ran:
-        return _followed(it, rule, has_b)
-    while_one_may_run = _followed(it, RULES["blocking"], has_b)
-    return [*map(max, while_one_may_run, _followed(it, rule, _has_b_that_ran(it)))]
+        return _followed(it, rule, has_blocking)
+    while_one_may_run = _followed(it, RULES["blocking"], has_blocking)
+    return [*map(max, while_one_may_run, _followed(it, rule, _has_blocking_that_ran(it)))]
 
 
-def _followed(it: Schedule, rule: AwaitRule, has_b: Sequence[bool]) -> list[int]:
+def _followed(it: Schedule, rule: AwaitRule, has_blocking: Sequence[bool]) -> list[int]:
     nodes, lasts = it.plan.nodes, it.lasts
     reached, ends = [NEVER] * len(nodes), [NEVER] * len(nodes)
     (here, later), goes_on = rule.table
@@ -161,13 +161,13 @@ def _followed(it: Schedule, rule: AwaitRule, has_b: Sequence[bool]) -> list[int]
         if on or begins:
             for edge in it.live(v):
                 w = edge.target
-                if end > reached[w] and (on or here[has_b[w]]):
+                if end > reached[w] and (on or here[has_blocking[w]]):
                     reached[w] = end
         here, begins = later, any(later) if v == 0 else begins
     return ends
 
 
-def _has_b_that_ran(it: Schedule) -> list[bool]:
+def _has_blocking_that_ran(it: Schedule) -> list[bool]:
     """Mark the nodes that ran with a blocking node that ran, themselves or behind them."""
     nodes = it.plan.nodes
     found = [False] * len(nodes)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from flownb.engine.calls.runner import Runner
     from flownb.engine.checkpoints.checkpointer import Checkpointer
     from flownb.engine.checkpoints.source_replay import SourceReplay
-    from flownb.engine.loop.control import Control
+    from flownb.engine.loop.control import Controller
     from flownb.engine.loop.settlement import Settlement
     from flownb.engine.runtime import Runtime
     from flownb.errors import Failure
@@ -49,7 +49,7 @@ class Making(Protocol):
     runtime: Runtime
     graph: str
     memory: Memories
-    control: Control
+    control: Controller
     checkpointer: Checkpointer | None
     ending: Settlement
     items: dict[int, Item]
