@@ -13,8 +13,9 @@ from flownb.flow.limiter import Limiter
 def started(limiter, now=0.0):
     """All that may start at *now*."""
     found = []
-    while limiter.first is not None and not limiter.is_full:
+    while (first := limiter.first) is not None and not limiter.is_full:
         found.append(limiter.start_next(now))
+        assert found[-1][0] == first
     return found
 
 
