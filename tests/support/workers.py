@@ -51,6 +51,18 @@ def register(config: pytest.Config) -> None:
         config.pluginmanager.register(Controller(), "flownb-controller")
 
 
+def scope(nodeid: str) -> str:
+    """Say what one worker runs as a whole: a file, or all that open a JupyterLab.
+
+    >>> scope("tests/ui/test_live.py::test_it") == scope("tests/ui/test_canvas.py::test_it")
+    True
+    >>> scope("tests/test_errors.py::test_it[a::b]")
+    'tests/test_errors.py'
+    """
+    file = nodeid.split("::", 1)[0]
+    return "a JupyterLab" if file in WITH_LAB else file
+
+
 class Controller:
     """Makes the folder with the locks, and tells each worker where it is."""
 
@@ -67,8 +79,7 @@ class Controller:
 
         class ByFile(LoadScopeScheduling):
             def _split_scope(self, nodeid: str) -> str:  # xdist documents it for this
-                file = nodeid.split("::", 1)[0]
-                return "a JupyterLab" if file in WITH_LAB else file
+                return scope(nodeid)
 
         return ByFile(config, log)
 
