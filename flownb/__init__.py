@@ -63,10 +63,10 @@ Where something is added:
 
     an await policy  model/policies, plan/await_sets, explain/reasons
     a pool           model/policies, engine/hosts/host, engine/orchestrator/loop_run,
-                     engine/links
+                     engine/orchestrator/placement
     a store          stores/base, stores/__init__, address
-    a view           widgets/part, widgets/views, display
-    an exporter      exporters/, engine/observe/stream
+    a widget, a view widgets/part, widgets/views, display
+    an exporter      engine/observe/stream, exporters/log_records (the shortest)
 
 Public names are imported at their first use, so `import flownb` is light.
 """

@@ -149,6 +149,30 @@ def test_enabling_nesting_is_a_call_and_never_happens_on_import() -> None:
     assert out == "False False\nTrue\n"
 
 
+def test_with_nesting_a_request_waits_inside_the_event_loop_that_does_it() -> None:
+    out = run_python(
+        """
+        import asyncio, flownb
+        from flownb import Graph
+
+        async def cell():
+            graph = Graph("g").add_producer("p", every=0.01).set_loop("p", pool="asyncio")
+            orch = graph.start()
+            try:
+                orch.pause().wait(10)
+            except flownb.RunError as error:
+                print("use `await`" in str(error))
+            flownb.enable_nesting()
+            orch.pause().wait(10)
+            print(orch.status()["p"].state)
+            orch.stop().wait(10)
+
+        asyncio.run(cell())
+        """
+    )
+    assert out == "True\npaused\n"
+
+
 def test_the_picture_in_the_readme_is_the_quickstart_graph_as_it_is_drawn_today() -> None:
     root = Path(__file__).parent.parent
     notebook = json.loads((root / "notebooks" / "01_quickstart.ipynb").read_text())

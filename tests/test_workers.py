@@ -11,6 +11,7 @@ import textwrap
 import pytest
 
 from tests.support.machine import ROOT
+from tests.support.workers import WITH_LAB
 
 CONFTEST = """
 import json, os, time
@@ -67,6 +68,12 @@ def ran(folder, *options, **files):
         env={**os.environ, "PYTHONPATH": str(ROOT), "SPANS": str(folder / "spans")},
     )  # fmt: skip
     return done, [json.loads(line) for line in (folder / "spans").read_text().splitlines()]
+
+
+def test_every_file_that_opens_a_lab_by_day_is_run_by_the_worker_that_has_one():
+    opens = [f for f in (ROOT / "tests/ui").glob("test_*.py") if "lab: Lab" in f.read_text("utf-8")]
+    by_night = {"test_lab.py", "test_one_screen.py"}
+    assert {f.name for f in opens} - by_night == {name.split("/")[-1] for name in WITH_LAB}
 
 
 @pytest.mark.nightly

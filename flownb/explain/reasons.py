@@ -132,7 +132,7 @@ class _Node(Why):
 
 class _Blocking(Why):
     def _of_arm(self, node: PlanNode) -> str:
-        if not node.has_b:
+        if not node.has_blocking:
             return f"does not wait for {node.name}: {self._no_blocking(node)}"
         chain = self._to_blocking(node.index)
         last = self._names[chain[-1]]
@@ -151,12 +151,12 @@ class _Blocking(Why):
         return ", and for all up to the last blocking node of this arm"
 
     def _awaited(self, node: PlanNode) -> str:
-        arms = [a for a in self.chains.arms if self.plan.nodes[a].has_b]
+        arms = [a for a in self.chains.arms if self.plan.nodes[a].has_blocking]
         chain = self.chains.from_arm(node.index, arms)
         proof = self.chains.text(chain)
         if node.node.is_blocking:
             return f"{proof}, {node.name} is blocking"
-        if node.has_b:
+        if node.has_blocking:
             last = self._names[self._to_blocking(node.index)[-1]]
             return f"{proof}, and {last} behind it is blocking"
         last = self._names[self._to_blocking(chain[1])[-1]]

@@ -18,14 +18,15 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from flownb.explain.durations import MICRO
 from flownb.flow.item import Item
+from flownb.flow.limiter import Limiter
 from flownb.flow.scheduler import NodeRunner, Scheduler
-from flownb.flow.token import Token
+from flownb.flow.token import Token, join_runs
 from flownb.plan.await_sets import RULES
 
 if TYPE_CHECKING:
@@ -59,10 +60,10 @@ class Schedule:
     late: frozenset[tuple[int, int]] = frozenset()
     played: bool = False
 
-    def live(self, v: int) -> Iterator[PlanEdge]:
+    def live(self, v: int) -> Sequence[PlanEdge]:
         """Give the edges out of a node that ran along which something came in time."""
-        live = live_edges(self.plan, self.choice, v) if self.runs[v] else iter(())
-        return (e for e in live if (v, e.target) not in self.late) if self.late else live
+        live = live_edges(self.plan, self.choice, v) if self.runs[v] else ()
+        return [e for e in live if (v, e.target) not in self.late] if self.late else live
 
     @property
     def settled(self) -> int:
@@ -80,11 +81,11 @@ class Schedule:
         return found[::-1]
 
 
-def live_edges(plan: LoopPlan, choice: Choice, v: int) -> Iterator[PlanEdge]:
+def live_edges(plan: LoopPlan, choice: Choice, v: int) -> Sequence[PlanEdge]:
     """Give the edges out of node *v* that are live under this choice."""
     option = choice.get(v)
     outs = plan.nodes[v].outs
-    return iter(outs) if option is None else (e for e in outs if e.target in option.targets)
+    return outs if option is None else [e for e in outs if e.target in option.targets]
 
 
 def lasts_of(plan: LoopPlan, us: Mapping[str, int]) -> list[int]:
@@ -95,19 +96,20 @@ def lasts_of(plan: LoopPlan, us: Mapping[str, int]) -> list[int]:
 def schedule(plan: LoopPlan, lasts: Sequence[int], choice: Choice) -> Schedule:
     """Follow one item through its loop."""
     size = len(plan.nodes)
-    start, runs = [0] * size, [0] * size
+    start, runs, live_ins = [0] * size, [0] * size, [0] * size
     end, because = [NEVER] * size, [NEVER] * size
-    runs[0] = 1
+    live_ins[0] = 1
     for v, node in enumerate(plan.nodes):
         settled = start[v]
-        if runs[v]:
+        if live_ins[v]:
+            runs[v] = live_ins[v] if node.multi else int(join_runs(None, live_ins[v], 0) is True)
             settled = end[v] = start[v] + lasts[v]
         live = {e.target for e in live_edges(plan, choice, v)} if runs[v] else ()
         for edge in node.outs:
             w = edge.target
             multi, alive = plan.nodes[w].multi, w in live
             if alive:
-                runs[w] = runs[w] + runs[v] if multi else 1
+                live_ins[w] += runs[v]
             if (alive or not multi) and (because[w] < 0 or settled > start[w]):
                 start[w], because[w] = settled, v
     return Schedule(plan, choice, lasts, end, runs, because)
@@ -138,31 +140,34 @@ def release(it: Schedule, policy: AwaitPolicy) -> Release:
 
 def _awaited_ends(it: Schedule, policy: AwaitPolicy) -> list[int]:
     """Give the end of the last run of each node that is awaited, -1 where none is."""
-    rule, has_b = RULES[policy], [n.has_b for n in it.plan.nodes]
+    rule, has_blocking = RULES[policy], [n.has_blocking for n in it.plan.nodes]
     if not rule.if_ran:
-        return _followed(it, rule, has_b)
-    while_one_may_run = _followed(it, RULES["blocking"], has_b)
-    return [*map(max, while_one_may_run, _followed(it, rule, _has_b_that_ran(it)))]
+        return _followed(it, rule, has_blocking)
+    while_one_may_run = _followed(it, RULES["blocking"], has_blocking)
+    return [*map(max, while_one_may_run, _followed(it, rule, _has_blocking_that_ran(it)))]
 
 
-def _followed(it: Schedule, rule: AwaitRule, has_b: Sequence[bool]) -> list[int]:
+def _followed(it: Schedule, rule: AwaitRule, has_blocking: Sequence[bool]) -> list[int]:
     nodes, lasts = it.plan.nodes, it.lasts
     reached, ends = [NEVER] * len(nodes), [NEVER] * len(nodes)
-    (first, later), goes_on = rule.table
+    (here, later), goes_on = rule.table
+    begins = any(here)
     for v, node in enumerate(nodes):
-        here, on, end = later if v else first, False, it.end[v]
+        on, end = False, it.end[v]
         if reached[v] >= 0:
             if node.multi and not it.played:
                 end = reached[v] + lasts[v]
             ends[v], on = end, goes_on[node.node.is_non_blocking]
-        if on or any(here):
+        if on or begins:
             for edge in it.live(v):
-                if on or here[has_b[edge.target]]:
-                    reached[edge.target] = max(reached[edge.target], end)
+                w = edge.target
+                if end > reached[w] and (on or here[has_blocking[w]]):
+                    reached[w] = end
+        here, begins = later, any(later) if v == 0 else begins
     return ends
 
 
-def _has_b_that_ran(it: Schedule) -> list[bool]:
+def _has_blocking_that_ran(it: Schedule) -> list[bool]:
     """Mark the nodes that ran with a blocking node that ran, themselves or behind them."""
     nodes = it.plan.nodes
     found = [False] * len(nodes)
@@ -186,14 +191,10 @@ def play(plan: LoopPlan, lasts: Sequence[int], choice: Choice) -> Schedule:
     return _Play(plan, lasts, choice).run()
 
 
-class _Gate:
-    """A `Limit`, for the calls of one item."""
-
-    def __init__(self, limit: Limit) -> None:
-        self.room = limit.concurrency or 1 << 30
-        self.gap = round(MICRO / limit.per_second) if limit.per_second else 0
-        self.next_start = 0
-        self.waiting: deque[_Call] = deque()
+def _limiter(limit: Limit) -> Limiter[_Call]:
+    """Give what a `Limit` decides, in microseconds."""
+    gap = round(MICRO / limit.per_second) if limit.per_second else None
+    return Limiter(limit.concurrency, gap)
 
 
 class _Seat(NodeRunner):
@@ -201,11 +202,13 @@ class _Seat(NodeRunner):
 
     passes = straight = smooth = crewed = False
 
-    def __init__(self, plan: PlanNode, gates: dict[int, _Gate]) -> None:
+    def __init__(self, plan: PlanNode, limiters: dict[int, Limiter[_Call]]) -> None:
         self.plan, self.name, self.node, self.outs = plan, plan.name, plan.node, plan.outs
         self.counts = len(plan.sources) > 1 and plan.join != "each"
         limit = plan.node.limit
-        self.gate = None if limit is None else gates.setdefault(id(limit), _Gate(limit))
+        self.limiter = None
+        if limit is not None:
+            self.limiter = limiters.setdefault(id(limit), _limiter(limit))
 
 
 class _Call(Token):
@@ -227,9 +230,9 @@ class _Play(Scheduler):
 
     def __init__(self, plan: LoopPlan, lasts: Sequence[int], choice: Choice) -> None:
         self.plan, self.lasts, self.choice = plan, lasts, choice
-        size, gates = len(plan.nodes), dict[int, _Gate]()
+        size, limiters = len(plan.nodes), dict[int, Limiter[_Call]]()
         self.end, self.because, self.runs = [NEVER] * size, [NEVER] * size, [0] * size
-        self.seats = [_Seat(node, gates) for node in plan.nodes]
+        self.seats = [_Seat(node, limiters) for node in plan.nodes]
         self.ready: deque[_Call] = deque()
         self.waiting = self.ready
         self.due: list[tuple[int, int, _Call]] = []
@@ -278,19 +281,17 @@ class _Play(Scheduler):
     def _start(self, call: _Call) -> None:
         if call.cancelled:
             return
-        if call.at.gate is None:
+        if call.at.limiter is None:
             self._begin(call)
         else:
-            call.at.gate.waiting.append(call)
-            self._admit(call.at.gate)
+            call.at.limiter.wait(call, None, 0)
+            self._admit(call.at.limiter)
 
-    def _admit(self, gate: _Gate) -> None:
-        while gate.waiting and gate.room:
-            call = gate.waiting.popleft()
-            start = max(self.time, gate.next_start)
-            gate.room, gate.next_start = gate.room - 1, start + gate.gap
+    def _admit(self, limiter: Limiter[_Call]) -> None:
+        while limiter.first is not None and not limiter.is_full:
+            call, start = limiter.start_next(self.time)
             call.entered = True
-            self._begin(call, start - self.time)
+            self._begin(call, int(start) - self.time)
 
     def _begin(self, call: _Call, later: int = 0) -> None:
         v = call.at.plan.index
@@ -310,10 +311,10 @@ class _Play(Scheduler):
         self.item.ended(call, None, self._live(call.at.plan.index))
 
     def _leave(self, call: _Call) -> None:
-        if call.entered and call.at.gate is not None:
+        if call.entered and call.at.limiter is not None:
             call.entered = False
-            call.at.gate.room += 1
-            self._admit(call.at.gate)
+            call.at.limiter.end()
+            self._admit(call.at.limiter)
 
     # -- what the item asks for ------------------------------------------------
 
@@ -339,6 +340,6 @@ class _Play(Scheduler):
         v = token.at.plan.index
         token.cancelled = True
         self.end[v], self.because[v] = self.time, self.cause
-        if token.at.gate is not None and token in token.at.gate.waiting:
-            token.at.gate.waiting.remove(token)
+        if token.at.limiter is not None:
+            token.at.limiter.forget(token, None)
         self._leave(token)

@@ -58,7 +58,7 @@ class LiveArms:
         while mask:
             arm = mask & -mask
             self._open[arm] = self._open.get(arm, 0) + step
-            if node.has_b:
+            if node.has_blocking:
                 self._hopeful[arm] = self._hopeful.get(arm, 0) + step
             mask ^= arm
 

@@ -42,6 +42,22 @@ class Token:
         return int(self.item.iteration)
 
 
+def join_runs(needed: int | None, live: int, left: int, *, failed: bool = False) -> bool | None:
+    """Say whether a join runs (True) or is bypassed (False); None while it has to wait.
+
+    It *needed* so many live edges, or (None) all of its edges to be settled, one of them live:
+    *live* are, *left* are not settled yet. *failed*: one of those that died did so by a failure.
+
+    >>> join_runs(None, live=1, left=1), join_runs(None, live=1, left=0), join_runs(2, 1, left=0)
+    (None, True, False)
+    """
+    if needed is None:
+        return None if left else live > 0 and not failed
+    if live >= needed:
+        return True
+    return False if live + left < needed else None
+
+
 class Join:
     """What a join node has got so far in this iteration."""
 
@@ -70,11 +86,7 @@ class Join:
     def _verdict(self) -> bool | None:
         if self.decided:
             return None
-        if not isinstance(self._needed, int):
-            return None if self.left else bool(self.live) and not self.failed
-        if len(self.live) >= self._needed:
-            return True
-        return False if len(self.live) + self.left < self._needed else None
+        return join_runs(self._needed, len(self.live), self.left, failed=self.failed)
 
     @property
     def payload(self) -> Any:

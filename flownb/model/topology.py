@@ -98,7 +98,9 @@ class Topology:
 
         A reader that something has flowed into, until an edit took that away, is none.
         """
-        fed = {e.target for e in self.flow_edges()} | self.unlinked
+        readers = {n.name for n in self.nodes.values() if n.kind == "queue_reader"}
+        into = (e for e in self.edges.values() if e.target in readers)
+        fed = {e.target for e in into if not self.is_queue_edge(e)} | self.unlinked
         return tuple(
             n.name
             for n in self.nodes.values()
@@ -126,8 +128,11 @@ class Topology:
 
     def is_queue_edge(self, edge: Edge) -> bool:
         """Whether the edge is an asynchronous boundary: from a queue to a reader."""
-        source, target = self.nodes.get(edge.source), self.nodes.get(edge.target)
-        return bool(source and target and source.kind == "queue" and target.kind == "queue_reader")
+        target = self.nodes.get(edge.target)
+        if target is None or target.kind != "queue_reader":
+            return False
+        source = self.nodes.get(edge.source)
+        return source is not None and source.kind == "queue"
 
     def queue_links(self) -> list[tuple[str, str]]:
         """All (queue node, reader node) pairs that share a queue, drawn or not."""

@@ -31,11 +31,11 @@ _GIVES: Final = {"producer": "makes", "queue_reader": "reads"}
 class AwaitRule:
     """What an await policy says of an edge that is live.
 
-    The producer waits for the node behind it if `starts(arm, has_b)`, where *arm* is whether the
-    edge leaves the producer, and *has_b* whether the node, or one behind it, is blocking; or if
-    it waits for the node before it, and `goes_on(non_blocking)` holds for that one. `if_ran`: what
-    follows an arm counts only once a blocking node has run in that arm, or while one still may.
-    `means` says all that in words.
+    The producer waits for the node behind it if `starts(arm, has_blocking)`, where *arm* is
+    whether the edge leaves the producer, and *has_blocking* whether the node, or one behind it,
+    is blocking; or if it waits for the node before it, and `goes_on(non_blocking)` holds for that
+    one. `if_ran`: what follows an arm counts only once a blocking node has run in that arm, or
+    while one still may. `means` says all that in words.
     """
 
     means: str
@@ -45,7 +45,7 @@ class AwaitRule:
 
     @property
     def table(self) -> tuple[tuple[tuple[bool, bool], ...], tuple[bool, bool]]:
-        """What `starts` says of arms, and of other edges, by *has_b*; what `goes_on` says."""
+        """What `starts` says of arms, and of other edges, by *has_blocking*; and `goes_on`."""
         starts = [(self.starts(arm, False), self.starts(arm, True)) for arm in (True, False)]
         return tuple(starts), (self.goes_on(False), self.goes_on(True))
 
@@ -68,18 +68,18 @@ RULES: Final[Mapping[AwaitPolicy, AwaitRule]] = {
     ),
     "blocking": AwaitRule(
         "every blocking node downstream is awaited, and what leads to it",
-        starts=lambda _, has_b: has_b,
+        starts=lambda _, has_blocking: has_blocking,
         goes_on=lambda _: False,
     ),
     "path_live": AwaitRule(
         "an arm in which a blocking node runs is awaited whole",
-        starts=lambda arm, has_b: arm and has_b,
+        starts=lambda arm, has_blocking: arm and has_blocking,
         goes_on=lambda _: True,
         if_ran=True,
     ),
     "path": AwaitRule(
         "an arm with a blocking node anywhere is awaited whole",
-        starts=lambda arm, has_b: arm and has_b,
+        starts=lambda arm, has_blocking: arm and has_blocking,
         goes_on=lambda _: True,
     ),
     "all": AwaitRule(
@@ -131,13 +131,13 @@ class Flow:
         return self.index[name]
 
 
-def has_blocking(flow: Flow) -> bytearray:
-    """hasB: mark each node that is blocking or has a blocking node behind it."""
+def mark_blocking(flow: Flow) -> bytearray:
+    """Mark each node that is blocking or has a blocking node behind it."""
     return reach(flow.pred, [i for i, b in enumerate(flow.blocking) if b])
 
 
 def may_be_awaited(
-    flow: Flow, root: int, policy: AwaitPolicy, *, has_b: bytearray | None = None
+    flow: Flow, root: int, policy: AwaitPolicy, *, has_blocking: bytearray | None = None
 ) -> bytearray:
     """Mark the nodes behind producer *root* that the policy may make it wait for.
 
@@ -149,13 +149,13 @@ def may_be_awaited(
     _check(policy)
     rule, arms = RULES[policy], flow.succ[root]
     (first, later), on = rule.table
-    if has_b is None:
+    if has_blocking is None:
         asks = first[0] != first[1] or later[0] != later[1]
-        has_b = has_blocking(flow) if asks else bytearray(len(flow.names))
-    starts = [v for v in arms if first[has_b[v]]]
+        has_blocking = mark_blocking(flow) if asks else bytearray(len(flow.names))
+    starts = [v for v in arms if first[has_blocking[v]]]
     if any(later):
         inside = reach(flow.succ, arms)
-        starts += [v for v, is_inside in enumerate(inside) if is_inside and later[has_b[v]]]
+        starts += [v for v, is_inside in enumerate(inside) if is_inside and later[has_blocking[v]]]
     return reach(flow.succ, starts, stop=() if all(on) else [not on[n] for n in flow.non_blocking])
 
 
@@ -199,19 +199,21 @@ class ArmEnds:
         loop: str,
         *,
         flow: Flow | None = None,
-        has_b: bytearray | None = None,
+        has_blocking: bytearray | None = None,
     ) -> None:
         self.workflow, self.loop = workflow, loop
         self.flow = flow = flow or Flow.of(workflow)
         self.policy = workflow.options.get(loop, {}).get("await_policy", "path")
-        self._has_b = has_b = has_blocking(flow) if has_b is None else has_b
+        self._has_blocking = has_blocking = (
+            mark_blocking(flow) if has_blocking is None else has_blocking
+        )
         arms = flow.succ[flow.number(loop)] if RULES[self.policy].whole_arms else []
-        self._arms = [a for a in arms if has_b[a]]
+        self._arms = [a for a in arms if has_blocking[a]]
         self._from_arm = predecessors(flow.succ, self._arms)
-        self.names = tuple(flow.names[v] for v in sorted(self._from_arm) if not has_b[v])
+        self.names = tuple(flow.names[v] for v in sorted(self._from_arm) if not has_blocking[v])
 
     def _is_end(self, v: int) -> bool:
-        return v in self._from_arm and not self._has_b[v]
+        return v in self._from_arm and not self._has_blocking[v]
 
     @cached_property
     def _inside(self) -> dict[int, int]:

@@ -29,7 +29,7 @@ from flownb.model.policies import OTHERWISE, StartRule
 from flownb.model.state_schema import Schema
 from flownb.model.topology import entries, only_named, reached
 from flownb.model.workflow import Workflow
-from flownb.plan.await_sets import RULES, Flow, detached, has_blocking, may_be_awaited
+from flownb.plan.await_sets import RULES, Flow, detached, mark_blocking, may_be_awaited
 from flownb.plan.loop_plan import LoopPlan, Once, PlanEdge, PlanNode
 from flownb.plan.traversal import reach, topological
 
@@ -82,8 +82,8 @@ class _Compiler:
         self.order = ordered(flow, root)
         if self.back:
             self.order = in_one_piece(self.order, flow.succ, self.cycle)
-        self.has_b = has_blocking(flow)
-        self.awaited = may_be_awaited(flow, root, self.policy, has_b=self.has_b)
+        self.has_blocking = mark_blocking(flow)
+        self.awaited = may_be_awaited(flow, root, self.policy, has_blocking=self.has_blocking)
         self.away = detached(flow, root, self.awaited)
         self.merges = merging(flow, self.order, self.ins)
         self.place = {v: i for i, v in enumerate(self.order)}
@@ -160,7 +160,7 @@ class _Compiler:
             sources=tuple(e.source for e in self.ins[v]),
             merges=bool(self.merges[v]),
             multi=bool(self.multi[v]),
-            has_b=bool(self.has_b[v]),
+            has_blocking=bool(self.has_blocking[v]),
             awaited=bool(self.awaited[v]),
             detached=bool(self.away[v]),
             join_behind=bool(self.counted[v]),
@@ -200,7 +200,7 @@ class _Compiler:
 
     def _mask(self, edge: Edge, source: int, target: int) -> tuple[bool, int]:
         rule, non_blocking = RULES[self.policy], bool(self.flow.non_blocking[source])
-        force = rule.starts(source == self.root, bool(self.has_b[target]))
+        force = rule.starts(source == self.root, bool(self.has_blocking[target]))
         bit = self.arm_number[id(edge)] if force and rule.if_ran else 0
         return rule.goes_on(non_blocking), force << bit
 

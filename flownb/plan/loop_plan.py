@@ -67,7 +67,7 @@ class PlanNode:
 
     `node` is its definition, `outs` its edges, `sources` the names of the nodes before it.
     `awaited`: the producer may wait for it; `detached`: it never does, nor for what is behind
-    it; `has_b`: it is blocking, or something behind it is; `branches`: its edges carry
+    it; `has_blocking`: it is blocking, or something behind it is; `branches`: its edges carry
     conditions; `bool_verdict`: they are for True and False.
     `merges`: the payload of a join comes as it is; `multi`: it may run more than once in
     an iteration (behind a join="each"); `join_behind`: a dead path must be passed on,
@@ -84,7 +84,7 @@ class PlanNode:
     sources: tuple[str, ...]
     merges: bool
     multi: bool
-    has_b: bool
+    has_blocking: bool
     awaited: bool
     detached: bool
     join_behind: bool

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from flownb.errors import did_you_mean
 from flownb.model.edges import END
 from flownb.model.policies import OTHERWISE
-from flownb.plan.await_sets import RULES, ArmEnds, has_blocking
+from flownb.plan.await_sets import RULES, ArmEnds, mark_blocking
 from flownb.plan.traversal import path_to, predecessors, reach, topological
 from flownb.validate.problems import Problem, error, hint, listed, warning
 
@@ -136,9 +136,11 @@ def _ring(succ: Sequence[Sequence[int]], component: list[int]) -> list[int]:
 
 def awaited_with_their_arm(subject: Subject) -> Iterator[Problem]:
     """Find nodes that are declared non-blocking, and awaited for a blocking one in their arm."""
-    has_b = has_blocking(subject.flow)
+    has_blocking = mark_blocking(subject.flow)
     for loop in subject.producers:
-        yield from hints_of(ArmEnds(subject.workflow, loop, flow=subject.flow, has_b=has_b))
+        yield from hints_of(
+            ArmEnds(subject.workflow, loop, flow=subject.flow, has_blocking=has_blocking)
+        )
 
 
 def hints_of(ends: ArmEnds) -> Iterator[Problem]:

@@ -3,6 +3,9 @@
 They measure and report, in a section at the end of the run. A figure says as much about the
 machine as about flownb, so it fails nothing but where FLOWNB_STRICT is set: on a quiet
 machine, at night.
+
+By day there is one of each thing that one change can make slow: import, chain, run, simulation,
+store, queue. What takes longer, or compares ways that hardly change, is `nightly`.
 """
 
 from __future__ import annotations

@@ -81,6 +81,7 @@ def elapsed(pool: str) -> float:
     return metrics.elapsed
 
 
+@pytest.mark.nightly
 def test_a_loop_in_a_process_is_about_as_fast_as_one_in_a_thread(figure):
     thread, process, ratio = [], [], PROCESS_LIMIT + 1
     while len(process) < 3 or (ratio > PROCESS_LIMIT and len(process) < most(3, 24)):
@@ -145,19 +146,15 @@ def in_flight(timeline) -> float:
     return statistics.median(sum(s.start <= at < s.end for s in away) for at in times)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
-    ("reference", "least"),
-    [
-        (period_by_hand, SHARE - 0.01),
-        pytest.param(period_of_a_bare_loop, SHARE, marks=pytest.mark.nightly),
-    ],
+    ("reference", "least"), [(period_by_hand, SHARE - 0.01), (period_of_a_bare_loop, SHARE)]
 )
 def test_a_background_branch_costs_the_foreground_next_to_nothing(figure, reference, least):
     """Slices of both take turns; the quickest of each are compared, or those in the middle.
 
     Two threads that are woken in each iteration are dear where the machine is: by hand they
-    cost 1 to 3 % of the ideal rate, which is that of the bare sleep. Every commit is held to
-    what is reached by hand, the ideal is asked for on a quiet machine.
+    cost 1 to 3 % of the ideal rate, which is that of the bare sleep.
     """
     orch = branches().start()
     asyncio.run(orch.wait(iterations=30, timeout=10))

@@ -57,6 +57,7 @@ def over(ratios: dict[str, float]) -> dict[str, float]:
     return {name: ratio for name, ratio in ratios.items() if ratio > LIMITS[name]}
 
 
+@pytest.mark.nightly
 @pytest.mark.timeout(300)
 def test_the_policies_cost_a_few_searches_over_a_million_edges(figure):
     flow = random_flow()

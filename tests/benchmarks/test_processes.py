@@ -15,7 +15,7 @@ from flownb import Graph
 from tests.support.live import until
 from tests.support.machine import most
 
-pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.benchmark, pytest.mark.nightly, pytest.mark.timeout(300)]
 
 
 def burn(n):

@@ -127,13 +127,18 @@ def share(url: str, theirs, ours, items: int) -> float:
     return found
 
 
-@pytest.mark.parametrize("reader", [{}, {"prefetch": BATCH}], ids=["default", "prefetch 100"])
+@pytest.mark.parametrize(
+    "reader",
+    [{}, pytest.param({"prefetch": BATCH}, marks=pytest.mark.nightly)],
+    ids=["default", "prefetch 100"],
+)
 def test_a_hop_has_60_percent_of_the_rate_of_batches_of_100(real_server_url, reader, figure):
     url = real_server_url
     found = share(url, lambda: raw(url, ITEMS, BATCH), lambda: hop(url, ITEMS, **reader), ITEMS)
     figure(f"hop {reader}, share of redis-py's rate by the processor", found, least=SHARE)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("kind", ["blocking", "non_blocking"])
 def test_one_by_one_a_hop_has_60_percent_of_the_rate_of_redis_py(real_server_url, kind, figure):
     url = real_server_url

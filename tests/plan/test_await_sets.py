@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from flownb.errors import GraphError
 from flownb.model.policies import AWAIT_POLICIES
 from flownb.model.workflow import Workflow
-from flownb.plan.await_sets import Flow, detached, has_blocking, may_be_awaited
+from flownb.plan.await_sets import Flow, detached, mark_blocking, may_be_awaited
 from flownb.plan.traversal import reach
 from tests.support.machine import slowness
 
@@ -241,9 +241,9 @@ def test_node_is_comparable_with_neither_blocking_nor_path():
 
 
 @given(graphs())
-def test_has_blocking_marks_what_a_blocking_node_is_behind(naive):
+def test_mark_blocking_marks_what_a_blocking_node_is_behind(naive):
     flow = naive.flow()
-    assert marked(flow, has_blocking(flow)) == {v for v in naive.kinds if naive.has_b(v)}
+    assert marked(flow, mark_blocking(flow)) == {v for v in naive.kinds if naive.has_b(v)}
 
 
 # -- edges of the matter -------------------------------------------------------

@@ -17,7 +17,7 @@ from flownb.server.security import Caps
 from tests.support.served import TOKEN, document, live_graph, tools
 
 pytestmark = pytest.mark.wallclock
-EVERY_DAY = ("examples,fuzzing", "15", 500)  # phases, examples for each operation, at least so many
+EVERY_DAY = ("examples,fuzzing", "5", 150)  # phases, examples for each operation, at least so many
 NIGHTLY = ("examples,coverage,fuzzing", "110", 5000)
 
 

@@ -1,9 +1,10 @@
 """How do tests run side by side (`-n 5`, pytest-xdist), and those that measure by themselves?
 
-The tests of a file stay together, and what takes long begins first. While it runs a test,
-a worker shares one lock with the others. A test with the marker `alone` holds it for
-itself: it waits until they have ended theirs, and they wait for it. So does the last try of
-any test that gets more than one: then it fails by a fault of its own.
+The tests of a file stay together, those of all files that open a JupyterLab share one, and what
+takes long begins first. While it runs a test, a worker shares one lock with the others. A test
+with the marker `alone` holds it for itself: it waits until they have ended theirs, and they wait
+for it. So does the last try of any test that gets more than one: then it fails by a fault of its
+own.
 """
 
 from __future__ import annotations
@@ -20,14 +21,19 @@ try:
 except ImportError:  # Windows: there all of them run side by side
     fcntl = None
 
+# One worker runs them, one after the other: each JupyterLab takes seconds to start.
+WITH_LAB = (
+    "tests/ui/test_live.py", "tests/ui/test_quickstart.py", "tests/ui/test_figures.py",
+    "tests/ui/test_canvas.py",
+)  # fmt: skip
 # What takes longest begins first, so that nobody waits for one file at the end; browsers, which
 # compute, in between others, which wait. Others come as they are collected.
 _FIRST = (
-    "tests/ui/test_live.py", "tests/queues/receive/test_fire.py", "tests/engine/hosts/test_dask.py",
-    "tests/flow/test_policies.py", "tests/kernel/test_cells.py", "tests/ui/test_quickstart.py",
+    *WITH_LAB, "tests/queues/receive/test_fire.py", "tests/engine/hosts/test_dask.py",
+    "tests/flow/test_policies.py", "tests/kernel/test_cells.py",
     "tests/engine/orchestrator/test_stopping.py", "notebooks/08_anywhere.ipynb",
     "tests/ui/test_elsewhere.py", "tests/engine/checkpoints/test_live_checkpoints.py",
-    "tests/kernel/test_kills.py", "tests/ui/test_figures.py", "tests/engine/runs/test_crashes.py",
+    "tests/kernel/test_kills.py", "tests/engine/runs/test_crashes.py",
     "tests/engine/loop/test_invariants.py", "tests/engine/orchestrator/", "tests/engine/hosts/",
     "tests/widgets/", "notebooks/", "tests/queues/",
 )  # fmt: skip
@@ -40,9 +46,21 @@ def register(config: pytest.Config) -> None:
     if folder is not None and fcntl is not None:
         config.pluginmanager.register(Worker(Path(folder)), "flownb-worker")
     elif getattr(config.option, "numprocesses", None):
-        config.option.dist = "loadfile"
+        config.option.dist = "loadscope"
         config.option.loadscopereorder = False
         config.pluginmanager.register(Controller(), "flownb-controller")
+
+
+def scope(nodeid: str) -> str:
+    """Say what one worker runs as a whole: a file, or all that open a JupyterLab.
+
+    >>> scope("tests/ui/test_live.py::test_it") == scope("tests/ui/test_canvas.py::test_it")
+    True
+    >>> scope("tests/test_errors.py::test_it[a::b]")
+    'tests/test_errors.py'
+    """
+    file = nodeid.split("::", 1)[0]
+    return "a JupyterLab" if file in WITH_LAB else file
 
 
 class Controller:
@@ -54,6 +72,16 @@ class Controller:
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         node.workerinput[_FOLDER] = self._folder
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
+        from xdist.scheduler import LoadScopeScheduling
+
+        class ByFile(LoadScopeScheduling):
+            def _split_scope(self, nodeid: str) -> str:  # xdist documents it for this
+                return scope(nodeid)
+
+        return ByFile(config, log)
 
     def pytest_unconfigure(self) -> None:
         shutil.rmtree(self._folder)

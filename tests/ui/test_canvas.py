@@ -10,8 +10,9 @@ import pytest
 from tests.support.notebooks import INSIDE, PANEL, new_page, opened, run_cell, written
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
+
+    from tests.ui.conftest import Lab
 
 pytestmark = [pytest.mark.browser, pytest.mark.wallclock, pytest.mark.timeout(300)]
 
@@ -113,7 +114,7 @@ def printed(page: Any, cell: int) -> str:
 
 
 def test_a_workflow_is_drawn_run_watched_and_copied_as_code(
-    page: Any, lab: Callable[..., str], tmp_path: Path
+    page: Any, lab: Lab, tmp_path: Path
 ) -> None:
     cells = [
         EMPTY,
@@ -192,7 +193,7 @@ graph.add_node("rank").add_edge("days", "rank")
 
 
 def test_no_key_of_the_canvas_reaches_the_notebook_and_none_of_a_cell_reaches_the_canvas(
-    page: Any, lab: Callable[..., str], tmp_path: Path
+    page: Any, lab: Lab, tmp_path: Path
 ) -> None:
     errors = opened(page, lab(written(tmp_path / "keys.ipynb", DRAWN, "graph.edit()", FACTS)))
     run_cell(page, 0)
@@ -235,7 +236,7 @@ def test_no_key_of_the_canvas_reaches_the_notebook_and_none_of_a_cell_reaches_th
 
 
 def test_two_views_and_a_reloaded_page_show_the_same_drawing(
-    page: Any, lab: Callable[..., str], tmp_path: Path
+    page: Any, lab: Lab, tmp_path: Path
 ) -> None:
     book = written(tmp_path / "views.ipynb", DRAWN, "graph.edit()", "graph.edit()", FACTS)
     errors = opened(page, lab(book))
@@ -266,7 +267,7 @@ def test_two_views_and_a_reloaded_page_show_the_same_drawing(
     page.wait_for_timeout(2500)  # what stays is drawn again a moment after the last edit
     page.keyboard.press("Control+s")
     page.wait_for_selector("text=Saving completed")
-    saved = json.loads((lab.home / "views.ipynb").read_text())  # type: ignore[attr-defined]
+    saved = json.loads((lab.folder / "views.ipynb").read_text())
     [still, _] = [output["data"] for output in saved["cells"][1]["outputs"]]
     flow = json.loads(still["application/vnd.flownb.flow+json"])
     assert [one["id"] for one in flow["nodes"]] == ["days", "check", "rank"]
@@ -280,9 +281,8 @@ def test_two_views_and_a_reloaded_page_show_the_same_drawing(
     assert errors == []
 
 
-def test_fingers_move_link_zoom_and_add(
-    browser: Any, lab: Callable[..., str], tmp_path: Path
-) -> None:
+@pytest.mark.nightly
+def test_fingers_move_link_zoom_and_add(browser: Any, lab: Lab, tmp_path: Path) -> None:
     context = browser.new_context(viewport={"width": 1200, "height": 1400}, has_touch=True)
     page = context.new_page()
     errors = opened(page, lab(written(tmp_path / "touch.ipynb", DRAWN, "graph.edit()")))

@@ -9,8 +9,9 @@ import pytest
 from tests.support.notebooks import AWAITS, INSIDE, go_on, new_page, opened, run_cell, written
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
+
+    from tests.ui.conftest import Lab
 
 pytestmark = [pytest.mark.browser, pytest.mark.wallclock, pytest.mark.timeout(300)]
 
@@ -62,7 +63,7 @@ def outside(page: Any, part: str) -> list[str]:
 
 
 def test_the_dashboard_counts_and_obeys_also_while_a_cell_awaits(
-    page: Any, lab: Callable[..., str], tmp_path: Path
+    page: Any, lab: Lab, tmp_path: Path
 ) -> None:
     cells = [GRAPH, "orch.dashboard()", AWAITS, "time.sleep(1)"]
     errors = opened(page, lab(written(tmp_path / "dashboard.ipynb", *cells)))
@@ -88,7 +89,7 @@ def test_the_dashboard_counts_and_obeys_also_while_a_cell_awaits(
     page.wait_for_function(f"n => ({ITEMS})() > n + 2", arg=made)
     page.wait_for_selector(".flownb-says li:has-text('items failed: check: ValueError')")
 
-    go_on(lab.home)
+    go_on(lab.folder)
     awaiting.locator(INSIDE).wait_for()
     run_cell(page, 3)
     page.locator("[aria-label='stop all loops']").click()
@@ -104,7 +105,7 @@ def test_the_dashboard_counts_and_obeys_also_while_a_cell_awaits(
 
 
 def test_the_timeline_follows_and_looks_back_and_the_log_is_filtered_and_searched(
-    page: Any, lab: Callable[..., str], tmp_path: Path
+    page: Any, lab: Lab, tmp_path: Path
 ) -> None:
     cells = [GRAPH, "orch.live_timeline()", "orch.logs_view()", "await orch.stop()"]
     errors = opened(page, lab(written(tmp_path / "timeline.ipynb", *cells)))

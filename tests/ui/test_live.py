@@ -21,8 +21,9 @@ from tests.support.notebooks import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
+
+    from tests.ui.conftest import Lab
 
 pytestmark = [pytest.mark.browser, pytest.mark.wallclock, pytest.mark.timeout(300)]
 
@@ -74,7 +75,7 @@ def state_is(page: Any, words: str) -> None:
 
 
 def test_the_graph_moves_and_obeys_while_a_cell_awaits_and_after_a_sync_cell(
-    page: Any, lab: Callable[..., str], tmp_path: Path
+    page: Any, lab: Lab, tmp_path: Path
 ) -> None:
     cells = [
         GRAPH,
@@ -103,7 +104,7 @@ def test_the_graph_moves_and_obeys_while_a_cell_awaits_and_after_a_sync_cell(
     page.keyboard.press("Escape")
     page.wait_for_selector(".flownb-panel", state="hidden")
 
-    go_on(lab.home)
+    go_on(lab.folder)
     awaiting.locator(INSIDE).wait_for()
     run_cell(page, 3)
     page.locator("[aria-label='pause days']").click()
@@ -124,7 +125,7 @@ def test_the_graph_moves_and_obeys_while_a_cell_awaits_and_after_a_sync_cell(
 
 
 def test_a_view_whose_output_is_cleared_leaves_nothing_in_the_kernel(
-    page: Any, lab: Callable[..., str], tmp_path: Path
+    page: Any, lab: Lab, tmp_path: Path
 ) -> None:
     cells = [
         GRAPH + "graph.start()",
@@ -148,7 +149,7 @@ def test_a_view_whose_output_is_cleared_leaves_nothing_in_the_kernel(
 
 
 @pytest.fixture(scope="module")
-def saved(browser: Any, lab: Callable[..., str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def saved(browser: Any, lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a notebook that was run in JupyterLab, and saved when its run was over."""
     book = tmp_path_factory.mktemp("saved") / "run.ipynb"
     cells = [GRAPH, "orch = graph.start()\norch.dag()", "await orch.wait(20)\nawait orch.stop()"]
@@ -163,12 +164,12 @@ def saved(browser: Any, lab: Callable[..., str], tmp_path_factory: pytest.TempPa
     page.keyboard.press("Control+s")
     page.wait_for_selector("text=Saving completed")
     page.close()
-    book.write_text((lab.home / book.name).read_text())  # type: ignore[attr-defined]
+    book.write_text((lab.folder / book.name).read_text())
     return book
 
 
 def test_reopened_without_its_kernel_it_shows_the_last_picture_and_no_error(
-    page: Any, lab: Callable[..., str], saved: Path
+    page: Any, lab: Lab, saved: Path
 ) -> None:
     opened(page, lab(saved.rename(saved.with_name("trusted.ipynb"))))
     still = page.locator(".flownb-still svg")
@@ -181,7 +182,7 @@ def test_reopened_without_its_kernel_it_shows_the_last_picture_and_no_error(
 
 @pytest.mark.nightly  # by day test_quickstart asks it of more pictures
 def test_a_clone_that_is_not_trusted_shows_the_last_picture(
-    page: Any, lab: Callable[..., str], saved: Path, tmp_path: Path
+    page: Any, lab: Lab, saved: Path, tmp_path: Path
 ) -> None:
     clone = tmp_path / "untrusted.ipynb"
     clone.write_text(

@@ -10,8 +10,10 @@ import pytest
 from tests.support.notebooks import INSIDE, new_page, opened, run_cell, written
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.ui.conftest import Lab
 
 pytestmark = [
     pytest.mark.browser, pytest.mark.wallclock, pytest.mark.nightly, pytest.mark.timeout(400),
@@ -44,7 +46,7 @@ SMALL = """() => [...document.querySelectorAll('.flownb button, .flownb select, 
 
 
 @pytest.fixture(scope="module")
-def seen(browser: Any, lab: Callable[..., str], tmp_path_factory: Any) -> Iterator[Any]:
+def seen(browser: Any, lab: Lab, tmp_path_factory: Any) -> Iterator[Any]:
     """Give a page with a running view on it, and the errors of its console."""
     page = new_page(browser, height=900)
     page.set_viewport_size({"width": 1400, "height": 900})

@@ -10,7 +10,7 @@ import pytest
 from tests.support.notebooks import new_page
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from tests.ui.conftest import Lab
 
 QUICKSTART = Path(__file__).parent.parent.parent / "notebooks" / "01_quickstart.ipynb"
 _OUTPUT = ".jp-NotebookPanel .jp-OutputArea-output"
@@ -28,7 +28,7 @@ _OVERFLOWS = """() => [...document.querySelectorAll('.fnb svg')].filter(svg => {
 @pytest.mark.wallclock
 @pytest.mark.timeout(300)
 def test_run_all_in_jupyterlab_shows_every_picture_and_no_console_error(
-    browser: Any, lab: Callable[..., str]
+    browser: Any, lab: Lab
 ) -> None:
     page = new_page(browser, height=7000)
     errors: list[str] = []
@@ -50,9 +50,7 @@ def test_run_all_in_jupyterlab_shows_every_picture_and_no_console_error(
 @pytest.mark.browser
 @pytest.mark.wallclock
 @pytest.mark.timeout(300)
-def test_a_clone_that_is_not_trusted_still_shows_the_pictures(
-    browser: Any, lab: Callable[..., str]
-) -> None:
+def test_a_clone_that_is_not_trusted_still_shows_the_pictures(browser: Any, lab: Lab) -> None:
     page = new_page(browser, height=7000)
     _open(page, lab(QUICKSTART, "Dark"))
     stills = page.locator(f"{_OUTPUT} img")

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-pytestmark = [pytest.mark.browser, pytest.mark.wallclock, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.browser, pytest.mark.wallclock, pytest.mark.nightly, pytest.mark.timeout(300),
+]  # fmt: skip
 
 PACKAGES = ("@xyflow/react@12", "react@19", "react-dom@19", "esbuild@0.25")
 PROGRAM = """

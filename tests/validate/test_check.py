@@ -556,7 +556,7 @@ def test_of_many_hints_the_first_are_given_in_time():
     assert times_longer(validate, made(500), large) < 25
 
 
-@pytest.mark.parametrize("size", [20_000, pytest.param(100_000, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("size", [10_000, pytest.param(100_000, marks=pytest.mark.nightly)])
 def test_a_long_chain_is_validated_in_linear_time(size):
     def chain(nodes):
         graph = Workflow("g").add_producer("n0")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import threading
-from collections import deque
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from weakref import WeakKeyDictionary
 
+from flownb.flow.limiter import Limiter
 from flownb.model.nodes import OwnLimit
 
 if TYPE_CHECKING:
@@ -71,21 +69,12 @@ class Place:
 
 
 class SharedLimit:
-    """A `Limit` at work: thread-safe; loops take turns, each sends its lowest iteration.
+    """A `Limit` that loops share, in whichever threads they run: a `Limiter` behind a lock."""
 
-    Iterations of different loops cannot be compared: a loop far ahead would starve
-    behind one that has just begun. So each waiting call earns its *loop* a turn, first
-    come, first served, and within a loop calls go in item order.
-    """
-
-    def __init__(self, concurrency: int | None, per_second: float | None) -> None:
-        self._most, self._rate = concurrency, per_second
-        self.running = 0
-        self.next_start = float("-inf")
+    def __init__(self, limit: Limit) -> None:
+        gap = None if limit.per_second is None else 1 / limit.per_second
+        self._limiter: Limiter[Place] = Limiter(limit.concurrency, gap)
         self._lock = threading.Lock()
-        self._order = itertools.count()
-        self._turns: deque[Whose] = deque()
-        self._waiting: dict[Whose, list[tuple[int, int, Place]]] = {}
 
     def enter(
         self, whose: Whose, iteration: int, event_loop: Any, granted: Callable[[], None]
@@ -94,10 +83,8 @@ class SharedLimit:
         place = Place(self, whose, event_loop, granted)
         with self._lock:
             if not self._started(place):
-                waiting = self._waiting.setdefault(whose, [])
-                heapq.heappush(waiting, (iteration, next(self._order), place))
-                self._turns.append(whose)
-                self._arrange()
+                self._limiter.wait(place, whose, iteration)
+                self._admit()
         return place
 
     def enter_now(self, whose: Whose, event_loop: Any) -> Place | None:
@@ -107,62 +94,30 @@ class SharedLimit:
             return place if self._started(place) else None
 
     def _started(self, place: Place) -> bool:
-        """Let a call start if none waits and there is room for it."""
-        now = place.event_loop.time()
-        if self._turns or self._is_full or now < self.next_start:
-            return False
-        self._start(place, now)
-        place.at_once = True
-        return True
+        place.at_once = place.is_held = self._limiter.start(place.event_loop.time())
+        return place.at_once
 
     def leave(self, place: Place) -> None:
         """End a call, or its wait; the loop whose turn it is goes next."""
         with self._lock:
             if place.is_held:
                 place.is_held = False
-                self.running -= 1
-                self._arrange()
+                self._limiter.end()
+                self._admit()
             else:
-                self._forget(place)
+                self._limiter.forget(place, place.whose)
 
-    def _forget(self, place: Place) -> None:
-        waiting = self._waiting.get(place.whose, [])
-        left = [w for w in waiting if w[2] is not place]
-        if len(left) < len(waiting):
-            heapq.heapify(left)
-            self._keep(place.whose, left)
-            self._turns.reverse()  # the loop loses its last turn
-            self._turns.remove(place.whose)
-            self._turns.reverse()
-
-    def _keep(self, whose: Whose, waiting: list[tuple[int, int, Place]]) -> None:
-        if waiting:
-            self._waiting[whose] = waiting
-        else:
-            self._waiting.pop(whose, None)
-
-    @property
-    def _is_full(self) -> bool:
-        return self._most is not None and self.running >= self._most
-
-    def _start(self, place: Place, when: float) -> None:
-        place.is_held = True
-        self.running += 1
-        if self._rate is not None:
-            self.next_start = max(when, self.next_start) + 1 / self._rate
-
-    def _arrange(self) -> None:
-        while self._turns:
-            waiting = self._waiting[self._turns[0]]
-            event_loop = waiting[0][2].event_loop
-            if self._is_full and not event_loop.is_closed():
+    def _admit(self) -> None:
+        limiter = self._limiter
+        while (first := limiter.first) is not None:
+            if first.event_loop.is_closed():
+                limiter.forget(first, first.whose)
+            elif limiter.is_full:
                 return
-            whose, place = self._turns.popleft(), heapq.heappop(waiting)[2]
-            self._keep(whose, waiting)
-            if not event_loop.is_closed():
-                due = max(event_loop.time(), self.next_start)
-                self._start(place, due)
-                _post(event_loop, due, place.granted)
+            else:
+                place, due = limiter.start_next(first.event_loop.time())
+                place.is_held = True
+                _post(place.event_loop, due, place.granted)
 
 
 def _post(loop: Any, when: float, granted: Callable[[], None]) -> None:
@@ -214,7 +169,7 @@ class Limits:
         if limit is None:
             return None
         with _lock:
-            made = SharedLimit(limit.concurrency, limit.per_second)
+            made = SharedLimit(limit)
             if isinstance(limit, OwnLimit):
                 made = self._own.setdefault((limit, loop), made)
             else:

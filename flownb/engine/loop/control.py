@@ -1,4 +1,4 @@
-"""How is a running loop controlled? By its `Control`: wishes that it looks at, and its `Lifecycle`.
+"""How is a running loop controlled? By its `Controller`, and its `Lifecycle`.
 
 Pause, resume, step, stop, apply: every verb is called on the loop's own event loop. A host
 posts it there from whatever thread the wish came in, and nothing that is asked waits for
@@ -61,8 +61,8 @@ class Lifecycle:
             self.set("error")
 
 
-class Control:
-    """What is wished of one loop."""
+class Controller:
+    """What one loop has been asked to do: it looks here before each item, and while it waits."""
 
     def __init__(self, runtime: Runtime, life: Lifecycle, forgive: Callable[[], None]) -> None:
         self._runtime, self.life, self._forgive = runtime, life, forgive

@@ -3,7 +3,7 @@
 Make an item, let it flow, wait until its await set is done, make the next; in
 between obey what was asked: pause, resume, stop, a new plan. The same coroutine runs
 on the notebook's event loop, on one in a thread, and in virtual time; only its
-`world` and its event loop differ. Its parts: a `Runtime`, a `Lifecycle`, a `Control`,
+`world` and its event loop differ. Its parts: a `Runtime`, a `Lifecycle`, a `Controller`,
 a `Source`, a `Settlement`, `Slots`, and a `Checkpointer` where it has checkpoints.
 
 Before the first item it opens the loop's resources (clients, connections, models) and sets its
@@ -33,7 +33,7 @@ from flownb.engine.calls.threads import ThreadWorkers
 from flownb.engine.checkpoints.checkpointer import Checkpointer
 from flownb.engine.checkpoints.record import Beginning
 from flownb.engine.checkpoints.source_replay import remember
-from flownb.engine.loop.control import VERBS, Control, Lifecycle
+from flownb.engine.loop.control import VERBS, Controller, Lifecycle
 from flownb.engine.loop.pull_source import PullSource
 from flownb.engine.loop.queue_source import QueueSource
 from flownb.engine.loop.resources import call_hook, open_resources
@@ -109,7 +109,7 @@ class LoopManager:
         self.life = Lifecycle(
             lambda state, reason: self.runtime.event("state", data=(state, reason))
         )
-        self.control = Control(self.runtime, self.life, self.memory.forgive)
+        self.control = Controller(self.runtime, self.life, self.memory.forgive)
         self.source: Source = self._source(plan)
         self.beginning = Beginning()  # where it begins; its host may know better
         self.checkpointer: Checkpointer | None = None  # of a loop with checkpoints

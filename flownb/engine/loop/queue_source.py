@@ -42,6 +42,9 @@ class QueueSource(Source):
         """Whether what it gives comes without a call of the user's: messages do."""
         return True
 
+    def enter_call(self) -> None:
+        """Do nothing: a message comes without a call."""
+
     async def due(self) -> bool:
         """Wait for the turn of the next item; False when something else has to be looked at."""
         if await self._is_held_back():
@@ -50,6 +53,12 @@ class QueueSource(Source):
             await self._runtime.wait()
             return False
         return True
+
+    async def rest(self) -> None:
+        """Do not rest: what waits for messages has waited."""
+
+    def skip_to_now(self) -> None:
+        """Forget nothing: messages wait in their queue."""
 
     async def _make(self) -> Made:
         if not await self.fill():

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from flownb.engine.calls.call import Call
     from flownb.engine.calls.runner import Runner
     from flownb.engine.checkpoints.checkpointer import Checkpointer
-    from flownb.engine.loop.control import Control
+    from flownb.engine.loop.control import Controller
     from flownb.engine.runtime import Runtime
     from flownb.flow.item import Item
     from flownb.flow.token import Token
@@ -56,7 +56,7 @@ class Settling(Protocol):
     items: dict[int, Item]
     runners: list[Runner]
     made: int
-    control: Control
+    control: Controller
     checkpointer: Checkpointer | None
 
     @property

@@ -6,6 +6,7 @@ What comes next is pulled from a function or an iterable (`PullSource`), or read
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from flownb.engine.calls.runner import Runner
     from flownb.engine.checkpoints.checkpointer import Checkpointer
     from flownb.engine.checkpoints.source_replay import SourceReplay
-    from flownb.engine.loop.control import Control
+    from flownb.engine.loop.control import Controller
     from flownb.engine.loop.settlement import Settlement
     from flownb.engine.runtime import Runtime
     from flownb.errors import Failure
@@ -50,7 +51,7 @@ class Making(Protocol):
     runtime: Runtime
     graph: str
     memory: Memories
-    control: Control
+    control: Controller
     checkpointer: Checkpointer | None
     ending: Settlement
     items: dict[int, Item]
@@ -102,7 +103,7 @@ class ProducerCall:
         self.loop.runtime.wake()
 
 
-class Source:
+class Source(ABC):
     """The producer side of a loop."""
 
     runner: Runner
@@ -179,14 +180,15 @@ class Source:
         control = self.loop.control
         return control.at_rest or control.next_plan is not None or bool(self.again)
 
+    @abstractmethod
     def enter_call(self) -> None:
         """Enter the call under way into the books, since it takes its time."""
 
     # -- when ------------------------------------------------------------------
 
+    @abstractmethod
     async def due(self) -> bool:
         """Wait for the next item's turn; False when something else has to be looked at first."""
-        raise NotImplementedError
 
     async def _is_held_back(self) -> bool:
         """Whether no item may begin yet: Redis is slow, or a queue full. Then it waits, too."""
@@ -223,9 +225,11 @@ class Source:
         """Wait for messages; False when none will come, or something else is to be looked at."""
         return True
 
+    @abstractmethod
     async def rest(self) -> None:
         """Wait a moment after there was nothing to give."""
 
+    @abstractmethod
     def skip_to_now(self) -> None:
         """Forget what would have been due during a pause."""
 
@@ -248,8 +252,9 @@ class Source:
             return payload, self._arms(payload), message
         return await self._make()
 
+    @abstractmethod
     async def _make(self) -> Made:
-        raise NotImplementedError
+        """Make the next item, or wait for it."""
 
     def _arms(self, payload: Any) -> Any:
         """Choose the arms of an item that nobody is called for; None means all of them."""

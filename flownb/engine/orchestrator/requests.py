@@ -82,7 +82,7 @@ class Request(Coroutine[Any, Any, _T]):
         timeout = checked(f"{self._what}.wait()", "timeout", timeout, TIMEOUT)
         running = running_loop()
         if running is not None and running is self._home:
-            if not getattr(running, "_nest_patched", False):
+            if not _is_nestable(running):
                 msg = f"{self._what}.wait() would block the event loop that does it: use `await`"
                 raise RunError(msg)
             return running.run_until_complete(
@@ -96,6 +96,12 @@ class Request(Coroutine[Any, Any, _T]):
 
     def __repr__(self) -> str:
         return f"Request({self._what}: {'done' if self.done() else 'under way'})"
+
+
+def _is_nestable(event_loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether what it runs may call `run_until_complete`: nest_asyncio makes it so."""
+    home = getattr(event_loop.run_until_complete, "__module__", None) or ""
+    return home.startswith("nest_asyncio")
 
 
 async def _of(request: Request[_T]) -> _T:

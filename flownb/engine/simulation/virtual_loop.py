@@ -6,7 +6,7 @@ next timer whenever nothing is ready, so a simulation runs the same engine as a 
 run. Time is kept in whole microseconds, equal times fire first come, first served.
 It has no selector and no sockets: it never sees the outside world. (So it takes turns
 in its own way, half the price of asyncio's, which has to look outside. asyncio has no public way
-to do so: `_ready`, `_stopping`, `_check_closed` and `_run_once` are those of `BaseEventLoop`.)
+to do so: `_run_once` is that of `BaseEventLoop`.)
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import heapq
 import itertools
 import math
 from asyncio import base_events
+from collections import deque
 from collections.abc import Callable, Generator
 from contextvars import copy_context
 from typing import Any, Final
@@ -27,6 +28,7 @@ MICRO: Final = 1_000_000
 EPOCH: Final = 946_684_800
 """What `time.time()` says in a node when a simulation begins: 2000-01-01, 0:00 UTC."""
 _LAST_TURNS: Final = 100_000
+_CLOSED: Final = "Event loop is closed"  # as asyncio says it
 
 
 class Turn:
@@ -83,7 +85,9 @@ class VirtualLoop(base_events.BaseEventLoop):
         self.horizon = math.inf
         self.on_horizon: Callable[[], None] | None = None
         self.on_idle: Callable[[], None] | None = None
+        self._turns: deque[Turn] = deque()
         self._timers: list[tuple[int, int, Turn]] = []
+        self._is_ending = False
         self._order = itertools.count()
         self._cancelled = 0
         self._last_turns = _LAST_TURNS
@@ -103,6 +107,24 @@ class VirtualLoop(base_events.BaseEventLoop):
             raise RunError(msg)
         VirtualLoop._run_once(self)
 
+    def run_forever(self) -> None:
+        """Run until `stop` is called."""
+        try:
+            super().run_forever()
+        finally:
+            self._is_ending = False
+
+    def stop(self) -> None:
+        """End after the next turn, in which no time passes."""
+        self._is_ending = True
+        super().stop()
+
+    def close(self) -> None:
+        """Forget what was still to be called."""
+        super().close()
+        self._turns.clear()
+        self._timers.clear()
+
     def time(self) -> float:
         """Virtual seconds since the loop was made."""
         return self.us / MICRO
@@ -121,7 +143,8 @@ class VirtualLoop(base_events.BaseEventLoop):
         return self._plan(us, callback, args, context)
 
     def _plan(self, us: int, callback: Any, args: Any, context: Any) -> Turn:
-        self._check_closed()  # type: ignore[attr-defined]
+        if self.is_closed():
+            raise RuntimeError(_CLOSED)
         turn = Turn(self, us, callback, args, context)
         heapq.heappush(self._timers, (us, next(self._order), turn))
         return turn
@@ -130,9 +153,10 @@ class VirtualLoop(base_events.BaseEventLoop):
         self, callback: Any, *args: Any, context: Any = None
     ) -> Any:
         """Schedule *callback* for the next turn."""
-        self._check_closed()  # type: ignore[attr-defined]
+        if self.is_closed():
+            raise RuntimeError(_CLOSED)
         turn = Turn(self, self.us, callback, args, context)
-        self._ready.append(turn)  # type: ignore[attr-defined]
+        self._turns.append(turn)
         return turn
 
     call_soon_threadsafe = call_soon  # type: ignore[assignment] # nobody sleeps: none to wake
@@ -146,7 +170,7 @@ class VirtualLoop(base_events.BaseEventLoop):
         us = self.us if until is None else round(until * MICRO)
         timers = self._timers
         if (
-            self._ready  # type: ignore[attr-defined]
+            self._turns
             or (timers and timers[0][0] <= us)
             or us >= self.horizon * MICRO
             or self.aborted
@@ -166,7 +190,7 @@ class VirtualLoop(base_events.BaseEventLoop):
     @property
     def others(self) -> bool:
         """Whether anything is ready to be called."""
-        return bool(self._ready)  # type: ignore[attr-defined]
+        return bool(self._turns)
 
     @property
     def due(self) -> bool:
@@ -181,7 +205,7 @@ class VirtualLoop(base_events.BaseEventLoop):
         timers = self._timers
         while timers and timers[0][2].is_cancelled:
             heapq.heappop(timers)
-        if self._ready or not timers or self.aborted or self._stopping:  # type: ignore[attr-defined]
+        if self._turns or not timers or self.aborted or self._is_ending:
             return False
         us = timers[0][0]
         if us > self.horizon * MICRO:
@@ -196,14 +220,14 @@ class VirtualLoop(base_events.BaseEventLoop):
 
     def next_turn(self) -> None:
         """Call at once what was made ready last."""
-        self._ready.pop().run()  # type: ignore[attr-defined]
+        self._turns.pop().run()
 
     def _run_once(self) -> None:
         """Take one turn: move the time if nothing is ready, then call what is."""
-        ready, timers = self._ready, self._timers  # type: ignore[attr-defined]
+        ready, timers = self._turns, self._timers
         while timers and timers[0][2].is_cancelled:
             heapq.heappop(timers)
-        if not ready and not self._stopping:  # type: ignore[attr-defined]
+        if not ready and not self._is_ending:
             if timers:
                 self.jump(timers[0][0])
             else:
@@ -237,9 +261,6 @@ class VirtualLoop(base_events.BaseEventLoop):
             msg = "in virtual time nothing can ever happen again: somebody waits without a timer"
             raise DeadlockError(msg)
         self.on_idle()
-
-    def _process_events(self, event_list: list[Any]) -> None:
-        """No events: there is no selector."""
 
     def run_in_executor(  # type: ignore[override]
         self,

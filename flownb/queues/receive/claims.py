@@ -5,8 +5,11 @@ longer than the visibility timeout. Redis cannot claim "if it still belongs to X
 is made under WATCH on a key that every claim writes: of two readers that take the same message
 one does it all again.
 
-One task beside the loop renews the leases of all its readers while the nodes work, but only
-where leases run out: inside one process the dead are known for certain.
+A lease has no key of its own: it is for how long a message has been idle in the list of pending
+messages that Redis keeps of its group. It begins when Redis delivers the message, and anew when
+its consumer claims what it holds. One task beside the loop renews the leases of all its readers
+so while the nodes work, but only where leases run out: inside one process the dead are known for
+certain.
 """
 
 from __future__ import annotations
