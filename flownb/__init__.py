@@ -47,6 +47,7 @@ Four ways through it, file by file, with what belongs to two of them:
     an item's   plan/compiler, engine/loop/loop_manager, engine/loop/pull_source, flow/item,
                 flow/token, engine/calls/runner, engine/calls/attempts, flow/routing,
                 engine/loop/settlement
+    (in rows    engine/calls/steps, engine/calls/turn, engine/calls/chain, engine/calls/token_row)
     a push's    engine/calls/push, engine/loop/settlement, queues/manager, queues/send/posts,
                 queues/send/batcher, queues/redis/jobs, queues/redis/exchange,
                 queues/receive/reader, queues/receive/inbox, engine/loop/queue_source

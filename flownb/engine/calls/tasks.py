@@ -121,6 +121,7 @@ def _unwanted(token: Call) -> bool:
 
 def _is_clean(task: Any, clean: contextvars.Context) -> bool:
     """Whether a node has left nothing behind in the task that awaited it."""
+    # before 3.13 a task that was uncancelled is still cancelled soon, and no public name tells
     if task.cancelling() or task._must_cancel:  # noqa: SLF001
         return False
     try:
