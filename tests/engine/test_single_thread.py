@@ -73,9 +73,9 @@ print(json.dumps(found | asyncio.run(inside())))
 @pytest.mark.nightly
 @pytest.mark.wallclock
 @pytest.mark.timeout(600)
-def test_in_pyodide_too(tmp_path):
+def test_in_pyodide_too(course, tmp_path):
     end = "\nimport json\njson.dumps(await inside())\n"
-    check(json.loads(run_in_pyodide(PROGRAM + end, tmp_path)))
+    check(json.loads(run_in_pyodide(PROGRAM + end, course, tmp_path)))
 
 
 def test_here_there_are_threads():
