@@ -35,7 +35,8 @@ def run_in_pyodide(code: str, course: Path, folder: Path) -> str:
     script = ROOT / "tests" / "support" / "pyodide.mjs"
     done = subprocess.run(
         ["node", script, course / "static" / "pyodide", course / "pypi", ROOT, program],
-        capture_output=True, text=True, check=False, timeout=600,
+        capture_output=True, text=True, check=False, timeout=1700,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    print(done.stdout)
     return done.stdout.splitlines()[-1]
