@@ -131,8 +131,9 @@ def _linked(frames: list[TracebackType]) -> TracebackType | None:
 def _installed() -> tuple[str, ...]:
     """Give the folders of Python and of installed packages."""
     names = ("stdlib", "platstdlib", "purelib", "platlib")
-    folders = {sysconfig.get_path(name) for name in names} | {site.getusersitepackages()}
-    folders |= set(site.getsitepackages())
+    folders = {sysconfig.get_path(name) for name in names} | set(site.getsitepackages())
+    # a browser's Python has its library in a zip file, and no folder of the user's (None)
+    folders |= {str(Path(os.__file__).parent), site.getusersitepackages() or ""} - {""}
     return tuple(f"{Path(folder).resolve()}/" for folder in folders)
 
 

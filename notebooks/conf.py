@@ -1,6 +1,7 @@
 """How is the book built? `sphinx-build -W notebooks dist/book`, from what lies in this folder."""
 
 from importlib.metadata import version as _version
+from pathlib import Path
 
 from docutils import nodes
 from sphinx.domains.python import PyXRefRole
@@ -66,6 +67,23 @@ class _Public(PyXRefRole):
         return title, f"flownb.{inside}.{name}" if inside else f"flownb.{name}"
 
 
+def _link_to_the_browser(app, doctree, docname):
+    """Under the title of a tutorial say where it runs, if `.ci/lite` has put it beside the book."""
+    if app.builder.format != "html" or f"{docname}.ipynb" not in app.config.in_the_browser:
+        return
+    address = f"lite/notebooks/index.html?path={docname}.ipynb"
+    link = nodes.reference("", "Run it in your browser", refuri=address)
+    title = next(doctree.findall(nodes.title))
+    title.parent.insert(title.parent.index(title) + 1, nodes.paragraph("", "", link))
+
+
+def _look_for_the_site(app, config):
+    config.in_the_browser = sorted(path.name for path in Path(app.outdir, "lite/files").glob("*"))
+
+
 def setup(app):
-    """Make the role known."""
+    """Make the role known, and the links to the course that runs in a browser."""
     app.add_role("public", _Public(innernodeclass=nodes.literal))
+    app.add_config_value("in_the_browser", [], "html")
+    app.connect("config-inited", _look_for_the_site)
+    app.connect("doctree-resolved", _link_to_the_browser)

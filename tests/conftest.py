@@ -24,7 +24,7 @@ import pytest
 
 from flownb import redaction
 from flownb.engine.orchestrator import generations
-from tests.support import workers
+from tests.support import pyodide, workers
 
 collect_ignore_glob = ["faults/*"]  # programs, not modules: importing one runs it
 GRACE = 10.0  # seconds for executors, children and sockets that are already on their way out
@@ -90,6 +90,12 @@ class Census:
             + [f"event loop was not closed: {loop!r}" for loop in self.loops]
             + [f"task is still pending: {task!r}" for task in self.tasks],
         )
+
+
+@pytest.fixture(scope="session")
+def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the course's site for a browser, in which all lies that runs it; built once."""
+    return pyodide.built(tmp_path_factory.mktemp("lite") / "course")
 
 
 # Born in fixtures that outlive the test that asked for them first (a shared server, a
@@ -207,6 +213,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.flaky(reruns=2, reruns_delay=pauses[0]))
 
 
+@pytest.hookimpl(optionalhook=True)  # a browser has no pytest-timeout
 def pytest_timeout_set_timer(item: pytest.Item, settings: object) -> None:
     """Remember how long this test may take: the first failure puts pytest-timeout's timer off."""
     item.stash[_timer] = settings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import site
 import subprocess
 import sys
 import traceback
@@ -11,10 +12,10 @@ from pathlib import Path
 import pytest
 
 import flownb
-from flownb import Graph, Retry
+from flownb import Graph, Retry, tracebacks
 from flownb.engine.orchestrator.orchestrator import Orchestrator
 from flownb.errors import GraphError, NodeFailed, NodeTimeout, RunError, SimulationError, StoreError
-from flownb.tracebacks import folded
+from flownb.tracebacks import folded, is_own
 
 PACKAGE = str(Path(flownb.__file__).parent)  # a checkout may be called flownb, too
 SCRIPT = """
@@ -240,3 +241,17 @@ def test_a_wait_in_the_wrong_place_is_told_with_the_users_line_only():
     with pytest.raises(RunError, match="use `await`") as told:
         asyncio.run(cell())
     assert traceback.extract_tb(told.value.__traceback__)[-1].name == "cell"
+
+
+def test_a_python_without_a_folder_of_the_user_s_tells_what_is_own_too(monkeypatch):
+    monkeypatch.setattr(site, "getusersitepackages", lambda: None)  # as a browser's does
+    tracebacks._installed.cache_clear()
+    tracebacks._is_installed.cache_clear()
+    try:
+        assert [is_own(name) for name in ("json", "pydantic.main", __name__)] == [
+            False,
+            False,
+            True,
+        ]
+    finally:
+        tracebacks._installed.cache_clear()

@@ -12,13 +12,14 @@ import sys
 import threading
 import time
 from asyncio import base_events
-from contextlib import contextmanager, suppress
+from concurrent.futures import Future
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from flownb.errors import DeadlockError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator
+    from collections.abc import Callable, Coroutine
 
 _T = TypeVar("_T")
 _WITHOUT: Final = frozenset({"emscripten", "wasi"})
@@ -49,19 +50,38 @@ def _nothing() -> None:
     """Take no time."""
 
 
-@contextmanager
-def nested() -> Iterator[None]:
-    """Let another event loop run here, inside the one that runs; that one stands still."""
+def inside(call: Callable[[], _T]) -> _T:
+    """Call what runs another event loop, inside the one that runs here; that one stands still."""
     outer, task = asyncio._get_running_loop(), _current_task()  # noqa: SLF001 - public: see docs
     if outer is not None and task is not None:
         asyncio.tasks._leave_task(outer, task)  # noqa: SLF001 - "Extending asyncio" has it
     asyncio._set_running_loop(None)  # noqa: SLF001
     try:
-        yield
+        return _called_by_javascript(call) if sys.platform == "emscripten" else call()
     finally:
         asyncio._set_running_loop(outer)  # noqa: SLF001
         if outer is not None and task is not None:
             asyncio.tasks._enter_task(outer, task)  # noqa: SLF001
+
+
+def _called_by_javascript(call: Callable[[], _T]) -> _T:
+    """Call it so that `time.sleep` in it sleeps.
+
+    A browser's suspends what called it, and waits on the event loop that runs: on an inner one,
+    which is suspended too, for ever. What JavaScript called cannot be suspended.
+    """
+    from pyodide.code import run_js
+
+    ended: Future[_T] = Future()
+
+    def called() -> None:
+        try:
+            ended.set_result(call())
+        except BaseException as error:  # noqa: BLE001 - raised again by whoever asked
+            ended.set_exception(error)
+
+    run_js("called => called()")(called)
+    return ended.result()
 
 
 def _current_task() -> asyncio.Task[Any] | None:
@@ -73,8 +93,12 @@ def _current_task() -> asyncio.Task[Any] | None:
 
 def run_nested(work: Coroutine[Any, Any, _T]) -> _T:
     """Run *work* to its end, in real time, whether an event loop runs here or not."""
-    with nested(), asyncio.Runner(loop_factory=_SleepingLoop) as runner:
-        return runner.run(work)
+
+    def run() -> _T:
+        with asyncio.Runner(loop_factory=_SleepingLoop) as runner:
+            return runner.run(work)
+
+    return inside(run)
 
 
 class _SleepingLoop(base_events.BaseEventLoop):

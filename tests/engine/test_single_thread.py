@@ -9,7 +9,7 @@ import pytest
 
 from flownb.engine.single_thread import SINGLE, has_threads, run_nested
 from flownb.errors import DeadlockError
-from tests.support import single_thread
+from tests.support import single_thread, unit_tests
 from tests.support.machine import run_python
 from tests.support.pyodide import run_in_pyodide
 
@@ -73,9 +73,18 @@ print(json.dumps(found | asyncio.run(inside())))
 @pytest.mark.nightly
 @pytest.mark.wallclock
 @pytest.mark.timeout(600)
-def test_in_pyodide_too(tmp_path):
+def test_in_pyodide_too(course, tmp_path):
     end = "\nimport json\njson.dumps(await inside())\n"
-    check(json.loads(run_in_pyodide(PROGRAM + end, tmp_path)))
+    check(json.loads(run_in_pyodide(PROGRAM + end, course, tmp_path)))
+
+
+@pytest.mark.nightly
+@pytest.mark.wallclock
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("room", ["model", "plan", "flow", "explain", "engine/simulation"])
+def test_the_unit_tests_pass_in_pyodide(room, course, tmp_path):
+    program = Path(unit_tests.__file__).read_text("utf-8")
+    assert run_in_pyodide(f"{program}\nstr(passed({room!r}))\n", course, tmp_path) == "0"
 
 
 def test_here_there_are_threads():

@@ -26,7 +26,7 @@ _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-sta
 
 
 def missing(what: str, reason: str) -> NoReturn:
-    """Skip this test because the machine has no `what` ("server", "browser", "postgres", "npm").
+    """Skip this test because the machine has no "server", "browser", "postgres", "npm", "lite".
 
     At home that is fine. CI sets FLOWNB_REQUIRE="server browser postgres": then a missing one
     is a failure, so that a green run cannot hide tests that never ran.

@@ -6,7 +6,7 @@ const [home, wheels, checkout, program] = process.argv.slice(2);
 const { loadPyodide } = await import(`${home}/pyodide.mjs`);
 const pyodide = await loadPyodide({ indexURL: home });
 const packages = pyodide.runPython("import site; site.getsitepackages()[0]");
-for (const wheel of readdirSync(wheels)) {
+for (const wheel of readdirSync(wheels).filter((name) => name.endsWith(".whl"))) {
   const content = new Uint8Array(readFileSync(`${wheels}/${wheel}`));
   pyodide.unpackArchive(content, "zip", { extractDir: packages });
 }

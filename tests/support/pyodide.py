@@ -1,57 +1,42 @@
-"""How is a program run in Pyodide, as a browser kernel would? In node, from npm and PyPI."""
+"""How is a program run in Pyodide, as a browser kernel would? In node, from the built course."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
 import sys
-import tarfile
-from importlib.metadata import version
-from pathlib import Path
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from tests.support.machine import ROOT, missing, require
 
-PYODIDE = "314.0.7"  # its first part is Python's version; the wheels must fit it:
-_WHEELS = (
-    "--python-version", "3.14", "--implementation", "cp", "--abi", "cp314", "--abi", "none",
-    "--platform", "pyemscripten_2026_0_wasm32",
-)  # fmt: skip
-_NEEDED = (
-    "pydantic", "pydantic-core", "typing-extensions", "annotated-types", "typing-inspection",
-    "redis", "fakeredis", "sortedcontainers", "tenacity", "cloudpickle", "networkx",
-)  # fmt: skip
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
-def fetched(folder: Path) -> tuple[Path, Path]:
-    """Fetch Pyodide and the wheels that flownb needs in it; the test is skipped if there is no npm.
+def built(into: Path) -> Path:
+    """Build the course for a browser, with all that runs it and what tests need there.
 
-    FLOWNB_REQUIRE="npm": then it fails.
+    The test is skipped if that cannot be had here; FLOWNB_REQUIRE="lite npm": then it fails.
     """
+    require("lite", find_spec("jupyterlite_core"), "pip install flownb[lite] is missing")
     require("npm", shutil.which("npm") and shutil.which("node"), "npm is not installed")
-    wheels = folder / "wheels"
-    pins = [f"{name}=={version(name)}" for name in _NEEDED]
-    pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary", ":all:"]
-    for command in (
-        ["npm", "pack", "--silent", f"pyodide@{PYODIDE}"],
-        [*pip, *_WHEELS, "-d", str(wheels), *pins],
-    ):
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-        if done.returncode:
-            missing("npm", f"{command[0]} found nothing: {done.stderr[-500:]}")
-    with tarfile.open(folder / f"pyodide-{PYODIDE}.tgz") as archive:
-        archive.extractall(folder, filter="data")
-    return folder / "package", wheels
+    command = [sys.executable, ROOT / ".ci" / "lite", into, "--offline", "hypothesis"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        missing("npm", f"the course is not built: {done.stderr[-500:]}")
+    return into
 
 
-def run_in_pyodide(code: str, folder: Path) -> str:
+def run_in_pyodide(code: str, course: Path, folder: Path) -> str:
     """Run a program there; what its last expression gives, as text."""
-    home, wheels = fetched(folder)
     program = folder / "program.py"
     program.write_text(code)
     script = ROOT / "tests" / "support" / "pyodide.mjs"
     done = subprocess.run(
-        ["node", script, home, wheels, ROOT, program],
-        capture_output=True, text=True, check=False, timeout=300,
+        ["node", script, course / "static" / "pyodide", course / "pypi", ROOT, program],
+        capture_output=True, text=True, check=False, timeout=1700,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    print(done.stdout)
     return done.stdout.splitlines()[-1]

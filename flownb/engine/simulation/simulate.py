@@ -42,7 +42,7 @@ from flownb.engine.simulation.recording import Recording, Tape
 from flownb.engine.simulation.simulated_world import SimulatedWorld, asks_the_date, sandboxed
 from flownb.engine.simulation.virtual_loop import VirtualLoop
 from flownb.engine.simulation.watchdog import end, join
-from flownb.engine.single_thread import has_threads, nested
+from flownb.engine.single_thread import has_threads, inside
 from flownb.errors import DeadlockError, GraphError
 from flownb.model.policies import AWAIT_POLICIES
 from flownb.plan.compiler import RUN, compile_once, compile_plan
@@ -239,8 +239,7 @@ class _Run:
         if has_threads():
             self._in_thread()
         else:
-            with nested():
-                self._guarded()
+            inside(self._guarded)
         if self.error is not None:
             raise self.error
         if self.result is None:
