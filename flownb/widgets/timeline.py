@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from flownb.engine.observe.history import newer, open_calls
 from flownb.notebook.gantt import chart
 from flownb.notebook.gantt.rows import LOOKS as BARS
-from flownb.notebook.gantt.span_feed import KINDS, ROOM, UNIT, Rows, pieces, portion
+from flownb.notebook.gantt.span_feed import KINDS, ROOM, UNIT, Call, Rows, call_of, pieces, portion
 from flownb.notebook.picture.shapes import INKS, LOOKS
 from flownb.notebook.picture.text import clean, rounded
 from flownb.notebook.repr import page
@@ -17,7 +17,7 @@ from flownb.widgets.part import Part
 from flownb.widgets.sending import Feed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Mapping, Sequence
 
     from flownb.engine.orchestrator.loop_run import LoopRun
     from flownb.engine.orchestrator.orchestrator import Orchestrator
@@ -49,6 +49,7 @@ class TimelineView(Part):
         self._last: dict[LoopRun, Any] = {}
         self._last_failure: dict[LoopRun, Failure | None] = {}
         self._last_event: dict[LoopRun, Event | None] = {}
+        self._pushes: dict[Call, None] = {}  # that were seen to wait for room, the last ones
         self._next = 0.0
         self._state: dict[str, Any] = {}
 
@@ -71,7 +72,8 @@ class TimelineView(Part):
             r for t in self._live.loop_runs.values() for r in list(t.history.records)[-share:]
         ]
         # (a batch is a block for each node: as many numbers as a few spans)
-        past = portion(sorted(pieces(records, self._rows), key=lambda p: p.end), _PAST)
+        found = pieces(records, self._rows, self._pushes)
+        past = portion(sorted(found, key=lambda p: p.end), _PAST)
         looks = {name: _look({**LOOKS, **BARS}[name]) for name in _LOOKS}
         marks = [
             m for t in self._live.loop_runs.values() for m in self._marks(t, t.history.failures)
@@ -127,7 +129,7 @@ class TimelineView(Part):
                 self._last_event[loop_run] = told[-1]
                 events += told
         if records or marks:
-            content = portion(list(pieces(records, self._rows)), _MOST)
+            content = portion(list(pieces(records, self._rows, self._pushes)), _MOST)
             hops = self._hops(events, _HOPS)
             self._feed.add(content | ({"f": marks} if marks else {}) | hops)
 
@@ -159,12 +161,19 @@ class TimelineView(Part):
     def _open(self) -> list[list[float]]:
         """Give [row, iteration, start, kind] of what is under way for some time already."""
         found = [s for t in self._live.loop_runs.values() for s in open_calls(t.manager, 50)]
+        found = [s for s in found if s.duration > _EVERY / 2]
         full = self._noted.take().full
+        self._pushes |= {call_of(s): None for s in found if s.kind == "work" and s.node in full}
+        for old in list(self._pushes)[:-_PAST]:
+            del self._pushes[old]
         return [
-            [self._rows[s.loop, s.node], s.iteration, round(s.start, 4), _kind(s, full)]
+            [self._rows[s.loop, s.node], s.iteration, round(s.start, 4), self._kind(s)]
             for s in found
-            if s.duration > _EVERY / 2
         ]
+
+    def _kind(self, span: Span) -> int:
+        """Say what an open call is: a push to a full queue waits for room."""
+        return ROOM if call_of(span) in self._pushes else KINDS.index(span.kind)
 
     # -- what stays ------------------------------------------------------------
 
@@ -177,12 +186,6 @@ class TimelineView(Part):
         with rounded():
             folded = [("as a table", chart.twin(part))] if len(part) else []
             return page(chart.draw(part), folded)
-
-
-def _kind(span: Span, full: Collection[str]) -> int:
-    """Say what an open call is: a push to a full queue waits for room."""
-    waits = span.node in full and span.kind == "work"
-    return ROOM if waits else KINDS.index(span.kind)
 
 
 def _look(look: Any) -> list[Any]:

@@ -118,8 +118,17 @@ async def test_a_push_to_a_full_queue_waits_for_room_and_is_not_at_work():
             k for k, one in enumerate(view.scene["dashboard"]["loops"]) if one["name"] == "cam"
         )
         await until(lambda: view.refresh() or view.state[f"dashboard/l{row}.room"] == "shots")
-        await until(lambda: page.look() and page.of("shots", "room"))
+        await until(lambda: page.look() and len(page.of("shots", "room")) >= 3)
         assert page.of("shots", "throttled") == []
+        late = Page(TimelineView(orch))
+        ended = [
+            (page.names[r], i)
+            for r, i, a, b, k in late.calls
+            if k == "work" and b - a > 0.2 and i > 1
+        ]
+        assert not [i for node, i in ended if node == "shots"]
+        waits = sorted(late.of("shots", "room"))
+        assert waits == sorted(set(waits)), "a push is drawn twice"
         view.close()
 
 

@@ -25,7 +25,7 @@ from flownb.notebook.gantt.rows import (
 from flownb.notebook.picture.shapes import Group, Mark, Picture, Rect, Writing, arrow, round_box
 from flownb.notebook.picture.table import table, text_table
 from flownb.notebook.picture.text import brief, seconds, width
-from flownb.records.timeline import Reasons
+from flownb.records.timeline import Reasons, room_waits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -143,9 +143,11 @@ def _sample(kind: str, box: Rect) -> tuple[Mark | Writing, ...]:
 def described(timeline: Timeline) -> str:
     """Say what the picture shows, for who cannot see it."""
     lines = [f"{len(timeline)} spans from {seconds(timeline.start)} to {seconds(timeline.end)} s"]
-    sums = {row: [0.0, 0.0] for row in timeline.rows}
+    sums, waits = {row: [0.0, 0.0] for row in timeline.rows}, room_waits(timeline.spans)
     for span in timeline:
-        sums[span.loop, span.node][span.kind != "work"] += span.duration
+        told = waits.get(span, span)
+        if told is not None:
+            sums[span.loop, span.node][told.kind != "work"] += span.duration
     for (loop, node), (work, wait) in sums.items():
         who = f"{brief(loop)}/{brief(node)}"
         lines.append(f"{who}: works {seconds(work)} s, waits {seconds(wait)} s")
@@ -157,10 +159,10 @@ def described(timeline: Timeline) -> str:
 def rows_of(timeline: Timeline) -> list[list[Any]]:
     """Give the rows of the table that says what the chart shows."""
     why = Reasons(timeline.spans, timeline.lanes, timeline.detached, timeline.failed)
-    return [
-        [s.loop, s.node, s.iteration, why.of(s), s.start, s.end]
-        for s in timeline.spans[:_TABLE_ROWS]
-    ]
+    first = timeline.spans[:_TABLE_ROWS]
+    waits = room_waits(first)
+    told = [found for s in first if (found := waits.get(s, s)) is not None]
+    return [[s.loop, s.node, s.iteration, why.of(s), s.start, s.end] for s in told]
 
 
 def more(total: int) -> str:

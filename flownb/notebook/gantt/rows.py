@@ -17,8 +17,9 @@ from math import floor, log10
 from typing import TYPE_CHECKING, Final
 
 from flownb.notebook.picture.shapes import Group, Look, Mark, Path, Rect, Writing, arrow, round_box
-from flownb.notebook.picture.text import brief, seconds, shorten, width
+from flownb.notebook.picture.text import brief, seconds, shorten, took, width
 from flownb.records.events import lines
+from flownb.records.timeline import room_waits
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -65,7 +66,7 @@ class Bar:
         """What one reads on hovering."""
         s = self.span
         when = f"{seconds(s.start)} to {seconds(s.end)} s"
-        long = f" ({seconds(s.duration)} s)" if s.duration else ""
+        long = f" ({took(s.duration)})" if s.duration else ""
         which = "" if self.once else f", iteration {s.iteration}"
         return f"{brief(s.node)}{which}: {brief(self.said, 200)}, {when}{long}"
 
@@ -198,10 +199,12 @@ class Rows:
         by_row: dict[tuple[str, str], list[Span]] = {row: [] for row in timeline.rows}
         for span in timeline.spans:
             by_row[span.loop, span.node].append(span)
-        for (loop, node), spans in by_row.items():
+        told = room_waits(timeline.spans)
+        for (loop, node), found in by_row.items():
+            spans = [s for s in found if told.get(s, s) is not None]
             if loop not in self.tops:
                 self._head(loop)
-            self._row(loop, node, spans)
+            self._row(loop, node, spans, told)
             self.ends[loop] = self.bottom - _SPACE
         self.groups += [_arrow(hop, a, b, self.scale) for hop, a, b in self._hops(timeline)]
 
@@ -214,7 +217,9 @@ class Rows:
         self.tops[loop] = self.bottom
         self.bottom += HEAD
 
-    def _row(self, loop: str, node: str, spans: Sequence[Span]) -> None:
+    def _row(
+        self, loop: str, node: str, spans: Sequence[Span], told: Mapping[Span, Span | None]
+    ) -> None:
         y, taken = self.bottom, lines(spans)
         words, base = shorten(node, NAMES, 12), y + self.high / 2 + 4.3
         name = Writing(self.scale.left - 10, base, words, "row-name", "end")
@@ -225,7 +230,8 @@ class Rows:
                 box = self.frames[span] = frame(left, right, y + line * (self.high + 2), self.high)
                 away = (loop, node) in self.away
                 bad, once = span in self.failed, loop in self.once
-                bar = Bar(span, box, self.why.of(span), away, bad, once)
+                said = told.get(span) or span
+                bar = Bar(said, box, self.why.of(said), away, bad, once)
                 self.groups.append(draw(bar, self.room))
         self.bottom += min(max(taken) + 1, _DEEP) * (self.high + 2) - 2 + _SPACE
 

@@ -168,3 +168,17 @@ def test_nasty_names_make_a_chart_too():
     spans = tuple(Span(n, n, 0, 0, "work", i, i + 1) for i, n in enumerate(NASTY))
     root = ET.fromstring(Timeline(spans).svg())
     assert len(root) > len(NASTY)
+
+
+def test_a_push_that_waited_for_room_is_one_hatched_bar_and_no_work():
+    graph = Graph("full").add_producer("cam", range(9)).add_queue("shots", maxlen=1)
+    graph.add_edge("cam", "shots").add_queue_reader("take", queue="shots")
+    graph.add_node("develop", takes=1.0).add_edge("take", "develop")
+    found = graph.simulate(until=7).timeline.of(node="shots")
+    assert {s.kind for s in found} >= {"work", "throttled"}, "the record has both"
+    tips = [g.tip for g in chart.draw(found).groups if g.tip and "iteration" in g.tip]
+    waits = [tip for tip in tips if "waits for room in shots" in tip]
+    assert waits
+    assert len({tip.partition(":")[0] for tip in tips}) == len(tips), "each push once"
+    assert not [tip for tip in tips if "works" in tip and "(" in tip]
+    assert [row[3] for row in chart.rows_of(found)].count("waits for room in shots") == len(waits)
