@@ -168,13 +168,7 @@ def duration(value: float) -> str:
     """
     if value < _NOTHING:
         return "0 s"
-    units = (
-        (_SHORT, 1e3, "ms"),
-        (_MINUTES, 1.0, "s"),
-        (_HOURS, 1 / 60, "min"),
-        (inf, 1 / 3600, "h"),
-    )
-    times, unit = next((times, unit) for most, times, unit in units if value < most)
+    times, unit = next((times, unit) for most, times, unit in _UNITS if value < most)
     amount = value * times
     return f"{round(amount) if amount >= _WHOLE else float(f'{amount:.2g}'):g} {unit}"
 
