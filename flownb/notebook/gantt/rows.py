@@ -12,6 +12,7 @@ The `Scale` says where on the sheet a second lies; `axis` and `grid` draw it.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from math import floor, log10
 from typing import TYPE_CHECKING, Final
@@ -172,7 +173,7 @@ def _corner(
 HEAD: Final = 24.0  # pixels of a loop's name
 NAMES: Final = 150.0  # pixels of a node's name
 _SPACE: Final = 8.0
-_DEEP: Final = 12  # calls of one node under each other
+DEEP: Final = 12  # calls of one node under each other
 _HOPS: Final = 300
 
 
@@ -193,6 +194,7 @@ class Rows:
     frames: dict[Span, Rect] = field(default_factory=dict)
     tops: dict[str, float] = field(default_factory=dict)
     ends: dict[str, float] = field(default_factory=dict)
+    hidden: Counter[str] = field(default_factory=Counter)  # calls that find no line, by node
 
     def add(self, timeline: Timeline) -> None:
         """Draw every row of *timeline* and the messages between them."""
@@ -225,7 +227,7 @@ class Rows:
         name = Writing(self.scale.left - 10, base, words, "row-name", "end")
         self.groups.append(Group((name,), tip=f"{loop}/{node}"))
         for span, line in zip(spans, taken, strict=True):
-            if line < _DEEP:
+            if line < DEEP:
                 left, right = self.scale.x(span.start), self.scale.x(span.end)
                 box = self.frames[span] = frame(left, right, y + line * (self.high + 2), self.high)
                 away = (loop, node) in self.away
@@ -233,7 +235,9 @@ class Rows:
                 said = told.get(span) or span
                 bar = Bar(said, box, self.why.of(said), away, bad, once)
                 self.groups.append(draw(bar, self.room))
-        self.bottom += min(max(taken) + 1, _DEEP) * (self.high + 2) - 2 + _SPACE
+            else:
+                self.hidden[node] += 1
+        self.bottom += min(max(taken) + 1, DEEP) * (self.high + 2) - 2 + _SPACE
 
     def _hops(self, timeline: Timeline) -> Iterator[tuple[Hop, Rect, Rect]]:
         """Give the messages whose two ends are drawn."""
@@ -281,7 +285,8 @@ def runs_once(timeline: Timeline) -> frozenset[str]:
     return frozenset(loop for loop, _ in known if (loop, loop) not in known)
 
 
-WIDTH: Final = 680.0  # of the time axis
+_WIDTH: Final = (680.0, 1040.0)  # of the time axis: of few bars, of many, as wide as a cell
+_FEW: Final = 60  # bars
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,25 +297,26 @@ class Scale:
     start: float
     step: float
     end: float
+    wide: float = _WIDTH[0]
 
     @classmethod
-    def over(cls, left: float, start: float, end: float) -> Scale:
-        """Choose 5 to 10 ticks at round numbers, from a round start."""
+    def over(cls, left: float, start: float, end: float, *, bars: int = 0) -> Scale:
+        """Choose 5 to 10 ticks at round numbers, from a round start, wide enough for the bars."""
         raw = (end - start or 1.0) / 10
         size = 10.0 ** floor(log10(raw))
         step = next(size * f for f in (1, 2, 5, 10) if size * f >= raw * (1 - 1e-9))
         begin = floor(start / step + 1e-9) * step
-        return cls(left, begin, step, end if end > start else start + 1)
+        return cls(left, begin, step, end if end > start else start + 1, _WIDTH[bars > _FEW])
 
     @property
     def right(self) -> float:
         """Where the axis ends."""
-        return self.left + WIDTH
+        return self.left + self.wide
 
     def x(self, time: float) -> float:
         """Give the place of a second."""
         inside = min(max(time, self.start), self.end)
-        return self.left + (inside - self.start) / ((self.end - self.start) or 1.0) * WIDTH
+        return self.left + (inside - self.start) / ((self.end - self.start) or 1.0) * self.wide
 
     def ticks(self) -> Iterator[float]:
         """Give the seconds that are written on the axis."""
