@@ -6,7 +6,7 @@ import { png, save, svgText } from "./picture_file.js";
 import { ASKED, ENDED, GLYPHS, ICONS, PATIENCE, button, tell } from "./controls.js";
 import { crossed, dots } from "./edge_flow.js";
 import { panel } from "./panel.js";
-import { near, stage } from "./viewport.js";
+import { near, neighbour, stage } from "./viewport.js";
 import { twin } from "./text_twin.js";
 
 const HELD = new Set(["paused", "pausing"]);
@@ -382,22 +382,6 @@ export function dag(el, store) {
     place.end();
     map.end();
   };
-}
-
-/**
- * Say where an arrow key leads: along an edge, or to the box above or below.
- * @returns {string | undefined} the id of a box
- */
-export function neighbour(scene, box, key) {
-  const boxes = new Map(scene.boxes.map((b) => [b.id, b]));
-  const along = (from, to) => scene.lines.filter((l) => l[from] === box.id).map((l) => boxes.get(l[to]));
-  const beside = (sign) => scene.boxes.filter((b) => sign * (b.y - box.y) > 1);
-  const found = {
-    ArrowRight: () => along("source", "target"), ArrowLeft: () => along("target", "source"),
-    ArrowDown: () => beside(1), ArrowUp: () => beside(-1),
-  }[key]?.() ?? [];
-  const far = (b) => Math.abs(b.x - box.x) + 2 * Math.abs(b.y - box.y);
-  return found.reduce((best, b) => (best && far(best) <= far(b) ? best : b), undefined)?.id;
 }
 
 function cut(words, most) {
