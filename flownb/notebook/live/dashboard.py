@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from flownb.notebook.live.alerts import Alert
     from flownb.notebook.live.rates import RunRates
+    from flownb.notebook.live.series import RunSeries
     from flownb.queues.spec import QueueSpec
     from flownb.records.metrics import LoopMetrics, LoopStatus, Status
 
@@ -78,6 +79,16 @@ class DashboardFigures:
         found["says"] = [[a.level, clean(a.text, 3 * _NAME), a.loop] for a in self.says]
         found["busy"] = round(self.rates.busy(), 2)
         found["unapplied"] = self.status.unapplied
+        return found
+
+    def history(self, series: RunSeries) -> dict[str, Any]:
+        """Give how rates, items in flight, failures and depths have gone, and for how long."""
+        found: dict[str, Any] = {"past": round(series.seconds)}
+        for i, s in enumerate(self.loops):
+            rates = [two_digits(rate) for rate in series.rates(s.loop)]
+            found[f"l{i}.past"] = [rates, series.in_flight(s.loop), series.failed(s.loop)]
+        for i, spec in enumerate(self.specs):
+            found[f"q{i}.past"] = [series.depths(spec.name)]
         return found
 
     def _of_loop(self, key: str, s: LoopStatus) -> dict[str, Any]:
