@@ -48,7 +48,8 @@ def draw(stack: Timelines) -> Picture:
         hidden += rows.hidden
     total = sum(map(len, filled.values()))
     words = chart.not_drawn(total - sum(map(len, firsts)), total, hidden)
-    keys, bottom = chart.legend(firsts, scale, y + 16, words, released=True)
+    released = any(t.releases for t in firsts)
+    keys, bottom = chart.legend(firsts, scale, y + 16, words, released=released)
     groups += [*numbers(scale, y - _GAP), *keys]
     return Picture(
         "Timelines compared", _said(stack), scale.right + 16, bottom, tuple(groups), LOOKS
@@ -93,7 +94,8 @@ def _said(stack: Timelines) -> str:
         times = ", ".join(
             f"{brief(e.loop)} {e.iteration} at {seconds(e.time)} s" for e in timeline.releases[:20]
         )
-        parts.append(f"{brief(name)}: released {times or 'nothing'}")
+        said = f"released {times}" if times else "nothing is released"
+        parts.append(f"{brief(name)}: {said}")
     return ". ".join(parts) + "."
 
 
