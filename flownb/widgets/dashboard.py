@@ -25,7 +25,8 @@ class Dashboard(Part):
     name: ClassVar[str] = "dashboard"
 
     def __init__(self, orch: Orchestrator) -> None:
-        self._live, self._noted = orch._live, Noted(orch)
+        self._orch, self._live, self._noted = orch, orch._live, Noted(orch)
+        self._names: list[str] = []
         self._reading: Reading | None = None
         self._figures: dict[str, Any] = {}
         self._past: dict[str, Any] = {}
@@ -37,7 +38,9 @@ class Dashboard(Part):
 
     def scene(self) -> dict[str, Any]:
         """Name the loops and queues."""
-        return self._board(self._noted.take()).frame()
+        frame = self._board(self._noted.take()).frame()
+        self._names = [loop["name"] for loop in frame["loops"]]
+        return frame
 
     def look(self) -> None:
         """Take the reading that `state()` or `still()` tells of."""
@@ -53,6 +56,16 @@ class Dashboard(Part):
                 self._past_at = time.monotonic() + _PAST_EVERY
                 self._past = board.history(self._noted.monitor.series)
         return self._figures | self._past
+
+    def states(self) -> dict[str, Any]:
+        """Give the state of each loop, and how many items it has released."""
+        found: dict[str, Any] = {}
+        for i, (name, m) in enumerate(self._orch.metrics().items()):
+            known = self._figures.get(f"l{i}.items")
+            if known and name in self._names[i : i + 1]:
+                found[f"l{i}.state"] = [m.state, ""]
+                found[f"l{i}.items"] = [m.released, m.done, m.failed, m.dropped, m.overruns]
+        return found
 
     def commands(self) -> Mapping[str, Callable[[Command], Any]]:
         """Let a page unfold the history."""
