@@ -13,6 +13,7 @@ const HELD = new Set(["paused", "pausing"]);
 const MANY = 80; // boxes: above this nothing glows by itself
 const MAPPED = 12; // boxes: a smaller graph needs no map and no search
 const LANE = 30; // pixels of a lane's title
+const FADES = 24; // pixels at the right edge where a picture that goes on fades out
 
 /** Show the graph. @param {HTMLElement} el @param {import("./base.js").Store} store */
 export function dag(el, store) {
@@ -159,10 +160,11 @@ export function dag(el, store) {
   function stick() {
     if (!lanes.size) return;
     const { left, right, top } = place.seen();
+    const edge = right < store.scene.picture.width ? FADES / place.at().k : 0;
     for (const lane of store.scene.lanes) {
       const down = Math.min(Math.max(0, top - lane.y), Math.max(0, lane.height - LANE));
       const along = Math.min(Math.max(0, left - lane.x), Math.max(0, lane.width - lane.said - 280));
-      const back = Math.max(Math.min(0, right - lane.x - lane.width), Math.min(0, lane.said + 280 + along - lane.width));
+      const back = Math.max(Math.min(0, right - edge - lane.x - lane.width), Math.min(0, lane.said + 280 + along - lane.width));
       attr(heads.get(lane.id), "transform", along || down ? `translate(${along} ${down})` : null);
       for (const loop of lane.loops) {
         const { words, hold, stop } = lanes.get(loop);

@@ -184,13 +184,12 @@ function sparkCell() {
 
 function splitCell() {
   const bars = ["work", "wait", "throttled"].map((kind) => h("span", { class: `flownb-share flownb-share-${kind}` }));
-  const words = h("span", { class: "flownb-dim flownb-clip" });
+  const words = h("span", { class: "flownb-dim" });
   const bar = h("div", { class: "flownb-split", "aria-hidden": "true" }, ...bars);
   let [shares, held, room] = [[0, 0, 0], "", ""];
   const show = () => {
     bars.forEach((element, i) => (element.style.width = `${shares[i]}%`));
     text(words, whereTimeGoes(shares, held, room));
-    attr(words, "title", words.textContent);
   };
   return {
     element: cell("split", "", bar, words),

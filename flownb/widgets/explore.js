@@ -5,19 +5,22 @@ import { neighbour, stage } from "./viewport.js";
 const SHORTEST = 0.001; // seconds: where the slider begins; its left end is 0
 const STEPS = 600;
 const OFTEN = 60; // milliseconds between two answers while one drags
-const SCALE = [0, 0.001, 0.01, 0.1, 1, 10, 60, 600, 3600]; // seconds that stand under the slider
+const FIRST = 36; // the place of the shortest; what is left of it stands apart from 0
+// Seconds that stand under the slider; where there is little room only every other.
+const SCALE = { 0: "0", 0.001: "1 ms", 0.01: "10 ms", 0.1: "0.1 s", 1: "1 s", 10: "10 s", 60: "1 min", 600: "10 min", 3600: "1 h" };
 
 /** Say where on the slider a duration is: 0 at its left end, then on a log scale. */
 export function toSlider(seconds, longest) {
   if (!(seconds > 0)) return 0;
   const share = Math.log(Math.max(seconds, SHORTEST) / SHORTEST) / Math.log(longest / SHORTEST);
-  return Math.max(1, Math.round(share * STEPS));
+  return Math.round(FIRST + share * (STEPS - FIRST));
 }
 
 /** Say which duration a place on the slider is, with two digits. */
 export function fromSlider(place, longest) {
-  if (place <= 0) return 0;
-  return Number((SHORTEST * (longest / SHORTEST) ** (place / STEPS)).toPrecision(2));
+  if (place < FIRST / 2) return 0;
+  const share = Math.max(0, place - FIRST) / (STEPS - FIRST);
+  return Number((SHORTEST * (longest / SHORTEST) ** share).toPrecision(2));
 }
 
 /** Say what a figure was and is. */
@@ -197,9 +200,10 @@ function makeKnobs(store, close) {
     attr(slider, "aria-valuetext", duration(seconds));
   }
   function ruled() {
-    const marks = SCALE.filter((seconds) => seconds <= longest).map((seconds) => {
-      const share = toSlider(seconds, longest) / STEPS;
-      return h("span", { style: `left:${(100 * share).toFixed(1)}%` }, duration(seconds).replace(" ", "\u00a0"));
+    const known = Object.entries(SCALE).sort(([a], [b]) => a - b).filter(([seconds]) => seconds <= longest);
+    const marks = known.map(([seconds, words]) => {
+      const share = toSlider(Number(seconds), longest) / STEPS;
+      return h("span", { style: `left:${(100 * share).toFixed(1)}%` }, words.replace(" ", "\u00a0"));
     });
     scale.replaceChildren(...marks);
   }

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from math import log10
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from flownb.explain.reasons import both
 from flownb.notebook.graph.scene import draw
 from flownb.notebook.live.status import state_word
 from flownb.notebook.picture.shapes import Group, Look, Mark, Picture, Rect, Writing, round_box
@@ -106,9 +107,9 @@ class Wait(NamedTuple):
     def __str__(self) -> str:
         length = duration(self.seconds)
         if self.kind == "throttled":
-            what = " and ".join(f"room in {brief(name)}" for name in self.nodes) or "a slot"
+            what = both([f"room in {brief(name)}" for name in self.nodes]) or "a slot"
             return f"{brief(self.loop)} waits for {what}, {length}"
-        names = " and ".join(brief(name) for name in self.nodes) or "its await set"
+        names = both([brief(name) for name in self.nodes]) or "its await set"
         return f"{brief(self.loop)} waits for {names}, {length}"
 
 

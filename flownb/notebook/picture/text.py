@@ -200,15 +200,16 @@ def stretch(start: float, end: float) -> str:
     >>> stretch(0.1, 0.3)
     '0.1..0.3 s'
     >>> with rounded():
-    ...     stretch(0.0, 0.0527), stretch(0.0527, 0.171)
-    ('0..53 ms', '0.053..0.171 s')
+    ...     stretch(0.0, 0.0527), stretch(0.0527, 0.171), stretch(0.0398, 0.0403)
+    ('0..53 ms', '0.05..0.17 s', '39.8..40.3 ms')
     """
     if _DIGITS.get() >= _EXACT:
         return f"{seconds(start)}..{seconds(end)} s"
-    times, unit, digits = (1000, "ms", 0) if end < _SHORT else (1, "s", 3)
-    first, last = (
-        f"{round(x * times, digits or (2 if end < _TINY else 0)):g}" for x in (start, end)
-    )
+    times, unit, digits = (1000, "ms", 2 * (end < _TINY)) if end < _SHORT else (1, "s", 2)
+    start, end = start * times, end * times
+    while digits < _EXACT and start < end and round(start, digits) == round(end, digits):
+        digits += 1  # it takes some time, however short
+    first, last = (f"{round(x, digits):g}" for x in (start, end))
     return f"{first}..{last} {unit}"
 
 
