@@ -48,8 +48,8 @@ function chart(kind) {
   const svg = s("svg", { viewBox: `0 -2 ${WIDE} ${HIGH + 4}`, preserveAspectRatio: "none", role: "img" }, area, line);
   const words = h("figcaption");
   const show = (values, past) => {
-    const [top, now] = [Math.max(0, ...values), values.at(-1) ?? 0];
-    const said = kind === "failed" ? `failed · ${write(values.reduce((a, b) => a + b, 0))} in all` : `${kind} · ${write(now)} now · at most ${write(top)}`;
+    const top = Math.max(0, ...values); // what it is now stands in the figures
+    const said = kind === "failed" ? `failed · ${write(values.reduce((a, b) => a + b, 0))} in all` : `${kind} · at most ${write(top)}`;
     text(words, said);
     attr(svg, "aria-label", `${said}, in the last ${duration(past)}`);
     attr(line, "d", steps(values, top));
