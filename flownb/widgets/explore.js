@@ -7,7 +7,7 @@ const STEPS = 600;
 const OFTEN = 60; // milliseconds between two answers while one drags
 const FIRST = 36; // the place of the shortest; what is left of it stands apart from 0
 // Seconds that stand under the slider; where there is little room only every other.
-const SCALE = { 0: "0", 0.001: "1 ms", 0.01: "10 ms", 0.1: "0.1 s", 1: "1 s", 10: "10 s", 60: "1 min", 600: "10 min", 3600: "1 h" };
+const SCALE = { 0: "0", 0.001: "1 ms", 0.01: "10 ms", 0.1: "0.1 s", 1: "1 s", 10: "10 s", 60: "60 s", 600: "10 min", 3600: "60 min" };
 
 /** Say where on the slider a duration is: 0 at its left end, then on a log scale. */
 export function toSlider(seconds, longest) {
