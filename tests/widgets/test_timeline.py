@@ -133,6 +133,29 @@ async def test_a_push_to_a_full_queue_waits_for_room_and_is_not_at_work():
 
 
 @live
+async def test_a_push_that_its_producer_waits_for_is_drawn_as_one_that_does_not():
+    graph = Graph("full").add_producer("cam", range(1000)).add_queue("shots", maxlen=2)
+    graph.add_node("see", same).add_edge("cam", "see", "shots")  # awaited: its arm blocks
+    graph.add_queue_reader("take", queue="shots")
+    graph.add_node("develop", lambda _: time.sleep(0.05)).add_edge("take", "develop")
+    async with graph.start() as orch:
+        view = orch.view()
+        page = Page(view._parts["timeline"])
+
+        def waits():
+            view._parts["timeline"]._next = 0.0
+            view.refresh()
+            page.look()
+            return len(page.of("shots", "room")) > 12
+
+        await until(waits)
+        first = min(i for i in page.of("shots", "room") if i > 3)  # it was seen full before
+        works = [(r, i) for r, i, a, b, k in page.calls if k == "work" and b - a > 0.03]
+        assert not [i for r, i in works if page.names[r] == "shots" and i > first]
+        view.close()
+
+
+@live
 async def test_the_last_calls_of_a_run_are_told_however_soon_they_come(monkeypatch):
     monkeypatch.setattr(timeline, "_EVERY", 1000)
     async with one(every=0.01).start() as orch:
