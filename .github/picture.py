@@ -63,7 +63,7 @@ async def main() -> None:
     server = await flownb.serve(orch, port=0)
     async with async_playwright() as started:
         chromium = await started.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        page = await chromium.new_page(viewport={"width": WIDE, "height": 900})
+        page = await chromium.new_page(viewport={"width": WIDE, "height": 930})
         await page.goto(server.url)
         await page.wait_for_selector(".flownb-dag svg")
         await page.click(".flownb-tab:text-is('timeline')")

@@ -21,7 +21,7 @@ from flownb.explain.capacity import Capacity
 from flownb.explain.explanation import Explanation
 from flownb.explain.study import Comparison
 from flownb.model.workflow import Workflow
-from flownb.notebook.gantt import chart, stack
+from flownb.notebook.gantt import chart, kept_runs, stack
 from flownb.notebook.graph import awaited
 from flownb.notebook.graph.captions import Captions, edge_label
 from flownb.notebook.graph.scene import draw, line_words, scene
@@ -34,6 +34,7 @@ from flownb.notebook.reports import capacity, comparison, explanation, run
 from flownb.records.metrics import Status
 from flownb.records.timeline import Timeline, Timelines
 from flownb.records.workflow_run import WorkflowRun
+from flownb.stores.base import RunComparison, Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -355,6 +356,36 @@ def _(obj: WorkflowRun) -> str:
 @details.register(WorkflowRun)
 def _(obj: WorkflowRun) -> list[tuple[str, str]]:
     return run.run_tables(obj)
+
+
+@text.register(Store)
+def _(obj: Store) -> str:
+    return repr(obj)
+
+
+@details.register(Store)
+def _(obj: Store) -> list[tuple[str, str]]:
+    return kept_runs.listed(obj)
+
+
+@text.register(RunComparison)
+def _(obj: RunComparison) -> str:
+    return kept_runs.line(obj)
+
+
+@picture.register(RunComparison)
+def _(obj: RunComparison) -> Picture:
+    return kept_runs.draw(obj)
+
+
+@details.register(RunComparison)
+def _(obj: RunComparison) -> list[tuple[str, str]]:
+    return kept_runs.tables(obj)
+
+
+@lines.register(RunComparison)
+def _(obj: RunComparison) -> str:
+    return kept_runs.lines(obj)
 
 
 @text.register(Sweep)

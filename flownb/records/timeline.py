@@ -221,6 +221,38 @@ class Timelines(Tabled, Mapping[str, Timeline]):
         return len(self.named)
 
 
+def is_full(span: Span) -> bool:
+    """Whether this is the stretch for which a queue had no room for its loop."""
+    return span.kind == "throttled" and not span.attempt and span.node != span.loop
+
+
+def room_waits(spans: Sequence[Span]) -> dict[Span, Span | None]:
+    """Say which spans of full queues are told otherwise than they were recorded.
+
+    A push that mostly waited for room was not at work: it is told as that wait, and the queue's
+    own wait beside it is not told (None).
+
+    >>> from flownb.records.events import Span
+    >>> push = Span("cam", "shots", 1, 0, "work", 1.0, 2.0)
+    >>> room = Span("cam", "shots", 1, 0, "throttled", 1.1, 2.0, 0)
+    >>> [span and span.kind for span in room_waits([push, room]).values()]
+    ['throttled', None]
+    """
+    rooms: dict[tuple[str, str], list[Span]] = {}
+    for s in spans:
+        if is_full(s):
+            rooms.setdefault((s.loop, s.node), []).append(s)
+    found: dict[Span, Span | None] = {}
+    for push in spans if rooms else ():
+        own = rooms.get((push.loop, push.node), ()) if push.kind == "work" else ()
+        beside = [s for s in own if s.start < push.end and push.start < s.end]
+        together = sum(min(s.end, push.end) - max(s.start, push.start) for s in beside)
+        if beside and together >= push.duration / 2:
+            found[push] = push._replace(kind="throttled", attempt=0)
+            found |= dict.fromkeys(beside)
+    return found
+
+
 _SAME: Final = 1e-9  # seconds
 _NAMES: Final = 3
 
@@ -241,7 +273,7 @@ class Reasons:
         self._work: dict[tuple[str, int], list[Span]] = {}
         self._full: dict[tuple[str, float], str] = {}
         for span in spans:
-            if span.kind == "throttled" and not span.attempt and span.node != span.loop:
+            if is_full(span):
                 self._full[span.loop, span.start] = span.node
             pair = (span.loop, span.node)
             if span.kind == "work" and pair not in self._detached:
@@ -261,7 +293,7 @@ class Reasons:
             return f"waits for {self.awaited(span)}"
         if span.kind == "throttled":
             if not span.attempt:
-                queue = self._full.get((span.loop, span.start), "")
+                queue = span.node if is_full(span) else self._full.get((span.loop, span.start), "")
                 return f"waits for room in {queue}" if queue else "waits for room in a queue"
             return "waits for a slot" + (f": {_items(lane.slots)} in flight" if lane else "")
         if span.kind == "limited":

@@ -23,7 +23,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
 
 from flownb.arguments import NONE, TEXT, Rule, all_checked, number, whole, word
+from flownb.display import Shown, Tabled
 from flownb.errors import LoopTaken, NotKept, RunTaken, StoreError
+from flownb.records.events import Event, Span, Swimlane
+from flownb.records.timeline import Timeline, Timelines
 from flownb.stores.codec import decode, encode
 
 if TYPE_CHECKING:
@@ -87,6 +90,44 @@ class RunRecord:
     shape: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     steps: tuple[Step, ...] = ()
+
+    @property
+    def timeline(self) -> Timeline:
+        """The calls that have ended, in seconds since the first of them began."""
+        ended = [step for step in self.steps if step.kind != "started"]
+        began = min((step.start for step in ended), default=0.0)
+        spans, events = list[Span](), list[Event]()
+        for step in ended:
+            start, end = step.start - began, step.end - began
+            spans.append(
+                Span(self.graph, step.node, 0, step.visit, "work", start, end, step.attempts)
+            )
+            if step.kind != "done":
+                events.append(Event(end, "failed", self.graph, step.node, 0))
+        nodes = dict.fromkeys(step.node for step in ended)
+        return Timeline.of_spans(spans, events, [Swimlane(self.graph, node) for node in nodes])
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class RunComparison(Tabled):
+    """Runs beside each other: `Store.compare()` makes it; `runs` are their records, with steps."""
+
+    runs: tuple[RunRecord, ...]
+
+    @property
+    def timelines(self) -> Timelines:
+        """The timeline of each run, by its id."""
+        return Timeline.compare({run.run_id: run.timeline for run in self.runs})
+
+    @property
+    def seconds(self) -> dict[str, list[float | None]]:
+        """How long the calls of each node took in each run, in all; None: it was not called."""
+        found: dict[str, list[float | None]] = {}
+        for i, run in enumerate(self.runs):
+            for span in run.timeline:
+                took = found.setdefault(span.node, [None] * len(self.runs))
+                took[i] = (took[i] or 0.0) + span.duration
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,9 +248,12 @@ class LoopStore(Protocol):
         """Let go of connections; what is kept stays."""
 
 
-@dataclass(frozen=True, slots=True)
-class Store:
-    """The three stores of one place: `runs`, `graphs`, `loops`; `where` says which place."""
+@dataclass(frozen=True, slots=True, repr=False)
+class Store(Shown):
+    """The three stores of one place: `runs`, `graphs`, `loops`; `where` says which place.
+
+    At the end of a cell it lists its newest runs, each with a picture.
+    """
 
     runs: RunStore
     graphs: GraphStore
@@ -219,6 +263,22 @@ class Store:
     def close(self) -> None:
         """Let go of the place; what is kept stays."""
         self.runs.close()
+
+    def compare(self, *run_ids: str) -> RunComparison:
+        """Put runs beside each other: when each node ran, how long it took in each.
+
+        Raises StoreError for a run that is not kept here.
+
+        >>> from flownb import Graph
+        >>> from flownb.stores import open_store
+        >>> store = open_store("memory://")
+        >>> graph = Graph("sums").add_node("double", lambda s: {"value": s["value"] * 2})
+        >>> for name in ("a", "b"):
+        ...     run = graph.run({"value": 1}, store=store, run_id=name)
+        >>> store.compare("a", "b")
+        RunComparison(a completed, b completed)
+        """
+        return RunComparison(tuple(self.runs.load(name) for name in run_ids))
 
     def __repr__(self) -> str:
         return f"Store({self.where!r})"

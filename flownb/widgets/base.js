@@ -83,14 +83,18 @@ function shape(part) {
   return s("text", { class: `fnb-${look}`, x, y, style: `text-anchor:${anchor}` }, words);
 }
 
-/** Write a number of seconds for people: 1.2 ms, 340 ms, 2.5 s, 3 min. */
+/** Write a number of seconds for people, as `duration` in text.py: 1.2 ms, 0.34 s, 2.5 s, 3 min. */
 export function duration(seconds) {
   if (seconds === null || seconds === undefined || !isFinite(seconds)) return "–";
-  if (seconds < 0.0995) return `${short(seconds * 1000)} ms`;
-  if (seconds < 0.9995) return `${Math.round(seconds * 1000)} ms`;
-  if (seconds < 120) return `${short(seconds)} s`;
-  if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
-  return `${short(seconds / 3600)} h`;
+  if (seconds < 5e-7) return "0 s";
+  if (seconds < 0.0995) return `${two(seconds * 1000)} ms`;
+  if (seconds < 119.5) return `${two(seconds)} s`;
+  if (seconds < 7170) return `${two(seconds / 60)} min`;
+  return `${two(seconds / 3600)} h`;
+}
+
+function two(number) {
+  return String(number >= 9.95 ? Math.round(number) : Number(number.toPrecision(2)));
 }
 
 /** Write a count for people: 999, 1.2k, 35k, 1.2M. */

@@ -26,10 +26,12 @@ from typing import TYPE_CHECKING, Any, Final
 import anywidget
 import traitlets
 
+from flownb.engine.runtime import running_loop
 from flownb.errors import told
 from flownb.notebook.picture.text import brief
 from flownb.widgets import sending
 from flownb.widgets.bundle import script, sheet
+from flownb.widgets.echo import Echo
 from flownb.widgets.snapshot import Still, whole_page
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ _PATIENCE: Final = 1.0  # seconds until a part that raised is asked again
 _SHARE: Final = 0.05  # of the event loop's time, that a view may take
 _LONGEST: Final = 0.5  # seconds between two looks, whatever a look costs
 _AFTER_CLICK: Final = 3.0  # seconds for which a view looks as often as it may: an answer comes
+_ECHO: Final = 10.0  # seconds for which a thread tells of what a click did, if a cell holds us
 _AWAY: Final = 45.0  # seconds without a word, after which a page is taken for gone
 _DOZE: Final = 10.0  # seconds between two looks when nobody is there
 _NOWHERE: Final = object()
@@ -82,6 +85,7 @@ class Live(anywidget.AnyWidget):
         self._whole_at, self._error, self._ticking = 0.0, "", False
         self._eager_until = 0.0
         self._still = Still(self._stills, self.data)
+        self._echo = Echo(self._states, self.send, _ECHO)
         super().__init__(scene=self._scenes(), state=self._found())
         self.on_msg(self._on_command)
         self.observe(self._chosen, "selection")
@@ -110,6 +114,11 @@ class Live(anywidget.AnyWidget):
         found |= {"error": self._error} if self._error else {}
         found |= {"follows": True} if self._ticking else {}
 
+    def _states(self) -> dict[str, Any]:
+        """Say in any thread how the loops stand."""
+        every = self._parts.items()
+        return {f"{name}/{k}": value for name, part in every for k, value in part.states().items()}
+
     def refresh(self) -> None:
         """Send what has changed since it was last sent."""
         self._looking = iter(())  # what a look in turns has found so far is older
@@ -129,7 +138,7 @@ class Live(anywidget.AnyWidget):
         patch |= dict.fromkeys(self.state.keys() - found.keys())
         self.state.clear()
         self.state.update(found)
-        if time.monotonic() >= self._whole_at:
+        if self._echo.looked() or time.monotonic() >= self._whole_at:
             self._whole_at = time.monotonic() + _WHOLE
             self._send_page({"state": dict(self.state)})
         elif patch:
@@ -258,6 +267,8 @@ class Live(anywidget.AnyWidget):
         elif verb in self._verbs:
             self._guarded(self._verbs[verb], command)
             self._post(self._look_now)
+            if self._home is not None and running_loop() is not self._home:
+                self._echo.begin()
         else:
             self._post(self._asked, command)
 

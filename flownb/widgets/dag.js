@@ -6,13 +6,14 @@ import { png, save, svgText } from "./picture_file.js";
 import { ASKED, ENDED, GLYPHS, ICONS, PATIENCE, button, tell } from "./controls.js";
 import { crossed, dots } from "./edge_flow.js";
 import { panel } from "./panel.js";
-import { near, stage } from "./viewport.js";
+import { near, neighbour, stage } from "./viewport.js";
 import { twin } from "./text_twin.js";
 
 const HELD = new Set(["paused", "pausing"]);
 const MANY = 80; // boxes: above this nothing glows by itself
 const MAPPED = 12; // boxes: a smaller graph needs no map and no search
 const LANE = 30; // pixels of a lane's title
+const FADES = 24; // pixels at the right edge where a picture that goes on fades out
 
 /** Show the graph. @param {HTMLElement} el @param {import("./base.js").Store} store */
 export function dag(el, store) {
@@ -159,10 +160,11 @@ export function dag(el, store) {
   function stick() {
     if (!lanes.size) return;
     const { left, right, top } = place.seen();
+    const edge = right < store.scene.picture.width ? FADES / place.at().k : 0;
     for (const lane of store.scene.lanes) {
       const down = Math.min(Math.max(0, top - lane.y), Math.max(0, lane.height - LANE));
       const along = Math.min(Math.max(0, left - lane.x), Math.max(0, lane.width - lane.said - 280));
-      const back = Math.max(Math.min(0, right - lane.x - lane.width), Math.min(0, lane.said + 280 + along - lane.width));
+      const back = Math.max(Math.min(0, right - edge - lane.x - lane.width), Math.min(0, lane.said + 280 + along - lane.width));
       attr(heads.get(lane.id), "transform", along || down ? `translate(${along} ${down})` : null);
       for (const loop of lane.loops) {
         const { words, hold, stop } = lanes.get(loop);
@@ -382,22 +384,6 @@ export function dag(el, store) {
     place.end();
     map.end();
   };
-}
-
-/**
- * Say where an arrow key leads: along an edge, or to the box above or below.
- * @returns {string | undefined} the id of a box
- */
-export function neighbour(scene, box, key) {
-  const boxes = new Map(scene.boxes.map((b) => [b.id, b]));
-  const along = (from, to) => scene.lines.filter((l) => l[from] === box.id).map((l) => boxes.get(l[to]));
-  const beside = (sign) => scene.boxes.filter((b) => sign * (b.y - box.y) > 1);
-  const found = {
-    ArrowRight: () => along("source", "target"), ArrowLeft: () => along("target", "source"),
-    ArrowDown: () => beside(1), ArrowUp: () => beside(-1),
-  }[key]?.() ?? [];
-  const far = (b) => Math.abs(b.x - box.x) + 2 * Math.abs(b.y - box.y);
-  return found.reduce((best, b) => (best && far(best) <= far(b) ? best : b), undefined)?.id;
 }
 
 function cut(words, most) {

@@ -70,6 +70,7 @@ class Dag(Part):
         self._folded = frozenset(orch.workflow.producers if many else ())
         self._scene = self._drawn()
         self._standing, self._noted = DagState(orch), Noted(orch)
+        self._loops: dict[str, list[Any]] = {}
         self._chosen: str | None = None
         self._closer: dict[str, Any] | None = None
         self._closer_at = 0.0
@@ -114,10 +115,20 @@ class Dag(Part):
         reading = self._noted.take()
         now = gathered(self._standing.at(reading), self._scene.boxes)
         found = as_state(now, self._scene.homes)
+        self._loops = {key: value for key, value in found.items() if key.startswith("loop ")}
         found["over"] = reading.over
         if self._chosen is not None:
             found["detail"] = self._look_closer(self._chosen, reading)
         return found
+
+    def states(self) -> dict[str, Any]:
+        """Give each loop with its state of now and its released items."""
+        now = self._orch.metrics()
+        return {
+            key: [name, now[name].state, now[name].released, *others]
+            for key, (name, _, _, *others) in self._loops.items()
+            if name in now
+        }
 
     def _look_closer(self, node: str, reading: Reading) -> dict[str, Any]:
         old = time.monotonic() >= self._closer_at or reading.over

@@ -1,6 +1,7 @@
 // Is it keeping up, and who holds it back? A row for each loop, a row for each queue.
 import { attr, count, duration, h, inAll, rate, s, text } from "./base.js";
 import { ASKED, button, ENDED, GLYPHS, PATIENCE, tell } from "./controls.js";
+import { history } from "./history.js";
 
 const COLUMNS = ["state", "loop", "per second", "last minute", "producer's time", "in flight", "p50 · p99", "trouble", ""];
 const QUEUE_COLUMNS = ["queue", "depth", "not delivered", "not acked", "grows"];
@@ -14,7 +15,8 @@ export function dashboard(el, store) {
   const top = header(store);
   const says = h("ul", { class: "flownb-says", role: "status", "aria-label": "what is wrong" });
   const body = h("div", { class: "flownb-board" });
-  el.append(top.element, says, body);
+  const past = history(store);
+  el.append(top.element, says, body, past.element);
 
   function draw() {
     const { loops, queues: named } = store.scene;
@@ -22,6 +24,7 @@ export function dashboard(el, store) {
     queues = new Map(named.map((queue) => [queue.id, queueRow(queue)]));
     body.replaceChildren(grid("loops", "loop", COLUMNS, [...rows.values()]));
     if (queues.size) body.append(grid("queues", "queue", QUEUE_COLUMNS, [...queues.values()]));
+    past.draw();
     show(store.state);
   }
   function show(changed) {
@@ -30,6 +33,7 @@ export function dashboard(el, store) {
       (rows.get(id) ?? queues.get(id))?.show(what, value);
     }
     if ("says" in changed) tell(says, changed.says ?? []);
+    past.show(changed);
     top.show(store.scene, store.state);
   }
   draw();
@@ -180,13 +184,12 @@ function sparkCell() {
 
 function splitCell() {
   const bars = ["work", "wait", "throttled"].map((kind) => h("span", { class: `flownb-share flownb-share-${kind}` }));
-  const words = h("span", { class: "flownb-dim flownb-clip" });
+  const words = h("span", { class: "flownb-dim" });
   const bar = h("div", { class: "flownb-split", "aria-hidden": "true" }, ...bars);
   let [shares, held, room] = [[0, 0, 0], "", ""];
   const show = () => {
     bars.forEach((element, i) => (element.style.width = `${shares[i]}%`));
     text(words, whereTimeGoes(shares, held, room));
-    attr(words, "title", words.textContent);
   };
   return {
     element: cell("split", "", bar, words),

@@ -1,22 +1,26 @@
 // What would happen if? Switch a policy, flip a node, drag a duration: all of it answers.
 import { attr, drawPicture, duration, h, rate, s, text } from "./base.js";
-import { stage } from "./viewport.js";
+import { neighbour, stage } from "./viewport.js";
 
 const SHORTEST = 0.001; // seconds: where the slider begins; its left end is 0
 const STEPS = 600;
 const OFTEN = 60; // milliseconds between two answers while one drags
+const FIRST = 36; // the place of the shortest; what is left of it stands apart from 0
+// Seconds that stand under the slider; where there is little room only every other.
+const SCALE = { 0: "0", 0.001: "1 ms", 0.01: "10 ms", 0.1: "0.1 s", 1: "1 s", 10: "10 s", 60: "60 s", 600: "10 min", 3600: "60 min" };
 
 /** Say where on the slider a duration is: 0 at its left end, then on a log scale. */
 export function toSlider(seconds, longest) {
   if (!(seconds > 0)) return 0;
   const share = Math.log(Math.max(seconds, SHORTEST) / SHORTEST) / Math.log(longest / SHORTEST);
-  return Math.max(1, Math.round(share * STEPS));
+  return Math.round(FIRST + share * (STEPS - FIRST));
 }
 
 /** Say which duration a place on the slider is, with two digits. */
 export function fromSlider(place, longest) {
-  if (place <= 0) return 0;
-  return Number((SHORTEST * (longest / SHORTEST) ** (place / STEPS)).toPrecision(2));
+  if (place < FIRST / 2) return 0;
+  const share = Math.max(0, place - FIRST) / (STEPS - FIRST);
+  return Number((SHORTEST * (longest / SHORTEST) ** share).toPrecision(2));
 }
 
 /** Say what a figure was and is. */
@@ -36,16 +40,21 @@ export function explore(el, store) {
   const loops = h("div", { class: "flownb-loops" });
   const gantt = h("div", { class: "flownb-gantt" });
   const knobs = makeKnobs(store, () => choose(null));
+  const python = button("copy as Python", () => store.send({ do: "share", how: "py" }), "copy the graph with these edits as Python");
+  const words = h("textarea", { readonly: "", spellcheck: "false", "aria-label": "the graph as Python" });
+  const label = h("span");
+  const written = h("div", { class: "flownb-written", hidden: "" }, h("header", {}, label, button("×", () => (written.hidden = true), "close")), words);
   el.append(
-    h("header", { class: "flownb-bar" }, title, edits, reset, apply),
-    h("div", { class: "flownb-try" }, h("div", {}, place.frame, knobs.el), loops),
-    gantt,
+    h("header", { class: "flownb-bar" }, title, edits, python, reset, apply),
+    h("div", { class: "flownb-try" }, h("div", {}, place.frame, knobs.el, gantt), loops),
+    written,
   );
   let chosen = null;
   let size = "";
 
   function draw() {
     const { scene } = store;
+    const held = document.activeElement?.closest?.(".flownb-node")?.getAttribute("data-id");
     const groups = drawPicture(place.world, scene.picture);
     place.world.removeAttribute("role");
     for (const box of scene.boxes) dress(groups.get(box.id), box);
@@ -57,25 +66,45 @@ export function explore(el, store) {
     apply.disabled = reset.disabled = !scene.edits.length;
     loops.replaceChildren(...scene.loops.map((loop) => card(loop, scene.policies)));
     rehearse(scene.gantt);
+    rove(held ?? chosen ?? scene.boxes[0]?.id);
+    if (held) groupOf(held)?.focus({ preventScroll: true }); // the picture is a new one
     choose(scene.boxes.some((box) => box.id === chosen) ? chosen : null);
   }
 
   function dress(group, box) {
     group.classList.add("flownb-node");
     for (const [name, value] of Object.entries({
-      role: "button", tabindex: "0", "aria-label": `${box.name}, ${box.kind.replace("_", "-")}. ${box.why}`,
+      role: "button", "aria-label": `${box.name}, ${box.kind.replace("_", "-")}. ${box.why}`,
     })) attr(group, name, value);
     group.addEventListener("click", () => choose(box.id));
     group.addEventListener("dblclick", (event) => {
       event.stopPropagation();
       if (box.may_flip) store.send({ do: "flip", box: box.id });
     });
-    group.addEventListener("keydown", (event) => {
-      if (event.key !== "Enter" && event.key !== " ") return;
-      event.preventDefault();
-      event.stopPropagation();
-      choose(box.id);
-    });
+    group.addEventListener("keydown", (event) => typed(event, box));
+  }
+
+  /** One node is a tab stop; arrow keys lead from it to the others. */
+  function rove(id) {
+    for (const box of store.scene.boxes) attr(groupOf(box.id), "tabindex", box.id === id ? "0" : "-1");
+  }
+  function groupOf(id) {
+    return place.world.querySelector(`[data-id="${CSS.escape(id)}"]`);
+  }
+  function typed(event, box) {
+    const next = neighbour(store.scene, box, event.key);
+    const keys = {
+      Enter: () => choose(box.id), " ": () => choose(box.id), Escape: () => choose(null),
+      b: () => box.may_flip && store.send({ do: "flip", box: box.id }),
+    };
+    if (next) {
+      rove(next);
+      groupOf(next).focus({ preventScroll: true });
+      place.reveal(store.scene.boxes.find((other) => other.id === next));
+    } else if (keys[event.key]) keys[event.key]();
+    else return;
+    event.preventDefault();
+    event.stopPropagation(); // else JupyterLab takes it for one of its own
   }
 
   function choose(id) {
@@ -114,8 +143,19 @@ export function explore(el, store) {
     gantt.replaceChildren(svg);
   }
 
+  /** Copy the Python that has come, and show it where the browser does not copy. */
+  function copy(name, code) {
+    words.value = code;
+    words.rows = Math.min(24, code.split("\n").length + 1);
+    written.hidden = false;
+    text(label, "Python: run it in a cell to have this graph");
+    const done = globalThis.navigator?.clipboard?.writeText(code);
+    done?.then(() => text(label, `${label.textContent} · copied`), () => words.select());
+  }
+
   draw();
   store.onScene(draw);
+  store.onFile(copy);
   return () => place.end();
 }
 
@@ -125,13 +165,16 @@ function makeKnobs(store, close) {
   const why = h("p", { class: "flownb-dim" });
   const flip = button("flip", () => store.send({ do: "flip", box: box.id }), "blocking or non-blocking");
   const slider = h("input", { type: "range", min: 0, max: STEPS, "aria-label": "duration", oninput: drag });
+  const scale = h("span", { class: "flownb-scale", "aria-hidden": "true" });
+  const now = h("output", {});
   const number = h("input", { type: "number", min: 0, step: "any", "aria-label": "duration in seconds", onchange: typed });
   const el = h(
     "div", { class: "flownb-knobs", hidden: "" }, name, flip,
-    h("label", {}, "takes ", slider, number, " s"), button("×", close, "close"), why,
+    h("label", {}, "takes ", h("span", { class: "flownb-slide" }, slider, scale), now),
+    h("label", { class: "flownb-exact" }, number, " s"), button("×", close, "close"), why,
   );
   let box = { id: "" };
-  let longest = 1;
+  let longest = 0;
   let timer = 0;
   let dragging = false;
 
@@ -142,6 +185,7 @@ function makeKnobs(store, close) {
     dragging = true;
     const seconds = fromSlider(Number(slider.value), longest);
     number.value = seconds;
+    tell(seconds);
     clearTimeout(timer);
     timer = setTimeout(() => {
       dragging = false;
@@ -151,10 +195,25 @@ function makeKnobs(store, close) {
   function typed() {
     if (number.value !== "") send(Number(number.value));
   }
+  function tell(seconds) {
+    text(now, duration(seconds));
+    attr(slider, "aria-valuetext", duration(seconds));
+  }
+  function ruled() {
+    const known = Object.entries(SCALE).sort(([a], [b]) => a - b).filter(([seconds]) => seconds <= longest);
+    const marks = known.map(([seconds, words]) => {
+      const share = toSlider(Number(seconds), longest) / STEPS;
+      return h("span", { style: `left:${(100 * share).toFixed(1)}%` }, words.replace(" ", "\u00a0"));
+    });
+    scale.replaceChildren(...marks);
+  }
   function show(next, most) {
     el.hidden = !next;
     if (!next) return;
-    longest = most;
+    if (most !== longest) {
+      longest = most;
+      ruled();
+    }
     box = next;
     text(name, next.name);
     text(why, next.why);
@@ -162,6 +221,7 @@ function makeKnobs(store, close) {
     text(flip, next.kind === "blocking" ? "make it non-blocking" : "make it blocking");
     if (dragging) return; // the hand is ahead of the answer
     slider.value = toSlider(next.takes ?? 0, longest);
+    tell(next.takes);
     if (document.activeElement !== number) number.value = next.takes ?? "";
   }
   return { el, show };

@@ -10,7 +10,7 @@ from flownb.notebook.gantt import chart
 from flownb.notebook.graph import awaited
 from flownb.notebook.graph.scene import Scene, draw, scene
 from flownb.notebook.picture.table import table
-from flownb.notebook.picture.text import brief, clean, rounded
+from flownb.notebook.picture.text import brief, clean, rounded, took
 from flownb.notebook.repr import page
 from flownb.widgets.part import Command, Part, shapes
 from flownb.widgets.what_if import LONGEST, Answered, WhatIf
@@ -58,6 +58,10 @@ class Explore(Part):
         self._told = self.sketch.apply()
         self._first = {a.loop: a for a in self.sketch.answers()}
 
+    def file(self, kind: str) -> tuple[str, str] | None:
+        """Give the sketch as Python."""
+        return (self.sketch.python(), "text/x-python") if kind == "py" else None
+
     def _name(self, command: Command) -> str:
         """Give the name of the node whose box was meant."""
         boxes = {box.id: box.name for box in self._shapes().boxes}
@@ -68,15 +72,17 @@ class Explore(Part):
 
     def scene(self) -> dict[str, Any]:
         """Give the graph with its await set and critical chain, and what follows."""
-        with rounded(on=self.sketch.is_measured):
+        with rounded():  # a sketch is no measurement
             return self._scene()
 
     def _scene(self) -> dict[str, Any]:
         found = self._shapes()
+        ids = {box.name: box.id for box in found.boxes}
         return {
             "title": brief(self.sketch.graph.name),
             "picture": shapes(self._picture(found)),
             "boxes": [self._box(box) for box in found.boxes],
+            "lines": [{"source": ids[n.source], "target": ids[n.target]} for n in found.lines],
             "policies": list(AWAIT_POLICIES),
             "loops": [self._loop(answered) for answered in self.sketch.answers()],
             "gantt": self._gantt(),
@@ -130,15 +136,21 @@ class Explore(Part):
 
     def still(self) -> str:
         """Give the picture of the sketch, and what follows as a table."""
-        with rounded(on=self.sketch.is_measured):
+        with rounded():
             return self._still()
 
     def _still(self) -> str:
         rows = [
-            [a.loop, a.policy, a.release, _finite(a.ceiling), ", ".join(map(brief, a.awaited))]
+            [
+                a.loop,
+                a.policy,
+                took(a.release),
+                _finite(a.ceiling),
+                ", ".join(map(brief, a.awaited)),
+            ]
             for a in self.sketch.answers()
         ]
-        columns = ["loop", "await policy", "released after s", "items per second", "waits for"]
+        columns = ["loop", "await policy", "released after", "items per second", "waits for"]
         return page(self._picture(self._shapes()), [("", table(columns, rows))])
 
 

@@ -16,6 +16,7 @@ from flownb.engine.observe.history import open_calls, open_seconds
 from flownb.engine.runtime import running_loop
 from flownb.notebook.live.alerts import Alert, Causes, alerts
 from flownb.notebook.live.rates import RunRates, Sample
+from flownb.notebook.live.series import RunSeries
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,11 +47,11 @@ class Reading(NamedTuple):
 
 
 class Monitor:
-    """Looks at a run again and again, for all views of it."""
+    """Looks at a run again and again, for all views of it; `series` is what it has seen so far."""
 
     def __init__(self, orch: Orchestrator) -> None:
         self._orch = orch
-        self._rates = RunRates()
+        self._rates, self.series = RunRates(), RunSeries()
         self._queues: dict[str, QueueStats] = {}
         self._asking: asyncio.Task[None] | None = None
         self._next = self._next_queues = 0.0
@@ -83,6 +84,7 @@ class Monitor:
             self._orch._live.heartbeat.busy,
         )
         self._rates.add(sample)
+        self.series.add(sample)
         rates = self._rates.copy()
         status = self._orch._status(counted=counted)
         says = alerts(status, rates, self._orch._live.specs)

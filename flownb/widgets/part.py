@@ -39,6 +39,10 @@ class Part:
         """Say how everything stands now: small JSON values by key; only changed ones are sent."""
         return {}
 
+    def states(self) -> dict[str, Any]:
+        """Say how the loops stand, by keys of `state()`, in any thread, at little cost."""
+        return {}
+
     def select(self, value: Any) -> None:
         """Take what the user has chosen in the browser; `state()` is asked right after."""
 

@@ -92,7 +92,8 @@ export class Reel {
 
   /** Give the messages that came between two seconds, each with the calls at both its ends. */
   arrows(from, to) {
-    const call = (row, iteration) => this.rows.get(row)?.spans.findLast((s) => s.kind === "work" && s.iteration === iteration);
+    const calls = ["work", "room"]; // a push that waited for room is a call, too
+    const call = (row, iteration) => this.rows.get(row)?.spans.findLast((s) => calls.includes(s.kind) && s.iteration === iteration);
     return this.hops
       .filter((hop) => hop.time >= from && hop.time <= to)
       .map((hop) => ({ ...hop, pushed: call(hop.row, hop.iteration), taken: call(hop.reader, hop.read) }))

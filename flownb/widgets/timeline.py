@@ -8,26 +8,29 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from flownb.engine.observe.history import newer, open_calls
 from flownb.notebook.gantt import chart
 from flownb.notebook.gantt.rows import LOOKS as BARS
-from flownb.notebook.gantt.span_feed import KINDS, ROOM, UNIT, Rows, pieces, portion
+from flownb.notebook.gantt.span_feed import KINDS, ROOM, UNIT, Call, Rows, call_of, pieces, portion
 from flownb.notebook.picture.shapes import INKS, LOOKS
 from flownb.notebook.picture.text import clean, rounded
 from flownb.notebook.repr import page
+from flownb.records.events import Span
 from flownb.widgets.monitor import Noted
 from flownb.widgets.part import Part
 from flownb.widgets.sending import Feed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
     from flownb.engine.orchestrator.loop_run import LoopRun
     from flownb.engine.orchestrator.orchestrator import Orchestrator
     from flownb.errors import Failure
-    from flownb.records.events import Event, Span
+    from flownb.records.events import Event
     from flownb.widgets.part import Command
 
 _EVERY: Final = 0.2  # seconds between two portions
 _MOST: Final = 600  # spans in a portion: 3,000 a second
 _PAST: Final = 3_000  # spans that a new page gets
+_FULL: Final = 2.0  # seconds for which a queue that was full is taken for it: it is read rarely
+_WAITED: Final = 0.02  # seconds: a longer push to it has waited for room
 _HOPS: Final = 40  # messages in a portion: more arrows tell nothing
 _STILL: Final = 10.0  # seconds that the picture that stays shows,
 _STILL_SPANS: Final = 250  # and how many spans: it is sent again now and then
@@ -49,6 +52,8 @@ class TimelineView(Part):
         self._last: dict[LoopRun, Any] = {}
         self._last_failure: dict[LoopRun, Failure | None] = {}
         self._last_event: dict[LoopRun, Event | None] = {}
+        self._full_at: dict[str, float] = {}  # when the queue of a node was last seen full
+        self._pushes: dict[Call, None] = {}  # that have waited for room, the last ones
         self._next = 0.0
         self._state: dict[str, Any] = {}
 
@@ -71,7 +76,8 @@ class TimelineView(Part):
             r for t in self._live.loop_runs.values() for r in list(t.history.records)[-share:]
         ]
         # (a batch is a block for each node: as many numbers as a few spans)
-        past = portion(sorted(pieces(records, self._rows), key=lambda p: p.end), _PAST)
+        found = pieces(records, self._rows, self._pushes)
+        past = portion(sorted(found, key=lambda p: p.end), _PAST)
         looks = {name: _look({**LOOKS, **BARS}[name]) for name in _LOOKS}
         marks = [
             m for t in self._live.loop_runs.values() for m in self._marks(t, t.history.failures)
@@ -105,6 +111,7 @@ class TimelineView(Part):
         now = time.monotonic()
         if now >= self._next or self._orch.is_over():  # then nobody asks once more
             self._next = now + _EVERY
+            self._full_at |= dict.fromkeys(self._noted.take().full, now)
             self._gather()
             self._state = {"now": self._now(), "open": self._open()}
         return self._state | self._feed.state()
@@ -127,7 +134,8 @@ class TimelineView(Part):
                 self._last_event[loop_run] = told[-1]
                 events += told
         if records or marks:
-            content = portion(list(pieces(records, self._rows)), _MOST)
+            self._mark(r for r in records if isinstance(r, Span))
+            content = portion(list(pieces(records, self._rows, self._pushes)), _MOST)
             hops = self._hops(events, _HOPS)
             self._feed.add(content | ({"f": marks} if marks else {}) | hops)
 
@@ -159,12 +167,26 @@ class TimelineView(Part):
     def _open(self) -> list[list[float]]:
         """Give [row, iteration, start, kind] of what is under way for some time already."""
         found = [s for t in self._live.loop_runs.values() for s in open_calls(t.manager, 50)]
-        full = self._noted.take().full
+        found = [s for s in found if s.duration > _EVERY / 2]
+        self._mark(found)
         return [
-            [self._rows[s.loop, s.node], s.iteration, round(s.start, 4), _kind(s, full)]
+            [self._rows[s.loop, s.node], s.iteration, round(s.start, 4), self._kind(s)]
             for s in found
-            if s.duration > _EVERY / 2
         ]
+
+    def _mark(self, spans: Iterable[Span]) -> None:
+        """Note which pushes wait, or have waited, for room in a queue that is full."""
+        now = time.monotonic()
+        full = {node for node, at in self._full_at.items() if now - at < _FULL}
+        for s in spans if full else ():
+            if s.kind == "work" and s.node in full and s.duration > _WAITED:
+                self._pushes[call_of(s)] = None
+        for old in list(self._pushes)[:-_PAST]:
+            del self._pushes[old]
+
+    def _kind(self, span: Span) -> int:
+        """Say what an open call is: a push to a full queue waits for room."""
+        return ROOM if call_of(span) in self._pushes else KINDS.index(span.kind)
 
     # -- what stays ------------------------------------------------------------
 
@@ -177,12 +199,6 @@ class TimelineView(Part):
         with rounded():
             folded = [("as a table", chart.twin(part))] if len(part) else []
             return page(chart.draw(part), folded)
-
-
-def _kind(span: Span, full: Collection[str]) -> int:
-    """Say what an open call is: a push to a full queue waits for room."""
-    waits = span.node in full and span.kind == "work"
-    return ROOM if waits else KINDS.index(span.kind)
 
 
 def _look(look: Any) -> list[Any]:

@@ -175,3 +175,19 @@ export function stage(label, moved = () => {}, steady = false) {
   sizes.observe(frame);
   return { frame, svg, world, show, fit, zoom, pan, reveal, isFar, seen, at: () => at, room: () => room, end: () => sizes.disconnect() };
 }
+
+/**
+ * Say where an arrow key leads: along an edge, or to the box above or below.
+ * @returns {string | undefined} the id of a box
+ */
+export function neighbour(scene, box, key) {
+  const boxes = new Map(scene.boxes.map((b) => [b.id, b]));
+  const along = (from, to) => scene.lines.filter((l) => l[from] === box.id).map((l) => boxes.get(l[to]));
+  const beside = (sign) => scene.boxes.filter((b) => sign * (b.y - box.y) > 1);
+  const found = {
+    ArrowRight: () => along("source", "target"), ArrowLeft: () => along("target", "source"),
+    ArrowDown: () => beside(1), ArrowUp: () => beside(-1),
+  }[key]?.() ?? [];
+  const far = (b) => Math.abs(b.x - box.x) + 2 * Math.abs(b.y - box.y);
+  return found.reduce((best, b) => (best && far(best) <= far(b) ? best : b), undefined)?.id;
+}

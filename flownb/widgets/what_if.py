@@ -14,8 +14,9 @@ from flownb.engine.simulation.simulate import simulate
 from flownb.errors import FlowError, GraphError, told
 from flownb.explain.durations import MICRO, Durations
 from flownb.explain.explanation import Explanation, explain, snapshot
+from flownb.model.document.builder_code import python_code
 from flownb.model.policies import AWAIT_POLICIES
-from flownb.notebook.picture.text import brief
+from flownb.notebook.picture.text import brief, duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,7 +80,6 @@ class WhatIf:
         orch = running().get(self.graph.name)
         self._measured = orch.metrics() if orch is not None and orch.workflow is self.graph else {}
         seconds = _measured_seconds(self._kept, self._measured)
-        self.is_measured = bool(seconds)
         for name in seconds:
             self._kept.nodes[name] = replace(self._kept.nodes[name], takes=seconds[name])
         self._changed: dict[str, dict[str, Any]] = {}
@@ -153,10 +153,27 @@ class WhatIf:
             ]
         return found
 
-    def _meant(self, name: str, change: dict[str, Any]) -> dict[str, Any]:
-        if self.graph.nodes[name].takes is not None:
-            return change
-        return {what: value for what, value in change.items() if what != "takes"}
+    def _meant(self, *, runs: bool) -> dict[str, dict[str, Any]]:
+        """Give the changes that the graph gets: a duration only of a node that declares one."""
+        return {
+            name: {
+                what: value
+                for what, value in change.items()
+                if what != "takes" or (self.graph.nodes[name].takes is not None and not runs)
+            }
+            for name, change in self._changed.items()
+            if name in self.graph.nodes
+        }
+
+    def python(self) -> str:
+        """Write the graph with its edits as Python; a node that declares no duration gets none."""
+        found = snapshot(self.graph)
+        for name, change in self._meant(runs=False).items():
+            found.nodes[name] = replace(found.nodes[name], **change)
+        for loop, policy in self._policies.items():
+            if loop in found.producers:
+                found.set_loop(loop, await_policy=policy)
+        return python_code(found)
 
     def _now(self, loop: str) -> AwaitPolicy:
         return self.graph.loop_options(loop).await_policy
@@ -196,10 +213,12 @@ class WhatIf:
     def apply(self) -> str:
         """Hand the edits to the graph, and to its run if there is one; say what was done.
 
-        A duration that was tried stays in the sketch unless the node declares one: what runs
-        takes as long as it takes.
+        A duration that was tried stays in the sketch unless the node declares one and nothing
+        runs: what runs takes as long as it takes.
         """
-        meant = {n: self._meant(n, c) for n, c in self._changed.items() if n in self.graph.nodes}
+        orch = running().get(self.graph.name)
+        runs = orch is not None and orch.workflow is self.graph
+        meant = self._meant(runs=runs)
         tried = sum(len(self._changed[name]) - len(change) for name, change in meant.items())
         count = len(self.edits) - tried
         for name, change in meant.items():
@@ -208,8 +227,7 @@ class WhatIf:
             if loop in self.graph.producers:
                 self.graph.set_loop(loop, await_policy=policy)
         self.graph.version += bool(count)
-        orch = running().get(self.graph.name)
-        if orch is not None and orch.workflow is self.graph and count:
+        if orch is not None and runs and count:
             orch.apply()
             done = "handed to the graph and to its run"
         else:
@@ -227,4 +245,4 @@ def _measured_seconds(graph: Workflow, metrics: Mapping[str, LoopMetrics]) -> di
 
 
 def _said(what: str, value: Any) -> str:
-    return f"takes {value:g} s" if what == "takes" else f"is {value.replace('_', '-')}"
+    return f"takes {duration(value)}" if what == "takes" else f"is {value.replace('_', '-')}"

@@ -140,9 +140,9 @@ def test_what_a_real_clock_has_measured_is_written_with_three_digits():
     assert repr(exact) == "Timeline(1 span, 1 node, 0.123456..1.23457 s)"
 
 
-def test_a_prediction_from_measured_durations_has_three_digits():
+def test_a_prediction_from_measured_durations_has_its_unit_and_two_digits():
     graph = Whole("g").add_producer("p", [1]).add_node("n").add_edge("p", "n")
     seen = LoopMetrics("p", nodes={"n": NodeMetrics("n", calls=3, total=0.1234567891)})
-    assert "after 0.0412 s" in str(graph.explain(measured={"p": seen}))
+    assert "after 41 ms" in str(graph.explain(measured={"p": seen}))
     seen = LoopMetrics("p", nodes={"n": NodeMetrics("n", calls=3, total=0.123456)})
     assert "after 0.041152 s" in str(graph.explain(measured={"p": seen}))

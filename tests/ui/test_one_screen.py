@@ -124,3 +124,31 @@ def test_at_700_pixels_every_target_can_be_hit_and_nothing_sticks_out(seen: Any)
     assert page.evaluate("document.querySelector('.flownb').scrollWidth") <= wide + 1
     run_cell(page, 3)
     assert errors == []
+
+
+def test_a_view_whose_kernel_has_died_says_so_and_its_buttons_do_no_harm(
+    browser: Any, lab: Callable[..., str], tmp_path: Path
+) -> None:
+    page = new_page(browser, height=900)
+    thrown: list[str] = []
+    page.on("pageerror", lambda error: thrown.append(str(error)))
+    dies = "import os, threading; threading.Timer(0.5, os._exit, [1]).start()"
+    opened(page, lab(written(tmp_path / "dies.ipynb", GRAPH, "view", dies)))
+    run_cell(page, 0)
+    run_cell(page, 1, ".flownb-node")
+    page.wait_for_selector(".flownb:not(.flownb-stale)")
+    run_cell(page, 2)
+    silence = page.locator(".flownb-silence:not([hidden])")
+    silence.wait_for(timeout=60_000)
+    words = silence.inner_text()
+    assert words.startswith(("no news since", "not connected since"))
+    page.wait_for_selector(".flownb-stale")
+    dialog = page.locator(".jp-Dialog button.jp-mod-accept")  # "the kernel has died"
+    if dialog.count():
+        dialog.first.click()
+    pause = page.locator(".flownb-dag .flownb-bar [data-do=pause]").first
+    if pause.is_enabled():
+        pause.click()
+        page.wait_for_selector(".flownb-silence:has-text('pause: sent, not answered yet')")
+    assert thrown == []
+    page.close()

@@ -5,7 +5,7 @@ import { count, difference, duration, inAll, merge, noNews, own, rate } from "..
 test("durations are written for people", () => {
   const found = [0, 0.00123, 0.0994, 0.34, 0.9996, 2.5, 119, 180, 7200, null, NaN].map(duration);
   assert.deepEqual(found, [
-    "0 ms", "1.23 ms", "99.4 ms", "340 ms", "1 s", "2.5 s", "119 s", "3 min", "2 h", "–", "–",
+    "0 s", "1.2 ms", "99 ms", "0.34 s", "1 s", "2.5 s", "119 s", "3 min", "2 h", "–", "–",
   ]);
 });
 
@@ -14,7 +14,7 @@ test("counts and rates are written for people", () => {
     [0, 999, 1234, 34_999, 999_499, 999_500, 1.5e9].map(count),
     ["0", "999", "1.23k", "35k", "999k", "1M", "1.5G"],
   );
-  assert.equal(inAll(60, 6.62), "60 in 6.62 s");
+  assert.equal(inAll(60, 6.62), "60 in 6.6 s");
   assert.equal(rate(null), "–");
   assert.deepEqual([0, 0.25, 9.99, 120.4, 4321].map(rate), ["0/s", "0.25/s", "9.99/s", "120/s", "4.32k/s"]);
 });

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { chipWords, fullness, shownState, spoken } from "../../flownb/widgets/badges.js";
-import { neighbour, summary } from "../../flownb/widgets/dag.js";
+import { summary } from "../../flownb/widgets/dag.js";
+import { neighbour } from "../../flownb/widgets/viewport.js";
 import { along, crossed } from "../../flownb/widgets/edge_flow.js";
 import { fitted, frameHeight, near, zoomed } from "../../flownb/widgets/viewport.js";
 import { rows } from "../../flownb/widgets/text_twin.js";

@@ -17,3 +17,9 @@ test("a figure that has changed shows both values", () => {
   assert.equal(changed([1, 1], String), "1");
   assert.equal(changed([1, 2], String), "1 → 2");
 });
+
+test("0 and the shortest duration stand apart on the slider, and between them lies one of the two", () => {
+  assert.ok(toSlider(0.001, 3600) > 30);
+  assert.equal(fromSlider(5, 3600), 0);
+  assert.equal(fromSlider(30, 3600), 0.001);
+});

@@ -30,6 +30,12 @@ test("a message is an arrow between the call that pushed it and the one that too
   assert.equal(reel.arrows(0.02, 1).length, 0);
 });
 
+test("a message of a push that had to wait for room is an arrow, too", () => {
+  const reel = filled([1, 4, 0, 10, "room"], [3, 9, 12, 20, "work"]);
+  reel.add({ ...portion(), h: [[1, 4, 3, 9, 0.012]] }, 0.001, KINDS);
+  assert.equal(reel.arrows(0, 1)[0].pushed.end, 0.01);
+});
+
 test("a portion is taken once, and the order of numbers is kept", () => {
   const reel = new Reel();
   reel.take(1, portion([0, 0, 0, 10, "work"]), 0.001, KINDS);

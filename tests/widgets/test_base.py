@@ -336,3 +336,31 @@ async def test_nothing_is_left_of_a_closed_view():
     del view
     await orch.stop()
     await until(lambda: gc.collect() >= 0 and gone() is None)  # one may run in another thread
+
+
+@pytest.mark.wallclock
+@live
+async def test_a_click_is_shown_while_a_cell_holds_the_event_loop():
+    async with one(every=0.01).start() as orch:
+        view = orch.view()
+        view.start()
+        await until(lambda: view.state.get("dashboard/l0.state") == ["running", ""])
+        shown, sent = threading.Event(), []
+
+        def send(message, *_):
+            sent.append((threading.current_thread().name, message.get("patch", {})))
+            if sent[-1][1].get("dashboard/l0.state") == ["paused", ""]:
+                shown.set()
+
+        view.send = view._echo._send = send
+        click = threading.Thread(target=view._on_command, args=(None, {"do": "pause"}, None))
+        click.start()
+        assert shown.wait(20), "nothing came while the event loop was held"
+        click.join()
+        assert orch.status()["days"].state == "paused"
+        assert {name for name, patch in sent if "dashboard/l0.state" in patch} == {"flownb-echo"}
+        graph = next(p for _, p in sent if p.get("dag/loop 0", ["", ""])[1] == "paused")
+        assert graph["dag/loop 0"][0] == "days"
+        view.send = view._echo._send = (late := []).append
+        await until(lambda: any("state" in message for message in late), "all of the state")
+        view.close()

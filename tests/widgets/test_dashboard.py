@@ -48,6 +48,26 @@ async def test_states_figures_and_queues_of_a_run_arrive():
 
 
 @live
+async def test_a_history_comes_when_a_page_unfolds_it_and_costs_nothing_before():
+    async with two_loops().start() as orch:
+        view = orch.dashboard()
+        view.start()
+        await until(lambda: "dashboard/q0.now" in view.state)
+        assert not [k for k in view.state if k.endswith("past")]
+        view._on_command(None, {"do": "history", "on": True}, [])
+        await until(lambda: len((key(view, "past") or [[]])[0]) > 2, "points")
+        rates, flight, failed = key(view, "past")
+        assert len(rates) == len(flight) == len(failed)
+        assert max(rates) > 0
+        assert len(view.state["dashboard/q0.past"]) == 1
+        assert view.state["dashboard/past"] >= 2
+        json.dumps(view.state, allow_nan=False)
+        view._on_command(None, {"do": "history", "on": False}, [])
+        await until(lambda: not [k for k in view.state if k.endswith("past")])
+        view.close()
+
+
+@live
 async def test_every_button_does_what_it_says_to_one_loop_or_to_all():
     async with two_loops().start() as orch:
         view = orch.dashboard()

@@ -127,6 +127,53 @@ def test_the_widget_takes_commands_by_box_and_sends_a_new_scene():
     view.close()
 
 
+def test_a_sketch_is_copied_as_python_without_a_duration_that_nobody_declared():
+    graph = shop().add_node("late").add_edge("charge", "late")
+    sketch = WhatIf(graph)
+    sketch.flip("check")
+    sketch.take("charge", 0.25)
+    sketch.take("late", 130)
+    sketch.await_policy("node")
+    made: dict = {}
+    exec(sketch.python(), made)
+    made = made["graph"]
+    assert made.nodes["check"].kind == "blocking"
+    assert (made.nodes["charge"].takes, made.nodes["late"].takes) == (0.25, None)
+    assert made.loop_options("days").await_policy == "node"
+    assert (graph.nodes["check"].kind, graph.nodes["charge"].takes) == ("non_blocking", 2)
+    view = graph.explore()
+    sent = []
+    view.send = sent.append
+    view._on_command(view, {"do": "share", "how": "py"}, [])
+    assert sent[-1]["file"][1].startswith("from flownb import Graph")
+    view.close()
+
+
+def test_a_sketch_writes_durations_with_units_that_can_be_read():
+    graph = Graph("shop").add_producer("days", every=0.2)
+    graph.add_node("check", takes=0.0010123).add_node("charge", takes=0.1702).add_edge(
+        "days", "check", "charge"
+    )
+    part = Explore(graph)
+    drawn = json.dumps(part.scene()["picture"], ensure_ascii=False)
+    assert "1 ms" in drawn
+    assert "0.17 s" in drawn
+    assert "0.0010" not in drawn
+    part.sketch.take("charge", 130.0)
+    assert part.scene()["edits"] == ["charge takes 2.2 min"]
+
+
+@pytest.mark.wallclock
+@live
+async def test_a_duration_that_was_tried_never_reaches_what_runs_also_where_one_is_declared():
+    graph = Graph("runs").add_producer("days", every=0.01).add_node("check", takes=0.001)
+    async with graph.add_edge("days", "check").start():
+        sketch = WhatIf(graph)
+        sketch.take("check", 130.0)
+        assert sketch.apply().startswith("0 edits handed")
+        assert graph.nodes["check"].takes == 0.001
+
+
 def test_a_graph_without_loops_and_one_that_cannot_be_rehearsed_say_so():
     assert "no loop" in WhatIf(Graph("empty")).timeline()
     part = Explore(Graph("empty"))

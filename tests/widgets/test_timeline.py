@@ -118,8 +118,40 @@ async def test_a_push_to_a_full_queue_waits_for_room_and_is_not_at_work():
             k for k, one in enumerate(view.scene["dashboard"]["loops"]) if one["name"] == "cam"
         )
         await until(lambda: view.refresh() or view.state[f"dashboard/l{row}.room"] == "shots")
-        await until(lambda: page.look() and page.of("shots", "room"))
+        await until(lambda: page.look() and len(page.of("shots", "room")) >= 3)
         assert page.of("shots", "throttled") == []
+        late = Page(TimelineView(orch))
+        ended = [
+            (page.names[r], i)
+            for r, i, a, b, k in late.calls
+            if k == "work" and b - a > 0.2 and i > 1
+        ]
+        assert not [i for node, i in ended if node == "shots"]
+        waits = sorted(late.of("shots", "room"))
+        assert waits == sorted(set(waits)), "a push is drawn twice"
+        view.close()
+
+
+@live
+async def test_a_push_that_its_producer_waits_for_is_drawn_as_one_that_does_not():
+    graph = Graph("full").add_producer("cam", range(1000)).add_queue("shots", maxlen=2)
+    graph.add_node("see", same).add_edge("cam", "see", "shots")  # awaited: its arm blocks
+    graph.add_queue_reader("take", queue="shots")
+    graph.add_node("develop", lambda _: time.sleep(0.05)).add_edge("take", "develop")
+    async with graph.start() as orch:
+        view = orch.view()
+        page = Page(view._parts["timeline"])
+
+        def waits():
+            view._parts["timeline"]._next = 0.0
+            view.refresh()
+            page.look()
+            return len(page.of("shots", "room")) > 12
+
+        await until(waits)
+        first = min(i for i in page.of("shots", "room") if i > 3)  # it was seen full before
+        works = [(r, i) for r, i, a, b, k in page.calls if k == "work" and b - a > 0.03]
+        assert not [i for r, i in works if page.names[r] == "shots" and i > first]
         view.close()
 
 

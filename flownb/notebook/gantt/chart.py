@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from flownb.notebook.gantt.rows import (
     BAR,
+    DEEP,
     HEAD,
     LOOKS,
     Rows,
@@ -24,16 +25,18 @@ from flownb.notebook.gantt.rows import (
 )
 from flownb.notebook.picture.shapes import Group, Mark, Picture, Rect, Writing, arrow, round_box
 from flownb.notebook.picture.table import table, text_table
-from flownb.notebook.picture.text import brief, seconds, width
-from flownb.records.timeline import Reasons
+from flownb.notebook.picture.text import brief, seconds, width, wrapped
+from flownb.records.timeline import Reasons, room_waits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from flownb.records.timeline import Timeline
 
 MOST: Final = 1_500  # bars; beyond them a picture shows nothing more
 _TABLE_ROWS: Final = 200
+_UNIT: Final = "seconds"
+_TOLD: Final = 3  # nodes of which calls are not drawn
 COLUMNS: Final = ("loop", "node", "iteration", "what", "start", "end")
 
 
@@ -43,11 +46,12 @@ def draw(timeline: Timeline) -> Picture:
         return empty("no spans yet: nothing has run")
     first = shown(timeline)
     start, end = first.window or (first.start, first.end)
-    scale = Scale.over(names_width([first]) + 14, start, end)
+    scale = Scale.over(names_width([first]) + 14, start, end, bars=len(first))
     rows = laid(timeline, scale, 0.0)
-    left = len(timeline) - len(rows.frames)
     groups = [*axis(scale, HEAD - 4, rows.bottom), *rows.groups]
-    keys, bottom = legend([first], scale, rows.bottom + 26, note(left, len(timeline)))
+    left = len(timeline) - len(first)
+    words = not_drawn(left, len(timeline), rows.hidden)
+    keys, bottom = legend([first], scale, rows.bottom + 26, words)
     return Picture(
         "Timeline", described(timeline), scale.right + 16, bottom, (*groups, *keys), LOOKS
     )
@@ -91,24 +95,45 @@ def laid(
     return rows
 
 
-def note(left: int, total: int) -> str:
-    """Name the unit, and how much is not there."""
-    more = f"; the last {left:,} of {total:,} spans are not drawn: .of(since=, until=) shows them"
-    return f"seconds{more * bool(left)}"
+def not_drawn(left: int, total: int, hidden: Mapping[str, int]) -> list[str]:
+    """Say how much is not there, and which.
+
+    >>> not_drawn(100, 1600, {})
+    ['not drawn: the last 100 of 1,600 spans; .of(since=, until=) shows them']
+    >>> not_drawn(0, 119, {"rank": 15})
+    ['not drawn: where more than 12 calls of a node run at a time, 15 calls of rank']
+    """
+    found = []
+    if left:
+        found.append(f"the last {left:,} of {total:,} spans; .of(since=, until=) shows them")
+    if hidden:
+        named = list(hidden.items())
+        calls = [f"{n:,} call{'s' * (n > 1)} of {brief(node)}" for node, n in named[:_TOLD]]
+        calls += [f"{len(named) - _TOLD} more nodes"] * (len(named) > _TOLD)
+        found.append(f"where more than {DEEP} calls of a node run at a time, {', '.join(calls)}")
+    return [f"not drawn: {words}" for words in found]
 
 
 def legend(
-    timelines: Sequence[Timeline], scale: Scale, y: float, words: str, *, released: bool = False
+    timelines: Sequence[Timeline],
+    scale: Scale,
+    y: float,
+    words: Sequence[str] = (),
+    *,
+    released: bool = False,
 ) -> tuple[list[Group], float]:
-    """Explain what occurs, in a row from *y* on; give the groups and where they end."""
+    """Explain what occurs, in a row from *y* on, then *words*; give the groups and their end."""
     groups, x = [], scale.left
     for kind, meaning in _keys(timelines, released=released):
         sample = _sample(kind, Rect(x, y, 24, 14))
         groups.append(Group((*sample, Writing(x + 32, y + 11, meaning, "note", "start"))))
         x += 32 + width(meaning, 11) + 18
-    if x + width(words, 11) > scale.right:
+    if x + width(_UNIT, 11) > scale.right:
         y += 22
-    groups.append(Group((Writing(scale.right, y + 11, words, "note", "end"),)))
+    groups.append(Group((Writing(scale.right, y + 11, _UNIT, "note", "end"),)))
+    for line in (line for said in words for line in wrapped(said, scale.wide, 11)):
+        y += 18
+        groups.append(Group((Writing(scale.left, y + 11, line, "note", "start"),)))
     return groups, y + 22
 
 
@@ -143,9 +168,11 @@ def _sample(kind: str, box: Rect) -> tuple[Mark | Writing, ...]:
 def described(timeline: Timeline) -> str:
     """Say what the picture shows, for who cannot see it."""
     lines = [f"{len(timeline)} spans from {seconds(timeline.start)} to {seconds(timeline.end)} s"]
-    sums = {row: [0.0, 0.0] for row in timeline.rows}
+    sums, waits = {row: [0.0, 0.0] for row in timeline.rows}, room_waits(timeline.spans)
     for span in timeline:
-        sums[span.loop, span.node][span.kind != "work"] += span.duration
+        told = waits.get(span, span)
+        if told is not None:
+            sums[span.loop, span.node][told.kind != "work"] += span.duration
     for (loop, node), (work, wait) in sums.items():
         who = f"{brief(loop)}/{brief(node)}"
         lines.append(f"{who}: works {seconds(work)} s, waits {seconds(wait)} s")
@@ -157,10 +184,10 @@ def described(timeline: Timeline) -> str:
 def rows_of(timeline: Timeline) -> list[list[Any]]:
     """Give the rows of the table that says what the chart shows."""
     why = Reasons(timeline.spans, timeline.lanes, timeline.detached, timeline.failed)
-    return [
-        [s.loop, s.node, s.iteration, why.of(s), s.start, s.end]
-        for s in timeline.spans[:_TABLE_ROWS]
-    ]
+    first = timeline.spans[:_TABLE_ROWS]
+    waits = room_waits(first)
+    told = [found for s in first if (found := waits.get(s, s)) is not None]
+    return [[s.loop, s.node, s.iteration, why.of(s), s.start, s.end] for s in told]
 
 
 def more(total: int) -> str:

@@ -12,13 +12,15 @@ The `Scale` says where on the sheet a second lies; `axis` and `grid` draw it.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from math import floor, log10
 from typing import TYPE_CHECKING, Final
 
 from flownb.notebook.picture.shapes import Group, Look, Mark, Path, Rect, Writing, arrow, round_box
-from flownb.notebook.picture.text import brief, seconds, shorten, width
+from flownb.notebook.picture.text import brief, seconds, shorten, took, width
 from flownb.records.events import lines
+from flownb.records.timeline import room_waits
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -65,7 +67,7 @@ class Bar:
         """What one reads on hovering."""
         s = self.span
         when = f"{seconds(s.start)} to {seconds(s.end)} s"
-        long = f" ({seconds(s.duration)} s)" if s.duration else ""
+        long = f" ({took(s.duration)})" if s.duration else ""
         which = "" if self.once else f", iteration {s.iteration}"
         return f"{brief(s.node)}{which}: {brief(self.said, 200)}, {when}{long}"
 
@@ -171,7 +173,7 @@ def _corner(
 HEAD: Final = 24.0  # pixels of a loop's name
 NAMES: Final = 150.0  # pixels of a node's name
 _SPACE: Final = 8.0
-_DEEP: Final = 12  # calls of one node under each other
+DEEP: Final = 12  # calls of one node under each other
 _HOPS: Final = 300
 
 
@@ -192,16 +194,19 @@ class Rows:
     frames: dict[Span, Rect] = field(default_factory=dict)
     tops: dict[str, float] = field(default_factory=dict)
     ends: dict[str, float] = field(default_factory=dict)
+    hidden: Counter[str] = field(default_factory=Counter)  # calls that find no line, by node
 
     def add(self, timeline: Timeline) -> None:
         """Draw every row of *timeline* and the messages between them."""
         by_row: dict[tuple[str, str], list[Span]] = {row: [] for row in timeline.rows}
         for span in timeline.spans:
             by_row[span.loop, span.node].append(span)
-        for (loop, node), spans in by_row.items():
+        told = room_waits(timeline.spans)
+        for (loop, node), found in by_row.items():
+            spans = [s for s in found if told.get(s, s) is not None]
             if loop not in self.tops:
                 self._head(loop)
-            self._row(loop, node, spans)
+            self._row(loop, node, spans, told)
             self.ends[loop] = self.bottom - _SPACE
         self.groups += [_arrow(hop, a, b, self.scale) for hop, a, b in self._hops(timeline)]
 
@@ -214,20 +219,25 @@ class Rows:
         self.tops[loop] = self.bottom
         self.bottom += HEAD
 
-    def _row(self, loop: str, node: str, spans: Sequence[Span]) -> None:
+    def _row(
+        self, loop: str, node: str, spans: Sequence[Span], told: Mapping[Span, Span | None]
+    ) -> None:
         y, taken = self.bottom, lines(spans)
         words, base = shorten(node, NAMES, 12), y + self.high / 2 + 4.3
         name = Writing(self.scale.left - 10, base, words, "row-name", "end")
         self.groups.append(Group((name,), tip=f"{loop}/{node}"))
         for span, line in zip(spans, taken, strict=True):
-            if line < _DEEP:
+            if line < DEEP:
                 left, right = self.scale.x(span.start), self.scale.x(span.end)
                 box = self.frames[span] = frame(left, right, y + line * (self.high + 2), self.high)
                 away = (loop, node) in self.away
                 bad, once = span in self.failed, loop in self.once
-                bar = Bar(span, box, self.why.of(span), away, bad, once)
+                said = told.get(span) or span
+                bar = Bar(said, box, self.why.of(said), away, bad, once)
                 self.groups.append(draw(bar, self.room))
-        self.bottom += min(max(taken) + 1, _DEEP) * (self.high + 2) - 2 + _SPACE
+            else:
+                self.hidden[node] += 1
+        self.bottom += min(max(taken) + 1, DEEP) * (self.high + 2) - 2 + _SPACE
 
     def _hops(self, timeline: Timeline) -> Iterator[tuple[Hop, Rect, Rect]]:
         """Give the messages whose two ends are drawn."""
@@ -275,7 +285,8 @@ def runs_once(timeline: Timeline) -> frozenset[str]:
     return frozenset(loop for loop, _ in known if (loop, loop) not in known)
 
 
-WIDTH: Final = 680.0  # of the time axis
+_WIDTH: Final = (680.0, 1040.0)  # of the time axis: of few bars, of many, as wide as a cell
+_FEW: Final = 60  # bars
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,25 +297,26 @@ class Scale:
     start: float
     step: float
     end: float
+    wide: float = _WIDTH[0]
 
     @classmethod
-    def over(cls, left: float, start: float, end: float) -> Scale:
-        """Choose 5 to 10 ticks at round numbers, from a round start."""
+    def over(cls, left: float, start: float, end: float, *, bars: int = 0) -> Scale:
+        """Choose 5 to 10 ticks at round numbers, from a round start, wide enough for the bars."""
         raw = (end - start or 1.0) / 10
         size = 10.0 ** floor(log10(raw))
         step = next(size * f for f in (1, 2, 5, 10) if size * f >= raw * (1 - 1e-9))
         begin = floor(start / step + 1e-9) * step
-        return cls(left, begin, step, end if end > start else start + 1)
+        return cls(left, begin, step, end if end > start else start + 1, _WIDTH[bars > _FEW])
 
     @property
     def right(self) -> float:
         """Where the axis ends."""
-        return self.left + WIDTH
+        return self.left + self.wide
 
     def x(self, time: float) -> float:
         """Give the place of a second."""
         inside = min(max(time, self.start), self.end)
-        return self.left + (inside - self.start) / ((self.end - self.start) or 1.0) * WIDTH
+        return self.left + (inside - self.start) / ((self.end - self.start) or 1.0) * self.wide
 
     def ticks(self) -> Iterator[float]:
         """Give the seconds that are written on the axis."""

@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from flownb.records.events import Batch, Span
+from flownb.records.timeline import is_full, room_waits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Container, Iterable, Iterator, Sequence
 
 UNIT: Final = 1e-5  # seconds
 KINDS: Final = ("work", "wait", "throttled", "limited", "retry", "block", "room")
@@ -61,19 +62,37 @@ class Rows:
         return self.numbers.setdefault(pair, len(self.numbers))
 
 
-def pieces(records: Iterable[Span | Batch], rows: Rows) -> Iterator[Piece]:
-    """Turn records into pieces; a batch of many short iterations is one block for each node."""
-    for record in records:
+Call = tuple[str, str, int]
+
+
+def call_of(span: Span) -> Call:
+    """Give loop, node and iteration of a span, whether it has ended or not."""
+    return span[:3]
+
+
+def pieces(
+    records: Iterable[Span | Batch], rows: Rows, pushes: Container[Call] = ()
+) -> Iterator[Piece]:
+    """Turn records into pieces; a batch of many short iterations is one block for each node.
+
+    *pushes* were seen to wait for room in a full queue, see also `room_waits`.
+    """
+    found = list(records)
+    told = room_waits([r for r in found if isinstance(r, Span)])
+    for record in found:
         if isinstance(record, Span):
-            yield _piece(record, rows)
+            span = told.get(record, record)
+            if span is not None and not (is_full(record) and call_of(record) in pushes):
+                yield _piece(span, rows, pushes)
         elif record.iterations <= _FEW:
             yield from _calls(record, rows)
         else:
             yield from _blocks(record, rows)
 
 
-def _piece(span: Span, rows: Rows) -> Piece:
+def _piece(span: Span, rows: Rows, pushes: Container[Call]) -> Piece:
     waits = span.kind == "throttled" and not span.attempt
+    waits |= span.kind == "work" and call_of(span) in pushes
     kind = ROOM if waits else KINDS.index(span.kind)
     return Piece(rows[span.loop, span.node], span.iteration, span.start, span.end, kind)
 

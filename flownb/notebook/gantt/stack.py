@@ -6,6 +6,7 @@ is when the producer goes on, not what the nodes do.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from flownb.notebook.gantt import chart
@@ -35,7 +36,7 @@ def draw(stack: Timelines) -> Picture:
     firsts = [chart.shown(t, most) for t in filled.values()]
     scale = _scale(list(filled), firsts)
     single = len({loop for t in firsts for loop, _ in t.rows}) == 1
-    groups, y, left = list[Group](), 0.0, 0
+    groups, y, hidden = list[Group](), 0.0, Counter[str]()
     for name, timeline in filled.items():
         if not single:
             groups.append(_title(name, scale, y))
@@ -43,9 +44,12 @@ def draw(stack: Timelines) -> Picture:
         rows = chart.laid(timeline, scale, y, most=most, high=SLIM, title=name if single else "")
         groups += [*grid(scale, y + HEAD - 4, rows.bottom), *rows.groups]
         groups += _releases(timeline, rows)
-        y, left = rows.bottom + _GAP, left + len(timeline) - len(rows.frames)
-    words = chart.note(left, sum(map(len, filled.values())))
-    keys, bottom = chart.legend(firsts, scale, y + 16, words, released=True)
+        y = rows.bottom + _GAP
+        hidden += rows.hidden
+    total = sum(map(len, filled.values()))
+    words = chart.not_drawn(total - sum(map(len, firsts)), total, hidden)
+    released = any(t.releases for t in firsts)
+    keys, bottom = chart.legend(firsts, scale, y + 16, words, released=released)
     groups += [*numbers(scale, y - _GAP), *keys]
     return Picture(
         "Timelines compared", _said(stack), scale.right + 16, bottom, tuple(groups), LOOKS
@@ -57,7 +61,8 @@ def _scale(names: Sequence[str], timelines: Sequence[Timeline]) -> Scale:
     ends = [t.window or (t.start, t.end) for t in timelines]
     wide = max(width(shorten(name, NAMES, 14), 14.5) for name in names)
     left = max(wide, names_width(timelines)) + 14
-    return Scale.over(left, min(a for a, _ in ends), max(b for _, b in ends))
+    bars = max(map(len, timelines))
+    return Scale.over(left, min(a for a, _ in ends), max(b for _, b in ends), bars=bars)
 
 
 def _title(name: str, scale: Scale, y: float) -> Group:
@@ -89,7 +94,8 @@ def _said(stack: Timelines) -> str:
         times = ", ".join(
             f"{brief(e.loop)} {e.iteration} at {seconds(e.time)} s" for e in timeline.releases[:20]
         )
-        parts.append(f"{brief(name)}: released {times or 'nothing'}")
+        said = f"released {times}" if times else "nothing is released"
+        parts.append(f"{brief(name)}: {said}")
     return ". ".join(parts) + "."
 
 

@@ -25,7 +25,7 @@ from flownb.notebook.picture.shapes import (
     arrow,
     round_box,
 )
-from flownb.notebook.picture.text import brief, seconds, stretch, width
+from flownb.notebook.picture.text import brief, stretch, took, width
 
 if TYPE_CHECKING:
     from flownb.explain.explanation import Explanation
@@ -160,8 +160,8 @@ def _said(why: Explanation) -> str:
         reading = why.reading(loop)
         names = ", ".join(brief(n) for n in reading.waits_for[:50]) or "nothing"
         parts.append(
-            f"{brief(loop)} waits for {names}, and is released after {seconds(reading.release)} s"
+            f"{brief(loop)} waits for {names}, and is released after {took(reading.release)}"
         )
     if (span := why.makespan) is not None:
-        parts.append(f"It runs once and is done after {seconds(span.seconds)} s")
+        parts.append(f"It runs once and is done after {took(span.seconds)}")
     return ". ".join(parts) + "."

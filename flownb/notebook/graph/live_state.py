@@ -10,10 +10,11 @@ from dataclasses import dataclass, field, replace
 from math import log10
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from flownb.explain.reasons import both
 from flownb.notebook.graph.scene import draw
 from flownb.notebook.live.status import state_word
 from flownb.notebook.picture.shapes import Group, Look, Mark, Picture, Rect, Writing, round_box
-from flownb.notebook.picture.text import brief, clean, seconds, width, wrapped
+from flownb.notebook.picture.text import brief, clean, duration, in_all, width, wrapped
 from flownb.records.events import ENDED
 
 if TYPE_CHECKING:
@@ -104,11 +105,11 @@ class Wait(NamedTuple):
     kind: str
 
     def __str__(self) -> str:
-        length = f"{seconds(float(f'{self.seconds:.2g}'))} s"
+        length = duration(self.seconds)
         if self.kind == "throttled":
-            what = " and ".join(f"room in {brief(name)}" for name in self.nodes) or "a slot"
+            what = both([f"room in {brief(name)}" for name in self.nodes]) or "a slot"
             return f"{brief(self.loop)} waits for {what}, {length}"
-        names = " and ".join(brief(name) for name in self.nodes) or "its await set"
+        names = both([brief(name) for name in self.nodes]) or "its await set"
         return f"{brief(self.loop)} waits for {names}, {length}"
 
 
@@ -299,5 +300,5 @@ def _of_loop(name: str, now: Now, among: int) -> str:
 def _pace(loop: LoopNow) -> str:
     """Say how fast a loop is, or how much it did in which time."""
     if loop.state in ENDED:
-        return f"{short(loop.released)} in {seconds(float(f'{loop.elapsed:.2g}'))} s"
+        return in_all(loop.released, loop.elapsed)
     return "-/s" if loop.rate is None else f"{short(loop.rate)}/s"

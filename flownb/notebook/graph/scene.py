@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from flownb.notebook.graph.captions import AWAITED, DETACHED, IDLE, NEXT, Captions, edge_label
+from flownb.notebook.graph.layout.folded import lay_folded
 from flownb.notebook.graph.layout.given_places import lay_given
-from flownb.notebook.graph.layout.swimlanes import HEAD, PAD, Link, lay_swimlanes
+from flownb.notebook.graph.layout.swimlanes import Link, lay_swimlanes
 from flownb.notebook.picture.shapes import (
     Group,
     Look,
@@ -30,7 +31,7 @@ from flownb.notebook.picture.shapes import (
 from flownb.notebook.picture.text import brief, shorten, width
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping
 
     from flownb.model.policies import AwaitPolicy
     from flownb.model.workflow import Workflow
@@ -46,8 +47,6 @@ _HEIGHT: Final = (48.0, 58.0)  # still, live: a badge covers the lower edge
 _WIDTH: Final = (84.0, 104.0)  # at least; a badge is as wide as the room between its neighbours
 _ROOM: Final = (180.0, 230.0)  # for the name, for the words under it
 LOOKS: Final = {"folded": Look("#d9d9d9", "#4d4d4d", 1.75)}
-_BESIDE: Final = 3  # folded loops in a row,
-_BETWEEN: Final = 14.0  # and pixels between two
 _TOLD: Final = 20  # nodes that the tip of a folded loop names
 _SIDE: Final = {"if": 22.0, "queue": 20.0, "queue_reader": 20.0, "producer": 20.0}
 _LINE_WORDS: Final = {
@@ -181,12 +180,12 @@ def scene(
         ],
         [Link(fold.place[n.source], fold.place[n.target], n.bundle) for n in links],
     )
-    if fold.is_whole:
-        placed = lay_given(_grid(parts[0], max(parts[4])), *parts)
-    elif places is None:
-        placed = lay_swimlanes(*parts)
-    else:
+    if places is not None:
         placed = lay_given([places[facts.names[i]] for i in fold.kept], *parts)
+    elif fold.shut:
+        placed = lay_folded(*parts, fold.shut)
+    else:
+        placed = lay_swimlanes(*parts)
     return Scene(
         workflow.name,
         tuple(fold.box(i, frame) for i, frame in zip(fold.kept, placed.boxes, strict=True)),
@@ -198,13 +197,6 @@ def scene(
         placed.width,
         placed.height,
     )
-
-
-def _grid(sizes: Sequence[tuple[float, float]], head: float) -> list[Point]:
-    """Place folded loops beside each other, as their titles are wide."""
-    wide, high = max(head, *(w for w, _ in sizes)) + 2 * PAD, max(h for _, h in sizes) + 2 * PAD
-    step = wide + _BETWEEN, high + HEAD + _BETWEEN
-    return [(i % _BESIDE * step[0], i // _BESIDE * step[1]) for i in range(len(sizes))]
 
 
 def box_size(facts: Captions, name: str, *, live: bool, label: str = "") -> tuple[float, float]:
@@ -221,25 +213,20 @@ class _Fold:
     """What is drawn of a workflow when some of its loops are one box each.
 
     `kept` and `edges` are the nodes and edges that are drawn, by number, `place` says for every
-    node which of the kept ones is its box.
+    node which of the kept ones is its box; `shut` are the lanes that are folded.
     """
 
     def __init__(self, facts: Captions, folded: Collection[str]) -> None:
         self.facts = facts
         loops = [set(loops) for loops in facts.lane_loops]
-        self._shut = {i for i, names in enumerate(loops) if names and names <= set(folded)}
-        heads = {i: facts.index[facts.lane_loops[i][0]] for i in self._shut}
+        self.shut = {i for i, names in enumerate(loops) if names and names <= set(folded)}
+        heads = {i: facts.index[facts.lane_loops[i][0]] for i in self.shut}
         every = range(len(facts.names))
         drawn = {i for i in every if facts.lane[i] not in heads} | set(heads.values())
         self.kept = sorted(drawn)
         at = {i: place for place, i in enumerate(self.kept)}
         self.place = [at[heads.get(facts.lane[i], i)] for i in every]
-        self.edges = [i for i, (a, _) in enumerate(facts.pairs) if facts.lane[a] not in self._shut]
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether nothing is drawn but folded loops."""
-        return bool(self._shut) and all(self.facts.lane[i] in self._shut for i in self.kept)
+        self.edges = [i for i, (a, _) in enumerate(facts.pairs) if facts.lane[a] not in self.shut]
 
     def crossing(self, links: list[Link]) -> list[Link]:
         """Leave out the links that stay inside one box."""
@@ -248,7 +235,7 @@ class _Fold:
     def inside(self, i: int) -> tuple[str, ...]:
         """Name the nodes that a box stands for; none for that of a node."""
         facts, lane = self.facts, self.facts.lane[i]
-        if lane not in self._shut:
+        if lane not in self.shut:
             return ()
         return tuple(n for n, at in zip(facts.names, facts.lane, strict=True) if at == lane)
 

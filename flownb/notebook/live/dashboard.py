@@ -12,7 +12,7 @@ from flownb.notebook.live.alerts import Causes, alerts
 from flownb.notebook.live.rates import three_digits, two_digits
 from flownb.notebook.live.status import state_word
 from flownb.notebook.picture.table import table
-from flownb.notebook.picture.text import brief, clean, seconds, xml
+from flownb.notebook.picture.text import brief, clean, duration, in_all, xml
 from flownb.records.events import ENDED
 
 if TYPE_CHECKING:
@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 
     from flownb.notebook.live.alerts import Alert
     from flownb.notebook.live.rates import RunRates
+    from flownb.notebook.live.series import RunSeries
     from flownb.queues.spec import QueueSpec
     from flownb.records.metrics import LoopMetrics, LoopStatus, Status
 
 LOOP_COLUMNS: Final = (
     "loop", "state", "per second", "items", "failed", "retries", "in flight", "works", "waits",
-    "for", "waits for a slot", "p50 s", "p99 s",
+    "for", "waits for a slot", "p50", "p99",
 )  # fmt: skip
 QUEUE_COLUMNS: Final = ("queue", "depth", "not delivered", "not acked", "grows per second")
 _NAME: Final = 200  # characters of a name that travel
@@ -78,6 +79,16 @@ class DashboardFigures:
         found["says"] = [[a.level, clean(a.text, 3 * _NAME), a.loop] for a in self.says]
         found["busy"] = round(self.rates.busy(), 2)
         found["unapplied"] = self.status.unapplied
+        return found
+
+    def history(self, series: RunSeries) -> dict[str, Any]:
+        """Give how rates, items in flight, failures and depths have gone, and for how long."""
+        found: dict[str, Any] = {"past": round(series.seconds)}
+        for i, s in enumerate(self.loops):
+            rates = [two_digits(rate) for rate in series.rates(s.loop)]
+            found[f"l{i}.past"] = [rates, series.in_flight(s.loop), series.failed(s.loop)]
+        for i, spec in enumerate(self.specs):
+            found[f"q{i}.past"] = [series.depths(spec.name)]
         return found
 
     def _of_loop(self, key: str, s: LoopStatus) -> dict[str, Any]:
@@ -135,16 +146,12 @@ class DashboardFigures:
     def _loop_row(self, s: LoopStatus) -> list[Any]:
         m = self.rates.last.loops[s.loop]
         rate, shares = self._now(s)
-        said = (
-            f"{m.released:,} in {seconds(three_digits(m.elapsed))} s"
-            if s.state in ENDED
-            else two_digits(rate)
-        )
+        said = in_all(m.released, m.elapsed) if s.state in ENDED else two_digits(rate)
         return [
             brief(s.loop), state_word(s.state), said, m.released, m.failed,
             sum(n.retries for n in m.nodes.values()), f"{m.in_flight} of {m.max_in_flight}",
             *(f"{share:.0%}" for share in shares[:2]), brief(self.rates.held_by(s.loop)),
-            f"{shares[2]:.0%}", seconds(three_digits(m.p50)), seconds(three_digits(m.p99)),
+            f"{shares[2]:.0%}", duration(m.p50), duration(m.p99),
         ]  # fmt: skip
 
     def _queue_row(self, spec: QueueSpec) -> list[Any]:

@@ -148,7 +148,8 @@ class RunRates:
                 break
         if items >= _ENOUGH or seconds >= 2 * WINDOW:
             return _per(items, seconds)
-        return whole_rate(now.loops[loop].released, now.loops[loop].elapsed)
+        items, seconds = now.loops[loop].released, now.loops[loop].elapsed
+        return _per(items, seconds) if items >= _ENOUGH or seconds >= 2 * WINDOW else None
 
     def each(self, loop: str, node: str) -> float:
         """Seconds that a call of a node takes, in the last seconds; of those under way, so far."""
@@ -214,15 +215,6 @@ class RunRates:
         """Give the share of the last seconds for which the kernel was not free."""
         before = self.since(2 * WINDOW)
         return min(1.0, _per(self.last.busy - before.busy, self.last.time - before.time))
-
-
-def whole_rate(items: int, seconds: float) -> float | None:
-    """Give so many items in so many seconds per second; None if that says nothing yet.
-
-    >>> whole_rate(1, 0.004), whole_rate(20, 2.0), whole_rate(1, 10.0)
-    (None, 10.0, 0.1)
-    """
-    return _per(items, seconds) if items >= _ENOUGH or seconds >= 2 * WINDOW else None
 
 
 def three_digits(value: float) -> float:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from flownb.notebook.live.rates import two_digits, whole_rate
 from flownb.notebook.picture.table import table
-from flownb.notebook.picture.text import brief, seconds
+from flownb.notebook.picture.text import brief, duration, in_all, seconds, took
 
 if TYPE_CHECKING:
     from flownb.engine.simulation.simulate import Simulation
@@ -62,7 +61,7 @@ def _last_error(s: LoopStatus) -> str:
 
 def status_tables(status: Status) -> list[tuple[str, str]]:
     """Give the table of the loops, and what else there is to know."""
-    columns = ["loop", "state", "where", "items", "per second", "failed", "in flight", "note"]
+    columns = ["loop", "state", "where", "items", "failed", "in flight", "note"]
     rows = [_row(s) for s in status.loops]
     return [(_summary(status), table(columns, rows))]
 
@@ -73,8 +72,7 @@ def _row(s: LoopStatus) -> list[Any]:
         s.loop,
         state_word(s.state),
         s.pool,
-        s.iterations,
-        two_digits(whole_rate(s.iterations, s.iterations / s.rate if s.rate else 0.0)),
+        in_all(s.iterations, s.iterations / s.rate if s.rate else 0.0),
         s.failed,
         s.in_flight,
         note,
@@ -92,7 +90,7 @@ def _summary(status: Status) -> str:
     if status.unapplied:
         parts.append(f"{_count(status.unapplied, 'edit')} not applied: orch.apply()")
     if status.kernel_busy:
-        parts.append(f"the kernel was busy for {status.kernel_busy:.1f} s")
+        parts.append(f"the kernel was busy for {duration(status.kernel_busy)}")
     return " · ".join(parts)
 
 
@@ -104,11 +102,11 @@ def simulation_tables(sim: Simulation) -> list[tuple[str, str]]:
         "items",
         "done",
         "failed",
-        "waits s",
-        "waits for a slot s",
+        "waits",
+        "waits for a slot",
         "ticks missed",
     ]
-    nodes = ["loop", "node", "calls", "failed", "retries", "mean s", "longest s"]
+    nodes = ["loop", "node", "calls", "failed", "retries", "mean", "longest"]
     found = sim.metrics.values()
     return [
         (f"{sim.name}: {seconds(sim.duration)} s simulated", table(loops, map(_loop_row, found))),
@@ -117,12 +115,12 @@ def simulation_tables(sim: Simulation) -> list[tuple[str, str]]:
 
 
 def _loop_row(m: LoopMetrics) -> list[Any]:
-    waits = [round(m.waiting, 3), round(m.throttled, 3)]
+    waits = [took(round(m.waiting, 3)), took(round(m.throttled, 3))]
     return [m.loop, state_word(m.state), m.released, m.done, m.failed, *waits, m.overruns]
 
 
 def _node_rows(m: LoopMetrics) -> list[list[Any]]:
     return [
-        [m.loop, n.node, n.calls, n.failed, n.retries, round(n.mean, 6), round(n.longest, 6)]
+        [m.loop, n.node, n.calls, n.failed, n.retries, took(n.mean), took(n.longest)]
         for n in m.nodes.values()
     ]

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
 from html import escape
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -25,8 +26,11 @@ _ENOUGH = 500  # letters: no room is wider
 _EXACT: Final = 6  # digits of seconds that are exact,
 _ROUND: Final = 3  # of those that were measured,
 _LONG: Final = 100.0  # and from how many on these have one decimal
-_SHORT: Final = 0.1  # seconds: a shorter time is told in ms,
-_TINY: Final = 0.01  # and one below this with decimals
+_NOTHING: Final = 5e-7  # seconds: less is not told;
+_SHORT: Final = 0.0995  # a shorter time is told in ms
+_UNITS: Final = ((_SHORT, 1e3, "ms"), (119.5, 1, "s"), (7170, 1 / 60, "min"), (inf, 1 / 3600, "h"))
+_WHOLE: Final = 9.95  # from here on two digits need no decimal
+_TINY: Final = 0.01  # and a stretch below this with decimals
 _OFF: Final = 1e-3  # microseconds: less is how floats are
 _DIGITS: ContextVar[int] = ContextVar("flownb digits", default=_EXACT)
 _BROAD = frozenset("mwMW@%—…")
@@ -144,13 +148,38 @@ def seconds(value: float) -> str:
     """Write a number of seconds shortly, without rounding noise.
 
     >>> [seconds(v) for v in (0.1 + 0.2, 12.0, 0.0000012)]
-    ['0.3', '12', '1.2e-06']
+    ['0.3', '12', '0.0000012']
     >>> with rounded():
     ...     [seconds(v) for v in (0.0654043, 5.12345, 3600.4567)]
     ['0.0654', '5.12', '3600.5']
     """
     digits = _DIGITS.get()
-    return f"{value:.{digits}g}" if digits >= _EXACT or abs(value) < _LONG else f"{value:.1f}"
+    if digits < _EXACT and abs(value) >= _LONG:
+        return f"{value:.1f}"
+    found = f"{value:.{digits}g}"
+    return found if "e-" not in found else f"{float(found):.12f}".rstrip("0").rstrip(".")
+
+
+def duration(value: float) -> str:
+    """Write a measured time with its unit and two digits, as the live views do.
+
+    >>> [duration(v) for v in (0, 0.0000726, 0.0527, 0.17, 6.64, 180, 7200)]
+    ['0 s', '0.073 ms', '53 ms', '0.17 s', '6.6 s', '3 min', '2 h']
+    """
+    if value < _NOTHING:
+        return "0 s"
+    times, unit = next((times, unit) for most, times, unit in _UNITS if value < most)
+    amount = value * times
+    return f"{round(amount) if amount >= _WHOLE else float(f'{amount:.2g}'):g} {unit}"
+
+
+def in_all(items: int, elapsed: float) -> str:
+    """Say how much has been done in which time.
+
+    >>> in_all(60, 6.64)
+    '60 in 6.6 s'
+    """
+    return f"{items:,} in {duration(elapsed)}" if items else "0"
 
 
 def took(value: float) -> str:
@@ -162,10 +191,7 @@ def took(value: float) -> str:
     ...     took(0.0527), took(0.000228), took(0.2034)
     ('53 ms', '0.23 ms', '0.2 s')
     """
-    if _DIGITS.get() >= _EXACT or not value:
-        return f"{seconds(value)} s"
-    small = value < _SHORT
-    return f"{float(f'{value * (1000 if small else 1):.2g}'):g} {'ms' if small else 's'}"
+    return f"{seconds(value)} s" if _DIGITS.get() >= _EXACT else duration(value)
 
 
 def stretch(start: float, end: float) -> str:
@@ -174,15 +200,16 @@ def stretch(start: float, end: float) -> str:
     >>> stretch(0.1, 0.3)
     '0.1..0.3 s'
     >>> with rounded():
-    ...     stretch(0.0, 0.0527), stretch(0.0527, 0.171)
-    ('0..53 ms', '0.053..0.171 s')
+    ...     stretch(0.0, 0.0527), stretch(0.0527, 0.171), stretch(0.0398, 0.0403)
+    ('0..53 ms', '0.05..0.17 s', '39.8..40.3 ms')
     """
     if _DIGITS.get() >= _EXACT:
         return f"{seconds(start)}..{seconds(end)} s"
-    times, unit, digits = (1000, "ms", 0) if end < _SHORT else (1, "s", 3)
-    first, last = (
-        f"{round(x * times, digits or (2 if end < _TINY else 0)):g}" for x in (start, end)
-    )
+    times, unit, digits = (1000, "ms", 2 * (end < _TINY)) if end < _SHORT else (1, "s", 2)
+    start, end = start * times, end * times
+    while digits < _EXACT and start < end and round(start, digits) == round(end, digits):
+        digits += 1  # it takes some time, however short
+    first, last = (f"{round(x, digits):g}" for x in (start, end))
     return f"{first}..{last} {unit}"
 
 

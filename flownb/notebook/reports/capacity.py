@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from flownb.explain.capacity import rate_word
 from flownb.explain.reasons import named
 from flownb.notebook.picture.table import table, text_table
-from flownb.notebook.picture.text import clean, seconds, xml
+from flownb.notebook.picture.text import clean, took, xml
 
 if TYPE_CHECKING:
     from flownb.explain.capacity import Capacity, LimitCapacity, LoopCapacity, QueueCapacity
@@ -96,8 +96,8 @@ def _loop(now: LoopCapacity) -> list[Any]:
     least = "at least " if now.given and not now.at_least else ""
     bound = "at least " if now.at_least and not most else most
     return [
-        now.loop, f"{least}{rate_word(now.rate)}", f"{bound}{now.period:.4g} s",
-        f"{most}{seconds(now.release)} s", paced, flight, missed,
+        now.loop, f"{least}{rate_word(now.rate)}", f"{bound}{_period(now.period)}",
+        f"{most}{took(now.release)}", paced, flight, missed,
     ]  # fmt: skip
 
 
@@ -120,8 +120,12 @@ def _measured(capacity: Capacity) -> Iterator[list[Any]]:
         seen = capacity.measured.get(loop)
         if seen is not None and seen.released and now.rate < inf:
             off = f"{seen.rate / now.rate - 1:+.1%}"
-            periods = [f"{now.period:.4g} s", f"{1 / seen.rate:.4g} s"]
+            periods = [_period(now.period), _period(1 / seen.rate)]
             yield [loop, rate_word(now.rate), rate_word(seen.rate), *periods, off]
+
+
+def _period(seconds: float) -> str:
+    return took(float(f"{seconds:.4g}"))
 
 
 def percent(part: float) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from flownb.explain.reasons import named
 from flownb.notebook.picture.shapes import Group, Look, Mark, Picture, Rect, Writing, round_box
 from flownb.notebook.picture.table import table, text_table
-from flownb.notebook.picture.text import brief, clean, seconds, shorten, width
+from flownb.notebook.picture.text import brief, clean, shorten, took, width
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,7 +54,7 @@ def _row(reading: Reading) -> list[Any]:
 
 
 def _after(reading: Reading) -> str:
-    return f"{'at most ' if reading.at_most else ''}{seconds(reading.release)} s"
+    return f"{'at most ' if reading.at_most else ''}{took(reading.release)}"
 
 
 def draw(readings: Comparison) -> Picture:
@@ -107,4 +107,4 @@ def _part(name: str, takes: float, frame: Rect, look: str) -> Group:
     text = shorten(name, frame.width - 8, 11)
     if len(text) > 1 or text == name:
         parts.append(Writing(frame.middle[0], frame.y + 14, text, "bar-number"))
-    return Group(tuple(parts), tip=f"{brief(name)}: {seconds(takes)} s")
+    return Group(tuple(parts), tip=f"{brief(name)}: {took(takes)}")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from flownb.explain.capacity import rate_word
 from flownb.explain.reasons import chain_text, named
 from flownb.notebook.picture.table import table, text_table
-from flownb.notebook.picture.text import brief, clean, seconds
+from flownb.notebook.picture.text import brief, clean, took
 from flownb.notebook.reports import capacity as foreseen
 from flownb.plan.await_sets import RULES
 
@@ -106,7 +106,8 @@ def _measured(why: Explanation, loop: str) -> Iterator[list[Any]]:
         found = seen.nodes.get(node.name) if seen is not None else None
         if found is not None and found.calls:
             said = None if node.name in unknown else _declared(why, loop, node)
-            yield [node.name, said, round(found.mean, 6), round(found.longest, 6), found.calls]
+            declared = None if said is None else took(said)
+            yield [node.name, declared, took(found.mean), took(found.longest), found.calls]
 
 
 def _declared(why: Explanation, loop: str, node: PlanNode) -> float:
@@ -127,7 +128,7 @@ def _arms(why: Explanation, loop: str) -> Iterator[tuple[str, str]]:
 _SPANS: Final = ("nodes at work", "start rule", "done after")
 _COMPARE: Final = ("policy", "released", "waits for")
 _ANSWERS: Final = ("if", "says", "released", "waits for")
-_MEASURED: Final = ("node", "declared s", "measured s", "longest s", "calls")
+_MEASURED: Final = ("node", "declared", "measured", "longest", "calls")
 
 
 def _compared(why: Explanation, loop: str) -> list[list[Any]]:
@@ -139,7 +140,7 @@ def _compared(why: Explanation, loop: str) -> list[list[Any]]:
 
 
 def _after(reading: Reading | Answer) -> str:
-    return f"{'at most ' if reading.at_most else ''}{seconds(reading.release)} s"
+    return f"{'at most ' if reading.at_most else ''}{took(reading.release)}"
 
 
 def _answered(answer: Answer) -> list[Any]:
@@ -162,17 +163,17 @@ def _sum(why: Explanation, chain: Sequence[tuple[str, float]]) -> str:
     ' = b ? s + a 1 s'
     """
     unknown = set(why.unknown)
-    parts = [f"{n} {'?' if n in unknown else seconds(t)} s" for n, t in chain if t or n in unknown]
+    parts = [f"{n} {'? s' if n in unknown else took(t)}" for n, t in chain if t or n in unknown]
     return f" = {chain_text(parts, ' + ')}" if parts else ""
 
 
 def _once(why: Explanation, span: Makespan) -> Iterator[tuple[str, str]]:
     """Give what is to be said of a graph that runs once: (word, text) each."""
     least = "at most " if span.at_most else ""
-    yield "done", f"after {least}{seconds(span.seconds)} s{_sum(why, span.chain)}"
+    yield "done", f"after {least}{took(span.seconds)}{_sum(why, span.chain)}"
     if span.seconds:
         mean = f"{span.work / span.seconds:.3g} nodes at work on average"
-        yield "work", f"{seconds(span.work)} s in all, so {mean}"
+        yield "work", f"{took(span.work)} in all, so {mean}"
     maps = [name for name, node in why.workflow.nodes.items() if node.over is not None]
     if maps:
         yield "note", f"for how many elements {named(maps)} works only a run can tell: 1 counts"
@@ -180,8 +181,8 @@ def _once(why: Explanation, span: Makespan) -> Iterator[tuple[str, str]]:
 
 def _spans(span: Makespan) -> list[list[Any]]:
     """Give the makespan under each start rule, and with so many nodes at work at a time."""
-    rows = [["as many as can", rule, f"{seconds(s)} s"] for rule, s in span.rules.items()]
-    rows += [[f"at most {k}", "dataflow", f"{seconds(s)} s"] for k, s in span.at_once.items()]
+    rows = [["as many as can", rule, f"{took(s)}"] for rule, s in span.rules.items()]
+    rows += [[f"at most {k}", "dataflow", f"{took(s)}"] for k, s in span.at_once.items()]
     return rows
 
 

@@ -93,10 +93,7 @@ def test_a_very_long_timeline_shows_its_beginning_and_says_so():
     picture = chart.draw(timeline(1000))
     assert len(picture.groups) < 1600
     texts = [p.text for g in picture.groups for p in g.parts if isinstance(p, Writing)]
-    assert (
-        "seconds; the last 2,500 of 4,000 spans are not drawn: .of(since=, until=) shows them"
-        in texts
-    )
+    assert "not drawn: the last 2,500 of 4,000 spans; .of(since=, until=) shows them" in texts
     html = chart.twin(timeline(1000))
     assert html.count("<tr>") == 201
     assert "and 3,800 more" in html
@@ -168,3 +165,32 @@ def test_nasty_names_make_a_chart_too():
     spans = tuple(Span(n, n, 0, 0, "work", i, i + 1) for i, n in enumerate(NASTY))
     root = ET.fromstring(Timeline(spans).svg())
     assert len(root) > len(NASTY)
+
+
+def test_a_push_that_waited_for_room_is_one_hatched_bar_and_no_work():
+    graph = Graph("full").add_producer("cam", range(9)).add_queue("shots", maxlen=1)
+    graph.add_edge("cam", "shots").add_queue_reader("take", queue="shots")
+    graph.add_node("develop", takes=1.0).add_edge("take", "develop")
+    found = graph.simulate(until=7).timeline.of(node="shots")
+    assert {s.kind for s in found} >= {"work", "throttled"}, "the record has both"
+    tips = [g.tip for g in chart.draw(found).groups if g.tip and "iteration" in g.tip]
+    waits = [tip for tip in tips if "waits for room in shots" in tip]
+    assert waits
+    assert len({tip.partition(":")[0] for tip in tips}) == len(tips), "each push once"
+    assert not [tip for tip in tips if "works" in tip and "(" in tip]
+    assert [row[3] for row in chart.rows_of(found)].count("waits for room in shots") == len(waits)
+
+
+def test_calls_that_find_no_line_are_counted_by_node():
+    spans = [Span("p", "rank", i, 0, "work", i / 100, 5.0 + i) for i in range(15)]
+    spans += [Span("p", "late", 0, 0, "work", 1.0, 2.0)]
+    picture = chart.draw(Timeline.of_spans(spans))
+    said = [p.text for g in picture.groups for p in g.parts if isinstance(p, Writing)]
+    words = "not drawn: where more than 12 calls of a node run at a time, 3 calls of rank"
+    assert words in said
+
+
+def test_a_chart_of_many_bars_is_as_wide_as_a_cell_and_one_of_few_is_not():
+    few, many = (chart.draw(timeline(n)).width for n in (3, 100))
+    assert few < 900
+    assert 1100 < many < 1300

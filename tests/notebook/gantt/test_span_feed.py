@@ -7,7 +7,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flownb.notebook.gantt.span_feed import KINDS, UNIT, Rows, pieces, portion
+from flownb.notebook.gantt.span_feed import KINDS, UNIT, Rows, call_of, pieces, portion
 from flownb.records.events import Batch, Span
 
 
@@ -91,3 +91,14 @@ def test_a_portion_is_bounded_json_and_loses_no_call_that_it_does_not_count(part
     if "left" not in content:
         assert calls == len(spans)
     assert all(isinstance(n, int) for n in content["s"])
+
+
+def test_a_push_that_waited_for_room_travels_once_and_as_a_wait():
+    push = Span("cam", "shots", 1, 0, "work", 1.0, 2.0)
+    room = Span("cam", "shots", 1, 0, "throttled", 1.1, 2.0, 0)
+    later = Span("cam", "shots", 2, 0, "work", 3.0, 4.0)
+    found = [(p.iteration, KINDS[p.kind]) for p in pieces([push, room, later], Rows())]
+    assert found == [(1, "room"), (2, "work")]
+    seen = {call_of(later)}  # it was seen to wait, and what the queue says of that comes later
+    assert [KINDS[p.kind] for p in pieces([later], Rows(), seen)] == ["room"]
+    assert list(pieces([room._replace(iteration=2)], Rows(), seen)) == []

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from flownb.notebook.graph.live_state import NodeNow, Now, _chip, rooms
+from flownb.notebook.graph.live_state import NodeNow, Now, Wait, _chip, rooms
 from flownb.notebook.graph.scene import scene
 from flownb.notebook.picture.shapes import Writing
 from flownb.notebook.picture.text import width
@@ -46,3 +46,8 @@ def test_a_chip_says_less_where_there_is_less_room_but_failures_always(room, sai
     box = scene(samples.weather(), live=True).boxes[1]
     texts = [p.text for p in _chip(box, Now({"check": BUSY}), room).parts if isinstance(p, Writing)]
     assert texts == ["✕", said]
+
+
+def test_a_wait_for_several_nodes_reads_as_a_sentence_with_a_unit():
+    assert str(Wait("p", ("a", "b", "c"), 0.0771, "wait")) == "p waits for a, b and c, 77 ms"
+    assert str(Wait("p", ("q",), 2.04, "throttled")) == "p waits for room in q, 2 s"

@@ -198,6 +198,32 @@ def test_folded_loops_stand_beside_each_other_and_none_covers_another():
         assert lane.x < inner.frame.x < inner.frame.right < lane.right
 
 
+def test_folded_loops_take_the_room_of_a_box_also_where_others_are_open():
+    flow = Workflow("w")
+    for i in range(4):
+        flow.add_producer(f"p{i}").add_queue(f"q{i}")
+        names = [f"a{i}_{j}" for j in range(6)]
+        for name in names:
+            flow.add_node(name)
+        flow.add_edge(f"p{i}", *names, f"q{i}")
+    flow.add_queue_reader("last", queue="q0").add_queue_reader("late", queue="q3")
+    picture = scene(flow, folded=["p0", "p2"])
+    lanes = {lane.loops[0]: lane.frame for lane in picture.lanes}
+    assert lanes["p0"].y == lanes["p2"].y
+    assert lanes["p0"].width < lanes["p1"].width / 2
+    for a, b in combinations(lanes.values(), 2):
+        assert a.right < b.x or b.right < a.x or a.bottom < b.y or b.bottom < a.y
+    for name, lane in {"p0": "p0", "p2": "p2", "a1_5": "p1", "q3": "p3", "late": "late"}.items():
+        inner, outer = box(picture, name).frame, lanes[lane]
+        assert outer.y < inner.y < inner.bottom < outer.bottom
+        assert outer.x < inner.x < inner.right < outer.right
+    ends = {(line.source, line.target): line.path for line in picture.lines}
+    head = box(picture, "p0").frame
+    assert ends["p0", "last"][0] == (head.right, head.middle[1])
+    below = ends["q3", "late"][0]  # both are open: the line of swimlanes, at its queue
+    assert box(picture, "q3").frame.y < below[1] <= box(picture, "q3").frame.bottom
+
+
 def test_the_look_of_a_folded_loop_is_in_its_picture_and_in_no_other():
     whole, part = svg(draw(scene(weather()))), svg(draw(scene(weather(), folded=["days"])))
     assert ".fnb-folded" in part

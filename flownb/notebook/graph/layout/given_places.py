@@ -31,7 +31,7 @@ def lay_given(  # noqa: PLR0917 - seven aligned lists
     """Draw everything around boxes at *places*, moved so that the picture begins at 0, 0."""
     boxes = [Rect(*at, *size) for at, size in zip(places, sizes, strict=True)]
     lanes = [
-        _frame([box for box, group in zip(boxes, groups, strict=True) if group == g], head)
+        framed([box for box, group in zip(boxes, groups, strict=True) if group == g], head)
         for g, head in enumerate(heads)
     ]
     every = [*boxes, *(lane for lane, head in zip(lanes, heads, strict=True) if head)]
@@ -48,7 +48,8 @@ def lay_given(  # noqa: PLR0917 - seven aligned lists
     )  # fmt: skip
 
 
-def _frame(boxes: Sequence[Rect], head: float) -> Rect:
+def framed(boxes: Sequence[Rect], head: float) -> Rect:
+    """Give the frame of a swimlane around its boxes; *head* is the width of its title."""
     if not boxes:
         return Rect(0, 0, 0, 0)
     x, y = min(b.x for b in boxes) - PAD, min(b.y for b in boxes) - PAD - HEAD
