@@ -127,7 +127,7 @@ def test_at_700_pixels_every_target_can_be_hit_and_nothing_sticks_out(seen: Any)
 
 
 def test_a_view_whose_kernel_has_died_says_so_and_its_buttons_do_no_harm(
-    browser: Any, lab: Callable[..., str], tmp_path: Path
+    browser: Any, lab: Lab, tmp_path: Path
 ) -> None:
     page = new_page(browser, height=900)
     thrown: list[str] = []

@@ -1,10 +1,11 @@
 """How does one thread call a chain of nodes? In a turn: row after row, for up to 5 ms.
 
-A row is one item on its way through some nodes; a call in the middle of a loop has one row. The worker notes each call as a
-reading of the clock and the value that it gave, so any thread can see at any moment how far it
-is: `values` first, then the reading, and the reading commits. Who wants the row at work empties
-`steps`: that ends the `for` behind the running call, without a lock and without a flag per node.
-The call that runs meanwhile is noted as ever, and the worker reports its end in every case.
+A row is one item on its way through some nodes; a call in the middle of a loop has one row. The
+worker notes each call as a reading of the clock and the value that it gave, so any thread can see
+at any moment how far it is: `values` first, then the reading, and the reading commits. Who wants
+the row at work empties `steps`: that ends the `for` behind the running call, without a lock and
+without a flag per node. The call that runs meanwhile is noted as ever, and the worker reports its
+end in every case.
 """
 
 from __future__ import annotations
