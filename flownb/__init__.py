@@ -4,6 +4,7 @@ Each folder is a room: its `__init__` asks the question that its modules answer.
 down only, in this order:
 
     graph, oneshot, testing  the front door: the verbs of a Graph, the pytest plugin
+    regression               How does a notebook become a regression test?
     cli                      the command line
     server/                  How is flownb reached over HTTP?
     exporters/               How do other tools watch a run?
@@ -83,6 +84,7 @@ if _typing.TYPE_CHECKING:
     from flownb.engine.orchestrator.generations import stop_all as stop_all
     from flownb.engine.orchestrator.orchestrator import Orchestrator as Orchestrator
     from flownb.engine.orchestrator.requests import Request as Request
+    from flownb.engine.simulation.recorded_run import RecordedRun as RecordedRun
     from flownb.engine.simulation.simulate import Simulation as Simulation
     from flownb.errors import DeadlockError as DeadlockError
     from flownb.errors import Failure as Failure
@@ -135,6 +137,7 @@ _HOMES: _typing.Final = {
     "flownb.engine.orchestrator.orchestrator": ("Orchestrator",),
     "flownb.engine.orchestrator.generations": ("running", "stop_all"),
     "flownb.engine.loop.loop_manager": ("LoopManager",),
+    "flownb.engine.simulation.recorded_run": ("RecordedRun",),
     "flownb.engine.simulation.simulate": ("Simulation",),
     "flownb.engine.orchestrator.requests": ("Request",),
     "flownb.engine.calls.context": ("Context", "SyncContext"),

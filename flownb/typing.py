@@ -9,6 +9,7 @@ give and take is in `flownb.stores` and `flownb.queues`.
 from flownb.engine.observe.stream import CallNext, Middleware
 from flownb.engine.orchestrator.notices import Notice, NoticeKind
 from flownb.engine.runtime import Clock
+from flownb.engine.simulation.recorded_run import RecordedCall
 from flownb.engine.simulation.simulate import Sweep
 from flownb.explain.capacity import Capacity, Change, LimitCapacity, LoopCapacity, QueueCapacity
 from flownb.explain.choices import Verdicts
@@ -104,6 +105,7 @@ __all__ = [
     "Rates",
     "ReaderOptions",
     "Reading",
+    "RecordedCall",
     "Restart",
     "RunOnError",
     "RunStatus",
