@@ -103,6 +103,7 @@ if _typing.TYPE_CHECKING:
     from flownb.errors import StateConflict as StateConflict
     from flownb.errors import StoreError as StoreError
     from flownb.explain.explanation import Explanation as Explanation
+    from flownb.explain.question import question as question
     from flownb.graph import Graph as Graph
     from flownb.model.edges import END as END
     from flownb.model.edges import START as START
@@ -130,6 +131,7 @@ if _typing.TYPE_CHECKING:
     from flownb.stores.base import GraphStore as GraphStore
     from flownb.stores.base import RunStore as RunStore
     from flownb.widgets.notifier import notifier as notifier
+    from flownb.widgets.quiz import quiz as quiz
 
 _HOMES: _typing.Final = {
     "flownb.graph": ("Graph",),
@@ -145,6 +147,7 @@ _HOMES: _typing.Final = {
     "flownb.queues.manager": ("QueueManager",),
     "flownb.stores.base": ("GraphStore", "RunStore"),
     "flownb.explain.explanation": ("Explanation",),
+    "flownb.explain.question": ("question",),
     "flownb.model.nodes": (
         "BaseNode",
         "BlockingNode",
@@ -164,6 +167,7 @@ _HOMES: _typing.Final = {
     "flownb.model.tools": ("ToolRegistry", "tools"),
     "flownb.server.serving": ("serve",),
     "flownb.widgets.notifier": ("notifier",),
+    "flownb.widgets.quiz": ("quiz",),
     "flownb.errors": (
         "DeadlockError",
         "Failure",

@@ -64,7 +64,7 @@ def marked(notebook: dict[str, Any]) -> tuple[dict[str, Any], list[Mark]]:
         made = cell
         if cell["cell_type"] == "code":
             number += 1
-            why = live.shown(_text(cell))
+            why = live.shown(_text(cell)) or _view(cell)
             failed = next((o for o in cell["outputs"] if o["output_type"] == "error"), None)
             word, why = (RAISES, f"raised {failed['ename']}") if failed else (IGNORE, why)
             if why and not _is_marked(cell):
@@ -72,6 +72,11 @@ def marked(notebook: dict[str, Any]) -> tuple[dict[str, Any], list[Mark]]:
                 made = _with_mark(cell, word)
         cells.append(made)
     return {**notebook, "cells": cells}, marks
+
+
+def _view(cell: dict[str, Any]) -> str:
+    """Say that a widget of ours was saved, whose still has a number that is new each time."""
+    return "shows a live view" if "data-flownb=" in str(cell["outputs"]) else ""
 
 
 def _text(cell: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from flownb.engine.simulation.simulate import Sweep
 from flownb.explain.capacity import Capacity, Change, LimitCapacity, LoopCapacity, QueueCapacity
 from flownb.explain.choices import Verdicts
 from flownb.explain.explanation import Makespan
+from flownb.explain.question import Question
 from flownb.explain.reasons import Arm, Waits
 from flownb.explain.study import Answer, Comparison, Reading
 from flownb.explain.throughput import Rates
@@ -98,6 +99,7 @@ __all__ = [
     "Pool",
     "Prefetch",
     "Problem",
+    "Question",
     "QueueCapacity",
     "QueueMode",
     "QueueOptions",

@@ -96,6 +96,12 @@ def test_a_mark_is_the_first_line_of_its_cell_or_a_tag_where_a_magic_is():
     assert marked(made)[1] == []
 
 
+def test_a_widget_of_ours_is_new_each_time():
+    still = v4.new_output("display_data", {"text/html": '<div data-flownb="db85">'})
+    made = v4.new_notebook(cells=[saved("graph.explore()", still)])
+    assert marked(made)[1][0].why == "shows a live view"
+
+
 @pytest.mark.parametrize("counts", [(), (None,), (2,), (1, 3)])
 def test_a_notebook_that_was_not_run_from_top_to_bottom_is_refused(counts):
     cells = [saved("1", count=count) for count in counts]

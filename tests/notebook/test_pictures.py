@@ -32,5 +32,17 @@ def test_every_picture_is_xml_with_a_title_and_a_description(notebook):
         assert parts.get("desc")
 
 
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_shape_of_an_image_has_a_look_else_it_is_black(notebook):
+    for cell in json.loads(notebook.read_text())["cells"]:
+        html = "".join(
+            "".join(o.get("data", {}).get("text/html", ())) for o in cell.get("outputs", ())
+        )
+        for found in IN_URL.findall(html):  # a document of its own: no other style reaches it
+            text = base64.b64decode(found).decode()
+            for kind in set(re.findall(r'<(?:path|text) class="([^"]+)"', text)):
+                assert f".{kind}{{" in text, kind
+
+
 def test_the_course_has_pictures():
     assert sum(1 for notebook in NOTEBOOKS for _ in pictures(notebook)) > 50
