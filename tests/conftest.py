@@ -27,7 +27,7 @@ from flownb.engine.orchestrator import generations
 from tests.support import workers
 
 collect_ignore_glob = ["faults/*"]  # programs, not modules: importing one runs it
-NIGHTLY = ("exercises", "recipe_", "slides", "teaching")  # notebooks
+NIGHTLY = ("exercises", "recipe_", "slides", "smallest_engine", "teaching")  # notebooks
 GRACE = 10.0  # seconds for executors, children and sockets that are already on their way out
 # Hypothesis fails an example that took 0.2 s: on a machine that stands still any of them does.
 hypothesis.settings.register_profile(
