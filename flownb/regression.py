@@ -112,6 +112,8 @@ class _Live:
             body = ast.parse(plain).body
         except SyntaxError:  # another language
             return ""
+        if body and isinstance(body[-1], ast.Expr) and plain.rstrip().endswith(";"):
+            return 'ends with ";", which hides nothing from nbval'
         for statement in _statements(body):
             self._bind(statement)
         found = (self._of(expression) for expression in _shown(body))

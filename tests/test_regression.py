@@ -49,6 +49,7 @@ def marks(*sources):
         "%time sum(range(10))",
         "%%time\nsum(range(10))",
         "graph.start()",
+        "graph.simulate();",
         "async with graph.start() as again:\n    display(again)",
     ],
 )
@@ -125,15 +126,17 @@ def test_nbval_runs_what_is_made_and_finds_what_has_changed(tmp_path):
             saved("import time; time.time()", shown("1.5"), count=3),
             saved("1 / 0", failed, count=4),
             saved("graph.simulate().outputs('n', last=1)", shown("[7]"), count=5),
+            saved("graph.simulate();", count=6),
         ]
     )
     (tmp_path / "mine.ipynb").write_text(v4.writes(made), "utf-8")
     said = new_test(tmp_path / "mine.ipynb")
     test = tmp_path / "test_mine.ipynb"
     assert said.splitlines() == [
-        f"{test}: 5 code cells, 2 marked",
+        f"{test}: 6 code cells, 3 marked",
         "  cell 2 runs, is not compared: it shows what a clock says",
         "  cell 3 has to raise: it raised ZeroDivisionError",
+        '  cell 5 runs, is not compared: it ends with ";", which hides nothing from nbval',
         f"Now run: pytest --nbval {test}",
     ]
     command = [sys.executable, "-m", "pytest", "-q", "--nbval", "--nbval-current-env", test.name]
@@ -141,7 +144,7 @@ def test_nbval_runs_what_is_made_and_finds_what_has_changed(tmp_path):
         [*command, "-p", "no:cacheprovider"], cwd=tmp_path, capture_output=True, text=True,
         check=False,
     )  # fmt: skip
-    assert "1 failed, 4 passed" in done.stdout
+    assert "1 failed, 5 passed" in done.stdout
     assert "test_mine.ipynb::Cell 4" in done.stdout
 
 
