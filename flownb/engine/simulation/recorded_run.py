@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from flownb.arguments import MOST_SECONDS, instance, known
+from flownb.engine.links import queue_specs
 from flownb.engine.observe.stream import Observer
 from flownb.errors import GraphError, InjectedFailure, SimulationError, StoreError
 from flownb.explain.explanation import snapshot
@@ -265,7 +266,7 @@ class CallRecorder(Observer):
             self._failed(event)
         elif event.kind == "settled":
             self._settled.setdefault(event.loop, set()).add(event.iteration)
-        elif event.kind == "received":
+        elif event.kind == "received" and event.node == event.loop:
             self._received[event.loop, event.iteration] = tuple(event.data or ())
         elif event.kind == "state" and event.data[0] == "starting":  # it counts anew
             self._calls[event.loop], self._settled[event.loop] = [], set()
@@ -281,16 +282,27 @@ class CallRecorder(Observer):
 
     def run(self, workflow: Workflow, now: float) -> RecordedRun:
         """Give what was recorded until now, second *now* of the run."""
-        calls = [call for one in list(self._calls.values()) for call in list(one)]
+        queued = _queued(workflow)
+        calls = [
+            call._replace(output=None) if call.node in queued else call
+            for one in list(self._calls.values())
+            for call in list(one)
+        ]
         calls.sort(key=lambda call: call.start)
         last = {call[:4]: i for i, call in enumerate(calls)}  # the attempt that counted
+        once = {q.name: q.readers[:1] for q in queue_specs(workflow) if q.mode == "broadcast"}
         made = {call.loop: set[int]() for call in calls}
         for call in calls:
             if call.node != call.loop or call.output is None:
                 continue
             made[call.loop].add(call.iteration)
             origin = self._received.get((call.loop, call.iteration))
-            if origin in last and (queue := _pushed_by_function(workflow, call.loop, origin[1])):
+            reads = workflow.nodes.get(call.loop)
+            if reads is None or reads.reader is None or origin not in last:
+                continue
+            queue = reads.reader.queue
+            # by a function, with `ctx.push`; of a broadcast each reader has heard
+            if origin[1] not in queued and call.loop in once.get(queue, (call.loop,)):
                 pushed = calls[last[origin]]
                 messages = (*pushed.pushed, (queue, call.output))
                 calls[last[origin]] = pushed._replace(pushed=messages)
@@ -298,9 +310,7 @@ class CallRecorder(Observer):
         return RecordedRun(workflow.name, round(now, 6), tuple(calls), unsettled)
 
 
-def _pushed_by_function(workflow: Workflow, loop: str, node: str) -> str:
-    """Give the queue that the loop reads, if what it got of *node* came by `ctx.push`."""
-    reads, pushes = workflow.nodes.get(loop), workflow.nodes.get(node)
-    if reads is None or reads.reader is None or pushes is None or pushes.queue is not None:
-        return ""
-    return reads.reader.queue
+def _queued(workflow: Workflow) -> set[str]:
+    """Name the nodes whose calls push, or read in the middle of a loop: these are done anew."""
+    nodes, loops = workflow.nodes.values(), workflow.producers
+    return {n.name for n in nodes if n.queue or (n.reader and n.name not in loops)}

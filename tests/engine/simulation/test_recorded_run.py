@@ -103,6 +103,40 @@ def test_a_random_run_is_done_again_with_the_same_times(seed):
     assert told(again) == told(sim)
 
 
+def test_a_message_to_all_readers_is_pushed_once():
+    graph = (
+        Graph("g")
+        .add_producer("p", [1, 2])
+        .add_node("n", lambda n, ctx: ctx.push("news", n))
+        .add_queue("news", mode="broadcast")
+        .add_edge("p", "n")
+    )
+    for name in ("a", "b"):
+        graph.add_queue_reader(name, queue="news").add_node(f"{name} reads", abs, keep=9)
+        graph.add_edge(name, f"{name} reads")
+    run, _ = recorded(graph)
+    again = graph.simulate(recorded=run)
+    assert again.outputs("a reads") == again.outputs("b reads") == [1, 2]
+
+
+def test_what_is_read_in_the_middle_of_a_loop_is_read_again(tmp_path):
+    graph = (
+        Graph("g")
+        .add_producer("p", [1, 2])
+        .add_queue("q")
+        .add_edge("p", "q")
+        .add_producer("ticks", range(2), every=1)
+        .add_queue_reader("read", queue="q")
+        .add_node("use", lambda n: n * 10, keep=9)
+        .add_edge("ticks", "read", "use")
+    )
+    run, sim = recorded(graph)
+    run.save(tmp_path / "run.jsonl")
+    again = graph.simulate(recorded=RecordedRun.load(tmp_path / "run.jsonl"))
+    assert told(again) == told(sim)
+    assert again.outputs("use") == [10, 20]
+
+
 def test_what_would_have_been_under_another_policy_is_simulated_with_the_recorded_lengths():
     def audited():
         graph = Graph("g").add_producer("p", [1, 2]).add_node("save", takes=1)
