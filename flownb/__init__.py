@@ -4,6 +4,7 @@ Each folder is a room: its `__init__` asks the question that its modules answer.
 down only, in this order:
 
     graph, oneshot, testing  the front door: the verbs of a Graph, the pytest plugin
+    regression               How does a notebook become a regression test?
     cli                      the command line
     server/                  How is flownb reached over HTTP?
     exporters/               How do other tools watch a run?
@@ -84,6 +85,7 @@ if _typing.TYPE_CHECKING:
     from flownb.engine.orchestrator.generations import stop_all as stop_all
     from flownb.engine.orchestrator.orchestrator import Orchestrator as Orchestrator
     from flownb.engine.orchestrator.requests import Request as Request
+    from flownb.engine.simulation.recorded_run import RecordedRun as RecordedRun
     from flownb.engine.simulation.simulate import Simulation as Simulation
     from flownb.errors import DeadlockError as DeadlockError
     from flownb.errors import Failure as Failure
@@ -102,6 +104,7 @@ if _typing.TYPE_CHECKING:
     from flownb.errors import StateConflict as StateConflict
     from flownb.errors import StoreError as StoreError
     from flownb.explain.explanation import Explanation as Explanation
+    from flownb.explain.question import question as question
     from flownb.graph import Graph as Graph
     from flownb.model.edges import END as END
     from flownb.model.edges import START as START
@@ -129,6 +132,7 @@ if _typing.TYPE_CHECKING:
     from flownb.stores.base import GraphStore as GraphStore
     from flownb.stores.base import RunStore as RunStore
     from flownb.widgets.notifier import notifier as notifier
+    from flownb.widgets.quiz import quiz as quiz
 
 _HOMES: _typing.Final = {
     "flownb.graph": ("Graph",),
@@ -136,6 +140,7 @@ _HOMES: _typing.Final = {
     "flownb.engine.orchestrator.orchestrator": ("Orchestrator",),
     "flownb.engine.orchestrator.generations": ("running", "stop_all"),
     "flownb.engine.loop.loop_manager": ("LoopManager",),
+    "flownb.engine.simulation.recorded_run": ("RecordedRun",),
     "flownb.engine.simulation.simulate": ("Simulation",),
     "flownb.engine.orchestrator.requests": ("Request",),
     "flownb.engine.calls.context": ("Context", "SyncContext"),
@@ -143,6 +148,7 @@ _HOMES: _typing.Final = {
     "flownb.queues.manager": ("QueueManager",),
     "flownb.stores.base": ("GraphStore", "RunStore"),
     "flownb.explain.explanation": ("Explanation",),
+    "flownb.explain.question": ("question",),
     "flownb.model.nodes": (
         "BaseNode",
         "BlockingNode",
@@ -162,6 +168,7 @@ _HOMES: _typing.Final = {
     "flownb.model.tools": ("ToolRegistry", "tools"),
     "flownb.server.serving": ("serve",),
     "flownb.widgets.notifier": ("notifier",),
+    "flownb.widgets.quiz": ("quiz",),
     "flownb.errors": (
         "DeadlockError",
         "Failure",

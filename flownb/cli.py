@@ -745,6 +745,46 @@ def clear(*, queue: str, **at: Any) -> None:
     click.echo(f"{_asked(lambda m, _: m.clear(queue), **at)} dropped")
 
 
+# -- new ------------------------------------------------------------------------------
+
+
+@main.group()
+def new() -> None:
+    """Make a file to begin with."""
+
+
+@new.command("test")
+@click.argument("notebook", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+              help="Where to; else test_NOTEBOOK beside it.")  # fmt: skip
+@click.option("--force", is_flag=True, help="Replace a file that is there.")
+def new_test(*, notebook: Path, output: Path | None, force: bool) -> None:
+    """Make a regression test of a notebook: a copy with marks, which pytest --nbval runs.
+
+    Cells that show what is live (a running graph, a clock) are marked to run only; the others
+    have to show what was saved. The notebook itself stays as it is.
+    """
+    from flownb.regression import RAISES, marked
+
+    target = output or notebook.with_name(f"test_{notebook.name}")
+    if target.exists() and not force:
+        raise click.ClickException(f"{target} is there already: --force replaces it")
+    try:
+        found = json.loads(notebook.read_text("utf-8"))
+        made, marks = marked(found)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise click.ClickException(f"{notebook} is no notebook: {told(error)}") from None
+    except FlowError as error:
+        raise click.ClickException(f"{notebook}: {error}") from None
+    target.write_text(json.dumps(made, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    cells = sum(cell["cell_type"] == "code" for cell in made["cells"])
+    click.echo(f"{target}: {cells} code cells, {len(marks)} marked")
+    for mark in marks:
+        does = "has to raise" if mark.word == RAISES else "runs, is not compared"
+        click.echo(f"  cell {mark.cell} {does}: it {mark.why}")
+    click.echo(f"Now run: pytest --nbval {target}")
+
+
 # -- serve ----------------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from flownb.arguments import (
@@ -39,11 +40,13 @@ if TYPE_CHECKING:
 
     from flownb.engine.observe.stream import Middleware, Observer
     from flownb.engine.orchestrator.orchestrator import Orchestrator
+    from flownb.engine.simulation.recorded_run import RecordedRun
     from flownb.engine.simulation.simulate import Simulation, Sweep
     from flownb.explain.explanation import Explanation
     from flownb.model.policies import AwaitPolicy, Control, RunOnError, StartRule
     from flownb.model.tools import ToolRegistry
     from flownb.model.topology import NodeRef
+    from flownb.model.workflow import Workflow
     from flownb.plan.loop_plan import LoopPlan
     from flownb.records.metrics import LoopMetrics
     from flownb.records.timeline import Timelines
@@ -219,6 +222,7 @@ class Graph(OneShot, Shown):
         max_iterations: int | None = None,
         on_error: RunOnError = "stop",
         tools: ToolRegistry | None = None,
+        recorded: RecordedRun | None = None,
     ) -> Simulation:
         """Run all loops in virtual time, exactly the same every time.
 
@@ -238,6 +242,10 @@ class Graph(OneShot, Shown):
         (which says what *start_rule*, *max_concurrency*, *max_iterations* and *on_error*
         mean); `.state` is its final state.
 
+        *recorded* (of `orch.record()`) does a live run again: nothing is called, each call takes
+        as long as it took and gives what it gave, and so each if decides. Without *until* it
+        ends when all is done, or where the recording ended.
+
         Raises GraphError for a graph with mistakes, DeadlockError when somebody waits
         for what can never happen, LivelockError when time does not pass, and
         SimulationError when a node reaches for the outside world.
@@ -256,7 +264,15 @@ class Graph(OneShot, Shown):
         checked_tools("simulate()", tools)
         check(self)
         check_supported(self, live=False)
-        return simulate(self, **given, tools=tools, using=self._using)
+        workflow: Workflow = self
+        if recorded is not None:
+            from flownb.engine.simulation.recorded_run import RECORDED, replayed
+
+            checked("simulate()", "recorded", recorded, RECORDED)
+            workflow = replayed(recorded, self)
+            if until is None and iterations is None:
+                given["until"] = inf if recorded.is_whole else recorded.duration
+        return simulate(workflow, **given, tools=tools, using=self._using)
 
     @folded
     def compare(
@@ -349,6 +365,7 @@ class Graph(OneShot, Shown):
         namespace: str = "flownb",
         tools: ToolRegistry | None = None,
         fresh: bool = False,
+        record: bool = False,
     ) -> Orchestrator:
         """Start all loops in this kernel and return at once.
 
@@ -359,8 +376,9 @@ class Graph(OneShot, Shown):
         run on its workers. *control* "notebook": what is asked and told goes through the
         notebook's event loop; "thread": through one of its own, so that a cell that computes
         holds up nothing. *namespace* is what all keys on Redis begin with, *tools* what nodes
-        find as `ctx.tools`. `async with graph.start() as orch:` stops at the end. Raises
-        GraphError, and QueueUnavailable when no Redis answers.
+        find as `ctx.tools`. *record* keeps what each call gave, for `orch.record()`.
+        `async with graph.start() as orch:` stops at the end. Raises GraphError, and
+        QueueUnavailable when no Redis answers.
 
         Where no thread can be started, as in a browser, all loops live on the notebook's event
         loop and sync nodes hold it while they work; a line in `orch.logs()` says so.
@@ -395,6 +413,7 @@ class Graph(OneShot, Shown):
         checked("start()", "control", control, word("notebook", "thread"))
         checked("start()", "namespace", namespace, TEXT)
         checked("start()", "fresh", fresh, FLAG)
+        checked("start()", "record", record, FLAG)
         checked_tools("start()", tools)
         check(self)
         check_supported(self, live=True)
@@ -407,6 +426,7 @@ class Graph(OneShot, Shown):
             tools=tools,
             using=self._using,
             fresh=fresh,
+            record=record,
         )
         orchestrator._live.begin()
         self._last_start = orchestrator

@@ -9,10 +9,12 @@ give and take is in `flownb.stores` and `flownb.queues`.
 from flownb.engine.observe.stream import CallNext, Middleware
 from flownb.engine.orchestrator.notices import Notice, NoticeKind
 from flownb.engine.runtime import Clock
+from flownb.engine.simulation.recorded_run import RecordedCall
 from flownb.engine.simulation.simulate import Sweep
 from flownb.explain.capacity import Capacity, Change, LimitCapacity, LoopCapacity, QueueCapacity
 from flownb.explain.choices import Verdicts
 from flownb.explain.explanation import Makespan
+from flownb.explain.question import Question
 from flownb.explain.reasons import Arm, Waits
 from flownb.explain.study import Answer, Comparison, Reading
 from flownb.explain.throughput import Rates
@@ -97,6 +99,7 @@ __all__ = [
     "Pool",
     "Prefetch",
     "Problem",
+    "Question",
     "QueueCapacity",
     "QueueMode",
     "QueueOptions",
@@ -104,6 +107,7 @@ __all__ = [
     "Rates",
     "ReaderOptions",
     "Reading",
+    "RecordedCall",
     "Restart",
     "RunOnError",
     "RunStatus",

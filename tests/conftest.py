@@ -27,6 +27,7 @@ from flownb.engine.orchestrator import generations
 from tests.support import pyodide, workers
 
 collect_ignore_glob = ["faults/*"]  # programs, not modules: importing one runs it
+NIGHTLY = ("exercises", "recipe_", "slides", "smallest_engine", "teaching")  # notebooks
 GRACE = 10.0  # seconds for executors, children and sockets that are already on their way out
 # Hypothesis fails an example that took 0.2 s: on a machine that stands still any of them does.
 hypothesis.settings.register_profile(
@@ -206,8 +207,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What looks at a real clock may be held up by the machine: it is broken if it fails thrice.
 
     A second try is counted and named in pytest's summary. Virtual time gets no second try.
+
+    Notebooks of the day are the course and the how-tos; of the others each starts a kernel, too.
     """
     for item in items:
+        if item.path.suffix == ".ipynb" and item.path.name.startswith(NIGHTLY):
+            item.add_marker(pytest.mark.nightly)
         pauses = [s for name, s in _PAUSES.items() if item.get_closest_marker(name)]
         if pauses and not item.get_closest_marker("flaky"):
             item.add_marker(pytest.mark.flaky(reruns=2, reruns_delay=pauses[0]))

@@ -53,9 +53,9 @@ OFFERED = {
         unlinked use validate version
     """,
     "Orchestrator": """
-        apply cancel dag dashboard explain failures is_over live_timeline logs logs_view metrics
-        name on outputs pause queues resume snapshot start status step stop swap timeline view wait
-        workflow
+        apply cancel dag dashboard explain failures is_over live_timeline logs logs_view
+        metrics name on outputs pause queues record resume snapshot start status step stop swap
+        timeline view wait workflow
     """,
     "Simulation": """
         digest duration events explain failures logs metrics name outputs releases state timeline

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -87,3 +91,17 @@ def test_instant_calls_are_compared_when_one_is_named() -> None:
     assert_timeline(quick.simulate(), "p[0] 0..0 n[0] 0..1")
     with pytest.raises(AssertionError, match=r"found, not expected: n\[0\] 0..1"):
         assert_timeline(quick.simulate(), "p[0] 0..0")
+
+
+PAGE = Path(__file__).parents[1] / "notebooks" / "pages" / "testing.md"
+
+
+def test_the_test_files_of_the_page_about_testing_pass(tmp_path: Path) -> None:
+    files = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    for number, text in enumerate(files):
+        (tmp_path / f"test_{number}.py").write_text(text, "utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:nbval"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert re.search(r"^7 passed", done.stdout, re.MULTILINE), done.stdout

@@ -19,12 +19,13 @@ from flownb.engine.orchestrator.orchestrator import Orchestrator
 from flownb.engine.simulation.simulate import Simulation, Sweep
 from flownb.explain.capacity import Capacity
 from flownb.explain.explanation import Explanation
+from flownb.explain.question import Question
 from flownb.explain.study import Comparison
 from flownb.model.workflow import Workflow
 from flownb.notebook.gantt import chart, kept_runs, stack
 from flownb.notebook.graph import awaited
 from flownb.notebook.graph.captions import Captions, edge_label
-from flownb.notebook.graph.scene import draw, line_words, scene
+from flownb.notebook.graph.scene import draw, line_words, scene, unanswered
 from flownb.notebook.live.status import simulation_tables, status_line, status_tables
 from flownb.notebook.picture.svg import style
 from flownb.notebook.picture.svg import svg as write_svg
@@ -271,6 +272,25 @@ def _(obj: Explanation) -> Picture | None:
 @_fitly
 def _(obj: Explanation) -> list[tuple[str, str]]:
     return explanation.tables(obj)
+
+
+@text.register(Question)
+def _(obj: Question) -> str:
+    choices = ", ".join(f"{seconds:g}" for seconds in obj.choices)
+    return f"Question({obj.seed}, level {obj.level}: {obj.ask} {choices} s)"
+
+
+@picture.register(Question)
+def _(obj: Question) -> Picture:
+    return draw(unanswered(obj.graph))
+
+
+@details.register(Question)
+def _(obj: Question) -> list[tuple[str, str]]:
+    choices = " · ".join(f"{seconds:g} s" for seconds in obj.choices)
+    because = "".join(f"<li>{xml(sentence)}</li>" for sentence in obj.because)
+    answer = f"<p><b>{obj.answer:g} s</b></p><ul>{because}</ul>"
+    return [("", f"<p><b>{xml(obj.ask)}</b></p><p>{choices}</p>"), ("the answer", answer)]
 
 
 @text.register(Comparison)

@@ -13,7 +13,7 @@ from flownb.widgets import views
 from flownb.widgets.bundle import HERE, script, sheet
 
 KINDS = {k: tuple(p.name for p in parts) for k, parts in views._PARTS.items()}
-KINDS["explore"] = ("explore",)
+KINDS |= {"explore": ("explore",), "quiz": ("quiz",)}
 MODULES = sorted(path.stem for path in HERE.glob("*.js"))
 
 

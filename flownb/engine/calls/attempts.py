@@ -13,7 +13,7 @@ import inspect
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from flownb.engine.calls.cache import Cached
-from flownb.engine.calls.outcome import NotCalled, OpenCall
+from flownb.engine.calls.outcome import NotCalled, OpenCall, Simulated
 from flownb.engine.calls.signature import ENDS
 from flownb.engine.calls.threads import outcome_here
 from flownb.engine.runtime import running_loop
@@ -79,8 +79,8 @@ class Attempts:
     async def call(self, token: Call, started: Any) -> Any:
         """Call the node for *token*.
 
-        *started* is its first attempt, made already: the coroutine that it gave, what it raised, or
-        the `OpenCall` that a row has begun.
+        *started* is its first attempt, made already: the coroutine that it gave, what it raised,
+        the `OpenCall` that a row has begun, or the `Simulated` call that still has to last.
         """
         call: Any = functools.partial(self._with_cache, token, started)
         for middleware in reversed(self._runtime.middleware):
@@ -258,6 +258,8 @@ class Attempts:
     async def _once(self, token: Call, started: Any) -> Any:
         if isinstance(started, OpenCall):
             return await self._begun(token, started)
+        if isinstance(started, Simulated):
+            return await self._function.stretched(token, *started)
         if self._function.is_async or started is not None:
             work = self._function.invoke(token) if started is None else started
             return await self._lasting(token, work)

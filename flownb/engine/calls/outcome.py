@@ -31,6 +31,14 @@ class Routed(NamedTuple):
     live: Any
 
 
+class Simulated(NamedTuple):
+    """A sync call of a simulation that has been made: it still lasts *extra* seconds."""
+
+    extra: float
+    output: Any
+    error: BaseException | None
+
+
 class Pending(ABC):
     """A call that has begun and not ended."""
 

@@ -21,7 +21,7 @@ from flownb.engine.calls.attempts import Attempts
 from flownb.engine.calls.call_site import CallSite
 from flownb.engine.calls.chain import ItemChain, Row, fits, row_from
 from flownb.engine.calls.context import Context, SyncContext
-from flownb.engine.calls.outcome import Pending, Routed
+from flownb.engine.calls.outcome import Pending, Routed, Simulated
 from flownb.engine.calls.push import Pushing
 from flownb.engine.calls.signature import (
     ENDS,
@@ -302,7 +302,7 @@ class Runner:
         except FAILS as fault:  # its `takes=` is the user's too
             extra, output, error = 0.0, None, fault
         if token.pushes:
-            self._spawn(token, self.stretched(token, extra, output, error))
+            self._spawn(token, Simulated(extra, output, error))
         elif extra > 0:
             land = functools.partial(self.landed, token, output, error)
             token.task = self.runtime.event_loop.call_later(extra, self.runtime.guard, land)

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
 
     from flownb.engine.hosts.host import Host
     from flownb.engine.orchestrator.notices import Notice, NoticeKind, Notices
+    from flownb.engine.simulation.recorded_run import CallRecorder, RecordedRun
     from flownb.errors import Failure
     from flownb.explain.explanation import Explanation
     from flownb.model.policies import Control
@@ -91,6 +92,7 @@ class Orchestrator(Viewed):
         tools: Any = None,
         using: Sequence[Any] = (),
         fresh: bool = False,
+        record: bool = False,
     ) -> None:
         self.name, self.workflow = workflow.name, workflow
         self._version, self._cluster = workflow.version, cluster
@@ -109,10 +111,12 @@ class Orchestrator(Viewed):
             home = self._own.event_loop
         else:
             home = kernel
+        self._recorder = _recorder() if record else None
+        watching = [x for x in (*using, self._recorder) if isinstance(x, Observer)]
         self._live = LiveRun(
             name=self.name, workflow=workflow, namespace=namespace, tools=tools,
             middleware=tuple(x for x in using if not isinstance(x, Observer)),
-            watching=[Guarded(x) for x in using if isinstance(x, Observer)],
+            watching=[Guarded(x) for x in watching],
             specs=queue_specs(workflow), needs_server=uses_queues(plans), client=client,
             server=server, kernel=kernel, home=home, heartbeat=Heartbeat(home), links=Links(plans),
             begin=self._begin, on_ended=self._track_ended,
@@ -565,6 +569,17 @@ class Orchestrator(Viewed):
         found = [t.outputs.kept for t in self._live.loop_runs.values()]
         return newest((x for kept in found for x in list(kept.get(node, ()))), last, "outputs()")
 
+    def record(self) -> RecordedRun:
+        """Give all calls so far, how long each took and what it gave, to be done again.
+
+        `graph.simulate(recorded=run)` does them in virtual time, also after `run.save(path)` and
+        `RecordedRun.load(path)` in a test. RunError unless `graph.start(record=True)` began it.
+        """
+        if self._recorder is None:
+            msg = f"graph {self.name!r}: nothing was recorded: begin with graph.start(record=True)"
+            raise RunError(msg)
+        return self._recorder.run(self.workflow, time.monotonic() - self._live.origin)
+
     def explain(self) -> Explanation:
         """Say who waits for whom, and put what was measured so far beside what is predicted."""
         from flownb.explain.explanation import explain
@@ -707,6 +722,12 @@ class Orchestrator(Viewed):
             raise LoopStopped(msg)
         offered = [(letter["item"], letter["id"]) for letter in letters]
         loop_run.host.command("offer", offered)
+
+
+def _recorder() -> CallRecorder:
+    from flownb.engine.simulation.recorded_run import CallRecorder
+
+    return CallRecorder()
 
 
 def _tell(live: LiveRun, text: str) -> None:

@@ -8,7 +8,8 @@ lines, then boxes, then the legend.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from flownb.notebook.graph.captions import AWAITED, DETACHED, IDLE, NEXT, Captions, edge_label
@@ -139,6 +140,18 @@ class Scene:
         ]
         more = len(self.lines) - 200
         return ". ".join([*parts, *([f"and {more} more edges"] if more > 0 else [])]) + "."
+
+
+def unanswered(workflow: Workflow) -> Scene:
+    """Place the same without a word on who waits for whom: lines are alike, a box says its kind.
+
+    It is drawn under a policy that awaits nobody, so that the width of a box tells nothing.
+    """
+    shapes, facts = scene(workflow, await_policy="none"), Captions(workflow)
+    boxes = (replace(b, word=re.sub(r", (not )?awaited here", "", b.word)) for b in shapes.boxes)
+    lines = (replace(line, style=NEXT, tip="") for line in shapes.lines)
+    lanes = (replace(x, title=facts.lane_title(i)) for i, x in enumerate(shapes.lanes))
+    return replace(shapes, boxes=tuple(boxes), lines=tuple(lines), lanes=tuple(lanes))
 
 
 def line_words(style: str) -> str:

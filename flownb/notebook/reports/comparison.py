@@ -26,6 +26,8 @@ _BAR: Final = 20.0
 _LOOPS: Final = 20
 _PARTS: Final = 60
 _LOOKS: Final = {
+    "work-even": Look("#8fcdf2", "#1d628c", 1),
+    "work-odd": Look("#c7e6f9", "#1d628c", 1),
     "own": Look("#d55e00", size=12, bold=True),
     "own-bar": Look("none", "#d55e00", 2.5),
 }

@@ -407,3 +407,14 @@ def test_a_policy_given_to_the_simulation_overrides_that_of_each_loop():
     assert graph.simulate(until=99).releases("p") == [0, 0]
     assert graph.simulate(until=99, policy="all").releases("p") == [5, 10]
     assert times(graph.simulate(until=99), "settled") == [5, 5]
+
+
+def test_a_sync_node_that_pushes_lasts_as_declared_and_its_message_leaves_at_its_end():
+    def pushes(n, ctx):
+        ctx.push("q", n)
+
+    graph = chain(("a", pushes, {"takes": 1}), source=[1, 2]).add_queue("q")
+    graph.add_queue_reader("r", queue="q").add_node("m", None).add_edge("r", "m")
+    sim = graph.simulate(until=9)
+    assert sim.releases("p") == [1, 2]
+    assert [span.start for span in sim.timeline.spans if span.node == "m"] == [1, 2]
