@@ -174,10 +174,13 @@ class Attempts:
         await self._enter(token)
         token.attempt += 1
         token.held_back = ()  # what a failed attempt held back is not pushed
-        begun = isinstance(started, OpenCall)
-        token.start, output = started.start if begun else self._runtime.now(), NOTHING
+        token.start, output, limit = self._runtime.now(), NOTHING, self._site.node.timeout
         try:
-            output = await self._with_timeout(token, started)
+            if isinstance(started, OpenCall) and limit is not None:
+                token.start = started.start
+                output = await self._opened(token, started, limit)
+            else:
+                output = await self._with_timeout(token, started, limit)
         finally:
             if not token.cancelled:
                 self._site.span(token, "work", token.start, output)
@@ -196,52 +199,69 @@ class Attempts:
             self._site.span(token, "limited", token.asked)
         token.entered = True
 
-    async def _with_timeout(self, token: Call, started: Any) -> Any:
-        limit = self._site.node.timeout
+    async def _opened(self, token: Call, call: OpenCall, limit: float) -> Any:
+        """Wait for a call that a row has begun; if it had not begun after all, make it."""
+        token.in_thread = True
+        try:
+            found = await call.outcome(limit)
+        except asyncio.CancelledError:
+            call.leave()
+            raise
+        except TimeoutError:
+            token.disown()
+            call.leave()
+            self._runtime.event("timeout", self._site.name, token.iteration, True)
+            raise NodeTimeout(late(limit)) from None
+        token.in_thread = False
+        if found is None:
+            return await self._with_timeout(token, None, limit)
+        output, error = found
+        if call.ended is not None and call.ended - call.start > limit + _SAME:
+            self._late(token, limit)
+        if error is not None:
+            raise error
+        if inspect.iscoroutine(output):
+            left = max(limit - (self._runtime.now() - call.start), 0.0)
+            return await self._with_timeout(token, output, left)
+        return output
+
+    async def _with_timeout(self, token: Call, started: Any, limit: float | None) -> Any:
         if limit is None:
             return await self._once(token, started)
         task = self._runtime.spawn(self._outcome(token, started), name=self._site.name)
         try:
             # not asyncio.timeout: the node could swallow its cancellation
-            await asyncio.wait((task,), timeout=self._left(token, started, limit))
+            await asyncio.wait((task,), timeout=limit)
         except asyncio.CancelledError:
             task.cancel()
-            if isinstance(started, OpenCall):
-                started.leave()
             raise
         if not task.done():
-            self._abandon(token, task, started)
+            self._abandon(token, task)
             raise NodeTimeout(late(limit))
         output, error, seconds = task.result()
-        seen = not (self._function.is_async or isinstance(started, OpenCall))
-        if seconds > limit + _SAME and not seen:  # nobody could look meanwhile
-            self._runtime.event("timeout", self._site.name, token.iteration, False)
-            raise NodeTimeout(late(limit))
+        if seconds > limit + _SAME and self._function.is_async:
+            self._late(token, limit)
         if error is not None:
             raise error
         return output
 
+    def _late(self, token: Call, limit: float) -> None:
+        """Let a call that ended too late have timed out: nobody could look meanwhile."""
+        self._runtime.event("timeout", self._site.name, token.iteration, False)
+        raise NodeTimeout(late(limit))
+
     async def _outcome(self, token: Call, started: Any) -> tuple[Any, Any, float]:
         """Give output, error, seconds: a SystemExit in a task would end the event loop."""
         output, error, begun = None, None, self._runtime.now()
-        if isinstance(started, OpenCall):
-            begun = started.start
         try:
             output = await self._once(token, started)
         except ENDS:
             raise
         except FAILS as failure:
             error = failure
-        known = isinstance(started, OpenCall) and started.ended is not None
-        return output, error, (started.ended if known else self._runtime.now()) - begun
+        return output, error, self._runtime.now() - begun
 
-    def _left(self, token: Call, started: Any, limit: float) -> float:
-        """Seconds that a call may still take; one that a row began may have ended by now."""
-        if isinstance(started, OpenCall) and started.ended is None:
-            return max(limit - (self._runtime.now() - token.start), 0.0)
-        return limit
-
-    def _abandon(self, token: Call, task: asyncio.Task[Any], started: Any) -> None:
+    def _abandon(self, token: Call, task: asyncio.Task[Any]) -> None:
         token.disown()
         task.cancel()
         place, token.place = token.place, None
@@ -249,15 +269,11 @@ class Attempts:
         if place is not None and not simulated:
             task.add_done_callback(lambda _: place.give_up())
         abandoned = not self._function.is_async and not self._runtime.inline
-        if isinstance(started, OpenCall):
-            started.leave()
-        elif abandoned and token.in_thread:
+        if abandoned and token.in_thread:
             self._function.leave_thread()
         self._runtime.event("timeout", self._site.name, token.iteration, abandoned)
 
     async def _once(self, token: Call, started: Any) -> Any:
-        if isinstance(started, OpenCall):
-            return await self._begun(token, started)
         if isinstance(started, Simulated):
             return await self._function.stretched(token, *started)
         if self._function.is_async or started is not None:
@@ -270,15 +286,6 @@ class Attempts:
             extra = self._function.extra(token, output, error)
             return await self._function.stretched(token, extra, output, error)
         output = await self._thread_future(token)
-        return await self._lasting(token, output) if inspect.iscoroutine(output) else output
-
-    async def _begun(self, token: Call, call: OpenCall) -> Any:
-        """Wait for the call that a row has begun; if it had not after all, make it."""
-        token.in_thread = True
-        output, error = await call.outcome() or (await self._thread_future(token), None)
-        token.in_thread = False
-        if error is not None:
-            raise error
         return await self._lasting(token, output) if inspect.iscoroutine(output) else output
 
     async def _lasting(self, token: Call, work: Any) -> Any:

@@ -40,7 +40,7 @@ from flownb.engine.calls.turn import DEAD, Turn
 from flownb.engine.prints import HERE, Spot
 from flownb.errors import FAILS
 from flownb.plan.await_sets import RULES
-from flownb.records.events import NOTHING, Batch
+from flownb.records.events import Batch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -338,7 +338,7 @@ class Chain:
         last = await self._settle(stretch, turn, done)
         calls = len(values)
         if values:
-            memo = stretch.memo(row, calls)
+            memo = stretch.memo(row, times, calls)
             if calls < len(stretch.nodes):
                 node = stretch.nodes[calls]
                 start, reading = self._seconds(times[-1]), done * stretch.width + calls + 1
@@ -396,7 +396,8 @@ class Chain:
         self._learn(stretch, times[-stretch.width :], values)
         if stretch.open:
             only = turn.rows[first] if turn.rows else (turn.last, {})
-            return self._enter(stretch, first, only, times, stretch.memo(only, stretch.inner))
+            memo = stretch.memo(only, times, stretch.inner)
+            return self._enter(stretch, first, only, times, memo)
         if messages and ports.reader is not None:
             self.loop.settle(ports.reader.queue, [message.id for message in messages])
         self._publish(stretch, turn, rows, times)
@@ -462,16 +463,16 @@ class Chain:
         """Let rows go on as items: some of their pushes failed, or are still pending."""
         item: Any = None
         for r, row in enumerate(rows):
-            memo = stretch.memo(row, len(stretch.nodes))
-            at = r * stretch.width
-            item = self._enter(stretch, first + r, row, times[at : at + stretch.inner + 1], memo)
+            its = times[r * stretch.width : (r + 1) * stretch.width]
+            memo = stretch.memo(row, its, len(stretch.nodes))
+            item = self._enter(stretch, first + r, row, its, memo)
         return item  # type: ignore[no-any-return]
 
     def _broken(self, stretch: Stretch, turn: Turn, at_work: AtWork) -> Item:
         """Let a row that ended early go on as an item: what has run is not run again."""
         done, times, values, row = at_work
         calls = len(values)
-        memo = stretch.memo(row, calls)
+        memo = stretch.memo(row, times, calls)
         if calls == len(stretch.nodes):  # but not all that it pushed is there
             return self._enter(stretch, done, row, times, memo)
         node = stretch.nodes[calls]
@@ -492,16 +493,11 @@ class Chain:
         message = ports.messages[number] if ports.messages else None
         if message is not None:
             runtime.received(loop.made, message, self._seconds(times[0]))
-        values = row[0]
-        for i in range(min(len(times) - 1, len(stretch.nodes))):
-            value = stretch.output(row, i) if i < len(values) else NOTHING
-            if value is not DEAD and not (i >= stretch.inner and i < len(values)):
-                a, b = self._seconds(times[i]), self._seconds(times[i + 1])
-                attempt = stretch.attempt(row, i)
-                fields = (runtime.name, stretch.names[i], loop.made, 0, "work", a, b, attempt)
-                runtime.stream.span(fields, value)
+        payload, start, end = row[0][0], *map(self._seconds, times[:2])
+        fields = (runtime.name, stretch.names[0], loop.made, 0, "work", start, end, 1)
+        runtime.stream.span(fields, payload)
         index = loop.source.count() if ports.reader is None else None
-        item: Item = loop.begin(values[0], message=message, memo=memo, index=index)
+        item: Item = loop.begin(payload, message=message, memo=memo, index=index)
         return item
 
     def _seconds(self, reading: int) -> float:

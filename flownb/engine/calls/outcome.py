@@ -6,6 +6,7 @@ called already what became of that: a value, an error, or one of these.
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard, cast
 
@@ -23,14 +24,6 @@ class NotCalled(Exception):
     """
 
 
-class Routed(NamedTuple):
-    """What goes on behind a node that was called, and along which edges."""
-
-    output: Any
-    error: None
-    live: Any
-
-
 class Simulated(NamedTuple):
     """A sync call of a simulation that has been made: it still lasts *extra* seconds."""
 
@@ -40,7 +33,10 @@ class Simulated(NamedTuple):
 
 
 class Pending(ABC):
-    """A call that has begun and not ended."""
+    """A call that was begun in a row: its item meets it as it comes to the node."""
+
+    start: float | None = None
+    """The second of its start, where that is known."""
 
     @abstractmethod
     def follow(self, token: Call) -> None:
@@ -66,19 +62,21 @@ class EndedCall(Pending):
     had it.
     """
 
-    __slots__ = ("_end", "_known", "_output", "_routed", "_start")
+    __slots__ = ("_end", "_known", "_output", "_routed", "start")
+
+    start: float
 
     def __init__(
         self, output: Any, routed: tuple[Any, Any] | BaseException | None, start: float,
         end: float, *, known: bool = False,
     ) -> None:  # fmt: skip
         self._output, self._routed = output, routed
-        self._start, self._end, self._known = start, end, known
+        self.start, self._end, self._known = start, end, known
 
     def follow(self, token: Call) -> None:
         """Let the token end as it did."""
         runner: Any = token.at
-        token.start = self._start
+        token.start = self.start
         if self._known:
             runner.answered(token, self._output)
         else:
@@ -88,13 +86,15 @@ class EndedCall(Pending):
 class FailedCall(Pending):
     """A call that has raised, from second *start* to *end*: the first attempt, if more follow."""
 
+    start: float
+
     def __init__(self, error: BaseException, start: float, end: float) -> None:
-        self._error, self._start, self._end = error, start, end
+        self._error, self.start, self._end = error, start, end
 
     def follow(self, token: Call) -> None:
         """Go on with the token as behind any call that failed."""
         runner: Any = token.at
-        token.start = self._start
+        token.start = self.start
         runner.landed(token, None, self._error, self._end)
 
 
@@ -105,6 +105,8 @@ class OpenCall(Pending):
     *start*: the second of its start; *leave*: leaves the thread to it, when it is given up;
     *call*: what the thread has told of its place, whose contexts end with the token's.
     """
+
+    start: float
 
     def __init__(
         self, turn: Turn, row: RowState, position: int, reading: int, start: float, *,
@@ -138,9 +140,18 @@ class OpenCall(Pending):
             self._end = self.start + (times[at] - times[at - 1]) / 1e9
         return self._end
 
-    async def outcome(self) -> tuple[Any, BaseException | None] | None:
-        """Wait for output and error of the call; None if it had not begun."""
-        found: tuple[Any, BaseException | None] | None = await self._outcome
+    async def outcome(self, limit: float) -> tuple[Any, BaseException | None] | None:
+        """Wait for output and error of the call, up to *limit* seconds from its start.
+
+        None if it had not begun; raises TimeoutError.
+        """
+        if self._token is not None:
+            now = cast("Any", self._token.at).runtime.now()
+            left = limit if self.ended is not None else max(limit - (now - self.start), 0.0)
+            await asyncio.wait((self._outcome,), timeout=left)
+        if not self._outcome.done():
+            raise TimeoutError
+        found: tuple[Any, BaseException | None] | None = self._outcome.result()
         return found
 
     def _has_ended(self, token: Call) -> None:

@@ -21,7 +21,7 @@ from flownb.engine.calls.attempts import Attempts
 from flownb.engine.calls.call_site import CallSite
 from flownb.engine.calls.chain import ItemChain, Row, fits, row_from
 from flownb.engine.calls.context import Context, SyncContext
-from flownb.engine.calls.outcome import Pending, Routed, Simulated
+from flownb.engine.calls.outcome import Pending, Simulated
 from flownb.engine.calls.push import Pushing
 from flownb.engine.calls.signature import (
     ENDS,
@@ -270,22 +270,21 @@ class Runner:
                 token.before = runtime.world.watched(
                     runtime, self.name, token.iteration, token.payload
                 )
-        if token.item.memo and token.item.key(token) in token.item.memo:
-            self._replay(token)
-            return False
+        memo = token.item.memo
+        known = bool(memo) and token.item.key(token) in memo
+        outcome = memo.pop(token.item.key(token)) if known else None
         if runtime.stream.watched:
+            start = getattr(outcome, "start", None)
             place = runtime.name, self.name, token.iteration, token.visit
-            runtime.stream.started((token.start, "started", *place))
-        return True
+            runtime.stream.started((token.start if start is None else start, "started", *place))
+        if known:
+            self._replay(token, outcome)
+        return not known
 
-    def _replay(self, token: Call) -> None:
-        """Settle a call whose outcome is known: the fast path made it, or an earlier attempt."""
-        outcome = token.item.memo.pop(token.item.key(token))
+    def _replay(self, token: Call, outcome: Any) -> None:
+        """Settle a call whose outcome is known: it was made in a row, or cannot be made."""
         if isinstance(outcome, Pending):
             outcome.follow(token)
-            return
-        if isinstance(outcome, Routed):
-            self._finish(token, *outcome)
             return
         failed = isinstance(outcome, BaseException)
         if failed:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from flownb.engine.calls.attempts import late
 from flownb.engine.calls.call import Call, CallNode
-from flownb.engine.calls.outcome import EndedCall, FailedCall, NotCalled, Routed
+from flownb.engine.calls.outcome import EndedCall, FailedCall, NotCalled
 from flownb.engine.calls.push import Label, RowPush
 from flownb.engine.calls.turn import DEAD, Turn, current
 from flownb.errors import FAILS, NodeTimeout
@@ -236,18 +236,30 @@ class Steps:
 
     # -- what a row has given ----------------------------------------------------
 
-    def memo(self, row: RowState, calls: int) -> dict[Any, Any]:
-        """Say of the first so many calls of a row, but for that of its source, how they ended."""
-        values, routes = row
+    def memo(self, row: RowState, times: list[int], calls: int) -> dict[Any, Any]:
+        """Say of the first so many calls of a row, but for that of its head, how they ended.
+
+        *times*: the readings of the row.
+        """
         known: dict[Any, Any] = {}
         for i in range(1, calls):
-            value: Any = values[i]
-            if value is DEAD:
-                continue
-            if i in routes:
-                value = Routed(value, None, routes[i][1])
-            known[self.nodes[i].plan.index, 0] = value
+            value = row[0][i]
+            if value is not DEAD:
+                key = self.nodes[i].plan.index, 0
+                known[key] = value if isinstance(value, RowPush) else self.ended(row, times, i)
         return known
+
+    def ended(self, row: RowState, times: list[int], position: int) -> EndedCall:
+        """Describe a call that has ended, and let its node know how long it took."""
+        values, routes = row
+        start, end = (t / 1e9 - self.runtime.origin for t in times[position : position + 2])
+        self.nodes[position].memory.timed(end - start)
+        routed, output = None, values[position]
+        if position in routes:
+            output, live = routes[position]
+            routed = None if live is None else (values[position], live)
+        known = self.attempt(row, position) == 0
+        return EndedCall(output, routed, start, end, known=known)
 
     def broken(
         self, row: RowState, position: int, start: float, end: float, error: BaseException

@@ -188,17 +188,17 @@ class ThreadWorkers:
         self._lot = 0  # those that were sent since the others turned out to be held up
         self._more = _MORE
         self._taken = self._before = 0
-        self._reported = self._timed = self._looks = False
+        self._reported = self._timed = False
+        self._due = math.inf  # when the rows are looked at
         self._busy: dict[Call, None] = {}
 
-    def call(self, token: Call, job: Job, patience: float = _LOOK) -> None:
+    def call(self, token: Call, job: Job, patience: float = math.inf) -> None:
         """Have a job done in some thread: at once if it is known to take time, or by `look`.
 
         After *patience* seconds its row is looked at, if it is one.
         """
         at, runtime = token.at, self._runtime
-        if patience < _LOOK or not self._looks:
-            self._look_in(patience)
+        self._look_by(runtime.now() + patience)
         if self._alone or at.memory.long or at.gate is not None:
             made = job if token.place is None else token.place.kept_by(job)
             runtime.threads.submit(at.name, lambda: _telling(runtime, self._done(token, made)))
@@ -233,19 +233,28 @@ class ThreadWorkers:
         finally:
             del self._busy[token]
 
-    def _look_in(self, seconds: float) -> None:
-        self._looks = True
-        self._runtime.event_loop.call_later(seconds, self._runtime.guard, self._look_at_rows)
+    def _look_by(self, due: float) -> None:
+        """See to the rows at that second of the run, if nobody does so before."""
+        if due < self._due:
+            self._due, runtime = due, self._runtime
+            when = due + runtime.origin
+            runtime.event_loop.call_at(when, runtime.guard, self._look_at_rows, due)
 
-    def _look_at_rows(self) -> None:
+    def _look_at_rows(self, due: float) -> None:
         """See to the rows whose thread does not come back soon."""
-        self._looks, now, soonest = False, self._runtime.now(), math.inf
-        for row in [token.walk for token in list(self._busy)]:
-            if row is not None and row.due <= now:
+        if due != self._due:
+            return  # there was another look
+        self._due, now = math.inf, self._runtime.now()
+        soonest = now + _LOOK if self.waiting else math.inf
+        for token in list(self._busy):
+            row = token.walk
+            if row is None:  # it has just begun, or is no row
+                soonest = min(soonest, now + _LOOK if now - token.start < _LOOK else math.inf)
+                continue
+            if row.due <= now:
                 row.look()
-            soonest = min(soonest, math.inf if row is None else row.due)
-        if self._busy or self.waiting:
-            self._look_in(min(_LOOK, max(soonest - now, 0.001)))
+            soonest = min(soonest, row.due)
+        self._look_by(soonest)
 
     def _check(self) -> None:
         """Send more, and each time twice as many, if those at work do not get on."""

@@ -13,7 +13,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from flownb.engine.calls.call import Call
-from flownb.engine.calls.outcome import EndedCall, OpenCall, StartedCall, is_of_call
+from flownb.engine.calls.outcome import OpenCall, StartedCall, is_of_call
 from flownb.engine.calls.steps import PATIENCE, Steps, can_stand_in_row
 from flownb.engine.calls.turn import DEAD, Turn
 from flownb.engine.prints import HERE, Spot
@@ -81,7 +81,7 @@ class TokenRow:
         head = functools.partial(steps.head, token.payload)
         self.turn = Turn(head, steps.copy(), first=token.iteration, pulls=False)
         self.turn.token = token
-        self.due = 0.0
+        self._begun = self.due = 0.0
         self._is_open = False
         self._thread: threading.Thread
 
@@ -94,7 +94,8 @@ class TokenRow:
         """Call the row; give what reports it to the event loop."""
         runtime, turn = self._runtime, self.turn
         self._thread = threading.current_thread()
-        self.due = runtime.now() + self.steps.patience
+        self._begun = runtime.now()
+        self.due = self._begun + self.steps.patience
         self.token.walk = self
         context, spot = runtime.context.copy(), Spot(runtime.write_line)
         spot.where = functools.partial(self.steps.where, turn)
@@ -129,15 +130,12 @@ class TokenRow:
         """Let the item go on: it meets the calls that have ended as it comes to them."""
         token, steps = self.token, self.steps
         token.walk = None
-        memo: dict[Any, Any] = {}
-        for i in range(1, calls):
-            if row[0][i] is not DEAD:
-                memo[steps.nodes[i].plan.index, 0] = self._ended(row, times, i)
+        memo = steps.memo(row, times, calls)
         last = at_work or self._broken(row, times, calls)
         if calls and last is not None:
             memo[steps.nodes[calls].plan.index, 0] = last
         token.item.remember(memo)
-        first = self._ended(row, times, 0) if calls else last
+        first = steps.ended(row, times, 0) if calls else last
         assert first is not None  # noqa: S101 - the call of the token has ended, in some way
         first.follow(token)
 
@@ -151,23 +149,12 @@ class TokenRow:
             return self.steps.broken(row, calls, self._second(times[-1]), now, error)
         return None
 
-    def _ended(self, row: RowState, times: list[int], position: int) -> EndedCall:
-        """Describe a call that has ended, and let its node know how long it took."""
-        values, routes = row
-        start, end = times[position : position + 2]
-        self.steps.nodes[position].memory.timed((end - start) / 1e9)
-        routed, output = None, values[position]
-        if position in routes:
-            output, live = routes[position]
-            routed = None if live is None else (values[position], live)
-        known = self.steps.attempt(row, position) == 0
-        return EndedCall(output, routed, self._second(start), self._second(end), known=known)
-
     def look(self) -> None:
         """See to a row that takes longer than a moment: it goes on as an item."""
         turn, steps = self.turn, self.steps
         row, times, calls = self._reached()
-        self.due = self._runtime.now() + steps.patience
+        now = self._runtime.now()
+        self.due = now + max(steps.patience, now - self._begun)  # ever more seldom
         if turn.rows or (calls == 0 and steps.nodes[0].node.timeout is None):
             return  # it is about to end, or is nothing but the call of its token
         turn.take()

@@ -234,15 +234,15 @@ async def test_a_time_limit_behind_a_generator_is_kept_to_the_moment(pool):
 @POOLS
 @live
 async def test_of_a_join_that_is_decided_the_losers_in_a_row_are_given_up(pool):
-    begun = threading.Event()
+    begun = [threading.Event(), threading.Event()]
 
     def slow(n):
-        begun.set()
+        begun[n].set()
         blocked()
         return n
 
     async def quick(n):
-        await asyncio.to_thread(begun.wait, 10)
+        await asyncio.to_thread(begun[n].wait, 10)
         return n
 
     graph = Graph("first").add_producer("p", range(2)).set_loop("p", pool=pool)
@@ -256,3 +256,25 @@ async def test_of_a_join_that_is_decided_the_losers_in_a_row_are_given_up(pool):
     assert metrics.nodes["slow"].abandoned == 2
     let_go()
     await orch.stop()
+
+
+@POOLS
+@live
+async def test_an_observer_hears_of_each_start_in_a_row_and_of_what_is_bypassed(pool):
+    told = []
+
+    class Watch(Observer):
+        def on_event(self, event):
+            if event.kind in {"started", "bypassed"}:
+                told.append((event.kind, event.node))
+
+    graph = Graph("told").add_producer("p", [1]).set_loop("p", pool=pool).use(Watch())
+    graph.add_node("a", lambda n: n).add_node("x", first).add_node("b", lambda n: n)
+    graph.add_if("i", lambda n: n == 1).add_node("y", lambda n: n).add_node("z", lambda n: n)
+    graph.add_edge("p", "a", "x", "b", "i").add_edge("i", "y", when=True)
+    graph.add_edge("i", "z", when=False)
+    async with graph.start() as orch:
+        await orch.wait(timeout=20)
+    starts = [node for kind, node in told if kind == "started"]
+    assert [node for node in starts if node != "p"] == ["a", "x", "b", "i", "y"]
+    assert [node for kind, node in told if kind == "bypassed"] == ["z"]

@@ -391,10 +391,22 @@ async def test_a_request_may_be_awaited_twice_or_dropped():
         await until(lambda: orch.status()["days"].state == "running")
 
 
+def slow():
+    """A loop whose node takes its time, and what says that it is at work."""
+    begun = threading.Event()
+
+    def work(_):
+        begun.set()
+        time.sleep(0.3)
+
+    return one(fn=work), begun
+
+
 @live
 async def test_giving_up_waiting_does_not_take_back_what_was_asked():
-    orch = one(fn=lambda _: time.sleep(0.3)).start()
-    await orch.wait(iterations=1, timeout=30)
+    graph, begun = slow()
+    orch = graph.start()
+    await until(begun.is_set)
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(orch.stop(), 0.01)
     await until(orch.is_over)
@@ -402,8 +414,9 @@ async def test_giving_up_waiting_does_not_take_back_what_was_asked():
 
 def test_giving_up_waiting_and_closing_the_event_loop_complains_to_nobody(caplog):
     async def cell():
-        orch = one(fn=lambda _: time.sleep(0.3)).start()
-        await orch.wait(iterations=1, timeout=30)
+        graph, begun = slow()
+        orch = graph.start()
+        await until(begun.is_set)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(orch.stop(), 0.01)
         return orch
