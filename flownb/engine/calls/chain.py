@@ -31,8 +31,6 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from flownb.engine.calls.outcome import (
     OpenCall,
-    StartedCall,
-    is_of_call,
 )
 from flownb.engine.calls.push import RowPush, send_rows
 from flownb.engine.calls.steps import PATIENCE, Steps, can_stand_in_row
@@ -169,7 +167,7 @@ class Stretch(Steps):
     def __init__(
         self, loop: Rows, inner: Sequence[ChainNode], senders: Sequence[ChainNode]
     ) -> None:
-        super().__init__(loop.runners, inner, senders)
+        super().__init__(inner, senders)
         self.loop = loop
         self.open = len(self.nodes) < len(loop.runners)
         self.queues = ChainQueues(loop, senders)
@@ -475,14 +473,9 @@ class Chain:
         memo = stretch.memo(row, times, calls)
         if calls == len(stretch.nodes):  # but not all that it pushed is there
             return self._enter(stretch, done, row, times, memo)
-        node = stretch.nodes[calls]
-        key = node.plan.index, 0
-        if len(row[0]) > calls:
-            node.is_async = True
-            memo[key] = StartedCall(row[0][calls])
-        elif is_of_call(turn.error):
-            start, now = self._seconds(times[-1]), self._runtime.now()
-            memo[key] = stretch.broken(row, calls, start, now, turn.error)
+        last = stretch.broken(row, times, calls, turn.error)
+        if last is not None:
+            memo[stretch.nodes[calls].plan.index, 0] = last
         return self._enter(stretch, done, row, times, memo)
 
     def _enter(

@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from flownb.engine.calls.attempts import late
 from flownb.engine.calls.call import Call, CallNode
-from flownb.engine.calls.outcome import EndedCall, FailedCall, NotCalled
+from flownb.engine.calls.outcome import (
+    EndedCall,
+    FailedCall,
+    NotCalled,
+    StartedCall,
+    is_of_call,
+)
 from flownb.engine.calls.push import Label, RowPush
 from flownb.engine.calls.turn import DEAD, Turn, current
 from flownb.errors import FAILS, NodeTimeout
@@ -62,21 +68,18 @@ class RowItem:
 class Steps:
     """The calls of a row: its head, the nodes behind it in the order of the plan, those that push.
 
-    *runners* are all of the loop; `inner` of the nodes are called, the others push.
+    `inner` of the nodes are called, the others push.
     """
 
-    def __init__(
-        self, runners: Sequence[ChainNode], inner: Sequence[ChainNode],
-        senders: Sequence[ChainNode] = (),
-    ) -> None:  # fmt: skip
+    def __init__(self, inner: Sequence[ChainNode], senders: Sequence[ChainNode] = ()) -> None:
         self.nodes = (*inner, *senders)
         self.inner = len(inner)
-        self.runners, self.runtime = runners, inner[0].runtime
+        self.runtime = inner[0].runtime
         self.names = tuple(r.name for r in self.nodes)
         self.width = len(self.nodes) + 1
         self._at = {r.plan.index: i for i, r in enumerate(self.nodes)}
         self._ins: dict[int, list[PlanEdge]] = {}
-        for runner in runners:
+        for runner in self.nodes:
             for edge in runner.outs:
                 self._ins.setdefault(edge.target, []).append(edge)
         self.branches = any(r.plan.branches for r in self.nodes)
@@ -205,13 +208,13 @@ class Steps:
         if len(edges) == 1:
             plain = not (edges[0].copy or self._branches(edges[0]))
             return None if plain and not self._maybe_dead(edges[0].source) else ways[0]
-        names = [self.runners[e.source].name for e in edges]
+        names = [self.nodes[self._at[e.source]].name for e in edges]
         if runner.plan.merges:
             return _merged(ways)
         return _joined(names, ways)
 
     def _branches(self, edge: PlanEdge) -> bool:
-        return bool(self.runners[edge.source].plan.branches)
+        return bool(self.nodes[self._at[edge.source]].plan.branches)
 
     def _maybe_dead(self, source: int) -> bool:
         return self.branches and source > 0
@@ -262,13 +265,21 @@ class Steps:
         return EndedCall(output, routed, start, end, known=known)
 
     def broken(
-        self, row: RowState, position: int, start: float, end: float, error: BaseException
-    ) -> Pending:
-        """Describe the call with which a row ended, in *error*: its own, or that of a condition."""
-        if position in row[1]:
-            verdict, failure = row[1][position]
-            return EndedCall(verdict, failure, start, end)
-        return FailedCall(error, start, end)
+        self, row: RowState, times: list[int], calls: int, error: BaseException | None
+    ) -> Pending | None:
+        """Describe the call with which a row ended early, if it was made.
+
+        It gave a coroutine, or *error* is its own or that of a condition behind it.
+        """
+        if len(row[0]) > calls:
+            return StartedCall(row[0][calls])
+        if not is_of_call(error):
+            return None
+        start, now = times[-1] / 1e9 - self.runtime.origin, self.runtime.now()
+        if calls in row[1]:
+            verdict, failure = row[1][calls]
+            return EndedCall(verdict, failure, start, now)
+        return FailedCall(error, start, now)
 
     def attempt(self, row: RowState, position: int) -> int:
         """Give the number of the attempt that the call at that position was; 0: it was none."""

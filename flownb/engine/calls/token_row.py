@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import functools
 import threading
+from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any
 
 from flownb.engine.calls.call import Call
-from flownb.engine.calls.outcome import OpenCall, StartedCall, is_of_call
+from flownb.engine.calls.outcome import OpenCall
 from flownb.engine.calls.steps import PATIENCE, Steps, can_stand_in_row
 from flownb.engine.calls.turn import DEAD, Turn
 from flownb.engine.prints import HERE, Spot
@@ -35,15 +36,20 @@ class Followers:
         self._able: list[ChainNode] | None = None
         self._known: dict[frozenset[int], Steps] = {}
 
+    @functools.cached_property
+    def _losers(self) -> set[int]:
+        return {index for node in self._loop.nodes for index in node.losers}
+
     def steps(self, runners: Sequence[ChainNode]) -> Steps:
         """Give the row of an item with these runners; a node that takes its time begins its own."""
         if self._able is None:
-            self._able = self._behind([r for r in runners if self._fits(r)])
+            self._able = self._behind(runners, self._fits)
         out = frozenset(r.plan.index for r in self._able if r.memory.long or r.is_async)
         found = self._known.get(out)
         if found is None:
-            row = self._behind([r for r in self._able if r.plan.index not in out])
-            found = self._known[out] = Steps(runners, [self._head, *row])
+            able = {r.plan.index for r in self._able} - out
+            row = self._behind(runners, lambda runner: runner.plan.index in able)
+            found = self._known[out] = Steps([self._head, *row])
         return found
 
     def _fits(self, runner: ChainNode) -> bool:
@@ -53,20 +59,29 @@ class Followers:
         or remembers belongs to a moment of the item.
         """
         plan, head, options = runner.plan, self._head.plan, self._loop.options
-        losers = {index for node in self._loop.nodes for index in node.losers}
+        losers = self._losers
         alone = not plan.index or runner.pushing is not None or options.checkpoint is not None
         alone = alone or (plan.detached and not head.detached)
         alone = alone or (plan.index in losers and head.index not in losers)
         alone = alone or bool(runner.ctx_name and options.transactional)
         return not alone and can_stand_in_row(runner, leaves=True)
 
-    def _behind(self, able: Sequence[ChainNode]) -> list[ChainNode]:
-        """Give those of them whose sources are in the row."""
+    def _behind(
+        self, runners: Sequence[ChainNode], fits: Callable[[ChainNode], bool]
+    ) -> list[ChainNode]:
+        """Give those that fit and whose sources are in the row, in the order of the plan."""
         known, found = {self._head.name}, []
-        for runner in able:
-            if runner is not self._head and known.issuperset(runner.plan.sources):
+        ahead = [edge.target for edge in self._head.outs]
+        heapify(ahead)
+        while ahead:
+            runner = runners[heappop(ahead)]
+            if runner.name in known or not known.issuperset(runner.plan.sources):
+                continue
+            if fits(runner):
                 known.add(runner.name)
                 found.append(runner)
+                for edge in runner.outs:
+                    heappush(ahead, edge.target)
         return found
 
 
@@ -131,23 +146,13 @@ class TokenRow:
         token, steps = self.token, self.steps
         token.walk = None
         memo = steps.memo(row, times, calls)
-        last = at_work or self._broken(row, times, calls)
+        last = at_work or steps.broken(row, times, calls, self.turn.error)
         if calls and last is not None:
             memo[steps.nodes[calls].plan.index, 0] = last
         token.item.remember(memo)
         first = steps.ended(row, times, 0) if calls else last
         assert first is not None  # noqa: S101 - the call of the token has ended, in some way
         first.follow(token)
-
-    def _broken(self, row: RowState, times: list[int], calls: int) -> Pending | None:
-        """Describe the call with which a row ended early, if it did and was made."""
-        error = self.turn.error
-        if len(row[0]) > calls:
-            return StartedCall(row[0][calls])
-        if is_of_call(error):
-            now = self._runtime.now()
-            return self.steps.broken(row, calls, self._second(times[-1]), now, error)
-        return None
 
     def look(self) -> None:
         """See to a row that takes longer than a moment: it goes on as an item."""

@@ -10,6 +10,7 @@ from random import Random
 import pytest
 
 from flownb import Graph, Limit, Observer, Retry
+from flownb.engine.calls import token_row
 from tests.support.batches import batches
 from tests.support.live import blocked, let_go, live, until
 
@@ -278,3 +279,23 @@ async def test_an_observer_hears_of_each_start_in_a_row_and_of_what_is_bypassed(
     starts = [node for kind, node in told if kind == "started"]
     assert [node for node in starts if node != "p"] == ["a", "x", "b", "i", "y"]
     assert [node for kind, node in told if kind == "bypassed"] == ["z"]
+
+
+@live
+async def test_what_may_follow_a_call_is_looked_for_only_behind_it(
+    monkeypatch,
+):
+    looked = []
+
+    def counted(runner, **options):
+        looked.append(runner.name)
+        return fits(runner, **options)
+
+    fits = token_row.can_stand_in_row
+    monkeypatch.setattr(token_row, "can_stand_in_row", counted)
+    graph = Graph("fan").add_producer("p", range(3)).add_node("x", first).add_edge("p", "x")
+    for i in range(200):
+        graph.add_node(f"n{i}", int).add_node(f"m{i}", int).add_edge("x", f"n{i}", f"m{i}")
+    async with graph.start() as orch:
+        await orch.wait(timeout=30)
+    assert sorted(looked) == sorted(f"m{i}" for i in range(200))
